@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The memory of data in flight: page-aligned buffers of three sizes from one arena of fixed size.
+// When a size is used up, who asks for more waits: this is how a slow device holds its clients back.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "async/wait_queue.h"
+#include "base/bytes.h"
+
+namespace uvdo {
+
+class BufferPool;
+
+/// A buffer on loan from a pool; it goes back when this is destroyed. `size` is what was asked for.
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(Buffer&& other) noexcept
+      : pool_(std::exchange(other.pool_, nullptr)), data_(other.data_), size_(other.size_) {}
+  Buffer& operator=(Buffer&& other) noexcept {
+    std::swap(pool_, other.pool_);
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
+  ~Buffer();
+  [[nodiscard]] std::byte* data() const { return data_; }
+  [[nodiscard]] std::size_t size() const { return size_; }
+  [[nodiscard]] MutableBytes bytes() const { return {data_, size_}; }
+  /// Narrows the buffer to its first `size` bytes.
+  void shrink(std::size_t size);
+
+ private:
+  friend class BufferPool;
+  Buffer(BufferPool& pool, std::byte* data, std::size_t size)
+      : pool_(&pool), data_(data), size_(size) {}
+  BufferPool* pool_ = nullptr;
+  std::byte* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+class BufferPool {
+ public:
+  /// The sizes, in bytes; a request for more than the largest is a bug of the caller.
+  static constexpr std::array<std::size_t, 3> kSizes{std::size_t{4} << 10U, std::size_t{32} << 10U,
+                                                     std::size_t{128} << 10U};
+  static constexpr std::size_t kLargest = kSizes.back();
+
+  /// A pool of about `bytes` in all: a quarter in 4 KiB, a quarter in 32 KiB, half in 128 KiB
+  /// buffers, at least a few of each.
+  BufferPool(Executor& executor, std::uint64_t bytes);
+  BufferPool(const BufferPool&) = delete;
+  BufferPool& operator=(const BufferPool&) = delete;
+  ~BufferPool();
+
+  /// co_await pool.acquire(n): a buffer of n bytes (1..kLargest), waiting for one if need be.
+  Task<Buffer> acquire(std::size_t size);
+  /// A buffer if there is one now and nobody waits for it; otherwise one with data() == nullptr.
+  [[nodiscard]] Buffer try_acquire(std::size_t size);
+  /// Whether somebody waits for a buffer, so that those who hold some idly should let go.
+  [[nodiscard]] bool is_short() const { return waiting_ > 0; }
+  /// Bytes in use now, and of the whole arena.
+  [[nodiscard]] std::uint64_t bytes_in_use() const { return bytes_in_use_; }
+  [[nodiscard]] std::uint64_t capacity() const { return capacity_; }
+
+ private:
+  friend class Buffer;
+  struct SizeClass {
+    explicit SizeClass(Executor& executor) : available(executor, 0) {}
+    Semaphore available;
+    std::vector<std::byte*> free;
+  };
+  void give_back(std::byte* data);
+  Buffer take(std::size_t index, std::size_t size);
+  static std::size_t class_of(std::size_t size);
+
+  std::array<SizeClass, 3> classes_;
+  std::byte* arena_ = nullptr;
+  std::array<std::byte*, 3> ends_{};  // where the share of each size class ends in the arena
+  std::uint64_t capacity_ = 0;
+  std::uint64_t bytes_in_use_ = 0;
+  std::uint64_t waiting_ = 0;
+};
+
+}  // namespace uvdo

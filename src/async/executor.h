@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The interface through which coroutines get their turns, the time and randomness. The program
+// runs on UringLoop, the deterministic tests on SimExecutor; nothing above asks the system itself.
+#pragma once
+
+#include <chrono>
+#include <coroutine>
+#include <cstdint>
+
+#include "async/task.h"
+
+namespace uvdo {
+
+using Duration = std::chrono::nanoseconds;
+/// A point of the executor's clock. It never goes back; its origin means nothing.
+using TimePoint = std::chrono::time_point<std::chrono::steady_clock, Duration>;
+
+/// Who waits for a time. Its owner keeps it in place while it is armed.
+struct Timer {
+  TimePoint deadline{};
+  std::coroutine_handle<> waiter{};
+  bool armed = false;
+};
+
+/// One thread's scheduler. All calls come from that thread.
+class Executor {
+ public:
+  Executor() = default;
+  Executor(const Executor&) = delete;
+  Executor& operator=(const Executor&) = delete;
+  virtual ~Executor() = default;
+
+  /// Resumes `handle` soon, never inside this call.
+  virtual void post(std::coroutine_handle<> handle) = 0;
+  /// Resumes `handle` when all that is ready now has run: the place where batches are sent off.
+  virtual void post_late(std::coroutine_handle<> handle) = 0;
+  /// Monotonic time.
+  [[nodiscard]] virtual TimePoint now() = 0;
+  /// Wall-clock time in microseconds since 1970.
+  [[nodiscard]] virtual std::uint64_t wall_clock_us() = 0;
+  /// A random number; reproducible in a simulation.
+  virtual std::uint64_t random() = 0;
+  /// Resumes timer.waiter at timer.deadline, unless disarmed before.
+  virtual void arm(Timer& timer) = 0;
+  virtual void disarm(Timer& timer) = 0;
+
+  /// co_await executor.yield(): lets everything else that is ready run first.
+  auto yield() {
+    struct Awaiter {
+      Executor& executor;
+      static bool await_ready() noexcept { return false; }
+      void await_suspend(std::coroutine_handle<> handle) const { executor.post(handle); }
+      static void await_resume() noexcept {}
+    };
+    return Awaiter{*this};
+  }
+  /// co_await executor.turn_end(): goes on at the end of this turn (see post_late).
+  auto turn_end() {
+    struct Awaiter {
+      Executor& executor;
+      static bool await_ready() noexcept { return false; }
+      void await_suspend(std::coroutine_handle<> handle) const { executor.post_late(handle); }
+      static void await_resume() noexcept {}
+    };
+    return Awaiter{*this};
+  }
+};
+
+/// A sleep that can be cut short, for one waiter at a time.
+class Alarm {
+ public:
+  explicit Alarm(Executor& executor) : executor_(executor) {}
+  Alarm(const Alarm&) = delete;
+  Alarm& operator=(const Alarm&) = delete;
+  ~Alarm() { check(!timer_.waiter, "an alarm was destroyed while somebody sleeps on it"); }
+
+  /// co_await alarm.sleep(d): waits for `d` or until ring(). A ring() that came while nobody slept
+  /// ends the next sleep at once.
+  auto sleep(Duration duration) {
+    struct Awaiter {
+      Alarm& alarm;
+      Duration duration;
+      [[nodiscard]] bool await_ready() const noexcept { return alarm.rung_; }
+      void await_suspend(std::coroutine_handle<> handle) const {
+        check(!alarm.timer_.waiter, "an alarm has one sleeper");
+        alarm.timer_.waiter = handle;
+        alarm.timer_.deadline = alarm.executor_.now() + duration;
+        alarm.executor_.arm(alarm.timer_);
+      }
+      void await_resume() const noexcept {
+        alarm.rung_ = false;
+        alarm.timer_.waiter = {};
+      }
+    };
+    return Awaiter{*this, duration};
+  }
+  void ring() {
+    rung_ = true;
+    if (timer_.armed) {
+      executor_.disarm(timer_);
+      executor_.post(timer_.waiter);
+    }
+  }
+
+ private:
+  Executor& executor_;
+  Timer timer_;
+  bool rung_ = false;
+};
+
+}  // namespace uvdo

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "async/uring_loop.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include <fmt/format.h>
+
+namespace uvdo {
+namespace {
+
+// The user data of entries whose completion nobody waits for.
+constexpr std::uint64_t kNoOperation = 0;
+
+bool later(const Timer* a, const Timer* b) { return a->deadline > b->deadline; }
+
+}  // namespace
+
+UringLoop::UringLoop() : random_(std::random_device{}()) {}
+
+Result<std::unique_ptr<UringLoop>> UringLoop::create(unsigned entries) {
+  std::unique_ptr<UringLoop> loop(new UringLoop);
+  if (auto made = loop->set_up(entries); !made) return std::move(made).error();
+  return loop;
+}
+
+Result<void> UringLoop::set_up(unsigned entries) {
+  // Newer kernels run completions only when asked, which spares interrupts; older ones refuse the
+  // flags, so they are tried from the best to none.
+  int error = -EINVAL;
+  for (const unsigned flags :
+       {unsigned{IORING_SETUP_SINGLE_ISSUER} | unsigned{IORING_SETUP_DEFER_TASKRUN} |
+            unsigned{IORING_SETUP_TASKRUN_FLAG},
+        unsigned{IORING_SETUP_COOP_TASKRUN} | unsigned{IORING_SETUP_TASKRUN_FLAG}, 0U}) {
+    io_uring_params parameters{};
+    parameters.flags = flags | IORING_SETUP_CQSIZE;
+    parameters.cq_entries = entries * 4;
+    error = io_uring_queue_init_params(entries, &ring_, &parameters);
+    if (error != -EINVAL) break;
+  }
+  if (error < 0) {
+    return errno_error(-error,
+                       "setting up io_uring (needs Linux 5.15 or later, and a sandbox or "
+                       "kernel.io_uring_disabled that allows it)");
+  }
+  ring_open_ = true;
+  wake_fd_ = eventfd(0, EFD_CLOEXEC);
+  if (wake_fd_ < 0) return errno_error(errno, "making an eventfd");
+  wake_operation_.complete = [](Operation&) {};
+  return {};
+}
+
+UringLoop::~UringLoop() {
+  if (ring_open_) io_uring_queue_exit(&ring_);
+  if (wake_fd_ >= 0) close(wake_fd_);
+}
+
+TimePoint UringLoop::now() {
+  return std::chrono::time_point_cast<Duration>(std::chrono::steady_clock::now());
+}
+
+std::uint64_t UringLoop::wall_clock_us() {
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
+                                        std::chrono::system_clock::now().time_since_epoch())
+                                        .count());
+}
+
+void UringLoop::arm(Timer& timer) {
+  check(!timer.armed, "a timer is armed once");
+  timer.armed = true;
+  timers_.push_back(&timer);
+  std::push_heap(timers_.begin(), timers_.end(), later);
+}
+
+void UringLoop::disarm(Timer& timer) {
+  if (!timer.armed) return;
+  timer.armed = false;
+  timers_.erase(std::find(timers_.begin(), timers_.end(), &timer));
+  std::make_heap(timers_.begin(), timers_.end(), later);
+}
+
+void UringLoop::run_due_timers() {
+  if (timers_.empty()) return;
+  const TimePoint time = now();
+  while (!timers_.empty() && timers_.front()->deadline <= time) {
+    std::pop_heap(timers_.begin(), timers_.end(), later);
+    Timer* timer = timers_.back();
+    timers_.pop_back();
+    timer->armed = false;
+    post(timer->waiter);
+  }
+}
+
+void UringLoop::run(Task<void> main) {
+  stop_ = false;
+  if (!listening_) listen_for_posts();
+  spawn([](UringLoop& loop, Task<void> task) -> Task<void> {
+    co_await std::move(task);
+    loop.stop_ = true;
+  }(*this, std::move(main)));
+  while (!stop_) {
+    run_due_timers();
+    run_ready();
+    if (stop_) break;
+    submit_and_reap(ready_.empty());
+  }
+}
+
+void UringLoop::run_ready() {
+  // Whatever was ready when the turn began runs, then what came up meanwhile, a bounded number of
+  // times, so that a chain of posts cannot keep the loop from its I/O.
+  for (int round = 0; round < 16 && !ready_.empty(); ++round) {
+    running_.swap(ready_);
+    for (const auto handle : running_) handle.resume();
+    running_.clear();
+  }
+  if (!late_.empty()) {
+    running_.swap(late_);
+    for (const auto handle : running_) handle.resume();
+    running_.clear();
+  }
+}
+
+io_uring_sqe* UringLoop::next_entry() {
+  io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
+  while (sqe == nullptr) {
+    ++enter_calls_;
+    io_uring_submit(&ring_);
+    sqe = io_uring_get_sqe(&ring_);
+  }
+  return sqe;
+}
+
+void UringLoop::cancel(Operation& operation) {
+  io_uring_sqe* sqe = next_entry();
+  io_uring_prep_cancel(sqe, &operation, 0);
+  io_uring_sqe_set_data64(sqe, kNoOperation);
+}
+
+void UringLoop::submit_and_reap(bool may_block) {
+  if (!may_block && io_uring_sq_ready(&ring_) == 0) {
+    // Nothing to send: the kernel is only called if it says that it has completions to post.
+    if (has_deferred_completions()) {
+      ++enter_calls_;
+      io_uring_get_events(&ring_);
+    }
+    reap();
+    return;
+  }
+  ++enter_calls_;
+  if (!may_block) {
+    io_uring_submit_and_get_events(&ring_);
+  } else if (timers_.empty()) {
+    io_uring_submit_and_wait(&ring_, 1);
+  } else {
+    const auto left = std::max(Duration{0}, timers_.front()->deadline - now());
+    __kernel_timespec timeout{};
+    timeout.tv_sec = std::chrono::duration_cast<std::chrono::seconds>(left).count();
+    timeout.tv_nsec = (left % std::chrono::seconds(1)).count();
+    io_uring_cqe* cqe = nullptr;
+    io_uring_submit_and_wait_timeout(&ring_, &cqe, 1, &timeout, nullptr);
+  }
+  reap();
+}
+
+bool UringLoop::has_deferred_completions() const {
+  return (__atomic_load_n(ring_.sq.kflags, __ATOMIC_RELAXED) &
+          (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
+}
+
+unsigned UringLoop::reap() {
+  unsigned head = 0;
+  unsigned count = 0;
+  io_uring_cqe* cqe = nullptr;
+  io_uring_for_each_cqe(&ring_, head, cqe) {
+    ++count;
+    const std::uint64_t data = io_uring_cqe_get_data64(cqe);
+    // liburing's own timeout entries on old kernels carry LIBURING_UDATA_TIMEOUT.
+    if (data == kNoOperation || data == LIBURING_UDATA_TIMEOUT) continue;
+    auto* operation = static_cast<Operation*>(io_uring_cqe_get_data(cqe));
+    operation->result = cqe->res;
+    if (operation == &wake_operation_) {
+      listen_for_posts();
+    } else if (operation->complete != nullptr) {
+      operation->complete(*operation);
+    } else {
+      post(operation->waiter);
+    }
+  }
+  io_uring_cq_advance(&ring_, count);
+  return count;
+}
+
+void UringLoop::listen_for_posts() {
+  {
+    const std::lock_guard lock(posted_mutex_);
+    ready_.insert(ready_.end(), posted_.begin(), posted_.end());
+    posted_.clear();
+  }
+  listening_ = true;
+  submit(wake_operation_, [this](io_uring_sqe* sqe) {
+    io_uring_prep_read(sqe, wake_fd_, &wake_value_, sizeof wake_value_, 0);
+  });
+}
+
+void UringLoop::post_from_any_thread(std::coroutine_handle<> handle) {
+  {
+    const std::lock_guard lock(posted_mutex_);
+    posted_.push_back(handle);
+  }
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const auto written = write(wake_fd_, &one, sizeof one);
+}
+
+}  // namespace uvdo

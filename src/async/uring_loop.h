@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The real executor: one thread's event loop over io_uring, for files, sockets, timers and signals.
+// System calls are batched: what became ready is run to completion, then one io_uring_enter
+// submits all that was asked for and fetches what has come back.
+#pragma once
+
+#include <liburing.h>
+
+#include <coroutine>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <span>
+#include <vector>
+
+#include "async/executor.h"
+#include "async/task.h"
+#include "base/result.h"
+
+namespace uvdo {
+
+class UringLoop final : public Executor {
+ public:
+  /// One operation under way in the kernel; lives in the frame of the coroutine that awaits it or
+  /// inside a device request.
+  struct Operation {
+    int result = 0;  ///< as of the system call: a count, or a negative errno
+    std::coroutine_handle<> waiter{};
+    /// If set, called with this operation instead of resuming `waiter`.
+    void (*complete)(Operation&) = nullptr;
+  };
+
+  /// Makes a loop; fails with a sentence if the kernel or a sandbox refuses io_uring.
+  static Result<std::unique_ptr<UringLoop>> create(unsigned entries = 1024);
+  ~UringLoop() override;
+
+  void post(std::coroutine_handle<> handle) override { ready_.push_back(handle); }
+  void post_late(std::coroutine_handle<> handle) override { late_.push_back(handle); }
+  [[nodiscard]] TimePoint now() override;
+  [[nodiscard]] std::uint64_t wall_clock_us() override;
+  std::uint64_t random() override { return random_(); }
+  void arm(Timer& timer) override;
+  void disarm(Timer& timer) override;
+
+  /// Runs `main` and everything it starts until `main` has ended.
+  void run(Task<void> main);
+
+  /// Resumes `handle` in this loop; the only call that other threads (and signal handlers' threads)
+  /// may make.
+  void post_from_any_thread(std::coroutine_handle<> handle);
+
+  /// Queues `operation`: `prepare` fills the submission entry with an io_uring_prep_* function.
+  /// Entries go to the kernel at the end of the turn.
+  template <class Prepare>
+  void submit(Operation& operation, Prepare&& prepare) {
+    io_uring_sqe* sqe = next_entry();
+    prepare(sqe);
+    io_uring_sqe_set_data(sqe, &operation);
+  }
+
+  /// co_await loop.perform([&](io_uring_sqe* sqe) { io_uring_prep_recv(sqe, ...); }) -> result.
+  template <class Prepare>
+  auto perform(Prepare prepare_entry) {
+    struct Awaiter : Operation {
+      Awaiter(UringLoop& owner, Prepare&& prepare)
+          : loop(owner), prepare_sqe(std::move(prepare)) {}
+      UringLoop& loop;
+      Prepare prepare_sqe;
+      static bool await_ready() noexcept { return false; }
+      void await_suspend(std::coroutine_handle<> handle) {
+        waiter = handle;
+        loop.submit(*this, prepare_sqe);
+      }
+      [[nodiscard]] int await_resume() const noexcept { return result; }
+    };
+    return Awaiter(*this, std::move(prepare_entry));
+  }
+
+  /// Asks the kernel to give up `operation`; it still completes (usually with -ECANCELED).
+  void cancel(Operation& operation);
+
+  /// System calls made so far, for the benchmarks.
+  [[nodiscard]] std::uint64_t enter_calls() const { return enter_calls_; }
+
+ private:
+  UringLoop();
+  Result<void> set_up(unsigned entries);
+  [[nodiscard]] io_uring_sqe* next_entry();
+  [[nodiscard]] bool has_deferred_completions() const;
+  void run_ready();
+  void run_due_timers();
+  void submit_and_reap(bool may_block);
+  unsigned reap();
+  void listen_for_posts();
+
+  io_uring ring_{};
+  bool ring_open_ = false;
+  std::vector<std::coroutine_handle<>> ready_;
+  std::vector<std::coroutine_handle<>> running_;
+  std::vector<std::coroutine_handle<>> late_;
+  std::vector<Timer*> timers_;  // a heap, the earliest first
+  std::mt19937_64 random_;
+  bool stop_ = false;
+  bool listening_ = false;
+  std::uint64_t enter_calls_ = 0;
+
+  int wake_fd_ = -1;
+  std::uint64_t wake_value_ = 0;
+  Operation wake_operation_;
+  std::mutex posted_mutex_;
+  std::vector<std::coroutine_handle<>> posted_;
+};
+
+}  // namespace uvdo

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The backing store. A device is a flat array of bytes with a write cache that may be volatile:
+// what is written is durable only after a later flush, or if it was written with FUA.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <coroutine>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "base/bytes.h"
+#include "base/result.h"
+
+namespace uvdo {
+
+/// Whether a write must be durable before it is answered.
+enum class Durability : std::uint8_t { cached, fua };
+
+class Device {
+ public:
+  enum class Op : std::uint8_t { read, write, flush };
+
+  /// One request. It lives in the frame of the coroutine that awaits it, together with the buffers
+  /// and the array of slices, which must stay until it has completed.
+  struct Request {
+    Op op{};
+    Durability durability = Durability::cached;
+    std::uint64_t offset = 0;  ///< bytes
+    std::span<const iovec> slices{};
+    int error = 0;     ///< errno when done; 0 is success
+    bool done = false;  ///< set by submit() if the request completed at once
+    std::coroutine_handle<> waiter{};
+  };
+
+  Device() = default;
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+  virtual ~Device() = default;
+
+  /// Starts `request`. It either completes inside the call (`done` is set), or later: then
+  /// `waiter` is resumed by the executor. A request transfers all of its bytes or fails.
+  virtual void submit(Request& request) = 0;
+  /// Bytes.
+  [[nodiscard]] virtual std::uint64_t size() const = 0;
+  /// What people call it: a path.
+  [[nodiscard]] virtual const std::string& name() const = 0;
+
+  class [[nodiscard]] Awaiter {
+   public:
+    Awaiter(Device& device, Op op, std::uint64_t offset, iovec slice, Durability durability)
+        : device_(device), slice_(slice) {
+      request_.op = op;
+      request_.offset = offset;
+      request_.durability = durability;
+      single_ = true;
+    }
+    Awaiter(Device& device, Op op, std::uint64_t offset, std::span<const iovec> slices,
+            Durability durability)
+        : device_(device) {
+      request_.op = op;
+      request_.offset = offset;
+      request_.slices = slices;
+      request_.durability = durability;
+    }
+    bool await_ready() {
+      if (single_) request_.slices = {&slice_, 1};
+      device_.submit(request_);
+      return request_.done;
+    }
+    void await_suspend(std::coroutine_handle<> handle) { request_.waiter = handle; }
+    Result<void> await_resume() const {
+      if (request_.error == 0) return {};
+      return failure();
+    }
+
+   private:
+    [[nodiscard]] Error failure() const;
+    Device& device_;
+    Request request_;
+    iovec slice_{};
+    bool single_ = false;
+  };
+
+  /// co_await device.read(offset, buffer): fills `buffer` from byte `offset` on.
+  Awaiter read(std::uint64_t offset, MutableBytes buffer) {
+    return {*this, Op::read, offset, iovec{buffer.data(), buffer.size()}, Durability::cached};
+  }
+  Awaiter readv(std::uint64_t offset, std::span<const iovec> slices) {
+    return {*this, Op::read, offset, slices, Durability::cached};
+  }
+  Awaiter write(std::uint64_t offset, ConstBytes data,
+                Durability durability = Durability::cached) {
+    return {*this, Op::write, offset, iovec{const_cast<std::byte*>(data.data()), data.size()},
+            durability};
+  }
+  Awaiter writev(std::uint64_t offset, std::span<const iovec> slices,
+                 Durability durability = Durability::cached) {
+    return {*this, Op::write, offset, slices, durability};
+  }
+  /// Makes every write that completed before this call durable.
+  Awaiter flush() { return {*this, Op::flush, 0, std::span<const iovec>{}, Durability::cached}; }
+};
+
+/// The bytes of all slices together.
+[[nodiscard]] inline std::uint64_t total_size(std::span<const iovec> slices) {
+  std::uint64_t total = 0;
+  for (const iovec& slice : slices) total += slice.iov_len;
+  return total;
+}
+
+}  // namespace uvdo

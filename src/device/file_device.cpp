@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "device/file_device.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include <fmt/format.h>
+
+#include "base/block_types.h"
+
+namespace uvdo {
+
+struct FileDevice::Transfer : UringLoop::Operation {
+  FileDevice* device = nullptr;
+  Request* request = nullptr;
+  std::uint64_t done_bytes = 0;
+  std::vector<iovec> rest;  // what is left of a transfer that came back short
+};
+
+FileDescriptor::~FileDescriptor() {
+  if (fd_ >= 0) close(fd_);
+}
+
+Result<FileDescriptor> open_backing_store(const std::string& path, OpenMode mode) {
+  struct stat status {};
+  if (stat(path.c_str(), &status) != 0) {
+    return errno_error(errno, fmt::format("cannot open {}", path));
+  }
+  const bool block_device = S_ISBLK(status.st_mode);
+  if (!block_device && !S_ISREG(status.st_mode)) {
+    return Error(Errc::invalid_argument,
+                 fmt::format("{} is neither a regular file nor a block device", path));
+  }
+  int flags = O_CLOEXEC | (mode == OpenMode::read_only ? O_RDONLY : O_RDWR);
+  if (block_device && mode == OpenMode::read_write) flags |= O_EXCL;
+  FileDescriptor fd(::open(path.c_str(), flags));
+  if (!fd) {
+    if (errno == EBUSY) {
+      return Error(Errc::busy,
+                   fmt::format("{} is in use (mounted, or held by another program); stop its user "
+                               "first",
+                               path));
+    }
+    return errno_error(errno, fmt::format("cannot open {}", path));
+  }
+  // A shared lock for readers, so that several may look at a stopped volume at once.
+  if (flock(fd.get(), (mode == OpenMode::read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) != 0) {
+    return Error(Errc::busy,
+                 fmt::format("{} is in use by another program (is the volume being served?); stop "
+                             "it first",
+                             path));
+  }
+  return fd;
+}
+
+Result<std::uint64_t> size_of_backing_store(int fd, const std::string& path) {
+  struct stat status {};
+  if (fstat(fd, &status) != 0) return errno_error(errno, fmt::format("cannot examine {}", path));
+  if (S_ISREG(status.st_mode)) return static_cast<std::uint64_t>(status.st_size);
+  std::uint64_t size = 0;
+  if (ioctl(fd, BLKGETSIZE64, &size) != 0) {
+    return errno_error(errno, fmt::format("cannot find the size of {}", path));
+  }
+  return size;
+}
+
+Result<std::unique_ptr<FileDevice>> FileDevice::open(UringLoop& loop, const std::string& path,
+                                                     OpenMode mode) {
+  auto fd = open_backing_store(path, mode);
+  if (!fd) return std::move(fd).error();
+  auto size = size_of_backing_store(fd->get(), path);
+  if (!size) return std::move(size).error();
+  const int flags = fcntl(fd->get(), F_GETFL);
+  bool direct = flags >= 0 && fcntl(fd->get(), F_SETFL, flags | O_DIRECT) == 0;
+  if (direct && *size >= kBlockSize) {
+    // Some file systems take the flag and fail at the first transfer.
+    alignas(kBlockSize) std::byte probe[kBlockSize];
+    direct = pread(fd->get(), probe, sizeof probe, 0) == static_cast<ssize_t>(sizeof probe);
+    if (!direct) fcntl(fd->get(), F_SETFL, flags);
+  }
+  return std::unique_ptr<FileDevice>(
+      new FileDevice(loop, path, std::move(*fd), *size, direct));
+}
+
+FileDevice::FileDevice(UringLoop& loop, std::string path, FileDescriptor fd, std::uint64_t size,
+                       bool direct)
+    : loop_(loop), path_(std::move(path)), fd_(std::move(fd)), size_(size), direct_(direct) {}
+
+FileDevice::~FileDevice() = default;
+
+FileDevice::Transfer& FileDevice::take_transfer() {
+  if (free_transfers_.empty()) {
+    transfers_.push_back(std::make_unique<Transfer>());
+    Transfer& made = *transfers_.back();
+    made.device = this;
+    made.complete = [](UringLoop::Operation& operation) {
+      auto& transfer = static_cast<Transfer&>(operation);
+      FileDevice& device = *transfer.device;
+      if (transfer.result == -EINTR || transfer.result == -EAGAIN) {
+        device.start(transfer);
+        return;
+      }
+      if (transfer.result < 0) return device.finish(transfer, -transfer.result);
+      if (transfer.request->op == Op::flush) return device.finish(transfer, 0);
+      transfer.done_bytes += static_cast<std::uint64_t>(transfer.result);
+      const std::uint64_t total = total_size(transfer.request->slices);
+      if (transfer.done_bytes == total) return device.finish(transfer, 0);
+      // No progress means the end of the file, or a device that has stopped taking bytes.
+      if (transfer.result == 0) return device.finish(transfer, EIO);
+      device.start(transfer);
+    };
+    return made;
+  }
+  Transfer& transfer = *free_transfers_.back();
+  free_transfers_.pop_back();
+  return transfer;
+}
+
+void FileDevice::submit(Request& request) {
+  Transfer& transfer = take_transfer();
+  transfer.request = &request;
+  transfer.done_bytes = 0;
+  start(transfer);
+}
+
+void FileDevice::start(Transfer& transfer) {
+  const Request& request = *transfer.request;
+  if (request.op == Op::flush) {
+    loop_.submit(transfer, [&](io_uring_sqe* sqe) {
+      io_uring_prep_fsync(sqe, fd_.get(), IORING_FSYNC_DATASYNC);
+    });
+    return;
+  }
+  std::span<const iovec> slices = request.slices;
+  if (transfer.done_bytes > 0) {
+    transfer.rest.clear();
+    std::uint64_t skip = transfer.done_bytes;
+    for (iovec slice : request.slices) {
+      const std::uint64_t skipped = std::min<std::uint64_t>(skip, slice.iov_len);
+      skip -= skipped;
+      if (skipped == slice.iov_len) continue;
+      slice.iov_base = static_cast<std::byte*>(slice.iov_base) + skipped;
+      slice.iov_len -= skipped;
+      transfer.rest.push_back(slice);
+    }
+    slices = transfer.rest;
+  }
+  const std::uint64_t offset = request.offset + transfer.done_bytes;
+  loop_.submit(transfer, [&](io_uring_sqe* sqe) {
+    const auto count = static_cast<unsigned>(slices.size());
+    if (request.op == Op::read) {
+      io_uring_prep_readv(sqe, fd_.get(), slices.data(), count, offset);
+    } else {
+      io_uring_prep_writev2(sqe, fd_.get(), slices.data(), count, offset,
+                            request.durability == Durability::fua ? RWF_DSYNC : 0);
+    }
+  });
+}
+
+void FileDevice::finish(Transfer& transfer, int error) {
+  Request& request = *transfer.request;
+  request.error = error;
+  free_transfers_.push_back(&transfer);
+  loop_.post(request.waiter);
+}
+
+}  // namespace uvdo

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// A regular file or block device as backing store, through io_uring. Opening takes the lock that
+// keeps two programs from using one volume.
+#pragma once
+
+#include <memory>
+
+#include "async/uring_loop.h"
+#include "device/device.h"
+
+namespace uvdo {
+
+enum class OpenMode : std::uint8_t { read_only, read_write };
+
+/// An open file descriptor that closes itself.
+class FileDescriptor {
+ public:
+  FileDescriptor() = default;
+  explicit FileDescriptor(int fd) : fd_(fd) {}
+  FileDescriptor(FileDescriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  FileDescriptor& operator=(FileDescriptor&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~FileDescriptor();
+  [[nodiscard]] int get() const { return fd_; }
+  [[nodiscard]] explicit operator bool() const { return fd_ >= 0; }
+
+ private:
+  int fd_ = -1;
+};
+
+/// Opens `path` for use as a backing store: O_EXCL on block devices, a lock on files (shared for
+/// read_only). Errc::busy if somebody else has it.
+Result<FileDescriptor> open_backing_store(const std::string& path, OpenMode mode);
+
+/// Size in bytes of an open file or block device.
+Result<std::uint64_t> size_of_backing_store(int fd, const std::string& path);
+
+class FileDevice final : public Device {
+ public:
+  /// Opens `path`. Where the file system can do it, the page cache is bypassed (O_DIRECT); then
+  /// all buffers, offsets and lengths must be multiples of 4096.
+  static Result<std::unique_ptr<FileDevice>> open(UringLoop& loop, const std::string& path,
+                                                  OpenMode mode);
+
+  void submit(Request& request) override;
+  [[nodiscard]] std::uint64_t size() const override { return size_; }
+  [[nodiscard]] const std::string& name() const override { return path_; }
+  [[nodiscard]] bool is_direct() const { return direct_; }
+
+ private:
+  /// A request on its way through the kernel, resubmitted as long as it comes back short.
+  struct Transfer;
+  FileDevice(UringLoop& loop, std::string path, FileDescriptor fd, std::uint64_t size, bool direct);
+  Transfer& take_transfer();
+  void start(Transfer& transfer);
+  void finish(Transfer& transfer, int error);
+
+  UringLoop& loop_;
+  std::string path_;
+  FileDescriptor fd_;
+  std::uint64_t size_;
+  bool direct_;
+  std::vector<std::unique_ptr<Transfer>> transfers_;
+  std::vector<Transfer*> free_transfers_;
+
+ public:
+  ~FileDevice() override;
+};
+
+}  // namespace uvdo

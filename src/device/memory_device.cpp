@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "device/memory_device.h"
+
+#include <sys/mman.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include <fmt/format.h>
+
+namespace uvdo {
+
+Result<std::unique_ptr<MemoryDevice>> MemoryDevice::create(std::uint64_t size) {
+  void* base = mmap(nullptr, size, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (base == MAP_FAILED) return errno_error(errno, fmt::format("mapping {} bytes", size));
+  madvise(base, size, MADV_HUGEPAGE);
+  return std::unique_ptr<MemoryDevice>(new MemoryDevice(static_cast<std::byte*>(base), size));
+}
+
+MemoryDevice::~MemoryDevice() { munmap(base_, size_); }
+
+void MemoryDevice::submit(Request& request) {
+  request.done = true;
+  if (request.op == Op::flush) return;
+  const std::uint64_t length = total_size(request.slices);
+  if (request.offset > size_ || length > size_ - request.offset) {
+    request.error = EIO;
+    return;
+  }
+  std::byte* at = base_ + request.offset;
+  for (const iovec& slice : request.slices) {
+    if (request.op == Op::write) {
+      std::memcpy(at, slice.iov_base, slice.iov_len);
+    } else {
+      std::memcpy(slice.iov_base, at, slice.iov_len);
+    }
+    at += slice.iov_len;
+  }
+}
+
+}  // namespace uvdo

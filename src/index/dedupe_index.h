@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What the volume asks of a deduplication index: where a block with this name was last stored.
+// Answers are hints; the volume compares the data before it shares a block. Nothing but
+// deduplication is lost when the index forgets, is late or is missing.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "async/task.h"
+#include "base/result.h"
+#include "format/record_name.h"
+
+namespace uvdo {
+
+/// The 16 bytes that the index keeps for a name (vdo-format.md, 8); encoded by format/advice.h.
+using IndexData = std::array<std::byte, 16>;
+
+/// One lookup of a batch. `found` and `data` are the answer.
+struct IndexQuery {
+  RecordName name;
+  IndexData data{};
+  bool found = false;
+  /// For the index alone: lets record() find again what lookup() found out.
+  std::uint64_t ticket = 0;
+};
+
+/// Names as in `dmsetup status` (vdo-behaviour.md, 13.2).
+enum class IndexState : std::uint8_t {
+  closed,
+  closing,
+  error,
+  offline,
+  online,
+  opening,
+  suspended,
+  unknown
+};
+
+[[nodiscard]] std::string_view name_of(IndexState state);
+
+/// The kernel's index statistics (vdo-behaviour.md, 14), counted since the index was opened.
+struct IndexStatistics {
+  std::uint64_t entries_indexed = 0;
+  std::uint64_t posts_found = 0;
+  std::uint64_t posts_not_found = 0;
+  std::uint64_t queries_found = 0;
+  std::uint64_t queries_not_found = 0;
+  std::uint64_t updates_found = 0;
+  std::uint64_t updates_not_found = 0;
+  std::uint64_t entries_discarded = 0;
+};
+
+/// Used by one thread, that of the volume's metadata.
+class DedupeIndex {
+ public:
+  DedupeIndex() = default;
+  DedupeIndex(const DedupeIndex&) = delete;
+  DedupeIndex& operator=(const DedupeIndex&) = delete;
+  virtual ~DedupeIndex() = default;
+
+  [[nodiscard]] virtual IndexState state() const = 0;
+  [[nodiscard]] virtual IndexStatistics statistics() const = 0;
+
+  /// Answers each query of a batch. Never fails: what cannot be answered (not online, page not
+  /// readable, too slow) is not found. Completes without suspending when no I/O is needed.
+  virtual Task<void> lookup(std::span<IndexQuery> queries) = 0;
+  /// Notes that the block of `query` (just looked up; the query may be older than other requests)
+  /// is stored where `data` says. With query.found it replaces the data found. Never waits.
+  virtual void record(const IndexQuery& query, const IndexData& data) = 0;
+  /// Saves what is needed for the next start to find everything again, and closes the index.
+  virtual Task<Result<void>> save() = 0;
+};
+
+}  // namespace uvdo

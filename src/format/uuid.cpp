@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The text form of a UUID.
+#include "format/uuid.h"
+
+#include <cstdint>
+#include <iterator>
+
+#include <fmt/format.h>
+
+namespace uvdo {
+
+std::string to_text(const Uuid& uuid) {
+  std::string text;
+  for (std::size_t i = 0; i < uuid.size(); ++i) {
+    if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
+    fmt::format_to(std::back_inserter(text), "{:02x}", std::to_integer<unsigned>(uuid[i]));
+  }
+  return text;
+}
+
+}  // namespace uvdo

@@ -17,7 +17,8 @@ namespace uvdo {
 /// What is asked of a new volume.
 struct FormatRequest {
   std::uint64_t device_bytes = 0;
-  unsigned slab_bits = 19;  ///< 13 .. 23
+  unsigned slab_bits = 19;   ///< 13 .. 23
+  bool small_slabs = false;  ///< 8 .. 12 too, as old tools did: small volumes for tests
   IndexMemory index_memory = kQuarterGigabyte;
   bool sparse = false;
   std::optional<std::uint64_t> logical_bytes;  ///< a multiple of 4096; by default what fits

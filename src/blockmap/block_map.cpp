@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "blockmap/block_map.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <new>
+
+#include <fmt/format.h>
+
+namespace uvdo {
+
+BlockMap::BlockMap(Executor& executor, Device& device, RecoveryJournal& journal,
+                   ReadOnlyNotifier& notifier, PageAllocator& allocator,
+                   const BlockMapConfig& config)
+    : executor_(executor),
+      device_(device),
+      journal_(journal),
+      notifier_(notifier),
+      allocator_(allocator),
+      config_(config),
+      maximum_age_((std::uint64_t{config.maximum_age} * 311 + 433) / 434),
+      frames_(config.cache_pages),
+      leaf_index_(config.cache_pages),
+      allocation_(executor, 1),
+      changed_(executor),
+      writer_(executor, 1) {
+  void* arena = mmap(nullptr, frames_.size() * kBlockSize, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (arena == MAP_FAILED) throw std::bad_alloc();
+  arena_ = static_cast<std::byte*>(arena);
+  for (std::size_t i = 0; i < frames_.size(); ++i) frames_[i].bytes = arena_ + i * kBlockSize;
+}
+
+BlockMap::~BlockMap() { munmap(arena_, frames_.size() * kBlockSize); }
+
+// ---- leaves
+
+LeafPin BlockMap::cached_leaf(PageNumber number) {
+  const std::uint32_t* frame = leaf_index_.find(number.value());
+  if (frame == nullptr) return {};
+  MapPage& page = frames_[*frame];
+  if (page.state != MapPage::State::ready) return {};
+  page.recently_used = true;
+  ++counters_.found_in_cache;
+  return LeafPin(page);
+}
+
+Task<Result<void>> BlockMap::ensure_leaf(PageNumber number) {
+  if (leaf_index_.find(number.value()) != nullptr) co_return Result<void>();
+  auto pbn = co_await leaf_pbn(number, true);
+  if (!pbn) co_return std::move(pbn).error();
+  co_return Result<void>();
+}
+
+Task<Result<LeafPin>> BlockMap::leaf(PageNumber number) {
+  while (true) {
+    if (auto pin = cached_leaf(number)) co_return pin;
+    if (leaf_index_.find(number.value()) != nullptr) {
+      ++counters_.wait_for_page;
+      co_await changed_.wait();
+      continue;
+    }
+    auto pbn = co_await leaf_pbn(number, false);
+    if (!pbn) co_return std::move(pbn).error();
+    if (*pbn == kZeroPbn) co_return LeafPin();
+    if (leaf_index_.find(number.value()) != nullptr) continue;  // somebody was faster
+    ++counters_.fetch_required;
+    auto frame = co_await take_frame();
+    if (!frame) co_return std::move(frame).error();
+    MapPage& page = **frame;
+    if (leaf_index_.find(number.value()) != nullptr) {
+      page.state = MapPage::State::empty;
+      continue;
+    }
+    page.number = number;
+    page.pbn = *pbn;
+    leaf_index_.insert(number.value(), static_cast<std::uint32_t>(&page - frames_.data()));
+    ++counters_.read_count;
+    auto loaded = co_await load(page);
+    if (!loaded) {
+      ++counters_.failed_reads;
+      leaf_index_.erase(number.value());
+      page.state = MapPage::State::empty;
+      changed_.wake_all();
+      co_return std::move(loaded).error();
+    }
+    ++counters_.pages_loaded;
+    page.state = MapPage::State::ready;
+    page.recently_used = true;
+    changed_.wake_all();
+    co_return LeafPin(page);
+  }
+}
+
+Task<Result<MapPage*>> BlockMap::take_frame() {
+  while (true) {
+    if (next_fresh_ < frames_.size()) {
+      MapPage& page = frames_[next_fresh_++];
+      page.state = MapPage::State::loading;
+      co_return &page;
+    }
+    // Second chance: a page is given up when it was not used since the hand last came by.
+    for (std::size_t step = 0; step < 2 * frames_.size(); ++step) {
+      MapPage& page = frames_[clock_hand_];
+      clock_hand_ = (clock_hand_ + 1) % static_cast<std::uint32_t>(frames_.size());
+      if (page.pins > 0 || page.writing || page.is_dirty() ||
+          page.state == MapPage::State::loading) {
+        continue;
+      }
+      if (page.state == MapPage::State::ready) {
+        if (std::exchange(page.recently_used, false)) continue;
+        leaf_index_.erase(page.number.value());
+      }
+      ++counters_.discard_required;
+      page.state = MapPage::State::loading;
+      co_return &page;
+    }
+    if (notifier_.is_read_only() && dirty_leaves_ > 0) {
+      co_return Error(Errc::no_memory, "the block map cache is full of pages that cannot be written");
+    }
+    ++counters_.cache_pressure;
+    if (dirty_leaves_ == 0) {
+      co_await executor_.yield();  // all are in use for a moment, or being written
+      continue;
+    }
+    if (on_write_back_needed_) on_write_back_needed_();
+    co_await changed_.wait();
+  }
+}
+
+Task<Result<void>> BlockMap::load(MapPage& page) {
+  auto done = co_await device_.read(device_byte(page.pbn), page.block());
+  if (!done) co_return done;
+  page.dirty_since = JournalSequence{0};
+  page.newest = {};
+  switch (page_status(page.block(), config_.nonce, page.pbn)) {
+    case PageStatus::valid: break;
+    case PageStatus::invalid: format_page(page.block(), config_.nonce, page.pbn); break;
+    case PageStatus::bad: {
+      Error error(Errc::corrupt,
+                  fmt::format("the block map page at physical block {} belongs to another place",
+                              page.pbn.value()));
+      notifier_.enter(error);
+      co_return error;
+    }
+  }
+  co_return Result<void>();
+}
+
+// ---- trees
+
+Task<Result<Pbn>> BlockMap::leaf_pbn(PageNumber number, bool create) {
+  const TreePath path = tree_path(number);
+  auto parent =
+      co_await interior(path.root, 1, index_in_tree(number) / kEntriesPerPage, create);
+  if (!parent) co_return std::move(parent).error();
+  if (*parent == nullptr) co_return kZeroPbn;
+  const BlockMapping child = (*parent)->entry(path.slots[1]);
+  if (child.pbn != kZeroPbn) {
+    if (!config_.slabs.is_valid(child) || child.is_compressed()) {
+      co_return Error(Errc::corrupt,
+                      fmt::format("the block map page at physical block {} leads to block {}, "
+                                  "which cannot be a page",
+                                  (*parent)->pbn.value(), child.pbn.value()));
+    }
+    co_return child.pbn;
+  }
+  if (!create) co_return kZeroPbn;
+  co_return co_await allocate_child(**parent, path.slots[1]);
+}
+
+/// The interior page of a height (1..4; 4 is the root) and index; nullptr if there is none.
+Task<Result<BlockMap::InteriorPage*>> BlockMap::interior(std::uint32_t root, unsigned height,
+                                                         std::uint64_t index, bool create) {
+  const std::uint64_t key = interior_key(root, height, index);
+  while (true) {
+    const auto found = interior_.find(key);
+    if (found == interior_.end()) break;
+    if (found->second->state == MapPage::State::ready) co_return found->second.get();
+    co_await changed_.wait();
+  }
+  if (height == kRootHeight) co_return co_await add_interior(key, config_.root_origin + root, false);
+  auto parent = co_await interior(root, height + 1, index / kEntriesPerPage, create);
+  if (!parent) co_return std::move(parent).error();
+  if (*parent == nullptr) co_return static_cast<InteriorPage*>(nullptr);
+  const auto slot = static_cast<unsigned>(index % kEntriesPerPage);
+  const BlockMapping child = (*parent)->entry(slot);
+  if (child.pbn != kZeroPbn) {
+    if (!config_.slabs.is_valid(child) || child.is_compressed()) {
+      co_return Error(Errc::corrupt,
+                      fmt::format("the block map page at physical block {} leads to block {}, "
+                                  "which cannot be a page",
+                                  (*parent)->pbn.value(), child.pbn.value()));
+    }
+    co_return co_await add_interior(key, child.pbn, false);
+  }
+  if (!create) co_return static_cast<InteriorPage*>(nullptr);
+  auto pbn = co_await allocate_child(**parent, slot);
+  if (!pbn) co_return std::move(pbn).error();
+  co_return co_await add_interior(key, *pbn, true);
+}
+
+Task<Result<BlockMap::InteriorPage*>> BlockMap::add_interior(std::uint64_t key, Pbn pbn,
+                                                             bool is_new) {
+  while (true) {
+    const auto found = interior_.find(key);
+    if (found == interior_.end()) break;
+    if (found->second->state == MapPage::State::ready) co_return found->second.get();
+    co_await changed_.wait();
+  }
+  auto& place = interior_[key];
+  place = std::make_unique<InteriorPage>();
+  InteriorPage& page = *place;
+  page.memory = AlignedMemory(kBlockSize);
+  page.bytes = page.memory.data();
+  page.pbn = pbn;
+  page.state = MapPage::State::loading;
+  Result<void> done;
+  if (is_new) {
+    format_page(page.block(), config_.nonce, pbn);
+  } else {
+    done = co_await load(page);
+  }
+  if (!done) {
+    interior_.erase(key);
+    changed_.wake_all();
+    co_return std::move(done).error();
+  }
+  page.state = MapPage::State::ready;
+  changed_.wake_all();
+  co_return &page;
+}
+
+Task<Result<Pbn>> BlockMap::allocate_child(InteriorPage& parent, unsigned slot) {
+  co_await allocation_.acquire();
+  Result<Pbn> result = parent.entry(slot).pbn;
+  if (*result == kZeroPbn) {
+    result = co_await allocator_.allocate_page();
+    if (result) {
+      auto room = co_await allocator_.wait_for_room(*result);
+      if (room) {
+        auto point = allocator_.commit_page(parent.pbn, slot, *result);
+        if (point) {
+          change(parent, slot, mapped_to(*result), *point);
+        } else {
+          result = std::move(point).error();
+        }
+      } else {
+        result = std::move(room).error();
+      }
+    }
+  }
+  allocation_.release();
+  co_return result;
+}
+
+Task<Result<std::optional<std::uint64_t>>> BlockMap::next_leaf(std::uint32_t root,
+                                                               std::uint64_t from,
+                                                               std::uint64_t limit) {
+  // Descends from the root; where there is nothing, jumps to the end of what would be there.
+  while (from < limit) {
+    std::uint64_t span = 1;  // leaves under one entry of the page that is looked at
+    for (unsigned h = 1; h < kRootHeight; ++h) span *= kEntriesPerPage;
+    bool exists = true;
+    for (unsigned height = kRootHeight; height >= 1; --height, span /= kEntriesPerPage) {
+      auto page = co_await interior(root, height, from / (span * kEntriesPerPage), false);
+      if (!page) co_return std::move(page).error();
+      // Along the page, which is there: its parent's entry said so.
+      std::uint64_t slot = from / span % kEntriesPerPage;
+      const std::uint64_t first = from - from % span - slot * span;
+      while (*page != nullptr && slot < kEntriesPerPage &&
+             (*page)->entry(static_cast<unsigned>(slot)).pbn == kZeroPbn) {
+        ++slot;
+      }
+      if (*page == nullptr || slot == kEntriesPerPage) {
+        from = first + span * kEntriesPerPage;
+        exists = false;
+        break;
+      }
+      from = std::max(from, first + slot * span);
+      if (from >= limit) co_return std::nullopt;
+    }
+    if (exists) co_return from;
+  }
+  co_return std::nullopt;
+}
+
+// ---- changes
+
+void BlockMap::change(MapPage& page, unsigned slot, BlockMapping mapping, JournalPoint point) {
+  set_entry(page.block(), slot, mapping);
+  page.newest = point;
+  if (page.is_dirty()) return;
+  page.dirty_since = JournalSequence{point.sequence};
+  journal_.lock(RecoveryJournal::Head::block_map, page.dirty_since);
+  dirty_.append(page);
+  if (is_leaf(page)) ++dirty_leaves_;
+}
+
+void BlockMap::set(MapPage& leaf, unsigned slot, BlockMapping mapping, JournalPoint point) {
+  change(leaf, slot, mapping, point);
+}
+
+JournalSequence BlockMap::age_limit() const {
+  const std::uint64_t tail = journal_.tail().value();
+  return JournalSequence{tail > maximum_age_ ? tail - maximum_age_ : 0};
+}
+
+}  // namespace uvdo

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The block map of a volume in use: 60 trees that lead from a logical block to where its data are
+// (vdo-format.md, 6; vdo-behaviour.md, 5.4). Leaves live in a cache of bounded size; the interior
+// pages that were ever needed stay in memory (5 KiB for each 812 leaves).
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "async/wait_queue.h"
+#include "base/aligned_memory.h"
+#include "base/flat_map.h"
+#include "blockmap/map_page.h"
+#include "device/device.h"
+#include "format/block_map_tree.h"
+#include "format/slab_layout.h"
+#include "format/volume_geometry.h"
+#include "journal/recovery_journal.h"
+
+namespace uvdo {
+
+struct BlockMapConfig {
+  std::uint64_t nonce = 0;
+  std::uint64_t bio_offset = 0;
+  Pbn root_origin;
+  SlabLayout slabs;
+  std::uint32_t cache_pages = 32768;
+  std::uint32_t maximum_age = 16380;  ///< journal blocks, as configured (vdo-behaviour.md, 5.3)
+};
+
+struct BlockMapCounters {
+  std::uint64_t cache_pressure = 0;
+  std::uint64_t read_count = 0;
+  std::uint64_t write_count = 0;
+  std::uint64_t failed_reads = 0;
+  std::uint64_t failed_writes = 0;
+  std::uint64_t reclaimed = 0;
+  std::uint64_t read_outgoing = 0;
+  std::uint64_t found_in_cache = 0;
+  std::uint64_t discard_required = 0;
+  std::uint64_t wait_for_page = 0;
+  std::uint64_t fetch_required = 0;
+  std::uint64_t pages_loaded = 0;
+  std::uint64_t pages_saved = 0;
+  std::uint64_t flush_count = 0;
+};
+
+/// Where the map gets blocks for new pages.
+class PageAllocator {
+ public:
+  virtual ~PageAllocator() = default;
+  /// A provisional block. Errc::no_space if there is none.
+  virtual Task<Result<Pbn>> allocate_page() = 0;
+  /// Waits until a journal entry about the block can be added.
+  virtual Task<Result<void>> wait_for_room(Pbn pbn) = 0;
+  /// Journals that the block is a page now. No waiting: room was made sure of.
+  virtual Result<JournalPoint> commit_page(Pbn parent, unsigned slot, Pbn page) = 0;
+};
+
+/// A leaf held in the cache.
+class LeafPin {
+ public:
+  LeafPin() = default;
+  explicit LeafPin(MapPage& page) : page_(&page) { ++page.pins; }
+  LeafPin(LeafPin&& other) noexcept : page_(std::exchange(other.page_, nullptr)) {}
+  LeafPin& operator=(LeafPin&& other) noexcept {
+    std::swap(page_, other.page_);
+    return *this;
+  }
+  ~LeafPin() {
+    if (page_ != nullptr) --page_->pins;
+  }
+  [[nodiscard]] explicit operator bool() const { return page_ != nullptr; }
+  MapPage* operator->() const { return page_; }
+  MapPage& operator*() const { return *page_; }
+
+ private:
+  MapPage* page_ = nullptr;
+};
+
+class BlockMap {
+ public:
+  BlockMap(Executor& executor, Device& device, RecoveryJournal& journal,
+           ReadOnlyNotifier& notifier, PageAllocator& allocator, const BlockMapConfig& config);
+  BlockMap(const BlockMap&) = delete;
+  BlockMap& operator=(const BlockMap&) = delete;
+  ~BlockMap();
+
+  /// The leaf if it is in memory and ready: the fast path of nearly every request.
+  [[nodiscard]] LeafPin cached_leaf(PageNumber number);
+  /// Sees to it that the leaf exists, so that a later write cannot fail for want of a page.
+  Task<Result<void>> ensure_leaf(PageNumber number);
+  /// The leaf, read from disk if need be; an empty pin if it does not exist.
+  Task<Result<LeafPin>> leaf(PageNumber number);
+
+  /// Changes an entry of a pinned leaf, as the journal entry at `point` says.
+  void set(MapPage& leaf, unsigned slot, BlockMapping mapping, JournalPoint point);
+
+  /// The first leaf at or after index `from` of tree `root`, below index `limit`, that exists.
+  /// Whole subtrees that don't are skipped.
+  Task<Result<std::optional<std::uint64_t>>> next_leaf(std::uint32_t root, std::uint64_t from,
+                                                       std::uint64_t limit);
+
+  /// Writes pages whose oldest change is in a journal block before `before`, or in any case the
+  /// `at_least` oldest ones.
+  Task<Result<void>> write_back(JournalSequence before, std::size_t at_least);
+  /// Writes all dirty pages.
+  Task<Result<void>> save();
+  /// Called when clean pages run out, or dirty ones are too old.
+  void on_write_back_needed(std::function<void()> f) { on_write_back_needed_ = std::move(f); }
+  /// The journal block before which changes must be on disk now (vdo-behaviour.md, 5.3).
+  [[nodiscard]] JournalSequence age_limit() const;
+  /// Whether pages should be written because clean ones run out.
+  [[nodiscard]] bool is_short_of_clean_pages() const {
+    return dirty_leaves_ > config_.cache_pages - config_.cache_pages / 8;
+  }
+  [[nodiscard]] std::optional<JournalSequence> oldest_dirty() const {
+    if (dirty_.empty()) return std::nullopt;
+    return dirty_.oldest()->dirty_since;
+  }
+
+  [[nodiscard]] const BlockMapCounters& counters() const { return counters_; }
+  [[nodiscard]] std::uint64_t dirty_pages() const { return dirty_leaves_; }
+  [[nodiscard]] std::uint64_t cached_pages() const { return leaf_index_.size(); }
+  [[nodiscard]] std::uint64_t cache_pages() const { return config_.cache_pages; }
+  [[nodiscard]] std::uint64_t interior_pages() const { return interior_.size(); }
+
+ private:
+  static constexpr std::size_t kWriteBatch = 64;
+
+  struct InteriorPage : MapPage {
+    AlignedMemory memory;
+  };
+  /// Name of an interior page: tree, height and index among the pages of that height.
+  static std::uint64_t interior_key(std::uint32_t root, unsigned height, std::uint64_t index) {
+    return index << 16U | std::uint64_t{height} << 8U | root;
+  }
+
+  [[nodiscard]] std::uint64_t device_byte(Pbn pbn) const {
+    return (pbn.value() - config_.bio_offset) * kBlockSize;
+  }
+  Task<Result<InteriorPage*>> interior(std::uint32_t root, unsigned height, std::uint64_t index,
+                                       bool create);
+  Task<Result<InteriorPage*>> add_interior(std::uint64_t key, Pbn pbn, bool is_new);
+  Task<Result<Pbn>> allocate_child(InteriorPage& parent, unsigned slot);
+  Task<Result<Pbn>> leaf_pbn(PageNumber number, bool create);
+  Task<Result<MapPage*>> take_frame();
+  Task<Result<void>> load(MapPage& page);
+  void change(MapPage& page, unsigned slot, BlockMapping mapping, JournalPoint point);
+  MapPage* next_to_write(JournalSequence before, std::size_t& at_least);
+  Task<Result<void>> write_pages(std::span<MapPage* const> pages, MutableBytes copies);
+  bool is_leaf(const MapPage& page) const {
+    return &page >= frames_.data() && &page < frames_.data() + frames_.size();
+  }
+
+  Executor& executor_;
+  Device& device_;
+  RecoveryJournal& journal_;
+  ReadOnlyNotifier& notifier_;
+  PageAllocator& allocator_;
+  BlockMapConfig config_;
+  std::uint64_t maximum_age_;
+
+  std::vector<MapPage> frames_;
+  std::byte* arena_ = nullptr;
+  FlatMap<std::uint32_t> leaf_index_;  // page number to frame
+  std::uint32_t next_fresh_ = 0;       // frames from here on were never used
+  std::uint32_t clock_hand_ = 0;
+  std::unordered_map<std::uint64_t, std::unique_ptr<InteriorPage>> interior_;
+  Semaphore allocation_;  // one new page at a time
+
+  DirtyList dirty_;
+  std::uint32_t dirty_leaves_ = 0;
+  WaitQueue changed_;  // pages became ready, clean or unpinned
+  Semaphore writer_;
+  std::function<void()> on_write_back_needed_;
+  BlockMapCounters counters_;
+};
+
+}  // namespace uvdo

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// How dirty pages of the block map get to the disk: never before the journal entries of their
+// changes are stable; a page that was never complete on disk in two steps (vdo-format.md, 6.2).
+#include <algorithm>
+#include <cstring>
+
+#include "blockmap/block_map.h"
+
+namespace uvdo {
+
+MapPage* BlockMap::next_to_write(JournalSequence before, std::size_t& at_least) {
+  MapPage* page = dirty_.oldest();
+  while (page != nullptr && page->writing) page = page->dirty_next;
+  if (page == nullptr) return nullptr;
+  if (page->dirty_since >= before) {
+    if (at_least == 0) return nullptr;
+  }
+  if (at_least > 0) --at_least;
+  return page;
+}
+
+Task<Result<void>> BlockMap::write_back(JournalSequence before, std::size_t at_least) {
+  co_await writer_.acquire();
+  AlignedMemory copies(kWriteBatch * kBlockSize);
+  Result<void> done;
+  while (done) {
+    std::vector<MapPage*> batch;
+    while (batch.size() < kWriteBatch) {
+      MapPage* page = next_to_write(before, at_least);
+      if (page == nullptr) break;
+      page->writing = true;
+      dirty_.remove(*page);
+      if (is_leaf(*page)) --dirty_leaves_;
+      batch.push_back(page);
+    }
+    if (batch.empty()) break;
+    done = co_await write_pages(batch, copies.bytes());
+    changed_.wake_all();
+  }
+  writer_.release();
+  changed_.wake_all();
+  if (!done) notifier_.enter(done.error());
+  co_return done;
+}
+
+Task<Result<void>> BlockMap::save() {
+  auto done = co_await write_back(journal_.tail() + 1, 0);
+  if (done) check(dirty_.empty(), "pages changed while the block map was saved");
+  co_return done;
+}
+
+Task<Result<void>> BlockMap::write_pages(std::span<MapPage* const> pages, MutableBytes copies) {
+  // From here on a further change makes a page dirty anew, held by its own journal block.
+  std::vector<JournalSequence> held;
+  JournalPoint newest;
+  bool any_new = false;
+  for (std::size_t i = 0; i < pages.size(); ++i) {
+    MapPage& page = *pages[i];
+    std::memcpy(copies.data() + i * kBlockSize, page.bytes, kBlockSize);
+    newest = std::max(newest, page.newest);
+    held.push_back(std::exchange(page.dirty_since, JournalSequence{0}));
+    any_new |= !is_initialized(page.block());
+  }
+  const auto copy = [&](std::size_t i) { return copies.subspan(i * kBlockSize, kBlockSize); };
+  auto done = co_await journal_.commit(newest);
+  if (done && any_new) {
+    for (std::size_t i = 0; done && i < pages.size(); ++i) {
+      if (is_initialized(copy(i))) continue;
+      done = co_await device_.write(device_byte(pages[i]->pbn), copy(i));
+      ++counters_.write_count;
+    }
+    ++counters_.flush_count;
+    if (done) done = co_await device_.flush();
+  }
+  for (std::size_t i = 0; done && i < pages.size(); ++i) {
+    set_initialized(copy(i));
+    done = co_await device_.write(device_byte(pages[i]->pbn), copy(i));
+    ++counters_.write_count;
+  }
+  for (std::size_t i = 0; i < pages.size(); ++i) {
+    MapPage& page = *pages[i];
+    page.writing = false;
+    journal_.unlock(RecoveryJournal::Head::block_map, held[i]);
+    if (done) set_initialized(page.block());
+  }
+  if (done) {
+    counters_.pages_saved += pages.size();
+  } else {
+    ++counters_.failed_writes;
+  }
+  co_return done;
+}
+
+}  // namespace uvdo

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "dedupe/hash_locks.h"
+
+#include <cstring>
+
+namespace uvdo {
+
+HashLocks::Joined HashLocks::join(const RecordName& name, const std::byte* data) {
+  if (HashLock** found = index_.find(name.hash())) {
+    HashLock& lock = **found;
+    if (lock.name != name || std::memcmp(lock.data, data, kBlockSize) != 0) {
+      return {Role::collision, nullptr};
+    }
+    ++lock.users;
+    if (lock.hurry != nullptr) lock.hurry->hurry();
+    return {Role::follower, &lock};
+  }
+  if (free_.empty()) {
+    locks_.push_back(std::make_unique<HashLock>(executor_));
+    free_.push_back(locks_.back().get());
+  }
+  HashLock& lock = *free_.back();
+  free_.pop_back();
+  lock.name = name;
+  lock.data = data;
+  lock.is_settled = false;
+  lock.location.reset();
+  lock.users = 1;
+  lock.hurry = nullptr;
+  index_.insert(name.hash(), &lock);
+  return {Role::agent, &lock};
+}
+
+void HashLocks::settle(HashLock& lock, std::optional<BlockMapping> location) {
+  check(!lock.is_settled, "a hash lock was settled twice");
+  lock.is_settled = true;
+  lock.location = location;
+  index_.erase(lock.name.hash());
+  lock.settled.wake_all();
+  release(lock);
+}
+
+void HashLocks::release(HashLock& lock) {
+  check(lock.users > 0, "a hash lock was left once too often");
+  if (--lock.users == 0) free_.push_back(&lock);
+}
+
+}  // namespace uvdo

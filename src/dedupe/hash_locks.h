@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Equal data in flight: the first writer of a record name is the agent that finds or makes the
+// block; writers of the same data that come meanwhile wait for it and share (vdo-behaviour.md, 7).
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "async/wait_queue.h"
+#include "base/flat_map.h"
+#include "dedupe/hurry.h"
+#include "format/block_mapping.h"
+#include "format/record_name.h"
+
+namespace uvdo {
+
+struct HashLock {
+  explicit HashLock(Executor& executor) : settled(executor) {}
+  RecordName name;
+  const std::byte* data = nullptr;  ///< the agent's; valid until it settles
+  bool is_settled = false;
+  std::optional<BlockMapping> location;  ///< where the agent's data are; nothing if it failed
+  std::uint32_t users = 0;
+  Hurry* hurry = nullptr;
+  WaitQueue settled;
+};
+
+class HashLocks {
+ public:
+  explicit HashLocks(Executor& executor) : executor_(executor), index_(2048) {}
+  HashLocks(const HashLocks&) = delete;
+  HashLocks& operator=(const HashLocks&) = delete;
+
+  enum class Role : std::uint8_t {
+    agent,      ///< first of its name
+    follower,   ///< somebody stores the same data right now
+    collision,  ///< somebody stores other data with the same name (or nearly)
+  };
+  struct Joined {
+    Role role = Role::collision;
+    HashLock* lock = nullptr;
+  };
+  /// Joins the writers of `name`. `data` are 4096 bytes that an agent keeps until settle().
+  Joined join(const RecordName& name, const std::byte* data);
+  /// The agent is done: followers learn where the data are; who comes later asks the index.
+  void settle(HashLock& lock, std::optional<BlockMapping> location);
+  /// A follower is done with the lock.
+  void leave(HashLock& lock) { release(lock); }
+  [[nodiscard]] std::size_t size() const { return index_.size(); }
+
+ private:
+  void release(HashLock& lock);
+  Executor& executor_;
+  FlatMap<HashLock*> index_;
+  std::vector<std::unique_ptr<HashLock>> locks_;
+  std::vector<HashLock*> free_;
+};
+
+}  // namespace uvdo

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "depot/slab.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include <fmt/format.h>
+
+namespace uvdo {
+
+void Slab::load_pristine() {
+  state_ = State::ready;
+  free_blocks_ = config_.data_blocks;
+}
+
+void Slab::load_counts(std::vector<ReferenceCount> counts) {
+  check(counts.size() == config_.data_blocks, "a slab has a count for each data block");
+  counts_ = std::move(counts);
+  ensure_counts();
+  free_blocks_ = static_cast<std::uint64_t>(std::count(counts_.begin(), counts_.end(), kFree));
+  state_ = State::ready;
+}
+
+void Slab::load_journal(SlabSequence head, SlabSequence next, JournalPoint point,
+                        JournalPoint recovery_point) {
+  head_ = head;
+  durable_head_ = head;
+  next_ = next;
+  named_ = next;
+  last_point_ = point;
+  open_.recovery_point = recovery_point;
+}
+
+void Slab::ensure_counts() {
+  if (counts_.empty()) counts_.resize(config_.data_blocks);
+  if (references_.empty()) references_.resize(reference_block_count());
+  if (holds_.empty()) holds_.resize(config_.slab_journal_blocks);
+}
+
+void Slab::dirty_all_reference_blocks() {
+  ensure_counts();
+  for (std::uint32_t i = 0; i < references_.size(); ++i) mark_dirty(i * kCountsPerBlock);
+}
+
+std::optional<Slab::Run> Slab::allocate(std::uint32_t wanted) {
+  if (!is_ready() || free_blocks_ == 0) return std::nullopt;
+  ensure_counts();
+  const ReferenceCount* begin = counts_.data();
+  const ReferenceCount* end = begin + counts_.size();
+  const auto* found = static_cast<const ReferenceCount*>(
+      std::memchr(begin + cursor_, kFree, static_cast<std::size_t>(end - begin) - cursor_));
+  if (found == nullptr) {
+    cursor_ = static_cast<Sbn>(config_.data_blocks);
+    return std::nullopt;
+  }
+  const auto first = static_cast<Sbn>(found - begin);
+  Run run{first, 0};
+  while (run.count < wanted && first + run.count < counts_.size() &&
+         counts_[first + run.count] == kFree) {
+    counts_[first + run.count] = kProvisional;
+    ++run.count;
+  }
+  cursor_ = first + run.count;
+  free_blocks_ -= run.count;
+  return run;
+}
+
+bool Slab::claim_free(Sbn sbn) {
+  if (!is_ready() || count(sbn) != kFree) return false;
+  ensure_counts();
+  counts_[sbn] = kProvisional;
+  --free_blocks_;
+  return true;
+}
+
+void Slab::release(Sbn sbn) {
+  check(count(sbn) == kProvisional, "a block was released that is not provisional");
+  counts_[sbn] = kFree;
+  ++free_blocks_;
+}
+
+void Slab::open_block() {
+  open_.sequence = next_;
+  open_.nonce = nonce_;
+  open_.has_block_map_increments = false;
+  open_.entry_count = 0;
+  open_bytes_ = AlignedMemory(kBlockSize);
+}
+
+void Slab::close_open_block() {
+  check(has_open_entries(), "an empty slab journal block was closed");
+  closed_.push_back({next_, open_, std::move(open_bytes_), last_entry_, open_lock_});
+  open_bytes_ = {};
+  ++next_;
+}
+
+void Slab::append(Sbn sbn, ReferenceOperation operation, JournalPoint point,
+                  RecoveryJournal& journal) {
+  if (open_bytes_.size() != 0 && !uvdo::has_room(open_, operation)) close_open_block();
+  if (open_bytes_.size() == 0) {
+    open_block();
+    open_lock_ = JournalSequence{point.sequence};
+    journal.lock(RecoveryJournal::Head::slab_journal, open_lock_);
+  }
+  const JournalPoint expanded = operation == ReferenceOperation::data_decrement
+                                    ? point.expanded_decrement()
+                                    : point.expanded_increment();
+  last_point_ = {next_.value(), open_.entry_count};
+  append_slab_journal_entry(open_bytes_.bytes(), open_, {sbn, operation}, expanded);
+  last_entry_ = point;
+}
+
+Result<void> Slab::change_count(std::vector<ReferenceCount>& counts, Sbn sbn,
+                                ReferenceOperation operation) {
+  ReferenceCount& count = counts[sbn];
+  const auto refuse = [&](const char* what) {
+    return Error(Errc::corrupt,
+                 fmt::format("reference count {} of block {} cannot be {}", count, sbn, what));
+  };
+  const ReferenceCount real = count == kProvisional ? kFree : count;
+  switch (operation) {
+    case ReferenceOperation::data_increment:
+      if (real >= kMaxReferences) return refuse("incremented");
+      count = static_cast<ReferenceCount>(real + 1);
+      return {};
+    case ReferenceOperation::data_decrement:
+      if (real == 0) return refuse("decremented");
+      count = static_cast<ReferenceCount>(real - 1);
+      return {};
+    case ReferenceOperation::block_map_increment:
+      if (real != 0) return refuse("given to the block map");
+      count = kMaxReferences;
+      return {};
+    case ReferenceOperation::block_map_decrement: break;
+  }
+  return refuse("taken from the block map");
+}
+
+Result<bool> Slab::apply(Sbn sbn, ReferenceOperation operation, JournalPoint point,
+                         RecoveryJournal& journal) {
+  append(sbn, operation, point, journal);
+  if (!is_ready()) return false;
+  ensure_counts();
+  if (next_ == SlabSequence{1} && last_point_.entry_count == 0) {
+    // So that "counts are on disk" is true as soon as the first block is given up.
+    dirty_all_reference_blocks();
+  }
+  const bool was_free = counts_[sbn] == kFree;
+  if (auto changed = change_count(counts_, sbn, operation); !changed) {
+    return std::move(changed).error().within(fmt::format("slab {}", number_));
+  }
+  if (was_free) --free_blocks_;
+  mark_dirty(sbn);
+  if (counts_[sbn] != kFree) return false;
+  counts_[sbn] = kProvisional;
+  return true;
+}
+
+void Slab::mark_dirty(Sbn sbn) {
+  ReferenceBlock& block = references_[sbn / kCountsPerBlock];
+  if (block.dirty_since != SlabSequence{0}) return;
+  block.dirty_since = SlabSequence{last_point_.sequence};
+  ++holds_[block.dirty_since.value() % config_.slab_journal_blocks];
+  ++dirty_count_;
+}
+
+std::optional<JournalSequence> Slab::oldest_lock() const {
+  if (!closed_.empty()) return closed_.front().first_lock;
+  if (has_open_entries()) return open_lock_;
+  return std::nullopt;
+}
+
+void Slab::reap() {
+  while (head_ < named_ &&
+         (holds_.empty() || holds_[head_.value() % config_.slab_journal_blocks] == 0)) {
+    ++head_;
+  }
+}
+
+std::optional<Slab::ReferenceWrite> Slab::begin_write(SlabSequence limit, MutableBytes out) {
+  for (std::uint32_t n = 0; n < references_.size(); ++n) {
+    const std::uint32_t index =
+        (write_cursor_ + n) % static_cast<std::uint32_t>(references_.size());
+    ReferenceBlock& block = references_[index];
+    if (block.dirty_since == SlabSequence{0} || block.dirty_since >= limit || block.writing) {
+      continue;
+    }
+    const std::size_t first = std::size_t{index} * kCountsPerBlock;
+    const std::size_t count = std::min<std::size_t>(kCountsPerBlock, counts_.size() - first);
+    pack_reference_block(out, std::span(counts_).subspan(first, count), last_point_);
+    const ReferenceWrite write{index, block.dirty_since};
+    block.dirty_since = SlabSequence{0};
+    block.writing = true;
+    --dirty_count_;
+    ++writing_count_;
+    write_cursor_ = index + 1;
+    return write;
+  }
+  return std::nullopt;
+}
+
+void Slab::end_write(const ReferenceWrite& write) {
+  references_[write.index].writing = false;
+  --writing_count_;
+  --holds_[write.held.value() % config_.slab_journal_blocks];
+}
+
+}  // namespace uvdo

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// One slab in memory: reference counts, and the slab journal that says how they change. All
+// changes are made at once; what of them may be written when is the depot's business.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <vector>
+
+#include "base/aligned_memory.h"
+#include "base/block_types.h"
+#include "format/journal_point.h"
+#include "format/reference_block.h"
+#include "format/slab_config.h"
+#include "format/slab_journal_block.h"
+#include "format/slab_summary.h"
+#include "journal/recovery_journal.h"
+
+namespace uvdo {
+
+/// A full (or ended) slab journal block that is not yet named by a written summary.
+struct ClosedSlabBlock {
+  SlabSequence sequence;
+  SlabJournalHeader header;
+  AlignedMemory bytes;
+  JournalPoint last_entry;     ///< of the recovery journal; must be stable before this is written
+  JournalSequence first_lock;  ///< recovery journal block held until the summary names this one
+};
+
+class Slab {
+ public:
+  /// Where a slab stands between loading and use.
+  enum class State : std::uint8_t {
+    unscrubbed,  ///< counts unknown: neither allocation nor sharing, changes are only journaled
+    ready,
+  };
+
+  Slab(SlabNumber number, const SlabConfig& config, std::uint64_t nonce)
+      : number_(number), config_(config), nonce_(nonce) {}
+
+  [[nodiscard]] SlabNumber number() const { return number_; }
+  [[nodiscard]] State state() const { return state_; }
+  [[nodiscard]] bool is_ready() const { return state_ == State::ready; }
+  [[nodiscard]] std::uint64_t free_blocks() const { return free_blocks_; }
+  /// Whether anything of this slab was ever used; if not, it has no counts in memory.
+  [[nodiscard]] bool is_pristine() const { return is_ready() && counts_.empty(); }
+
+  // ---- loading
+
+  /// A slab never used: all free.
+  void load_pristine();
+  /// Counts become known (0..254 each); the slab is ready.
+  void load_counts(std::vector<ReferenceCount> counts);
+  /// Where the journal goes on: blocks from `head` to before `next` may be needed; `point` is the
+  /// last slab journal entry that the counts reflect.
+  void load_journal(SlabSequence head, SlabSequence next, JournalPoint point,
+                    JournalPoint recovery_point);
+  /// Marks all reference blocks as to be written.
+  void dirty_all_reference_blocks();
+
+  // ---- counts
+
+  /// The count of a block, 255 if it is provisional or awaits being free.
+  [[nodiscard]] ReferenceCount count(Sbn sbn) const {
+    return counts_.empty() ? kFree : counts_[sbn];
+  }
+  /// Takes up to `wanted` consecutive free blocks from the cursor on and makes them provisional.
+  /// Nothing if there is none behind the cursor.
+  struct Run {
+    Sbn first = 0;
+    std::uint32_t count = 0;
+  };
+  std::optional<Run> allocate(std::uint32_t wanted);
+  /// Lets the next search begin at the slab's start.
+  void rewind() { cursor_ = 0; }
+  /// A free block that somebody wants to share again becomes provisional. False if it isn't free.
+  bool claim_free(Sbn sbn);
+  /// A provisional block becomes free.
+  void release(Sbn sbn);
+
+  // ---- journaled changes
+
+  /// Whether the journal takes an entry of either kind now.
+  [[nodiscard]] bool has_room() const {
+    return journal_blocks_in_use() < config_.blocking ||
+           (open_bytes_.size() != 0 && open_.entry_count < kSlabJournalFullEntries);
+  }
+  /// Journals a change and makes it. `point` is that of the recovery journal entry. A decrement to
+  /// zero leaves the block provisional; returns true then. Errc::corrupt if the count forbids it.
+  Result<bool> apply(Sbn sbn, ReferenceOperation operation, JournalPoint point,
+                     RecoveryJournal& journal);
+  /// Journals a change without knowing the counts (while unscrubbed).
+  void append(Sbn sbn, ReferenceOperation operation, JournalPoint point, RecoveryJournal& journal);
+  /// Changes a count as a replayed entry demands.
+  static Result<void> change_count(std::vector<ReferenceCount>& counts, Sbn sbn,
+                                   ReferenceOperation operation);
+
+  // ---- for the writer
+
+  [[nodiscard]] std::deque<ClosedSlabBlock>& closed_blocks() { return closed_; }
+  [[nodiscard]] bool has_open_entries() const {
+    return open_bytes_.size() != 0 && open_.entry_count > 0;
+  }
+  /// Recovery journal block that the oldest unnamed slab journal block holds, if there is one.
+  [[nodiscard]] std::optional<JournalSequence> oldest_lock() const;
+  /// Ends the open block so that it is written though it is not full.
+  void close_open_block();
+  /// The summary on disk names the block with this header, and all before it, now.
+  void block_was_named(const SlabJournalHeader& header) {
+    named_ = header.sequence + 1;
+    durable_head_ = header.head;
+  }
+  [[nodiscard]] SlabSequence named() const { return named_; }
+  [[nodiscard]] SlabSequence head() const { return head_; }
+  [[nodiscard]] SlabSequence next_sequence() const { return next_; }
+  /// Blocks that the last named block still calls needed, to the open one: recovery may read them.
+  [[nodiscard]] std::uint64_t journal_blocks_in_use() const { return next_ - durable_head_; }
+  /// The first block that must not be written yet, because its place in the ring is in use.
+  [[nodiscard]] SlabSequence write_limit() const {
+    return durable_head_ + config_.slab_journal_blocks;
+  }
+  /// Moves the head over blocks that nothing needs; to be called after a flush. It takes effect on
+  /// disk with the next block that is written and named.
+  void reap();
+  /// Point of the slab journal of the latest change, and of the recovery journal.
+  [[nodiscard]] JournalPoint last_point() const { return last_point_; }
+  [[nodiscard]] JournalPoint last_recovery_entry() const { return last_entry_; }
+  [[nodiscard]] JournalPoint recovery_point() const { return open_.recovery_point; }
+
+  [[nodiscard]] std::uint32_t reference_block_count() const {
+    return static_cast<std::uint32_t>(reference_blocks_used(config_.data_blocks));
+  }
+  [[nodiscard]] std::uint32_t dirty_reference_blocks() const { return dirty_count_; }
+  /// A dirty reference block that was first changed by a journal block before `limit`, and that is
+  /// not being written; its content is packed into `out`. begin/end_write bracket the write.
+  struct ReferenceWrite {
+    std::uint32_t index = 0;
+    SlabSequence held;  ///< journal block that waits for this write
+  };
+  std::optional<ReferenceWrite> begin_write(SlabSequence limit, MutableBytes out);
+  void end_write(const ReferenceWrite& write);
+  [[nodiscard]] bool is_writing() const { return writing_count_ > 0; }
+
+  [[nodiscard]] const SlabSummaryEntry& summary() const { return summary_; }
+  [[nodiscard]] SlabSummaryEntry& summary() { return summary_; }
+  /// Whether block 1 of the journal has been reaped, or counts were written before.
+  [[nodiscard]] bool counts_are_on_disk() const {
+    return summary_.load_reference_counts || head_ > SlabSequence{1};
+  }
+
+ private:
+  struct ReferenceBlock {
+    SlabSequence dirty_since{0};  // 0: clean
+    bool writing = false;
+  };
+  void mark_dirty(Sbn sbn);
+  void open_block();
+  void ensure_counts();
+
+  SlabNumber number_;
+  SlabConfig config_;
+  std::uint64_t nonce_;
+  State state_ = State::unscrubbed;
+  std::vector<ReferenceCount> counts_;
+  std::vector<ReferenceBlock> references_;
+  std::uint32_t dirty_count_ = 0;
+  std::uint32_t writing_count_ = 0;
+  std::uint32_t write_cursor_ = 0;
+  std::uint64_t free_blocks_ = 0;
+  Sbn cursor_ = 0;
+
+  SlabSequence head_{1};
+  SlabSequence durable_head_{1};
+  SlabSequence named_{1};
+  SlabSequence next_{1};  // the open block, or the next one if none is open
+  SlabJournalHeader open_;
+  AlignedMemory open_bytes_;
+  JournalSequence open_lock_;
+  std::deque<ClosedSlabBlock> closed_;
+  std::vector<std::uint32_t> holds_;  // dirty reference blocks by slab journal block (ring index)
+  JournalPoint last_point_;
+  JournalPoint last_entry_;
+  SlabSummaryEntry summary_;
+};
+
+}  // namespace uvdo

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "depot/slab_depot.h"
+
+#include <algorithm>
+#include <bit>
+
+#include <fmt/format.h>
+
+namespace uvdo {
+
+SlabDepot::SlabDepot(Executor& executor, Device& device, const VolumeGeometry& geometry,
+                     const SuperBlock& super_block, RecoveryJournal& journal,
+                     ReadOnlyNotifier& notifier)
+    : executor_(executor),
+      device_(device),
+      journal_(journal),
+      notifier_(notifier),
+      layout_(super_block.depot),
+      config_(super_block.depot.slab),
+      nonce_(super_block.nonce),
+      bio_offset_(geometry.bio_offset),
+      summary_start_(super_block.find(PartitionId::slab_summary).start),
+      summary_(kSummaryBlocksPerZone * kBlockSize),
+      writer_(executor, 1),
+      room_(executor) {
+  const SlabNumber count = layout_.slab_count();
+  slabs_.reserve(count);
+  for (SlabNumber n = 0; n < count; ++n) {
+    slabs_.push_back(std::make_unique<Slab>(n, config_, nonce_));
+  }
+  unscrubbed_ = count;
+}
+
+void SlabDepot::became_ready(Slab& slab) {
+  --unscrubbed_;
+  free_blocks_ += slab.free_blocks();
+  room_.wake_all();
+}
+
+// ---- space
+
+bool SlabDepot::reserve(std::uint64_t count) {
+  collect_frees();
+  if (free_blocks_ < count) return false;
+  free_blocks_ -= count;
+  promised_ += count;
+  return true;
+}
+
+void SlabDepot::unreserve(std::uint64_t count) {
+  check(count <= promised_, "more blocks given back than were promised");
+  promised_ -= count;
+  free_blocks_ += count;
+}
+
+std::optional<PbnRun> SlabDepot::allocate(std::uint32_t wanted, bool promised) {
+  collect_frees();
+  if (!promised) {
+    wanted = static_cast<std::uint32_t>(std::min<std::uint64_t>(wanted, free_blocks_));
+  }
+  if (wanted == 0) return std::nullopt;
+  while (true) {
+    if (has_open_slab_) {
+      if (const auto run = slabs_[open_slab_]->allocate(wanted)) {
+        if (promised) {
+          promised_ -= run->count;
+        } else {
+          free_blocks_ -= run->count;
+        }
+        return PbnRun{layout_.pbn_of(open_slab_, run->first), run->count};
+      }
+    }
+    if (!open_next_slab()) {
+      check(!promised, "a promised block is not there");
+      return std::nullopt;
+    }
+  }
+}
+
+bool SlabDepot::open_next_slab() {
+  // The slab with the most free blocks, in powers of two, so that a little more room is no reason
+  // to move on; one that was never used ranks as if half full, so that used ones fill up first.
+  const Slab* best = nullptr;
+  int best_rank = -1;
+  for (const auto& slab : slabs_) {
+    if (!slab->is_ready() || slab->free_blocks() == 0) continue;
+    const std::uint64_t weight =
+        slab->is_pristine() ? slab->free_blocks() / 2 : slab->free_blocks();
+    const int rank = static_cast<int>(std::bit_width(weight));
+    if (rank > best_rank) {
+      best = slab.get();
+      best_rank = rank;
+    }
+  }
+  if (best == nullptr) return false;
+  if (best->is_pristine()) {
+    ++counters_.slabs_opened;
+  } else {
+    ++counters_.slabs_reopened;
+  }
+  open_slab_ = best->number();
+  has_open_slab_ = true;
+  slabs_[open_slab_]->rewind();
+  return true;
+}
+
+void SlabDepot::release(Pbn pbn) {
+  slab_of(pbn).release(layout_.sbn_of(pbn));
+  ++free_blocks_;
+}
+
+void SlabDepot::collect_frees() {
+  while (!pending_frees_.empty()) {
+    const PendingFree& oldest = pending_frees_.front();
+    if (!journal_.is_committed(oldest.point) || !epochs_.is_over(oldest.epoch)) return;
+    const std::uint64_t* ticket = pending_tickets_.find(oldest.pbn.value());
+    if (ticket != nullptr && *ticket == oldest.ticket) {
+      pending_tickets_.erase(oldest.pbn.value());
+      release(oldest.pbn);
+    }
+    pending_frees_.pop_front();
+  }
+}
+
+Task<void> SlabDepot::wait_for_frees() {
+  if (pending_frees_.empty()) co_return;
+  const JournalPoint point = pending_frees_.back().point;
+  if (!journal_.is_committed(point)) {
+    [[maybe_unused]] const auto seen_by_callers = co_await journal_.commit(point);
+  } else {
+    co_await executor_.yield();  // readers are still under way
+  }
+  collect_frees();
+}
+
+// ---- references
+
+bool SlabDepot::may_share(Pbn pbn) {
+  const Slab& slab = slab_of(pbn);
+  if (!slab.is_ready()) return false;
+  const ReferenceCount count = slab.count(layout_.sbn_of(pbn));
+  if (count == kProvisional) return pending_tickets_.find(pbn.value()) != nullptr;
+  return count != kFree && count < kMaxReferences;
+}
+
+std::optional<ReferenceCount> SlabDepot::count_of(Pbn pbn) const {
+  const Slab& slab = slab_of(pbn);
+  if (!slab.is_ready()) return std::nullopt;
+  return slab.count(layout_.sbn_of(pbn));
+}
+
+bool SlabDepot::claim_free(Pbn pbn) {
+  // A block that was promised to somebody must stay free.
+  if (free_blocks_ == 0 || !slab_of(pbn).claim_free(layout_.sbn_of(pbn))) return false;
+  --free_blocks_;
+  return true;
+}
+
+bool SlabDepot::has_room(Pbn pbn) const { return slab_of(pbn).has_room(); }
+
+Task<void> SlabDepot::wait_for_room() {
+  ++counters_.journal_blocked;
+  request_write_back();
+  co_await room_.wait();
+}
+
+void SlabDepot::request_write_back() {
+  if (needs_write_back_) return;
+  needs_write_back_ = true;
+  if (on_write_back_needed_) on_write_back_needed_();
+}
+
+Result<void> SlabDepot::change(Pbn pbn, ReferenceOperation operation, JournalPoint point) {
+  Slab& slab = slab_of(pbn);
+  const std::size_t closed = slab.closed_blocks().size();
+  if (operation == ReferenceOperation::data_increment && !pending_tickets_.empty() &&
+      slab.count(layout_.sbn_of(pbn)) == kProvisional &&
+      pending_tickets_.find(pbn.value()) != nullptr) {
+    pending_tickets_.erase(pbn.value());  // taken up again before it was free
+  }
+  auto freed = slab.apply(layout_.sbn_of(pbn), operation, point, journal_);
+  if (!freed) return std::move(freed).error();
+  if (*freed) {
+    pending_frees_.push_back({pbn, point, epochs_.retire(), ++last_ticket_});
+    pending_tickets_.insert(pbn.value(), last_ticket_);
+  }
+  if (slab.closed_blocks().size() != closed && ++closed_blocks_ >= kClosedBlocksPerPass) {
+    request_write_back();
+  }
+  return {};
+}
+
+std::uint64_t SlabDepot::allocated_blocks() const {
+  std::uint64_t total = 0;
+  for (const auto& slab : slabs_) {
+    if (slab->is_ready()) total += config_.data_blocks - slab->free_blocks();
+  }
+  return total - pending_tickets_.size();
+}
+
+}  // namespace uvdo

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The slabs of a volume: who refers to which physical block, and which are free
+// (vdo-behaviour.md, 5.3, 5.5 and 8).
+//
+// Room is reserved by count and a block is chosen late: reserve() promises blocks to writes that
+// have been accepted, allocate() then hands out neighbours. A block that loses its last reference
+// is free only when the journal entry that says so is stable and nobody reads the block any more.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "async/wait_queue.h"
+#include "base/aligned_memory.h"
+#include "base/flat_map.h"
+#include "depot/read_epochs.h"
+#include "depot/slab.h"
+#include "device/device.h"
+#include "format/slab_layout.h"
+#include "format/super_block.h"
+#include "journal/recovery_journal.h"
+
+namespace uvdo {
+
+/// Consecutive physical blocks.
+struct PbnRun {
+  Pbn first;
+  std::uint32_t count = 0;
+};
+
+struct DepotCounters {
+  std::uint64_t slabs_opened = 0;
+  std::uint64_t slabs_reopened = 0;
+  std::uint64_t journal_disk_full = 0;
+  std::uint64_t journal_flushes = 0;
+  std::uint64_t journal_blocked = 0;
+  std::uint64_t journal_blocks_written = 0;
+  std::uint64_t journal_tail_busy = 0;
+  std::uint64_t summary_blocks_written = 0;
+  std::uint64_t reference_blocks_written = 0;
+};
+
+class SlabDepot {
+ public:
+  SlabDepot(Executor& executor, Device& device, const VolumeGeometry& geometry,
+            const SuperBlock& super_block, RecoveryJournal& journal, ReadOnlyNotifier& notifier);
+  SlabDepot(const SlabDepot&) = delete;
+  SlabDepot& operator=(const SlabDepot&) = delete;
+
+  // ---- loading (slab_loader.cpp)
+
+  /// A volume that was never started: all slabs are free. Writes the whole summary.
+  Task<Result<void>> load_new();
+  /// Reads the summary, merges its areas by the zone count it was written with, and writes all 16.
+  Task<Result<void>> load_summary(std::uint8_t old_zone_count);
+  /// Finds the end of each slab's journal. Slabs never used become ready.
+  Task<Result<void>> load_journals();
+  /// Makes every slab ready: reads its counts and replays its journal if need be.
+  Task<Result<void>> scrub_all();
+
+  // ---- space
+
+  /// Promises `count` blocks if there are as many that are neither used nor promised.
+  [[nodiscard]] bool reserve(std::uint64_t count);
+  /// Takes back a promise.
+  void unreserve(std::uint64_t count);
+  /// Up to `wanted` neighbouring blocks, provisionally; at least one if any is free. With
+  /// `promised`, they come out of a promise that the caller has (which shrinks by what it gets);
+  /// else only blocks that nobody was promised are given.
+  std::optional<PbnRun> allocate(std::uint32_t wanted, bool promised);
+  /// A provisional block that was not used after all.
+  void release(Pbn pbn);
+  /// Blocks that no reference keeps and nobody was promised.
+  [[nodiscard]] std::uint64_t free_blocks() const { return free_blocks_; }
+  /// Whether blocks are about to become free once the journal is committed and readers are done.
+  [[nodiscard]] bool has_pending_frees() const { return !pending_tickets_.empty(); }
+  /// Waits until space may have come: commits the journal if that frees blocks.
+  Task<void> wait_for_frees();
+  [[nodiscard]] std::size_t pending_free_count() const { return pending_tickets_.size(); }
+
+  // ---- references
+
+  [[nodiscard]] const SlabLayout& layout() const { return layout_; }
+  /// Whether one more reference may be made to a block that somebody uses, or whose last user has
+  /// just left. What the block holds cannot change as long as the caller is in epochs().
+  [[nodiscard]] bool may_share(Pbn pbn);
+  /// References of a block now (255: provisional), nothing if unknown.
+  [[nodiscard]] std::optional<ReferenceCount> count_of(Pbn pbn) const;
+  /// Takes a free block out of circulation (it becomes provisional) because its old data may be
+  /// shared again. False if it is not free.
+  [[nodiscard]] bool claim_free(Pbn pbn);
+  /// Whether a change of this block's count can be journaled now.
+  [[nodiscard]] bool has_room(Pbn pbn) const;
+  Task<void> wait_for_room();
+  /// Journals and makes a change that the recovery journal entry at `point` demands. An error
+  /// means that the counts are wrong.
+  Result<void> change(Pbn pbn, ReferenceOperation operation, JournalPoint point);
+  ReadEpochs& epochs() { return epochs_; }
+
+  // ---- writing (slab_writer.cpp)
+
+  /// Writes slab journal blocks that are full, or that hold a recovery journal block before
+  /// `release_before`; then reference blocks of slabs whose journals run full.
+  Task<Result<void>> write_back(JournalSequence release_before);
+  /// Whether write_back() has something to do for the sake of the slab journals.
+  [[nodiscard]] bool needs_write_back() const { return needs_write_back_; }
+  void on_write_back_needed(std::function<void()> f) { on_write_back_needed_ = std::move(f); }
+  /// Writes everything; the summary says clean for all slabs. Nothing may change meanwhile.
+  Task<Result<void>> save();
+
+  // ---- figures
+
+  [[nodiscard]] SlabNumber slab_count() const { return static_cast<SlabNumber>(slabs_.size()); }
+  [[nodiscard]] Slab& slab(SlabNumber number) { return *slabs_[number]; }
+  [[nodiscard]] SlabNumber unscrubbed() const { return unscrubbed_; }
+  /// Blocks with a reference or a provisional one, block map pages included.
+  [[nodiscard]] std::uint64_t allocated_blocks() const;
+  [[nodiscard]] const DepotCounters& counters() const { return counters_; }
+  /// Bytes of memory that the counts of all slabs take when all are in use.
+  [[nodiscard]] std::uint64_t memory_needed() const {
+    return layout_.data_blocks() * slabs_.size();
+  }
+
+ private:
+  // Full slab journal blocks that gather before they are written, so that they share the flushes.
+  static constexpr std::size_t kClosedBlocksPerPass = 32;
+
+  struct PendingFree {
+    Pbn pbn;
+    JournalPoint point;
+    ReadEpochs::Epoch epoch;
+    std::uint64_t ticket;
+  };
+
+  [[nodiscard]] std::uint64_t device_byte(Pbn pbn) const {
+    return (pbn.value() - bio_offset_) * kBlockSize;
+  }
+  [[nodiscard]] Slab& slab_of(Pbn pbn) const { return *slabs_[layout_.slab_of(pbn)]; }
+  void collect_frees();
+  bool open_next_slab();
+  void became_ready(Slab& slab);
+  void request_write_back();
+
+  Task<Result<void>> load_tail(Slab& slab);
+  Task<Result<void>> scrub(Slab& slab);
+  Task<Result<void>> read_counts(Slab& slab, std::vector<ReferenceCount>& counts,
+                                 std::vector<JournalPoint>& points);
+  Task<Result<void>> replay_journal(Slab& slab, std::vector<ReferenceCount>& counts,
+                                    const std::vector<JournalPoint>& points);
+  Task<Result<void>> write_scrubbed(Slab& slab, const std::vector<ReferenceCount>& counts,
+                                    JournalPoint point);
+
+  Task<Result<void>> write_journals(std::vector<Slab*> slabs);
+  Task<Result<void>> write_references(Slab& slab, SlabSequence limit);
+  Task<Result<void>> relieve(Slab& slab);
+  Task<Result<void>> save_slabs();
+  Task<Result<void>> write_summary(const std::vector<Slab*>& slabs);
+  Task<Result<void>> write_whole_summary();
+  Task<Result<void>> finish(Result<void> done);
+
+  Executor& executor_;
+  Device& device_;
+  RecoveryJournal& journal_;
+  ReadOnlyNotifier& notifier_;
+  SlabLayout layout_;
+  SlabConfig config_;
+  std::uint64_t nonce_;
+  std::uint64_t bio_offset_;
+  Pbn summary_start_;
+  std::vector<std::unique_ptr<Slab>> slabs_;
+  SlabNumber unscrubbed_ = 0;
+
+  SlabNumber open_slab_ = 0;
+  bool has_open_slab_ = false;
+  std::uint64_t free_blocks_ = 0;
+  std::uint64_t promised_ = 0;
+  std::deque<PendingFree> pending_frees_;
+  FlatMap<std::uint64_t> pending_tickets_;  // of blocks that nobody has taken up again meanwhile
+  std::uint64_t last_ticket_ = 0;
+  ReadEpochs epochs_;
+
+  AlignedMemory summary_;  // the four blocks of one area
+  Semaphore writer_;       // one write_back or save at a time
+  WaitQueue room_;
+  std::size_t closed_blocks_ = 0;
+  bool needs_write_back_ = false;
+  std::function<void()> on_write_back_needed_;
+  DepotCounters counters_;
+};
+
+}  // namespace uvdo

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// How slab journals, reference blocks and the summary get to the disk (vdo-behaviour.md, 5.2, 5.3).
+// One pass runs at a time. Its order is what recovery rests on:
+//   recovery journal entries - slab journal blocks - flush - summary - reference blocks - flush,
+// and a slab journal block that was ended before it was full is named by the summary before any
+// reference block is written that knows later entries.
+#include <algorithm>
+
+#include "depot/slab_depot.h"
+
+namespace uvdo {
+namespace {
+
+constexpr std::size_t kReferenceBatch = 64;
+
+}  // namespace
+
+Task<Result<void>> SlabDepot::finish(Result<void> done) {
+  needs_write_back_ = false;
+  if (!done) notifier_.enter(done.error());
+  writer_.release();
+  room_.wake_all();
+  co_return done;
+}
+
+Task<Result<void>> SlabDepot::write_back(JournalSequence release_before) {
+  co_await writer_.acquire();
+  std::vector<Slab*> slabs;
+  for (const auto& slab : slabs_) {
+    const auto lock = slab->oldest_lock();
+    if (!lock) continue;
+    if (slab->has_open_entries() && *lock < release_before) slab->close_open_block();
+    if (!slab->closed_blocks().empty()) slabs.push_back(slab.get());
+  }
+  auto done = co_await write_journals(slabs);
+  for (const auto& slab : slabs_) {
+    if (!done) break;
+    if (slab->journal_blocks_in_use() >= config_.flushing) done = co_await relieve(*slab);
+  }
+  co_return co_await finish(std::move(done));
+}
+
+Task<Result<void>> SlabDepot::write_journals(std::vector<Slab*> slabs) {
+  while (!slabs.empty()) {
+    // What this round writes of each slab: as far as its ring has room.
+    std::vector<std::size_t> counts;
+    JournalPoint needed;
+    for (Slab* slab : slabs) {
+      std::size_t count = 0;
+      for (const ClosedSlabBlock& block : slab->closed_blocks()) {
+        if (block.sequence >= slab->write_limit()) break;
+        needed = std::max(needed, block.last_entry);
+        ++count;
+      }
+      check(count > 0, "a slab journal's ring has no room for its next block");
+      counts.push_back(count);
+    }
+    auto done = co_await journal_.commit(needed);
+    if (!done) co_return done;
+    for (std::size_t i = 0; i < slabs.size(); ++i) {
+      Slab& slab = *slabs[i];
+      for (std::size_t n = 0; n < counts[i]; ++n) {
+        ClosedSlabBlock& block = slab.closed_blocks()[n];
+        block.header.head = slab.head();
+        encode_slab_journal_header(block.header, block.bytes.bytes());
+        const Pbn pbn = layout_.journal_block(slab.number(), block.sequence);
+        done = co_await device_.write(device_byte(pbn), block.bytes.bytes());
+        if (!done) co_return done;
+        ++counters_.journal_blocks_written;
+      }
+    }
+    done = co_await device_.flush();
+    if (!done) co_return done;
+    for (std::size_t i = 0; i < slabs.size(); ++i) {
+      const ClosedSlabBlock& last = slabs[i]->closed_blocks()[counts[i] - 1];
+      SlabSummaryEntry& entry = slabs[i]->summary();
+      entry.tail_offset =
+          static_cast<std::uint8_t>((last.sequence.value() + 1) % config_.slab_journal_blocks);
+      entry.dirty = true;
+      entry.load_reference_counts = slabs[i]->counts_are_on_disk();
+      entry.fullness_hint = fullness_hint(slabs[i]->free_blocks(), layout_.slab_bits());
+    }
+    done = co_await write_summary(slabs);
+    if (!done) co_return done;
+    std::vector<Slab*> more;
+    for (std::size_t i = 0; i < slabs.size(); ++i) {
+      Slab& slab = *slabs[i];
+      for (std::size_t n = 0; n < counts[i]; ++n) {
+        const ClosedSlabBlock& block = slab.closed_blocks().front();
+        journal_.unlock(RecoveryJournal::Head::slab_journal, block.first_lock);
+        slab.block_was_named(block.header);
+        slab.closed_blocks().pop_front();
+        if (closed_blocks_ > 0) --closed_blocks_;
+      }
+      const auto& closed = slab.closed_blocks();
+      if (!closed.empty() && closed.front().sequence < slab.write_limit()) more.push_back(&slab);
+    }
+    slabs = std::move(more);
+  }
+  co_return Result<void>();
+}
+
+/// Makes room in a slab journal: writes the reference blocks that hold its older half.
+Task<Result<void>> SlabDepot::relieve(Slab& slab) {
+  ++counters_.journal_flushes;
+  auto done = co_await write_references(slab, slab.next_sequence() - config_.flushing / 2);
+  if (!done) co_return done;
+  done = co_await device_.flush();
+  if (!done) co_return done;
+  slab.reap();
+  // The new head counts when a block that says so has been named; end the open one for that.
+  if (slab.closed_blocks().empty() && slab.has_open_entries()) slab.close_open_block();
+  if (slab.closed_blocks().empty()) co_return Result<void>();
+  std::vector<Slab*> one{&slab};
+  co_return co_await write_journals(std::move(one));
+}
+
+Task<Result<void>> SlabDepot::write_references(Slab& slab, SlabSequence limit) {
+  AlignedMemory memory(kReferenceBatch * kBlockSize);
+  while (true) {
+    std::vector<Slab::ReferenceWrite> writes;
+    while (writes.size() < kReferenceBatch) {
+      const auto write = slab.begin_write(limit, memory.block(writes.size()));
+      if (!write) break;
+      writes.push_back(*write);
+    }
+    if (writes.empty()) co_return Result<void>();
+    auto done = co_await journal_.commit(slab.last_recovery_entry());
+    for (std::size_t i = 0; done && i < writes.size();) {
+      std::size_t run = 1;
+      while (i + run < writes.size() && writes[i + run].index == writes[i].index + run) ++run;
+      const Pbn pbn = layout_.reference_block(slab.number(), writes[i].index);
+      done = co_await device_.write(device_byte(pbn),
+                                    {memory.data() + i * kBlockSize, run * kBlockSize});
+      counters_.reference_blocks_written += run;
+      i += run;
+    }
+    for (const Slab::ReferenceWrite& write : writes) slab.end_write(write);
+    if (!done) co_return done;
+  }
+}
+
+Task<Result<void>> SlabDepot::write_summary(const std::vector<Slab*>& slabs) {
+  std::array<bool, kSummaryBlocksPerZone> changed{};
+  for (const Slab* slab : slabs) {
+    const unsigned block = summary_block(0, slab->number());
+    set_summary_entry(summary_.block(block), slab->number(), slab->summary());
+    changed[block] = true;
+  }
+  for (unsigned block = 0; block < kSummaryBlocksPerZone; ++block) {
+    if (!changed[block]) continue;
+    auto done =
+        co_await device_.write(device_byte(summary_start_ + block), summary_.block(block));
+    if (!done) co_return done;
+    ++counters_.summary_blocks_written;
+  }
+  co_return Result<void>();
+}
+
+Task<Result<void>> SlabDepot::save() {
+  co_await writer_.acquire();
+  auto done = co_await save_slabs();
+  co_return co_await finish(std::move(done));
+}
+
+Task<Result<void>> SlabDepot::save_slabs() {
+  while (!pending_frees_.empty()) {
+    auto committed = co_await journal_.commit_all();
+    if (!committed) co_return committed;
+    collect_frees();
+    if (!pending_frees_.empty()) co_await executor_.yield();
+  }
+  std::vector<Slab*> journals;
+  std::vector<Slab*> changed;
+  for (const auto& slab : slabs_) {
+    if (slab->has_open_entries()) slab->close_open_block();
+    if (!slab->closed_blocks().empty()) journals.push_back(slab.get());
+    if (slab->is_ready() && (!slab->closed_blocks().empty() ||
+                             slab->dirty_reference_blocks() > 0 || slab->summary().dirty)) {
+      changed.push_back(slab.get());
+    }
+  }
+  auto done = co_await write_journals(std::move(journals));
+  for (Slab* slab : changed) {
+    if (!done) co_return done;
+    done = co_await write_references(*slab, slab->next_sequence());
+  }
+  if (!done || changed.empty()) co_return done;
+  done = co_await device_.flush();
+  if (!done) co_return done;
+  for (Slab* slab : changed) {
+    slab->reap();
+    SlabSummaryEntry& entry = slab->summary();
+    entry.load_reference_counts = true;
+    entry.dirty = false;
+    entry.fullness_hint = fullness_hint(slab->free_blocks(), layout_.slab_bits());
+  }
+  co_return co_await write_summary(changed);
+}
+
+}  // namespace uvdo

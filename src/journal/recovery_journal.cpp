@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "journal/recovery_journal.h"
+
+#include <cstring>
+
+namespace uvdo {
+namespace {
+
+/// Blocks that must stay free between tail and head (vdo-behaviour.md, 5.3).
+std::uint64_t reserve_of(std::uint64_t size) {
+  return std::min<std::uint64_t>(size / 4, 2048 / kEntriesPerBlock + 2);
+}
+
+}  // namespace
+
+RecoveryJournal::RecoveryJournal(Executor& executor, Device& device, ReadOnlyNotifier& notifier,
+                                 const RecoveryJournalConfig& config)
+    : executor_(executor),
+      device_(device),
+      notifier_(notifier),
+      config_(config),
+      usable_(config.size - reserve_of(config.size)),
+      buffers_(kBuffers * kBlockSize),
+      tail_(config.tail),
+      last_point_{config.tail.value() - 1, kEntriesPerBlock - 1},
+      committed_(last_point_),
+      commits_(executor),
+      locks_{std::vector<std::uint32_t>(config.size), std::vector<std::uint32_t>(config.size)},
+      heads_{config.tail, config.tail},
+      durable_heads_(heads_),
+      logical_blocks_used_(config.logical_blocks_used),
+      block_map_blocks_(config.block_map_blocks) {
+  for (std::size_t i = kBuffers; i-- > 0;) free_buffers_.push_back(i);
+  writing_.reserve(kBuffers);
+}
+
+void RecoveryJournal::open_block() {
+  if (open_) {
+    unwritten_.push_back({tail_, open_buffer_});
+    ++tail_;
+  }
+  check(tail_.value() < (1ULL << 48U), "recovery journal sequence number overflow");
+  open_ = true;
+  open_entries_ = 0;
+  open_buffer_ = free_buffers_.back();
+  free_buffers_.pop_back();
+  open_check_byte_ = check_byte_of(tail_, config_.size);
+  JournalBlockHeader header;
+  header.sequence = tail_;
+  header.nonce = config_.nonce;
+  header.logical_blocks_used = logical_blocks_used_;
+  header.block_map_blocks = block_map_blocks_;
+  header.check_byte = open_check_byte_;
+  header.recovery_count = config_.recovery_count;
+  open_journal_block({buffer(open_buffer_), kBlockSize}, header);
+  ++counters_.blocks_started;
+}
+
+JournalPoint RecoveryJournal::add(const JournalEntry& entry) {
+  if (!open_ || open_entries_ == kEntriesPerBlock) {
+    check(has_room(), "an entry was added to a full recovery journal");
+    open_block();
+  }
+  append_journal_entry({buffer(open_buffer_), kBlockSize}, open_entries_, entry, open_check_byte_,
+                       config_.recovery_count);
+  last_point_ = {tail_.value(), static_cast<std::uint16_t>(open_entries_)};
+  ++open_entries_;
+  ++counters_.entries_started;
+  if (entry.operation == JournalOperation::block_map_remapping) {
+    ++block_map_blocks_;
+  } else {
+    logical_blocks_used_ += entry.new_mapping.is_mapped() ? 1U : 0U;
+    logical_blocks_used_ -= entry.old_mapping.is_mapped() ? 1U : 0U;
+  }
+  return last_point_;
+}
+
+Task<void> RecoveryJournal::wait_for_room() {
+  if (has_room() || notifier_.is_read_only()) co_return;
+  if (unwritten_blocks() >= kMaxUnwrittenBlocks) {
+    if (committing_) {
+      co_await commits_.wait();
+    } else {
+      [[maybe_unused]] const auto ignored = co_await commit_all();  // a failure is seen by the caller
+    }
+    co_return;
+  }
+  ++counters_.disk_full;
+  if (on_full_) on_full_();
+  co_await commits_.wait();
+}
+
+Task<Result<void>> RecoveryJournal::commit(JournalPoint point) {
+  while (!is_committed(point)) {
+    if (notifier_.is_read_only()) co_return notifier_.error();
+    if (committing_) {
+      co_await commits_.wait();
+      continue;
+    }
+    auto committed = co_await commit_once(false);
+    if (!committed) co_return committed;
+  }
+  co_return Result<void>();
+}
+
+Task<Result<void>> RecoveryJournal::reap() {
+  while (committing_) co_await commits_.wait();
+  if (notifier_.is_read_only()) co_return notifier_.error();
+  co_return co_await commit_once(true);
+}
+
+void RecoveryJournal::advance_heads() {
+  // Only blocks that are full and written can be given up.
+  const std::uint64_t written = committed_.entry_count == kEntriesPerBlock - 1U
+                                    ? committed_.sequence
+                                    : committed_.sequence - 1;
+  for (const Head which : {Head::block_map, Head::slab_journal}) {
+    JournalSequence& head = heads_[index_of(which)];
+    while (head.value() <= written && locks_of(which, head) == 0) ++head;
+  }
+}
+
+void RecoveryJournal::unlock(Head head, JournalSequence sequence) {
+  std::uint32_t& locks = locks_of(head, sequence);
+  check(locks > 0, "a recovery journal block was unlocked once too often");
+  --locks;
+}
+
+Task<Result<void>> RecoveryJournal::commit_once(bool only_reap) {
+  committing_ = true;
+  JournalPoint target = committed_;
+  if (!only_reap) {
+    while (!unwritten_.empty()) {
+      writing_.push_back(unwritten_.front());
+      unwritten_.pop_front();
+    }
+    target = last_point_;
+    if (open_ && open_entries_ > 0) {
+      const std::size_t copy = free_buffers_.back();
+      free_buffers_.pop_back();
+      std::memcpy(buffer(copy), buffer(open_buffer_), kBlockSize);
+      writing_.push_back({tail_, copy});
+    }
+    counters_.entries_written = counters_.entries_started;
+    counters_.blocks_written += writing_.size();
+  }
+  // What the heads rest on was written before this flush, and so were the data of the entries.
+  advance_heads();
+  const auto heads = heads_;
+  const std::uint64_t entries = counters_.entries_started;
+  const unsigned open_entries = open_entries_;
+  const bool has_open = !only_reap && open_ && open_entries > 0;
+  ++counters_.flushes;
+  auto done = co_await device_.flush();
+  if (done) {
+    durable_heads_ = heads;
+    for (std::size_t i = 0; i < writing_.size(); ++i) {
+      const bool is_open = has_open && i + 1 == writing_.size();
+      set_journal_header_heads_and_count(
+          {buffer(writing_[i].buffer), kBlockSize}, heads[index_of(Head::block_map)],
+          heads[index_of(Head::slab_journal)],
+          static_cast<std::uint16_t>(is_open ? open_entries : kEntriesPerBlock));
+    }
+    for (std::size_t i = 0; done && i < writing_.size();) {
+      // A run ends at the end of the ring.
+      const std::uint64_t at = writing_[i].sequence.value() % config_.size;
+      const std::size_t count =
+          std::min<std::size_t>({writing_.size() - i, kBlocksPerWrite, config_.size - at});
+      done = co_await write(std::span(writing_).subspan(i, count));
+      i += count;
+    }
+  }
+  if (done) {
+    counters_.blocks_committed += writing_.size();
+    if (!only_reap) counters_.entries_committed = entries;
+    committed_ = std::max(committed_, target);
+  } else {
+    notifier_.enter(done.error().within("writing the recovery journal"));
+  }
+  for (const UnwrittenBlock& block : writing_) free_buffers_.push_back(block.buffer);
+  writing_.clear();
+  committing_ = false;
+  commits_.wake_all();
+  co_return done;
+}
+
+Task<Result<void>> RecoveryJournal::write(std::span<const UnwrittenBlock> blocks) {
+  std::array<iovec, kBlocksPerWrite> slices{};
+  for (std::size_t i = 0; i < blocks.size(); ++i) {
+    slices[i] = {buffer(blocks[i].buffer), kBlockSize};
+  }
+  const std::uint64_t at = blocks.front().sequence.value() % config_.size;
+  co_return co_await device_.writev(config_.device_offset + at * kBlockSize,
+                                    std::span(slices).first(blocks.size()), Durability::fua);
+}
+
+JournalSequence RecoveryJournal::close_block() {
+  check(is_committed(last_point_), "a journal is closed with entries that are not committed");
+  if (open_) {
+    free_buffers_.push_back(open_buffer_);
+    open_ = false;
+    open_entries_ = kEntriesPerBlock;
+    ++tail_;
+    // The unused rest of the block counts as written: nothing will be added to it.
+    committed_ = last_point_ = {tail_.value() - 1, kEntriesPerBlock - 1};
+  }
+  return tail_;
+}
+
+}  // namespace uvdo

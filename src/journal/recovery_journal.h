@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The recovery journal of a volume in use: every change of the block map and of reference counts
+// is an entry here before it may be anywhere else on disk (vdo-behaviour.md, 5.2 and 5.3).
+//
+// In memory a change counts as soon as its entry has been added. What may be written when follows
+// from the entry's point: whoever writes something that depends on an entry awaits
+// commit(point) first. Commits are shared: one flush and one write serve all who wait.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "async/executor.h"
+#include "async/wait_queue.h"
+#include "base/aligned_memory.h"
+#include "base/block_types.h"
+#include "device/device.h"
+#include "format/journal_point.h"
+#include "format/recovery_journal_block.h"
+#include "journal/read_only_notifier.h"
+
+namespace uvdo {
+
+/// Where a journal is and where it goes on.
+struct RecoveryJournalConfig {
+  std::uint64_t device_offset = 0;  ///< bytes, of the partition
+  std::uint64_t size = 0;           ///< blocks
+  std::uint64_t nonce = 0;
+  std::uint8_t recovery_count = 0;
+  JournalSequence tail{1};  ///< the first block that will be written
+  std::uint64_t logical_blocks_used = 0;
+  std::uint64_t block_map_blocks = 0;
+};
+
+struct JournalCounters {
+  std::uint64_t disk_full = 0;
+  std::uint64_t slab_journal_commits_requested = 0;
+  std::uint64_t entries_started = 0;
+  std::uint64_t entries_written = 0;
+  std::uint64_t entries_committed = 0;
+  std::uint64_t blocks_started = 0;
+  std::uint64_t blocks_written = 0;
+  std::uint64_t blocks_committed = 0;
+  std::uint64_t flushes = 0;
+};
+
+class RecoveryJournal {
+ public:
+  /// What keeps a journal block from being reused.
+  enum class Head : std::uint8_t {
+    block_map,     ///< pages whose oldest unwritten entry is in it
+    slab_journal,  ///< slab journal blocks, not yet named by a written summary, that begin in it
+  };
+
+  RecoveryJournal(Executor& executor, Device& device, ReadOnlyNotifier& notifier,
+                  const RecoveryJournalConfig& config);
+  RecoveryJournal(const RecoveryJournal&) = delete;
+  RecoveryJournal& operator=(const RecoveryJournal&) = delete;
+
+  /// Whether an entry can be added now. It cannot while the ring or the memory for unwritten
+  /// blocks is full.
+  [[nodiscard]] bool has_room() const {
+    if (open_ && open_entries_ < kEntriesPerBlock) return true;
+    // The next entry opens the block after the last one.
+    return blocks_in_use() + 1 < usable_ && unwritten_blocks() < kMaxUnwrittenBlocks;
+  }
+  /// Waits for a chance that there is room; the caller looks again.
+  Task<void> wait_for_room();
+
+  /// Adds an entry and accounts for it. Needs has_room(). The point names the entry: its block and
+  /// its index there.
+  JournalPoint add(const JournalEntry& entry);
+
+  /// Makes the entry at `point`, and all before it, stable. An error means that the volume is
+  /// read-only now.
+  Task<Result<void>> commit(JournalPoint point);
+  /// The same for all entries added so far.
+  Task<Result<void>> commit_all() { return commit(last_point_); }
+  [[nodiscard]] bool is_committed(JournalPoint point) const { return point <= committed_; }
+  [[nodiscard]] JournalPoint last_point() const { return last_point_; }
+  [[nodiscard]] JournalPoint committed_point() const { return committed_; }
+  /// Woken after each commit and each failure.
+  [[nodiscard]] WaitQueue& commits() { return commits_; }
+  /// Blocks that are full and wait for a commit.
+  [[nodiscard]] std::size_t unwritten_blocks() const { return unwritten_.size() + writing_.size(); }
+
+  /// Keeps block `sequence` (not below the head) until unlock().
+  void lock(Head head, JournalSequence sequence) { ++locks_of(head, sequence); }
+  void unlock(Head head, JournalSequence sequence);
+
+  /// Blocks from the head to the tail: how full the ring is.
+  [[nodiscard]] std::uint64_t blocks_in_use() const { return tail_ - durable_head(); }
+  [[nodiscard]] std::uint64_t usable_blocks() const { return usable_; }
+  [[nodiscard]] JournalSequence tail() const { return tail_; }
+  /// The lower of the two heads that are known to be durable: where a rebuild must start.
+  [[nodiscard]] JournalSequence durable_head() const {
+    return std::min(durable_heads_[0], durable_heads_[1]);
+  }
+  [[nodiscard]] JournalSequence head(Head which) const { return heads_[index_of(which)]; }
+  /// Makes the heads durable as far as locks allow, so that the ring's room can be used again.
+  Task<Result<void>> reap();
+  /// Called when writers have to wait because the ring is full: heads must be made to advance.
+  void on_full(std::function<void()> f) { on_full_ = std::move(f); }
+
+  /// Ends the use of the open block, so that the next entry starts a new one, and returns its
+  /// sequence number: the journal start of a saved volume. Everything must be committed.
+  JournalSequence close_block();
+
+  [[nodiscard]] std::uint64_t logical_blocks_used() const { return logical_blocks_used_; }
+  [[nodiscard]] std::uint64_t block_map_blocks() const { return block_map_blocks_; }
+  [[nodiscard]] const JournalCounters& counters() const { return counters_; }
+
+ private:
+  // Memory for unwritten blocks; at this many, writers wait for the device.
+  static constexpr std::size_t kMaxUnwrittenBlocks = 512;
+  static constexpr std::size_t kBlocksPerWrite = 128;
+  // One more each for the open block and its copy in the commit under way.
+  static constexpr std::size_t kBuffers = kMaxUnwrittenBlocks + 2;
+
+  struct UnwrittenBlock {
+    JournalSequence sequence;
+    std::size_t buffer;
+  };
+
+  static constexpr std::size_t index_of(Head head) { return static_cast<std::size_t>(head); }
+  std::uint32_t& locks_of(Head head, JournalSequence sequence) {
+    return locks_[index_of(head)][sequence.value() % config_.size];
+  }
+  void open_block();
+  void advance_heads();
+  Task<Result<void>> commit_once(bool only_reap);
+  Task<Result<void>> write(std::span<const UnwrittenBlock> blocks);
+  [[nodiscard]] std::byte* buffer(std::size_t index) const {
+    return buffers_.data() + index * kBlockSize;
+  }
+
+  Executor& executor_;
+  Device& device_;
+  ReadOnlyNotifier& notifier_;
+  RecoveryJournalConfig config_;
+  std::uint64_t usable_;
+
+  AlignedMemory buffers_;
+  std::vector<std::size_t> free_buffers_;
+  std::deque<UnwrittenBlock> unwritten_;  // full, oldest first
+  std::vector<UnwrittenBlock> writing_;   // full, in the commit under way
+
+  JournalSequence tail_;  // the open block, or the next one if there is none
+  bool open_ = false;
+  std::size_t open_buffer_ = 0;
+  unsigned open_entries_ = kEntriesPerBlock;
+  std::uint8_t open_check_byte_ = 0;
+
+  JournalPoint last_point_;
+  JournalPoint committed_;
+  bool committing_ = false;
+  WaitQueue commits_;
+  std::function<void()> on_full_;
+
+  std::array<std::vector<std::uint32_t>, 2> locks_;
+  std::array<JournalSequence, 2> heads_;
+  std::array<JournalSequence, 2> durable_heads_;
+
+  std::uint64_t logical_blocks_used_;
+  std::uint64_t block_map_blocks_;
+  JournalCounters counters_;
+};
+
+}  // namespace uvdo

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "packer/data_writer.h"
+
+#include <algorithm>
+#include <array>
+
+namespace uvdo {
+
+void DataWriter::enqueue(Awaiter& owner, std::span<const BlockWrite> blocks) {
+  const bool first = batch_.empty();
+  for (const BlockWrite& block : blocks) batch_.push_back({block.pbn, block.data, &owner});
+  if (first) tasks_.start(send_batch());
+}
+
+Task<void> DataWriter::send_batch() {
+  co_await executor_.turn_end();
+  std::vector<Item> batch;
+  if (!spare_.empty()) {
+    batch = std::move(spare_.back());
+    spare_.pop_back();
+  }
+  batch.swap(batch_);
+  const auto by_pbn = [](const Item& a, const Item& b) { return a.pbn < b.pbn; };
+  if (!std::is_sorted(batch.begin(), batch.end(), by_pbn)) {
+    std::sort(batch.begin(), batch.end(), by_pbn);
+  }
+  for (std::size_t i = 0; i < batch.size();) {
+    std::size_t n = 1;
+    while (n < kMaxRun && i + n < batch.size() && batch[i + n].pbn == batch[i].pbn + n) ++n;
+    std::vector<Item> run;
+    if (!spare_.empty()) {
+      run = std::move(spare_.back());
+      spare_.pop_back();
+    }
+    run.assign(batch.begin() + static_cast<std::ptrdiff_t>(i),
+               batch.begin() + static_cast<std::ptrdiff_t>(i + n));
+    tasks_.start(write_run(std::move(run)));
+    i += n;
+  }
+  batch.clear();
+  spare_.push_back(std::move(batch));
+}
+
+Task<void> DataWriter::write_run(std::vector<Item> run) {
+  std::array<iovec, kMaxRun> slices;  // NOLINT: filled as far as it is used
+  for (std::size_t i = 0; i < run.size(); ++i) {
+    slices[i] = {const_cast<std::byte*>(run[i].data), kBlockSize};
+  }
+  const std::uint64_t offset = (run.front().pbn.value() - bio_offset_) * kBlockSize;
+  auto done = co_await device_.writev(offset, std::span(slices).first(run.size()));
+  ++requests_;
+  blocks_written_ += run.size();
+  for (const Item& item : run) {
+    if (!done && !item.owner->error_) item.owner->error_.emplace(done.error().clone());
+    if (--item.owner->remaining_ == 0) executor_.post(item.owner->handle_);
+  }
+  run.clear();
+  spare_.push_back(std::move(run));
+}
+
+}  // namespace uvdo

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Writes data blocks. What is asked for in one turn of the executor is gathered, and neighbours go
+// to the device as one request, whoever wrote them.
+#pragma once
+
+#include <coroutine>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "async/executor.h"
+#include "async/wait_queue.h"
+#include "base/block_types.h"
+#include "base/result.h"
+#include "device/device.h"
+
+namespace uvdo {
+
+/// A block and where it goes; the 4096 bytes stay until the write has completed.
+struct BlockWrite {
+  Pbn pbn;
+  const std::byte* data = nullptr;
+};
+
+class DataWriter {
+ public:
+  DataWriter(Executor& executor, Device& device, std::uint64_t bio_offset)
+      : executor_(executor), device_(device), bio_offset_(bio_offset), tasks_(executor) {}
+  ~DataWriter() { check(batch_.empty(), "data blocks were never written"); }
+
+  class [[nodiscard]] Awaiter {
+   public:
+    Awaiter(DataWriter& writer, std::span<const BlockWrite> blocks)
+        : writer_(writer), blocks_(blocks) {}
+    [[nodiscard]] bool await_ready() const { return blocks_.empty(); }
+    void await_suspend(std::coroutine_handle<> handle) {
+      handle_ = handle;
+      remaining_ = blocks_.size();
+      writer_.enqueue(*this, blocks_);
+    }
+    Result<void> await_resume() {
+      if (error_) return std::move(*error_);
+      return {};
+    }
+
+   private:
+    friend class DataWriter;
+    DataWriter& writer_;
+    std::span<const BlockWrite> blocks_;
+    std::size_t remaining_ = 0;
+    std::optional<Error> error_;
+    std::coroutine_handle<> handle_{};
+  };
+
+  /// co_await writer.write(blocks): completes when all of them have been written (not flushed).
+  Awaiter write(std::span<const BlockWrite> blocks) { return {*this, blocks}; }
+
+  [[nodiscard]] std::uint64_t blocks_written() const { return blocks_written_; }
+  [[nodiscard]] std::uint64_t requests() const { return requests_; }
+
+ private:
+  static constexpr std::size_t kMaxRun = 120;
+  struct Item {
+    Pbn pbn;
+    const std::byte* data;
+    Awaiter* owner;
+  };
+  void enqueue(Awaiter& owner, std::span<const BlockWrite> blocks);
+  Task<void> send_batch();
+  Task<void> write_run(std::vector<Item> run);
+
+  Executor& executor_;
+  Device& device_;
+  std::uint64_t bio_offset_;
+  TaskGroup tasks_;
+  std::vector<Item> batch_;
+  std::vector<std::vector<Item>> spare_;  // memory for runs
+  std::uint64_t blocks_written_ = 0;
+  std::uint64_t requests_ = 0;
+};
+
+}  // namespace uvdo

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// A VDO volume in use: what puts the parts together. Opening, writing, reading, discarding,
+// flushing and saving are coroutines, one file each, that read from top to bottom.
+//
+// One thread runs all of it. In memory a change counts at once; what must be on disk before what
+// follows from the points of the recovery journal (journal/recovery_journal.h).
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "async/wait_queue.h"
+#include "blockmap/block_map.h"
+#include "dedupe/hash_locks.h"
+#include "dedupe/lbn_locks.h"
+#include "depot/slab_depot.h"
+#include "format/compressed_block.h"
+#include "index/dedupe_index.h"
+#include "journal/recovery_journal.h"
+#include "packer/data_writer.h"
+#include "packer/packer.h"
+#include "volume/block_service.h"
+#include "volume/super_block_store.h"
+
+namespace uvdo {
+
+/// How a volume is used. What is on disk does not depend on it.
+struct VolumeOptions {
+  std::uint32_t block_map_cache_pages = 32768;   ///< 4 KiB each
+  std::uint32_t block_map_maximum_age = 16380;   ///< journal blocks, 1..16380
+  std::uint64_t buffer_bytes = 64ULL << 20U;     ///< data in flight
+  bool compression = false;
+  bool deduplication = true;
+  /// A commit of the journal at the latest this long after a write, flush or not.
+  Duration commit_delay = std::chrono::milliseconds(50);
+};
+
+/// Makes the index of a volume; `create` if the volume is new.
+using IndexFactory = std::function<std::unique_ptr<DedupeIndex>(
+    Executor& executor, Device& device, const VolumeGeometry& geometry, bool create)>;
+
+/// Counts of client requests (vdo-behaviour.md, 14: biosIn and relatives), in blocks.
+struct RequestCounters {
+  std::uint64_t reads = 0;
+  std::uint64_t writes = 0;
+  std::uint64_t partial_reads = 0;
+  std::uint64_t partial_writes = 0;
+  std::uint64_t discards = 0;
+  std::uint64_t flushes = 0;
+  std::uint64_t fua_writes = 0;
+  std::uint64_t data_reads = 0;  ///< blocks read from the device for data
+  std::uint64_t zero_blocks_written = 0;
+};
+
+struct DedupeCounters {
+  std::uint64_t advice_valid = 0;
+  std::uint64_t advice_stale = 0;
+  std::uint64_t concurrent_matches = 0;
+  std::uint64_t concurrent_collisions = 0;
+  std::uint64_t queries_now = 0;
+  std::uint64_t invalid_advice = 0;
+};
+
+struct ErrorCounters {
+  std::uint64_t no_space = 0;
+  std::uint64_t read_only = 0;
+};
+
+class Volume final : public BlockService, private PageAllocator, private BinAllocator {
+ public:
+  /// Opens the volume on `device` and marks it in use. Lines for people go to `log`.
+  static Task<Result<std::unique_ptr<Volume>>> open(Executor& executor, Device& device,
+                                                    const VolumeOptions& options,
+                                                    IndexFactory make_index,
+                                                    std::function<void(std::string)> log);
+  ~Volume() override;
+
+  // ---- BlockService
+  [[nodiscard]] std::uint64_t size() const override;
+  [[nodiscard]] bool is_read_only() const override { return notifier_.is_read_only(); }
+  BufferPool& buffers() override { return buffers_; }
+  Task<Result<void>> read(std::uint64_t offset, MutableBytes out) override;
+  Task<Result<void>> write(std::uint64_t offset, Buffer data, Durability durability) override;
+  Task<Result<void>> discard(std::uint64_t offset, std::uint64_t length,
+                             Durability durability) override;
+  Task<Result<void>> write_zeroes(std::uint64_t offset, std::uint64_t length, ZeroMode mode,
+                                  Durability durability) override;
+  Task<Result<void>> flush() override;
+  Task<Result<std::vector<Extent>>> extents(std::uint64_t offset, std::uint64_t length,
+                                            std::size_t limit) override;
+
+  /// Finishes all requests, writes everything and marks the volume clean. Afterwards the volume can
+  /// only be destroyed. An error means that it was left as it is on disk (to be recovered).
+  Task<Result<void>> stop();
+
+  void set_compression(bool on) { options_.compression = on; }
+  void set_deduplication(bool on) { options_.deduplication = on; }
+
+  // ---- figures
+  [[nodiscard]] const VolumeOptions& options() const { return options_; }
+  [[nodiscard]] const VolumeGeometry& geometry() const { return geometry_; }
+  [[nodiscard]] const SuperBlock& super_block() const { return super_block_; }
+  [[nodiscard]] const ReadOnlyNotifier& notifier() const { return notifier_; }
+  [[nodiscard]] const RecoveryJournal& journal() const { return *journal_; }
+  [[nodiscard]] const SlabDepot& depot() const { return *depot_; }
+  [[nodiscard]] const BlockMap& block_map() const { return *map_; }
+  [[nodiscard]] const Packer& packer() const { return *packer_; }
+  [[nodiscard]] const DataWriter& data_writer() const { return *data_writer_; }
+  [[nodiscard]] const DedupeIndex* index() const { return index_.get(); }
+  [[nodiscard]] const RequestCounters& requests() const { return requests_; }
+  [[nodiscard]] const DedupeCounters& dedupe() const { return dedupe_; }
+  [[nodiscard]] const ErrorCounters& errors() const { return errors_; }
+  [[nodiscard]] std::uint64_t writes_in_progress() const { return locks_.size(); }
+
+ private:
+  struct WriteBlock;
+  struct WriteJob;
+
+  Volume(Executor& executor, Device& device, const VolumeOptions& options,
+         const VolumeGeometry& geometry, const SuperBlock& super_block,
+         std::function<void(std::string)> log);
+
+  // volume_open.cpp
+  Task<Result<void>> load();
+  void start_background();
+
+  // volume_write.cpp
+  Task<Result<void>> write_piece(std::uint64_t offset, ConstBytes piece, Durability durability);
+  Task<Result<void>> write_blocks(Lbn first, Buffer data, Durability durability);
+  Task<Result<void>> start_job(std::unique_ptr<WriteJob> job);
+  std::unique_ptr<WriteJob> take_job();
+  void finish_job(std::unique_ptr<WriteJob> job);
+  Task<void> store_behind(std::unique_ptr<WriteJob> job);
+
+  // write_job.cpp: from data to a mapping
+  Task<Result<void>> store(WriteJob& job);
+  Task<Result<void>> find_locations(WriteJob& job);
+  Task<void> look_up(WriteJob& job);
+  Task<void> verify(WriteBlock& block, BlockMapping advice);
+  Task<Result<void>> follow(WriteJob& job, WriteBlock& block);
+  Task<Result<void>> place(WriteJob& job);
+  Task<Result<void>> place_whole(WriteJob& job);
+  Task<Result<void>> pack(WriteJob& job, WriteBlock& block);
+  Task<Result<Pbn>> allocate_unpromised();
+  Task<Result<void>> apply(WriteJob& job);
+  enum class RemapOutcome : std::uint8_t {
+    done,
+    cannot_share,  ///< the block has no reference left to give
+    must_wait_for_journal,
+    must_wait_for_depot,
+  };
+  struct Remapped {
+    RemapOutcome outcome = RemapOutcome::done;
+    JournalPoint point;
+  };
+  /// Changes one entry of the map with all that belongs to it, or nothing at all if that has to
+  /// wait. `needs_share`: the new block is somebody else's.
+  Result<Remapped> try_remap(MapPage& leaf, Lbn lbn, BlockMapping mapping, bool needs_share);
+  bool may_compress(const WriteJob& job) const;
+
+  // volume_read.cpp
+  Task<Result<void>> read_blocks(Lbn first, MutableBytes out);
+  Task<Result<void>> read_mapped(Lbn first, std::span<const BlockMapping> mappings,
+                                 MutableBytes out);
+  Task<Result<void>> read_physical(BlockMapping mapping, MutableBytes out);
+
+  // volume_discard.cpp
+  Task<Result<void>> zero_range(std::uint64_t offset, std::uint64_t length, BlockMapping mapping,
+                                Durability durability);
+  Task<Result<void>> zero_part(std::uint64_t offset, std::uint64_t length, Durability durability);
+  Task<Result<void>> unmap_blocks(Lbn first, Lbn last);
+  Task<Result<void>> map_zero_blocks(Lbn first, Lbn last);
+  Task<Result<void>> remap_in_leaf(PageNumber page, Lbn first, Lbn last, BlockMapping mapping);
+  Task<void> wait_for_free_queue();
+
+  // volume_maintenance.cpp
+  Task<void> commit_regularly();
+  Task<void> write_back_regularly();
+  void note_new_entries();
+  void request_maintenance();
+  Task<void> drain_writes();
+  void entered_read_only(const Error& reason);
+  Task<void> record_read_only();
+
+  // PageAllocator
+  Task<Result<Pbn>> allocate_page() override;
+  Task<Result<void>> wait_for_room(Pbn pbn) override;
+  Result<JournalPoint> commit_page(Pbn parent, unsigned slot, Pbn page) override;
+  // BinAllocator
+  Pbn allocate_bin(std::uint32_t members) override;
+
+  [[nodiscard]] std::uint64_t device_byte(Pbn pbn) const { return geometry_.device_byte(pbn); }
+  Result<void> check_range(std::uint64_t offset, std::uint64_t length) const;
+  Result<void> check_writable();
+
+  Executor& executor_;
+  Device& device_;
+  VolumeOptions options_;
+  VolumeGeometry geometry_;
+  SuperBlock super_block_;
+  SuperBlockStore super_block_store_;
+  std::function<void(std::string)> log_;
+
+  ReadOnlyNotifier notifier_;
+  std::unique_ptr<RecoveryJournal> journal_;
+  std::unique_ptr<SlabDepot> depot_;
+  std::unique_ptr<BlockMap> map_;
+  std::unique_ptr<DataWriter> data_writer_;
+  std::unique_ptr<Packer> packer_;
+  std::unique_ptr<DedupeIndex> index_;
+
+  BufferPool buffers_;
+  BufferPool merge_buffers_;    // sub-block writes; held while only scratch is waited for
+  BufferPool scratch_buffers_;  // reads of the volume itself; nothing is waited for while held
+  LbnLocks locks_;
+  HashLocks hash_locks_;
+  ReadEpochs writes_;        // writes accepted and not yet applied, by flush generation
+  WaitQueue write_applied_;
+  std::vector<std::unique_ptr<WriteJob>> spare_jobs_;
+  Lz4Compressor compressor_;
+  AlignedMemory fragment_;  // where a block is compressed to
+
+  TaskGroup background_;
+  TaskGroup jobs_;
+  Alarm commit_alarm_;
+  Alarm write_back_alarm_;
+  bool commit_planned_ = false;
+  bool maintenance_requested_ = false;
+  bool stopping_ = false;
+  bool read_only_recorded_ = false;
+
+  RequestCounters requests_;
+  DedupeCounters dedupe_;
+  ErrorCounters errors_;
+};
+
+}  // namespace uvdo

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Accepting writes: whole blocks go on as they are, parts of blocks are merged with what is there.
+// A write is answered when its blocks are locked, its tree pages exist and room is promised; what
+// happens to its data then is in write_job.cpp (vdo-behaviour.md, 5.1 and 5.6).
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include "volume/write_job.h"
+
+namespace uvdo {
+
+Result<void> Volume::check_range(std::uint64_t offset, std::uint64_t length) const {
+  if (offset <= size() && length <= size() - offset) return {};
+  return Error(Errc::out_of_range, fmt::format("{} bytes at byte {} reach beyond the volume's end ({})",
+                                               length, offset, size()));
+}
+
+Result<void> Volume::check_writable() {
+  if (stopping_) return Error(Errc::cancelled, "the volume is being stopped");
+  if (!notifier_.is_read_only()) return {};
+  ++errors_.read_only;
+  return notifier_.error();
+}
+
+Task<Result<void>> Volume::write(std::uint64_t offset, Buffer data, Durability durability) {
+  auto done = check_writable();
+  if (done) done = check_range(offset, data.size());
+  if (!done || data.size() == 0) co_return done;
+  const std::size_t in_block = offset % kBlockSize;
+  if (in_block == 0 && data.size() % kBlockSize == 0) {
+    co_return co_await write_blocks(Lbn{offset / kBlockSize}, std::move(data), durability);
+  }
+  const std::size_t head =
+      in_block == 0 ? 0 : std::min<std::size_t>(kBlockSize - in_block, data.size());
+  const std::size_t middle = (data.size() - head) / kBlockSize * kBlockSize;
+  const std::size_t tail = data.size() - head - middle;
+  if (head > 0) done = co_await write_piece(offset, data.bytes().first(head), durability);
+  if (done && tail > 0) {
+    done = co_await write_piece(offset + head + middle, data.bytes().last(tail), durability);
+  }
+  if (!done || middle == 0) co_return done;
+  if (head > 0) std::memmove(data.data(), data.data() + head, middle);
+  data.shrink(middle);
+  co_return co_await write_blocks(Lbn{(offset + head) / kBlockSize}, std::move(data), durability);
+}
+
+Task<Result<void>> Volume::write_piece(std::uint64_t offset, ConstBytes piece,
+                                       Durability durability) {
+  const Lbn lbn{offset / kBlockSize};
+  auto job = take_job();
+  job->data = co_await merge_buffers_.acquire(kBlockSize);
+  job->durability = durability;
+  job->count = 1;
+  job->blocks[0] = WriteBlock{};
+  job->blocks[0].lbn = lbn;
+  job->blocks[0].data = job->data.data();
+  ++requests_.partial_writes;
+  co_await locks_.lock(lbn);
+  job->generation = writes_.enter();
+  // Nobody else writes the block now, so what is read here stays right until this is applied.
+  auto done = co_await read_blocks(lbn, job->data.bytes());
+  if (!done) {
+    finish_job(std::move(job));
+    co_return done;
+  }
+  std::memcpy(job->data.data() + offset % kBlockSize, piece.data(), piece.size());
+  co_return co_await start_job(std::move(job));
+}
+
+Task<Result<void>> Volume::write_blocks(Lbn first, Buffer data, Durability durability) {
+  auto job = take_job();
+  job->count = data.size() / kBlockSize;
+  job->durability = durability;
+  requests_.writes += job->count;
+  for (std::size_t i = 0; i < job->count; ++i) {
+    job->blocks[i] = WriteBlock{};
+    job->blocks[i].lbn = first + i;
+    job->blocks[i].data = data.data() + i * kBlockSize;
+  }
+  job->data = std::move(data);
+  for (std::size_t i = 0; i < job->count; ++i) co_await locks_.lock(first + i);
+  job->generation = writes_.enter();
+  co_return co_await start_job(std::move(job));
+}
+
+Task<Result<void>> Volume::start_job(std::unique_ptr<WriteJob> job) {
+  // Pages that are missing are made now: once answered, the write must not fail for want of one.
+  auto done = check_writable();
+  if (done) done = co_await map_->ensure_leaf(page_number(job->blocks[0].lbn));
+  const PageNumber last_page = page_number(job->blocks[job->count - 1].lbn);
+  if (done && last_page != page_number(job->blocks[0].lbn)) {
+    done = co_await map_->ensure_leaf(last_page);
+  }
+  if (!done) {
+    if (done.error().code() == Errc::no_space) ++errors_.no_space;
+    finish_job(std::move(job));
+    co_return done;
+  }
+  const auto count = static_cast<std::uint32_t>(job->count);
+  job->has_promise = depot_->reserve(count);
+  if (!job->has_promise && depot_->has_pending_frees()) {
+    co_await depot_->wait_for_frees();
+    job->has_promise = depot_->reserve(count);
+  }
+  if (job->has_promise) {
+    job->promised = count;
+    if (job->durability == Durability::cached) {
+      for (WriteBlock& block : job->all()) locks_.publish(block.lbn, block.data);
+      jobs_.start(store_behind(std::move(job)));
+      co_return done;
+    }
+    ++requests_.fua_writes;
+  }
+  // Without a promise the answer waits for whether the data find a place after all.
+  done = co_await store(*job);
+  if (!done && done.error().code() == Errc::no_space) ++errors_.no_space;
+  if (done && job->durability == Durability::fua) {
+    const JournalPoint point = job->last_point;
+    finish_job(std::move(job));
+    co_return co_await journal_->commit(point);
+  }
+  finish_job(std::move(job));
+  co_return done;
+}
+
+Task<void> Volume::store_behind(std::unique_ptr<WriteJob> job) {
+  auto done = co_await store(*job);
+  if (!done) {
+    notifier_.enter(done.error().within("a write that had been acknowledged failed"));
+  }
+  finish_job(std::move(job));
+}
+
+std::unique_ptr<Volume::WriteJob> Volume::take_job() {
+  if (spare_jobs_.empty()) return std::make_unique<WriteJob>();
+  auto job = std::move(spare_jobs_.back());
+  spare_jobs_.pop_back();
+  return job;
+}
+
+void Volume::finish_job(std::unique_ptr<WriteJob> job) {
+  if (job->promised > 0) depot_->unreserve(job->promised);
+  job->promised = 0;
+  job->has_promise = false;
+  job->last_point = {};
+  for (const WriteBlock& block : job->all()) locks_.unlock(block.lbn);
+  writes_.leave(job->generation);
+  if (!write_applied_.empty()) write_applied_.wake_all();
+  job->data = Buffer();
+  job->count = 0;
+  spare_jobs_.push_back(std::move(job));
+}
+
+Task<Result<void>> Volume::flush() {
+  ++requests_.flushes;
+  if (notifier_.is_read_only()) co_return notifier_.error();
+  const auto generation = writes_.retire();
+  if (!writes_.is_over(generation)) {
+    packer_->raise_urgency();
+    while (!writes_.is_over(generation)) co_await write_applied_.wait();
+    packer_->lower_urgency();
+  }
+  co_return co_await journal_->commit_all();
+}
+
+}  // namespace uvdo

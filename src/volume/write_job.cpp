@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// From data to a mapping: zero test, record name, deduplication, compression or a block of its own,
+// then the change of the map (vdo-behaviour.md, 5.1, 6 and 7).
+//
+// While it runs, a job is in the depot's read epochs: a block that it has found or made cannot get
+// other content before the job has referred to it.
+#include "volume/write_job.h"
+
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include "format/advice.h"
+#include "format/zero_block.h"
+
+namespace uvdo {
+
+using Stage = Volume::WriteBlock::Stage;
+
+Task<Result<void>> Volume::store(WriteJob& job) {
+  Result<void> done;
+  {
+    const ReadGuard guard(depot_->epochs());
+    done = co_await find_locations(job);
+    if (done) done = co_await apply(job);
+    if (done && job.has_promise) {
+      done = co_await place(job);
+      if (done) done = co_await apply(job);
+    }
+  }
+  if (done && !job.has_promise) {
+    // No block is held here, so that waiting for space keeps nobody from freeing some.
+    done = co_await place(job);
+    if (done) done = co_await apply(job);
+  }
+  for (WriteBlock& block : job.all()) {
+    if (block.role != HashLocks::Role::agent || block.lock == nullptr) continue;
+    const bool ok = block.stage == Stage::applied;
+    hash_locks_.settle(*std::exchange(block.lock, nullptr),
+                       ok ? std::optional(block.location) : std::nullopt);
+  }
+  for (WriteBlock& block : job.all()) {
+    if (block.role != HashLocks::Role::follower || block.lock == nullptr) continue;
+    if (done) done = co_await follow(job, block);
+    if (block.lock != nullptr) hash_locks_.leave(*std::exchange(block.lock, nullptr));
+  }
+  for (WriteBlock& block : job.all()) {
+    if (block.stage == Stage::located && (block.claimed || block.is_new) &&
+        !notifier_.is_read_only()) {
+      depot_->release(block.location.pbn);
+    }
+  }
+  note_new_entries();
+  co_return done;
+}
+
+Task<Result<void>> Volume::find_locations(WriteJob& job) {
+  std::array<const std::byte*, WriteJob::kMaxBlocks> data;  // NOLINT: filled as far as used
+  std::array<RecordName, WriteJob::kMaxBlocks> names;
+  std::size_t count = 0;
+  for (WriteBlock& block : job.all()) {
+    if (is_zero_block(block.data)) {
+      block.is_zero = true;
+      block.location = kMappedZero;
+      block.stage = Stage::located;
+      ++requests_.zero_blocks_written;
+    } else if (options_.deduplication) {
+      data[count++] = block.data;
+    }
+  }
+  if (count == 0) co_return Result<void>();
+  record_names_of(std::span(data).first(count), names.data());
+  std::size_t next = 0;
+  bool any_agent = false;
+  for (WriteBlock& block : job.all()) {
+    if (block.is_zero) continue;
+    block.query = IndexQuery{};
+    block.query.name = names[next++];
+    const auto joined = hash_locks_.join(block.query.name, block.data);
+    block.role = joined.role;
+    block.lock = joined.lock;
+    any_agent |= joined.role == HashLocks::Role::agent;
+    if (joined.role == HashLocks::Role::collision) ++dedupe_.concurrent_collisions;
+    if (joined.role == HashLocks::Role::follower) ++dedupe_.concurrent_matches;
+  }
+  if (any_agent) co_await look_up(job);
+  co_return Result<void>();
+}
+
+Task<void> Volume::look_up(WriteJob& job) {
+  std::array<IndexQuery, WriteJob::kMaxBlocks> queries;
+  std::size_t count = 0;
+  for (const WriteBlock& block : job.all()) {
+    if (block.role == HashLocks::Role::agent) queries[count++] = block.query;
+  }
+  dedupe_.queries_now += count;
+  co_await index_->lookup(std::span(queries).first(count));
+  dedupe_.queries_now -= count;
+  TaskGroup reads(executor_);
+  std::size_t next = 0;
+  for (WriteBlock& block : job.all()) {
+    if (block.role != HashLocks::Role::agent) continue;
+    block.query = queries[next++];
+    block.queried = true;
+    if (!block.query.found) continue;
+    if (const auto advice = decode_advice(block.query.data.data())) {
+      reads.start(verify(block, *advice));
+    }
+  }
+  co_await reads.wait();
+}
+
+Task<void> Volume::verify(WriteBlock& block, BlockMapping advice) {
+  if (!depot_->layout().is_data_block(advice.pbn)) {
+    ++dedupe_.invalid_advice;
+    co_return;
+  }
+  // Somebody uses the block, or it is free and may still hold what was once written there.
+  bool usable = depot_->may_share(advice.pbn);
+  if (!usable && depot_->claim_free(advice.pbn)) usable = block.claimed = true;
+  if (usable) {
+    Buffer candidate = co_await scratch_buffers_.acquire(kBlockSize);
+    auto read = co_await read_physical(advice, candidate.bytes());
+    usable = read && std::memcmp(candidate.data(), block.data, kBlockSize) == 0;
+  }
+  if (!usable) {
+    ++dedupe_.advice_stale;
+    if (std::exchange(block.claimed, false)) depot_->release(advice.pbn);
+    co_return;
+  }
+  ++dedupe_.advice_valid;
+  block.location = advice;
+  block.stage = Stage::located;
+}
+
+Task<Result<void>> Volume::follow(WriteJob& job, WriteBlock& block) {
+  while (block.stage != Stage::applied) {
+    const ReadGuard guard(depot_->epochs());
+    Result<void> done;
+    if (block.role == HashLocks::Role::follower) {
+      while (!block.lock->is_settled) co_await block.lock->settled.wait();
+      const auto location = block.lock->location;
+      hash_locks_.leave(*std::exchange(block.lock, nullptr));
+      if (location && depot_->layout().is_data_block(location->pbn) &&
+          depot_->may_share(location->pbn)) {
+        block.location = *location;
+        block.stage = Stage::located;
+        done = co_await apply(job);
+        if (!done) co_return done;
+        if (block.stage == Stage::applied) break;
+      }
+      // No reference is left, or the agent failed: this block becomes the one to share next.
+      const auto joined = hash_locks_.join(block.query.name, block.data);
+      block.role = joined.role;
+      block.lock = joined.lock;
+      if (block.role == HashLocks::Role::follower) continue;
+    }
+    block.stage = Stage::undecided;
+    done = co_await place(job);
+    if (done) done = co_await apply(job);
+    if (block.role == HashLocks::Role::agent && block.lock != nullptr) {
+      hash_locks_.settle(*std::exchange(block.lock, nullptr),
+                         done ? std::optional(block.location) : std::nullopt);
+    }
+    if (!done) co_return done;
+  }
+  co_return Result<void>();
+}
+
+// ---- places for new data
+
+bool Volume::may_compress(const WriteJob& job) const {
+  return options_.compression && job.has_promise && job.durability == Durability::cached;
+}
+
+Task<Result<void>> Volume::place(WriteJob& job) {
+  if (may_compress(job)) {
+    TaskGroup fragments(executor_);
+    Result<void> failure;
+    for (WriteBlock& block : job.all()) {
+      if (block.stage != Stage::undecided || block.role == HashLocks::Role::follower) continue;
+      if (locks_.has_waiters(block.lbn)) continue;
+      fragments.start([](Volume& volume, WriteJob& owner, WriteBlock& packed,
+                         Result<void>& failed) -> Task<void> {
+        auto done = co_await volume.pack(owner, packed);
+        if (!done) failed = std::move(done);
+      }(*this, job, block, failure));
+    }
+    co_await fragments.wait();
+    if (!failure) co_return failure;
+  }
+  co_return co_await place_whole(job);
+}
+
+Task<Result<void>> Volume::pack(WriteJob& job, WriteBlock& block) {
+  const std::size_t size = compressor_.compress(block.data, fragment_.bytes());
+  if (size == 0) co_return Result<void>();
+  Packer::Fragment fragment(*packer_, fragment_.bytes().first(size));
+  locks_.set_hurry(block.lbn, &fragment);
+  if (block.lock != nullptr) {
+    block.lock->hurry = &fragment;
+    if (block.lock->users > 1) co_return Result<void>();
+  }
+  auto location = co_await fragment;
+  locks_.set_hurry(block.lbn, nullptr);
+  if (block.lock != nullptr) block.lock->hurry = nullptr;
+  if (!location) co_return std::move(location).error();
+  if (*location) {
+    --job.promised;
+    block.location = **location;
+    block.is_new = true;
+    block.stage = Stage::located;
+    if (block.queried) index_->record(block.query, encode_advice(block.location));
+  }
+  co_return Result<void>();
+}
+
+Task<Result<void>> Volume::place_whole(WriteJob& job) {
+  std::array<BlockWrite, WriteJob::kMaxBlocks> writes;
+  std::size_t count = 0;
+  std::uint32_t wanted = 0;
+  for (const WriteBlock& block : job.all()) {
+    if (block.stage == Stage::undecided && block.role != HashLocks::Role::follower) ++wanted;
+  }
+  if (wanted == 0) co_return Result<void>();
+  PbnRun run;
+  for (WriteBlock& block : job.all()) {
+    if (block.stage != Stage::undecided || block.role == HashLocks::Role::follower) continue;
+    if (run.count == 0) {
+      if (job.promised > 0) {
+        run = *depot_->allocate(std::min(wanted, job.promised), true);
+        job.promised -= run.count;
+      } else {
+        auto pbn = co_await allocate_unpromised();
+        if (!pbn) co_return std::move(pbn).error();
+        run = {*pbn, 1};
+      }
+    }
+    block.location = mapped_to(run.first);
+    block.is_new = true;
+    block.stage = Stage::located;
+    writes[count++] = {run.first, block.data};
+    ++run.first;
+    --run.count;
+    --wanted;
+  }
+  auto written = co_await data_writer_->write(std::span(writes).first(count));
+  if (!written) co_return written;
+  for (WriteBlock& block : job.all()) {
+    if (block.stage == Stage::located && block.is_new && block.queried &&
+        !block.location.is_compressed()) {
+      index_->record(block.query, encode_advice(block.location));
+    }
+  }
+  co_return written;
+}
+
+Task<Result<Pbn>> Volume::allocate_unpromised() {
+  while (true) {
+    if (const auto run = depot_->allocate(1, false)) co_return run->first;
+    if (!depot_->has_pending_frees() || notifier_.is_read_only()) {
+      co_return Error(Errc::no_space, "the volume has no free physical block left");
+    }
+    co_await depot_->wait_for_frees();
+  }
+}
+
+// ---- the map
+
+Task<Result<void>> Volume::apply(WriteJob& job) {
+  const auto blocks = job.all();
+  for (std::size_t i = 0; i < blocks.size(); ++i) {
+    if (blocks[i].stage != Stage::located) continue;
+    const PageNumber page = page_number(blocks[i].lbn);
+    LeafPin leaf = map_->cached_leaf(page);
+    if (!leaf) {
+      auto loaded = co_await map_->leaf(page);
+      if (!loaded) co_return std::move(loaded).error();
+      leaf = std::move(*loaded);
+      check(static_cast<bool>(leaf), "a leaf is missing that was made for this write");
+    }
+    for (; i < blocks.size() && page_number(blocks[i].lbn) == page; ++i) {
+      WriteBlock& block = blocks[i];
+      if (block.stage != Stage::located) continue;
+      while (true) {
+        const bool needs_share =
+            block.location.pbn != kZeroPbn && !block.is_new && !block.claimed;
+        auto changed = try_remap(*leaf, block.lbn, block.location, needs_share);
+        if (!changed) co_return std::move(changed).error();
+        if (changed->outcome == RemapOutcome::must_wait_for_journal) {
+          co_await journal_->wait_for_room();
+        } else if (changed->outcome == RemapOutcome::must_wait_for_depot) {
+          co_await depot_->wait_for_room();
+        } else if (changed->outcome == RemapOutcome::cannot_share) {
+          block.stage = Stage::undecided;
+          break;
+        } else {
+          block.stage = Stage::applied;
+          job.last_point = std::max(job.last_point, changed->point);
+          break;
+        }
+      }
+    }
+    --i;
+  }
+  co_return Result<void>();
+}
+
+Result<Volume::Remapped> Volume::try_remap(MapPage& leaf, Lbn lbn, BlockMapping mapping,
+                                           bool needs_share) {
+  if (notifier_.is_read_only()) return notifier_.error();
+  const unsigned slot = leaf_slot(lbn);
+  BlockMapping old = leaf.entry(slot);
+  if (!depot_->layout().is_valid(old)) {
+    log_(fmt::format("the map entry of logical block {} was invalid and is taken as unmapped",
+                     lbn.value()));
+    old = kUnmapped;
+  }
+  if (old == mapping) return Remapped{RemapOutcome::done, journal_->last_point()};
+  if (needs_share && !depot_->may_share(mapping.pbn)) {
+    return Remapped{RemapOutcome::cannot_share, {}};
+  }
+  if (!journal_->has_room()) return Remapped{RemapOutcome::must_wait_for_journal, {}};
+  if ((mapping.pbn != kZeroPbn && !depot_->has_room(mapping.pbn)) ||
+      (old.pbn != kZeroPbn && !depot_->has_room(old.pbn))) {
+    return Remapped{RemapOutcome::must_wait_for_depot, {}};
+  }
+  const JournalPoint point =
+      journal_->add({JournalOperation::data_remapping, leaf.pbn, static_cast<std::uint16_t>(slot),
+                     mapping, old});
+  Result<void> counted;
+  if (mapping.pbn != kZeroPbn) {
+    counted = depot_->change(mapping.pbn, ReferenceOperation::data_increment, point);
+  }
+  if (counted && old.pbn != kZeroPbn) {
+    counted = depot_->change(old.pbn, ReferenceOperation::data_decrement, point);
+  }
+  if (!counted) {
+    notifier_.enter(counted.error());
+    return std::move(counted).error();
+  }
+  map_->set(leaf, slot, mapping, point);
+  return Remapped{RemapOutcome::done, point};
+}
+
+}  // namespace uvdo

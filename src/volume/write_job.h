@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// A write of up to 32 neighbouring blocks on its way through the volume.
+#pragma once
+
+#include <array>
+
+#include "volume/volume.h"
+
+namespace uvdo {
+
+struct Volume::WriteBlock {
+  enum class Stage : std::uint8_t {
+    undecided,  ///< needs a location
+    located,    ///< `location` is where its data are, or zero
+    applied,    ///< the map says so
+  };
+  Lbn lbn;
+  const std::byte* data = nullptr;
+  Stage stage = Stage::undecided;
+  bool is_zero = false;
+  HashLocks::Role role = HashLocks::Role::collision;
+  HashLock* lock = nullptr;  ///< if agent and not settled, or follower and not left
+  IndexQuery query;
+  bool queried = false;
+  bool claimed = false;  ///< holds a free block whose old data it shares; released if not used
+  BlockMapping location;
+  bool is_new = false;  ///< location is a block that this write made
+};
+
+struct Volume::WriteJob {
+  static constexpr std::size_t kMaxBlocks = BufferPool::kLargest / kBlockSize;
+  Buffer data;
+  Durability durability = Durability::cached;
+  std::array<WriteBlock, kMaxBlocks> blocks;
+  std::size_t count = 0;
+  std::uint32_t promised = 0;  ///< blocks that the depot has promised and that were not used yet
+  bool has_promise = false;
+  ReadEpochs::Epoch generation = 0;  ///< of writes_, for flushes
+  JournalPoint last_point;
+
+  [[nodiscard]] std::span<WriteBlock> all() { return std::span(blocks).first(count); }
+};
+
+}  // namespace uvdo

@@ -180,7 +180,7 @@ TEST(VolumeGeometry, TellsNoVolumeFromAnotherVersionFromDamage) {
   Block block(kBlockSize);
   EXPECT_EQ(decode_volume_geometry(block).error().code(), Errc::not_found);
   encode_volume_geometry(sample().geometry, block);
-  for (const std::uint8_t version : {3, 6}) {
+  for (const std::uint8_t version : {std::uint8_t{3}, std::uint8_t{6}}) {
     Block other = block;
     store_u8(other.data() + 12, version);
     EXPECT_EQ(decode_volume_geometry(other).error().code(), Errc::unsupported);

@@ -232,7 +232,7 @@ TEST(JournalBlock, AnyBytesAreReadWithinTheBlock) {
         static_cast<void>(is_valid(journal_entry(block, index), 30000, slabs_at_1000()));
       }
     });
-    ASSERT_LE(entries, old ? kEntrySectors * kOldEntriesPerSector : kEntriesPerBlock);
+    ASSERT_LE(entries, old ? kOldEntriesPerBlock : kEntriesPerBlock);
   }
 }
 

@@ -90,7 +90,7 @@ TEST(SlabJournalBlock, HasTheDocumentedBytes) {
   for (int i = 0; i < 9; ++i) {
     append_slab_journal_entry(block, header, {5, ReferenceOperation::data_decrement}, {1, 2});
   }
-  append_slab_journal_entry(block, header, {0x7654321, ReferenceOperation::block_map_increment},
+  append_slab_journal_entry(block, header, {0x654321, ReferenceOperation::block_map_increment},
                             {0x1111, 0x2222});
   encode_slab_journal_header(header, block);
   const std::byte* p = block.data();
@@ -100,7 +100,7 @@ TEST(SlabJournalBlock, HasTheDocumentedBytes) {
   EXPECT_EQ(load_le64(p + 24), 42U);
   EXPECT_EQ(load_le32(p + 32), 2U | 1U << 8U | 10U << 16U);
   EXPECT_EQ(load_le24(p + 36), 5U);
-  EXPECT_EQ(load_le24(p + 36 + 27), 0x7654321U | 0x800000U);
+  EXPECT_EQ(load_le24(p + 36 + 27), 0x654321U | 0x800000U);
   EXPECT_EQ(load_u8(p + 3933), 0);
   EXPECT_EQ(load_u8(p + 3934), 2);
 }

@@ -6,9 +6,8 @@
 
 namespace uvdo {
 
-void check_failed(const char* what, const std::source_location& where) {
-  std::fprintf(stderr, "uvdo: internal error: %s (%s:%u)\n", what, where.file_name(),
-               static_cast<unsigned>(where.line()));
+void check_failed(const char* what, const char* file, unsigned line) {
+  std::fprintf(stderr, "uvdo: internal error: %s (%s:%u)\n", what, file, line);
   std::abort();
 }
 

@@ -3,17 +3,15 @@
 // from disk or from a peer is answered with an Error instead.
 #pragma once
 
-#include <source_location>
-
 namespace uvdo {
 
 /// Prints what was violated and where, then aborts: a crash is recoverable, wrong data is not.
-[[noreturn]] void check_failed(const char* what, const std::source_location& where);
+[[noreturn]] void check_failed(const char* what, const char* file, unsigned line);
 
-/// Aborts the process if `condition` is false.
-constexpr void check(bool condition, const char* what,
-                     const std::source_location& where = std::source_location::current()) {
-  if (!condition) [[unlikely]] check_failed(what, where);
+/// Aborts the process if `condition` is false. (Clang 14 has no std::source_location.)
+constexpr void check(bool condition, const char* what, const char* file = __builtin_FILE(),
+                     unsigned line = __builtin_LINE()) {
+  if (!condition) [[unlikely]] check_failed(what, file, line);
 }
 
 }  // namespace uvdo

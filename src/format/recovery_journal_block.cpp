@@ -158,7 +158,12 @@ JournalSector journal_sector(ConstBytes block, const JournalBlockHeader& header,
   check(block.size() == kBlockSize && sector >= 1 && sector <= kEntrySectors, "journal sector");
   const std::byte* p = block.data() + kSectorSize * sector;
   const std::uint8_t entries = load_u8(p + kSectorEntryCount);
-  const unsigned most = header.type == kJournalTypeOld ? kOldEntriesPerSector : kEntriesPerSector;
+  unsigned most = kEntriesPerSector;
+  if (header.type == kJournalTypeOld) {
+    constexpr unsigned kOldEntriesInLastSector =
+        kOldEntriesPerBlock - (kEntrySectors - 1) * kOldEntriesPerSector;
+    most = sector == kEntrySectors ? kOldEntriesInLastSector : kOldEntriesPerSector;
+  }
   return {load_u8(p + kSectorCheckByte) == header.check_byte &&
               load_u8(p + kSectorRecoveryCount) == header.recovery_count && entries <= most,
           entries};

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The executor of the deterministic simulation: one thread, virtual time, and a seed that decides
+// which ready coroutine runs next. The same seed and program give the same run, step by step; a
+// running hash of all decisions proves it.
+//
+// Nothing here may depend on addresses, on the machine's clock or on its random numbers.
+#pragma once
+
+#include <coroutine>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "async/executor.h"
+#include "async/sim_random.h"
+#include "async/task.h"
+
+namespace uvdo {
+
+/// The order in which ready coroutines get their turns.
+enum class SimOrder : std::uint8_t {
+  random,  ///< any of them
+  fifo,    ///< the oldest, as the real loop does
+  lifo,    ///< the newest: old ones starve as long as there is anything else
+  mixed,   ///< changes between the three from time to time
+};
+
+struct SimExecutorOptions {
+  std::uint64_t seed = 1;
+  SimOrder order = SimOrder::mixed;
+  /// Virtual time that one step takes, so that I/O completes while coroutines are still ready.
+  Duration step_cost{200};
+  /// One step in so many is put off by up to `longest_stall`, as a thread that lost its processor;
+  /// 0 is never.
+  std::uint64_t stall_one_in = 512;
+  Duration longest_stall{100'000};
+};
+
+class SimExecutor final : public Executor {
+ public:
+  using Callback = void (*)(void* context, std::uint64_t argument);
+
+  /// How a run ended.
+  struct Outcome {
+    bool finished = false;
+    std::string why;  ///< if not finished: a sentence that says what stands still
+    explicit operator bool() const { return finished; }
+  };
+
+  explicit SimExecutor(SimExecutorOptions options);
+
+  void post(std::coroutine_handle<> handle) override { ready_.push_back(handle); }
+  void post_late(std::coroutine_handle<> handle) override { late_.push_back(handle); }
+  [[nodiscard]] TimePoint now() override { return now_; }
+  [[nodiscard]] std::uint64_t wall_clock_us() override;
+  std::uint64_t random() override { return program_random_.next(); }
+  void arm(Timer& timer) override;
+  void disarm(Timer& timer) override;
+
+  /// Calls `function(context, argument)` at virtual time `when`; how simulated devices complete.
+  void call_at(TimePoint when, Callback function, void* context, std::uint64_t argument);
+
+  /// Runs `main` and all that it starts until `main` has ended. Gives up when nothing can make
+  /// progress or `step_limit` is reached; what then still waits is abandoned as it is.
+  Outcome run(Task<void> main, std::uint64_t step_limit = 50'000'000);
+
+  /// Steps so far; grows by one with each coroutine resumed.
+  [[nodiscard]] std::uint64_t steps() const { return steps_; }
+  /// A hash of every decision so far: equal hashes mean equal runs.
+  [[nodiscard]] std::uint64_t decision_hash() const { return hash_; }
+  /// Mixes what somebody else decided (an I/O, a result) into the hash.
+  void fold(std::uint64_t value) { hash_ = (hash_ ^ value) * 0x100000001B3U; }
+  /// A stream of random numbers for a part of the simulation, derived from the seed.
+  [[nodiscard]] SimRandom fork_random() { return streams_.fork(); }
+
+  /// Where trace lines go; without one they cost nothing.
+  void set_trace(std::function<void(std::string_view)> trace) { trace_ = std::move(trace); }
+  [[nodiscard]] bool is_tracing() const { return static_cast<bool>(trace_); }
+  /// Passes a line on, with the virtual time in front. Call only if is_tracing().
+  void trace(std::string_view line);
+
+ private:
+  struct Call {
+    TimePoint when;
+    std::uint64_t number;  // calls due at one time go in the order in which they were asked for
+    Callback function;
+    void* context;
+    std::uint64_t argument;
+  };
+  struct Armed {
+    TimePoint when;
+    std::uint64_t number;
+    Timer* timer;
+  };
+  static bool later(const Call& a, const Call& b);
+  static bool later_timer(const Armed& a, const Armed& b);
+
+  [[nodiscard]] bool has_ready() const { return ready_.size() > ready_head_; }
+  std::coroutine_handle<> take_ready();
+  void take_step(std::coroutine_handle<> handle);
+  [[nodiscard]] TimePoint next_due() const;
+  void fire_due();
+
+  SimExecutorOptions options_;
+  SimRandom schedule_;
+  SimRandom program_random_;
+  SimRandom streams_;
+  SimOrder order_now_ = SimOrder::random;
+  TimePoint now_{};
+  std::uint64_t steps_ = 0;
+  std::uint64_t hash_ = 0xCBF29CE484222325U;
+  std::uint64_t next_number_ = 0;
+  std::size_t ready_head_ = 0;
+  std::vector<std::coroutine_handle<>> ready_;
+  std::vector<std::coroutine_handle<>> late_;
+  std::vector<Call> calls_;    // a heap, the earliest first
+  std::vector<Armed> timers_;  // likewise
+  std::function<void(std::string_view)> trace_;
+};
+
+}  // namespace uvdo

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// A simulated disk with a volatile write cache, virtual latency and faults on demand.
+//
+// What it promises is what a real disk promises, and no more:
+//  - a sector (512 bytes) is written whole or not at all; a larger write can be torn;
+//  - a write that completed is seen by reads, but survives a power cut only if a flush that was
+//    submitted after its completion has succeeded, or if it was a FUA write;
+//  - of everything else any subset of sectors may survive, older ones without newer ones;
+//  - a write that failed may have been done in part, and after a flush that failed nobody knows
+//    what became of the writes that it should have covered.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "async/sim_executor.h"
+#include "device/device.h"
+#include "device/sparse_image.h"
+
+namespace uvdo {
+
+/// The bytes of a write, shared by all who remember it.
+using SimPayload = std::shared_ptr<const std::vector<std::byte>>;
+
+/// How long requests take, and what is demanded of who sends them.
+struct SimDeviceOptions {
+  Duration shortest{4'000};
+  Duration longest{60'000};
+  /// One request in so many takes up to `slowest` instead; 0 is never.
+  std::uint64_t slow_one_in = 200;
+  Duration slowest{20'000'000};
+  /// One request in so many completes inside submit(), as a device in memory does; 0 is never.
+  std::uint64_t instant_one_in = 50;
+  /// Offsets, lengths and addresses of buffers must be multiples of this (direct I/O); others are
+  /// reported as misuse and fail with EINVAL.
+  std::uint64_t alignment = 4096;
+};
+
+/// Something that goes wrong on purpose.
+struct SimFault {
+  enum class Kind : std::uint8_t {
+    error,  ///< the request fails with `error`
+    hang,   ///< no answer until release_hung() or crash()
+    slow,   ///< the answer takes `delay` longer
+  };
+  Kind kind = Kind::error;
+  bool reads = true;
+  bool writes = true;
+  bool flushes = true;
+  std::uint64_t begin = 0;            ///< only requests that touch [begin, end); flushes always do
+  std::uint64_t end = UINT64_MAX;     ///< bytes
+  std::uint64_t skip = 0;             ///< so many matching requests go well first
+  std::uint64_t count = UINT64_MAX;   ///< so many are then hit; afterwards all is well again
+  int error = 5;                      ///< errno; EIO
+  Duration delay{};
+};
+
+/// What survives a power cut of what was not yet durable.
+enum class SimCrashStyle : std::uint8_t {
+  any,          ///< one of the others, by the seed
+  drop_all,     ///< nothing
+  keep_all,     ///< everything, also what was in flight
+  prefix,       ///< in order of completion up to some point
+  suffix,       ///< the newest without the oldest
+  subset,       ///< each write as a whole or not at all
+  one_lost,     ///< all but one
+  one_kept,     ///< only one
+  torn_fixed,   ///< a subset, torn: the same sectors of each 4 KiB block are lost or kept
+  torn_random,  ///< a subset, torn anywhere
+};
+inline constexpr std::size_t kSimCrashStyles = 10;
+
+/// One step of a recorded history of a device.
+struct SimEvent {
+  enum class Kind : std::uint8_t { write_submitted, write_completed, flush_submitted, flush_completed };
+  Kind kind{};
+  bool fua = false;
+  std::uint64_t number = 0;  ///< names the request; the same at submission and completion
+  std::uint64_t offset = 0;
+  SimPayload payload;        ///< of a write, at submission
+};
+
+/// All that happened to a device since recording started.
+struct SimRecording {
+  SparseImage start;
+  std::vector<SimEvent> events;
+};
+
+class SimDevice final : public Device {
+ public:
+  SimDevice(SimExecutor& executor, std::uint64_t size, SimDeviceOptions options = {});
+  SimDevice(SimExecutor& executor, SparseImage content, SimDeviceOptions options = {});
+  ~SimDevice() override;
+
+  void submit(Request& request) override;
+  [[nodiscard]] std::uint64_t size() const override { return current_.size(); }
+  [[nodiscard]] const std::string& name() const override { return name_; }
+
+  // Power cuts.
+
+  /// Cuts the power now: requests under way and all later ones fail with EIO, so that who uses the
+  /// device unwinds. What survives is decided here.
+  void crash(SimCrashStyle style = SimCrashStyle::any);
+  /// Cuts the power instead of starting the request after the next `requests` ones. UINT64_MAX
+  /// cancels.
+  void crash_after(std::uint64_t requests, SimCrashStyle style = SimCrashStyle::any);
+  [[nodiscard]] bool has_crashed() const { return crashed_; }
+  /// Power is back: the device holds what survived. Faults are gone, nothing is in flight.
+  void restart();
+
+  // Faults.
+
+  void add_fault(const SimFault& fault) { faults_.push_back({fault, 0}); }
+  void clear_faults() { faults_.clear(); }
+  /// Whether any fault has hit since the last clear_faulted().
+  [[nodiscard]] bool has_faulted() const { return faulted_; }
+  void clear_faulted() { faulted_ = false; }
+  /// Lets the requests that hang fail with `error`, or go on if that is 0.
+  void release_hung(int error);
+  /// Deliberate lies, to prove that the tests see them: flushes succeed and do nothing.
+  void lie_about_flushes(bool lie) { flushes_lie_ = lie; }
+
+  // Content.
+
+  /// What reads see now.
+  [[nodiscard]] const SparseImage& content() const { return current_; }
+  /// What a power cut cannot take away.
+  [[nodiscard]] SparseImage durable() const;
+  /// Takes a content over; nothing may be in flight.
+  void set_content(SparseImage content);
+
+  // Recording.
+
+  /// Records from here on. Everything must be durable and nothing in flight.
+  void start_recording();
+  [[nodiscard]] const SimRecording& recording() const { return *recording_; }
+  [[nodiscard]] std::size_t recorded_events() const {
+    return recording_ ? recording_->events.size() : 0;
+  }
+
+  // What was seen.
+
+  /// Requests started so far, by kind.
+  [[nodiscard]] std::uint64_t requests() const { return requests_; }
+  [[nodiscard]] std::uint64_t count_of(Op op) const {
+    return counts_[static_cast<std::size_t>(op)];
+  }
+  [[nodiscard]] std::size_t in_flight() const { return in_flight_; }
+  [[nodiscard]] std::size_t unflushed_writes() const { return cache_.size(); }
+  /// The first thing that a user of the device must not do and did: a buffer that changed while it
+  /// was being written, two writes to one place at the same time, a misaligned request. Empty if
+  /// all was well.
+  [[nodiscard]] const std::string& misuse() const { return misuse_; }
+
+ private:
+  /// A write in the volatile cache, in order of completion.
+  struct CachedWrite {
+    std::uint64_t offset = 0;
+    SimPayload payload;
+    bool fua = false;                 // durable in any case
+    bool uncertain = false;           // a flush that should have covered it failed
+    std::vector<bool> sectors;        // those that were done; empty is all
+  };
+  struct Flight {
+    Request* request = nullptr;
+    std::uint64_t number = 0;  // 0 is free
+    std::uint64_t offset = 0;
+    std::uint64_t length = 0;
+    SimPayload payload;
+    Op op{};
+    bool fua = false;
+    bool hung = false;
+    int error = 0;
+    std::uint64_t barrier = 0;  // of a flush: completions that it covers
+  };
+  struct ActiveFault {
+    SimFault fault;
+    std::uint64_t seen = 0;
+  };
+
+  [[nodiscard]] bool is_misused(const Request& request, std::uint64_t length);
+  void report_misuse(std::string what);
+  void apply_faults(Flight& flight, Duration& latency);
+  [[nodiscard]] std::size_t take_flight();
+  static void complete_callback(void* context, std::uint64_t argument);
+  void schedule(std::size_t slot, Duration latency);
+  /// Does what the request asks for; its error is then in the request.
+  void perform(Flight& flight);
+  void perform_write(Flight& flight);
+  void perform_flush(Flight& flight);
+  void read_into(const Request& request) const;
+  void copy_out(const Flight& flight) const;
+  void record(SimEvent::Kind kind, const Flight& flight);
+  void destage(SparseImage& image, const CachedWrite& write) const;
+  [[nodiscard]] SparseImage survivors(SimCrashStyle style);
+  std::vector<CachedWrite> writes_at_risk() const;
+  std::vector<bool> torn_sectors(std::size_t sectors, std::uint8_t pattern, bool random);
+  void trace_request(const char* what, const Flight& flight) const;
+
+  SimExecutor& executor_;
+  SimDeviceOptions options_;
+  SimRandom random_;
+  std::string name_ = "simulated disk";
+  SparseImage current_;
+  SparseImage durable_;              // without what is still in cache_
+  std::deque<CachedWrite> cache_;
+  std::uint64_t completed_ = 0;      // writes that have entered the cache since the start
+  std::vector<Flight> flights_;
+  std::vector<std::size_t> free_flights_;
+  std::size_t in_flight_ = 0;
+  std::uint64_t next_number_ = 1;
+  std::uint64_t requests_ = 0;
+  std::array<std::uint64_t, 3> counts_{};
+  std::vector<ActiveFault> faults_;
+  bool faulted_ = false;
+  bool flushes_lie_ = false;
+  bool crashed_ = false;
+  std::uint64_t crash_at_request_ = UINT64_MAX;
+  SimCrashStyle crash_style_ = SimCrashStyle::any;
+  std::optional<SparseImage> survived_;
+  std::unique_ptr<SimRecording> recording_;
+  std::string misuse_;
+};
+
+}  // namespace uvdo

@@ -6,7 +6,8 @@ target_include_directories(uvdo_options INTERFACE ${CMAKE_SOURCE_DIR}/src)
 target_compile_options(uvdo_options INTERFACE
   -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  target_compile_options(uvdo_options INTERFACE -fcoroutines)
+  # Coroutines hand over by tail calls; without them a long chain would eat the stack.
+  target_compile_options(uvdo_options INTERFACE -fcoroutines -foptimize-sibling-calls)
 endif()
 if(UVDO_SANITIZE)
   target_compile_options(uvdo_options INTERFACE

@@ -52,6 +52,7 @@ class LbnLocks {
   }
   /// Says that the holder is waiting for company (in the packer) and can be asked to hurry.
   void set_hurry(Lbn lbn, Hurry* hurry) { holder(lbn).hurry = hurry; }
+  [[nodiscard]] bool is_locked(Lbn lbn) { return index_.find(lbn.value()) != nullptr; }
   [[nodiscard]] bool has_waiters(Lbn lbn) { return holder(lbn).first != nullptr; }
 
   /// Waits until every write of a block in [first, last) that holds a lock now has ended.

@@ -129,6 +129,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   // volume_write.cpp
   Task<Result<void>> write_piece(std::uint64_t offset, ConstBytes piece, Durability durability);
   Task<Result<void>> write_blocks(Lbn first, Buffer data, Durability durability);
+  /// Goes on with a job whose blocks are locked and whose generation has been entered.
   Task<Result<void>> start_job(std::unique_ptr<WriteJob> job);
   std::unique_ptr<WriteJob> take_job();
   void finish_job(std::unique_ptr<WriteJob> job);
@@ -173,7 +174,6 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   Task<Result<void>> unmap_blocks(Lbn first, Lbn last);
   Task<Result<void>> map_zero_blocks(Lbn first, Lbn last);
   Task<Result<void>> remap_in_leaf(PageNumber page, Lbn first, Lbn last, BlockMapping mapping);
-  Task<void> wait_for_free_queue();
 
   // volume_maintenance.cpp
   Task<void> commit_regularly();
@@ -213,7 +213,8 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
 
   BufferPool buffers_;
   BufferPool merge_buffers_;    // sub-block writes; held while only scratch is waited for
-  BufferPool scratch_buffers_;  // reads of the volume itself; nothing is waited for while held
+  BufferPool scratch_buffers_;  // reads of the volume itself; held while only the next is waited for
+  BufferPool fragment_buffers_; // compressed blocks; nothing is waited for while held
   LbnLocks locks_;
   HashLocks hash_locks_;
   ReadEpochs writes_;        // writes accepted and not yet applied, by flush generation

@@ -15,8 +15,6 @@
 
 namespace uvdo {
 
-using Stage = Volume::WriteBlock::Stage;
-
 Task<Result<void>> Volume::store(WriteJob& job) {
   Result<void> done;
   {
@@ -46,7 +44,7 @@ Task<Result<void>> Volume::store(WriteJob& job) {
   }
   for (WriteBlock& block : job.all()) {
     if (block.stage == Stage::located && (block.claimed || block.is_new) &&
-        !notifier_.is_read_only()) {
+        !block.location.is_compressed()) {
       depot_->release(block.location.pbn);
     }
   }
@@ -135,7 +133,8 @@ Task<void> Volume::verify(WriteBlock& block, BlockMapping advice) {
 
 Task<Result<void>> Volume::follow(WriteJob& job, WriteBlock& block) {
   while (block.stage != Stage::applied) {
-    const ReadGuard guard(depot_->epochs());
+    std::optional<ReadGuard> guard;
+    guard.emplace(depot_->epochs());
     Result<void> done;
     if (block.role == HashLocks::Role::follower) {
       while (!block.lock->is_settled) co_await block.lock->settled.wait();
@@ -156,6 +155,7 @@ Task<Result<void>> Volume::follow(WriteJob& job, WriteBlock& block) {
       if (block.role == HashLocks::Role::follower) continue;
     }
     block.stage = Stage::undecided;
+    if (!job.has_promise) guard.reset();  // it may have to wait for blocks to be freed
     done = co_await place(job);
     if (done) done = co_await apply(job);
     if (block.role == HashLocks::Role::agent && block.lock != nullptr) {
@@ -195,12 +195,10 @@ Task<Result<void>> Volume::place(WriteJob& job) {
 Task<Result<void>> Volume::pack(WriteJob& job, WriteBlock& block) {
   const std::size_t size = compressor_.compress(block.data, fragment_.bytes());
   if (size == 0) co_return Result<void>();
+  if (block.lock != nullptr && block.lock->users > 1) co_return Result<void>();  // they wait
   Packer::Fragment fragment(*packer_, fragment_.bytes().first(size));
   locks_.set_hurry(block.lbn, &fragment);
-  if (block.lock != nullptr) {
-    block.lock->hurry = &fragment;
-    if (block.lock->users > 1) co_return Result<void>();
-  }
+  if (block.lock != nullptr) block.lock->hurry = &fragment;
   auto location = co_await fragment;
   locks_.set_hurry(block.lbn, nullptr);
   if (block.lock != nullptr) block.lock->hurry = nullptr;

@@ -8,12 +8,13 @@
 
 namespace uvdo {
 
+enum class Stage : std::uint8_t {
+  undecided,  ///< needs a location
+  located,    ///< `location` is where its data are, or zero
+  applied,    ///< the map says so
+};
+
 struct Volume::WriteBlock {
-  enum class Stage : std::uint8_t {
-    undecided,  ///< needs a location
-    located,    ///< `location` is where its data are, or zero
-    applied,    ///< the map says so
-  };
   Lbn lbn;
   const std::byte* data = nullptr;
   Stage stage = Stage::undecided;

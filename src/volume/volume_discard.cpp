@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Discards and zeros (vdo-behaviour.md, 5.6): whole blocks only change the map, a leaf at a time,
+// and where there is no leaf nothing is done; parts of blocks are written as zeros.
+#include <array>
+
+#include "volume/volume.h"
+
+namespace uvdo {
+namespace {
+
+constexpr std::array<std::byte, kBlockSize> kZeros{};
+// Blocks that wait to become free, above which a discard lets the journal catch up.
+constexpr std::size_t kMaxPendingFrees = 1U << 18U;
+
+}  // namespace
+
+Task<Result<void>> Volume::discard(std::uint64_t offset, std::uint64_t length,
+                                   Durability durability) {
+  return zero_range(offset, length, kUnmapped, durability);
+}
+
+Task<Result<void>> Volume::write_zeroes(std::uint64_t offset, std::uint64_t length, ZeroMode mode,
+                                        Durability durability) {
+  return zero_range(offset, length, mode == ZeroMode::mapped ? kMappedZero : kUnmapped,
+                    durability);
+}
+
+Task<Result<void>> Volume::zero_range(std::uint64_t offset, std::uint64_t length,
+                                      BlockMapping mapping, Durability durability) {
+  auto done = check_writable();
+  if (done) done = check_range(offset, length);
+  if (!done || length == 0) co_return done;
+  const std::uint64_t end = offset + length;
+  const std::uint64_t first_whole = (offset + kBlockSize - 1) / kBlockSize;
+  const std::uint64_t last_whole = end / kBlockSize;
+  if (first_whole > last_whole) co_return co_await zero_part(offset, length, durability);
+  if (offset % kBlockSize != 0) {
+    done = co_await zero_part(offset, first_whole * kBlockSize - offset, durability);
+  }
+  if (done && end % kBlockSize != 0) {
+    done = co_await zero_part(last_whole * kBlockSize, end % kBlockSize, durability);
+  }
+  if (done && first_whole < last_whole) {
+    requests_.discards += last_whole - first_whole;
+    if (mapping.is_mapped()) {
+      done = co_await map_zero_blocks(Lbn{first_whole}, Lbn{last_whole});
+    } else {
+      done = co_await unmap_blocks(Lbn{first_whole}, Lbn{last_whole});
+    }
+    if (done && durability == Durability::fua) done = co_await journal_->commit_all();
+    note_new_entries();
+  }
+  co_return done;
+}
+
+Task<Result<void>> Volume::zero_part(std::uint64_t offset, std::uint64_t length,
+                                     Durability durability) {
+  co_return co_await write_piece(offset, ConstBytes(kZeros).first(length), durability);
+}
+
+Task<Result<void>> Volume::unmap_blocks(Lbn first, Lbn last) {
+  co_await locks_.drain(first, last);
+  const PageNumber first_page = page_number(first);
+  const PageNumber last_page = page_number(last - 1);
+  for (std::uint32_t root = 0; root < kBlockMapRoots; ++root) {
+    // The leaves of this tree in the range: first the index of the first at or after first_page.
+    std::uint64_t index = index_in_tree(first_page);
+    if (page_of(root, index) < first_page) ++index;
+    if (page_of(root, index) > last_page) continue;
+    const std::uint64_t limit =
+        index + (last_page - page_of(root, index)) / kBlockMapRoots + 1;
+    while (true) {
+      auto next = co_await map_->next_leaf(root, index, limit);
+      if (!next) co_return std::move(next).error();
+      if (!*next) break;
+      auto done = co_await remap_in_leaf(page_of(root, **next), first, last, kUnmapped);
+      if (!done) co_return done;
+      index = **next + 1;
+    }
+  }
+  co_return Result<void>();
+}
+
+Task<Result<void>> Volume::map_zero_blocks(Lbn first, Lbn last) {
+  co_await locks_.drain(first, last);
+  for (PageNumber page = page_number(first); page <= page_number(last - 1); ++page) {
+    auto done = co_await map_->ensure_leaf(page);
+    if (done) done = co_await remap_in_leaf(page, first, last, kMappedZero);
+    if (!done) co_return done;
+  }
+  co_return Result<void>();
+}
+
+Task<Result<void>> Volume::remap_in_leaf(PageNumber page, Lbn first, Lbn last,
+                                         BlockMapping mapping) {
+  auto leaf = co_await map_->leaf(page);
+  if (!leaf) co_return std::move(leaf).error();
+  if (!*leaf) co_return Result<void>();
+  const Lbn begin = std::max(first, first_lbn(page));
+  const Lbn end = std::min(last, first_lbn(page) + kEntriesPerPage);
+  for (Lbn lbn = begin; lbn < end;) {
+    // A writer that holds the block now has read what was there: it is let finish.
+    const bool locked = locks_.is_locked(lbn);
+    if (locked) co_await locks_.lock(lbn);
+    auto changed = try_remap(**leaf, lbn, mapping, false);
+    if (locked) locks_.unlock(lbn);
+    if (!changed) co_return std::move(changed).error();
+    if (changed->outcome == RemapOutcome::must_wait_for_journal) {
+      co_await journal_->wait_for_room();
+    } else if (changed->outcome == RemapOutcome::must_wait_for_depot) {
+      co_await depot_->wait_for_room();
+    } else {
+      ++lbn;
+    }
+  }
+  if (depot_->pending_free_count() > kMaxPendingFrees) co_await depot_->wait_for_frees();
+  co_return Result<void>();
+}
+
+}  // namespace uvdo

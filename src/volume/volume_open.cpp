@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Opening a volume (vdo-behaviour.md, 8) and stopping it (11).
+#include <fmt/format.h>
+
+#include "volume/volume.h"
+#include "volume/write_job.h"
+
+namespace uvdo {
+namespace {
+
+constexpr std::uint64_t kInternalBuffers = 4ULL << 20U;
+
+}  // namespace
+
+Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
+               const VolumeGeometry& geometry, const SuperBlock& super_block,
+               std::function<void(std::string)> log)
+    : executor_(executor),
+      device_(device),
+      options_(options),
+      geometry_(geometry),
+      super_block_(super_block),
+      super_block_store_(device, geometry.device_byte(geometry.data_start)),
+      log_(std::move(log)),
+      buffers_(executor, options.buffer_bytes),
+      merge_buffers_(executor, kInternalBuffers),
+      scratch_buffers_(executor, kInternalBuffers),
+      fragment_buffers_(executor, kInternalBuffers),
+      locks_(executor),
+      hash_locks_(executor),
+      write_applied_(executor),
+      fragment_(kBlockSize),
+      background_(executor),
+      jobs_(executor),
+      commit_alarm_(executor),
+      write_back_alarm_(executor) {
+  RecoveryJournalConfig journal;
+  const Partition ring = super_block.find(PartitionId::recovery_journal);
+  journal.device_offset = device_byte(ring.start);
+  journal.size = ring.blocks;
+  journal.nonce = super_block.nonce;
+  journal.recovery_count = super_block.recovery_count();
+  journal.tail = super_block.journal.journal_start;
+  journal.logical_blocks_used = super_block.journal.logical_blocks_used;
+  journal.block_map_blocks = super_block.journal.block_map_blocks;
+  journal_ = std::make_unique<RecoveryJournal>(executor, device, notifier_, journal);
+  depot_ = std::make_unique<SlabDepot>(executor, device, geometry, super_block, *journal_,
+                                       notifier_);
+  BlockMapConfig map;
+  map.nonce = super_block.nonce;
+  map.bio_offset = geometry.bio_offset;
+  map.root_origin = super_block.block_map.root_origin;
+  map.slabs = SlabLayout(super_block.depot);
+  map.cache_pages = options.block_map_cache_pages;
+  map.maximum_age = options.block_map_maximum_age;
+  map_ = std::make_unique<BlockMap>(executor, device, *journal_, notifier_,
+                                    static_cast<PageAllocator&>(*this), map);
+  data_writer_ = std::make_unique<DataWriter>(executor, device, geometry.bio_offset);
+  packer_ = std::make_unique<Packer>(executor, *data_writer_, static_cast<BinAllocator&>(*this));
+}
+
+Volume::~Volume() = default;
+
+std::uint64_t Volume::size() const { return super_block_.config.logical_blocks * kBlockSize; }
+
+Task<Result<std::unique_ptr<Volume>>> Volume::open(Executor& executor, Device& device,
+                                                   const VolumeOptions& options,
+                                                   IndexFactory make_index,
+                                                   std::function<void(std::string)> log) {
+  AlignedMemory block(kBlockSize);
+  auto done = co_await device.read(0, block.bytes());
+  if (!done) co_return std::move(done).error();
+  auto geometry = decode_volume_geometry(block.bytes());
+  if (!geometry) co_return std::move(geometry).error().within(device.name());
+  done = co_await device.read(geometry->device_byte(geometry->data_start), block.bytes());
+  if (!done) co_return std::move(done).error();
+  auto super_block = decode_super_block(block.bytes(), *geometry);
+  if (!super_block) co_return std::move(super_block).error().within(device.name());
+  const std::uint64_t needed = geometry->device_byte(Pbn{super_block->config.physical_blocks});
+  if (device.size() < needed) {
+    co_return Error(Errc::corrupt,
+                    fmt::format("{} has {} bytes but the volume on it {}; it was cut short, give "
+                                "it back its size",
+                                device.name(), device.size(), needed));
+  }
+  const VolumeState state = super_block->state;
+  if (state != VolumeState::new_volume && state != VolumeState::clean) {
+    co_return Error(Errc::unsupported,
+                    fmt::format("{} is in state {}: it was not shut down cleanly", device.name(),
+                                name_of(state)));
+  }
+  std::unique_ptr<Volume> volume(
+      new Volume(executor, device, options, *geometry, *super_block, std::move(log)));
+  done = co_await volume->load();
+  if (!done) co_return std::move(done).error().within(device.name());
+  volume->index_ =
+      make_index(executor, device, *geometry, state == VolumeState::new_volume);
+  volume->start_background();
+  co_return volume;
+}
+
+Task<Result<void>> Volume::load() {
+  Result<void> done;
+  if (super_block_.state == VolumeState::new_volume) {
+    done = co_await depot_->load_new();
+  } else {
+    done = co_await depot_->load_summary(super_block_.depot.zone_count);
+    if (done) done = co_await depot_->load_journals();
+  }
+  if (!done) co_return done;
+  // From now on the volume is in use: whatever ends it without a save is a crash.
+  super_block_.state = VolumeState::dirty;
+  super_block_.depot.zone_count = 1;
+  super_block_.unused = geometry_.unused;
+  done = co_await super_block_store_.write(super_block_);
+  if (done) done = co_await depot_->scrub_all();
+  co_return done;
+}
+
+Task<Result<void>> Volume::stop() {
+  // Requests that are under way end; new ones are refused.
+  stopping_ = true;
+  co_await drain_writes();
+  packer_->stop();
+  commit_alarm_.ring();
+  write_back_alarm_.ring();
+  co_await background_.wait();
+  co_await jobs_.wait();
+  Result<void> done;
+  if (notifier_.is_read_only()) done = notifier_.error();
+  if (index_) {
+    auto saved = co_await index_->save();
+    if (!saved) log_(fmt::format("the index was not saved: {}", saved.error().message()));
+  }
+  if (done) done = co_await journal_->commit_all();
+  if (done) done = co_await map_->save();
+  if (done) done = co_await depot_->save();
+  if (!done) co_return done;
+  super_block_.state = VolumeState::clean;
+  super_block_.journal.journal_start = journal_->close_block();
+  super_block_.journal.logical_blocks_used = journal_->logical_blocks_used();
+  super_block_.journal.block_map_blocks = journal_->block_map_blocks();
+  co_return co_await super_block_store_.write(super_block_);
+}
+
+}  // namespace uvdo

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "volume/volume.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <random>
+
+#include "async/uring_loop.h"
+#include "device/memory_device.h"
+#include "index/bounded_memory_index.h"
+#include "volume/format_volume.h"
+
+namespace uvdo {
+namespace {
+
+constexpr std::uint64_t kDeviceBytes = 3ULL << 30U;
+constexpr std::uint64_t kLogicalBytes = 256ULL << 20U;
+
+/// A volume on a memory device, driven from straight-line test code.
+class VolumeTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto loop = UringLoop::create();
+    ASSERT_TRUE(loop.ok()) << loop.error().message();
+    loop_ = std::move(*loop);
+    auto device = MemoryDevice::create(kDeviceBytes);
+    ASSERT_TRUE(device.ok());
+    device_ = std::move(*device);
+    FormatRequest request;
+    request.device_bytes = kDeviceBytes;
+    request.slab_bits = 13;
+    request.logical_bytes = kLogicalBytes;
+    request.nonce = 77;
+    const auto layout = make_volume_layout(request);
+    ASSERT_TRUE(layout.ok()) << layout.error().message();
+    run([&]() -> Task<void> { expect_ok(co_await format_volume(*device_, *layout)); });
+  }
+
+  template <class Body>
+  void run(Body body) {
+    loop_->run(body());
+  }
+  static void expect_ok(const Result<void>& result) {
+    EXPECT_TRUE(result.ok()) << (result.ok() ? "" : result.error().message());
+  }
+  Task<void> open() {
+    IndexFactory factory = [](Executor&, Device&, const VolumeGeometry&, bool) {
+      return std::make_unique<BoundedMemoryIndex>(1U << 20U);
+    };
+    auto opened = co_await Volume::open(*loop_, *device_, options_, factory,
+                                        [this](std::string line) { log_.push_back(line); });
+    if (!opened) {
+      ADD_FAILURE() << opened.error().message();
+      co_return;
+    }
+    volume_ = std::move(*opened);
+  }
+  Task<void> stop() {
+    expect_ok(co_await volume_->stop());
+    volume_.reset();
+  }
+  Task<Result<void>> write(std::uint64_t offset, std::vector<std::byte> data,
+                           Durability durability = Durability::cached) {
+    Buffer buffer = co_await volume_->buffers().acquire(data.size());
+    std::memcpy(buffer.data(), data.data(), data.size());
+    co_return co_await volume_->write(offset, std::move(buffer), durability);
+  }
+  static std::vector<std::byte> noise(std::size_t size, std::uint64_t seed) {
+    std::mt19937_64 random(seed);
+    std::vector<std::byte> data(size);
+    for (auto& b : data) b = static_cast<std::byte>(random());
+    return data;
+  }
+  Task<void> expect_content(std::uint64_t offset, std::vector<std::byte> data) {
+    std::vector<std::byte> got(data.size());
+    expect_ok(co_await volume_->read(offset, got));
+    EXPECT_EQ(std::memcmp(got.data(), data.data(), data.size()), 0) << "at byte " << offset;
+  }
+
+  std::unique_ptr<UringLoop> loop_;
+  std::unique_ptr<MemoryDevice> device_;
+  VolumeOptions options_;
+  std::unique_ptr<Volume> volume_;
+  std::vector<std::string> log_;
+};
+
+TEST_F(VolumeTest, WhatIsWrittenIsReadBeforeAndAfterARestart) {
+  run([&]() -> Task<void> {
+    co_await open();
+    expect_ok(co_await write(0, noise(4096, 1)));
+    expect_ok(co_await write(8192, noise(131072, 2)));
+    expect_ok(co_await write(1000, noise(5000, 3)));
+    co_await expect_content(1000, noise(5000, 3));
+    co_await expect_content(8192, noise(131072, 2));
+    expect_ok(co_await volume_->flush());
+    co_await stop();
+    co_await open();
+    co_await expect_content(1000, noise(5000, 3));
+    co_await expect_content(8192, noise(131072, 2));
+    co_await stop();
+  });
+}
+
+TEST_F(VolumeTest, EqualBlocksShareOnePhysicalBlock) {
+  run([&]() -> Task<void> {
+    co_await open();
+    for (std::uint64_t i = 0; i < 300; ++i) {
+      expect_ok(co_await write(i * 4096, noise(4096, 9)));
+    }
+    expect_ok(co_await volume_->flush());
+    // 254 references a block: 300 copies take two.
+    EXPECT_EQ(volume_->depot().allocated_blocks() - volume_->journal().block_map_blocks(), 2U);
+    co_await stop();
+    co_await open();
+    for (std::uint64_t i = 0; i < 300; ++i) co_await expect_content(i * 4096, noise(4096, 9));
+    co_await stop();
+  });
+}
+
+TEST_F(VolumeTest, CompressedBlocksAreReadBack) {
+  options_.compression = true;
+  run([&]() -> Task<void> {
+    co_await open();
+    for (std::uint64_t i = 0; i < 140; ++i) {
+      auto data = noise(4096, i);
+      std::fill(data.begin() + 200, data.end(), std::byte{1});
+      expect_ok(co_await write(i * 4096, data));
+    }
+    expect_ok(co_await volume_->flush());
+    EXPECT_LE(volume_->depot().allocated_blocks() - volume_->journal().block_map_blocks(), 14U);
+    co_await stop();
+    co_await open();
+    for (std::uint64_t i = 0; i < 140; ++i) {
+      auto data = noise(4096, i);
+      std::fill(data.begin() + 200, data.end(), std::byte{1});
+      co_await expect_content(i * 4096, data);
+    }
+    co_await stop();
+  });
+}
+
+TEST_F(VolumeTest, DiscardedBlocksReadAsZerosAndAreFree) {
+  run([&]() -> Task<void> {
+    co_await open();
+    expect_ok(co_await write(0, noise(131072, 5)));
+    expect_ok(co_await volume_->discard(5000, 100000, Durability::fua));
+    auto expected = noise(131072, 5);
+    std::fill(expected.begin() + 5000, expected.begin() + 105000, std::byte{0});
+    co_await expect_content(0, expected);
+    expect_ok(co_await volume_->flush());
+    const auto extents = co_await volume_->extents(0, 131072, 10);
+    EXPECT_TRUE(extents.ok());
+    EXPECT_EQ(extents->size(), 3U);
+    EXPECT_EQ(volume_->depot().allocated_blocks() - volume_->journal().block_map_blocks(), 9U);
+    co_await stop();
+  });
+}
+
+}  // namespace
+}  // namespace uvdo

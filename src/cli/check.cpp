@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// uvdo check: the audit of a stopped volume, for people and as JSON.
+#include <array>
+#include <string>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "base/size_text.h"
+#include "cli/command.h"
+#include "cli/open_volume.h"
+#include "cli/progress.h"
+#include "inspect/audit.h"
+
+namespace uvdo {
+namespace {
+
+constexpr std::uint64_t kShownOfAKind = 10;
+/// Findings that the JSON lists one by one; all are counted.
+constexpr std::size_t kListedFindings = 100'000;
+
+struct CheckArguments {
+  std::string volume;
+  bool verbose = false;
+  bool json = false;
+  bool raw = false;
+  bool metadata_only = false;
+};
+
+/// Prints findings as they come, not too many of a kind.
+class FindingPrinter {
+ public:
+  FindingPrinter(Progress& progress, bool all) : progress_(progress), all_(all) {}
+  void operator()(const Finding& finding) {
+    const std::uint64_t seen = ++seen_[static_cast<std::size_t>(finding.kind)];
+    if (!all_ && seen > kShownOfAKind + 1) return;
+    progress_.clear();
+    if (!all_ && seen == kShownOfAKind + 1) {
+      fmt::print("{}: more of the same (--verbose shows all)\n", name_of(finding.kind));
+      return;
+    }
+    fmt::print("{}: {}: {}\n", finding.is_error ? "error" : "note", name_of(finding.kind),
+               finding.text);
+  }
+
+ private:
+  Progress& progress_;
+  bool all_;
+  std::array<std::uint64_t, kFindingKinds> seen_{};
+};
+
+nlohmann::ordered_json summary_json(const VolumeImage& image, const AuditSummary& summary,
+                                    nlohmann::ordered_json findings) {
+  auto kinds = nlohmann::ordered_json::object();
+  for (std::size_t kind = 0; kind < kFindingKinds; ++kind) {
+    if (summary.by_kind[kind] == 0) continue;
+    kinds[std::string(name_of(static_cast<FindingKind>(kind)))] = summary.by_kind[kind];
+  }
+  return {
+      {"volume", image.source().name()},
+      {"state", std::string(name_of(image.super_block().state))},
+      {"replayed", image.replay() != nullptr},
+      {"consistent", summary.is_consistent()},
+      {"errors", summary.errors},
+      {"notes", summary.notes},
+      {"errorsByKind", std::move(kinds)},
+      {"logicalBlocksUsed", summary.contents.mapped_blocks},
+      {"zeroBlocks", summary.contents.zero_blocks},
+      {"blockMapBlocks", summary.contents.tree_pages},
+      {"allocatedBlocks", summary.allocated_blocks},
+      {"referencedDataBlocks", summary.referenced_blocks},
+      {"compressedBlocks", summary.compressed_blocks},
+      {"compressedFragments", summary.compressed_fragments},
+      {"dataBlocksRead", summary.data_blocks_read},
+      {"findings", std::move(findings)},
+  };
+}
+
+void print_summary(const VolumeImage& image, const AuditSummary& summary) {
+  const SuperBlock& super = image.super_block();
+  fmt::print("{}: {} ({})\n", image.source().name(), name_of(super.state), explain(super.state));
+  if (super.state == VolumeState::new_volume) return;
+  if (const JournalReplay* replay = image.replay(); replay != nullptr && replay->found) {
+    fmt::print("viewed as a recovery would leave it: {} journal entries replayed in memory\n",
+               grouped(replay->entries));
+  }
+  fmt::print(
+      "{} logical blocks used, {} block map blocks, {} data blocks in use, {} of them "
+      "compressed\n",
+      grouped(summary.contents.mapped_blocks), grouped(summary.contents.tree_pages),
+      grouped(summary.referenced_blocks), grouped(summary.compressed_blocks));
+}
+
+int check(const CheckArguments& arguments) {
+  auto image = open_volume(arguments.volume, {.replay = !arguments.raw});
+  if (!image) return fail(image.error());
+  Progress progress;
+  FindingPrinter printer(progress, arguments.verbose);
+  auto findings = nlohmann::ordered_json::array();
+  AuditOptions options;
+  options.read_data = !arguments.metadata_only;
+  options.progress = [&](std::string_view what, std::uint64_t done, std::uint64_t total) {
+    progress.show(what, done, total);
+  };
+  const AuditSummary summary = audit(**image, options, [&](const Finding& finding) {
+    if (!arguments.json) return printer(finding);
+    if (findings.size() >= kListedFindings) return;
+    findings.push_back({{"kind", std::string(name_of(finding.kind))},
+                        {"error", finding.is_error},
+                        {"text", finding.text}});
+  });
+  progress.clear();
+  if (arguments.json) {
+    fmt::print("{}\n", summary_json(**image, summary, std::move(findings)).dump(2));
+  } else {
+    print_summary(**image, summary);
+    if (summary.is_consistent()) {
+      fmt::print("The volume is consistent.\n");
+    } else {
+      fmt::print("The volume is NOT consistent: {} error{} found.\n", grouped(summary.errors),
+                 summary.errors == 1 ? "" : "s");
+    }
+  }
+  return summary.is_consistent() ? kExitOk : kExitFailed;
+}
+
+}  // namespace
+
+int run_check(int argc, char** argv) {
+  CheckArguments arguments;
+  CLI::App app("Checks a stopped volume: counts all references anew and compares everything.",
+               "uvdo check");
+  app.add_option("VOLUME", arguments.volume, "file or block device that holds the volume")
+      ->required();
+  app.add_flag("-v,--verbose", arguments.verbose, "show every finding, not ten of a kind");
+  app.add_flag("--json", arguments.json, "print the result as JSON");
+  app.add_flag("--metadata-only", arguments.metadata_only,
+               "do not read the data blocks that are not compressed");
+  app.add_flag("--raw", arguments.raw,
+               "check what the disk holds, without replaying the journal of a volume that was not "
+               "shut down");
+  if (auto status = parse_arguments(app, argc, argv)) return *status;
+  return check(arguments);
+}
+
+}  // namespace uvdo

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The frame of the `uvdo` program: its subcommands, and what they share in parsing and in errors.
+// A new subcommand is a file with `int run_xxx(int argc, char** argv)` and one line in
+// commands.cpp.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include <CLI/CLI.hpp>
+
+#include "base/result.h"
+
+namespace uvdo {
+
+inline constexpr int kExitOk = 0;
+inline constexpr int kExitFailed = 1;
+inline constexpr int kExitUsage = 2;
+
+struct Command {
+  const char* name;
+  const char* summary;  ///< one line for `uvdo --help`
+  /// argv[0] is the subcommand's name. Returns the exit status.
+  int (*run)(int argc, char** argv);
+};
+
+/// All subcommands, in the order of the help text.
+[[nodiscard]] std::span<const Command> commands();
+
+/// Runs the program.
+int run_uvdo(int argc, char** argv);
+
+/// Parses the arguments of a subcommand. The exit status if there is nothing left to do: help was
+/// asked for, or the arguments are wrong (then the user has been told).
+[[nodiscard]] std::optional<int> parse_arguments(CLI::App& app, int argc, char** argv);
+
+/// Prints "uvdo: <message>" to stderr; returns kExitFailed.
+int fail(const Error& error);
+int fail(std::string_view message);
+/// The same for wrong arguments; returns kExitUsage.
+int usage_error(std::string_view message);
+
+// ---- the subcommands
+
+int run_cat(int argc, char** argv);
+int run_check(int argc, char** argv);
+int run_export(int argc, char** argv);
+int run_format(int argc, char** argv);
+int run_info(int argc, char** argv);
+int run_stats(int argc, char** argv);
+
+}  // namespace uvdo

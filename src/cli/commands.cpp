@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The table of subcommands, and the program around them.
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <string>
+
+#include <fmt/format.h>
+
+#include "cli/command.h"
+#include "cli/version.h"
+
+namespace uvdo {
+namespace {
+
+constexpr std::array kCommands{
+    Command{"format", "make a new volume on a file or block device", run_format},
+    Command{"info", "show what a volume is: sizes, layout, state", run_info},
+    Command{"stats", "show space used and saved, and all counters", run_stats},
+    Command{"check", "check a stopped volume for inconsistencies", run_check},
+    Command{"cat", "write the contents of a stopped volume to standard output", run_cat},
+    Command{"export", "copy the contents of a stopped volume to a sparse file", run_export},
+};
+
+std::string help_text() {
+  std::string text =
+      "uvdo keeps deduplicated, compressed, thinly provisioned volumes in the format of Linux "
+      "dm-vdo.\n\n"
+      "Usage: uvdo COMMAND [ARGUMENTS]\n"
+      "       uvdo COMMAND --help\n\n"
+      "Commands:\n";
+  for (const Command& command : kCommands) {
+    text += fmt::format("  {:<10} {}\n", command.name, command.summary);
+  }
+  text += "\nOptions:\n  --help     show this text\n  --version  show the version\n";
+  return text;
+}
+
+}  // namespace
+
+std::span<const Command> commands() { return kCommands; }
+
+int run_uvdo(int argc, char** argv) {
+  if (argc < 2) {
+    fmt::print(stderr, "{}", help_text());
+    return kExitUsage;
+  }
+  const std::string_view name = argv[1];
+  if (name == "--help" || name == "-h" || name == "help") {
+    fmt::print("{}", help_text());
+    return kExitOk;
+  }
+  if (name == "--version" || name == "-V") {
+    fmt::print("uvdo {}\n", kVersion);
+    return kExitOk;
+  }
+  const auto* found = std::ranges::find(kCommands, name, &Command::name);
+  if (found == kCommands.end()) {
+    return usage_error(fmt::format("there is no command \"{}\"; see uvdo --help", name));
+  }
+  int status = found->run(argc - 1, argv + 1);
+  // What was printed must have arrived: a full disk behind a pipe is an error too.
+  if (std::fflush(stdout) != 0 && status == kExitOk) {
+    status = fail("standard output cannot be written");
+  }
+  return status;
+}
+
+std::optional<int> parse_arguments(CLI::App& app, int argc, char** argv) {
+  app.set_version_flag("--version", fmt::format("uvdo {}", kVersion));
+  try {
+    app.parse(argc, argv);
+    return std::nullopt;
+  } catch (const CLI::CallForHelp&) {
+    fmt::print("{}", app.help());
+    return kExitOk;
+  } catch (const CLI::CallForVersion& version) {
+    fmt::print("{}\n", version.what());
+    return kExitOk;
+  } catch (const CLI::ParseError& error) {
+    return usage_error(fmt::format("{} (see {} --help)", error.what(), app.get_name()));
+  }
+}
+
+int fail(std::string_view message) {
+  std::fflush(stdout);
+  fmt::print(stderr, "uvdo: {}\n", message);
+  return kExitFailed;
+}
+
+int fail(const Error& error) { return fail(error.message()); }
+
+int usage_error(std::string_view message) {
+  fail(message);
+  return kExitUsage;
+}
+
+}  // namespace uvdo

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// uvdo export: the logical device of a stopped volume as a sparse file, or onto a block device.
+#include <algorithm>
+#include <cerrno>
+#include <string>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/size_text.h"
+#include "cli/command.h"
+#include "cli/open_volume.h"
+#include "cli/progress.h"
+#include "device/file_device.h"
+#include "format/zero_block.h"
+#include "inspect/content_reader.h"
+
+namespace uvdo {
+namespace {
+
+constexpr std::uint64_t kShownErrors = 20;
+
+struct ExportArguments {
+  std::string volume;
+  std::string output;
+  bool force = false;
+  bool skip_errors = false;
+  bool raw = false;
+};
+
+/// What is written to: a new or emptied file, or a block device.
+class Output {
+ public:
+  static Result<Output> open(const ExportArguments& arguments, std::uint64_t size) {
+    Output output;
+    output.path_ = arguments.output;
+    struct stat status {};
+    const bool exists = stat(output.path_.c_str(), &status) == 0;
+    if (exists && !arguments.force) {
+      return Error(Errc::exists,
+                   fmt::format("{} exists; give --force to overwrite it", output.path_));
+    }
+    struct stat volume {};
+    if (exists && stat(arguments.volume.c_str(), &volume) == 0 && volume.st_ino == status.st_ino &&
+        volume.st_dev == status.st_dev) {
+      return Error(Errc::invalid_argument,
+                   fmt::format("{} is the volume itself; give another output", output.path_));
+    }
+    if (!exists) {
+      const int fd = ::open(output.path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+      if (fd < 0) return errno_error(errno, fmt::format("cannot create {}", output.path_));
+      output.fd_ = FileDescriptor(fd);
+      output.created_ = true;
+    } else {
+      auto fd = open_backing_store(output.path_, OpenMode::read_write);
+      if (!fd) return std::move(fd).error();
+      output.fd_ = std::move(*fd);
+      output.is_device_ = S_ISBLK(status.st_mode);
+    }
+    if (auto ok = output.set_size(size); !ok) {
+      output.abandon();
+      return std::move(ok).error();
+    }
+    return output;
+  }
+
+  Result<void> write(std::uint64_t offset, ConstBytes bytes) {
+    while (!bytes.empty()) {
+      const ssize_t n = pwrite(fd_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return errno_error(errno, fmt::format("writing to {}", path_));
+      offset += static_cast<std::uint64_t>(n);
+      bytes = bytes.subspan(static_cast<std::size_t>(n));
+    }
+    return {};
+  }
+
+  /// Files are born full of zeros; a device must be told.
+  Result<void> write_zeros(std::uint64_t offset, std::uint64_t length) {
+    if (!is_device_ || length == 0) return {};
+    const std::array<std::uint64_t, 2> range{offset, length};
+    if (ioctl(fd_.get(), BLKZEROOUT, range.data()) == 0) return {};
+    return errno_error(errno, fmt::format("zeroing {}", path_));
+  }
+
+  Result<void> finish() {
+    if (fsync(fd_.get()) == 0) return {};
+    return errno_error(errno, fmt::format("writing to {}", path_));
+  }
+
+  /// Removes a file that was made in vain.
+  void abandon() {
+    if (created_) unlink(path_.c_str());
+  }
+
+ private:
+  Result<void> set_size(std::uint64_t size) {
+    if (is_device_) {
+      auto room = size_of_backing_store(fd_.get(), path_);
+      if (!room) return std::move(room).error();
+      if (*room >= size) return {};
+      return Error(Errc::no_space, fmt::format("{} has {} bytes, but the volume's contents need {}",
+                                               path_, *room, size));
+    }
+    if (ftruncate(fd_.get(), 0) == 0 && ftruncate(fd_.get(), static_cast<off_t>(size)) == 0) {
+      return {};
+    }
+    if (errno == EFBIG) {
+      return Error(Errc::no_space,
+                   fmt::format("the file system of {} cannot hold a file of {}: export to another "
+                               "file system (XFS can)",
+                               path_, size_text(size)));
+    }
+    return errno_error(errno, fmt::format("cannot set the size of {}", path_));
+  }
+
+  std::string path_;
+  FileDescriptor fd_;
+  bool created_ = false;
+  bool is_device_ = false;
+};
+
+struct Exported {
+  std::uint64_t data_blocks = 0;
+  std::uint64_t damaged_blocks = 0;
+};
+
+/// Writes a run of data, leaving holes for blocks of zeros.
+Result<void> write_data(Output& output, const ContentRun& run, Exported& exported) {
+  const auto is_zero = [&](std::uint64_t i) { return is_zero_block(&run.data[i * kBlockSize]); };
+  for (std::uint64_t i = 0; i < run.blocks;) {
+    const bool zero = is_zero(i);
+    std::uint64_t end = i + 1;
+    while (end < run.blocks && is_zero(end) == zero) ++end;
+    const std::uint64_t at = (run.start + i).value() * kBlockSize;
+    const std::uint64_t bytes = (end - i) * kBlockSize;
+    auto ok = zero ? output.write_zeros(at, bytes)
+                   : output.write(at, run.data.subspan(i * kBlockSize, bytes));
+    if (!ok) return ok;
+    if (!zero) exported.data_blocks += end - i;
+    i = end;
+  }
+  return {};
+}
+
+Result<Exported> copy_contents(VolumeImage& image, Output& output, bool skip_errors) {
+  Exported exported;
+  Progress progress;
+  std::uint64_t problems = 0;
+  const std::uint64_t blocks = image.logical_blocks();
+  ContentReader reader(image, Lbn{0}, blocks);
+  while (auto run = reader.next()) {
+    const std::uint64_t at = run->start.value() * kBlockSize;
+    Result<void> ok;
+    switch (run->kind) {
+      case ContentRun::Kind::hole: ok = output.write_zeros(at, run->blocks * kBlockSize); break;
+      case ContentRun::Kind::data: ok = write_data(output, *run, exported); break;
+      case ContentRun::Kind::damaged: {
+        const std::string where = run->blocks == 1
+                                      ? fmt::format("logical block {}", run->start.value())
+                                      : fmt::format("logical blocks {} to {}", run->start.value(),
+                                                    (run->start + (run->blocks - 1)).value());
+        if (!skip_errors) {
+          return Error(
+              Errc::corrupt,
+              fmt::format("{}: {}; give --skip-errors to export the rest, with zeros there", where,
+                          run->problem));
+        }
+        exported.damaged_blocks += run->blocks;
+        if (++problems <= kShownErrors) {
+          progress.clear();
+          fail(fmt::format("{}: {}", where, run->problem));
+        }
+        ok = output.write_zeros(at, run->blocks * kBlockSize);
+        break;
+      }
+    }
+    if (!ok) return std::move(ok).error();
+    progress.show("export", run->start.value() + run->blocks, blocks,
+                  size_text(exported.data_blocks * kBlockSize) + " written");
+  }
+  return exported;
+}
+
+int export_volume(const ExportArguments& arguments) {
+  auto image = open_volume(arguments.volume, {.replay = !arguments.raw});
+  if (!image) return fail(image.error());
+  const std::uint64_t size = (*image)->logical_blocks() * kBlockSize;
+  auto output = Output::open(arguments, size);
+  if (!output) return fail(output.error());
+  auto exported = copy_contents(**image, *output, arguments.skip_errors);
+  if (!exported) {
+    output->abandon();
+    return fail(exported.error());
+  }
+  if (auto ok = output->finish(); !ok) {
+    output->abandon();
+    return fail(ok.error());
+  }
+  fmt::print("{} exported to {}, {} of it data\n", size_text(size), arguments.output,
+             size_text(exported->data_blocks * kBlockSize));
+  if (exported->damaged_blocks == 0) return kExitOk;
+  return fail(fmt::format("{} blocks could not be read; they are zeros in {}",
+                          grouped(exported->damaged_blocks), arguments.output));
+}
+
+}  // namespace
+
+int run_export(int argc, char** argv) {
+  ExportArguments arguments;
+  CLI::App app("Copies the contents of a stopped volume to a sparse file.", "uvdo export");
+  app.add_option("VOLUME", arguments.volume, "file or block device that holds the volume")
+      ->required();
+  app.add_option("-o,--output", arguments.output, "file to make, or block device to overwrite")
+      ->required();
+  app.add_flag("--force", arguments.force, "overwrite the output if it exists");
+  app.add_flag("--skip-errors", arguments.skip_errors,
+               "go on where blocks are damaged, with zeros in their place (exit status 1)");
+  app.add_flag("--raw", arguments.raw,
+               "do not replay the journal of a volume that was not shut down");
+  if (auto status = parse_arguments(app, argc, argv)) return *status;
+  return export_volume(arguments);
+}
+
+}  // namespace uvdo

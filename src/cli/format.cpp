@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// uvdo format: makes a new volume, with the options, defaults and limits of vdoformat.
+#include <bit>
+#include <cerrno>
+#include <chrono>
+#include <optional>
+#include <string>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <uuid.h>
+
+#include "base/size_text.h"
+#include "cli/command.h"
+#include "cli/format_writer.h"
+#include "device/file_device.h"
+#include "format/index_geometry.h"
+#include "format/volume_layout.h"
+
+namespace uvdo {
+namespace {
+
+constexpr unsigned kDefaultSlabBits = 19;
+constexpr unsigned kSmallestSlabBits = 8;  // of old tools; good for small test volumes
+
+struct FormatArguments {
+  std::string device;
+  std::string size;
+  std::string logical_size;
+  std::string slab_size;
+  std::string index_memory = "0.25";
+  std::string uuid;
+  unsigned slab_bits = kDefaultSlabBits;
+  bool sparse = false;
+  bool force = false;
+  bool verbose = false;
+};
+
+/// The place that is formatted.
+struct Target {
+  FileDescriptor fd;
+  std::uint64_t size = 0;
+  bool created = false;
+};
+
+Result<Uuid> make_uuid(const std::string& text) {
+  Uuid uuid{};
+  auto* bytes = reinterpret_cast<unsigned char*>(uuid.data());
+  if (text.empty()) {
+    uuid_generate_random(bytes);
+  } else if (uuid_parse(text.c_str(), bytes) != 0) {
+    return Error(Errc::invalid_argument, fmt::format("\"{}\" is no UUID", text));
+  }
+  return uuid;
+}
+
+Result<unsigned> parse_slab_bits(const FormatArguments& arguments) {
+  if (arguments.slab_size.empty()) return arguments.slab_bits;
+  auto bytes = parse_size(arguments.slab_size);
+  if (!bytes) return std::move(bytes).error();
+  const std::uint64_t blocks = *bytes / kBlockSize;
+  if (*bytes % kBlockSize != 0 || !std::has_single_bit(blocks)) {
+    return Error(
+        Errc::invalid_argument,
+        fmt::format("a slab size of {} is not possible: use a power of two from 32M to 32G",
+                    arguments.slab_size));
+  }
+  return static_cast<unsigned>(std::countr_zero(blocks));
+}
+
+/// Everything that can be wrong with the arguments alone.
+Result<FormatRequest> make_request(const FormatArguments& arguments) {
+  FormatRequest request;
+  auto bits = parse_slab_bits(arguments);
+  if (!bits) return std::move(bits).error();
+  request.slab_bits = *bits;
+  request.small_slabs = true;
+  if (*bits < kSmallestSlabBits || *bits > kMaxSlabBits) {
+    return Error(Errc::invalid_argument, fmt::format("{} slab bits are not possible: use {} to {}",
+                                                     *bits, kMinSlabBits, kMaxSlabBits));
+  }
+  auto memory = parse_index_memory(arguments.index_memory);
+  if (!memory) return std::move(memory).error();
+  request.index_memory = *memory;
+  request.sparse = arguments.sparse;
+  if (!arguments.logical_size.empty()) {
+    if (has_no_unit(arguments.logical_size)) {
+      return Error(Errc::invalid_argument,
+                   fmt::format("the logical size {0} has no unit: write {0}M for megabytes (as "
+                               "vdoformat takes it) or {0}B for bytes",
+                               arguments.logical_size));
+    }
+    auto logical = parse_size(arguments.logical_size);
+    if (!logical) return std::move(logical).error();
+    if (*logical == 0 || *logical % kBlockSize != 0 || *logical / kBlockSize > kMaxLogicalBlocks) {
+      return Error(Errc::invalid_argument,
+                   fmt::format("a logical size of {} is not possible: use a multiple of 4096 bytes "
+                               "up to 4P",
+                               arguments.logical_size));
+    }
+    request.logical_bytes = *logical;
+  }
+  auto uuid = make_uuid(arguments.uuid);
+  if (!uuid) return std::move(uuid).error();
+  request.uuid = *uuid;
+  using std::chrono::duration_cast;
+  request.nonce = static_cast<std::uint64_t>(
+      duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
+          .count());
+  return request;
+}
+
+Result<void> set_file_size(int fd, const std::string& path, std::uint64_t size) {
+  // From nothing: what the file held before must not show through.
+  if (ftruncate(fd, 0) == 0 && ftruncate(fd, static_cast<off_t>(size)) == 0) return {};
+  if (errno == EFBIG) {
+    return Error(Errc::no_space, fmt::format("the file system of {} cannot hold a file of {}", path,
+                                             size_text(size)));
+  }
+  return errno_error(errno, fmt::format("cannot set the size of {}", path));
+}
+
+Result<void> refuse_to_overwrite(int fd, const std::string& path, bool force) {
+  if (force) return {};
+  auto found = find_signature(fd, path);
+  if (!found) return std::move(found).error();
+  if (found->empty()) return {};
+  return Error(Errc::exists,
+               fmt::format("{} already holds {}; give --force to overwrite it", path, *found));
+}
+
+/// Opens what is there, under the lock that refuses anything in use, or makes a new file.
+Result<Target> open_target(const FormatArguments& arguments, std::uint64_t wanted_size) {
+  const std::string& path = arguments.device;
+  struct stat status {};
+  const bool exists = stat(path.c_str(), &status) == 0;
+  Target target;
+  if (!exists) {
+    if (errno != ENOENT) return errno_error(errno, fmt::format("cannot examine {}", path));
+    if (wanted_size == 0) {
+      return Error(Errc::not_found,
+                   fmt::format("{} does not exist; give --size to create a file", path));
+    }
+    target.fd = FileDescriptor(
+        ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR));
+    if (!target.fd) return errno_error(errno, fmt::format("cannot create {}", path));
+    target.created = true;
+    target.size = wanted_size;
+    return target;
+  }
+  if (wanted_size != 0 && !S_ISREG(status.st_mode)) {
+    return Error(Errc::invalid_argument,
+                 fmt::format("{} is no regular file: --size is for files to be created", path));
+  }
+  if (wanted_size != 0 && !arguments.force) {
+    return Error(Errc::exists, fmt::format("{} exists; leave --size away to format it as it is, or "
+                                           "give --force to replace it",
+                                           path));
+  }
+  auto fd = open_backing_store(path, OpenMode::read_write);
+  if (!fd) return std::move(fd).error();
+  target.fd = std::move(*fd);
+  if (wanted_size != 0) {
+    target.size = wanted_size;
+    return target;
+  }
+  if (auto ok = refuse_to_overwrite(target.fd.get(), path, arguments.force); !ok) {
+    return std::move(ok).error();
+  }
+  auto size = size_of_backing_store(target.fd.get(), path);
+  if (!size) return std::move(size).error();
+  target.size = *size;
+  return target;
+}
+
+/// Adds to "too small" which slabs would fit.
+Error too_small(const Error& error, const FormatRequest& request) {
+  for (unsigned bits = request.slab_bits - 1; bits >= kMinSlabBits; --bits) {
+    auto least = minimum_physical_blocks(bits, request.index_memory, request.sparse);
+    if (!least) break;
+    if (request.device_bytes / kBlockSize < *least) continue;
+    return {Errc::no_space, fmt::format("{}; --slab-bits {} would fit", error.message(), bits)};
+  }
+  if (request.slab_bits > kMinSlabBits) {
+    auto least = minimum_physical_blocks(kMinSlabBits, request.index_memory, request.sparse);
+    if (least) {
+      return {Errc::no_space,
+              fmt::format("{}; with --slab-bits {}, the smallest, it needs {} bytes",
+                          error.message(), kMinSlabBits, *least * kBlockSize)};
+    }
+  }
+  return error.clone();
+}
+
+void print_made(const std::string& path, const VolumeLayout& layout, bool verbose) {
+  const SuperBlock& super = layout.super_block;
+  const SlabConfig& slab = super.depot.slab;
+  const auto line = [](std::string_view label, const std::string& value) {
+    fmt::print("  {:<15} {}\n", label, value);
+  };
+  const auto blocks = [](std::uint64_t n) {
+    return fmt::format("{} ({} blocks)", size_text(n * kBlockSize), grouped(n));
+  };
+  const std::uint64_t slabs = super.depot.slab_count();
+  fmt::print("New volume on {}\n", path);
+  line("logical size", blocks(super.config.logical_blocks));
+  line("physical size", blocks(super.config.physical_blocks));
+  line("room for data",
+       fmt::format("{} in {} slab{} of {}", size_text(slabs * slab.data_blocks * kBlockSize), slabs,
+                   slabs == 1 ? "" : "s", size_text(slab.slab_blocks * kBlockSize)));
+  line("can grow to", fmt::format("{} ({} slabs)",
+                                  size_text(kMaxSlabs * slab.slab_blocks * kBlockSize), kMaxSlabs));
+  std::string remembers;
+  const VolumeGeometry& geometry = layout.geometry;
+  if (auto index = compute_index_geometry(geometry.index_memory, geometry.sparse)) {
+    const std::uint64_t window = index->chapters * index->records_per_chapter;
+    remembers =
+        fmt::format(", remembers the last {} of different data", size_text(window * kBlockSize));
+  }
+  line("index", fmt::format("{} GB of memory, {}{}", to_text(geometry.index_memory),
+                            geometry.sparse ? "sparse" : "dense", remembers));
+  line("UUID", to_text(geometry.uuid));
+  if (!verbose) return;
+  line("nonce", fmt::format("{}", geometry.nonce));
+  line("index region", fmt::format("at block {}, {}", geometry.index_start.value(),
+                                   blocks(geometry.index_blocks())));
+  line("super block", fmt::format("at block {}", geometry.data_start.value()));
+  for (const Partition& partition : super.layout.partitions) {
+    line(name_of(partition.id),
+         fmt::format("at block {}, {}", partition.start.value(), blocks(partition.blocks)));
+  }
+  line("each slab",
+       fmt::format("{} data, {} reference count and {} journal blocks", slab.data_blocks,
+                   slab.reference_count_blocks, slab.slab_journal_blocks));
+}
+
+int format_volume(const FormatArguments& arguments) {
+  auto request = make_request(arguments);
+  if (!request) return usage_error(request.error().message());
+  std::uint64_t wanted_size = 0;
+  if (!arguments.size.empty()) {
+    auto size = parse_size(arguments.size);
+    if (!size) return usage_error(size.error().message());
+    if (*size == 0 || *size > kMaxPhysicalBlocks * kBlockSize) {
+      return usage_error(
+          fmt::format("a size of {} is not possible: use up to 256T", arguments.size));
+    }
+    wanted_size = *size;
+  }
+  auto target = open_target(arguments, wanted_size);
+  if (!target) return fail(target.error());
+  const auto give_up = [&](const Error& error) {
+    if (target->created) unlink(arguments.device.c_str());
+    return fail(error);
+  };
+  request->device_bytes = target->size;
+  auto layout = make_volume_layout(*request);
+  if (!layout) {
+    const Error& error = layout.error();
+    return give_up((error.code() == Errc::no_space ? too_small(error, *request) : error.clone())
+                       .within(arguments.device));
+  }
+  if (wanted_size != 0) {
+    auto ok = set_file_size(target->fd.get(), arguments.device, wanted_size);
+    if (!ok) return give_up(ok.error());
+  }
+  if (auto ok = write_new_volume(target->fd.get(), arguments.device, *layout); !ok) {
+    return give_up(ok.error());
+  }
+  print_made(arguments.device, *layout, arguments.verbose);
+  return kExitOk;
+}
+
+}  // namespace
+
+int run_format(int argc, char** argv) {
+  FormatArguments arguments;
+  CLI::App app(
+      "Makes a new volume on a file or block device. Sizes take B K M G T P or KiB MiB GiB TiB "
+      "PiB.",
+      "uvdo format");
+  app.add_option("DEVICE", arguments.device, "file or block device")->required();
+  app.add_option("--size", arguments.size, "create DEVICE as a sparse file of this size");
+  app.add_option("--logical-size", arguments.logical_size,
+                 "size of the device that users see, with a unit (default: what surely fits)");
+  auto* bits = app.add_option("--slab-bits", arguments.slab_bits,
+                              "slabs of 2^N blocks: 13 (32M) to 23 (32G)")
+                   ->capture_default_str();
+  app.add_option("--slab-size", arguments.slab_size, "the same as a size: 32M to 32G")
+      ->excludes(bits);
+  app.add_option("--index-memory,--uds-memory-size", arguments.index_memory,
+                 "memory of the deduplication index in GB: 0.25, 0.5, 0.75, 1 to 1024")
+      ->capture_default_str();
+  app.add_flag("--sparse-index,--uds-sparse", arguments.sparse,
+               "an index that remembers ten times as much, on ten times the space");
+  app.add_option("--uuid", arguments.uuid, "the volume's UUID (default: a random one)");
+  app.add_flag("--force", arguments.force, "overwrite what DEVICE holds");
+  app.add_flag("-v,--verbose", arguments.verbose, "show the layout, too");
+  if (auto status = parse_arguments(app, argc, argv)) return *status;
+  return format_volume(arguments);
+}
+
+}  // namespace uvdo

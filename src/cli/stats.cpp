@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// uvdo stats: the table of vdostats, all counters, or JSON; and where the space went.
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "cli/command.h"
+#include "cli/open_volume.h"
+#include "serve/statistics_json.h"
+#include "volume/statistics_text.h"
+
+namespace uvdo {
+
+int run_stats(int argc, char** argv) {
+  std::vector<std::string> volumes;
+  bool human = false;
+  bool si = false;
+  bool verbose = false;
+  bool json = false;
+  CLI::App app("Shows space used and saved, and all counters of volumes.", "uvdo stats");
+  app.add_option("VOLUME", volumes, "files or block devices that hold volumes")->required();
+  auto* human_flag = app.add_flag("--human-readable", human, "sizes like 1.5G, by powers of 1024");
+  app.add_flag("--si", si, "sizes like 1.5G, by powers of 1000")->excludes(human_flag);
+  auto* verbose_flag = app.add_flag("-v,--verbose,--all", verbose, "every statistic, a line each");
+  app.add_flag("--json", json, "every statistic as JSON, under the kernel's names")
+      ->excludes(verbose_flag);
+  if (auto status = parse_arguments(app, argc, argv)) return *status;
+
+  std::vector<NamedStatistics> all;
+  for (const std::string& volume : volumes) {
+    auto statistics = stopped_statistics(volume);
+    if (!statistics) return fail(statistics.error());
+    all.push_back({volume, std::move(*statistics)});
+  }
+  if (json) {
+    auto object = nlohmann::ordered_json::object();
+    for (const auto& [name, statistics] : all) object[name] = to_json(statistics);
+    fmt::print("{}\n", object.dump(2));
+    return kExitOk;
+  }
+  if (verbose) {
+    for (const auto& [name, statistics] : all) {
+      fmt::print("{}\n{}\n", statistics_list(name, statistics), savings_text(statistics));
+    }
+    return kExitOk;
+  }
+  const TableUnits units = si ? TableUnits::si : human ? TableUnits::binary : TableUnits::kib;
+  fmt::print("{}", statistics_table(all, units));
+  for (const auto& [name, statistics] : all) {
+    fmt::print("\n{}{}", all.size() > 1 ? name + ": " : "", savings_text(statistics));
+  }
+  return kExitOk;
+}
+
+}  // namespace uvdo

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// A walk over the whole block map, tree by tree: checks every page and entry, and counts what they
+// refer to.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "inspect/finding.h"
+#include "inspect/reference_table.h"
+#include "inspect/volume_image.h"
+
+namespace uvdo {
+
+/// What the block map says about the logical device, in blocks.
+struct BlockMapContents {
+  std::uint64_t tree_pages = 0;         ///< interior pages and leaves in slabs
+  std::uint64_t mapped_blocks = 0;      ///< logical blocks whose state is not 0
+  std::uint64_t zero_blocks = 0;        ///< of these, mapped to PBN 0
+  std::uint64_t fragment_mappings = 0;  ///< of these, mapped to a fragment
+  std::uint64_t invalid_entries = 0;    ///< of these, not valid
+};
+
+/// Called now and then with the pages done and the pages expected (the volume's own counter).
+using WalkProgress = std::function<void(std::uint64_t done, std::uint64_t expected)>;
+
+/// Walks the trees. Pages that cannot be read are reported and count as empty, so that the walk
+/// itself does not fail. Every page is visited once, whatever the image says.
+BlockMapContents walk_block_map(const VolumeImage& image, ReferenceTable& references,
+                                const FindingSink& sink, const WalkProgress& progress = {});
+
+}  // namespace uvdo

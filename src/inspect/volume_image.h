@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// A stopped volume, read synchronously: its structures, its block map, and what it holds. A volume
+// that was not shut down is shown as recovery would leave it: its journal is replayed in memory
+// (vdo-behaviour.md, 9). Nothing is ever written, and hostile images give errors, not crashes.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/block_types.h"
+#include "base/result.h"
+#include "format/block_map_page.h"
+#include "format/block_map_tree.h"
+#include "format/slab_layout.h"
+#include "format/slab_summary.h"
+#include "format/super_block.h"
+#include "format/volume_geometry.h"
+#include "inspect/image_source.h"
+#include "inspect/journal_replay.h"
+
+namespace uvdo {
+
+struct ImageOptions {
+  bool replay = true;  ///< false: show what the disk holds, also of a volume that needs recovery
+};
+
+/// Whether a volume in this state is viewed through its recovery journal.
+[[nodiscard]] constexpr bool needs_replay(VolumeState state) {
+  return state == VolumeState::dirty || state == VolumeState::recovering ||
+         state == VolumeState::replaying;
+}
+
+/// A block map page as a reader sees it.
+struct PageView {
+  PageStatus status = PageStatus::invalid;
+  std::array<std::byte, kBlockSize> bytes{};
+  [[nodiscard]] BlockMapping entry(unsigned slot) const { return uvdo::entry(bytes, slot); }
+};
+
+class VolumeImage {
+ public:
+  /// Reads geometry block and super block, and replays the journal if the state asks for it. Fails
+  /// if there is no volume, if it cannot be interpreted at all, or if its journal is of a form that
+  /// is not replayed (unsupported; ImageOptions::replay = false still opens it).
+  static Result<std::unique_ptr<VolumeImage>> open(std::unique_ptr<ImageSource> source,
+                                                   ImageOptions options = {});
+
+  [[nodiscard]] const ImageSource& source() const { return *source_; }
+  [[nodiscard]] const VolumeGeometry& geometry() const { return geometry_; }
+  [[nodiscard]] const SuperBlock& super_block() const { return super_; }
+  [[nodiscard]] const SlabLayout& slabs() const { return slabs_; }
+  [[nodiscard]] SlabNumber slab_count() const { return super_.depot.slab_count(); }
+  [[nodiscard]] std::uint64_t logical_blocks() const { return super_.config.logical_blocks; }
+  /// Whether the device ends before the volume does.
+  [[nodiscard]] bool is_truncated() const;
+  /// What the replay found; nothing if the volume was not replayed.
+  [[nodiscard]] const JournalReplay* replay() const { return replay_ ? &*replay_ : nullptr; }
+  /// The counters that the block map should agree with, after the replay if there was one.
+  [[nodiscard]] std::uint64_t logical_blocks_used() const;
+  [[nodiscard]] std::uint64_t block_map_blocks() const;
+
+  /// Reads whole blocks by physical number.
+  Result<void> read_blocks(Pbn first, MutableBytes out) const;
+  /// How many blocks from `first` on, at most `limit`, are a hole of a sparse backing file.
+  [[nodiscard]] std::uint64_t hole_blocks(Pbn first, std::uint64_t limit) const;
+
+  /// Reads a block map page, with what the journal changes in it.
+  Result<void> read_page(Pbn pbn, PageView& out) const;
+
+  /// Where a logical block is mapped. out_of_range; corrupt if the way to it is damaged.
+  Result<BlockMapping> mapping(Lbn lbn);
+  /// The contents behind a mapping. corrupt if it is not valid or the block is damaged.
+  Result<void> read_mapped(BlockMapping mapping, MutableBytes out);
+  /// The contents of a logical block.
+  Result<void> read(Lbn lbn, MutableBytes out);
+
+  /// The next leaf of tree `root` with an index in the tree of at least `index`.
+  struct LeafPlace {
+    std::uint64_t index = 0;
+    Pbn pbn;
+    std::string damage;  ///< not empty: the way to this leaf is damaged, there is no pbn
+  };
+  std::optional<LeafPlace> next_leaf(std::uint32_t root, std::uint64_t index);
+
+  /// The summary entry of each slab, from the area of its zone. Not for NEW volumes, whose
+  /// summary is not initialized.
+  Result<std::vector<SlabSummaryEntry>> read_slab_summary() const;
+
+ private:
+  explicit VolumeImage(std::unique_ptr<ImageSource> source) : source_(std::move(source)) {}
+  Result<void> read_headers();
+
+  /// The page last used of a tree and height: sequential readers stay on one path of each tree.
+  struct CachedPage {
+    Pbn pbn;
+    bool loaded = false;
+    PageView view;
+  };
+  Result<const PageView*> cached_page(std::uint32_t root, unsigned height, Pbn pbn);
+
+  /// Compressed blocks last read: neighbours tend to share one.
+  struct CachedBlock {
+    Pbn pbn;
+    std::array<std::byte, kBlockSize> bytes{};
+  };
+  Result<const CachedBlock*> cached_block(Pbn pbn);
+
+  std::unique_ptr<ImageSource> source_;
+  VolumeGeometry geometry_;
+  SuperBlock super_;
+  SlabLayout slabs_;
+  std::optional<JournalReplay> replay_;
+  std::vector<std::array<std::unique_ptr<CachedPage>, kTreeHeight>> pages_;
+  std::vector<std::unique_ptr<CachedBlock>> compressed_;
+};
+
+}  // namespace uvdo

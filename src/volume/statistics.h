@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Everything that a volume counts (vdo-behaviour.md, 14). Names mirror the keys of dm-vdo's
+// `stats` message; what it lacks stands at the end, under `savings` and `extra`. Plain numbers:
+// the volume fills them, statistics_text.h and the JSON of the command line show them.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace uvdo {
+
+/// Version of the set of statistics, as the kernel's.
+inline constexpr std::uint64_t kStatisticsVersion = 36;
+
+enum class OperatingMode : std::uint8_t { normal, recovering, read_only };
+
+/// Requests of one kind by operation. A request may count under several (a write with FUA).
+struct BioCounts {
+  std::uint64_t read = 0;
+  std::uint64_t write = 0;
+  std::uint64_t empty_flush = 0;
+  std::uint64_t discard = 0;
+  std::uint64_t flush = 0;
+  std::uint64_t fua = 0;
+  friend bool operator==(const BioCounts&, const BioCounts&) = default;
+};
+[[nodiscard]] constexpr BioCounts operator-(const BioCounts& a, const BioCounts& b) {
+  return {a.read - b.read,       a.write - b.write, a.empty_flush - b.empty_flush,
+          a.discard - b.discard, a.flush - b.flush, a.fua - b.fua};
+}
+
+struct PackerStatistics {
+  std::uint64_t compressed_fragments_written = 0;
+  std::uint64_t compressed_blocks_written = 0;
+  std::uint64_t compressed_fragments_in_packer = 0;  ///< now
+};
+
+struct AllocatorStatistics {
+  std::uint64_t slab_count = 0;
+  std::uint64_t slabs_opened = 0;    ///< that were ever allocated from
+  std::uint64_t slabs_reopened = 0;  ///< allocated from again
+};
+
+/// How far things have come on their way to the disk.
+struct CommitStatistics {
+  std::uint64_t started = 0;
+  std::uint64_t written = 0;
+  std::uint64_t committed = 0;
+};
+
+struct RecoveryJournalStatistics {
+  std::uint64_t disk_full = 0;  ///< times that writers waited for room
+  std::uint64_t slab_journal_commits_requested = 0;
+  CommitStatistics entries;
+  CommitStatistics blocks;
+};
+
+struct SlabJournalStatistics {
+  std::uint64_t disk_full_count = 0;
+  std::uint64_t flush_count = 0;
+  std::uint64_t blocked_count = 0;
+  std::uint64_t blocks_written = 0;
+  std::uint64_t tail_busy_count = 0;
+};
+
+struct SlabSummaryStatistics {
+  std::uint64_t blocks_written = 0;
+};
+
+struct ReferenceCountStatistics {
+  std::uint64_t blocks_written = 0;
+};
+
+/// The cache of block map leaves.
+struct BlockMapStatistics {
+  std::uint64_t dirty_pages = 0;  ///< now; so are the next five
+  std::uint64_t clean_pages = 0;
+  std::uint64_t free_pages = 0;
+  std::uint64_t failed_pages = 0;
+  std::uint64_t incoming_pages = 0;
+  std::uint64_t outgoing_pages = 0;
+  std::uint64_t cache_pressure = 0;
+  std::uint64_t read_count = 0;
+  std::uint64_t write_count = 0;
+  std::uint64_t failed_reads = 0;
+  std::uint64_t failed_writes = 0;
+  std::uint64_t reclaimed = 0;
+  std::uint64_t read_outgoing = 0;
+  std::uint64_t found_in_cache = 0;
+  std::uint64_t discard_required = 0;
+  std::uint64_t wait_for_page = 0;
+  std::uint64_t fetch_required = 0;
+  std::uint64_t pages_loaded = 0;
+  std::uint64_t pages_saved = 0;
+  std::uint64_t flush_count = 0;
+};
+
+struct HashLockStatistics {
+  std::uint64_t dedupe_advice_valid = 0;
+  std::uint64_t dedupe_advice_stale = 0;
+  std::uint64_t concurrent_data_matches = 0;
+  std::uint64_t concurrent_hash_collisions = 0;
+  std::uint64_t curr_dedupe_queries = 0;  ///< now
+};
+
+struct ErrorStatistics {
+  std::uint64_t invalid_advice_pbn_count = 0;
+  std::uint64_t no_space_error_count = 0;
+  std::uint64_t read_only_error_count = 0;
+};
+
+struct MemoryUsageStatistics {
+  std::uint64_t bytes_used = 0;
+  std::uint64_t peak_bytes_used = 0;
+};
+
+struct IndexStatistics {
+  std::uint64_t entries_indexed = 0;
+  std::uint64_t posts_found = 0;
+  std::uint64_t posts_not_found = 0;
+  std::uint64_t queries_found = 0;
+  std::uint64_t queries_not_found = 0;
+  std::uint64_t updates_found = 0;
+  std::uint64_t updates_not_found = 0;
+  std::uint64_t entries_discarded = 0;
+};
+
+/// Where the space of the logical device went, in blocks of 4096 bytes. They add up:
+///   logical blocks = thin + zero + deduplicated + compressed + data blocks used,
+/// each block that takes no space of its own being counted once. A running volume knows without a
+/// walk over its block map only `thin`; it leaves unset what it does not know.
+struct SavingsStatistics {
+  std::uint64_t thin_blocks = 0;             ///< never written, or discarded
+  std::optional<std::uint64_t> zero_blocks;  ///< written as zeros
+  /// Logical blocks less the different contents that they refer to.
+  std::optional<std::uint64_t> deduplicated_blocks;
+  /// Different fragments less the compressed blocks that hold them.
+  std::optional<std::uint64_t> compressed_blocks;
+  /// Logical blocks that are stored as fragments, duplicates included.
+  std::optional<std::uint64_t> fragments_mapped;
+};
+
+/// What uvdo counts besides.
+struct ExtraStatistics {
+  bool running = false;                ///< false: taken from a stopped volume's disk
+  std::string index_state = "closed";  ///< closed closing error offline online opening suspended
+  bool compression = false;            ///< whether new data is compressed
+  bool deduplication = false;          ///< whether new data is deduplicated
+  std::uint64_t buffer_bytes = 0;      ///< reserved for requests in flight
+  std::uint64_t buffer_bytes_in_use = 0;
+  std::uint64_t unscrubbed_slabs = 0;  ///< whose reference counts are not loaded yet
+};
+
+struct VolumeStatistics {
+  std::uint64_t version = kStatisticsVersion;
+  std::uint64_t data_blocks_used = 0;      ///< with a count, less the block map's
+  std::uint64_t overhead_blocks_used = 0;  ///< physical - slabs * data blocks + block map blocks
+  std::uint64_t logical_blocks_used = 0;   ///< mapped, blocks of zeros included
+  std::uint64_t physical_blocks = 0;
+  std::uint64_t logical_blocks = 0;
+  std::uint64_t block_map_cache_size = 0;  ///< bytes
+  std::uint64_t block_size = 4096;
+  std::uint64_t complete_recoveries = 0;
+  std::uint64_t read_only_recoveries = 0;
+  OperatingMode mode = OperatingMode::normal;
+  bool in_recovery_mode = false;
+  std::uint64_t recovery_percentage = 100;
+  PackerStatistics packer;
+  AllocatorStatistics allocator;
+  RecoveryJournalStatistics journal;
+  SlabJournalStatistics slab_journal;
+  SlabSummaryStatistics slab_summary;
+  ReferenceCountStatistics ref_counts;
+  BlockMapStatistics block_map;
+  HashLockStatistics hash_lock;
+  ErrorStatistics errors;
+  std::uint64_t instance = 0;
+  std::uint64_t current_vios_in_progress = 0;
+  std::uint64_t max_vios = 0;
+  std::uint64_t dedupe_advice_timeouts = 0;
+  std::uint64_t flush_out = 0;
+  std::uint64_t logical_block_size = 4096;  ///< 512: sector writes are offered
+  BioCounts bios_in;
+  BioCounts bios_in_partial;
+  BioCounts bios_out;
+  BioCounts bios_meta;
+  BioCounts bios_journal;
+  BioCounts bios_page_cache;
+  BioCounts bios_out_completed;
+  BioCounts bios_meta_completed;
+  BioCounts bios_journal_completed;
+  BioCounts bios_page_cache_completed;
+  BioCounts bios_acknowledged;
+  BioCounts bios_acknowledged_partial;
+  BioCounts bios_in_progress;  ///< bios_in - bios_acknowledged
+  MemoryUsageStatistics memory_usage;
+  IndexStatistics index;
+  SavingsStatistics savings;
+  ExtraStatistics extra;
+};
+
+}  // namespace uvdo

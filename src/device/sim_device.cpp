@@ -319,6 +319,7 @@ void SimDevice::crash(SimCrashStyle style) {
   survived_ = survivors(style);
   crashed_ = true;
   crash_at_request_ = UINT64_MAX;
+  if (on_crash_) on_crash_();
   for (std::size_t slot = 0; slot < flights_.size(); ++slot) {
     Flight& flight = flights_[slot];
     if (flight.number == 0) continue;

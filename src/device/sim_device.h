@@ -111,6 +111,8 @@ class SimDevice final : public Device {
   /// cancels.
   void crash_after(std::uint64_t requests, SimCrashStyle style = SimCrashStyle::any);
   [[nodiscard]] bool has_crashed() const { return crashed_; }
+  /// Called at the very moment of a power cut; what happens later happens to a dead machine.
+  void set_on_crash(std::function<void()> function) { on_crash_ = std::move(function); }
   /// Power is back: the device holds what survived. Faults are gone, nothing is in flight.
   void restart();
 
@@ -223,6 +225,7 @@ class SimDevice final : public Device {
   bool crashed_ = false;
   std::uint64_t crash_at_request_ = UINT64_MAX;
   SimCrashStyle crash_style_ = SimCrashStyle::any;
+  std::function<void()> on_crash_;
   std::optional<SparseImage> survived_;
   std::unique_ptr<SimRecording> recording_;
   std::string misuse_;

@@ -2,12 +2,12 @@
 #include "content.h"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 
 #include <fmt/format.h>
 
 #include "base/check.h"
+#include "device/sparse_image.h"
 
 namespace uvdo::sim {
 namespace {
@@ -17,18 +17,6 @@ void fill_random(SimRandom random, MutableBytes out) {
 }
 
 }  // namespace
-
-std::uint64_t hash_block(ConstBytes block) {
-  std::uint64_t a = 1;
-  std::uint64_t b = 2;
-  for (std::size_t i = 0; i + 16 <= block.size(); i += 16) {
-    a = (a ^ load_le64(block.data() + i)) * 0x9E3779B97F4A7C15U;
-    a ^= a >> 29U;
-    b = (b ^ load_le64(block.data() + i + 8)) * 0xC2B2AE3D27D4EB4FU;
-    b ^= b >> 31U;
-  }
-  return mix_bits(a) ^ mix_bits(b + 1);
-}
 
 void fill_block(ContentId id, MutableBytes block) {
   check(block.size() == kBlockSize, "contents are made block by block");
@@ -62,15 +50,18 @@ std::string describe(ContentId id) {
   return fmt::format("{} #{}", kNames[static_cast<std::size_t>(id.kind)], id.number);
 }
 
-Value::Value() : Value(ContentId{}) {}
+Value::Value() : hash_(0) {
+  static const std::uint64_t zero_hash = Value(ContentId{}).hash();
+  hash_ = zero_hash;
+}
 
 Value::Value(ContentId id) : id_(id), hash_(0) {
   alignas(8) std::array<std::byte, kBlockSize> block;
   fill_block(id, block);
-  hash_ = hash_block(block);
+  hash_ = hash_content(block);
 }
 
-Value::Value(ConstBytes block) : hash_(hash_block(block)) {
+Value::Value(ConstBytes block) : hash_(hash_content(block)) {
   auto bytes = std::make_shared<std::array<std::byte, kBlockSize>>();
   std::memcpy(bytes->data(), block.data(), kBlockSize);
   bytes_ = std::move(bytes);

@@ -3,6 +3,7 @@
 // can remember thousands of them, and tell what it sees in words.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -55,9 +56,6 @@ class Value {
   std::uint64_t hash_;
   std::shared_ptr<const std::array<std::byte, kBlockSize>> bytes_;  // null if `id_` says it all
 };
-
-/// The hash by which values are compared.
-[[nodiscard]] std::uint64_t hash_block(ConstBytes block);
 
 /// How often each kind of content comes, as parts of a whole.
 struct ContentMix {

@@ -24,14 +24,14 @@ struct HistoryOptions {
 };
 
 struct HistoryResult {
-  std::string failure;  ///< the broken promise; empty if all were kept
+  std::string failure;     ///< the broken promise; empty if all were kept
   std::uint64_t hash = 0;  ///< of all decisions: equal for a replay
   std::uint64_t steps = 0;
   std::uint64_t crashes = 0;
   std::uint64_t clean_stops = 0;
   std::uint64_t operations = 0;
   std::uint64_t errors = 0;
-  std::uint64_t checks = 0;  ///< blocks compared with the model
+  std::uint64_t checks = 0;    ///< blocks compared with the model
   std::uint64_t requests = 0;  ///< of the device
 };
 

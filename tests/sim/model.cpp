@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/check.h"
+#include "device/sparse_image.h"
 
 namespace uvdo::sim {
 
@@ -43,8 +44,8 @@ void Model::close_cases(Block& block) {
       if (block.slots[slot].token == 0 || (block.cases[at].applied & bit) != 0) continue;
       Case made{apply(block.slots[slot], block.cases[at].value),
                 static_cast<std::uint8_t>(block.cases[at].applied | bit)};
-      const bool known = std::any_of(
-          block.cases.begin(), block.cases.end(), [&](const Case& other) {
+      const bool known =
+          std::any_of(block.cases.begin(), block.cases.end(), [&](const Case& other) {
             return other.applied == made.applied && other.value == made.value;
           });
       if (!known) block.cases.push_back(std::move(made));
@@ -195,7 +196,7 @@ std::optional<std::string> Model::check_read(Token token, std::uint64_t number, 
   ++checks_;
   Block& block = block_at(number);
   const bool whole = bytes.size() == kBlockSize;
-  const std::uint64_t hash = whole ? hash_block(bytes) : 0;
+  const std::uint64_t hash = whole ? hash_content(bytes) : 0;
   const auto matches = [&](const Value& value) {
     if (whole) return value.hash() == hash;
     alignas(8) std::array<std::byte, kBlockSize> content;
@@ -250,10 +251,9 @@ void Model::crash() {
 std::optional<std::string> Model::check_after_crash(std::uint64_t number, ConstBytes bytes) {
   ++checks_;
   Block& block = block_at(number);
-  const std::uint64_t hash = hash_block(bytes);
-  const auto found =
-      std::find_if(block.cases.begin(), block.cases.end(),
-                   [&](const Case& one) { return one.value.hash() == hash; });
+  const std::uint64_t hash = hash_content(bytes);
+  const auto found = std::find_if(block.cases.begin(), block.cases.end(),
+                                  [&](const Case& one) { return one.value.hash() == hash; });
   if (found == block.cases.end()) return explain(number, block, 0, bytes, 0);
   const Value value = found->value;
   block.cases.assign(1, Case{value, 0});
@@ -292,7 +292,7 @@ std::string Model::explain(std::uint64_t number, const Block& block, std::size_t
   }
   std::string what;
   if (found.size() == kBlockSize) {
-    const auto known = known_.find(hash_block(found));
+    const auto known = known_.find(hash_content(found));
     if (Value(found).is_zero()) {
       what = "zeros";
     } else if (known != known_.end()) {

@@ -95,9 +95,9 @@ class Model {
   };
   struct Past {
     Value value;
-    std::uint64_t until = 0;   // time at which it was last possibly current; kNow is still
-    std::uint8_t with = 0;     // slots whose operations were in some case with this value
-    bool dead = false;         // a crash cannot bring it back
+    std::uint64_t until = 0;  // time at which it was last possibly current; kNow is still
+    std::uint8_t with = 0;    // slots whose operations were in some case with this value
+    bool dead = false;        // a crash cannot bring it back
   };
   struct Block {
     std::vector<Case> cases{Case{}};

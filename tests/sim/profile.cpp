@@ -42,12 +42,22 @@ std::array<Profile, 10> make_profiles() {
   large.operations = 80;
 
   Profile& dedupe = add("dedupe", "nearly everything is a duplicate");
-  dedupe.content = {.zero = 5, .unique = 5, .duplicate = 80, .compressible = 5,
-                    .very_compressible = 0, .near_duplicate = 5, .duplicates = 6};
+  dedupe.content = {.zero = 5,
+                    .unique = 5,
+                    .duplicate = 80,
+                    .compressible = 5,
+                    .very_compressible = 0,
+                    .near_duplicate = 5,
+                    .duplicates = 6};
 
   Profile& compress = add("compress", "nearly everything can be compressed");
-  compress.content = {.zero = 2, .unique = 5, .duplicate = 8, .compressible = 50,
-                      .very_compressible = 35, .near_duplicate = 0, .duplicates = 16};
+  compress.content = {.zero = 2,
+                      .unique = 5,
+                      .duplicate = 8,
+                      .compressible = 50,
+                      .very_compressible = 35,
+                      .near_duplicate = 0,
+                      .duplicates = 16};
 
   Profile& flushes = add("flushes", "flushes and FUA writes all the time");
   flushes.mix.flush = 30;

@@ -25,20 +25,20 @@ struct OperationMix {
 
 struct Profile {
   std::string_view name;
-  std::string_view what;            ///< for people
-  std::uint64_t blocks = 512;       ///< the part of the logical device that is used, from its start
+  std::string_view what;       ///< for people
+  std::uint64_t blocks = 512;  ///< the part of the logical device that is used, from its start
   std::uint32_t clients = 6;
-  std::uint32_t operations = 150;   ///< of all clients together, between two starts
-  std::uint32_t cycles = 4;         ///< starts
+  std::uint32_t operations = 150;  ///< of all clients together, between two starts
+  std::uint32_t cycles = 4;        ///< starts
   OperationMix mix{};
   ContentMix content{};
-  std::uint32_t longest = 16;       ///< blocks of one request, at most
-  std::uint32_t partial_percent = 15;   ///< requests that begin or end inside a block
-  std::uint32_t hot_percent = 40;       ///< requests that go to one of `hot_blocks`
+  std::uint32_t longest = 16;          ///< blocks of one request, at most
+  std::uint32_t partial_percent = 15;  ///< requests that begin or end inside a block
+  std::uint32_t hot_percent = 40;      ///< requests that go to one of `hot_blocks`
   std::uint32_t hot_blocks = 12;
-  std::uint32_t crash_percent = 70;     ///< cycles that end with a power cut
-  std::uint32_t fault_percent = 0;      ///< cycles with failing requests
-  std::uint32_t pause_percent = 20;     ///< operations after which a client waits a while
+  std::uint32_t crash_percent = 70;  ///< cycles that end with a power cut
+  std::uint32_t fault_percent = 0;   ///< cycles with failing requests
+  std::uint32_t pause_percent = 20;  ///< operations after which a client waits a while
   SimDeviceOptions device{};
 };
 

@@ -31,14 +31,14 @@ void encode(const Map& map, std::uint64_t sequence, MutableBytes out) {
   std::fill(out.begin(), out.end(), std::byte{0});
   store_le64(out.data(), sequence);
   for (std::size_t i = 0; i < map.size(); ++i) store_le32(out.data() + 16 + 4 * i, map[i]);
-  store_le64(out.data() + 8, hash_block(out));
+  store_le64(out.data() + 8, hash_content(out));
 }
 
 // The sequence number of a good map, or 0.
 std::uint64_t decode(MutableBytes in, bool with_checksum, Map& map) {
   const std::uint64_t checksum = load_le64(in.data() + 8);
   store_le64(in.data() + 8, 0);
-  if (with_checksum && hash_block(in) != checksum) return 0;
+  if (with_checksum && hash_content(in) != checksum) return 0;
   for (std::size_t i = 0; i < map.size(); ++i) {
     map[i] = load_le32(in.data() + 16 + 4 * i);
     if (map[i] >= kPhysicalBlocks || (map[i] != 0 && map[i] < kFirstData)) return 0;
@@ -89,8 +89,8 @@ class Store final : public BlockService, public Instance {
                             const std::byte* data);
   Task<Result<void>> change_locked(std::uint64_t block, std::size_t at, std::size_t length,
                                    const std::byte* data);
-  Task<Result<void>> change_range(std::uint64_t offset, std::uint64_t length,
-                                  const std::byte* data, Durability durability);
+  Task<Result<void>> change_range(std::uint64_t offset, std::uint64_t length, const std::byte* data,
+                                  Durability durability);
   Task<void> change_later(std::uint64_t offset, Buffer data);
   Task<Result<void>> checkpoint();
   Task<Result<void>> device_flush();
@@ -266,8 +266,7 @@ Task<Result<void>> Store::change_range(std::uint64_t offset, std::uint64_t lengt
     const std::uint64_t block = (offset + done) / kBlockSize;
     const std::size_t at = (offset + done) % kBlockSize;
     const std::size_t part = std::min<std::uint64_t>(kBlockSize - at, length - done);
-    Result<void> result =
-        co_await change(block, at, part, data == nullptr ? nullptr : data + done);
+    Result<void> result = co_await change(block, at, part, data == nullptr ? nullptr : data + done);
     if (!result) co_return result;
     done += part;
   }
@@ -419,8 +418,7 @@ Task<Result<void>> ReferenceSubject::format(Executor& executor, Device& device) 
   co_return written;
 }
 
-Task<Result<std::unique_ptr<Instance>>> ReferenceSubject::open(Executor& executor,
-                                                               Device& device) {
+Task<Result<std::unique_ptr<Instance>>> ReferenceSubject::open(Executor& executor, Device& device) {
   auto store = std::make_unique<Store>(executor, device, mistake_);
   const Result<void> loaded = co_await store->load();
   if (!loaded) co_return loaded.error().clone();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// A small correct block store: data goes to fresh blocks, a flush writes the whole map to one of two
-// areas in turn. It exists to test the simulation itself, together with mistakes that can be
+// A small correct block store: data goes to fresh blocks, a flush writes the whole map to one of
+// two areas in turn. It exists to test the simulation itself, together with mistakes that can be
 // switched on one by one, each of which the simulation has to notice.
 #pragma once
 

@@ -1,9 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // uvdo-sim: runs simulated histories from the command line, and replays one by its seed.
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -15,6 +11,9 @@
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "history.h"
 #include "subjects.h"
@@ -39,8 +38,8 @@ struct Shared {
     std::atomic<std::uint64_t> seed;
   };
   std::array<Job, 64> jobs;
-  std::atomic<std::uint64_t> histories, failures, crashes, clean_stops, operations, checks, requests,
-      steps;
+  std::atomic<std::uint64_t> histories, failures, crashes, clean_stops, operations, checks,
+      requests, steps;
   std::atomic<bool> stop;
 };
 
@@ -96,8 +95,8 @@ int run_job(const Options& options, std::uint32_t job, Shared& shared) {
 }
 
 int run(const Options& options) {
-  void* memory = mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-                      -1, 0);
+  void* memory =
+      mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return 2;
   auto& shared = *new (memory) Shared{};
   const auto begin = std::chrono::steady_clock::now();
@@ -128,7 +127,8 @@ int run(const Options& options) {
   const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
   const auto get = [](const std::atomic<std::uint64_t>& value) { return value.load(); };
   fmt::print(
-      "{} histories in {:.1f} s: {} failed; {} power cuts, {} clean stops, {} operations, {} blocks "
+      "{} histories in {:.1f} s: {} failed; {} power cuts, {} clean stops, {} operations, {} "
+      "blocks "
       "compared, {} disk requests, {:.1f} M steps\n",
       get(shared.histories), taken.count(), get(shared.failures), get(shared.crashes),
       get(shared.clean_stops), get(shared.operations), get(shared.checks), get(shared.requests),
@@ -139,8 +139,9 @@ int run(const Options& options) {
 int parse_and_run(int argc, char** argv) {
   Options options;
   options.subject = std::string(subject_names().front());
-  CLI::App app{"Runs simulated histories of a volume: racing clients, power cuts, faults. The seed "
-               "decides everything; a failing seed fails again."};
+  CLI::App app{
+      "Runs simulated histories of a volume: racing clients, power cuts, faults. The seed "
+      "decides everything; a failing seed fails again."};
   app.add_option("--seed", options.seed, "the first seed");
   app.add_option("--count", options.count, "how many seeds, one after the other");
   app.add_option("--ops", options.operations, "operations between two starts");

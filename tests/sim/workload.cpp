@@ -17,8 +17,9 @@ constexpr std::size_t kCanaries = 64;
 class Workload::ReadBuffer {
  public:
   ReadBuffer(std::size_t size, SimRandom& random)
-      : memory_(static_cast<std::byte*>(std::aligned_alloc(
-            kBlockSize, (size / kBlockSize + 4) * kBlockSize)), std::free),
+      : memory_(static_cast<std::byte*>(
+                    std::aligned_alloc(kBlockSize, (size / kBlockSize + 4) * kBlockSize)),
+                std::free),
         skew_(random.chance(1, 4) ? random.below(512) : 0),
         size_(size) {
     std::memset(memory_.get(), static_cast<int>(kCanary), (size / kBlockSize + 4) * kBlockSize);
@@ -111,9 +112,8 @@ Task<void> Workload::one_operation(BlockService& service) {
 }
 
 Workload::Range Workload::pick_range(std::uint64_t longest) {
-  std::uint64_t first = random_.chance(profile_.hot_percent, 100)
-                            ? hot_[random_.below(hot_.size())]
-                            : random_.below(profile_.blocks);
+  std::uint64_t first = random_.chance(profile_.hot_percent, 100) ? hot_[random_.below(hot_.size())]
+                                                                  : random_.below(profile_.blocks);
   // Short requests are the rule.
   std::uint64_t count = random_.chance(1, 2) ? 1 : random_.between(1, longest);
   if (random_.chance(1, 4)) first = first > count ? first - random_.below(count) : first;
@@ -163,16 +163,16 @@ void Workload::check_error(const Error& error, const char* what, const Range& ra
     executor_.trace(fmt::format("client: {} {}+{} failed: {}", what, range.offset, range.length,
                                 error.message()));
   }
-  const bool excused = error.code() == Errc::no_space ||
-                       (device_.has_faulted() &&
-                        (error.code() == Errc::io || error.code() == Errc::read_only));
+  const bool excused =
+      error.code() == Errc::no_space ||
+      (device_.has_faulted() && (error.code() == Errc::io || error.code() == Errc::read_only));
   if (excused) return;
   report(fmt::format("{} of {} bytes at byte {} failed without cause: {} ({})", what, range.length,
                      range.offset, error.message(), name_of(error.code())));
 }
 
-void Workload::finish(Model::Token token, const Result<void>& result, bool stable,
-                      const char* what, const Range& range) {
+void Workload::finish(Model::Token token, const Result<void>& result, bool stable, const char* what,
+                      const Range& range) {
   if (device_.has_crashed()) return;
   if (result) {
     if (executor_.is_tracing()) trace(fmt::format("{} done", what).c_str(), range);
@@ -188,8 +188,8 @@ Task<void> Workload::write(BlockService& service, Durability durability) {
   const Range range = pick_range(std::min<std::uint64_t>(profile_.longest, 32));
   Buffer buffer = co_await service.buffers().acquire(range.length);
   if (!goes_on() || !has_room(range)) co_return;
-  std::vector<BlockChange> made =
-      changes(range, [this] { return source_.next(random_); }, false);
+  std::vector<BlockChange> made = changes(
+      range, [this] { return source_.next(random_); }, false);
   std::byte* at = buffer.data();
   for (const BlockChange& change : made) {
     if (change.length == kBlockSize) {
@@ -208,8 +208,7 @@ Task<void> Workload::write(BlockService& service, Durability durability) {
   const char* what = stable ? "FUA write" : "write";
   trace(what, range);
   const Model::Token token = model_.begin(std::move(made));
-  const Result<void> result =
-      co_await service.write(range.offset, std::move(buffer), durability);
+  const Result<void> result = co_await service.write(range.offset, std::move(buffer), durability);
   finish(token, result, stable, what, range);
 }
 
@@ -221,8 +220,8 @@ Task<void> Workload::zero(BlockService& service, bool discard) {
   const ZeroMode mode = random_.chance(1, 2) ? ZeroMode::punch : ZeroMode::mapped;
   const char* what = discard ? "discard" : "write of zeroes";
   trace(what, range);
-  const Model::Token token =
-      model_.begin(changes(range, [] { return ContentId{}; }, discard));
+  const Model::Token token = model_.begin(changes(
+      range, [] { return ContentId{}; }, discard));
   Result<void> result;
   if (discard) {
     result = co_await service.discard(range.offset, range.length, durability);
@@ -342,8 +341,7 @@ Task<void> Workload::verify(BlockService& service, bool after_crash) {
   while (at < blocks.size() && goes_on()) {
     // Neighbours are read together, at most 32 at once.
     std::size_t count = 1;
-    while (count < 32 && at + count < blocks.size() &&
-           blocks[at + count] == blocks[at] + count) {
+    while (count < 32 && at + count < blocks.size() && blocks[at + count] == blocks[at] + count) {
       ++count;
     }
     const Range range{blocks[at] * kBlockSize, count * kBlockSize};

@@ -115,13 +115,13 @@ void SimExecutor::take_step(std::coroutine_handle<> handle) {
   now_ += options_.step_cost;
   if (options_.stall_one_in != 0 && schedule_.chance(1, options_.stall_one_in)) {
     // The coroutine comes back later: what it would have done now happens after much else.
-    const Duration stall{schedule_.below(static_cast<std::uint64_t>(options_.longest_stall.count()))};
+    const Duration stall{
+        schedule_.below(static_cast<std::uint64_t>(options_.longest_stall.count()))};
     call_at(
         now_ + stall,
         [](void* context, std::uint64_t argument) {
           auto* executor = static_cast<SimExecutor*>(context);
-          executor->post(
-              std::coroutine_handle<>::from_address(reinterpret_cast<void*>(argument)));
+          executor->post(std::coroutine_handle<>::from_address(reinterpret_cast<void*>(argument)));
         },
         this, reinterpret_cast<std::uint64_t>(handle.address()));
     return;
@@ -139,11 +139,12 @@ SimExecutor::Outcome SimExecutor::run(Task<void> main, std::uint64_t step_limit)
   }(std::move(main), ended));
   while (!*ended) {
     if (steps_ >= last_step) {
-      return {false, fmt::format("still busy after {} steps, at {} ms of virtual time: probably a "
-                                 "loop that waits for something that never comes",
-                                 step_limit,
-                                 std::chrono::duration_cast<std::chrono::milliseconds>(
-                                     now_ - kOrigin).count())};
+      return {false,
+              fmt::format(
+                  "still busy after {} steps, at {} ms of virtual time: probably a "
+                  "loop that waits for something that never comes",
+                  step_limit,
+                  std::chrono::duration_cast<std::chrono::milliseconds>(now_ - kOrigin).count())};
     }
     if (next_due() <= now_) fire_due();
     if (has_ready()) {

@@ -57,9 +57,9 @@ bool CrashPoints::next() {
         return other.number == event.number;
       });
       for (const std::uint64_t number : flush->covered) {
-        const auto write = std::find_if(pending_.begin(), pending_.end(), [&](const Pending& other) {
-          return other.number == number;
-        });
+        const auto write =
+            std::find_if(pending_.begin(), pending_.end(),
+                         [&](const Pending& other) { return other.number == number; });
         if (write == pending_.end()) continue;  // another flush has covered it already
         apply(durable_, write->offset, *write->payload, kWhole);
         pending_.erase(write);

@@ -63,9 +63,10 @@ bool SimDevice::is_misused(const Request& request, std::uint64_t length) {
               reinterpret_cast<std::uintptr_t>(slice.iov_base) % options_.alignment == 0;
   }
   if (!aligned) {
-    report_misuse(fmt::format("a request of {} bytes at byte {} whose offset, lengths or buffers "
-                              "are not multiples of {}",
-                              length, request.offset, options_.alignment));
+    report_misuse(
+        fmt::format("a request of {} bytes at byte {} whose offset, lengths or buffers "
+                    "are not multiples of {}",
+                    length, request.offset, options_.alignment));
     return true;
   }
   if (request.offset > size() || length > size() - request.offset) {
@@ -238,9 +239,10 @@ void SimDevice::perform(Flight& flight) {
 
 void SimDevice::perform_write(Flight& flight) {
   if (!equals(flight.request->slices, *flight.payload)) {
-    report_misuse(fmt::format("the buffer of a write of {} bytes at byte {} changed while it was "
-                              "under way",
-                              flight.length, flight.offset));
+    report_misuse(
+        fmt::format("the buffer of a write of {} bytes at byte {} changed while it was "
+                    "under way",
+                    flight.length, flight.offset));
   }
   CachedWrite write;
   write.offset = flight.offset;
@@ -319,6 +321,7 @@ void SimDevice::crash(SimCrashStyle style) {
   survived_ = survivors(style);
   crashed_ = true;
   crash_at_request_ = UINT64_MAX;
+  if (on_crash_) on_crash_();
   for (std::size_t slot = 0; slot < flights_.size(); ++slot) {
     Flight& flight = flights_[slot];
     if (flight.number == 0) continue;
@@ -450,9 +453,8 @@ void SimDevice::record(SimEvent::Kind kind, const Flight& flight) {
 void SimDevice::trace_request(const char* what, const Flight& flight) const {
   constexpr std::array<const char*, 3> kNames{"read", "write", "flush"};
   executor_.trace(fmt::format("disk: {} #{} {}{} block {} +{}", what, flight.number,
-                              kNames[static_cast<std::size_t>(flight.op)],
-                              flight.fua ? " FUA" : "", flight.offset / kBlockSize,
-                              flight.length / kBlockSize));
+                              kNames[static_cast<std::size_t>(flight.op)], flight.fua ? " FUA" : "",
+                              flight.offset / kBlockSize, flight.length / kBlockSize));
 }
 
 }  // namespace uvdo

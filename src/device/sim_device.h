@@ -53,11 +53,11 @@ struct SimFault {
   bool reads = true;
   bool writes = true;
   bool flushes = true;
-  std::uint64_t begin = 0;            ///< only requests that touch [begin, end); flushes always do
-  std::uint64_t end = UINT64_MAX;     ///< bytes
-  std::uint64_t skip = 0;             ///< so many matching requests go well first
-  std::uint64_t count = UINT64_MAX;   ///< so many are then hit; afterwards all is well again
-  int error = 5;                      ///< errno; EIO
+  std::uint64_t begin = 0;           ///< only requests that touch [begin, end); flushes always do
+  std::uint64_t end = UINT64_MAX;    ///< bytes
+  std::uint64_t skip = 0;            ///< so many matching requests go well first
+  std::uint64_t count = UINT64_MAX;  ///< so many are then hit; afterwards all is well again
+  int error = 5;                     ///< errno; EIO
   Duration delay{};
 };
 
@@ -78,12 +78,17 @@ inline constexpr std::size_t kSimCrashStyles = 10;
 
 /// One step of a recorded history of a device.
 struct SimEvent {
-  enum class Kind : std::uint8_t { write_submitted, write_completed, flush_submitted, flush_completed };
+  enum class Kind : std::uint8_t {
+    write_submitted,
+    write_completed,
+    flush_submitted,
+    flush_completed
+  };
   Kind kind{};
   bool fua = false;
   std::uint64_t number = 0;  ///< names the request; the same at submission and completion
   std::uint64_t offset = 0;
-  SimPayload payload;        ///< of a write, at submission
+  SimPayload payload;  ///< of a write, at submission
 };
 
 /// All that happened to a device since recording started.
@@ -111,6 +116,8 @@ class SimDevice final : public Device {
   /// cancels.
   void crash_after(std::uint64_t requests, SimCrashStyle style = SimCrashStyle::any);
   [[nodiscard]] bool has_crashed() const { return crashed_; }
+  /// Called at the very moment of a power cut; what happens later happens to a dead machine.
+  void set_on_crash(std::function<void()> function) { on_crash_ = std::move(function); }
   /// Power is back: the device holds what survived. Faults are gone, nothing is in flight.
   void restart();
 
@@ -163,9 +170,9 @@ class SimDevice final : public Device {
   struct CachedWrite {
     std::uint64_t offset = 0;
     SimPayload payload;
-    bool fua = false;                 // durable in any case
-    bool uncertain = false;           // a flush that should have covered it failed
-    std::vector<bool> sectors;        // those that were done; empty is all
+    bool fua = false;           // durable in any case
+    bool uncertain = false;     // a flush that should have covered it failed
+    std::vector<bool> sectors;  // those that were done; empty is all
   };
   struct Flight {
     Request* request = nullptr;
@@ -208,9 +215,9 @@ class SimDevice final : public Device {
   SimRandom random_;
   std::string name_ = "simulated disk";
   SparseImage current_;
-  SparseImage durable_;              // without what is still in cache_
+  SparseImage durable_;  // without what is still in cache_
   std::deque<CachedWrite> cache_;
-  std::uint64_t completed_ = 0;      // writes that have entered the cache since the start
+  std::uint64_t completed_ = 0;  // writes that have entered the cache since the start
   std::vector<Flight> flights_;
   std::vector<std::size_t> free_flights_;
   std::size_t in_flight_ = 0;
@@ -223,6 +230,7 @@ class SimDevice final : public Device {
   bool crashed_ = false;
   std::uint64_t crash_at_request_ = UINT64_MAX;
   SimCrashStyle crash_style_ = SimCrashStyle::any;
+  std::function<void()> on_crash_;
   std::optional<SparseImage> survived_;
   std::unique_ptr<SimRecording> recording_;
   std::string misuse_;

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "device/sparse_image.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "async/sim_random.h"
 #include "base/check.h"
@@ -30,20 +29,10 @@ T& own(std::shared_ptr<T>& pointer) {
 }
 
 // The hash of a page; 0 for a page of zeros.
-std::uint64_t hash_bytes(ConstBytes bytes) {
-  std::uint64_t a = 0;
-  std::uint64_t b = 0;
-  std::uint64_t any = 0;
-  for (std::size_t i = 0; i < bytes.size(); i += 16) {
-    const std::uint64_t x = load_le64(bytes.data() + i);
-    const std::uint64_t y = load_le64(bytes.data() + i + 8);
-    any |= x | y;
-    a = (a ^ x) * 0x9E3779B97F4A7C15U;
-    a ^= a >> 29U;
-    b = (b ^ y) * 0xC2B2AE3D27D4EB4FU;
-    b ^= b >> 31U;
-  }
-  return any == 0 ? 0 : (mix_bits(a) ^ mix_bits(b + 1)) | 1U;
+std::uint64_t hash_page(ConstBytes bytes) {
+  static const std::uint64_t zero_hash = hash_content(std::array<std::byte, 4096>{});
+  const std::uint64_t hash = hash_content(bytes);
+  return hash == zero_hash ? 0 : hash;
 }
 
 // The part of a hash that the child with number `index` gives; children without content give none.
@@ -52,6 +41,21 @@ std::uint64_t share(std::size_t index, std::uint64_t hash) {
 }
 
 }  // namespace
+
+std::uint64_t hash_content(ConstBytes bytes) {
+  // Eight independent lanes, so that no multiplication waits for another.
+  std::array<std::uint64_t, 8> lanes{1, 2, 3, 4, 5, 6, 7, 8};
+  for (std::size_t i = 0; i + 64 <= bytes.size(); i += 64) {
+    for (std::size_t lane = 0; lane < 8; ++lane) {
+      const std::uint64_t mixed =
+          (lanes[lane] ^ load_le64(bytes.data() + i + lane * 8)) * 0x9E3779B97F4A7C15U;
+      lanes[lane] = mixed ^ (mixed >> 29U);
+    }
+  }
+  std::uint64_t hash = bytes.size();
+  for (const std::uint64_t lane : lanes) hash = mix_bits(hash ^ lane);
+  return hash;
+}
 
 SparseImage::SparseImage(std::uint64_t size)
     : size_(size), branches_(size / (kPageSize * kFanout * kFanout) + 1) {}
@@ -115,7 +119,7 @@ std::uint64_t SparseImage::hash() const {
             Page* page = leaf->pages[k].get();
             if (page == nullptr) continue;
             if (!page->hashed) {
-              page->hash = hash_bytes(page->bytes);
+              page->hash = hash_page(page->bytes);
               page->hashed = true;
             }
             leaf->hash ^= share(k, page->hash);

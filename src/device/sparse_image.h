@@ -14,6 +14,9 @@
 
 namespace uvdo {
 
+/// A fast hash of `bytes` (a multiple of 64), by which the simulation compares contents.
+[[nodiscard]] std::uint64_t hash_content(ConstBytes bytes);
+
 class SparseImage {
  public:
   /// `size` bytes of zeros.

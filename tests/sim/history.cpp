@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "history.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "model.h"
+#include "workload.h"
+
+namespace uvdo::sim {
+namespace {
+
+class History {
+ public:
+  History(Subject& subject, const SparseImage& blank, const Profile& profile,
+          const HistoryOptions& options)
+      : subject_(subject),
+        profile_(profile),
+        options_(options),
+        executor_({.seed = options.seed}),
+        device_(executor_, blank, profile.device),
+        model_(profile.blocks),
+        workload_(executor_, device_, model_, profile),
+        random_(executor_.fork_random()) {
+    if (options.trace) executor_.set_trace(options.trace);
+    device_.set_on_crash([this] { model_.crash(); });
+    device_.lie_about_flushes(options.flushes_lie);
+  }
+
+  HistoryResult run() {
+    const SimExecutor::Outcome outcome = executor_.run(main());
+    if (!outcome) workload_.report(outcome.why);
+    if (!device_.misuse().empty()) workload_.report("misuse of the disk: " + device_.misuse());
+    result_.failure = workload_.failure();
+    result_.hash = executor_.decision_hash();
+    result_.steps = executor_.steps();
+    result_.operations = workload_.counts().operations;
+    result_.errors = workload_.counts().errors;
+    result_.checks = model_.checks();
+    result_.requests = device_.requests();
+    return result_;
+  }
+
+ private:
+  void note(std::string_view line) {
+    if (executor_.is_tracing()) executor_.trace(line);
+  }
+
+  Task<void> main() {
+    for (std::uint32_t cycle = 0; cycle < profile_.cycles; ++cycle) {
+      note(fmt::format("history: start {}", cycle + 1));
+      co_await run_cycle();
+      if (!workload_.failure().empty()) co_return;
+    }
+    note("history: last start");
+    co_await last_cycle();
+  }
+
+  void plan_crash() {
+    // Anywhere from the first request on; small numbers are as likely as large ones.
+    const std::uint64_t scale = random_.between(1, 11);
+    device_.crash_after(random_.below(std::uint64_t{1} << scale));
+  }
+
+  void plan_faults() {
+    SimFault fault;
+    const std::uint64_t scale = random_.between(1, 10);
+    fault.skip = random_.below(std::uint64_t{1} << scale);
+    if (random_.chance(2, 3)) fault.count = random_.between(1, 3);
+    switch (random_.below(4)) {
+      case 0: fault.reads = fault.flushes = false; break;
+      case 1: fault.reads = fault.writes = false; break;
+      case 2: fault.writes = fault.flushes = false; break;
+      default: break;
+    }
+    device_.add_fault(fault);
+  }
+
+  Task<void> run_cycle() {
+    bool will_crash = random_.chance(profile_.crash_percent, 100);
+    if (will_crash) plan_crash();
+    if (random_.chance(profile_.fault_percent, 100)) plan_faults();
+
+    Result<std::unique_ptr<Instance>> opened = co_await subject_.open(executor_, device_);
+    if (!opened) {
+      if (!device_.has_crashed() && !device_.has_faulted()) {
+        workload_.report(fmt::format("the start failed: {}", opened.error().message()));
+      }
+      note(fmt::format("history: start failed: {}", opened.error().message()));
+      power_cycle();
+      co_return;
+    }
+    const std::unique_ptr<Instance> instance = *std::move(opened);
+    const bool verify_first = unverified_ && random_.chance(2, 3);
+    if (verify_first) {
+      co_await workload_.verify(instance->service(), true);
+      if (!device_.has_crashed() && !device_.has_faulted()) unverified_ = false;
+    }
+    if (workload_.failure().empty() && !device_.has_crashed()) {
+      const std::uint64_t operations =
+          options_.operations != 0 ? options_.operations : profile_.operations;
+      co_await workload_.run(instance->service(), operations);
+    }
+    if (will_crash && random_.chance(1, 2)) device_.crash();  // if it has not come by itself
+    device_.crash_after(UINT64_MAX);
+    note("history: stop");
+    const Result<void> stopped = co_await instance->stop();
+    if (device_.has_crashed()) {
+      power_cycle();
+      co_return;
+    }
+    if (!stopped) {
+      if (!device_.has_faulted()) {
+        workload_.report(fmt::format("the stop failed: {}", stopped.error().message()));
+      }
+      power_cycle();
+      co_return;
+    }
+    if (!device_.has_faulted()) {
+      ++result_.clean_stops;
+      model_.stop_cleanly();
+      audit();
+    }
+    power_cycle();  // after a clean stop nothing may depend on the disk's cache
+  }
+
+  void power_cycle() {
+    if (!device_.has_crashed()) {
+      device_.crash();
+    } else {
+      ++result_.crashes;
+    }
+    unverified_ = true;
+    device_.restart();
+    device_.clear_faulted();
+  }
+
+  void audit() {
+    if (auto wrong = subject_.audit(device_.content())) {
+      workload_.report("the stopped device is inconsistent: " + *wrong);
+    }
+  }
+
+  Task<void> last_cycle() {
+    Result<std::unique_ptr<Instance>> opened = co_await subject_.open(executor_, device_);
+    if (!opened) {
+      workload_.report(fmt::format("the last start failed: {}", opened.error().message()));
+      co_return;
+    }
+    const std::unique_ptr<Instance> instance = *std::move(opened);
+    co_await workload_.verify(instance->service(), true);
+    co_await workload_.verify(instance->service(), false);
+    const Result<void> stopped = co_await instance->stop();
+    if (!stopped) {
+      workload_.report(fmt::format("the last stop failed: {}", stopped.error().message()));
+      co_return;
+    }
+    audit();
+  }
+
+  Subject& subject_;
+  const Profile& profile_;
+  const HistoryOptions& options_;
+  SimExecutor executor_;
+  SimDevice device_;
+  Model model_;
+  Workload workload_;
+  SimRandom random_;
+  bool unverified_ = false;
+  HistoryResult result_;
+};
+
+}  // namespace
+
+Result<SparseImage> format_image(Subject& subject) {
+  SimExecutor executor({.seed = 1});
+  SimDevice device(executor, subject.device_size());
+  std::string failure;
+  const SimExecutor::Outcome outcome = executor.run(
+      [](Subject& owner, SimExecutor& on, SimDevice& target, std::string& why) -> Task<void> {
+        const Result<void> done = co_await owner.format(on, target);
+        if (!done) why = done.error().message();
+      }(subject, executor, device, failure));
+  if (!outcome) failure = outcome.why;
+  if (!failure.empty()) return Error(Errc::io, "the format failed: " + failure);
+  // What is not durable after the format must not count.
+  return device.durable();
+}
+
+HistoryResult run_history(Subject& subject, const SparseImage& blank, const Profile& profile,
+                          const HistoryOptions& options) {
+  History history(subject, blank, profile, options);
+  return history.run();
+}
+
+}  // namespace uvdo::sim

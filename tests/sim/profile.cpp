@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "profile.h"
+
+#include <array>
+
+namespace uvdo::sim {
+namespace {
+
+std::array<Profile, 10> make_profiles() {
+  std::array<Profile, 10> all;
+  std::size_t count = 0;
+  const auto add = [&](std::string_view name, std::string_view what) -> Profile& {
+    Profile& profile = all.at(count++);
+    profile.name = name;
+    profile.what = what;
+    return profile;
+  };
+
+  add("mixed", "everything a little, with power cuts");
+
+  Profile& clean = add("clean", "clean stops and starts only, on a slow disk that reorders");
+  clean.crash_percent = 0;
+  clean.operations = 250;
+  clean.device.slow_one_in = 20;
+
+  Profile& hot = add("hot", "many clients fight for a few blocks");
+  hot.blocks = 64;
+  hot.clients = 12;
+  hot.hot_percent = 90;
+  hot.hot_blocks = 5;
+  hot.longest = 3;
+
+  Profile& partial = add("partial", "requests that begin and end inside blocks");
+  partial.blocks = 64;
+  partial.partial_percent = 80;
+  partial.hot_percent = 60;
+
+  Profile& large = add("large", "long requests of new data");
+  large.longest = 32;
+  large.partial_percent = 5;
+  large.hot_percent = 10;
+  large.operations = 80;
+
+  Profile& dedupe = add("dedupe", "nearly everything is a duplicate");
+  dedupe.content = {.zero = 5,
+                    .unique = 5,
+                    .duplicate = 80,
+                    .compressible = 5,
+                    .very_compressible = 0,
+                    .near_duplicate = 5,
+                    .duplicates = 6};
+
+  Profile& compress = add("compress", "nearly everything can be compressed");
+  compress.content = {.zero = 2,
+                      .unique = 5,
+                      .duplicate = 8,
+                      .compressible = 50,
+                      .very_compressible = 35,
+                      .near_duplicate = 0,
+                      .duplicates = 16};
+
+  Profile& flushes = add("flushes", "flushes and FUA writes all the time");
+  flushes.mix.flush = 30;
+  flushes.mix.fua_write = 25;
+  flushes.operations = 100;
+
+  Profile& discards = add("discards", "discards and zeroes race with writes");
+  discards.mix.discard = 30;
+  discards.mix.write_zeroes = 20;
+  discards.blocks = 96;
+
+  Profile& faults = add("faults", "requests of the disk fail, once or for ever");
+  faults.fault_percent = 70;
+  faults.crash_percent = 40;
+  faults.mix.flush = 15;
+  return all;
+}
+
+}  // namespace
+
+std::span<const Profile> profiles() {
+  static const auto all = make_profiles();
+  return all;
+}
+
+const Profile* find_profile(std::string_view name) {
+  for (const Profile& profile : profiles()) {
+    if (profile.name == name) return &profile;
+  }
+  return nullptr;
+}
+
+}  // namespace uvdo::sim

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What the simulation runs: something that turns a device into a block service. The volume is one;
+// a small reference store, right and deliberately wrong, proves that the simulation sees mistakes.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "async/executor.h"
+#include "async/task.h"
+#include "base/result.h"
+#include "device/device.h"
+#include "device/sparse_image.h"
+#include "volume/block_service.h"
+
+namespace uvdo::sim {
+
+/// A running service. stop() is called once, also when its device is dead; then it is destroyed.
+class Instance {
+ public:
+  Instance() = default;
+  Instance(const Instance&) = delete;
+  Instance& operator=(const Instance&) = delete;
+  virtual ~Instance() = default;
+  virtual BlockService& service() = 0;
+  virtual Task<Result<void>> stop() = 0;
+};
+
+class Subject {
+ public:
+  Subject() = default;
+  Subject(const Subject&) = delete;
+  Subject& operator=(const Subject&) = delete;
+  virtual ~Subject() = default;
+
+  [[nodiscard]] virtual std::uint64_t device_size() const = 0;
+  virtual Task<Result<void>> format(Executor& executor, Device& device) = 0;
+  virtual Task<Result<std::unique_ptr<Instance>>> open(Executor& executor, Device& device) = 0;
+  /// Looks for inconsistencies in a cleanly stopped device; an explanation if there are any.
+  [[nodiscard]] virtual std::optional<std::string> audit(const SparseImage& image) {
+    static_cast<void>(image);
+    return std::nullopt;
+  }
+};
+
+}  // namespace uvdo::sim

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "subjects.h"
+
+#include "reference_store.h"
+
+namespace uvdo::sim {
+
+std::vector<std::string_view> subject_names() {
+  std::vector<std::string_view> names{"reference"};
+  for (const auto& [name, mistake] : mistakes()) names.push_back(name);
+  return names;
+}
+
+std::unique_ptr<Subject> make_subject(std::string_view name) {
+  if (name == "reference") return std::make_unique<ReferenceSubject>();
+  for (const auto& [known, mistake] : mistakes()) {
+    if (known == name) return std::make_unique<ReferenceSubject>(mistake);
+  }
+  return nullptr;
+}
+
+}  // namespace uvdo::sim

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Random clients of a block service, and the comparison of all they see with the model.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "async/sim_executor.h"
+#include "device/sim_device.h"
+#include "model.h"
+#include "profile.h"
+#include "volume/block_service.h"
+
+namespace uvdo::sim {
+
+/// What has been done so far.
+struct WorkloadCounts {
+  std::uint64_t operations = 0;
+  std::uint64_t errors = 0;  ///< operations that failed as they may
+};
+
+class Workload {
+ public:
+  Workload(SimExecutor& executor, SimDevice& device, Model& model, const Profile& profile);
+
+  /// Lets the clients run until `operations` are done, the power is cut or something is wrong.
+  Task<void> run(BlockService& service, std::uint64_t operations);
+  /// Reads every block that has been written to, and some that have not. After a power cut what is
+  /// read becomes the block's value.
+  Task<void> verify(BlockService& service, bool after_crash);
+
+  /// The first broken promise; empty if there was none.
+  [[nodiscard]] const std::string& failure() const { return failure_; }
+  void report(std::string what);
+  [[nodiscard]] const WorkloadCounts& counts() const { return counts_; }
+
+ private:
+  struct Range {
+    std::uint64_t offset = 0;
+    std::uint64_t length = 0;
+    [[nodiscard]] std::uint64_t first() const { return offset / kBlockSize; }
+    [[nodiscard]] std::uint64_t count() const {
+      return (offset + length - 1) / kBlockSize - first() + 1;
+    }
+  };
+  class ReadBuffer;
+
+  [[nodiscard]] bool goes_on() const { return failure_.empty() && !device_.has_crashed(); }
+  Task<void> client(BlockService& service, std::uint32_t number);
+  Task<void> one_operation(BlockService& service);
+  Task<void> write(BlockService& service, Durability durability);
+  Task<void> zero(BlockService& service, bool discard);
+  Task<void> read(BlockService& service);
+  Task<void> query(BlockService& service);
+  Task<void> flush(BlockService& service);
+  Task<void> out_of_range(BlockService& service);
+  [[nodiscard]] Range pick_range(std::uint64_t longest);
+  [[nodiscard]] bool has_room(const Range& range) const;
+  /// The changes of a request, each whole block or part; `content` gives each block's content.
+  std::vector<BlockChange> changes(const Range& range, const std::function<ContentId()>& content,
+                                   bool parts_optional) const;
+  /// Settles a change with the model.
+  void finish(Model::Token token, const Result<void>& result, bool stable, const char* what,
+              const Range& range);
+  void check_error(const Error& error, const char* what, const Range& range);
+  void compare(Model::Token token, const Range& range, ConstBytes bytes);
+  void trace(const char* what, const Range& range) const;
+
+  SimExecutor& executor_;
+  SimDevice& device_;
+  Model& model_;
+  const Profile& profile_;
+  SimRandom random_;
+  ContentSource source_;
+  std::vector<std::uint64_t> hot_;
+  std::uint64_t left_ = 0;
+  WorkloadCounts counts_;
+  std::string failure_;
+};
+
+}  // namespace uvdo::sim

@@ -9,6 +9,8 @@
 #include <optional>
 #include <string>
 
+#include "index/dedupe_index.h"
+
 namespace uvdo {
 
 /// Version of the set of statistics, as the kernel's.
@@ -114,17 +116,6 @@ struct ErrorStatistics {
 struct MemoryUsageStatistics {
   std::uint64_t bytes_used = 0;
   std::uint64_t peak_bytes_used = 0;
-};
-
-struct IndexStatistics {
-  std::uint64_t entries_indexed = 0;
-  std::uint64_t posts_found = 0;
-  std::uint64_t posts_not_found = 0;
-  std::uint64_t queries_found = 0;
-  std::uint64_t queries_not_found = 0;
-  std::uint64_t updates_found = 0;
-  std::uint64_t updates_not_found = 0;
-  std::uint64_t entries_discarded = 0;
 };
 
 /// Where the space of the logical device went, in blocks of 4096 bytes. They add up:

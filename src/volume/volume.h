@@ -22,6 +22,7 @@
 #include "packer/data_writer.h"
 #include "packer/packer.h"
 #include "volume/block_service.h"
+#include "volume/statistics.h"
 #include "volume/super_block_store.h"
 
 namespace uvdo {
@@ -98,7 +99,11 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   void set_compression(bool on) { options_.compression = on; }
   void set_deduplication(bool on) { options_.deduplication = on; }
 
-  // ---- figures
+  // ---- figures (volume_statistics.cpp)
+  [[nodiscard]] VolumeStatistics statistics() const;
+  /// Bytes of memory that the volume needs: cache, reference counts, buffers, journal. The index
+  /// comes on top.
+  [[nodiscard]] std::uint64_t memory_needed() const;
   [[nodiscard]] const VolumeOptions& options() const { return options_; }
   [[nodiscard]] const VolumeGeometry& geometry() const { return geometry_; }
   [[nodiscard]] const SuperBlock& super_block() const { return super_block_; }

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The statistics of a volume in use, under the kernel's names (vdo-behaviour.md, 14).
+#include "volume/volume.h"
+
+namespace uvdo {
+
+VolumeStatistics Volume::statistics() const {
+  VolumeStatistics s;
+  const SuperBlock& super_block = super_block_;
+  const std::uint64_t map_blocks = journal_->block_map_blocks();
+  const std::uint64_t slab_data =
+      std::uint64_t{depot_->slab_count()} * super_block.depot.slab.data_blocks;
+  const std::uint64_t allocated = depot_->allocated_blocks();
+  s.data_blocks_used = allocated - std::min(allocated, map_blocks);
+  s.overhead_blocks_used = super_block.config.physical_blocks - slab_data + map_blocks;
+  s.logical_blocks_used = journal_->logical_blocks_used();
+  s.physical_blocks = super_block.config.physical_blocks;
+  s.logical_blocks = super_block.config.logical_blocks;
+  s.block_map_cache_size = map_->cache_pages() * kBlockSize;
+  s.complete_recoveries = super_block.complete_recoveries;
+  s.read_only_recoveries = super_block.read_only_recoveries;
+  s.mode = notifier_.is_read_only() ? OperatingMode::read_only : OperatingMode::normal;
+
+  const PackerCounters& packer = packer_->counters();
+  s.packer = {packer.fragments_written, packer.blocks_written, packer.fragments_in_packer};
+  const DepotCounters& depot = depot_->counters();
+  s.allocator = {depot_->slab_count(), depot.slabs_opened, depot.slabs_reopened};
+  const JournalCounters& journal = journal_->counters();
+  s.journal.disk_full = journal.disk_full;
+  s.journal.slab_journal_commits_requested = journal.slab_journal_commits_requested;
+  s.journal.entries = {journal.entries_started, journal.entries_written,
+                       journal.entries_committed};
+  s.journal.blocks = {journal.blocks_started, journal.blocks_written, journal.blocks_committed};
+  s.slab_journal = {depot.journal_disk_full, depot.journal_flushes, depot.journal_blocked,
+                    depot.journal_blocks_written, depot.journal_tail_busy};
+  s.slab_summary.blocks_written = depot.summary_blocks_written;
+  s.ref_counts.blocks_written = depot.reference_blocks_written;
+
+  const BlockMapCounters& map = map_->counters();
+  s.block_map.dirty_pages = map_->dirty_pages();
+  s.block_map.clean_pages = map_->cached_pages() - map_->dirty_pages();
+  s.block_map.free_pages = map_->cache_pages() - map_->cached_pages();
+  s.block_map.cache_pressure = map.cache_pressure;
+  s.block_map.read_count = map.read_count;
+  s.block_map.write_count = map.write_count;
+  s.block_map.failed_reads = map.failed_reads;
+  s.block_map.failed_writes = map.failed_writes;
+  s.block_map.reclaimed = map.reclaimed;
+  s.block_map.read_outgoing = map.read_outgoing;
+  s.block_map.found_in_cache = map.found_in_cache;
+  s.block_map.discard_required = map.discard_required;
+  s.block_map.wait_for_page = map.wait_for_page;
+  s.block_map.fetch_required = map.fetch_required;
+  s.block_map.pages_loaded = map.pages_loaded;
+  s.block_map.pages_saved = map.pages_saved;
+  s.block_map.flush_count = map.flush_count;
+
+  s.hash_lock = {dedupe_.advice_valid, dedupe_.advice_stale, dedupe_.concurrent_matches,
+                 dedupe_.concurrent_collisions, dedupe_.queries_now};
+  s.errors = {dedupe_.invalid_advice, errors_.no_space, errors_.read_only};
+  s.instance = 1;
+  s.current_vios_in_progress = locks_.size();
+  s.max_vios = buffers_.capacity() / kBlockSize;
+  s.flush_out = journal.flushes;
+  s.logical_block_size = 512;
+
+  s.bios_in.read = requests_.reads;
+  s.bios_in.write = requests_.writes;
+  s.bios_in.discard = requests_.discards;
+  s.bios_in.empty_flush = requests_.flushes;
+  s.bios_in.fua = requests_.fua_writes;
+  s.bios_in_partial.read = requests_.partial_reads;
+  s.bios_in_partial.write = requests_.partial_writes;
+  s.bios_out.read = requests_.data_reads;
+  s.bios_out.write = data_writer_->blocks_written();
+  s.bios_meta.write = journal.blocks_written + depot.journal_blocks_written +
+                      depot.summary_blocks_written + depot.reference_blocks_written +
+                      map.write_count;
+  s.bios_meta.read = map.read_count;
+  s.bios_journal.write = journal.blocks_written;
+  s.bios_journal.fua = journal.blocks_written;
+  s.bios_journal.flush = journal.flushes;
+  s.bios_page_cache.read = map.read_count;
+  s.bios_page_cache.write = map.write_count;
+  s.bios_page_cache.empty_flush = map.flush_count;
+  s.bios_out_completed = s.bios_out;
+  s.bios_meta_completed = s.bios_meta;
+  s.bios_journal_completed = s.bios_journal;
+  s.bios_journal_completed.write = journal.blocks_committed;
+  s.bios_page_cache_completed = s.bios_page_cache;
+  s.bios_acknowledged = s.bios_in;
+  s.bios_acknowledged_partial = s.bios_in_partial;
+  s.memory_usage.bytes_used = memory_needed();
+  s.memory_usage.peak_bytes_used = memory_needed();
+  if (index_) s.index = index_->statistics();
+
+  s.savings.thin_blocks = s.logical_blocks - s.logical_blocks_used;
+  s.extra.running = true;
+  s.extra.index_state = std::string(name_of(index_ ? index_->state() : IndexState::closed));
+  s.extra.compression = options_.compression;
+  s.extra.deduplication = options_.deduplication;
+  s.extra.buffer_bytes = buffers_.capacity();
+  s.extra.buffer_bytes_in_use = buffers_.bytes_in_use();
+  s.extra.unscrubbed_slabs = depot_->unscrubbed();
+  return s;
+}
+
+std::uint64_t Volume::memory_needed() const {
+  return map_->cache_pages() * (kBlockSize + sizeof(MapPage)) + map_->interior_pages() * 5120 +
+         depot_->memory_needed() + buffers_.capacity() + merge_buffers_.capacity() +
+         scratch_buffers_.capacity() + fragment_buffers_.capacity() + (4ULL << 20U);
+}
+
+}  // namespace uvdo

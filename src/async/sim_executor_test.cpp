@@ -141,14 +141,19 @@ TEST(SimExecutor, ReportsADeadlockInsteadOfHanging) {
   delete never;
 }
 
+Task<void> yield_until(SimExecutor& executor, const bool& stop) {
+  int turns = 0;
+  while (!stop) {
+    co_await executor.yield();
+    ++turns;
+  }
+  check(turns > 0, "the loop did not run");
+}
+
 TEST(SimExecutor, ReportsALoopThatNeverEnds) {
   SimExecutor executor(plain(1));
   bool stop = false;
-  const SimExecutor::Outcome outcome = executor.run(
-      [](SimExecutor& on, bool& end) -> Task<void> {
-        while (!end) co_await on.yield();
-      }(executor, stop),
-      1000);
+  const SimExecutor::Outcome outcome = executor.run(yield_until(executor, stop), 1000);
   EXPECT_FALSE(outcome);
   EXPECT_NE(outcome.why.find("1000 steps"), std::string::npos);
   stop = true;

@@ -15,8 +15,12 @@ namespace {
 
 constexpr std::array kCommands{
     Command{"format", "make a new volume on a file or block device", run_format},
+    Command{"serve", "serve a volume as a block device (NBD)", run_serve},
     Command{"info", "show what a volume is: sizes, layout, state", run_info},
     Command{"stats", "show space used and saved, and all counters", run_stats},
+    Command{"set", "change switches of a served volume", run_set},
+    Command{"flush", "make all that was written to a served volume stable", run_flush},
+    Command{"stop", "stop the server of a volume", run_stop},
     Command{"check", "check a stopped volume for inconsistencies", run_check},
     Command{"cat", "write the contents of a stopped volume to standard output", run_cat},
     Command{"export", "copy the contents of a stopped volume to a sparse file", run_export},

@@ -7,10 +7,23 @@
 
 #include "cli/command.h"
 #include "cli/open_volume.h"
+#include "serve/control_client.h"
 #include "serve/statistics_json.h"
 #include "volume/statistics_text.h"
 
 namespace uvdo {
+
+namespace {
+
+/// From the volume's server if it has one, else from its disk.
+Result<VolumeStatistics> statistics_of(const std::string& volume) {
+  auto answer = ask_volume(volume, {{"command", "stats"}});
+  if (answer) return statistics_from_json(*answer);
+  if (answer.error().code() == Errc::not_found) return stopped_statistics(volume);
+  return std::move(answer).error();
+}
+
+}  // namespace
 
 int run_stats(int argc, char** argv) {
   std::vector<std::string> volumes;
@@ -29,7 +42,7 @@ int run_stats(int argc, char** argv) {
 
   std::vector<NamedStatistics> all;
   for (const std::string& volume : volumes) {
-    auto statistics = stopped_statistics(volume);
+    auto statistics = statistics_of(volume);
     if (!statistics) return fail(statistics.error());
     all.push_back({volume, std::move(*statistics)});
   }

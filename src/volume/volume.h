@@ -95,6 +95,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   /// Finishes all requests, writes everything and marks the volume clean. Afterwards the volume can
   /// only be destroyed. An error means that it was left as it is on disk (to be recovered).
   Task<Result<void>> stop();
+  [[nodiscard]] bool is_stopped() const { return stopping_; }
 
   void set_compression(bool on) { options_.compression = on; }
   void set_deduplication(bool on) { options_.deduplication = on; }

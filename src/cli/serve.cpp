@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// uvdo serve: opens a volume and offers it as a block device, until it is told to stop.
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "base/size_text.h"
+#include "cli/command.h"
+#include "device/file_device.h"
+#include "index/bounded_memory_index.h"
+#include "serve/control_path.h"
+#include "serve/nbd_server.h"
+#include "serve/service_manager.h"
+#include "serve/tls_context.h"
+#include "serve/volume_control.h"
+
+namespace uvdo {
+namespace {
+
+struct ServeOptions {
+  std::string volume;
+  std::vector<std::string> nbd;
+  std::string export_name;
+  bool read_only = false;
+  bool tls_required = false;
+  std::string compression = "on";
+  std::string deduplication = "on";
+  std::string cache = "128M";
+  std::string buffers = "64M";
+  std::string control;
+  TlsFiles tls;
+  VolumeOptions volume_options;
+};
+
+void print_line(const std::string& line) {
+  fmt::print("{}\n", line);
+  std::fflush(stdout);
+}
+
+/// A volume that clients may only read.
+class ReadOnlyView final : public BlockService {
+ public:
+  explicit ReadOnlyView(BlockService& service) : service_(service) {}
+  [[nodiscard]] std::uint64_t size() const override { return service_.size(); }
+  [[nodiscard]] bool is_read_only() const override { return true; }
+  BufferPool& buffers() override { return service_.buffers(); }
+  Task<Result<void>> read(std::uint64_t offset, MutableBytes out) override {
+    return service_.read(offset, out);
+  }
+  Task<Result<void>> write(std::uint64_t, Buffer, Durability) override { return refuse(); }
+  Task<Result<void>> discard(std::uint64_t, std::uint64_t, Durability) override {
+    return refuse();
+  }
+  Task<Result<void>> write_zeroes(std::uint64_t, std::uint64_t, ZeroMode, Durability) override {
+    return refuse();
+  }
+  Task<Result<void>> flush() override { return service_.flush(); }
+  Task<Result<std::vector<Extent>>> extents(std::uint64_t offset, std::uint64_t length,
+                                            std::size_t limit) override {
+    return service_.extents(offset, length, limit);
+  }
+
+ private:
+  static Task<Result<void>> refuse() {
+    co_return Error(Errc::read_only, "the volume is served read-only");
+  }
+  BlockService& service_;
+};
+
+/// SIGTERM and SIGINT, as something that can be awaited.
+class StopSignal {
+ public:
+  explicit StopSignal(UringLoop& loop) : loop_(loop), stopped_(loop) {
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigprocmask(SIG_BLOCK, &signals, nullptr);
+    fd_ = FileDescriptor(signalfd(-1, &signals, SFD_CLOEXEC));
+  }
+  /// Waits for a signal, or for stop().
+  Task<void> wait() {
+    TaskGroup reader(loop_);
+    reader.start(read_signal());
+    co_await stopped_.wait();
+    if (reading_ != nullptr) loop_.cancel(*reading_);
+    co_await reader.wait();
+  }
+  void stop() { stopped_.set(); }
+
+ private:
+  Task<void> read_signal() {
+    auto operation = loop_.perform([this](io_uring_sqe* sqe) {
+      io_uring_prep_read(sqe, fd_.get(), &info_, sizeof info_, 0);
+    });
+    reading_ = &operation;
+    [[maybe_unused]] const int ignored = co_await operation;
+    reading_ = nullptr;
+    stopped_.set();
+  }
+  UringLoop& loop_;
+  FileDescriptor fd_;
+  signalfd_siginfo info_{};
+  UringLoop::Operation* reading_ = nullptr;
+  Event stopped_;
+};
+
+Result<void> check_options(ServeOptions& options) {
+  const auto read_switch = [](const std::string& name, const std::string& value,
+                              bool& on) -> Result<void> {
+    if (value != "on" && value != "off") {
+      return Error(Errc::invalid_argument, fmt::format("--{} is on or off, not \"{}\"", name, value));
+    }
+    on = value == "on";
+    return {};
+  };
+  auto done = read_switch("compression", options.compression, options.volume_options.compression);
+  if (done) {
+    done = read_switch("deduplication", options.deduplication,
+                       options.volume_options.deduplication);
+  }
+  if (!done) return done;
+  auto cache = parse_size(options.cache);
+  if (!cache) return std::move(cache).error().within("--cache");
+  constexpr std::uint64_t kLeastCache = 16ULL << 20U;
+  constexpr std::uint64_t kMostCache = 1ULL << 40U;
+  if (*cache < kLeastCache || *cache > kMostCache) {
+    return Error(Errc::invalid_argument,
+                 fmt::format("--cache is {}; the block map cache takes from 16 MiB to 1 TiB",
+                             options.cache));
+  }
+  options.volume_options.block_map_cache_pages = static_cast<std::uint32_t>(*cache / kBlockSize);
+  auto buffers = parse_size(options.buffers);
+  if (!buffers) return std::move(buffers).error().within("--buffers");
+  if (*buffers < (4ULL << 20U) || *buffers > (64ULL << 30U)) {
+    return Error(Errc::invalid_argument,
+                 fmt::format("--buffers is {}; data in flight takes from 4 MiB to 64 GiB",
+                             options.buffers));
+  }
+  options.volume_options.buffer_bytes = *buffers;
+  return {};
+}
+
+Task<Result<void>> serve_volume(UringLoop& loop, Volume& volume, ServeOptions options,
+                                TlsUpgrader* tls) {
+  StopSignal signal(loop);
+  NbdServer::Settings settings;
+  settings.log = print_line;
+  settings.connection.tls.upgrader = tls;
+  settings.connection.tls.required = options.tls_required;
+  NbdServer server(loop, settings);
+  ReadOnlyView view(volume);
+  BlockService* service = &volume;
+  if (options.read_only) service = &view;
+  server.add_export({options.export_name, "uvdo volume " + options.volume, service});
+  auto inherited = ServiceManager::take_sockets();
+  if (!inherited) co_return std::move(inherited).error();
+  const bool activated = !inherited->empty();
+  server.adopt(std::move(*inherited));
+  for (const std::string& text : options.nbd) {
+    auto address = SocketAddress::parse(text);
+    if (!address) co_return std::move(address).error();
+    auto listening = server.listen(*address);
+    if (!listening) co_return listening;
+  }
+  if (options.nbd.empty() && !activated) {
+    co_return Error(Errc::invalid_argument,
+                    "say where to serve: --nbd unix:PATH or --nbd tcp:HOST:PORT");
+  }
+  VolumeControl control(volume, [&signal] { signal.stop(); });
+  ControlServer control_server(loop, [&control](std::string command, ControlServer::Json request) {
+    return control.handle(std::move(command), std::move(request));
+  });
+  std::string control_path = options.control;
+  if (control_path.empty()) {
+    auto made = make_control_folder();
+    auto path = control_path_of(options.volume);
+    if (!made) co_return made;
+    if (!path) co_return std::move(path).error();
+    control_path = *path;
+  }
+  auto controlled = control_server.start(control_path);
+  if (!controlled) co_return controlled;
+  server.start();
+
+  const ServiceManager manager;
+  const std::string status =
+      fmt::format("{} of {} logical size", options.volume, size_text(volume.size()));
+  print_line(fmt::format("serving {}", status));
+  for (const std::string& address : server.addresses()) {
+    print_line(fmt::format("  NBD on {}", address));
+  }
+  print_line(fmt::format("  up to {} of memory",
+                         size_text(volume.memory_needed() + server.memory_bound())));
+  manager.notify_ready(status);
+  co_await signal.wait();
+  manager.notify_stopping();
+  print_line("stopping");
+  co_await server.shutdown();
+  auto stopped = co_await volume.stop();
+  co_await control_server.shutdown();
+  if (stopped) print_line("saved");
+  co_return stopped;
+}
+
+Task<void> run(UringLoop& loop, ServeOptions options, TlsUpgrader* tls, Result<void>& result) {
+  auto device = FileDevice::open(loop, options.volume, OpenMode::read_write);
+  if (!device) {
+    result = std::move(device).error();
+    co_return;
+  }
+  IndexFactory factory = [](Executor&, Device&, const VolumeGeometry&, bool) {
+    return std::make_unique<BoundedMemoryIndex>(std::size_t{1} << 21U);
+  };
+  auto volume =
+      co_await Volume::open(loop, **device, options.volume_options, factory, print_line);
+  if (!volume) {
+    result = std::move(volume).error();
+    co_return;
+  }
+  result = co_await serve_volume(loop, **volume, options, tls);
+  if (!(*volume)->is_stopped()) {
+    auto stopped = co_await (*volume)->stop();
+    if (result && !stopped) result = std::move(stopped);
+  }
+}
+
+}  // namespace
+
+int run_serve(int argc, char** argv) {
+  ServeOptions options;
+  CLI::App app("Serves a volume as a network block device until SIGTERM, SIGINT or uvdo stop.",
+               "uvdo serve");
+  app.add_option("VOLUME", options.volume, "the volume's file or block device")->required();
+  app.add_option("--nbd", options.nbd, "listen on unix:PATH or tcp:HOST:PORT (repeatable)");
+  app.add_option("--export-name", options.export_name, "the NBD export's name (default: empty)");
+  app.add_flag("--read-only", options.read_only, "refuse writes of clients");
+  app.add_option("--compression", options.compression, "on or off")->capture_default_str();
+  app.add_option("--deduplication", options.deduplication, "on or off")->capture_default_str();
+  app.add_option("--cache", options.cache, "memory for the block map")->capture_default_str();
+  app.add_option("--buffers", options.buffers, "memory for data in flight")->capture_default_str();
+  app.add_option("--control", options.control, "path of the control socket");
+  app.add_option("--tls-cert", options.tls.certificate, "PEM file of the server's certificate");
+  app.add_option("--tls-key", options.tls.key, "PEM file of its private key");
+  app.add_option("--tls-ca", options.tls.authority, "PEM file: only its clients are let in");
+  app.add_option("--tls-psk", options.tls.psk, "file of pre-shared keys, NAME:HEXKEY a line");
+  app.add_flag("--tls-required", options.tls_required, "refuse clients that don't use TLS");
+  if (auto status = parse_arguments(app, argc, argv)) return *status;
+  if (auto checked = check_options(options); !checked) return usage_error(checked.error().message());
+  std::signal(SIGPIPE, SIG_IGN);
+
+  auto loop = UringLoop::create();
+  if (!loop) return fail(loop.error());
+  std::unique_ptr<TlsContext> tls;
+  if (options.tls.any()) {
+    auto context = TlsContext::create(**loop, options.tls);
+    if (!context) return fail(context.error());
+    tls = std::move(*context);
+  } else if (options.tls_required) {
+    return usage_error("--tls-required needs --tls-cert and --tls-key, or --tls-psk");
+  }
+  Result<void> result;
+  (*loop)->run(run(**loop, options, tls.get(), result));
+  return result ? kExitOk : fail(result.error());
+}
+
+}  // namespace uvdo

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "serve/control_client.h"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include "device/file_device.h"
+#include "serve/control_path.h"
+#include "serve/control_server.h"
+
+namespace uvdo {
+
+Result<nlohmann::ordered_json> ask_server(const std::string& path,
+                                          nlohmann::ordered_json request) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) {
+    return Error(Errc::invalid_argument, fmt::format("the socket path {} is too long", path));
+  }
+  std::memcpy(address.sun_path, path.data(), path.size());
+  const FileDescriptor fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd) return errno_error(errno, "making a socket");
+  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    if (errno == ENOENT || errno == ECONNREFUSED) {
+      return Error(Errc::not_found, fmt::format("no server answers at {}", path));
+    }
+    return errno_error(errno, fmt::format("connecting to {}", path));
+  }
+  request["uvdo"] = kControlVersion;
+  const std::string line = request.dump() + "\n";
+  for (std::size_t sent = 0; sent < line.size();) {
+    const ssize_t n = send(fd.get(), line.data() + sent, line.size() - sent, MSG_NOSIGNAL);
+    if (n < 0 && errno != EINTR) return errno_error(errno, fmt::format("writing to {}", path));
+    if (n > 0) sent += static_cast<std::size_t>(n);
+  }
+  std::string reply;
+  std::array<char, 16384> buffer{};
+  while (reply.find('\n') == std::string::npos) {
+    const ssize_t n = recv(fd.get(), buffer.data(), buffer.size(), 0);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return errno_error(errno, fmt::format("reading from {}", path));
+    if (n == 0) return Error(Errc::io, "the server ended the connection without an answer");
+    reply.append(buffer.data(), static_cast<std::size_t>(n));
+  }
+  const auto json = nlohmann::ordered_json::parse(reply, nullptr, false);
+  if (!json.is_object() || !json.contains("ok") || !json["ok"].is_boolean()) {
+    return Error(Errc::protocol, "the server's answer cannot be understood");
+  }
+  if (json["ok"].get<bool>()) return json.value("result", nlohmann::ordered_json());
+  const auto error = json.value("error", nlohmann::ordered_json::object());
+  return Error(Errc::io, error.is_object() ? error.value("message", "the server refused") : "");
+}
+
+Result<nlohmann::ordered_json> ask_volume(const std::string& volume,
+                                          nlohmann::ordered_json request) {
+  auto path = control_path_of(volume);
+  if (!path) return std::move(path).error();
+  auto answer = ask_server(*path, std::move(request));
+  if (!answer && answer.error().code() == Errc::not_found) {
+    return Error(Errc::not_found, fmt::format("{} is not being served", volume));
+  }
+  return answer;
+}
+
+}  // namespace uvdo

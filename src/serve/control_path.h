@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Where the control socket of a served volume is, so that `uvdo stats VOLUME` finds the server by
+// the volume's name alone: a name made of the volume's device and inode, in a folder of this user.
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+
+namespace uvdo {
+
+/// The folder: /run/uvdo for root, else $XDG_RUNTIME_DIR/uvdo or /tmp/uvdo-UID.
+[[nodiscard]] std::string control_folder();
+
+/// The control socket of the volume at `volume` (a file or block device, by any of its names).
+Result<std::string> control_path_of(const std::string& volume);
+
+/// Makes the folder, with mode 0700. An error if it exists and belongs to somebody else.
+Result<void> make_control_folder();
+
+}  // namespace uvdo

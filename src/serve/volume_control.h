@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What a served volume answers on its control socket (docs/control.md).
+#pragma once
+
+#include <functional>
+
+#include "serve/control_server.h"
+#include "volume/volume.h"
+
+namespace uvdo {
+
+class VolumeControl {
+ public:
+  /// `stop` asks the server to end; it returns at once.
+  VolumeControl(Volume& volume, std::function<void()> stop)
+      : volume_(volume), stop_(std::move(stop)) {}
+
+  Task<Result<ControlServer::Json>> handle(std::string command, ControlServer::Json request);
+
+ private:
+  Result<ControlServer::Json> set(const ControlServer::Json& request);
+
+  Volume& volume_;
+  std::function<void()> stop_;
+};
+
+}  // namespace uvdo

@@ -67,8 +67,8 @@ int run_stop(int argc, char** argv) {
   if (!path) return fail(path.error());
   auto answer = ask_volume(volume, {{"command", "stop"}});
   if (!answer) return fail(answer.error());
-  // The socket goes when the volume has been saved.
-  while (access(path->c_str(), F_OK) == 0) usleep(20'000);
+  // The server answers until the volume has been saved.
+  while (ask_server(*path, {{"command", "stats"}})) usleep(20'000);
   return kExitOk;
 }
 

@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include "async/uring_loop.h"
+#include "async/wait_queue.h"
 #include "serve/socket_address.h"
 #include "serve/socket_stream.h"
 

@@ -7,6 +7,7 @@
 #include <string>
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -146,6 +147,7 @@ Result<Target> open_target(const FormatArguments& arguments, std::uint64_t wante
     target.fd = FileDescriptor(
         ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR));
     if (!target.fd) return errno_error(errno, fmt::format("cannot create {}", path));
+    flock(target.fd.get(), LOCK_EX | LOCK_NB);
     target.created = true;
     target.size = wanted_size;
     return target;

@@ -1,0 +1,368 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""info, check, stats, cat and export on volumes that a Linux kernel wrote, whole and damaged."""
+import hashlib
+import json
+import pathlib
+import shutil
+import struct
+import tempfile
+import unittest
+
+from support import (BLOCK, UVDO, Surgery, checksum, data_extents, extract, geometry_block,
+                     geometry_fields, judge, kernel_statistics, manifest, read_block, run, sha256,
+                     sparse_copy, uvdo, vdo_program)
+
+CLEAN = ("clean", "compressed", "grown", "index")
+FRESH = ("fresh-slab9", "fresh-slab13", "fresh-memory05", "fresh-sparse")
+DIRTY = ("dirty", "dirty-entries")
+STATES = ("DIRTY", "NEW", "CLEAN", "READ_ONLY_MODE")
+MAP_HEADER, MAP_ENTRY = 36, 5
+
+
+class OfflineTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="uvdo-offline-"))
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+
+    def extracted(self, name):
+        path = self.folder / f"{name}.img"
+        return path if path.exists() else extract(name, self.folder)
+
+    def json(self, command, image, *arguments, status=0):
+        result = uvdo(command, "--json", image, *arguments)
+        self.assertEqual(result.returncode, status, result.stderr)
+        return json.loads(result.stdout)
+
+    def export(self, image, *arguments, status=0):
+        """Exports a volume; returns the file and what was printed."""
+        output = self.folder / "export.out"
+        output.unlink(missing_ok=True)
+        result = uvdo("export", image, "-o", output, *arguments)
+        self.assertEqual(result.returncode, status, result.stdout + result.stderr)
+        return output, result
+
+    def errors(self, image, *arguments):
+        """The kinds of errors that check finds; the judge must agree that there are some."""
+        report = self.json("check", image, *arguments, status=1)
+        self.assertFalse(report["consistent"])
+        self.assertEqual(judge("audit", image).returncode, 1)
+        return report["errorsByKind"]
+
+
+class GoldenTest(OfflineTest):
+    def test_every_volume_is_read_as_the_kernel_reads_it(self):
+        for name in (*CLEAN, *FRESH, *DIRTY, "readonly"):
+            with self.subTest(name):
+                image, facts = self.extracted(name), manifest(name)
+                self.check_info(image, facts)
+                report = self.json("check", image)
+                self.assertEqual((report["errors"], report["consistent"]), (0, True), report)
+                output, _ = self.export(image)
+                self.assertEqual(sha256(output), facts["sha256"])
+                self.assertEqual(output.stat().st_size, facts["logical_blocks"] * BLOCK)
+                if name != "index":
+                    image.unlink()
+
+    def check_info(self, image, facts):
+        info, known = self.json("info", image), facts["super_block"]
+        self.assertEqual(info["state"], STATES[known["state"]])
+        self.assertEqual(info["superBlock"], known["super_block"])
+        self.assertEqual(info["logicalBlocks"], known["logical_blocks"])
+        self.assertEqual(info["physicalBlocks"], known["physical_blocks"])
+        self.assertEqual(info["nonce"], known["nonce"])
+        self.assertEqual(info["slabs"]["blocks"], known["slab_blocks"])
+        self.assertEqual(info["slabs"]["journalBlocks"], known["slab_journal_blocks"])
+        self.assertEqual(info["journal"]["blocks"], known["journal_blocks"])
+        self.assertFalse(info["truncated"])
+        text = uvdo("info", image)
+        self.assertEqual(text.returncode, 0)
+        self.assertIn(f"{STATES[known['state']]}: ", text.stdout)
+
+    def test_statistics_are_those_that_the_kernel_counts(self):
+        for name in CLEAN:
+            with self.subTest(name):
+                kernel = kernel_statistics(manifest(name)["kernel_reopens_a_copy"]["stats"])
+                image = self.extracted(name)
+                ours = self.json("stats", image)[str(image)]
+                for key in ("dataBlocksUsed", "overheadBlocksUsed", "logicalBlocksUsed",
+                            "physicalBlocks", "logicalBlocks", "blockSize", "completeRecoveries"):
+                    self.assertEqual(ours[key], kernel[key], key)
+                savings = ours["savings"]
+                parts = ("thinBlocks", "zeroBlocks", "deduplicatedBlocks", "compressedBlocks")
+                self.assertEqual(sum(savings[part] for part in parts) + ours["dataBlocksUsed"],
+                                 ours["logicalBlocks"])
+
+    def test_statistics_table_and_list(self):
+        image = self.extracted("clean")
+        table = uvdo("stats", image).stdout.splitlines()
+        self.assertEqual(table[0].split(), ["Device", "1k-blocks", "Used", "Available", "Use%",
+                                            "Space", "saving%"])
+        self.assertEqual(table[1].split()[1:], ["2946388", "2855492", "90896", "97%", "39%"])
+        verbose = uvdo("stats", "--verbose", image).stdout
+        self.assertIn("  data blocks used                      : 933\n", verbose)
+        self.assertIn("deduplicated", verbose)
+        self.assertIn("2.8G", uvdo("stats", "--human-readable", image).stdout)
+        self.assertIn("3.0G", uvdo("stats", "--si", image).stdout)
+
+    def test_debians_vdoaudit_agrees(self):
+        vdoaudit = vdo_program("vdoaudit")
+        if vdoaudit is None:
+            self.skipTest("vdoaudit cannot be fetched here")
+        image = self.extracted("clean")
+        self.assertEqual(run(vdoaudit, image).returncode, 0)
+        with Surgery(image) as knife:
+            slab = self.json("info", image)["slabs"]
+            knife.write((slab["firstBlock"] + slab["dataBlocks"]) * BLOCK + 8 + 400, b"\x05")
+            self.assertNotEqual(run(vdoaudit, image).returncode, 0)
+            self.assertIn("reference count", self.errors(image))
+
+    def test_raw_view_of_a_dirty_volume_is_another(self):
+        image = self.extracted("dirty")
+        output, _ = self.export(image, "--raw")
+        self.assertNotEqual(sha256(output), manifest("dirty")["sha256"])
+
+
+class ContentTest(OfflineTest):
+    def test_cat_gives_any_range(self):
+        image = self.extracted("clean")
+        output, _ = self.export(image)
+        whole = output.read_bytes()
+        size = len(whole)
+        for offset, length in ((0, 4096), (1, 1), (649 * BLOCK - 5, 3 * BLOCK + 17), (100000, 1 << 20),
+                               (size - 7, 7), (size, 0)):
+            with self.subTest(offset=offset, length=length):
+                got = run("sh", "-c", 'exec "$0" cat "$1" --offset $2 --length $3 | sha256sum',
+                          UVDO, image, offset, length)
+                end = offset + length
+                self.assertEqual(got.stdout.split()[0], self.digest(whole[offset:end]))
+        got = run("sh", "-c", 'exec "$0" cat "$1" --offset 255M | sha256sum', UVDO, image)
+        self.assertEqual(got.stdout.split()[0], self.digest(whole[255 << 20:]))
+        for bad in (("--offset", size + 1), ("--length", size + 1),
+                    ("--offset", size, "--length", 1)):
+            self.assertEqual(uvdo("cat", image, *bad).returncode, 1)
+
+    @staticmethod
+    def digest(data):
+        return hashlib.sha256(data).hexdigest()
+
+    def test_export_is_sparse(self):
+        output, _ = self.export(self.extracted("index"))
+        used = sum(stop - start for start, stop in self.extents(output))
+        self.assertLessEqual(used, 204800 * BLOCK)
+        output, _ = self.export(self.extracted("fresh-slab19-logical1T"))
+        self.assertEqual(output.stat().st_size, 1 << 40)
+        self.assertEqual(self.extents(output), [])
+
+    @staticmethod
+    def extents(path):
+        with open(path, "rb") as file:
+            return list(data_extents(file.fileno()))
+
+    def test_export_overwrites_only_when_told(self):
+        image = self.extracted("clean")
+        output = self.folder / "precious"
+        output.write_bytes(b"x" * 10)
+        result = uvdo("export", image, "-o", output)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("--force", result.stderr)
+        self.assertEqual(output.read_bytes(), b"x" * 10)
+        self.assertEqual(uvdo("export", image, "-o", output, "--force").returncode, 0)
+        self.assertEqual(sha256(output), manifest("clean")["sha256"])
+        before = sha256(image)
+        self.assertEqual(uvdo("export", image, "-o", image, "--force").returncode, 1)
+        self.assertEqual(sha256(image), before)
+
+
+class ShiftedVolumeTest(OfflineTest):
+    """Volumes that no formatter of today makes."""
+
+    def check(self, image):
+        facts = manifest("compressed")
+        report = self.json("check", image)
+        self.assertTrue(report["consistent"], report)
+        output, _ = self.export(image)
+        self.assertEqual(sha256(output), facts["sha256"])
+        self.assertEqual(judge("audit", image).returncode, 0)
+
+    def test_geometry_of_version_4(self):
+        image = self.extracted("compressed")
+        fields = geometry_fields(read_block(image, 0))
+        with Surgery(image) as knife:
+            knife.write(0, geometry_block(fields, version=4))
+            info = self.json("info", image)
+            self.assertEqual((info["geometryVersion"], info["bioOffset"]), (4, 0))
+            self.check(image)
+
+    def test_bio_offset(self):
+        """The device lacks its first 1000 blocks: all numbers stay, only places move."""
+        image, shifted = self.extracted("compressed"), self.folder / "shifted.img"
+        fields = geometry_fields(read_block(image, 0))
+        sparse_copy(image, shifted, skip=1000 * BLOCK)
+        fields["bio_offset"], fields["index_start"] = 1000, 1001
+        with Surgery(shifted) as knife:
+            knife.write(0, geometry_block(fields))
+            self.assertEqual(self.json("info", shifted)["bioOffset"], 1000)
+            self.check(shifted)
+
+
+class DamageTest(OfflineTest):
+    """Each kind of damage is found, named, and told from the others."""
+
+    def setUp(self):
+        self.image = self.extracted("compressed")
+        self.info = self.json("info", self.image)
+        slabs = self.info["slabs"]
+        self.first = slabs["firstBlock"]
+        self.counts = (self.first + slabs["dataBlocks"]) * BLOCK
+        self.summary = self.info["partitions"]["slab summary"]["start"] * BLOCK
+
+    def find_mapping(self, wanted):
+        """(byte of the entry, lbn, pbn, state) of the first mapping that is wanted."""
+        lines = judge("map", self.image, 0, self.info["logicalBlocks"]).stdout.splitlines()
+        for line in lines:
+            where, pbn, state = line.split()
+            if ".." in where or not wanted(int(state), int(pbn)):
+                continue
+            lbn = int(where)
+            return self.entry_place(lbn), lbn, int(pbn), int(state)
+        self.fail("no such mapping")
+
+    def leaf(self, lbn):
+        """PBN of the leaf of a block, by walking the tree."""
+        page = lbn // 812
+        root, index = page % 60, page // 60
+        pbn = self.info["partitions"]["block map"]["start"] + root
+        for height in (4, 3, 2, 1):
+            at = pbn * BLOCK + MAP_HEADER + MAP_ENTRY * (index // 812 ** (height - 1) % 812)
+            with open(self.image, "rb") as file:
+                file.seek(at)
+                entry = file.read(MAP_ENTRY)
+            pbn = entry[0] >> 4 << 32 | int.from_bytes(entry[1:], "little")
+        return pbn
+
+    def entry_place(self, lbn):
+        return self.leaf(lbn) * BLOCK + MAP_HEADER + MAP_ENTRY * (lbn % 812)
+
+    @staticmethod
+    def entry(pbn, state):
+        return bytes([pbn >> 32 << 4 | state]) + struct.pack("<I", pbn & 0xFFFFFFFF)
+
+    def test_wrong_count(self):
+        _, _, pbn, _ = self.find_mapping(lambda state, pbn: state == 1 and pbn)
+        slab, sbn = divmod(pbn - self.first, self.info["slabs"]["blocks"])
+        place = (self.counts + slab * self.info["slabs"]["blocks"] * BLOCK
+                 + sbn // 504 * 512 + 8 + sbn % 504)
+        with Surgery(self.image) as knife:
+            knife.write(place, b"\xC8")
+            self.assertEqual(self.errors(self.image), {"reference count": 1})
+
+    def test_wrong_summary(self):
+        with Surgery(self.image) as knife:
+            with open(self.image, "rb") as file:
+                file.seek(self.summary + 1)
+                old = file.read(1)[0]
+            knife.write(self.summary + 1, bytes([old & 0xC0 | (old + 9 & 0x3F)]))
+            self.assertEqual(self.errors(self.image), {"slab summary": 1})
+
+    def test_wrong_counters(self):
+        place = self.info["superBlock"] * BLOCK
+        block = bytearray(read_block(self.image, self.info["superBlock"]))
+        struct.pack_into("<QQ", block, 273, 12345, 54321)
+        block[434:438] = checksum(bytes(block[:434]))
+        with Surgery(self.image) as knife:
+            knife.write(place, bytes(block))
+            self.assertEqual(self.errors(self.image),
+                             {"logical blocks used": 1, "block map blocks": 1})
+
+    def test_invalid_mapping(self):
+        place, lbn, *_ = self.find_mapping(lambda state, pbn: state == 1 and pbn)
+        for pbn, state in ((self.first - 1, 1), (self.counts // BLOCK, 1), (1, 0), (0, 5)):
+            with self.subTest(pbn=pbn, state=state), Surgery(self.image) as knife:
+                knife.write(place, self.entry(pbn, state))
+                self.assertEqual(self.errors(self.image)["mapping"], 1)
+                result = self.export(self.image, status=1)[1]
+                self.assertIn(f"logical block {lbn}:", result.stderr)
+
+    def test_mapping_to_a_tree_page(self):
+        place, lbn, *_ = self.find_mapping(lambda state, pbn: state == 1 and pbn)
+        with Surgery(self.image) as knife:
+            knife.write(place, self.entry(self.leaf(lbn), 1))
+            self.assertIn("mapping", self.errors(self.image))
+
+    def test_misplaced_page(self):
+        _, lbn, *_ = self.find_mapping(lambda state, pbn: state == 1 and pbn)
+        with Surgery(self.image) as knife:
+            knife.write(self.leaf(lbn) * BLOCK + 16, struct.pack("<Q", 7))
+            self.assertEqual(self.errors(self.image)["block map page"], 1)
+            self.assertIn("logical block", self.export(self.image, status=1)[1].stderr)
+
+    def test_tree_that_leads_nowhere(self):
+        root = self.info["partitions"]["block map"]["start"] * BLOCK
+        with Surgery(self.image) as knife:
+            knife.write(root + MAP_HEADER, self.entry(self.first - 5, 1))
+            self.assertIn("block map tree", self.errors(self.image))
+
+    def test_damaged_fragment_is_named_and_skipped(self):
+        _, lbn, pbn, state = self.find_mapping(lambda state, pbn: state == 2)
+        with Surgery(self.image) as knife:
+            knife.write(pbn * BLOCK + 8, struct.pack("<H", 0))
+            self.assertIn("compressed block", self.errors(self.image))
+            output, result = self.export(self.image, status=1)
+            self.assertIn(f"logical block {lbn}:", result.stderr)
+            self.assertIn("--skip-errors", result.stderr)
+            self.assertFalse(output.exists())
+            output, result = self.export(self.image, "--skip-errors", status=1)
+            self.assertEqual(read_block(output, lbn), bytes(BLOCK))
+        good, _ = self.export(self.image)
+        self.assertNotEqual(read_block(good, lbn), bytes(BLOCK))
+
+    def test_journal_that_should_be_empty(self):
+        """A journal block at the journal start of a CLEAN volume."""
+        start = self.info["journal"]["start"]
+        ring = self.info["partitions"]["recovery journal"]["start"]
+        header = struct.pack("<QQQQBHQQBB", 1, 1, start, self.info["nonce"], 3, 0, 0, 0, 0x80, 0)
+        with Surgery(self.image) as knife:
+            knife.write((ring + start % 32768) * BLOCK, header)
+            self.assertEqual(self.errors(self.image), {"recovery journal": 1})
+
+    def test_slab_journal_without_a_tail(self):
+        with open(self.image, "rb") as file:
+            file.seek(self.summary)
+            tail = file.read(1)[0]
+        slabs = self.info["slabs"]
+        journal = self.first + slabs["dataBlocks"] + slabs["referenceCountBlocks"]
+        with Surgery(self.image) as knife:
+            knife.write((journal + (tail or 224) - 1) * BLOCK, bytes(BLOCK))
+            self.assertIn("slab journal", self.errors(self.image))
+
+    def test_what_is_no_volume_is_told_so(self):
+        for name, contents in (("empty", b""), ("zeros", bytes(1 << 20)), ("short", b"dmvdo001")):
+            path = self.folder / name
+            path.write_bytes(contents)
+            for command in ("info", "check", "stats", "cat"):
+                result = uvdo(command, path)
+                self.assertEqual(result.returncode, 1)
+                self.assertTrue(result.stderr.startswith("uvdo: "), result.stderr)
+
+    def test_broken_headers_are_told(self):
+        with Surgery(self.image) as knife:
+            knife.write(40, b"\xFF")
+            self.assertIn("checksum", uvdo("info", self.image).stderr)
+        with Surgery(self.image) as knife:
+            knife.write(self.info["superBlock"] * BLOCK + 60, b"\xFF")
+            self.assertIn("checksum", uvdo("info", self.image).stderr)
+
+    def test_truncated_device(self):
+        short = self.folder / "short.img"
+        sparse_copy(self.image, short)
+        with open(short, "r+b") as file:
+            file.truncate((self.info["partitions"]["slab summary"]["start"] + 1) * BLOCK)
+        result = uvdo("check", short)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("ends before", result.stdout + result.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -55,7 +55,6 @@ std::string blocks_text(std::uint64_t blocks) {
   return fmt::format("{} ({} blocks)", size_text(blocks * kBlockSize), grouped(blocks));
 }
 
-
 /// "label   value" lines.
 void line(std::string_view label, std::string_view value) {
   fmt::print("  {:<22} {}\n", label, value);

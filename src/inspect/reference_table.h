@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// References to physical blocks as a walk over the block map finds them: one byte a data block, in
-// slabs that are used at all, and two more where there are compressed blocks.
+// References to physical blocks as a walk over the block map finds them: one byte a data block, and
+// two more where there are compressed blocks; only for the parts of slabs that are used at all.
 #pragma once
 
 #include <array>
@@ -35,27 +35,45 @@ class ReferenceTable {
 
   /// References of a block: 0 .. 254, or kTreePage.
   [[nodiscard]] std::uint8_t count(SlabNumber slab, Sbn sbn) const {
-    return counts_[slab].empty() ? std::uint8_t{0} : counts_[slab][sbn];
+    const std::uint8_t* found = counts_[slab].find(sbn);
+    return found == nullptr ? std::uint8_t{0} : *found;
   }
   /// Fragments of a block that are mapped: bit k for fragment k.
   [[nodiscard]] std::uint16_t fragments(SlabNumber slab, Sbn sbn) const;
   [[nodiscard]] bool is_used(SlabNumber slab) const { return !counts_[slab].empty(); }
   /// Forgets a slab that is done with.
   void drop(SlabNumber slab) {
-    std::vector<std::uint8_t>().swap(counts_[slab]);
-    std::vector<std::unique_ptr<MaskChunk>>().swap(masks_[slab]);
+    counts_[slab].clear();
+    masks_[slab].clear();
   }
 
  private:
-  static constexpr std::size_t kMaskChunk = 4096;
-  using MaskChunk = std::array<std::uint16_t, kMaskChunk>;
+  /// Values by offset, zero at first, in pieces that come to be when they are written to.
+  template <class T>
+  class ChunkedArray {
+   public:
+    [[nodiscard]] bool empty() const { return chunks_.empty(); }
+    [[nodiscard]] const T* find(Sbn at) const {
+      if (chunks_.empty() || !chunks_[at / kChunk]) return nullptr;
+      return &(*chunks_[at / kChunk])[at % kChunk];
+    }
+    T& get(Sbn at, std::uint64_t size) {
+      if (chunks_.empty()) chunks_.resize((size + kChunk - 1) / kChunk);
+      auto& chunk = chunks_[at / kChunk];
+      if (!chunk) chunk = std::make_unique<Chunk>();
+      return (*chunk)[at % kChunk];
+    }
+    void clear() { std::vector<std::unique_ptr<Chunk>>().swap(chunks_); }
 
-  std::vector<std::uint8_t>& slab_counts(SlabNumber slab);
-  std::uint16_t& mask(SlabNumber slab, Sbn sbn);
+   private:
+    static constexpr std::size_t kChunk = 4096;
+    using Chunk = std::array<T, kChunk>;
+    std::vector<std::unique_ptr<Chunk>> chunks_;
+  };
 
   const SlabLayout& slabs_;
-  std::vector<std::vector<std::uint8_t>> counts_;
-  std::vector<std::vector<std::unique_ptr<MaskChunk>>> masks_;
+  std::vector<ChunkedArray<std::uint8_t>> counts_;
+  std::vector<ChunkedArray<std::uint16_t>> masks_;
 };
 
 }  // namespace uvdo

@@ -1,0 +1,57 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Every command has a man page that tells all of its options, and no others; errors are one line."""
+import re
+import unittest
+
+from support import TESTS, uvdo
+
+PAGES = TESTS.parent / "docs/man"
+OPTION = re.compile(r"--[a-z][a-z-]+")
+
+
+def commands():
+    text = uvdo("--help").stdout.split("Commands:\n")[1].split("\nOptions:")[0]
+    return [line.split()[0] for line in text.splitlines() if line.startswith("  ")]
+
+
+class ManualTest(unittest.TestCase):
+    def test_every_option_is_in_the_manual(self):
+        self.assertIn("format", commands())
+        for command in commands():
+            with self.subTest(command):
+                shown = uvdo(command, "--help")
+                self.assertEqual((shown.returncode, shown.stderr), (0, ""))
+                options = set(OPTION.findall(shown.stdout)) - {"--help", "--version"}
+                page = (PAGES / f"uvdo-{command}.1.scd").read_text()
+                self.assertTrue(page.startswith(f"uvdo-{command}(1)\n"))
+                told = set(OPTION.findall(page.split("# OPTIONS")[-1].split("# EXAMPLES")[0]))
+                self.assertEqual(options - told, set(), "options without a word in the manual")
+                self.assertIn(f"*uvdo-{command}*(1)", (PAGES / "uvdo.1.scd").read_text())
+
+    def test_version_and_help(self):
+        self.assertRegex(uvdo("--version").stdout, r"^uvdo \d+\.\d+\.\d+\n$")
+        for command in commands():
+            self.assertRegex(uvdo(command, "--version").stdout, r"^uvdo \d+\.\d+\.\d+\n$")
+
+    def test_wrong_usage_is_one_sentence_and_status_2(self):
+        for arguments in (("nonsense",), ("info",), ("check", "--nonsense", "x"), ("format",),
+                          ("export", "x"), ("stats", "--json", "--verbose", "x"),
+                          ("cat", "--offset", "many", "x")):
+            with self.subTest(arguments):
+                result = uvdo(*arguments)
+                self.assertEqual(result.returncode, 2)
+                self.assertTrue(result.stderr.startswith("uvdo: "), result.stderr)
+                self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
+        self.assertEqual(uvdo().returncode, 2)
+
+    def test_what_does_not_exist_is_told(self):
+        for command in ("info", "check", "stats", "cat"):
+            result = uvdo(command, "/nonexistent/volume")
+            self.assertEqual(result.returncode, 1)
+            self.assertEqual(result.stderr.count("\n"), 1)
+            self.assertIn("/nonexistent/volume", result.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// One client of the NBD server, from the greeting to the goodbye. A reader parses requests and
+// starts them; each runs by itself; NbdReplyQueue sends what is done. It needs only an executor
+// and a stream, so that tests and the fuzzer feed it bytes.
+#pragma once
+
+#include <string>
+
+#include "async/wait_queue.h"
+#include "serve/nbd_handshake.h"
+#include "serve/nbd_reply_queue.h"
+
+namespace uvdo {
+
+/// Memory for the data of reads, shared by all connections of a server. It is apart from the
+/// volume's own, so that clients that read slowly cannot keep the volume from working.
+struct NbdReadMemory {
+  /// At least room for the largest read that must be answered in one piece, of any alignment.
+  static constexpr std::uint64_t kLeast = std::uint64_t{72} << 20U;
+  explicit NbdReadMemory(Executor& executor, std::uint64_t bytes = kLeast)
+      : pool(executor, bytes), gathering(executor, 1) {}
+  BufferPool pool;
+  /// Held by the one who collects many buffers, so that two never wait for each other.
+  Semaphore gathering;
+};
+
+struct NbdConnectionSettings {
+  NbdTlsPolicy tls{};
+  std::size_t receive_buffer = std::size_t{256} << 10U;  ///< bytes; at least 128 KiB
+  std::uint32_t max_requests = 1024;                     ///< in flight; then reading stops
+  Duration handshake_limit = std::chrono::seconds(30);
+  /// A client that does not move for so long, while others wait for the memory that it holds, is
+  /// let go.
+  Duration stall_limit = std::chrono::seconds(10);
+};
+
+class NbdConnection final : private NbdReplyQueue::Owner {
+ public:
+  NbdConnection(Executor& executor, Stream& stream, const NbdExports& exports, NbdReadMemory& reads,
+                const NbdConnectionSettings& settings);
+
+  /// Serves the client until it leaves. When this returns nothing of it is under way any more and
+  /// the stream has been shut down.
+  Task<void> run();
+
+  /// Answers new requests with ESHUTDOWN; those under way go on. In the handshake: hangs up.
+  void begin_shutdown();
+  /// Whether no request is under way (a half-received one is).
+  [[nodiscard]] bool is_idle() const { return in_flight_ == 0; }
+  /// Hangs up; run() returns as soon as the volume has finished what is under way.
+  void close() { channel_.shut_down(); }
+  /// To be called about once a second: hangs up on clients that hold up others.
+  void check_progress(TimePoint now);
+  /// Why we hung up; empty if the client left.
+  [[nodiscard]] const std::string& reason() const { return reason_; }
+
+ private:
+  void on_replied(NbdPiece& piece) override;
+  void on_send_failed() override { channel_.shut_down(); }
+
+  Task<void> serve_requests();
+  Task<bool> dispatch(const nbd::RequestHeader& header, const nbd::Judgement& judgement);
+  [[nodiscard]] bool try_fast_path(const nbd::RequestHeader& header);
+  Task<bool> receive_write(const nbd::RequestHeader& header);
+  Task<void> start_read(const nbd::RequestHeader& header);
+  Task<void> start_block_status(const nbd::RequestHeader& header);
+  Task<Buffer> buffer_from(BufferPool& pool, std::size_t size);
+
+  // The life of a piece, each by itself.
+  Task<void> run_read(NbdPiece& piece);
+  Task<void> run_write(NbdPiece& piece);
+  Task<void> run_block_status(NbdPiece& piece);
+  Task<void> run_other(NbdPiece& piece);
+  Task<Result<std::size_t>> describe_extents(const NbdPiece& piece);
+
+  NbdRequest& begin(const nbd::RequestHeader& header, std::uint32_t pieces);
+  NbdPiece& new_piece(NbdRequest& request, std::uint64_t offset, std::uint32_t length);
+  void answer_error(const nbd::RequestHeader& header, nbd::WireError error,
+                    std::string_view message);
+  void finish(NbdPiece& piece, const Result<void>& result);
+  void finish_read(NbdPiece& piece);
+  void reply(NbdPiece& piece, NbdPiece::Answer answer, bool last);
+  void release(NbdPiece& piece);
+  [[nodiscard]] bool is_gathered(const NbdRequest& request) const;
+
+  Executor& executor_;
+  const NbdConnectionSettings& settings_;
+  NbdReadMemory& reads_;
+  NbdChannel channel_;
+  NbdHandshake handshake_;
+  NbdReplyQueue replies_;
+  NbdSession session_{};
+  BlockService* service_ = nullptr;
+
+  FreeList<NbdRequest, &NbdRequest::next_free> requests_;
+  FreeList<NbdPiece, &NbdPiece::next> pieces_;
+  std::uint32_t in_flight_ = 0;
+  WaitQueue request_done_;
+  TaskGroup sender_;
+
+  bool draining_ = false;
+  bool leaving_ = false;            // the client said goodbye or vanished
+  bool receiving_payload_ = false;  // into a buffer of the volume's pool
+  std::size_t fill_limit_;
+  TimePoint started_;
+  TimePoint last_progress_;
+  std::uint64_t last_moved_ = 0;
+  std::string reason_;
+};
+
+}  // namespace uvdo

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What happens to a request between its arrival and its reply.
+#include "serve/nbd_request.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "serve/nbd_connection.h"
+
+namespace uvdo {
+
+using nbd::Command;
+using nbd::RequestHeader;
+using nbd::WireError;
+
+namespace {
+
+// Descriptors in one answer to BLOCK_STATUS; a client asks again for what is left.
+constexpr std::size_t kMaxDescriptors = 2048;
+constexpr std::size_t kDescriptorSize = 8;
+constexpr std::size_t kExtentsAtOnce = 256;
+
+bool is_zero(ConstBytes bytes) {
+  // Almost all data shows in its first bytes that it is not zero.
+  const std::size_t head = std::min<std::size_t>(bytes.size(), 16);
+  for (std::size_t i = 0; i < head; ++i) {
+    if (bytes[i] != std::byte{0}) return false;
+  }
+  return std::memcmp(bytes.data(), bytes.data() + head, bytes.size() - head) == 0;
+}
+
+std::uint32_t state_of(ExtentKind kind) {
+  switch (kind) {
+    case ExtentKind::hole: return nbd::kStateHole | nbd::kStateZero;
+    case ExtentKind::zero: return nbd::kStateZero;
+    case ExtentKind::data: return 0;
+  }
+  return 0;
+}
+
+Durability durability_of(const RequestHeader& header) {
+  return (header.flags & nbd::kFua) != 0 ? Durability::fua : Durability::cached;
+}
+
+}  // namespace
+
+bool NbdConnection::is_gathered(const NbdRequest& request) const {
+  return !session_.structured_replies || (request.header.flags & nbd::kDf) != 0;
+}
+
+NbdRequest& NbdConnection::begin(const RequestHeader& header, std::uint32_t pieces) {
+  NbdRequest& request = requests_.take();
+  request.header = header;
+  request.pieces_left = pieces;
+  request.error = WireError::none;
+  request.message.clear();
+  request.gathered = nullptr;
+  ++in_flight_;
+  return request;
+}
+
+NbdPiece& NbdConnection::new_piece(NbdRequest& request, std::uint64_t offset,
+                                   std::uint32_t length) {
+  NbdPiece& piece = pieces_.take();
+  piece.request = &request;
+  piece.offset = offset;
+  piece.length = length;
+  piece.error = WireError::none;
+  piece.last = false;
+  piece.chain = nullptr;
+  return piece;
+}
+
+void NbdConnection::release(NbdPiece& piece) {
+  piece.buffer = Buffer();
+  pieces_.give(piece);
+}
+
+void NbdConnection::on_replied(NbdPiece& piece) {
+  NbdRequest& request = *piece.request;
+  const bool last = piece.last;
+  NbdPiece* next = &piece;
+  while (next != nullptr) {
+    NbdPiece& at = *next;
+    next = at.chain;
+    release(at);
+  }
+  if (!last) return;
+  requests_.give(request);
+  --in_flight_;
+  request_done_.wake_all();
+}
+
+void NbdConnection::reply(NbdPiece& piece, NbdPiece::Answer answer, bool last) {
+  piece.answer = answer;
+  piece.last = last;
+  replies_.push(piece);
+}
+
+void NbdConnection::answer_error(const RequestHeader& header, WireError error,
+                                 std::string_view message) {
+  NbdRequest& request = begin(header, 1);
+  request.error = error;
+  NbdPiece& piece = new_piece(request, header.offset, 0);
+  const bool structured = session_.structured_replies && (header.command == Command::read ||
+                                                          header.command == Command::block_status);
+  if (structured) request.message = message;
+  reply(piece, structured ? NbdPiece::Answer::error : NbdPiece::Answer::simple, true);
+}
+
+void NbdConnection::finish(NbdPiece& piece, const Result<void>& result) {
+  NbdRequest& request = *piece.request;
+  if (!result.ok()) {
+    piece.error = nbd::wire_error_of(result.error().code());
+    if (request.error == WireError::none) {
+      request.error = piece.error;
+      request.message = result.error().message();
+    }
+  }
+  --request.pieces_left;
+  if (request.header.command == Command::read) {
+    finish_read(piece);
+  } else if (request.pieces_left == 0) {
+    reply(piece, NbdPiece::Answer::simple, true);
+  } else {
+    release(piece);
+  }
+}
+
+void NbdConnection::finish_read(NbdPiece& piece) {
+  NbdRequest& request = *piece.request;
+  const bool last = request.pieces_left == 0;
+  if (request.header.length == 0) {
+    reply(piece, session_.structured_replies ? NbdPiece::Answer::none : NbdPiece::Answer::simple,
+          true);
+    return;
+  }
+  if (!is_gathered(request)) {
+    if (piece.error != WireError::none) {
+      reply(piece, NbdPiece::Answer::error_offset, last);
+    } else if (is_zero(piece.buffer.bytes())) {
+      piece.buffer = Buffer();
+      reply(piece, NbdPiece::Answer::hole, last);
+    } else {
+      reply(piece, NbdPiece::Answer::data, last);
+    }
+    return;
+  }
+  if (!last) return;
+  NbdPiece& first = *request.gathered;
+  const bool structured = session_.structured_replies;
+  if (request.error == WireError::none) {
+    reply(first, structured ? NbdPiece::Answer::data : NbdPiece::Answer::simple, true);
+    return;
+  }
+  request.gathered = nullptr;
+  reply(first, structured ? NbdPiece::Answer::error : NbdPiece::Answer::simple, true);
+}
+
+Task<void> NbdConnection::run_read(NbdPiece& piece) {
+  Result<void> result = co_await service_->read(piece.offset, piece.buffer.bytes());
+  finish(piece, result);
+}
+
+Task<void> NbdConnection::run_write(NbdPiece& piece) {
+  auto write =
+      service_->write(piece.offset, std::move(piece.buffer), durability_of(piece.request->header));
+  Result<void> result = co_await std::move(write);
+  finish(piece, result);
+}
+
+Task<void> NbdConnection::run_other(NbdPiece& piece) {
+  const RequestHeader& header = piece.request->header;
+  Result<void> result;
+  if (header.command == Command::flush) {
+    Result<void> flushed = co_await service_->flush();
+    result = std::move(flushed);
+  } else if (header.command == Command::trim && header.length > 0) {
+    Result<void> discarded =
+        co_await service_->discard(header.offset, header.length, durability_of(header));
+    result = std::move(discarded);
+  } else if (header.command == Command::write_zeroes && header.length > 0) {
+    const ZeroMode mode = (header.flags & nbd::kNoHole) != 0 ? ZeroMode::mapped : ZeroMode::punch;
+    Result<void> zeroed =
+        co_await service_->write_zeroes(header.offset, header.length, mode, durability_of(header));
+    result = std::move(zeroed);
+  }
+  // CACHE is advice, which we do not take, and what has no length does nothing.
+  finish(piece, result);
+}
+
+Task<void> NbdConnection::run_block_status(NbdPiece& piece) {
+  Result<std::size_t> described = co_await describe_extents(piece);
+  NbdRequest& request = *piece.request;
+  --request.pieces_left;
+  if (!described) {
+    request.error = nbd::wire_error_of(described.error().code());
+    request.message = described.error().message();
+    reply(piece, NbdPiece::Answer::error, true);
+    co_return;
+  }
+  piece.buffer.shrink(*described * kDescriptorSize);
+  reply(piece, NbdPiece::Answer::block_status, true);
+}
+
+// Writes descriptors of the piece's range into its buffer and returns their number, 1 or more.
+Task<Result<std::size_t>> NbdConnection::describe_extents(const NbdPiece& piece) {
+  const bool one = (piece.request->header.flags & nbd::kReqOne) != 0;
+  std::uint64_t offset = piece.offset;
+  std::uint64_t left = piece.length;
+  std::size_t count = 0;
+  std::uint64_t length = 0;  // of the descriptor being made, which neighbours of its state join
+  std::uint32_t state = 0;
+  const auto put = [&] {
+    std::byte* at = piece.buffer.data() + count++ * kDescriptorSize;
+    store_be32(at, static_cast<std::uint32_t>(length));
+    store_be32(at + 4, state);
+  };
+  while (left > 0) {
+    auto extents = co_await service_->extents(offset, left, kExtentsAtOnce);
+    if (!extents) co_return std::move(extents).error();
+    if (extents->empty()) co_return Error(Errc::io, "the volume does not know its extents");
+    for (const Extent& extent : *extents) {
+      const std::uint64_t take = std::min(extent.length, left);
+      const std::uint32_t its_state = state_of(extent.kind);
+      if (length > 0 && its_state != state) {
+        put();
+        length = 0;
+        if (one || count == kMaxDescriptors) co_return count;
+      }
+      state = its_state;
+      length += take;
+      offset += take;
+      left -= take;
+    }
+  }
+  put();
+  co_return count;
+}
+
+}  // namespace uvdo

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// A request under way and its pieces. A request is cut at multiples of 128 KiB of the device; each
+// piece has a buffer and runs by itself. Both come from free lists: a connection in a steady state
+// allocates nothing.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "async/buffer_pool.h"
+#include "serve/nbd_protocol.h"
+
+namespace uvdo {
+
+struct NbdPiece;
+
+struct NbdRequest {
+  nbd::RequestHeader header;
+  std::uint32_t pieces_left = 0;                ///< not yet done
+  nbd::WireError error = nbd::WireError::none;  ///< the first one
+  std::string message;                          ///< of the first error
+  NbdPiece* gathered = nullptr;  ///< of a read that is answered at once: its pieces in order
+  NbdRequest* next_free = nullptr;
+};
+
+/// A part of a request; also the unit of replies.
+struct NbdPiece {
+  enum class Answer : std::uint8_t {
+    simple,        ///< a simple reply, with the data of the chain if it is a read without error
+    data,          ///< a chunk with this piece's data
+    hole,          ///< a chunk that says that this piece is zeros
+    block_status,  ///< a chunk with descriptors, `length` bytes of the buffer
+    error,         ///< an error chunk for the request
+    error_offset,  ///< an error chunk for this piece
+    none,          ///< an empty chunk: success of a read of no bytes
+  };
+
+  NbdRequest* request = nullptr;
+  std::uint64_t offset = 0;  ///< bytes on the device
+  std::uint32_t length = 0;
+  Answer answer = Answer::simple;
+  bool last = false;  ///< with this reply the request is answered
+  nbd::WireError error = nbd::WireError::none;
+  Buffer buffer;
+  NbdPiece* chain = nullptr;  ///< the next piece of a gathered read
+  NbdPiece* next = nullptr;   ///< in the reply queue or the free list
+};
+
+/// Objects that are handed out and taken back, never more than were in use at once.
+template <class T, T* T::*kNext>
+class FreeList {
+ public:
+  T& take() {
+    if (head_ == nullptr) {
+      all_.push_back(std::make_unique<T>());
+      return *all_.back();
+    }
+    T& object = *head_;
+    head_ = object.*kNext;
+    return object;
+  }
+  void give(T& object) {
+    object.*kNext = head_;
+    head_ = &object;
+  }
+
+ private:
+  T* head_ = nullptr;
+  std::vector<std::unique_ptr<T>> all_;
+};
+
+/// The length of the piece that begins at `offset` of a range with `left` bytes to go.
+[[nodiscard]] constexpr std::uint32_t piece_length(std::uint64_t offset, std::uint32_t left) {
+  const std::uint64_t room = BufferPool::kLargest - offset % BufferPool::kLargest;
+  return left < room ? left : static_cast<std::uint32_t>(room);
+}
+
+/// How many pieces a range has (none if it is empty).
+[[nodiscard]] constexpr std::uint32_t piece_count(std::uint64_t offset, std::uint32_t length) {
+  if (length == 0) return 0;
+  const std::uint64_t first = offset / BufferPool::kLargest;
+  const std::uint64_t last = (offset + length - 1) / BufferPool::kLargest;
+  return static_cast<std::uint32_t>(last - first + 1);
+}
+
+}  // namespace uvdo

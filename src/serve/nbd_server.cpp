@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "serve/nbd_server.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "serve/socket_stream.h"
+
+namespace uvdo {
+namespace {
+
+constexpr Duration kWatchInterval = std::chrono::seconds(1);
+constexpr Duration kNothingToWatch = std::chrono::hours(1);
+constexpr Duration kDrainInterval = std::chrono::milliseconds(5);
+constexpr Duration kOutOfDescriptors = std::chrono::milliseconds(200);
+
+void tune_socket(int fd) {
+  int domain = 0;
+  socklen_t length = sizeof domain;
+  if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) != 0) return;
+  // A bigger buffer lets a whole batch of replies go out at once; the kernel cuts it to its limit.
+  const int buffer = 1 << 20;
+  setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
+  if (domain == AF_UNIX) return;
+  const int yes = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+  // A client whose machine has vanished is noticed in the end.
+  setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof yes);
+}
+
+}  // namespace
+
+struct NbdServer::Listener {
+  Listener(Executor& executor, ListeningSocket owned) : socket(std::move(owned)), pause(executor) {}
+  ListeningSocket socket;
+  UringLoop::Operation operation{};
+  bool accepting = false;
+  Alarm pause;
+
+  // co_await listener.accept(loop): a file descriptor or a negative errno; can be cancelled.
+  auto accept(UringLoop& loop) {
+    struct Awaiter {
+      Listener& listener;
+      UringLoop& loop;
+      static bool await_ready() noexcept { return false; }
+      void await_suspend(std::coroutine_handle<> handle) const {
+        listener.accepting = true;
+        listener.operation.waiter = handle;
+        loop.submit(listener.operation, [this](io_uring_sqe* sqe) {
+          io_uring_prep_accept(sqe, listener.socket.fd(), nullptr, nullptr, SOCK_CLOEXEC);
+        });
+      }
+      [[nodiscard]] int await_resume() const noexcept {
+        listener.accepting = false;
+        return listener.operation.result;
+      }
+    };
+    return Awaiter{*this, loop};
+  }
+};
+
+struct NbdServer::Peer {
+  Peer(NbdServer& server, int fd)
+      : stream(server.loop_, fd),
+        connection(server.loop_, stream, server.exports_, server.reads_,
+                   server.settings_.connection) {}
+  SocketStream stream;
+  NbdConnection connection;
+};
+
+NbdServer::NbdServer(UringLoop& loop, Settings settings)
+    : loop_(loop),
+      settings_(std::move(settings)),
+      reads_(loop, std::max(settings_.read_memory, NbdReadMemory::kLeast)),
+      tasks_(loop),
+      clients_(loop),
+      alarm_(loop) {}
+
+NbdServer::~NbdServer() {
+  check(tasks_.running() == 0 && clients_.running() == 0, "the NBD server was shut down");
+}
+
+Result<void> NbdServer::listen(const SocketAddress& address) {
+  auto sockets = ListeningSocket::open(address);
+  if (!sockets) return std::move(sockets).error();
+  adopt(std::move(*sockets));
+  return {};
+}
+
+void NbdServer::adopt(std::vector<ListeningSocket> sockets) {
+  for (ListeningSocket& socket : sockets) listeners_.emplace_back(loop_, std::move(socket));
+}
+
+std::vector<std::string> NbdServer::addresses() const {
+  std::vector<std::string> names;
+  for (const Listener& listener : listeners_) names.push_back(listener.socket.name());
+  return names;
+}
+
+std::uint64_t NbdServer::memory_bound() const {
+  return reads_.pool.capacity() + settings_.max_connections * settings_.connection.receive_buffer;
+}
+
+void NbdServer::start() {
+  tasks_.start(watch());
+  for (Listener& listener : listeners_) tasks_.start(accept_clients(listener));
+}
+
+Task<void> NbdServer::accept_clients(Listener& listener) {
+  while (!stopping_) {
+    const int fd = co_await listener.accept(loop_);
+    if (fd >= 0) {
+      if (stopping_ || peers_.size() >= settings_.max_connections) {
+        if (!stopping_) {
+          log(fmt::format("turned a client away: {} are connected, which is the limit",
+                          peers_.size()));
+        }
+        close(fd);
+        continue;
+      }
+      tune_socket(fd);
+      clients_.start(serve(fd));
+      continue;
+    }
+    if (stopping_) break;
+    switch (-fd) {
+      case EMFILE:
+      case ENFILE:
+      case ENOBUFS:
+      case ENOMEM:
+        log(fmt::format("cannot accept a client on {}: {}; trying again", listener.socket.name(),
+                        errno_error(-fd, "accept").message()));
+        co_await listener.pause.sleep(kOutOfDescriptors);
+        break;
+      case EINVAL:
+      case EBADF:
+      case ENOTSOCK:
+        log(fmt::format("no longer listening on {}: {}", listener.socket.name(),
+                        errno_error(-fd, "accept").message()));
+        co_return;
+      default: break;  // the client has left again
+    }
+  }
+}
+
+Task<void> NbdServer::serve(int fd) {
+  const auto peer = std::make_unique<Peer>(*this, fd);
+  peers_.insert(peer.get());
+  if (peers_.size() == 1) alarm_.ring();
+  co_await peer->connection.run();
+  if (!peer->connection.reason().empty()) {
+    log(fmt::format("hung up on a client: {}", peer->connection.reason()));
+  }
+  peers_.erase(peer.get());
+  if (stopping_) alarm_.ring();
+}
+
+Task<void> NbdServer::watch() {
+  while (!stopping_) {
+    const TimePoint now = loop_.now();
+    for (Peer* peer : peers_) peer->connection.check_progress(now);
+    const Duration interval = peers_.empty() ? kNothingToWatch : kWatchInterval;
+    co_await alarm_.sleep(interval);
+  }
+}
+
+Task<void> NbdServer::shutdown() {
+  stopping_ = true;
+  alarm_.ring();
+  for (Listener& listener : listeners_) {
+    if (listener.accepting) loop_.cancel(listener.operation);
+    listener.pause.ring();
+  }
+  co_await tasks_.wait();
+  listeners_.clear();
+  for (Peer* peer : peers_) peer->connection.begin_shutdown();
+  const TimePoint deadline = loop_.now() + settings_.drain_limit;
+  while (!peers_.empty()) {
+    const TimePoint now = loop_.now();
+    for (Peer* peer : peers_) {
+      if (now >= deadline || peer->connection.is_idle()) peer->connection.close();
+    }
+    co_await alarm_.sleep(kDrainInterval);
+  }
+  co_await clients_.wait();
+}
+
+}  // namespace uvdo

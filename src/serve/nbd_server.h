@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The NBD server: listening sockets, the connections made through them, and an orderly end.
+#pragma once
+
+#include <functional>
+#include <list>
+#include <memory>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "async/uring_loop.h"
+#include "serve/nbd_connection.h"
+#include "serve/socket_address.h"
+
+namespace uvdo {
+
+class NbdServer {
+ public:
+  struct Settings {
+    NbdConnectionSettings connection{};
+    std::size_t max_connections = 256;                  ///< more are turned away
+    std::uint64_t read_memory = NbdReadMemory::kLeast;  ///< bytes for the data of reads
+    /// How long shutdown() waits for requests under way and for clients to take their replies.
+    Duration drain_limit = std::chrono::seconds(10);
+    /// Told what people may want to know, a sentence each.
+    std::function<void(const std::string&)> log{};
+  };
+
+  NbdServer(UringLoop& loop, Settings settings);
+  NbdServer(const NbdServer&) = delete;
+  NbdServer& operator=(const NbdServer&) = delete;
+  /// shutdown() must have ended, if start() was called.
+  ~NbdServer();
+
+  /// Offers a volume, which must outlive the server. Before start().
+  void add_export(NbdExport entry) { exports_.add(std::move(entry)); }
+  /// Opens the sockets of an address. Before start().
+  Result<void> listen(const SocketAddress& address);
+  /// Takes over sockets of the service manager. Before start().
+  void adopt(std::vector<ListeningSocket> sockets);
+  /// The names of what is listened on, with the ports really taken.
+  [[nodiscard]] std::vector<std::string> addresses() const;
+
+  /// Begins to accept clients.
+  void start();
+  /// Accepts no more, finishes what is under way, answers new requests with ESHUTDOWN and hangs
+  /// up; returns when nothing of any client is left. Clients are cut off after the drain limit; a
+  /// request that the volume does not finish is waited for.
+  Task<void> shutdown();
+
+  [[nodiscard]] std::size_t connections() const { return peers_.size(); }
+  /// Bytes of memory that the server takes at most: read data and receive buffers.
+  [[nodiscard]] std::uint64_t memory_bound() const;
+
+ private:
+  struct Listener;
+  struct Peer;
+
+  Task<void> accept_clients(Listener& listener);
+  Task<void> serve(int fd);
+  Task<void> watch();
+  void log(const std::string& message) const {
+    if (settings_.log) settings_.log(message);
+  }
+
+  UringLoop& loop_;
+  Settings settings_;
+  NbdExports exports_;
+  NbdReadMemory reads_;
+  std::list<Listener> listeners_;
+  std::unordered_set<Peer*> peers_;
+  TaskGroup tasks_;  // acceptors and the watch
+  TaskGroup clients_;
+  Alarm alarm_;  // of the watch, then of shutdown()
+  bool stopping_ = false;
+};
+
+}  // namespace uvdo

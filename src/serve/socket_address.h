@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Where a server listens: unix:PATH or tcp:HOST:PORT, and the sockets made of it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <sys/types.h>
+
+#include "base/result.h"
+
+namespace uvdo {
+
+struct SocketAddress {
+  static constexpr std::uint16_t kNbdPort = 10809;
+  enum class Kind : std::uint8_t { unix_path, tcp };
+  Kind kind = Kind::unix_path;
+  std::string path;  ///< of a unix socket
+  std::string host;  ///< of TCP; empty means every address of the machine
+  std::uint16_t port = kNbdPort;
+
+  /// Understands unix:PATH, tcp:HOST:PORT, tcp:HOST (the NBD port) and tcp:[IPV6]:PORT.
+  static Result<SocketAddress> parse(std::string_view text);
+  [[nodiscard]] std::string text() const;
+};
+
+/// A socket in the state of listening. Closing it removes the path of a unix socket, if that is
+/// still the one that was made.
+class ListeningSocket {
+ public:
+  /// A name resolves to several addresses: one socket for each. A unix socket is made with mode
+  /// 0600; Errc::busy if another process answers on that path, while a stale socket is replaced.
+  static Result<std::vector<ListeningSocket>> open(const SocketAddress& address);
+  /// Takes over a listening stream socket, such as one of a service manager.
+  static Result<ListeningSocket> adopt(int fd);
+
+  ListeningSocket(ListeningSocket&& other) noexcept { swap(other); }
+  ListeningSocket& operator=(ListeningSocket&& other) noexcept {
+    swap(other);
+    return *this;
+  }
+  ~ListeningSocket();
+
+  [[nodiscard]] int fd() const { return fd_; }
+  /// "unix:/run/x" or "tcp:127.0.0.1:10809", with the port that was really taken.
+  [[nodiscard]] const std::string& name() const { return name_; }
+
+ private:
+  explicit ListeningSocket(int fd) : fd_(fd) {}
+  static Result<ListeningSocket> open_unix(const std::string& path);
+  void swap(ListeningSocket& other) noexcept {
+    std::swap(fd_, other.fd_);
+    std::swap(name_, other.name_);
+    std::swap(path_, other.path_);
+    std::swap(device_, other.device_);
+    std::swap(inode_, other.inode_);
+  }
+
+  int fd_ = -1;
+  std::string name_;
+  std::string path_;  // to be removed
+  dev_t device_ = 0;
+  ino_t inode_ = 0;
+};
+
+}  // namespace uvdo

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "serve/socket_address.h"
+
+#include <cstdlib>
+#include <cstring>
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "serve/service_manager.h"
+
+namespace uvdo {
+namespace {
+
+TEST(SocketAddress, UnderstandsItsForms) {
+  const auto text_of = [](std::string_view text) {
+    auto address = SocketAddress::parse(text);
+    return address ? address->text() : address.error().message();
+  };
+  EXPECT_EQ(text_of("unix:/run/a:b"), "unix:/run/a:b");
+  EXPECT_EQ(text_of("tcp:host:1234"), "tcp:host:1234");
+  EXPECT_EQ(text_of("tcp:host"), "tcp:host:10809");
+  EXPECT_EQ(text_of("tcp::99"), "tcp::99");
+  EXPECT_EQ(text_of("tcp:[::1]:5"), "tcp:[::1]:5");
+  EXPECT_EQ(text_of("tcp:[::1]"), "tcp:[::1]:10809");
+}
+
+TEST(SocketAddress, RefusesEverythingElseWithASentence) {
+  for (const std::string_view text :
+       {"", "unix:", "/run/x", "tcp:", "tcp:h:", "tcp:h:x", "tcp:h:65536", "tcp:h:-1", "tcp:::1",
+        "tcp:[::1", "tcp:[::1]5", "udp:h:1", "tcp:h:1x"}) {
+    auto address = SocketAddress::parse(text);
+    ASSERT_FALSE(address) << text;
+    EXPECT_EQ(address.error().code(), Errc::invalid_argument);
+    EXPECT_NE(address.error().message().find("write unix:PATH or tcp:HOST:PORT"), std::string::npos)
+        << address.error().message();
+  }
+  EXPECT_FALSE(SocketAddress::parse("unix:/" + std::string(200, 'x')));
+}
+
+TEST(ListeningSocket, TakesOnlyListeningStreamSockets) {
+  EXPECT_FALSE(ListeningSocket::adopt(-1));
+  const int datagrams = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  const int connected = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  EXPECT_FALSE(ListeningSocket::adopt(datagrams));
+  EXPECT_FALSE(ListeningSocket::adopt(connected));
+  close(datagrams);
+  close(connected);
+}
+
+TEST(ServiceManager, SendsItsMessagesToPathsAndAbstractSockets) {
+  const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::string name = "@uvdo-test-" + std::to_string(getpid());
+  std::memcpy(address.sun_path + 1, name.data() + 1, name.size() - 1);
+  ASSERT_EQ(0, bind(fd, reinterpret_cast<sockaddr*>(&address),
+                    static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size())));
+  const ServiceManager manager(name);
+  manager.notify_ready("serving\ntwo lines");
+  manager.notify_stopping();
+  std::array<char, 100> buffer{};
+  ssize_t count = recv(fd, buffer.data(), buffer.size(), 0);
+  EXPECT_EQ(std::string(buffer.data(), static_cast<std::size_t>(count)),
+            "READY=1\nSTATUS=serving two lines");
+  count = recv(fd, buffer.data(), buffer.size(), 0);
+  EXPECT_EQ(std::string(buffer.data(), static_cast<std::size_t>(count)), "STOPPING=1");
+  close(fd);
+  ServiceManager("").notify_ready("nobody listens");
+  ServiceManager("/nonexistent/socket").notify_ready("nobody listens");
+}
+
+TEST(ServiceManager, SocketsForAnotherProcessAreLeftAlone) {
+  setenv("LISTEN_PID", "1", 1);
+  setenv("LISTEN_FDS", "3", 1);
+  auto sockets = ServiceManager::take_sockets();
+  ASSERT_TRUE(sockets);
+  EXPECT_TRUE(sockets->empty());
+  EXPECT_STREQ(getenv("LISTEN_FDS"), "3");
+  setenv("LISTEN_PID", std::to_string(getpid()).c_str(), 1);
+  setenv("LISTEN_FDS", "100000", 1);
+  EXPECT_FALSE(ServiceManager::take_sockets());
+  EXPECT_EQ(getenv("LISTEN_FDS"), nullptr);
+}
+
+}  // namespace
+}  // namespace uvdo

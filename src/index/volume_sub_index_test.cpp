@@ -14,8 +14,8 @@ SubIndexGeometry small_geometry(std::uint64_t records, std::uint64_t chapters) {
   g.records_per_chapter = records;
   g.chapters = chapters;
   g.rounded_chapters = chapters + chapters % 2;
-  g.lists = static_cast<std::uint32_t>(
-      std::max<std::uint64_t>(records * g.rounded_chapters / 256, 256));
+  g.lists =
+      static_cast<std::uint32_t>(std::max<std::uint64_t>(records * g.rounded_chapters / 256, 256));
   g.address_bits = 20;
   g.chapter_bits = index_bits(g.rounded_chapters - 1);
   g.total_chapters = g.rounded_chapters + std::max<std::uint64_t>(g.rounded_chapters / 256, 2);
@@ -63,8 +63,8 @@ void run_against_model(std::uint64_t records, std::uint64_t chapters, unsigned s
     }
     // With the names in a map we know what a search of the chapter would tell: whether the plain
     // entry is ours.
-    const bool ours = match.kind == VolumeSubIndex::Kind::plain && is_known &&
-                      match.chapter == known->second;
+    const bool ours =
+        match.kind == VolumeSubIndex::Kind::plain && is_known && match.chapter == known->second;
     if (is_known && match.kind == VolumeSubIndex::Kind::none) ++lost;
     if (match.kind == VolumeSubIndex::Kind::none || ours) {
       index.put_plain(place, index.high());
@@ -98,9 +98,7 @@ TEST(VolumeSubIndex, FindsAllOfTheWindowWhileChapterNumbersWrap) {
 
 TEST(VolumeSubIndex, KeepsNamesOfCollisions) { run_against_model(1024, 16, 14, 200000, 2); }
 
-TEST(VolumeSubIndex, WorksWithAnOddNumberOfChapters) {
-  run_against_model(1024, 63, 63, 200000, 3);
-}
+TEST(VolumeSubIndex, WorksWithAnOddNumberOfChapters) { run_against_model(1024, 63, 63, 200000, 3); }
 
 TEST(VolumeSubIndex, WorksWithVeryFewChapters) { run_against_model(512, 8, 63, 100000, 4); }
 

@@ -12,12 +12,12 @@
 #include "base/size_text.h"
 #include "cli/command.h"
 #include "device/file_device.h"
-#include "index/bounded_memory_index.h"
 #include "serve/control_path.h"
 #include "serve/nbd_server.h"
 #include "serve/service_manager.h"
 #include "serve/tls_context.h"
 #include "serve/volume_control.h"
+#include "volume/uds_index_factory.h"
 
 namespace uvdo {
 namespace {
@@ -214,11 +214,9 @@ Task<void> run(UringLoop& loop, ServeOptions options, TlsUpgrader* tls, Result<v
     result = std::move(device).error();
     co_return;
   }
-  IndexFactory factory = [](Executor&, Device&, const VolumeGeometry&, bool) {
-    return std::make_unique<BoundedMemoryIndex>(std::size_t{1} << 21U);
-  };
-  auto volume =
-      co_await Volume::open(loop, **device, options.volume_options, factory, print_line);
+  IndexFactory factory = uds_index_factory(print_line);
+  auto volume = co_await Volume::open(loop, **device, options.volume_options, std::move(factory),
+                                      print_line);
   if (!volume) {
     result = std::move(volume).error();
     co_return;

@@ -118,17 +118,27 @@ Result<IndexGeometry> compute_index_geometry(IndexMemory memory, bool sparse) {
                              "gigabytes",
                              memory.value, kMaxGigabytes));
   }
-  IndexGeometry g;
+  const std::uint64_t chapters =
+      base.chapters * (sparse ? 10 : 1) - static_cast<std::uint64_t>(base.reduced);
+  IndexGeometry g =
+      index_geometry_of(base.record_pages, chapters, sparse ? 19 * base.chapters / 2 : 0);
   g.memory = memory;
-  g.sparse = sparse;
   g.reduced = base.reduced;
-  g.record_pages_per_chapter = base.record_pages;
-  g.chapters = base.chapters * (sparse ? 10 : 1) - (base.reduced ? 1 : 0);
-  g.sparse_chapters = sparse ? 19 * base.chapters / 2 : 0;
+  return g;
+}
+
+IndexGeometry index_geometry_of(std::uint32_t record_pages, std::uint64_t chapters,
+                                std::uint64_t sparse_chapters) {
+  IndexGeometry g;
+  g.sparse = sparse_chapters > 0;
+  g.reduced = chapters % 2 != 0;
+  g.record_pages_per_chapter = record_pages;
+  g.chapters = chapters;
+  g.sparse_chapters = sparse_chapters;
   g.dense_chapters = g.chapters - g.sparse_chapters;
   compute_chapter(g);
   const std::uint64_t k = g.records_per_chapter;
-  if (sparse) {
+  if (g.sparse) {
     g.dense = sub_index(k - k / kSparseSampleRate, g.dense_chapters);
     g.hooks = sub_index(k / kSparseSampleRate, g.chapters);
   } else {

@@ -85,5 +85,8 @@ struct IndexGeometry {
 
 /// All sizes; invalid_argument for a memory size that no index has. Total for any raw value.
 Result<IndexGeometry> compute_index_geometry(IndexMemory memory, bool sparse);
+/// The sizes of an index of any shape, for tests: no memory value stands for it.
+IndexGeometry index_geometry_of(std::uint32_t record_pages, std::uint64_t chapters,
+                                std::uint64_t sparse_chapters);
 
 }  // namespace uvdo

@@ -81,7 +81,7 @@ Task<Result<void>> Volume::find_locations(WriteJob& job) {
     if (joined.role == HashLocks::Role::collision) ++dedupe_.concurrent_collisions;
     if (joined.role == HashLocks::Role::follower) ++dedupe_.concurrent_matches;
   }
-  if (any_agent) co_await look_up(job);
+  if (any_agent && index_) co_await look_up(job);
   co_return Result<void>();
 }
 

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "index/page_cache.h"
+
+#include <cstring>
+
+namespace uvdo {
+
+PageCache::PageCache(Executor& executor, Device& device, const IndexGeometry& geometry,
+                     std::uint32_t pages, Serve serve)
+    : device_(device),
+      geometry_(geometry),
+      serve_(std::move(serve)),
+      memory_(std::uint64_t{pages} * kIndexPageSize),
+      pages_(pages),
+      reads_(executor) {
+  by_key_.reserve(std::size_t{pages} * 2);
+}
+
+void PageCache::unlink(Page& page) {
+  (page.newer != nullptr ? page.newer->older : newest_) = page.older;
+  (page.older != nullptr ? page.older->newer : oldest_) = page.newer;
+}
+
+void PageCache::link_newest(Page& page) {
+  page.newer = nullptr;
+  page.older = newest_;
+  (newest_ != nullptr ? newest_->newer : oldest_) = &page;
+  newest_ = &page;
+}
+
+PageCache::Page* PageCache::find(Key key) {
+  if (newest_ != nullptr && newest_->key == key) return newest_;
+  const auto it = by_key_.find(key);
+  if (it == by_key_.end()) return nullptr;
+  Page& page = *it->second;
+  unlink(page);
+  link_newest(page);
+  return &page;
+}
+
+PageCache::Page* PageCache::take_page(Key key) {
+  Page* page = nullptr;
+  if (used_ < pages_.size()) {
+    page = &pages_[used_];
+    page->data = memory_.data() + used_ * kIndexPageSize;
+    ++used_;
+  } else {
+    page = oldest_;
+    while (page != nullptr && (page->state == State::loading || page->in_use)) page = page->newer;
+    if (page == nullptr) return nullptr;
+    unlink(*page);
+    by_key_.erase(page->key);
+  }
+  page->key = key;
+  page->header.reset();
+  by_key_.emplace(key, page);
+  link_newest(*page);
+  return page;
+}
+
+/// Checks the header of an index page, once for all its uses.
+void PageCache::understand(Page& page) {
+  page.header.reset();
+  if (page.key.page >= geometry_.index_pages_per_chapter) return;
+  page.header = decode_index_page(page.bytes(), nonce_);
+  if (page.header && page.header->chapter != page.key.chapter) page.header.reset();
+}
+
+PageCache::Page* PageCache::load(Key key, std::uint64_t offset) {
+  Page* page = take_page(key);
+  if (page == nullptr) return nullptr;
+  page->state = State::loading;
+  reads_.start(read(*page, offset));
+  return page;
+}
+
+Task<void> PageCache::read(Page& page, std::uint64_t offset) {
+  const MutableBytes buffer{page.data, kIndexPageSize};
+  const auto result = co_await device_.read(offset, buffer);
+  if (!result) {
+    ++read_errors_;
+    std::memset(page.data, 0, kIndexPageSize);
+  }
+  understand(page);
+  page.state = State::ready;
+  if (!page.waiting.empty()) {
+    page.in_use = true;
+    serve_(std::exchange(page.waiting, {}));
+    page.in_use = false;
+  }
+  if (!result) {
+    // Who asks for it later tries again.
+    by_key_.erase(page.key);
+    page.key = {~std::uint64_t{0}, static_cast<std::uint32_t>(&page - pages_.data())};
+  }
+  if (!waiting_for_room_.empty()) serve_(std::exchange(waiting_for_room_, {}));
+}
+
+void PageCache::insert(Key key, ConstBytes content) {
+  if (find(key) != nullptr) return;
+  Page* page = take_page(key);
+  if (page == nullptr) return;
+  std::memcpy(page->data, content.data(), kIndexPageSize);
+  understand(*page);
+  page->state = State::ready;
+}
+
+}  // namespace uvdo

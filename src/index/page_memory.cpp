@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "index/page_memory.h"
+
+#include <sys/mman.h>
+
+#include "base/check.h"
+
+namespace uvdo {
+namespace {
+
+constexpr std::uint64_t kSlack = 64;
+
+std::uint64_t mapped_bytes(std::uint64_t size) { return size + kSlack; }
+
+}  // namespace
+
+PageMemory::PageMemory(std::uint64_t size) : size_(size) {
+  void* base = mmap(nullptr, mapped_bytes(size), PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  check(base != MAP_FAILED, "no address space is left for the deduplication index");
+  data_ = static_cast<std::byte*>(base);
+}
+
+PageMemory::~PageMemory() {
+  if (data_ != nullptr) munmap(data_, mapped_bytes(size_));
+}
+
+void PageMemory::allow_huge_pages() const { madvise(data_, size_, MADV_HUGEPAGE); }
+
+}  // namespace uvdo

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The sparse chapters whose indexes are in memory: in them names are sought that are no samples.
+// A chapter comes in when a sample of it is found, because what was written together is then
+// likely to come again together (uds-index.md, 14.3).
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "async/wait_queue.h"
+#include "index/chapter_index.h"
+#include "index/index_storage.h"
+#include "index/index_waiters.h"
+#include "index/page_cache.h"
+
+namespace uvdo {
+
+class SparseCache {
+ public:
+  /// Chapters that are kept.
+  static constexpr std::size_t kMembers = 7;
+  /// Searches in a row that may miss before a member is passed over.
+  static constexpr std::uint32_t kMaxMisses = 20000;
+
+  struct Hit {
+    std::uint64_t chapter = 0;
+    std::uint32_t record_page = 0;
+  };
+
+  SparseCache(Executor& executor, const IndexStorage& storage, const IndexGeometry& geometry,
+              PageCache::Serve serve)
+      : storage_(storage), geometry_(geometry), serve_(std::move(serve)), reads_(executor) {}
+
+  /// Makes `chapter` the most recent member.
+  void use(std::uint64_t chapter);
+  /// Whether a member is being read, so that a search should wait for it.
+  [[nodiscard]] bool is_loading() const { return loading_ > 0; }
+  [[nodiscard]] ParkingLot& waiting() { return waiting_; }
+  /// Where the chapter indexes in memory say that a name is.
+  std::optional<Hit> search(const RecordName& name, std::uint64_t oldest);
+  Task<void> wait_idle() { return reads_.wait(); }
+
+ private:
+  struct Member {
+    std::uint64_t chapter = 0;
+    bool ready = false;
+    std::uint32_t misses = 0;
+    PageMemory memory;
+    std::vector<IndexPageHeader> headers;
+  };
+  Task<void> read(std::shared_ptr<Member> member);
+
+  const IndexStorage& storage_;
+  const IndexGeometry& geometry_;
+  PageCache::Serve serve_;
+  std::vector<std::shared_ptr<Member>> members_;  // the most recent first
+  std::uint32_t loading_ = 0;
+  ParkingLot waiting_;
+  TaskGroup reads_;
+};
+
+}  // namespace uvdo

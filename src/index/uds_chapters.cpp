@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Closing chapters and writing them in the background (uds-index.md, 12).
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "index/uds_index.h"
+
+namespace uvdo {
+namespace {
+
+/// Closed chapters that wait in memory to be written; when they are all there, new records are
+/// dropped.
+constexpr std::size_t kMaxClosed = 2;
+/// Record pages written by one request.
+constexpr std::uint32_t kPagesPerWrite = 16;
+/// Record pages that are sorted before others get their turn.
+constexpr std::uint32_t kPagesPerTurn = 4;
+
+}  // namespace
+
+std::unique_ptr<OpenChapter> UdsIndex::take_chapter() {
+  if (spare_.empty()) return std::make_unique<OpenChapter>(geometry_.records_per_chapter);
+  std::unique_ptr<OpenChapter> chapter = std::move(spare_.back());
+  spare_.pop_back();
+  return chapter;
+}
+
+/// Closes the full open chapter and opens the next one, if there is room for another closed one.
+void UdsIndex::close_chapter() {
+  if (closed_.size() >= kMaxClosed) return;
+  const std::uint64_t newest = open_->number + 1;
+  closed_.push_back(std::move(open_));
+  open_ = take_chapter();
+  open_->number = newest;
+  names_->advance_to(newest);
+  oldest_ += chapters_to_expire(geometry_, storage_.layout(), newest);
+  if (writing_.running() == 0) writing_.start(write_chapters());
+}
+
+Task<void> UdsIndex::write_chapters() {
+  // The caller is in the middle of a request.
+  co_await executor_.yield();
+  while (!closed_.empty() && state_ != IndexState::error) {
+    if (has_saved_open_chapter_) {
+      const auto discarded = co_await storage_.discard_saved_open_chapter();
+      if (!discarded) {
+        fail(discarded.error(), "the saved state cannot be invalidated");
+        break;
+      }
+      has_saved_open_chapter_ = false;
+    }
+    const auto written = co_await write_chapter(*closed_.front());
+    if (!written) {
+      fail(written.error(), fmt::format("chapter {} cannot be written", closed_.front()->number));
+      break;
+    }
+    closed_.front()->clear();
+    spare_.push_back(std::move(closed_.front()));
+    closed_.pop_front();
+    if (open_->is_full()) close_chapter();
+  }
+}
+
+Task<Result<void>> UdsIndex::write_chapter(const OpenChapter& chapter) {
+  const IndexGeometry& g = geometry_;
+  const std::uint64_t slot = physical_chapter(g, storage_.layout(), chapter.number);
+  // Record pages first, and stable before the index pages that vouch for them.
+  const PageMemory staging(std::uint64_t{kPagesPerWrite} * kIndexPageSize);
+  for (std::uint32_t first = 0; first < g.record_pages_per_chapter; first += kPagesPerWrite) {
+    const std::uint32_t count = std::min(kPagesPerWrite, g.record_pages_per_chapter - first);
+    for (std::uint32_t i = 0; i < count; ++i) {
+      const auto records =
+          chapter.records().subspan((std::size_t{first} + i) * kRecordsPerPage, kRecordsPerPage);
+      encode_record_page(records, staging.bytes().subspan(i * kIndexPageSize, kIndexPageSize));
+      if (i % kPagesPerTurn == kPagesPerTurn - 1) co_await executor_.yield();
+    }
+    const std::uint64_t offset = storage_.slot_page_offset(slot, g.index_pages_per_chapter + first);
+    const ConstBytes content = staging.bytes().first(count * kIndexPageSize);
+    auto written = co_await device_.write(offset, content);
+    if (!written) co_return std::move(written).error();
+  }
+  auto flushed = co_await device_.flush();
+  if (!flushed) co_return std::move(flushed).error();
+
+  const PageMemory index(std::uint64_t{g.index_pages_per_chapter} * kIndexPageSize);
+  encode_chapter_index(g, storage_.layout().volume_nonce, chapter.number, chapter.records(),
+                       index.bytes(), page_map_.last_lists(slot));
+  co_await executor_.yield();
+  auto written = co_await device_.write(storage_.slot_page_offset(slot, 0), index.bytes());
+  if (!written) co_return std::move(written).error();
+  auto stable = co_await device_.flush();
+  if (!stable) co_return std::move(stable).error();
+  for (std::uint32_t i = 0; i < g.index_pages_per_chapter; ++i) {
+    pages_.insert({chapter.number, i}, index.bytes().subspan(i * kIndexPageSize, kIndexPageSize));
+  }
+  co_return Result<void>{};
+}
+
+}  // namespace uvdo

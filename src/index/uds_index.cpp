@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Opening, saving and closing the index (uds-index.md, 6).
+#include "index/uds_index.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "index/device_stream.h"
+#include "index/volume_index_save.h"
+
+namespace uvdo {
+namespace {
+
+/// The kernel's page cache holds as many pages as seven chapters have record pages.
+constexpr std::uint32_t kCachedChapters = 7;
+
+bool means_no_index(const Error& error) {
+  return error.code() == Errc::not_found || error.code() == Errc::corrupt;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<UdsIndex>> UdsIndex::start(Executor& executor, Device& device,
+                                                  const UdsParameters& parameters, IndexLog log) {
+  IndexGeometry geometry;
+  if (parameters.geometry) {
+    geometry = *parameters.geometry;
+  } else {
+    auto computed = compute_index_geometry(parameters.memory, parameters.sparse);
+    if (!computed) return std::move(computed).error();
+    geometry = *computed;
+  }
+  const std::uint64_t device_blocks = device.size() / kBlockSize;
+  if (parameters.region_blocks < geometry.region_blocks ||
+      parameters.region_start > device_blocks ||
+      parameters.region_blocks > device_blocks - parameters.region_start) {
+    return Error(Errc::invalid_argument,
+                 fmt::format("the deduplication index needs {} blocks, but only {} are reserved "
+                             "for it; format the volume with a smaller index",
+                             geometry.region_blocks, parameters.region_blocks));
+  }
+  std::unique_ptr<UdsIndex> index(
+      new UdsIndex(executor, device, parameters, geometry, std::move(log)));
+  index->opening_.start(index->open(parameters.create));
+  return index;
+}
+
+UdsIndex::UdsIndex(Executor& executor, Device& device, const UdsParameters& parameters,
+                   const IndexGeometry& geometry, IndexLog log)
+    : executor_(executor),
+      device_(device),
+      parameters_(parameters),
+      geometry_(geometry),
+      log_(std::move(log)),
+      storage_(executor, device, geometry_,
+               {parameters.region_start, parameters.region_blocks, parameters.nonce}),
+      page_map_(geometry_),
+      pages_(executor, device, geometry_, kCachedChapters * geometry.record_pages_per_chapter,
+             [this](ParkingLot parked) { serve(std::move(parked)); }),
+      sparse_(executor, storage_, geometry_,
+              [this](ParkingLot parked) { serve(std::move(parked)); }),
+      writing_(executor),
+      opening_(executor),
+      lookups_done_(executor) {
+  forget_all();
+}
+
+UdsIndex::~UdsIndex() {
+  check(opening_.running() == 0 && writing_.running() == 0 && lookups_waiting_ == 0,
+        "an index is destroyed while it is in use");
+}
+
+IndexState UdsIndex::state() const {
+  return state_ == IndexState::online && !enabled_ ? IndexState::offline : state_;
+}
+
+IndexStatistics UdsIndex::statistics() const {
+  IndexStatistics statistics = statistics_;
+  statistics.entries_indexed = names_->entries();
+  statistics.entries_discarded = names_->discarded();
+  return statistics;
+}
+
+void UdsIndex::note(std::string_view sentence) const {
+  if (log_) log_(sentence);
+}
+
+void UdsIndex::fail(const Error& error, std::string_view what) {
+  state_ = IndexState::error;
+  note(fmt::format("deduplication stops: {}: {}", what, error.message()));
+}
+
+/// Back to an index that knows nothing.
+void UdsIndex::forget_all() {
+  names_ = std::make_unique<VolumeIndex>(geometry_);
+  oldest_ = 0;
+  closed_.clear();
+  open_ = take_chapter();
+  open_->clear();
+  open_->number = 0;
+}
+
+Task<void> UdsIndex::open(bool create) {
+  co_await executor_.yield();
+  if (!create) {
+    const auto opened = co_await open_existing();
+    if (opened) {
+      state_ = stop_opening_ ? IndexState::closed : IndexState::online;
+      co_return;
+    }
+    if (stop_opening_) {
+      state_ = IndexState::closed;
+      co_return;
+    }
+    if (!means_no_index(opened.error())) {
+      fail(opened.error(), "the deduplication index cannot be opened");
+      co_return;
+    }
+    note(fmt::format("a new deduplication index is made: {}", opened.error().message()));
+  }
+  forget_all();
+  const auto created = co_await storage_.create();
+  if (!created) {
+    fail(created.error(), "the deduplication index cannot be made");
+    co_return;
+  }
+  pages_.set_nonce(storage_.layout().volume_nonce);
+  has_saved_open_chapter_ = false;
+  must_save_ = true;
+  state_ = IndexState::online;
+}
+
+Task<Result<void>> UdsIndex::open_existing() {
+  auto opened = co_await storage_.open();
+  if (!opened) co_return std::move(opened).error();
+  pages_.set_nonce(storage_.layout().volume_nonce);
+  auto saves = co_await storage_.read_saves();
+  if (!saves) co_return std::move(saves).error();
+  const auto slot = storage_.newest_save();
+  if (slot) {
+    const IndexSave& save = storage_.save(*slot);
+    const auto loaded = co_await load_save(save);
+    if (loaded) {
+      has_saved_open_chapter_ = true;
+      must_save_ = false;
+      co_return Result<void>{};
+    }
+    forget_all();
+    auto replayed = co_await rebuild_from_save(save);
+    if (!replayed) co_return std::move(replayed).error();
+    if (*replayed || stop_opening_) co_return Result<void>{};
+    forget_all();
+  }
+  auto rebuilt = co_await rebuild();
+  co_return rebuilt;
+}
+
+Task<Result<void>> UdsIndex::load_save(const IndexSave& save) {
+  // Any failure means that the index is rebuilt; so what kind it is does not matter.
+  if (save.oldest > save.newest || save.newest - save.oldest > geometry_.chapters) {
+    co_return Error(Errc::corrupt, "the chapters of the save are impossible");
+  }
+  open_->number = save.newest;
+  oldest_ = save.oldest;
+  auto open_chapter = co_await load_open_chapter(save);
+  if (!open_chapter) co_return std::move(open_chapter).error();
+  auto names = co_await load_volume_index(
+      *names_, device_, save.zones, storage_.layout().volume_nonce, save.newest, save.newest + 1);
+  if (!names) co_return std::move(names).error();
+  auto map = co_await load_page_map(save);
+  co_return map;
+}
+
+Task<Result<void>> UdsIndex::load_open_chapter(const IndexSave& save) {
+  StreamReader stream(device_, save.open_chapter.start, save.open_chapter.blocks);
+  auto header = co_await stream.require(OpenChapter::kSavedHeaderSize);
+  if (!header) co_return std::move(header).error();
+  const auto count = OpenChapter::decode_header(stream.bytes(), geometry_.records_per_chapter);
+  if (!count) co_return Error(Errc::corrupt, "the saved open chapter is gone");
+  stream.consume(OpenChapter::kSavedHeaderSize);
+  for (std::uint32_t i = 0; i < *count; ++i) {
+    if (!stream.has(kRecordSize)) {
+      auto more = co_await stream.require(kRecordSize);
+      if (!more) co_return std::move(more).error();
+    }
+    IndexRecord record;
+    const ConstBytes bytes = stream.bytes();
+    std::copy_n(bytes.begin(), record.name.bytes.size(), record.name.bytes.begin());
+    std::copy_n(bytes.begin() + 16, record.data.size(), record.data.begin());
+    stream.consume(kRecordSize);
+    // A chapter that is full would have to be closed at once.
+    if (open_->size() + 1 < geometry_.records_per_chapter) open_->put(record.name, record.data);
+  }
+  co_return Result<void>{};
+}
+
+Task<Result<void>> UdsIndex::load_page_map(const IndexSave& save) {
+  const std::size_t size = page_map_.saved_size();
+  if (save.page_map.blocks * kBlockSize < size) {
+    co_return Error(Errc::corrupt, "the saved page map is too short");
+  }
+  const PageMemory bytes((size + kBlockSize - 1) / kBlockSize * kBlockSize);
+  auto read = co_await device_.read(save.page_map.start * kBlockSize, bytes.bytes());
+  if (!read) co_return std::move(read).error();
+  if (!page_map_.decode(bytes.bytes())) co_return Error(Errc::corrupt, "no saved page map");
+  co_return Result<void>{};
+}
+
+/// Lets all that is under way come to its end.
+Task<void> UdsIndex::quiesce() {
+  while (lookups_waiting_ > 0) co_await lookups_done_.wait();
+  co_await writing_.wait();
+  co_await pages_.wait_idle();
+  co_await sparse_.wait_idle();
+}
+
+Task<Result<void>> UdsIndex::save() {
+  if (state_ == IndexState::opening) {
+    stop_opening_ = true;
+    co_await opening_.wait();
+  }
+  const bool online = state_ == IndexState::online;
+  if (online) state_ = IndexState::closing;
+  co_await quiesce();
+  Result<void> result;
+  // Writing the last chapters may have failed.
+  if (online && state_ == IndexState::closing && must_save_) result = co_await write_save();
+  if (state_ != IndexState::error) state_ = IndexState::closed;
+  co_return result;
+}
+
+Task<Result<void>> UdsIndex::checkpoint() {
+  if (state_ != IndexState::online) {
+    co_return Error(Errc::busy, "the deduplication index is not online");
+  }
+  state_ = IndexState::suspended;
+  co_await quiesce();
+  Result<void> result;
+  if (state_ == IndexState::suspended && must_save_) result = co_await write_save();
+  if (state_ == IndexState::suspended) state_ = IndexState::online;
+  co_return result;
+}
+
+Task<void> UdsIndex::close() {
+  stop_opening_ = true;
+  if (state_ == IndexState::online) state_ = IndexState::closing;
+  co_await opening_.wait();
+  co_await quiesce();
+  if (state_ != IndexState::error) state_ = IndexState::closed;
+}
+
+Task<Result<void>> UdsIndex::create_anew() {
+  if (state_ == IndexState::closed || state_ == IndexState::closing) {
+    co_return Error(Errc::busy, "the deduplication index is closed");
+  }
+  stop_opening_ = true;
+  if (state_ == IndexState::online) state_ = IndexState::suspended;
+  co_await opening_.wait();
+  co_await quiesce();
+  stop_opening_ = false;
+  state_ = IndexState::opening;
+  opening_.start(open(true));
+  co_await opening_.wait();
+  if (state_ == IndexState::error) {
+    co_return Error(Errc::io, "no new deduplication index could be made");
+  }
+  co_return Result<void>{};
+}
+
+Task<Result<void>> UdsIndex::write_save() {
+  auto slot = co_await storage_.begin_save();
+  if (!slot) co_return std::move(slot).error();
+  IndexSave save = divide_save_area(storage_.layout(), geometry_, *slot, 1);
+  save.newest = open_->number;
+  save.oldest = oldest_;
+
+  StreamWriter chapter(device_, save.open_chapter.start, save.open_chapter.blocks);
+  open_->encode_header(
+      {chapter.append(OpenChapter::kSavedHeaderSize), OpenChapter::kSavedHeaderSize});
+  for (const IndexRecord& record : open_->records()) {
+    chapter.append(record.name.bytes);
+    chapter.append(record.data);
+    if (!chapter.needs_drain()) continue;
+    auto drained = co_await chapter.drain();
+    if (!drained) co_return std::move(drained).error();
+  }
+  auto chapter_written = co_await chapter.finish();
+  if (!chapter_written) co_return std::move(chapter_written).error();
+
+  auto names =
+      co_await save_volume_index(*names_, device_, save.zones[0], storage_.layout().volume_nonce);
+  if (!names) co_return std::move(names).error();
+
+  const std::size_t size = page_map_.saved_size();
+  const PageMemory map((size + kBlockSize - 1) / kBlockSize * kBlockSize);
+  page_map_.encode(save.newest == 0 ? 0 : save.newest - 1, map.bytes());
+  auto map_written = co_await device_.write(save.page_map.start * kBlockSize, map.bytes());
+  if (!map_written) co_return std::move(map_written).error();
+
+  auto finished = co_await storage_.finish_save(*slot, std::move(save));
+  if (!finished) co_return std::move(finished).error();
+  has_saved_open_chapter_ = true;
+  must_save_ = false;
+  co_return Result<void>{};
+}
+
+}  // namespace uvdo

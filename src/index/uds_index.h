@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The deduplication index of a volume, on storage as the kernel's UDS index (uds-index.md).
+//
+// Names are looked up in the volume index in memory, which says in which chapter a name may be;
+// then in that chapter: the open one, a closed one that is still to be written, or pages on
+// storage. Unlike the kernel's, a lookup changes nothing, except that what is found in an old
+// chapter is put into the open one so that it stays; record() adds what was not found.
+//
+// All of it runs on the thread of its executor.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "async/wait_queue.h"
+#include "device/device.h"
+#include "index/chapter_index.h"
+#include "index/dedupe_index.h"
+#include "index/index_storage.h"
+#include "index/index_waiters.h"
+#include "index/open_chapter.h"
+#include "index/page_cache.h"
+#include "index/sparse_cache.h"
+#include "index/volume_index.h"
+
+namespace uvdo {
+
+struct UdsParameters {
+  IndexMemory memory;
+  bool sparse = false;
+  std::uint64_t region_start = 0;   ///< first block of the index region on the device
+  std::uint64_t region_blocks = 0;  ///< at least what compute_index_geometry() says
+  std::uint64_t nonce = 0;          ///< the volume's
+  bool create = false;              ///< make a new index, whatever is there
+  /// A lookup that takes longer is answered "not found".
+  Duration lookup_timeout = std::chrono::seconds(5);
+  /// For tests: sizes that no memory value has.
+  std::optional<IndexGeometry> geometry;
+};
+
+/// Takes sentences for people.
+using IndexLog = std::function<void(std::string_view)>;
+
+class UdsIndex final : public DedupeIndex {
+ public:
+  /// Starts to load, rebuild or make the index, and returns at once; the state is `opening` until
+  /// that is done. invalid_argument if there is no such index, or no room for it in the region.
+  static Result<std::unique_ptr<UdsIndex>> start(Executor& executor, Device& device,
+                                                 const UdsParameters& parameters, IndexLog log);
+  /// The index must have been closed, by save() or close().
+  ~UdsIndex() override;
+
+  [[nodiscard]] IndexState state() const override;
+  [[nodiscard]] IndexStatistics statistics() const override;
+  Task<void> lookup(std::span<IndexQuery> queries) override;
+  void record(const IndexQuery& query, const IndexData& data) override;
+  Task<Result<void>> save() override;
+
+  /// Closes the index without saving it: the next start rebuilds it.
+  Task<void> close();
+  /// Waits until the index is no longer opening.
+  Task<void> wait_opened() { return opening_.wait(); }
+  /// Saves, and goes on.
+  Task<Result<void>> checkpoint();
+  /// Between offline (answers nothing, notes nothing, is kept) and online.
+  void set_enabled(bool enabled) { enabled_ = enabled; }
+  /// Gives up what the index knows and makes a new one in its place; also out of state error.
+  Task<Result<void>> create_anew();
+
+  [[nodiscard]] const IndexGeometry& geometry() const { return geometry_; }
+  /// The chapters that the index holds: oldest .. newest, the last of them open.
+  [[nodiscard]] std::uint64_t oldest_chapter() const { return oldest_; }
+  [[nodiscard]] std::uint64_t newest_chapter() const { return open_->number; }
+  /// Lookups that were given up because they took too long.
+  [[nodiscard]] std::uint64_t timeouts() const { return timeouts_; }
+  /// Records that were not kept because chapters are written too slowly.
+  [[nodiscard]] std::uint64_t dropped_records() const { return dropped_records_; }
+  /// Waits until all closed chapters are written.
+  Task<void> wait_written() { return writing_.wait(); }
+
+ private:
+  UdsIndex(Executor& executor, Device& device, const UdsParameters& parameters,
+           const IndexGeometry& geometry, IndexLog log);
+
+  // Opening and closing (uds_index.cpp).
+  Task<void> open(bool create);
+  Task<Result<void>> open_existing();
+  Task<Result<void>> load_save(const IndexSave& save);
+  Task<Result<void>> load_open_chapter(const IndexSave& save);
+  Task<Result<void>> load_page_map(const IndexSave& save);
+  Task<Result<void>> write_save();
+  Task<void> quiesce();
+  void forget_all();
+  void note(std::string_view sentence) const;
+  void fail(const Error& error, std::string_view what);
+
+  // Rebuilding (uds_rebuild.cpp).
+  struct Doubtful {
+    RecordName name;
+    std::uint64_t chapter = 0;
+  };
+  Task<Result<void>> rebuild();
+  Task<Result<bool>> rebuild_from_save(const IndexSave& save);
+  Task<Result<std::optional<std::uint64_t>>> probe(std::uint64_t slot);
+  Task<Result<std::uint64_t>> find_end_of_volume();
+  Task<Result<bool>> find_boundaries(std::uint64_t limit);
+  Task<Result<void>> replay(std::uint64_t chapter);
+  void replay_records(std::uint64_t chapter, ConstBytes page, std::vector<Doubtful>& doubtful);
+  Task<Result<bool>> is_in_chapter(std::uint64_t chapter, const RecordName& name);
+
+  // Lookups (uds_lookup.cpp).
+  void look_up_group(std::span<IndexQuery> queries, std::uint32_t first,
+                     std::vector<PendingQuery>& pending);
+  bool answer_from_memory(IndexQuery& query, VolumeSubIndex::Match match, PendingQuery& pending);
+  ParkingLot* resolve(IndexQuery& query, PendingQuery& pending);
+  PageCache::Page* page_of(std::uint64_t chapter, std::uint32_t page);
+  void finish(IndexQuery& query, std::uint64_t chapter, const IndexData* data);
+  void serve(ParkingLot parked);
+  Task<void> wait_for(std::shared_ptr<LookupBatch> batch);
+  [[nodiscard]] bool is_sparse(std::uint64_t chapter) const;
+  [[nodiscard]] const OpenChapter* chapter_in_memory(std::uint64_t chapter) const;
+  bool store(const RecordName& name, const IndexData& data);
+
+  // Chapters (uds_chapters.cpp).
+  void close_chapter();
+  Task<void> write_chapters();
+  Task<Result<void>> write_chapter(const OpenChapter& chapter);
+  std::unique_ptr<OpenChapter> take_chapter();
+
+  Executor& executor_;
+  Device& device_;
+  UdsParameters parameters_;
+  IndexGeometry geometry_;
+  IndexLog log_;
+  IndexStorage storage_;
+  std::unique_ptr<VolumeIndex> names_;
+  IndexPageMap page_map_;
+  PageCache pages_;
+  SparseCache sparse_;
+
+  std::uint64_t oldest_ = 0;
+  std::unique_ptr<OpenChapter> open_;
+  std::deque<std::unique_ptr<OpenChapter>> closed_;  // the oldest first; it is being written
+  std::vector<std::unique_ptr<OpenChapter>> spare_;
+  TaskGroup writing_;
+
+  IndexState state_ = IndexState::opening;
+  bool enabled_ = true;
+  bool stop_opening_ = false;
+  bool must_save_ = false;
+  bool has_saved_open_chapter_ = false;
+  TaskGroup opening_;
+  std::uint64_t lookups_waiting_ = 0;
+  WaitQueue lookups_done_;
+
+  IndexStatistics statistics_;
+  std::uint64_t timeouts_ = 0;
+  std::uint64_t dropped_records_ = 0;
+};
+
+}  // namespace uvdo

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The index as a whole on small geometries, in a simulation.
+#include "index/uds_index.h"
+
+#include <gtest/gtest.h>
+
+#include "async/sim_executor.h"
+#include "base/block_types.h"
+#include "device/sim_device.h"
+
+namespace uvdo {
+namespace {
+
+constexpr std::uint64_t kStart = 1;
+constexpr std::uint64_t kNonce = 0x1234567;
+
+RecordName name_of(std::uint64_t number) {
+  RecordName name;
+  std::uint64_t x = number + 1;
+  for (std::byte* p = name.bytes.data(); p < name.bytes.data() + 16; p += 8) {
+    x = (x ^ x >> 31U) * 0x9E3779B97F4A7C15U;
+    x = (x ^ x >> 29U) * 0xBF58476D1CE4E5B9U;
+    x ^= x >> 32U;
+    store_be64(p, x);
+  }
+  return name;
+}
+
+IndexData data_of(std::uint64_t number) {
+  IndexData data{};
+  store_le64(data.data(), number);
+  return data;
+}
+
+/// A region of a small geometry on a simulated device, and an index on it.
+class World {
+ public:
+  explicit World(const IndexGeometry& geometry, std::uint64_t seed = 1)
+      : executor_(SimExecutorOptions{.seed = seed}),
+        device_(executor_, (kStart + geometry.region_blocks + 16) * kBlockSize) {
+    parameters_.region_start = kStart;
+    parameters_.region_blocks = geometry.region_blocks;
+    parameters_.nonce = kNonce;
+    parameters_.geometry = geometry;
+  }
+  UdsParameters& parameters() { return parameters_; }
+  UdsIndex& index() { return *index_; }
+  SimDevice& device() { return device_; }
+  SimExecutor& executor() { return executor_; }
+  const std::vector<std::string>& log() const { return log_; }
+
+  void run(Task<void> task) {
+    const auto outcome = executor_.run(std::move(task));
+    ASSERT_TRUE(outcome) << outcome.why;
+  }
+  void open(bool create = false) {
+    parameters_.create = create;
+    auto started = UdsIndex::start(executor_, device_, parameters_,
+                                   [this](std::string_view line) { log_.emplace_back(line); });
+    ASSERT_TRUE(started.ok());
+    index_ = std::move(*started);
+    run(index_->wait_opened());
+  }
+  void save() {
+    run([](UdsIndex& index) -> Task<void> {
+      const auto saved = co_await index.save();
+      check(saved.ok(), "a save failed");
+    }(*index_));
+    index_.reset();
+  }
+  void close() {
+    run(index_->close());
+    index_.reset();
+  }
+  /// Looks up names first..last-1 in batches, and records those that are not found; the number of
+  /// those found with the right data.
+  std::uint64_t post(std::uint64_t first, std::uint64_t last, std::size_t batch = 32) {
+    std::uint64_t found = 0;
+    run(post_all(first, last, batch, true, found));
+    return found;
+  }
+  std::uint64_t query(std::uint64_t first, std::uint64_t last, std::size_t batch = 32) {
+    std::uint64_t found = 0;
+    run(post_all(first, last, batch, false, found));
+    return found;
+  }
+  void settle() { run(index_->wait_written()); }
+
+ private:
+  Task<void> post_all(std::uint64_t first, std::uint64_t last, std::size_t batch, bool store,
+                      std::uint64_t& found) {
+    std::vector<IndexQuery> queries;
+    for (std::uint64_t i = first; i < last; i += batch) {
+      queries.clear();
+      for (std::uint64_t j = i; j < std::min(last, i + batch); ++j) {
+        IndexQuery query;
+        query.name = name_of(j);
+        queries.push_back(query);
+      }
+      co_await index_->lookup(queries);
+      for (std::size_t j = 0; j < queries.size(); ++j) {
+        if (queries[j].found && queries[j].data == data_of(i + j)) ++found;
+        if (!queries[j].found && store) index_->record(queries[j], data_of(i + j));
+      }
+      if (store) co_await index_->wait_written();
+    }
+  }
+
+  SimExecutor executor_;
+  SimDevice device_;
+  UdsParameters parameters_;
+  std::vector<std::string> log_;
+  std::unique_ptr<UdsIndex> index_;
+};
+
+IndexGeometry small() { return index_geometry_of(2, 16, 0); }
+
+TEST(UdsIndex, MakesANewIndexWhereThereIsNone) {
+  World world(small());
+  world.open();
+  EXPECT_EQ(world.index().state(), IndexState::online);
+  ASSERT_EQ(world.log().size(), 1U);
+  EXPECT_NE(world.log()[0].find("a new deduplication index is made"), std::string::npos);
+  world.save();
+}
+
+TEST(UdsIndex, FindsWhatWasRecordedInOpenClosedAndStoredChapters) {
+  World world(small());
+  world.open(true);
+  EXPECT_EQ(world.post(0, 9000), 0U);
+  EXPECT_EQ(world.index().newest_chapter(), 4U);
+  EXPECT_EQ(world.query(0, 9000), 9000U);
+  EXPECT_EQ(world.query(100000, 109000), 0U);
+  EXPECT_EQ(world.index().statistics().posts_found, 9000U);
+  EXPECT_EQ(world.index().statistics().posts_not_found, 18000U);
+  EXPECT_EQ(world.index().statistics().entries_indexed, 9000U);
+  world.save();
+}
+
+TEST(UdsIndex, KnowsEverythingAgainAfterASave) {
+  World world(small());
+  world.open(true);
+  world.post(0, 9000);
+  world.save();
+  world.open();
+  EXPECT_TRUE(world.log().empty());
+  EXPECT_EQ(world.query(0, 9000), 9000U);
+  EXPECT_EQ(world.post(9000, 15000), 0U);
+  world.save();
+  world.open();
+  EXPECT_TRUE(world.log().empty());
+  EXPECT_EQ(world.query(0, 15000), 15000U);
+  world.save();
+}
+
+TEST(UdsIndex, RebuildsAllButTheOpenChapterAfterACrash) {
+  World world(small());
+  world.open(true);
+  world.post(0, 9000);
+  world.settle();
+  world.close();
+  world.open();
+  EXPECT_FALSE(world.log().empty());
+  EXPECT_EQ(world.index().newest_chapter(), 4U);
+  EXPECT_EQ(world.query(0, 4 * 2048), 4 * 2048U);
+  EXPECT_EQ(world.query(4 * 2048, 9000), 0U);
+  world.save();
+}
+
+TEST(UdsIndex, RebuildsFromTheSaveAndTheChaptersWrittenSince) {
+  World world(small());
+  world.open(true);
+  world.post(0, 9000);
+  world.save();
+  world.open();
+  world.post(9000, 15000);
+  world.settle();
+  world.close();
+  world.open();
+  ASSERT_FALSE(world.log().empty());
+  EXPECT_NE(world.log()[0].find("from its last save and chapters 4 to 7"), std::string::npos)
+      << world.log()[0];
+  EXPECT_EQ(world.query(0, 7 * 2048), 7 * 2048U);
+  EXPECT_EQ(world.query(7 * 2048, 15000), 0U);
+  world.save();
+}
+
+TEST(UdsIndex, KeepsTheNewestNamesWhenTheVolumeHasWrapped) {
+  World world(small());
+  world.open(true);
+  const std::uint64_t total = 40 * 2048 + 100;
+  world.post(0, total);
+  EXPECT_EQ(world.index().newest_chapter(), 40U);
+  world.settle();
+  world.close();
+  world.open();
+  EXPECT_EQ(world.index().oldest_chapter(), 25U);
+  EXPECT_EQ(world.index().newest_chapter(), 40U);
+  // The younger half stays where it is, and what is younger than the window must be there.
+  EXPECT_EQ(world.query(33 * 2048, 40 * 2048), 7 * 2048U);
+  EXPECT_EQ(world.index().newest_chapter(), 40U);
+  world.save();
+  world.open();
+  EXPECT_EQ(world.query(33 * 2048, 40 * 2048), 7 * 2048U);
+  // The older half moves, and so do the ends of the window.
+  EXPECT_EQ(world.query(26 * 2048, 27 * 2048), 2048U);
+  EXPECT_EQ(world.index().newest_chapter(), 41U);
+  EXPECT_EQ(world.query(10 * 2048, 25 * 2048), 0U);
+  world.save();
+}
+
+TEST(UdsIndex, MovesOldHitsToTheOpenChapter) {
+  World world(small());
+  world.open(true);
+  world.post(0, 2048);
+  std::uint64_t next = 2048;
+  for (int round = 0; round < 10; ++round, next += 5 * 2048) {
+    world.post(next, next + 5 * 2048);
+    EXPECT_EQ(world.query(0, 2048), 2048U) << round;
+  }
+  world.save();
+}
+
+}  // namespace
+}  // namespace uvdo

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Lookups and records of the index (uds-index.md, 13).
+#include <algorithm>
+#include <array>
+
+#include "index/uds_index.h"
+
+namespace uvdo {
+namespace {
+
+/// As many lookups as are prefetched together.
+constexpr std::size_t kGroup = 16;
+
+/// What lookup() leaves for record(): that the plain entry of the name's place, which names this
+/// chapter, is another name's; or nothing.
+constexpr std::uint64_t foreign_ticket(std::uint64_t chapter) { return chapter + 1; }
+
+}  // namespace
+
+bool UdsIndex::is_sparse(std::uint64_t chapter) const {
+  return geometry_.sparse_chapters > 0 && open_->number - oldest_ + 1 > geometry_.dense_chapters &&
+         chapter + geometry_.dense_chapters <= open_->number;
+}
+
+const OpenChapter* UdsIndex::chapter_in_memory(std::uint64_t chapter) const {
+  if (chapter == open_->number) return open_.get();
+  for (const auto& closed : closed_) {
+    if (closed->number == chapter) return closed.get();
+  }
+  return nullptr;
+}
+
+Task<void> UdsIndex::lookup(std::span<IndexQuery> queries) {
+  for (IndexQuery& query : queries) {
+    query.found = false;
+    query.ticket = 0;
+  }
+  if (state() != IndexState::online) co_return;
+  must_save_ = true;
+  std::vector<PendingQuery> pending;
+  for (std::size_t first = 0; first < queries.size(); first += kGroup) {
+    const std::size_t count = std::min(kGroup, queries.size() - first);
+    look_up_group(queries.subspan(first, count), static_cast<std::uint32_t>(first), pending);
+  }
+  if (pending.empty()) co_return;
+
+  std::shared_ptr<LookupBatch> batch;
+  for (PendingQuery& one : pending) {
+    ParkingLot* lot = resolve(queries[one.query], one);
+    if (lot == nullptr) continue;
+    if (batch == nullptr) {
+      batch = std::make_shared<LookupBatch>();
+      batch->queries = queries;
+    }
+    ++batch->remaining;
+    lot->push_back({batch, one});
+  }
+  if (batch != nullptr) co_await wait_for(std::move(batch));
+}
+
+/// Looks up at most kGroup names; those that need more than memory go to `pending`.
+void UdsIndex::look_up_group(std::span<IndexQuery> queries, std::uint32_t first,
+                             std::vector<PendingQuery>& pending) {
+  std::array<VolumeIndex::Place, kGroup> places;
+  const std::size_t count = queries.size();
+  for (std::size_t i = 0; i < count; ++i) {
+    places[i] = names_->place_of(queries[i].name);
+    places[i].sub->prefetch_start(places[i].at);
+    open_->prefetch(queries[i].name);
+  }
+  if (count > 1) {
+    for (std::size_t i = 0; i < count; ++i) places[i].sub->prefetch_list(places[i].at);
+    for (std::size_t i = 0; i < count; ++i) places[i].sub->prefetch_entries(places[i].at);
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    const VolumeSubIndex::Match match = places[i].sub->find(places[i].at, queries[i].name);
+    PendingQuery one{first + static_cast<std::uint32_t>(i), false, 0, std::nullopt};
+    if (answer_from_memory(queries[i], match, one)) continue;
+    pending.push_back(one);
+  }
+}
+
+/// Answers a lookup for which memory is enough. A sample that lies in a sparse chapter brings the
+/// index of that chapter into memory.
+bool UdsIndex::answer_from_memory(IndexQuery& query, VolumeSubIndex::Match match,
+                                  PendingQuery& pending) {
+  const bool is_hook = names_->is_hook(query.name);
+  if (match.kind == VolumeSubIndex::Kind::none) {
+    if (geometry_.sparse && !is_hook && is_sparse(oldest_)) {
+      pending.in_sparse = true;
+      return false;
+    }
+    finish(query, 0, nullptr);
+    return true;
+  }
+  if (const OpenChapter* chapter = chapter_in_memory(match.chapter)) {
+    const IndexData* data = chapter->find(query.name);
+    if (data == nullptr && match.kind == VolumeSubIndex::Kind::plain) {
+      query.ticket = foreign_ticket(match.chapter);
+    }
+    finish(query, match.chapter, data);
+    return true;
+  }
+  if (match.chapter < oldest_) {
+    finish(query, 0, nullptr);
+    return true;
+  }
+  if (is_hook && is_sparse(match.chapter)) sparse_.use(match.chapter);
+  pending.chapter = match.chapter;
+  return false;
+}
+
+/// The page, ready or being read; nullptr if it can be neither now.
+PageCache::Page* UdsIndex::page_of(std::uint64_t chapter, std::uint32_t page) {
+  const PageCache::Key key{chapter, page};
+  if (PageCache::Page* found = pages_.find(key)) return found;
+  return pages_.load(key, storage_.page_offset(chapter, page));
+}
+
+/// Goes on with a lookup as far as it gets without waiting. Where it has to be parked; nullptr if
+/// it is answered.
+ParkingLot* UdsIndex::resolve(IndexQuery& query, PendingQuery& pending) {
+  if (pending.in_sparse) {
+    if (sparse_.is_loading()) return &sparse_.waiting();
+    const auto hit = sparse_.search(query.name, oldest_);
+    if (!hit) {
+      finish(query, 0, nullptr);
+      return nullptr;
+    }
+    pending = {pending.query, false, hit->chapter, hit->record_page};
+  }
+  // The chapter may have been written over since.
+  if (pending.chapter < oldest_) {
+    finish(query, 0, nullptr);
+    return nullptr;
+  }
+  if (!pending.record_page) {
+    const ChapterPlace place = chapter_place_of(geometry_, query.name);
+    const std::uint64_t slot = physical_chapter(geometry_, storage_.layout(), pending.chapter);
+    PageCache::Page* index = page_of(pending.chapter, page_map_.page_of(slot, place.list));
+    if (index == nullptr) return &pages_.waiting_for_room();
+    if (index->state == PageCache::State::loading) return &index->waiting;
+    if (index->header) {
+      pending.record_page =
+          find_in_index_page(geometry_, index->bytes(), *index->header, place, query.name);
+    }
+    if (!pending.record_page) {
+      if (index->header) query.ticket = foreign_ticket(pending.chapter);
+      finish(query, pending.chapter, nullptr);
+      return nullptr;
+    }
+  }
+  PageCache::Page* page =
+      page_of(pending.chapter, geometry_.index_pages_per_chapter + *pending.record_page);
+  if (page == nullptr) return &pages_.waiting_for_room();
+  if (page->state == PageCache::State::loading) return &page->waiting;
+  const auto data = find_in_record_page(page->bytes(), query.name);
+  if (!data) query.ticket = foreign_ticket(pending.chapter);
+  finish(query, pending.chapter, data ? &*data : nullptr);
+  return nullptr;
+}
+
+/// Notes the answer. What was found in the older half of the window moves to the open chapter.
+void UdsIndex::finish(IndexQuery& query, std::uint64_t chapter, const IndexData* data) {
+  if (data == nullptr) {
+    ++statistics_.posts_not_found;
+    return;
+  }
+  ++statistics_.posts_found;
+  query.found = true;
+  query.data = *data;
+  const std::uint64_t window = names_->subs()[0].window();
+  if (open_->number - chapter <= window / 2 || state_ != IndexState::online) return;
+  const VolumeIndex::Place place = names_->place_of(query.name);
+  const VolumeSubIndex::Match match = place.sub->find(place.at, query.name);
+  if (match.kind == VolumeSubIndex::Kind::plain && match.chapter != chapter) return;
+  if (!store(query.name, *data)) return;
+  if (match.kind == VolumeSubIndex::Kind::collision) {
+    place.sub->put_collision(place.at, query.name, open_->number);
+  } else {
+    place.sub->put_plain(place.at, open_->number);
+  }
+  if (open_->is_full()) close_chapter();
+}
+
+/// Puts a record into the open chapter, unless it is full and cannot be closed yet.
+bool UdsIndex::store(const RecordName& name, const IndexData& data) {
+  if (open_->is_full()) {
+    close_chapter();
+    if (open_->is_full()) {
+      ++dropped_records_;
+      return false;
+    }
+  }
+  open_->put(name, data);
+  return true;
+}
+
+/// Those who were parked go on.
+void UdsIndex::serve(ParkingLot parked) {
+  for (ParkedQuery& one : parked) {
+    LookupBatch& batch = *one.batch;
+    if (batch.abandoned) continue;
+    ParkingLot* lot = resolve(batch.queries[one.query.query], one.query);
+    if (lot != nullptr) {
+      lot->push_back(std::move(one));
+      continue;
+    }
+    if (--batch.remaining == 0 && batch.sleeper) {
+      executor_.post(std::exchange(batch.sleeper, {}));
+    }
+  }
+}
+
+/// Waits until a batch is answered, but not longer than a client can be expected to wait.
+Task<void> UdsIndex::wait_for(std::shared_ptr<LookupBatch> batch) {
+  struct Sleep {
+    Executor& executor;
+    LookupBatch& batch;
+    Timer timer;
+    [[nodiscard]] bool await_ready() const noexcept { return batch.remaining == 0; }
+    void await_suspend(std::coroutine_handle<> handle) {
+      batch.sleeper = handle;
+      timer.waiter = handle;
+      executor.arm(timer);
+    }
+    void await_resume() {
+      if (timer.armed) executor.disarm(timer);
+      batch.sleeper = {};
+    }
+  };
+  ++lookups_waiting_;
+  Sleep sleep{executor_, *batch, Timer{executor_.now() + parameters_.lookup_timeout, {}, false}};
+  co_await sleep;
+  if (batch->remaining > 0) {
+    batch->abandoned = true;
+    timeouts_ += batch->remaining;
+  }
+  if (--lookups_waiting_ == 0) lookups_done_.wake_all();
+}
+
+void UdsIndex::record(const IndexQuery& query, const IndexData& data) {
+  if (state() != IndexState::online) return;
+  must_save_ = true;
+  const VolumeIndex::Place place = names_->place_of(query.name);
+  const VolumeSubIndex::Match match = place.sub->find(place.at, query.name);
+  // Whether the entry that is there stands for this name.
+  bool is_ours = match.kind == VolumeSubIndex::Kind::collision;
+  if (match.kind == VolumeSubIndex::Kind::plain) {
+    const OpenChapter* chapter = chapter_in_memory(match.chapter);
+    is_ours = chapter != nullptr ? chapter->find(query.name) != nullptr
+                                 : query.ticket != foreign_ticket(match.chapter);
+  }
+  if (query.found) {
+    ++(is_ours ? statistics_.updates_found : statistics_.updates_not_found);
+  } else if (is_ours && open_->find(query.name) != nullptr) {
+    ++statistics_.updates_found;
+  }
+  if (!store(query.name, data)) return;
+  if (match.kind == VolumeSubIndex::Kind::none || is_ours) {
+    if (match.kind == VolumeSubIndex::Kind::collision) {
+      place.sub->put_collision(place.at, query.name, open_->number);
+    } else {
+      place.sub->put_plain(place.at, open_->number);
+    }
+  } else {
+    place.sub->put_collision(place.at, query.name, open_->number);
+  }
+  if (open_->is_full()) close_chapter();
+}
+
+}  // namespace uvdo

@@ -1,0 +1,508 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "index/volume_sub_index.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+namespace uvdo {
+namespace {
+
+constexpr std::uint32_t kHeadBytes = 16;  // the lengths of the short lists
+constexpr std::uint32_t kScratchBytes = 512;
+constexpr std::uint32_t kMinGap = 24;
+constexpr std::uint32_t kNearLists = 8;  // how far a gap is looked for before all are moved
+
+/// The sum of the eight bytes of a word.
+std::uint32_t sum_of_bytes(std::uint64_t word) {
+  constexpr std::uint64_t kEven = 0x00FF00FF00FF00FF;
+  const std::uint64_t pairs = (word & kEven) + (word >> 8U & kEven);
+  return static_cast<std::uint32_t>(pairs * 0x0001000100010001 >> 48U);
+}
+
+/// Bytes of a region that `lists` lists of so many entries seldom outgrow.
+std::uint64_t region_capacity(const SubIndexGeometry& g, std::uint32_t lists,
+                              std::uint64_t chapters) {
+  const double entries =
+      static_cast<double>(g.records_per_chapter) * static_cast<double>(chapters) * lists / g.lists;
+  const double bits = g.chapter_bits + g.code.minimum_bits + 1.5;
+  // Half a byte is lost at the end of each of the 16 short lists.
+  const double expected = entries * bits / 8 + lists * (kHeadBytes + 8.0);
+  // Three standard deviations, and as much as it takes for gaps to be found near at hand.
+  const double spread = 3 * std::sqrt(entries) * bits / 8;
+  return static_cast<std::uint64_t>(expected * 1.01 + spread) + std::uint64_t{lists} * 4 + 1024;
+}
+
+}  // namespace
+
+VolumeSubIndex::VolumeSubIndex(const SubIndexGeometry& geometry)
+    : geometry_(geometry),
+      chapter_mask_(low_bits(geometry.chapter_bits)),
+      sub_key_bits_(geometry.address_bits - 4) {
+  const DeltaCode& code = geometry.code;
+  check(code.minimum_bits + (std::uint64_t{1} << sub_key_bits_) / code.values_per_bit + 2 <=
+            kBitsAtOnce,
+        "the deltas of this index are too small for their keys");
+  const std::uint64_t round = std::max<std::uint64_t>(1, geometry.chapters / 64);
+  window_ = std::min(geometry.chapters, chapter_mask_ + 1 - std::min(round, chapter_mask_));
+  sweep_chapters_ = std::min(round, chapter_mask_ + 1 - window_);
+  const std::uint32_t regions = (geometry.lists + kListsPerRegion - 1) / kListsPerRegion;
+  region_bytes_ = region_capacity(geometry, kListsPerRegion, window_ + (sweep_chapters_ + 1) / 2);
+  arena_ = PageMemory(regions * region_bytes_);
+  starts_.resize(std::size_t{regions} * (kListsPerRegion + 1));
+  for (std::uint32_t region = 0; region < regions; ++region) {
+    std::uint32_t* starts = &starts_[std::size_t{region} * (kListsPerRegion + 1)];
+    const std::uint32_t lists = lists_in_region(region);
+    for (std::uint32_t i = 0; i < lists; ++i) starts[i] = i * (kHeadBytes + kMinGap);
+    starts[lists] = static_cast<std::uint32_t>(region_bytes_);
+  }
+}
+
+std::uint32_t VolumeSubIndex::lists_in_region(std::uint32_t region) const {
+  return std::min(kListsPerRegion, geometry_.lists - region * kListsPerRegion);
+}
+
+std::uint32_t VolumeSubIndex::bytes_of_list(const std::byte* list) {
+  return kHeadBytes + sum_of_bytes(detail::load_word(list)) +
+         sum_of_bytes(detail::load_word(list + 8));
+}
+
+std::uint32_t VolumeSubIndex::offset_of_sub_list(const std::byte* list, std::uint32_t sub) {
+  const std::uint64_t first = detail::load_word(list);
+  const std::uint64_t second = detail::load_word(list + 8);
+  if (sub < 8) return kHeadBytes + sum_of_bytes(first & low_bits(8 * sub));
+  return kHeadBytes + sum_of_bytes(first) + sum_of_bytes(second & low_bits(8 * (sub - 8)));
+}
+
+VolumeSubIndex::SubList VolumeSubIndex::sub_list_at(Place place) const {
+  std::byte* list = list_at(place.list);
+  const std::uint32_t sub = place.address >> sub_key_bits_;
+  return {list + offset_of_sub_list(list, sub), load_u8(list + sub), sub << sub_key_bits_};
+}
+
+/// Goes on to the entry behind cursor.next; false at the end of the short list, whose last byte
+/// has less room left than any entry takes.
+bool VolumeSubIndex::step(const SubList& sub, Cursor& cursor) const {
+  const DeltaCode& code = geometry_.code;
+  if (cursor.next + geometry_.chapter_bits + code.minimum_bits > std::uint64_t{sub.bytes} * 8) {
+    return false;
+  }
+  const std::uint64_t word = load_bits(sub.bits, cursor.next + geometry_.chapter_bits);
+  const std::uint64_t low = word & low_bits(code.minimum_bits);
+  const auto zeros =
+      static_cast<std::uint64_t>(std::countr_zero(word >> code.minimum_bits | 1ULL << 63U));
+  const std::uint64_t is_long = low >= code.short_values ? ~std::uint64_t{0} : 0;
+  cursor.at = cursor.next;
+  cursor.delta = low + (is_long & (zeros * code.values_per_bit));
+  cursor.next += geometry_.chapter_bits + code.minimum_bits + (is_long & (zeros + 1));
+  return true;
+}
+
+void VolumeSubIndex::prefetch_entries(Place place) const {
+  const SubList sub = sub_list_at(place);
+  __builtin_prefetch(sub.bits);
+  __builtin_prefetch(sub.bits + sub.bytes);
+}
+
+VolumeSubIndex::Match VolumeSubIndex::find(Place place, const RecordName& name) const {
+  const SubList sub = sub_list_at(place);
+  const std::uint64_t wanted = place.address - sub.key_base;
+  Cursor cursor;
+  std::uint64_t key = 0;
+  while (step(sub, cursor)) {
+    key += cursor.delta;
+    if (key < wanted) continue;
+    if (key > wanted) break;
+    if (!collisions_.empty()) {
+      const auto [first, last] = collisions_.equal_range(key_of(place));
+      for (auto it = first; it != last; ++it) {
+        if (same_name(it->second.name, name) && it->second.chapter >= low_) {
+          return {Kind::collision, it->second.chapter};
+        }
+      }
+    }
+    const std::uint64_t payload = payload_at(sub, cursor.at);
+    if (!is_live(payload)) break;
+    return {Kind::plain, chapter_of(payload)};
+  }
+  return {};
+}
+
+bool VolumeSubIndex::put_plain(Place place, std::uint64_t chapter) {
+  // The sweep pays its way: so much a new entry.
+  if (sweep_owed_ > 0) {
+    sweep_credit_ += geometry_.lists;
+    const std::uint64_t price = geometry_.records_per_chapter * sweep_chapters_;
+    if (sweep_credit_ >= price) {
+      const std::uint64_t due = std::min(sweep_credit_ / price, sweep_owed_);
+      sweep_credit_ %= price;
+      sweep(due);
+    }
+  }
+  const std::uint64_t payload = chapter & chapter_mask_;
+  const SubList sub = sub_list_at(place);
+  const std::uint64_t wanted = place.address - sub.key_base;
+  Cursor cursor;
+  std::uint64_t key = 0;
+  bool follows = false;
+  while (step(sub, cursor)) {
+    if (key + cursor.delta == wanted) {
+      store_bits(sub.bits, cursor.at, payload, geometry_.chapter_bits);
+      return true;
+    }
+    if (key + cursor.delta > wanted) {
+      follows = true;
+      break;
+    }
+    key += cursor.delta;
+  }
+  // The new entry goes to cursor.at if another one follows, otherwise to the end.
+  const Cursor place_of_new = cursor;
+  std::uint64_t end = cursor.next;
+  if (follows) {
+    while (step(sub, cursor)) {
+    }
+    end = cursor.next;
+  }
+  std::array<std::byte, kScratchBytes> scratch;
+  const std::uint64_t cut = follows ? place_of_new.at : end;
+  std::memcpy(scratch.data(), sub.bits, cut / 8 + 1);
+  BitWriter writer(scratch.data(), cut);
+  put_coded(writer, payload, wanted - key);
+  if (follows) {
+    put_coded(writer, payload_at(sub, place_of_new.at), key + place_of_new.delta - wanted);
+    writer.put_bits(sub.bits, place_of_new.next, end - place_of_new.next);
+  }
+  const std::uint64_t bytes = (writer.position(scratch.data()) + 7) / 8;
+  if (bytes > kMaxSubListBytes ||
+      !replace_sub_list(place, scratch.data(), static_cast<std::uint32_t>(bytes))) {
+    ++overflows_;
+    return false;
+  }
+  ++entries_;
+  return true;
+}
+
+bool VolumeSubIndex::put_collision(Place place, const RecordName& name, std::uint64_t chapter) {
+  const auto [first, last] = collisions_.equal_range(key_of(place));
+  for (auto it = first; it != last; ++it) {
+    if (same_name(it->second.name, name)) {
+      it->second.chapter = chapter;
+      return true;
+    }
+  }
+  if (find(place, name).kind != Kind::plain) return put_plain(place, chapter);
+  collisions_.emplace(key_of(place), Collision{name, chapter});
+  return true;
+}
+
+/// Puts `bits` in the place of the short list at `place`, moving what follows.
+bool VolumeSubIndex::replace_sub_list(Place place, const std::byte* bits, std::uint32_t new_bytes) {
+  const std::uint32_t sub = place.address >> sub_key_bits_;
+  std::byte* list = list_at(place.list);
+  const std::uint32_t old_bytes = load_u8(list + sub);
+  const std::uint32_t list_bytes = bytes_of_list(list);
+  if (new_bytes > old_bytes) {
+    const std::uint32_t grown = list_bytes + new_bytes - old_bytes;
+    const std::size_t slot = start_slot(place.list);
+    if (starts_[slot] + grown > starts_[slot + 1]) {
+      if (!make_room(place.list, new_bytes - old_bytes)) return false;
+      list = list_at(place.list);
+    }
+  }
+  std::byte* at = list + offset_of_sub_list(list, sub);
+  const auto behind = static_cast<std::size_t>(list + list_bytes - (at + old_bytes));
+  if (new_bytes != old_bytes) std::memmove(at + new_bytes, at + old_bytes, behind);
+  std::memcpy(at, bits, new_bytes);
+  store_u8(list + sub, static_cast<std::uint8_t>(new_bytes));
+  return true;
+}
+
+/// Makes a gap of at least `bytes` behind `list`; false if its region is full.
+bool VolumeSubIndex::make_room(std::uint32_t list, std::uint32_t bytes) {
+  const std::uint32_t region = list / kListsPerRegion;
+  const std::uint32_t first = list % kListsPerRegion;
+  const std::uint32_t lists = lists_in_region(region);
+  std::uint32_t* starts = &starts_[start_slot(region * kListsPerRegion)];
+  std::byte* base = region_at(list);
+  for (std::uint32_t i = first + 1; i < std::min(lists, first + kNearLists); ++i) {
+    const std::uint32_t end = starts[i] + bytes_of_list(base + starts[i]);
+    if (starts[i + 1] - end < bytes) continue;
+    std::byte* from = base + starts[first + 1];
+    std::memmove(from + bytes, from, end - starts[first + 1]);
+    for (std::uint32_t j = first + 1; j <= i; ++j) starts[j] += bytes;
+    return true;
+  }
+  return spread_region(region, first, bytes);
+}
+
+/// Divides the free space of a region among its lists anew, with `bytes` more for one of them.
+bool VolumeSubIndex::spread_region(std::uint32_t region, std::uint32_t favoured,
+                                   std::uint32_t bytes) {
+  const std::uint32_t lists = lists_in_region(region);
+  std::uint32_t* starts = &starts_[start_slot(region * kListsPerRegion)];
+  std::byte* base = region_at(region * kListsPerRegion);
+  std::array<std::uint32_t, kListsPerRegion> sizes{};
+  std::uint64_t used = bytes;
+  for (std::uint32_t i = 0; i < lists; ++i) {
+    sizes[i] = bytes_of_list(base + starts[i]);
+    used += sizes[i];
+  }
+  if (used > region_bytes_) return false;
+  const auto share = static_cast<std::uint32_t>((region_bytes_ - used) / lists);
+  // No more than a quarter, so that memory is touched only as it is needed.
+  const std::uint32_t wanted = std::max(kMinGap, static_cast<std::uint32_t>(used / lists / 4));
+  const std::uint32_t gap = std::min(share, wanted);
+  std::array<std::uint32_t, kListsPerRegion> targets{};
+  std::uint32_t packed = 0;
+  for (std::uint32_t i = 0; i < lists; ++i) {
+    std::memmove(base + packed, base + starts[i], sizes[i]);
+    starts[i] = packed;
+    targets[i] = packed + i * gap + (i > favoured ? bytes : 0);
+    packed += sizes[i];
+  }
+  for (std::uint32_t i = lists; i-- > 0;) {
+    std::memmove(base + targets[i], base + starts[i], sizes[i]);
+    starts[i] = targets[i];
+  }
+  return true;
+}
+
+void VolumeSubIndex::set_range(std::uint64_t low, std::uint64_t high) {
+  check(entries_ == 0, "the range of a filled index is not set");
+  high_ = high;
+  low_ = std::max(low, high >= window_ ? high - window_ + 1 : 0);
+}
+
+void VolumeSubIndex::advance_to(std::uint64_t chapter) {
+  while (high_ < chapter) {
+    // What expired is gone before its number comes round: each round of the sweep is finished
+    // within sweep_chapters_ chapters.
+    sweep(sweep_owed_);
+    sweep_credit_ = 0;
+    ++high_;
+    if (high_ < window_) continue;
+    low_ = std::max(low_, high_ - window_ + 1);
+    sweep_owed_ = (geometry_.lists + sweep_chapters_ - 1) / sweep_chapters_;
+    if (++chapters_since_purge_ >= sweep_chapters_) {
+      chapters_since_purge_ = 0;
+      forget_expired_collisions();
+    }
+  }
+}
+
+void VolumeSubIndex::sweep(std::uint64_t lists) {
+  sweep_owed_ -= lists;
+  for (; lists > 0; --lists) {
+    sweep_list(sweep_next_);
+    if (++sweep_next_ == geometry_.lists) sweep_next_ = 0;
+  }
+}
+
+void VolumeSubIndex::sweep_list(std::uint32_t list) {
+  std::byte* head = list_at(list);
+  __builtin_prefetch(head + 1024);
+  __builtin_prefetch(head + 1088);
+  std::uint32_t from = kHeadBytes;
+  std::uint32_t to = kHeadBytes;
+  for (std::uint32_t i = 0; i < kSubLists; ++i) {
+    const std::uint32_t bytes = load_u8(head + i);
+    const SubList sub{head + from, bytes, i << sub_key_bits_};
+    bool all_live = true;
+    Cursor cursor;
+    while (step(sub, cursor)) all_live &= is_live(payload_at(sub, cursor.at));
+    std::uint32_t kept = bytes;
+    if (!all_live) {
+      std::array<std::byte, kScratchBytes> scratch;
+      kept = copy_live(sub, list, scratch.data());
+      std::memcpy(head + to, scratch.data(), kept);
+      store_u8(head + i, static_cast<std::uint8_t>(kept));
+    } else if (to != from) {
+      std::memmove(head + to, head + from, bytes);
+    }
+    from += bytes;
+    to += kept;
+  }
+}
+
+/// Copies the entries of a short list that have not expired; the number of bytes. A collision
+/// entry takes the place of an expired plain one.
+std::uint32_t VolumeSubIndex::copy_live(const SubList& sub, std::uint32_t list, std::byte* to) {
+  BitWriter writer(to);
+  Cursor cursor;
+  std::uint64_t key = 0;
+  std::uint64_t last_key = 0;
+  while (step(sub, cursor)) {
+    key += cursor.delta;
+    std::uint64_t payload = payload_at(sub, cursor.at);
+    if (!is_live(payload)) {
+      ++discarded_;
+      Collision heir;
+      const Place place{list, static_cast<std::uint32_t>(sub.key_base + key)};
+      if (collisions_.empty() || !take_live_collision(key_of(place), heir)) {
+        --entries_;
+        continue;
+      }
+      payload = heir.chapter & chapter_mask_;
+    }
+    put_coded(writer, payload, key - last_key);
+    last_key = key;
+  }
+  return static_cast<std::uint32_t>((writer.position(to) + 7) / 8);
+}
+
+bool VolumeSubIndex::take_live_collision(std::uint64_t key, Collision& taken) {
+  const auto [first, last] = collisions_.equal_range(key);
+  for (auto it = first; it != last; ++it) {
+    if (it->second.chapter < low_) continue;
+    taken = it->second;
+    collisions_.erase(it);
+    return true;
+  }
+  return false;
+}
+
+void VolumeSubIndex::forget_expired_collisions() {
+  discarded_ +=
+      std::erase_if(collisions_, [&](const auto& entry) { return entry.second.chapter < low_; });
+}
+
+void VolumeSubIndex::load_list(std::uint32_t list, std::span<const Entry> entries) {
+  check(list >= load_next_ && list < geometry_.lists, "lists are loaded in order");
+  constexpr std::array<std::byte, kHeadBytes> kEmpty{};
+  while (load_next_ < list) append_loaded(kEmpty);
+  // An entry may be larger than what is left of its short list, hence the room behind.
+  std::array<std::byte, kHeadBytes + kSubLists * kMaxSubListBytes + kScratchBytes> coded;
+  std::memset(coded.data(), 0, kHeadBytes);
+  std::uint32_t sub = 0;
+  std::uint32_t begin = kHeadBytes;
+  std::uint64_t last_key = 0;
+  BitWriter writer(coded.data() + begin);
+  std::uint32_t bytes = 0;
+  std::uint64_t last_plain = ~std::uint64_t{0};
+  for (const Entry& entry : entries) {
+    if (entry.chapter < low_ || entry.chapter > high_) continue;
+    if (entry.collision != nullptr && last_plain == entry.address) {
+      collisions_.emplace(key_of({list, entry.address}),
+                          Collision{*entry.collision, entry.chapter});
+      continue;
+    }
+    const std::uint32_t its_sub = entry.address >> sub_key_bits_;
+    if (its_sub != sub) {
+      store_u8(coded.data() + sub, static_cast<std::uint8_t>(bytes));
+      begin += bytes;
+      bytes = 0;
+      sub = its_sub;
+      last_key = 0;
+      writer = BitWriter(coded.data() + begin);
+    }
+    const std::uint64_t key = entry.address & low_bits(sub_key_bits_);
+    const BitWriter before = writer;
+    put_coded(writer, entry.chapter & chapter_mask_, key - last_key);
+    const std::uint64_t position = writer.position(coded.data() + begin);
+    if (position > kMaxSubListBytes * std::uint64_t{8}) {
+      writer = before;
+      ++overflows_;
+      continue;
+    }
+    bytes = static_cast<std::uint32_t>((position + 7) / 8);
+    last_key = key;
+    last_plain = entry.address;
+    ++entries_;
+  }
+  store_u8(coded.data() + sub, static_cast<std::uint8_t>(bytes));
+  append_loaded({coded.data(), begin + bytes});
+}
+
+void VolumeSubIndex::append_loaded(std::span<const std::byte> list) {
+  const std::uint32_t region = load_next_ / kListsPerRegion;
+  const std::uint32_t left = region * kListsPerRegion + lists_in_region(region) - load_next_;
+  starts_[start_slot(load_next_)] = load_end_;
+  std::byte* at = list_at(load_next_);
+  if (load_end_ + list.size() + (left - 1) * kHeadBytes <= region_bytes_) {
+    std::memcpy(at, list.data(), list.size());
+    load_end_ += static_cast<std::uint32_t>(list.size());
+  } else {
+    const SubList whole{};
+    std::uint64_t lost = 0;
+    std::uint32_t from = kHeadBytes;
+    for (std::uint32_t i = 0; i < kSubLists; ++i) {
+      SubList sub = whole;
+      sub.bytes = load_u8(list.data() + i);
+      sub.bits = const_cast<std::byte*>(list.data()) + from;
+      from += sub.bytes;
+      Cursor cursor;
+      while (step(sub, cursor)) ++lost;
+    }
+    entries_ -= lost;
+    overflows_ += lost;
+    std::memset(at, 0, kHeadBytes);
+    load_end_ += kHeadBytes;
+  }
+  ++load_next_;
+  if (left == 1) {
+    spread_region(region, kListsPerRegion, 0);
+    load_end_ = 0;
+  }
+}
+
+void VolumeSubIndex::finish_load() {
+  constexpr std::array<std::byte, kHeadBytes> kEmpty{};
+  while (load_next_ < geometry_.lists) append_loaded(kEmpty);
+}
+
+std::vector<bool> VolumeSubIndex::lists_with_collisions() const {
+  std::vector<bool> marks(geometry_.lists);
+  for (const auto& [key, collision] : collisions_) marks[key >> geometry_.address_bits] = true;
+  return marks;
+}
+
+void VolumeSubIndex::read_list(std::uint32_t list, std::uint64_t low, bool with_collisions,
+                               std::vector<Entry>& entries) const {
+  const std::byte* head = list_at(list);
+  std::uint32_t from = kHeadBytes;
+  for (std::uint32_t i = 0; i < kSubLists; ++i) {
+    const SubList sub{const_cast<std::byte*>(head) + from, load_u8(head + i), i << sub_key_bits_};
+    from += sub.bytes;
+    Cursor cursor;
+    std::uint64_t key = sub.key_base;
+    while (step(sub, cursor)) {
+      key += cursor.delta;
+      const std::uint64_t payload = payload_at(sub, cursor.at);
+      const auto address = static_cast<std::uint32_t>(key);
+      if (is_live(payload) && chapter_of(payload) >= low) {
+        entries.push_back({address, chapter_of(payload), nullptr});
+      }
+      if (!with_collisions) continue;
+      const auto [first, last] = collisions_.equal_range(key_of({list, address}));
+      for (auto it = first; it != last; ++it) {
+        if (it->second.chapter < std::max(low, low_)) continue;
+        entries.push_back({address, it->second.chapter, &it->second.name});
+      }
+    }
+  }
+}
+
+void VolumeSubIndex::validate() const {
+  std::uint64_t found = 0;
+  for (std::uint32_t list = 0; list < geometry_.lists; ++list) {
+    const std::byte* head = list_at(list);
+    const std::size_t slot = start_slot(list);
+    check(starts_[slot] + bytes_of_list(head) <= starts_[slot + 1], "lists overlap");
+    for (std::uint32_t i = 0; i < kSubLists; ++i) {
+      const SubList sub = sub_list_at({list, i << sub_key_bits_});
+      Cursor cursor;
+      std::uint64_t key = 0;
+      while (step(sub, cursor)) {
+        check(cursor.at == 0 || cursor.delta > 0, "an address is there twice");
+        key += cursor.delta;
+        check(key < std::uint64_t{1} << sub_key_bits_, "an address is beyond its short list");
+        ++found;
+      }
+      check((cursor.next + 7) / 8 == sub.bytes, "a short list has a wrong length");
+    }
+  }
+  check(found == entries_, "entries are miscounted");
+}
+
+}  // namespace uvdo

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The in-memory form of the volume index, or of one of the two of a sparse index: which chapter a
+// name was last seen in (uds-index.md, 8).
+//
+// A list of the format (256 entries when full) is cut into 16 by the upper bits of the address.
+// Each of these short lists is coded as on storage and begins at a byte; their 16 lengths stand in
+// front. So a lookup decodes about eight entries from one or two cache lines, and memory is what
+// the coded entries take plus some 5 %. 128 lists share a region of fixed size, with gaps.
+//
+// Names of collision entries are kept aside. Expired entries are removed by a sweep that goes
+// round as chapters are added; the newest chapters of the window are never doubtful, because the
+// window is a little shorter than the numbers that fit in an entry.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "base/bytes.h"
+#include "format/index_geometry.h"
+#include "format/record_name.h"
+#include "index/delta_list.h"
+#include "index/page_memory.h"
+
+namespace uvdo {
+
+class VolumeSubIndex {
+ public:
+  /// Where a name belongs.
+  struct Place {
+    std::uint32_t list = 0;
+    std::uint32_t address = 0;
+  };
+  enum class Kind : std::uint8_t {
+    none,
+    plain,     ///< an entry for all names of this place
+    collision  ///< an entry for this name alone
+  };
+  struct Match {
+    Kind kind = Kind::none;
+    std::uint64_t chapter = 0;
+  };
+  /// An entry that a save or a load hands over.
+  struct Entry {
+    std::uint32_t address = 0;
+    std::uint64_t chapter = 0;
+    const RecordName* collision = nullptr;  ///< set for a collision entry
+  };
+
+  explicit VolumeSubIndex(const SubIndexGeometry& geometry);
+
+  [[nodiscard]] const SubIndexGeometry& geometry() const { return geometry_; }
+  [[nodiscard]] Place place_of(const RecordName& name) const {
+    const std::uint64_t v = load_be64(name.bytes.data());
+    const std::uint64_t high = v >> geometry_.address_bits;
+    const std::uint64_t list = (geometry_.lists & (geometry_.lists - 1)) == 0
+                                   ? high & (geometry_.lists - 1)
+                                   : high % geometry_.lists;
+    return {static_cast<std::uint32_t>(list),
+            static_cast<std::uint32_t>(v & low_bits(geometry_.address_bits))};
+  }
+
+  /// Three steps, each of which needs what the one before fetched.
+  void prefetch_start(Place place) const { __builtin_prefetch(&starts_[start_slot(place.list)]); }
+  void prefetch_list(Place place) const { __builtin_prefetch(list_at(place.list)); }
+  void prefetch_entries(Place place) const;
+
+  [[nodiscard]] Match find(Place place, const RecordName& name) const;
+  /// Makes the plain entry of a place, or changes its chapter. False if there is no room.
+  bool put_plain(Place place, std::uint64_t chapter);
+  /// Makes the collision entry of a name, or changes its chapter. The place has a plain entry,
+  /// otherwise it becomes one.
+  bool put_collision(Place place, const RecordName& name, std::uint64_t chapter);
+
+  /// The first and the last chapter that entries may name. Entries of chapters before low() are
+  /// not found.
+  [[nodiscard]] std::uint64_t low() const { return low_; }
+  [[nodiscard]] std::uint64_t high() const { return high_; }
+  /// Chapters that can be remembered at once: 98 % or more of those of the format.
+  [[nodiscard]] std::uint64_t window() const { return window_; }
+  /// Makes `chapter`, which is above high(), the newest, and forgets those that leave the window.
+  void advance_to(std::uint64_t chapter);
+  /// Sets the window of an empty index, before it is loaded.
+  void set_range(std::uint64_t low, std::uint64_t high);
+
+  /// Entries, expired ones that the sweep has not yet met included.
+  [[nodiscard]] std::uint64_t entries() const { return entries_ + collisions_.size(); }
+  [[nodiscard]] std::uint64_t collisions() const { return collisions_.size(); }
+  [[nodiscard]] std::uint64_t discarded() const { return discarded_; }
+  /// Entries that were not made because there was no room.
+  [[nodiscard]] std::uint64_t overflows() const { return overflows_; }
+  /// Bytes of address space of the lists: what they take when full.
+  [[nodiscard]] std::uint64_t capacity_bytes() const { return arena_.size(); }
+
+  /// Replaces the content of an empty list; lists come in ascending order. `entries` ascend by
+  /// address; collision entries follow the plain one of their address. What has no room is left
+  /// out.
+  void load_list(std::uint32_t list, std::span<const Entry> entries);
+  void finish_load();
+  /// Marks the lists that have collision entries, for read_list().
+  [[nodiscard]] std::vector<bool> lists_with_collisions() const;
+  /// Appends what a list holds of chapters low..high(), in the order of the format. Collision
+  /// entries are looked for only `with_collisions`. The next change of the index ends the lives of
+  /// the names.
+  void read_list(std::uint32_t list, std::uint64_t low, bool with_collisions,
+                 std::vector<Entry>& entries) const;
+
+  /// Checks the structure; for tests. Aborts when it is violated.
+  void validate() const;
+
+ private:
+  static constexpr std::uint32_t kListsPerRegion = 128;
+  static constexpr std::uint32_t kSubLists = 16;
+  static constexpr std::uint32_t kMaxSubListBytes = 255;
+
+  struct Collision {
+    RecordName name;
+    std::uint64_t chapter = 0;
+  };
+  /// A short list, and what it takes to change it.
+  struct SubList {
+    std::byte* bits = nullptr;
+    std::uint32_t bytes = 0;
+    std::uint32_t key_base = 0;
+  };
+  /// A walk over a short list.
+  struct Cursor {
+    std::uint64_t at = 0;    // first bit of the entry
+    std::uint64_t next = 0;  // first bit behind it
+    std::uint64_t delta = 0;
+  };
+
+  [[nodiscard]] std::size_t start_slot(std::uint32_t list) const {
+    return std::size_t{list / kListsPerRegion} * (kListsPerRegion + 1) + list % kListsPerRegion;
+  }
+  [[nodiscard]] std::byte* region_at(std::uint32_t list) const {
+    return arena_.data() + std::uint64_t{list / kListsPerRegion} * region_bytes_;
+  }
+  [[nodiscard]] std::byte* list_at(std::uint32_t list) const {
+    return region_at(list) + starts_[start_slot(list)];
+  }
+  [[nodiscard]] std::uint32_t lists_in_region(std::uint32_t region) const;
+  [[nodiscard]] static std::uint32_t bytes_of_list(const std::byte* list);
+  [[nodiscard]] static std::uint32_t offset_of_sub_list(const std::byte* list, std::uint32_t sub);
+  [[nodiscard]] SubList sub_list_at(Place place) const;
+  [[nodiscard]] bool step(const SubList& sub, Cursor& cursor) const;
+  [[nodiscard]] std::uint64_t payload_at(const SubList& sub, std::uint64_t at) const {
+    return load_bits(sub.bits, at) & chapter_mask_;
+  }
+  [[nodiscard]] bool is_live(std::uint64_t payload) const {
+    return ((high_ - payload) & chapter_mask_) <= high_ - low_;
+  }
+  [[nodiscard]] std::uint64_t chapter_of(std::uint64_t payload) const {
+    return high_ - ((high_ - payload) & chapter_mask_);
+  }
+  [[nodiscard]] std::uint64_t key_of(Place place) const {
+    return std::uint64_t{place.list} << geometry_.address_bits | place.address;
+  }
+  void put_coded(BitWriter& writer, std::uint64_t payload, std::uint64_t delta) const {
+    put_entry(writer, geometry_.code, geometry_.chapter_bits, payload, delta);
+  }
+  bool replace_sub_list(Place place, const std::byte* bits, std::uint32_t new_bytes);
+  bool make_room(std::uint32_t list, std::uint32_t bytes);
+  bool spread_region(std::uint32_t region, std::uint32_t favoured, std::uint32_t bytes);
+  void sweep(std::uint64_t lists);
+  void sweep_list(std::uint32_t list);
+  std::uint32_t copy_live(const SubList& sub, std::uint32_t list, std::byte* to);
+  bool take_live_collision(std::uint64_t key, Collision& taken);
+  void forget_expired_collisions();
+  void append_loaded(std::span<const std::byte> list);
+
+  SubIndexGeometry geometry_;
+  std::uint64_t chapter_mask_;
+  unsigned sub_key_bits_;
+  std::uint64_t window_;
+  std::uint64_t sweep_chapters_;  // a round of the sweep takes at most so many chapters
+  std::uint64_t low_ = 0;
+  std::uint64_t high_ = 0;
+
+  std::uint64_t region_bytes_;
+  PageMemory arena_;
+  std::vector<std::uint32_t> starts_;  // per region: of each list, and the region's end
+  std::unordered_multimap<std::uint64_t, Collision> collisions_;  // by key_of()
+
+  std::uint32_t sweep_next_ = 0;
+  std::uint64_t sweep_owed_ = 0;    // lists that this chapter still has to sweep
+  std::uint64_t sweep_credit_ = 0;  // parts of a list, in lists_per_chapter / records
+  std::uint64_t chapters_since_purge_ = 0;
+  std::uint32_t load_next_ = 0;  // while loading: the next list
+  std::uint32_t load_end_ = 0;   // and the bytes used of its region
+
+  std::uint64_t entries_ = 0;
+  std::uint64_t discarded_ = 0;
+  std::uint64_t overflows_ = 0;
+};
+
+}  // namespace uvdo

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Gives a volume the deduplication index that lies in front of it on its device.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "volume/volume.h"
+
+namespace uvdo {
+
+/// A factory of the index on disk. A volume whose index cannot even be begun (its geometry block
+/// names a size that no index has) goes without deduplication, and a line says so.
+[[nodiscard]] IndexFactory uds_index_factory(std::function<void(std::string)> log);
+
+}  // namespace uvdo

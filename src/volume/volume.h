@@ -253,7 +253,8 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   Alarm write_back_alarm_;
   bool commit_planned_ = false;
   bool maintenance_requested_ = false;
-  bool stopping_ = false;
+  bool stopping_ = false;  ///< new writes are refused
+  bool ending_ = false;    ///< none is left, and what goes on in the background ends
   bool is_loaded_ = false;     ///< the slabs are known, or will be by scrubbing
   bool opened_read_only_ = false;
 

@@ -22,6 +22,7 @@ void Volume::start_background() {
   background_.start(commit_regularly());
   background_.start(write_back_regularly());
   background_.start(packer_->run());
+  if (is_recovering()) background_.start(scrub_in_background());
 }
 
 void Volume::note_new_entries() {
@@ -37,9 +38,9 @@ void Volume::request_maintenance() {
 }
 
 Task<void> Volume::commit_regularly() {
-  while (!stopping_) {
+  while (!ending_) {
     if (!commit_planned_) co_await commit_alarm_.sleep(kForever);
-    if (stopping_) break;
+    if (ending_) break;
     if (!commit_planned_) continue;
     if (journal_->unwritten_blocks() < kBlocksPerCommit) {
       co_await commit_alarm_.sleep(options_.commit_delay);
@@ -57,9 +58,9 @@ Task<void> Volume::commit_regularly() {
 }
 
 Task<void> Volume::write_back_regularly() {
-  while (!stopping_) {
+  while (!ending_) {
     if (!maintenance_requested_) co_await write_back_alarm_.sleep(kForever);
-    if (stopping_) break;
+    if (ending_) break;
     if (!std::exchange(maintenance_requested_, false) || notifier_.is_read_only()) continue;
     // Above two thirds of the ring, what holds its oldest part is written.
     const std::uint64_t used = journal_->blocks_in_use();
@@ -89,6 +90,10 @@ Task<void> Volume::drain_writes() {
 void Volume::entered_read_only(const Error& reason) {
   log_(fmt::format("unrecoverable error, entering read-only mode: {}", reason.message()));
   jobs_.start(record_read_only());
+  // Who waits for what will not come any more looks again.
+  depot_->wake_waiters();
+  map_->wake_waiters();
+  journal_->commits().wake_all();
 }
 
 Task<void> Volume::record_read_only() {

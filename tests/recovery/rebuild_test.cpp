@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Rebuilds: of whole volumes, of damaged ones, and broken off at all places.
+#include "format/block_map_page.h"
+#include "recovery_fixture.h"
+#include "volume/rebuild.h"
+
+namespace uvdo {
+namespace {
+
+class RebuildTest : public RecoveryFixture {
+ protected:
+  void SetUp() override {
+    RecoveryFixture::SetUp();
+    use([&](Volume& volume) -> Task<void> {
+      for (std::uint64_t i = 0; i < 40; ++i) co_await write(volume, i * 811, 1 + i * 8, 1 + i % 8);
+      for (std::uint64_t i = 0; i < 300; ++i) co_await write(volume, 20'000 + i, 7);
+      co_await flush(volume);
+    }, End::stop);
+    use([&](Volume& volume) -> Task<void> {
+      for (std::uint64_t i = 0; i < 40; ++i) co_await write(volume, i * 811 + 3, 1000 + i * 8, 2);
+      co_await discard(volume, 20'000, 100);
+      co_await flush(volume);
+    }, End::crash);
+    set_state(VolumeState::force_rebuild);
+  }
+  Task<void> nothing(Volume&) { co_return; }
+
+  RebuildReport dry_run() {
+    RebuildReport report;
+    run([&](Device& device) -> Task<void> {
+      auto geometry = decode_volume_geometry(content_.at(0));
+      SuperBlock super = super_block();
+      RebuildOptions options;
+      options.dry_run = true;
+      auto found = co_await rebuild_volume(*executor_, device, *geometry, super, options);
+      EXPECT_TRUE(found.ok());
+      if (found) report = std::move(*found);
+    });
+    EXPECT_EQ(writes_, 0U);
+    return report;
+  }
+  /// A leaf with data in it: its page and a slot.
+  std::pair<Pbn, unsigned> a_mapping() {
+    const SuperBlock super = super_block();
+    for (auto& [pbn, bytes] : content_) {
+      if (pbn < super.depot.first_block.value() || pbn >= super.depot.last_block.value()) continue;
+      if (page_status(bytes, super.nonce, Pbn{pbn}) != PageStatus::valid) continue;
+      for (unsigned slot = 0; slot < kEntriesPerPage; ++slot) {
+        const BlockMapping mapping = entry(bytes, slot);
+        const auto target = content_.find(mapping.pbn.value());
+        if (mapping.state == kStateUncompressed && mapping.pbn != kZeroPbn &&
+            target != content_.end() &&
+            page_status(target->second, super.nonce, mapping.pbn) == PageStatus::invalid &&
+            load_le64(target->second.data()) == 7) {
+          return {Pbn{pbn}, slot};
+        }
+      }
+    }
+    ADD_FAILURE() << "no leaf was found";
+    return {};
+  }
+};
+
+TEST_F(RebuildTest, AWholeVolumeIsRebuiltWithoutLoss) {
+  const RebuildReport report = dry_run();
+  EXPECT_EQ(report.losses(), 0U);
+  EXPECT_GT(report.journal_entries, 0U);
+  expect_recovered();
+  const SuperBlock super = super_block();
+  EXPECT_EQ(super.read_only_recoveries, 1U);
+  EXPECT_EQ(super.complete_recoveries, 1U);
+  EXPECT_EQ(super.journal.logical_blocks_used, report.logical_blocks_used);
+  EXPECT_EQ(super.journal.block_map_blocks, report.block_map_blocks);
+}
+
+TEST_F(RebuildTest, ARebuildForAnUpgradeCountsNoRecovery) {
+  set_state(VolumeState::rebuild_for_upgrade);
+  expect_recovered();
+  EXPECT_EQ(super_block().read_only_recoveries, 0U);
+  EXPECT_EQ(super_block().complete_recoveries, 0U);
+}
+
+TEST_F(RebuildTest, ARebuildBrokenOffAfterAnyWriteIsBegunAnew) {
+  const DiskContent before = content_;
+  for (const Survival survival : {Survival::any_sectors, Survival::everything}) {
+    for (std::uint64_t n = 0;; ++n) {
+      content_ = before;
+      use([&](Volume& volume) { return nothing(volume); }, End::crash, survival, n);
+      const bool failed = failed_;
+      expect_recovered();
+      if (HasFailure()) FAIL() << "after " << n << " writes";
+      if (!failed) {
+        EXPECT_GT(n, 40U);
+        break;
+      }
+    }
+  }
+}
+
+TEST_F(RebuildTest, MappingsThatCannotBeAreCleared) {
+  const auto [leaf, slot] = a_mapping();
+  set_entry(block(leaf), slot, mapped_to(Pbn{2}));
+  EXPECT_EQ(dry_run().invalid_mappings, 1U);
+  use([&](Volume& volume) { return nothing(volume); }, End::stop);
+  expect_consistent();
+  EXPECT_EQ(entry(block(leaf), slot), kUnmapped);
+}
+
+TEST_F(RebuildTest, APageOfAnotherPlaceIsTakenAsEmpty) {
+  const auto [leaf, slot] = a_mapping();
+  store_le64(block(leaf).data() + kPagePbnOffset, 12);
+  const RebuildReport report = dry_run();
+  EXPECT_EQ(report.pages_lost, 1U);
+  use([&](Volume& volume) { return nothing(volume); }, End::stop);
+  expect_consistent();
+}
+
+TEST_F(RebuildTest, ATreePageReferredToTwiceIsKeptOnce) {
+  const SuperBlock super = super_block();
+  // Two trees that share a subtree.
+  std::vector<std::uint64_t> roots;
+  for (std::uint64_t r = 0; r < 60 && roots.size() < 2; ++r) {
+    const auto found = content_.find((super.block_map.root_origin + r).value());
+    if (found != content_.end() && entry(found->second, 0).pbn != kZeroPbn) roots.push_back(r);
+  }
+  ASSERT_EQ(roots.size(), 2U);
+  const BlockMapping child = entry(block(super.block_map.root_origin + roots[0]), 0);
+  set_entry(block(super.block_map.root_origin + roots[1]), 0, child);
+  const RebuildReport report = dry_run();
+  EXPECT_EQ(report.subtrees_cleared, 1U);
+  use([&](Volume& volume) { return nothing(volume); }, End::stop);
+  expect_consistent();
+}
+
+}  // namespace
+}  // namespace uvdo

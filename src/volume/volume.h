@@ -109,8 +109,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
 
   // ---- figures (volume_statistics.cpp)
   [[nodiscard]] VolumeStatistics statistics() const;
-  /// Bytes of memory that the volume needs: cache, reference counts, buffers, journal. The index
-  /// comes on top.
+  /// Bytes of memory that the volume needs: cache, reference counts, buffers, journal, index.
   [[nodiscard]] std::uint64_t memory_needed() const;
   [[nodiscard]] const VolumeOptions& options() const { return options_; }
   [[nodiscard]] const VolumeGeometry& geometry() const { return geometry_; }

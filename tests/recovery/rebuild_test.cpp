@@ -45,7 +45,7 @@ class RebuildTest : public RecoveryFixture {
     for (auto& [pbn, bytes] : content_) {
       if (pbn < super.depot.first_block.value() || pbn >= super.depot.last_block.value()) continue;
       if (page_status(bytes, super.nonce, Pbn{pbn}) != PageStatus::valid) continue;
-      for (unsigned slot = 0; slot < kEntriesPerPage; ++slot) {
+      for (unsigned slot = kEntriesPerPage; slot-- > 0;) {  // the first ones are discarded later
         const BlockMapping mapping = entry(bytes, slot);
         const auto target = content_.find(mapping.pbn.value());
         if (mapping.state == kStateUncompressed && mapping.pbn != kZeroPbn &&

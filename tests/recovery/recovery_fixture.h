@@ -25,6 +25,8 @@ class RecoveryFixture : public testing::Test {
 
   RecoveryFixture();
   void SetUp() override;
+  /// Shows what the volume said last, if the test has failed.
+  void TearDown() override;
 
   /// A run on its own executor with a new device of content_; afterwards content_ is what the
   /// device holds, or what survived if it has crashed.
@@ -55,7 +57,7 @@ class RecoveryFixture : public testing::Test {
   DiskContent content_;
   std::uint64_t device_bytes_ = 0;
   std::uint64_t writes_ = 0;  ///< of the last run
-  bool failed_ = false;       ///< whether the last run's device was cut off
+  bool failed_ = false;       ///< whether `fail_after` cut the last run off
   std::mt19937_64 random_;
   std::vector<std::string> log_;
 

@@ -134,12 +134,14 @@ TEST_F(RecoveryTest, SlabJournalsGoRoundTheirRings) {
 
 TEST_F(RecoveryTest, GoodSectorsOfATornJournalBlockAreUsed) {
   use([&](Volume& volume) -> Task<void> {
-    for (std::uint64_t i = 0; i < 45; ++i) co_await write(volume, i, 100 + i);
-    co_await flush(volume);
+    for (std::uint64_t i = 0; i < 45; ++i) {
+      co_await write(volume, i, 100 + i);
+      co_await flush(volume);  // so that the entries are in this order
+    }
   }, End::crash);
   const auto [pbn, header] = last_journal_block();
   ASSERT_GT(header.entry_count, 2 * kEntriesPerSector - 15);
-  // The block's second entry sector is one of an earlier trip: it was never written.
+  // The block's second entry sector never arrived.
   std::memset(block(pbn).data() + 2 * kSectorSize, 0, kSectorSize);
   use([&](Volume& volume) -> Task<void> {
     EXPECT_FALSE(volume.is_read_only());
@@ -155,8 +157,10 @@ TEST_F(RecoveryTest, GoodSectorsOfATornJournalBlockAreUsed) {
 
 TEST_F(RecoveryTest, TheJournalEndsAtAHoleAndGoesOnAfterItsHighestBlock) {
   use([&](Volume& volume) -> Task<void> {
-    for (std::uint64_t i = 0; i < 20; ++i) co_await write(volume, 32 * i, 1 + 32 * i, 32);
-    co_await flush(volume);
+    for (std::uint64_t i = 0; i < 20; ++i) {
+      co_await write(volume, 32 * i, 1 + 32 * i, 32);
+      co_await flush(volume);
+    }
   }, End::crash);
   const auto [pbn, header] = last_journal_block();
   ASSERT_EQ(header.sequence.value(), 3U);

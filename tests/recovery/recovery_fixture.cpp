@@ -121,7 +121,8 @@ void RecoveryFixture::use(const std::function<Task<void>(Volume&)>& body, End en
         auto volume = co_await Volume::open(*executor_, device, options_, factory, log);
         if (!volume) {
           was_cut_off = crash_device.has_failed();
-          if (!was_cut_off) ADD_FAILURE() << volume.error().message();
+          if (!was_cut_off && !may_fail_to_open_) ADD_FAILURE() << volume.error().message();
+          open_error_ = volume.error().message();
           co_return;
         }
         co_await body(**volume);
@@ -130,6 +131,7 @@ void RecoveryFixture::use(const std::function<Task<void>(Volume&)>& body, End en
           at_crash = crash_device.survivors(survival, random_);
           crash_device.fail_after(0);
         }
+        if (end == End::leave) co_return;
         auto stopped = co_await (*volume)->stop();
         if (end == End::stop) was_cut_off = crash_device.has_failed();
         if (end == End::stop && !crash_device.has_failed() && !stopped) {

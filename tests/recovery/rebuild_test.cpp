@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Rebuilds: of whole volumes, of damaged ones, and broken off at all places.
+#include <algorithm>
+
 #include "format/block_map_page.h"
+#include "format/recovery_journal_block.h"
 #include "recovery_fixture.h"
 #include "volume/rebuild.h"
 
@@ -45,7 +48,7 @@ class RebuildTest : public RecoveryFixture {
     for (auto& [pbn, bytes] : content_) {
       if (pbn < super.depot.first_block.value() || pbn >= super.depot.last_block.value()) continue;
       if (page_status(bytes, super.nonce, Pbn{pbn}) != PageStatus::valid) continue;
-      for (unsigned slot = 0; slot < kEntriesPerPage; ++slot) {
+      for (unsigned slot = kEntriesPerPage; slot-- > 0;) {  // the first ones are discarded later
         const BlockMapping mapping = entry(bytes, slot);
         const auto target = content_.find(mapping.pbn.value());
         if (mapping.state == kStateUncompressed && mapping.pbn != kZeroPbn &&
@@ -83,7 +86,7 @@ TEST_F(RebuildTest, ARebuildForAnUpgradeCountsNoRecovery) {
 TEST_F(RebuildTest, ARebuildBrokenOffAfterAnyWriteIsBegunAnew) {
   const DiskContent before = content_;
   for (const Survival survival : {Survival::any_sectors, Survival::everything}) {
-    for (std::uint64_t n = 0;; ++n) {
+    for (std::uint64_t n = survival == Survival::everything ? 1 : 0;; n += 2) {
       content_ = before;
       use([&](Volume& volume) { return nothing(volume); }, End::crash, survival, n);
       const bool failed = failed_;
@@ -113,6 +116,44 @@ TEST_F(RebuildTest, APageOfAnotherPlaceIsTakenAsEmpty) {
   EXPECT_EQ(report.pages_lost, 1U);
   use([&](Volume& volume) { return nothing(volume); }, End::stop);
   expect_consistent();
+}
+
+TEST_F(RebuildTest, IncrementsOfAnOldJournalAreApplied) {
+  const auto [leaf, slot] = a_mapping();
+  const BlockMapping mapping = entry(block(leaf), slot);
+  const SuperBlock super = super_block();
+  const Pbn journal = super.find(PartitionId::recovery_journal).start;
+  for (std::uint64_t i = 0; i < kJournalBlocks; ++i) content_.erase((journal + i).value());
+  JournalBlockHeader header;
+  header.sequence = super.journal.journal_start;
+  header.block_map_head = header.slab_journal_head = header.sequence;
+  header.nonce = super.nonce;
+  header.type = kJournalTypeOld;
+  header.entry_count = 2;
+  header.check_byte = check_byte_of(header.sequence, kJournalBlocks);
+  header.recovery_count = super.recovery_count();
+  const Pbn place = journal + header.sequence.value() % kJournalBlocks;
+  open_journal_block(block(place), header);
+  std::byte* sector = block(place).data() + kSectorSize;
+  store_u8(sector, header.check_byte);
+  store_u8(sector + 1, header.recovery_count);
+  store_u8(sector + 2, 2);
+  // A decrement, which says nothing, and an increment.
+  std::array<std::byte, kJournalEntrySize> bytes{};
+  encode_journal_entry({JournalOperation::data_remapping, leaf, 9, mapping, kUnmapped},
+                       bytes.data());
+  std::copy_n(bytes.data(), kOldJournalEntrySize, sector + kJournalSectorHeaderSize);
+  encode_journal_entry({JournalOperation::block_map_remapping, leaf, 10, mapping, kUnmapped},
+                       bytes.data());
+  std::copy_n(bytes.data(), kOldJournalEntrySize,
+              sector + kJournalSectorHeaderSize + kOldJournalEntrySize);
+  const BlockMapping before = entry(block(leaf), 9);
+  EXPECT_EQ(dry_run().journal_entries, 1U);
+  use([&](Volume& volume) { return nothing(volume); }, End::stop);
+  expect_consistent();
+  EXPECT_EQ(entry(block(leaf), 9), before);
+  EXPECT_EQ(entry(block(leaf), 10), mapping);
+  EXPECT_EQ(super_block().journal.journal_start, header.sequence + 1);
 }
 
 TEST_F(RebuildTest, ATreePageReferredToTwiceIsKeptOnce) {

@@ -107,6 +107,8 @@ void RecoveryFixture::run(const std::function<Task<void>(Device&)>& body,
 void RecoveryFixture::use(const std::function<Task<void>(Volume&)>& body, End end,
                           Survival survival, std::uint64_t fail_after) {
   DiskContent at_crash;
+  bool was_cut_off = false;
+  last_.clear();  // what an earlier use did not flush is not this one's business
   run(
       [&](Device& device) -> Task<void> {
         auto& crash_device = static_cast<CrashDevice&>(device);
@@ -118,21 +120,27 @@ void RecoveryFixture::use(const std::function<Task<void>(Volume&)>& body, End en
         };
         auto volume = co_await Volume::open(*executor_, device, options_, factory, log);
         if (!volume) {
-          if (!crash_device.has_failed()) ADD_FAILURE() << volume.error().message();
+          was_cut_off = crash_device.has_failed();
+          if (!was_cut_off && !may_fail_to_open_) ADD_FAILURE() << volume.error().message();
+          open_error_ = volume.error().message();
           co_return;
         }
         co_await body(**volume);
-        if (end == End::crash && !crash_device.has_failed()) {
+        was_cut_off = crash_device.has_failed();
+        if (end == End::crash && !was_cut_off) {
           at_crash = crash_device.survivors(survival, random_);
           crash_device.fail_after(0);
         }
+        if (end == End::leave) co_return;
         auto stopped = co_await (*volume)->stop();
+        if (end == End::stop) was_cut_off = crash_device.has_failed();
         if (end == End::stop && !crash_device.has_failed() && !stopped) {
           ADD_FAILURE() << stopped.error().message();
         }
       },
       fail_after, survival);
   if (!at_crash.empty()) content_ = std::move(at_crash);
+  failed_ = was_cut_off;
 }
 
 void RecoveryFixture::fill(MutableBytes data, std::uint64_t seed) {
@@ -231,6 +239,13 @@ void RecoveryFixture::set_state(VolumeState state) {
   SuperBlock super = super_block();
   super.state = state;
   encode_super_block(super, content_.at(super_block_at_.value()));
+}
+
+void RecoveryFixture::TearDown() {
+  if (!HasFailure()) return;
+  for (std::size_t i = log_.size() > 20 ? log_.size() - 20 : 0; i < log_.size(); ++i) {
+    fmt::print("log: {}\n", log_[i]);
+  }
 }
 
 bool RecoveryFixture::has_logged(std::string_view part) const {

@@ -25,13 +25,15 @@ class RecoveryFixture : public testing::Test {
 
   RecoveryFixture();
   void SetUp() override;
+  /// Shows what the volume said last, if the test has failed.
+  void TearDown() override;
 
   /// A run on its own executor with a new device of content_; afterwards content_ is what the
   /// device holds, or what survived if it has crashed.
   void run(const std::function<Task<void>(Device&)>& body, std::uint64_t fail_after = UINT64_MAX,
            Survival survival = Survival::everything);
-  /// The same with an opened volume, which is stopped at the end unless `crash`.
-  enum class End : std::uint8_t { stop, crash };
+  /// The same with an opened volume, which is stopped at the end, crashed, or left as it is.
+  enum class End : std::uint8_t { stop, crash, leave };
   void use(const std::function<Task<void>(Volume&)>& body, End end,
            Survival survival = Survival::nothing, std::uint64_t fail_after = UINT64_MAX);
 
@@ -55,7 +57,9 @@ class RecoveryFixture : public testing::Test {
   DiskContent content_;
   std::uint64_t device_bytes_ = 0;
   std::uint64_t writes_ = 0;  ///< of the last run
-  bool failed_ = false;       ///< whether the last run's device was cut off
+  bool failed_ = false;       ///< whether `fail_after` cut the last run off
+  bool may_fail_to_open_ = false;
+  std::string open_error_;
   std::mt19937_64 random_;
   std::vector<std::string> log_;
 

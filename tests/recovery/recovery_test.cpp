@@ -102,7 +102,7 @@ TEST_F(RecoveryTest, ACrashAfterAnyWriteOfARecoveryIsRecovered) {
 TEST_F(RecoveryTest, TheRecoveryJournalGoesRoundItsRing) {
   use([&](Volume& volume) -> Task<void> {
     for (std::uint64_t i = 0; i < 1000; ++i) {
-      co_await write(volume, 32 * (i % 70), 1 + (i * 13 % 91) * 8, 32);
+      co_await write(volume, 32 * (i % 70), 1 + (i * 13 % 89) * 8, 32);
       if (i % 100 == 99) co_await flush(volume);
     }
     EXPECT_GT(volume.journal().tail().value(), 2 * kJournalBlocks);
@@ -134,12 +134,14 @@ TEST_F(RecoveryTest, SlabJournalsGoRoundTheirRings) {
 
 TEST_F(RecoveryTest, GoodSectorsOfATornJournalBlockAreUsed) {
   use([&](Volume& volume) -> Task<void> {
-    for (std::uint64_t i = 0; i < 45; ++i) co_await write(volume, i, 100 + i);
-    co_await flush(volume);
+    for (std::uint64_t i = 0; i < 45; ++i) {
+      co_await write(volume, i, 100 + i);
+      co_await flush(volume);  // so that the entries are in this order
+    }
   }, End::crash);
   const auto [pbn, header] = last_journal_block();
   ASSERT_GT(header.entry_count, 2 * kEntriesPerSector - 15);
-  // The block's second entry sector is one of an earlier trip: it was never written.
+  // The block's second entry sector never arrived.
   std::memset(block(pbn).data() + 2 * kSectorSize, 0, kSectorSize);
   use([&](Volume& volume) -> Task<void> {
     EXPECT_FALSE(volume.is_read_only());
@@ -155,8 +157,10 @@ TEST_F(RecoveryTest, GoodSectorsOfATornJournalBlockAreUsed) {
 
 TEST_F(RecoveryTest, TheJournalEndsAtAHoleAndGoesOnAfterItsHighestBlock) {
   use([&](Volume& volume) -> Task<void> {
-    for (std::uint64_t i = 0; i < 20; ++i) co_await write(volume, 32 * i, 1 + 32 * i, 32);
-    co_await flush(volume);
+    for (std::uint64_t i = 0; i < 20; ++i) {
+      co_await write(volume, 32 * i, 1 + 32 * i, 32);
+      co_await flush(volume);
+    }
   }, End::crash);
   const auto [pbn, header] = last_journal_block();
   ASSERT_EQ(header.sequence.value(), 3U);
@@ -229,16 +233,65 @@ TEST_F(RecoveryTest, AnInvalidJournalEntryMakesTheVolumeReadOnlyUntilARebuild) {
 
 TEST_F(RecoveryTest, OldJournalsAreNotReplayed) {
   use([&](Volume& volume) { return busy(volume, 1); }, End::crash);
-  const auto [pbn, header] = last_journal_block();
-  for (Pbn p = pbn; header.sequence.value() > 0 && p > pbn - header.sequence.value(); p = p - 1) {
-    store_u8(block(p).data() + 32, kJournalTypeOld);
+  const SuperBlock super = super_block();
+  const Pbn journal = super.find(PartitionId::recovery_journal).start;
+  for (std::uint64_t i = 0; i < kJournalBlocks; ++i) {
+    const auto found = content_.find((journal + i).value());
+    if (found != content_.end()) store_u8(found->second.data() + 32, kJournalTypeOld);
   }
-  run([&](Device&) -> Task<void> { co_return; });
+  may_fail_to_open_ = true;
   use([&](Volume&) -> Task<void> {
     ADD_FAILURE() << "it was opened";
     co_return;
-  }, End::stop, Survival::everything, 0);
+  }, End::stop);
+  EXPECT_NE(open_error_.find("old form"), std::string::npos) << open_error_;
+  EXPECT_EQ(writes_, 0U);
   EXPECT_EQ(super_block().state, VolumeState::dirty);
+}
+
+/// Writers that go on until they are refused.
+Task<void> write_until_refused(Executor& executor, Volume& volume, std::uint64_t number) {
+  std::mt19937_64 random(number);
+  while (true) {
+    Buffer buffer = co_await volume.buffers().acquire(32 * kBlockSize);
+    for (std::size_t i = 0; i < 32; ++i) {
+      // Few contents, so that there is always room for one more reference.
+      store_le64(buffer.data() + i * kBlockSize, random() % 3000 + 1);
+    }
+    auto done = co_await volume.write((random() % 1500) * 32 * kBlockSize, std::move(buffer),
+                                      Durability::cached);
+    if (!done && done.error().code() != Errc::no_space) co_return;
+    co_await executor.yield();
+  }
+}
+
+TEST_F(RecoveryTest, StoppingEndsWhileWritersWaitForTheJournal) {
+  for (std::uint64_t turns = 1000; turns <= 9000; turns += 2000) {
+    use([&](Volume& volume) -> Task<void> {
+      TaskGroup writers(*executor_);
+      for (std::uint64_t i = 0; i < 8; ++i) writers.start(write_until_refused(*executor_, volume, turns + i));
+      for (std::uint64_t i = 0; i < turns; ++i) co_await executor_->yield();
+      auto stopped = co_await volume.stop();
+      EXPECT_TRUE(stopped.ok()) << (stopped ? "" : stopped.error().message());
+      co_await writers.wait();
+    }, End::leave);
+    if (HasFailure()) FAIL() << "after " << turns << " turns";
+    expect_consistent();
+  }
+}
+
+TEST_F(RecoveryTest, EverybodyGivesUpWhenTheDeviceFails) {
+  for (std::uint64_t n = 20; n < 400; n += 23) {
+    use([&](Volume& volume) -> Task<void> {
+      TaskGroup writers(*executor_);
+      for (std::uint64_t i = 0; i < 8; ++i) writers.start(write_until_refused(*executor_, volume, n + i));
+      co_await writers.wait();
+      EXPECT_TRUE(volume.is_read_only());
+    }, End::crash, Survival::any_sectors, n);
+    if (HasFailure()) FAIL() << "after " << n << " writes";
+  }
+  use([&](Volume& volume) { return nothing(volume); }, End::stop);
+  expect_consistent();
 }
 
 TEST_F(RecoveryTest, VolumesAreUsedWhileSlabsWaitForScrubbing) {

@@ -29,7 +29,7 @@ class History {
   }
 
   HistoryResult run() {
-    const SimExecutor::Outcome outcome = executor_.run(main());
+    const SimExecutor::Outcome outcome = executor_.run(main(), 5'000'000);
     if (!outcome) workload_.report(outcome.why);
     if (!device_.misuse().empty()) workload_.report("misuse of the disk: " + device_.misuse());
     result_.failure = workload_.failure();

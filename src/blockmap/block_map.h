@@ -111,6 +111,8 @@ class BlockMap {
   Task<Result<void>> save();
   /// Called when clean pages run out, or dirty ones are too old.
   void on_write_back_needed(std::function<void()> f) { on_write_back_needed_ = std::move(f); }
+  /// Lets everybody look again who waits for a page: the volume has become read-only.
+  void wake_waiters() { changed_.wake_all(); }
   /// The journal block before which changes must be on disk now (vdo-behaviour.md, 5.3).
   [[nodiscard]] JournalSequence age_limit() const;
   /// Whether pages should be written because clean ones run out.

@@ -42,6 +42,11 @@ void Slab::dirty_all_reference_blocks() {
   for (std::uint32_t i = 0; i < references_.size(); ++i) mark_dirty(i * kCountsPerBlock);
 }
 
+void Slab::dirty_reference_block(std::uint32_t index) {
+  ensure_counts();
+  mark_dirty(index * kCountsPerBlock);
+}
+
 std::optional<Slab::Run> Slab::allocate(std::uint32_t wanted) {
   if (!is_ready() || free_blocks_ == 0) return std::nullopt;
   ensure_counts();
@@ -110,6 +115,16 @@ void Slab::append(Sbn sbn, ReferenceOperation operation, JournalPoint point,
   last_entry_ = point;
 }
 
+void Slab::append_recovered(Sbn sbn, ReferenceOperation operation, JournalPoint point,
+                            RecoveryJournal& journal) {
+  if (open_bytes_.size() == 0 || !uvdo::has_room(open_, operation)) {
+    const SlabSequence opened = next_ + (open_bytes_.size() == 0 ? 0 : 1);
+    while (opened - head_ >= config_.slab_journal_blocks) ++head_;
+    durable_head_ = std::max(durable_head_, head_);
+  }
+  append(sbn, operation, point, journal);
+}
+
 Result<void> Slab::change_count(std::vector<ReferenceCount>& counts, Sbn sbn,
                                 ReferenceOperation operation) {
   ReferenceCount& count = counts[sbn];
@@ -159,7 +174,7 @@ Result<bool> Slab::apply(Sbn sbn, ReferenceOperation operation, JournalPoint poi
 void Slab::mark_dirty(Sbn sbn) {
   ReferenceBlock& block = references_[sbn / kCountsPerBlock];
   if (block.dirty_since != SlabSequence{0}) return;
-  block.dirty_since = SlabSequence{last_point_.sequence};
+  block.dirty_since = SlabSequence{std::max<std::uint64_t>(last_point_.sequence, 1)};
   ++holds_[block.dirty_since.value() % config_.slab_journal_blocks];
   ++dirty_count_;
 }

@@ -56,8 +56,30 @@ class Slab {
   /// last slab journal entry that the counts reflect.
   void load_journal(SlabSequence head, SlabSequence next, JournalPoint point,
                     JournalPoint recovery_point);
-  /// Marks all reference blocks as to be written.
+  /// Marks all reference blocks, or one, as to be written.
   void dirty_all_reference_blocks();
+  void dirty_reference_block(std::uint32_t index);
+  /// Journals what a recovery found missing: as append(), but if the ring is full the oldest block
+  /// is dropped, which had been given up before the crash (vdo-behaviour.md, 9.4).
+  void append_recovered(Sbn sbn, ReferenceOperation operation, JournalPoint point,
+                        RecoveryJournal& journal);
+  /// Calls f(point, entry) for the journaled changes that are only in memory.
+  template <class F>
+  void for_each_unnamed_entry(F&& f) const {
+    const auto visit = [&](const SlabJournalHeader& header, ConstBytes block) {
+      for (unsigned i = 0; i < header.entry_count; ++i) {
+        f(JournalPoint{header.sequence.value(), static_cast<std::uint16_t>(i)},
+          slab_journal_entry(block, header, i));
+      }
+    };
+    for (const ClosedSlabBlock& block : closed_) visit(block.header, block.bytes.bytes());
+    if (has_open_entries()) visit(open_, open_bytes_.bytes());
+  }
+  /// The counts on disk know all that the named blocks say; the summary on disk says so.
+  void journal_was_scrubbed() {
+    head_ = named_;
+    durable_head_ = named_;
+  }
 
   // ---- counts
 

@@ -160,7 +160,12 @@ bool SlabDepot::has_room(Pbn pbn) const { return slab_of(pbn).has_room(); }
 
 Task<void> SlabDepot::wait_for_room() {
   ++counters_.journal_blocked;
-  request_write_back();
+  // A slab that waits for scrubbing gets room by that alone.
+  if (std::ranges::any_of(slabs_, [](const auto& slab) {
+        return slab->is_ready() && !slab->has_room();
+      })) {
+    request_write_back();
+  }
   co_await room_.wait();
 }
 

@@ -60,6 +60,30 @@ class SlabDepot {
   /// Makes every slab ready: reads its counts and replays its journal if need be.
   Task<Result<void>> scrub_all();
 
+  // ---- after a crash (slab_recovery.cpp)
+
+  /// As load_journals(), but slabs never used wait for load_unused(): changes may be missing.
+  Task<Result<void>> load_journal_tails();
+  /// Journals a change that the recovery journal entry at `point` demands, unless the slab's
+  /// journal has it. True if it was missing.
+  bool recover_change(Pbn pbn, ReferenceOperation operation, JournalPoint point);
+  /// Whether enough blocks have gathered in memory for write_recovered().
+  [[nodiscard]] bool is_recovery_full() const { return closed_blocks_ >= kRecoveredBlocks; }
+  /// Writes the gathered blocks and the summary; with `all` the open ones too.
+  Task<Result<void>> write_recovered(bool all);
+  /// Makes the slabs ready that were never used and are not touched by the recovery either.
+  void load_unused();
+  /// Scrubs what must be before the volume may be used: slabs whose journals are nearly full, and
+  /// at least one.
+  Task<Result<void>> scrub_first();
+  /// Scrubs one slab while others are in use, those first that writers may be waiting for. Needs
+  /// unscrubbed() > 0.
+  Task<Result<void>> scrub_next();
+  /// Waits until a slab becomes ready, or wake_waiters().
+  Task<void> wait_for_scrub();
+  /// Lets everybody look again who waits for room: the volume has become read-only.
+  void wake_waiters() { room_.wake_all(); }
+
   // ---- space
 
   /// Promises `count` blocks if there are as many that are neither used nor promised.
@@ -126,6 +150,8 @@ class SlabDepot {
  private:
   // Full slab journal blocks that gather before they are written, so that they share the flushes.
   static constexpr std::size_t kClosedBlocksPerPass = 32;
+  // The same during a recovery: 4 MiB.
+  static constexpr std::size_t kRecoveredBlocks = 1024;
 
   struct PendingFree {
     Pbn pbn;
@@ -143,14 +169,24 @@ class SlabDepot {
   void became_ready(Slab& slab);
   void request_write_back();
 
+  /// What is found out about a slab while it is scrubbed.
+  struct Scrubbing {
+    std::vector<ReferenceCount> counts;
+    std::vector<JournalPoint> points;  // by sector: up to where its counts are right
+    std::vector<bool> changed;         // by reference block
+    std::vector<Sbn> decremented;
+  };
+
   Task<Result<void>> load_tail(Slab& slab);
   Task<Result<void>> scrub(Slab& slab);
-  Task<Result<void>> read_counts(Slab& slab, std::vector<ReferenceCount>& counts,
-                                 std::vector<JournalPoint>& points);
-  Task<Result<void>> replay_journal(Slab& slab, std::vector<ReferenceCount>& counts,
-                                    const std::vector<JournalPoint>& points);
-  Task<Result<void>> write_scrubbed(Slab& slab, const std::vector<ReferenceCount>& counts,
-                                    JournalPoint point);
+  Task<Result<void>> scrub_alone(Slab& slab);
+  Task<Result<void>> read_counts(Slab& slab, Scrubbing& state);
+  Task<Result<void>> replay_journal(Slab& slab, Scrubbing& state);
+  Result<void> replay_entry(const Slab& slab, Scrubbing& state, JournalPoint point,
+                            SlabJournalEntry entry) const;
+  Result<void> replay_unnamed(const Slab& slab, Scrubbing& state) const;
+  void hold_freed(const Slab& slab, Scrubbing& state);
+  Task<Result<void>> write_scrubbed(Slab& slab, bool was_dirty);
 
   Task<Result<void>> write_journals(std::vector<Slab*> slabs);
   Task<Result<void>> write_references(Slab& slab, SlabSequence limit);

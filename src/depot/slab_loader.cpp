@@ -48,16 +48,26 @@ Task<Result<void>> SlabDepot::write_whole_summary() {
 }
 
 Task<Result<void>> SlabDepot::load_journals() {
+  auto done = co_await load_journal_tails();
+  if (done) load_unused();
+  co_return done;
+}
+
+Task<Result<void>> SlabDepot::load_journal_tails() {
   for (const auto& slab : slabs_) {
-    if (slab->summary().is_unused()) {
-      slab->load_pristine();
-      became_ready(*slab);
-      continue;
-    }
+    if (slab->summary().is_unused()) continue;
     auto done = co_await load_tail(*slab);
     if (!done) co_return done;
   }
   co_return Result<void>();
+}
+
+void SlabDepot::load_unused() {
+  for (const auto& slab : slabs_) {
+    if (slab->is_ready() || !slab->summary().is_unused()) continue;
+    slab->load_pristine();
+    became_ready(*slab);
+  }
 }
 
 Task<Result<void>> SlabDepot::load_tail(Slab& slab) {
@@ -103,26 +113,37 @@ Task<Result<void>> SlabDepot::scrub_all() {
 }
 
 Task<Result<void>> SlabDepot::scrub(Slab& slab) {
-  std::vector<ReferenceCount> counts(config_.data_blocks);
-  std::vector<JournalPoint> points(reference_blocks_used(config_.data_blocks) * kSectorsPerBlock);
-  Result<void> done;
-  if (slab.summary().load_reference_counts) done = co_await read_counts(slab, counts, points);
-  if (!done) co_return done;
-  if (slab.summary().dirty) {
-    done = co_await replay_journal(slab, counts, points);
-    if (!done) co_return done;
-    done = co_await write_scrubbed(slab, counts, slab.last_point());
-    if (!done) co_return done;
-    slab.load_journal(slab.next_sequence(), slab.next_sequence(), slab.last_point(),
-                      slab.recovery_point());
-  }
-  slab.load_counts(std::move(counts));
-  became_ready(slab);
-  co_return Result<void>();
+  // Journal blocks of this slab that are written meanwhile would be neither here nor there.
+  co_await writer_.acquire();
+  auto done = co_await scrub_alone(slab);
+  writer_.release();
+  room_.wake_all();
+  co_return done;
 }
 
-Task<Result<void>> SlabDepot::read_counts(Slab& slab, std::vector<ReferenceCount>& counts,
-                                          std::vector<JournalPoint>& points) {
+Task<Result<void>> SlabDepot::scrub_alone(Slab& slab) {
+  Scrubbing state;
+  state.counts.resize(config_.data_blocks);
+  state.points.resize(reference_blocks_used(config_.data_blocks) * kSectorsPerBlock);
+  const bool was_dirty = slab.summary().dirty;
+  const bool was_written = slab.summary().load_reference_counts;
+  state.changed.assign(reference_blocks_used(config_.data_blocks), was_dirty && !was_written);
+  Result<void> done;
+  if (was_written) done = co_await read_counts(slab, state);
+  if (done && was_dirty) done = co_await replay_journal(slab, state);
+  // From here on nothing waits until the slab is ready: no change may come in between.
+  if (done) done = replay_unnamed(slab, state);
+  if (!done) co_return done;
+  hold_freed(slab, state);
+  slab.load_counts(std::move(state.counts));
+  for (std::uint32_t i = 0; i < state.changed.size(); ++i) {
+    if (state.changed[i]) slab.dirty_reference_block(i);
+  }
+  became_ready(slab);
+  co_return co_await write_scrubbed(slab, was_dirty);
+}
+
+Task<Result<void>> SlabDepot::read_counts(Slab& slab, Scrubbing& state) {
   AlignedMemory memory(kReadChunkBlocks * kBlockSize);
   const std::uint64_t blocks = reference_blocks_used(config_.data_blocks);
   for (std::uint64_t first = 0; first < blocks; first += kReadChunkBlocks) {
@@ -132,20 +153,23 @@ Task<Result<void>> SlabDepot::read_counts(Slab& slab, std::vector<ReferenceCount
     if (!done) co_return done;
     for (std::size_t i = 0; i < chunk; ++i) {
       const std::size_t at = (first + i) * kCountsPerBlock;
-      const std::size_t n = std::min<std::size_t>(kCountsPerBlock, counts.size() - at);
-      const CommitPoints sector_points =
-          unpack_reference_block(memory.block(i), std::span(counts).subspan(at, n));
-      std::copy(sector_points.begin(), sector_points.end(),
-                points.begin() + static_cast<std::ptrdiff_t>((first + i) * kSectorsPerBlock));
+      const std::size_t n = std::min<std::size_t>(kCountsPerBlock, state.counts.size() - at);
+      const CommitPoints points =
+          unpack_reference_block(memory.block(i), std::span(state.counts).subspan(at, n));
+      std::copy(points.begin(), points.end(),
+                state.points.begin() + static_cast<std::ptrdiff_t>((first + i) * kSectorsPerBlock));
+      // A torn block is made whole again.
+      if (std::ranges::any_of(points, [&](JournalPoint p) { return p != points[0]; })) {
+        state.changed[first + i] = true;
+      }
     }
   }
   co_return Result<void>();
 }
 
-Task<Result<void>> SlabDepot::replay_journal(Slab& slab, std::vector<ReferenceCount>& counts,
-                                             const std::vector<JournalPoint>& points) {
+Task<Result<void>> SlabDepot::replay_journal(Slab& slab, Scrubbing& state) {
   AlignedMemory memory(kBlockSize);
-  for (SlabSequence s = slab.head(); s < slab.next_sequence(); ++s) {
+  for (SlabSequence s = slab.head(); s < slab.named(); ++s) {
     auto done = co_await device_.read(device_byte(layout_.journal_block(slab.number(), s)),
                                       memory.bytes());
     if (!done) co_return done;
@@ -155,48 +179,70 @@ Task<Result<void>> SlabDepot::replay_journal(Slab& slab, std::vector<ReferenceCo
                                                  s.value(), slab.number()));
     }
     for (unsigned i = 0; i < header.entry_count; ++i) {
-      const SlabJournalEntry entry = slab_journal_entry(memory.bytes(), header, i);
-      if (entry.sbn >= config_.data_blocks) {
-        co_return Error(Errc::corrupt, fmt::format("the journal of slab {} names block {} of {}",
-                                                   slab.number(), entry.sbn, config_.data_blocks));
-      }
-      const JournalPoint here{s.value(), static_cast<std::uint16_t>(i)};
-      if (here <= points[entry.sbn / kCountsPerSector]) continue;  // the counts know it already
-      auto changed = Slab::change_count(counts, entry.sbn, entry.operation);
-      if (!changed) {
-        co_return std::move(changed).error().within(
-            fmt::format("replaying block {} of the journal of slab {}", s.value(), slab.number()));
-      }
+      auto replayed =
+          replay_entry(slab, state, {s.value(), static_cast<std::uint16_t>(i)},
+                       slab_journal_entry(memory.bytes(), header, i));
+      if (!replayed) co_return replayed;
     }
   }
   co_return Result<void>();
 }
 
-Task<Result<void>> SlabDepot::write_scrubbed(Slab& slab, const std::vector<ReferenceCount>& counts,
-                                             JournalPoint point) {
-  AlignedMemory memory(kReadChunkBlocks * kBlockSize);
-  const std::uint64_t blocks = reference_blocks_used(config_.data_blocks);
-  for (std::uint64_t first = 0; first < blocks; first += kReadChunkBlocks) {
-    const std::size_t chunk = std::min<std::uint64_t>(kReadChunkBlocks, blocks - first);
-    for (std::size_t i = 0; i < chunk; ++i) {
-      const std::size_t at = (first + i) * kCountsPerBlock;
-      const std::size_t n = std::min<std::size_t>(kCountsPerBlock, counts.size() - at);
-      pack_reference_block(memory.block(i), std::span(counts).subspan(at, n), point);
-    }
-    auto done = co_await device_.write(device_byte(layout_.reference_block(slab.number(), first)),
-                                       memory.bytes().first(chunk * kBlockSize));
-    if (!done) co_return done;
-    counters_.reference_blocks_written += chunk;
+Result<void> SlabDepot::replay_entry(const Slab& slab, Scrubbing& state, JournalPoint point,
+                                     SlabJournalEntry entry) const {
+  if (entry.sbn >= config_.data_blocks) {
+    return Error(Errc::corrupt, fmt::format("the journal of slab {} names block {} of {}",
+                                            slab.number(), entry.sbn, config_.data_blocks));
   }
-  auto done = co_await device_.flush();
+  if (entry.operation == ReferenceOperation::data_decrement) {
+    state.decremented.push_back(entry.sbn);
+  }
+  // The counts may know it already.
+  if (point <= state.points[entry.sbn / kCountsPerSector]) return {};
+  auto changed = Slab::change_count(state.counts, entry.sbn, entry.operation);
+  if (!changed) {
+    return std::move(changed).error().within(
+        fmt::format("replaying block {} of the journal of slab {}", point.sequence, slab.number()));
+  }
+  state.changed[entry.sbn / kCountsPerBlock] = true;
+  return {};
+}
+
+Result<void> SlabDepot::replay_unnamed(const Slab& slab, Scrubbing& state) const {
+  Result<void> done;
+  slab.for_each_unnamed_entry([&](JournalPoint point, SlabJournalEntry entry) {
+    if (done) done = replay_entry(slab, state, point, entry);
+  });
+  return done;
+}
+
+/// Blocks that have just lost their last reference may be read still, and the journal entry that
+/// says so may not be stable: they become free as they would in a slab in use.
+void SlabDepot::hold_freed(const Slab& slab, Scrubbing& state) {
+  for (const Sbn sbn : state.decremented) {
+    if (state.counts[sbn] != kFree) continue;
+    state.counts[sbn] = kProvisional;
+    const Pbn pbn = layout_.pbn_of(slab.number(), sbn);
+    pending_frees_.push_back({pbn, journal_.last_point(), epochs_.retire(), ++last_ticket_});
+    pending_tickets_.insert(pbn.value(), last_ticket_);
+  }
+}
+
+Task<Result<void>> SlabDepot::write_scrubbed(Slab& slab, bool was_dirty) {
+  if (!was_dirty && slab.dirty_reference_blocks() == 0) co_return Result<void>();
+  auto done = co_await write_references(slab, slab.next_sequence() + 1);
+  if (done) done = co_await device_.flush();
   if (!done) co_return done;
+  // Whatever changes from here on is in blocks that the summary does not name.
   slab.summary().load_reference_counts = true;
   slab.summary().dirty = false;
-  slab.summary().fullness_hint = fullness_hint(
-      static_cast<std::uint64_t>(std::count(counts.begin(), counts.end(), kFree)),
-      layout_.slab_bits());
+  slab.summary().fullness_hint = fullness_hint(slab.free_blocks(), layout_.slab_bits());
   std::vector<Slab*> one{&slab};
-  co_return co_await write_summary(one);
+  done = co_await write_summary(one);
+  // Only then may the journal's ring be written over.
+  if (done) done = co_await device_.flush();
+  if (done) slab.journal_was_scrubbed();
+  co_return done;
 }
 
 }  // namespace uvdo

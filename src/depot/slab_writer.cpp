@@ -35,7 +35,10 @@ Task<Result<void>> SlabDepot::write_back(JournalSequence release_before) {
   auto done = co_await write_journals(slabs);
   for (const auto& slab : slabs_) {
     if (!done) break;
-    if (slab->journal_blocks_in_use() >= config_.flushing) done = co_await relieve(*slab);
+    // The journal of a slab that waits for scrubbing is all there is of its latest counts.
+    if (slab->is_ready() && slab->journal_blocks_in_use() >= config_.flushing) {
+      done = co_await relieve(*slab);
+    }
   }
   co_return co_await finish(std::move(done));
 }
@@ -78,7 +81,9 @@ Task<Result<void>> SlabDepot::write_journals(std::vector<Slab*> slabs) {
           static_cast<std::uint8_t>((last.sequence.value() + 1) % config_.slab_journal_blocks);
       entry.dirty = true;
       entry.load_reference_counts = slabs[i]->counts_are_on_disk();
-      entry.fullness_hint = fullness_hint(slabs[i]->free_blocks(), layout_.slab_bits());
+      if (slabs[i]->is_ready()) {
+        entry.fullness_hint = fullness_hint(slabs[i]->free_blocks(), layout_.slab_bits());
+      }
     }
     done = co_await write_summary(slabs);
     if (!done) co_return done;

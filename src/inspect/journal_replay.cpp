@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "format/journal_extent.h"
 #include "inspect/volume_image.h"
 
 namespace uvdo {
@@ -21,17 +22,16 @@ void add_damage(JournalReplay& replay, std::string text) {
 
 /// Finds heads and highest tail (9.1).
 Result<void> find_extent(const VolumeImage& image, JournalReplay& replay) {
-  replay.highest_tail = image.super_block().journal.journal_start;
-  return for_each_journal_block(
+  JournalExtent extent(image.super_block().journal.journal_start);
+  auto done = for_each_journal_block(
       image, [&](std::uint64_t, const JournalBlockHeader& header, ConstBytes) {
-        if (header.sequence >= replay.highest_tail) {
-          replay.highest_tail = header.sequence;
-          replay.found = true;
-        }
-        if (!replay.found) return;
-        replay.block_map_head = std::max(replay.block_map_head, header.block_map_head);
-        replay.slab_journal_head = std::max(replay.slab_journal_head, header.slab_journal_head);
+        extent.add(header);
       });
+  replay.found = extent.found;
+  replay.block_map_head = extent.block_map_head;
+  replay.slab_journal_head = extent.slab_journal_head;
+  replay.highest_tail = extent.highest_tail;
+  return done;
 }
 
 void add_entry(const VolumeImage& image, JournalReplay& replay, JournalSequence sequence,
@@ -126,15 +126,7 @@ Result<void> read_entries(const VolumeImage& image, JournalReplay& replay) {
 }
 
 void sort_changes(JournalReplay& replay) {
-  auto& pages = replay.page_changes;
-  std::ranges::stable_sort(pages, {}, &PageChange::key);
-  // Of several changes of a slot the last one wins.
-  std::size_t kept = 0;
-  for (std::size_t i = 0; i < pages.size(); ++i) {
-    if (i + 1 < pages.size() && pages[i + 1].key == pages[i].key) continue;
-    pages[kept++] = pages[i];
-  }
-  pages.erase(pages.begin() + static_cast<std::ptrdiff_t>(kept), pages.end());
+  sort_page_changes(replay.page_changes);
   std::ranges::stable_sort(replay.count_changes, {}, &CountChange::slab);
 }
 

@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "format/block_mapping.h"
 #include "format/journal_point.h"
+#include "format/page_change.h"
 #include "format/recovery_journal_block.h"
 
 namespace uvdo {
@@ -33,20 +34,6 @@ struct JournalOverview {
   JournalSequence last_current;
 };
 Result<JournalOverview> survey_journal(const VolumeImage& image);
-
-/// One entry of a block map page that the journal changes.
-struct PageChange {
-  std::uint64_t key = 0;    ///< page PBN << 10 | slot
-  std::uint64_t value = 0;  ///< state << 36 | PBN
-  PageChange(Pbn page, unsigned slot, BlockMapping mapping)
-      : key(page.value() << 10U | slot),
-        value(static_cast<std::uint64_t>(mapping.state) << 36U | mapping.pbn.value()) {}
-  [[nodiscard]] Pbn page() const { return Pbn{key >> 10U}; }
-  [[nodiscard]] unsigned slot() const { return static_cast<unsigned>(key & 1023U); }
-  [[nodiscard]] BlockMapping mapping() const {
-    return {Pbn{value & ((1ULL << 36U) - 1)}, static_cast<std::uint8_t>(value >> 36U)};
-  }
-};
 
 /// One reference count that the journal changes.
 struct CountChange {

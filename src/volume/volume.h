@@ -92,6 +92,13 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   Task<Result<std::vector<Extent>>> extents(std::uint64_t offset, std::uint64_t length,
                                             std::size_t limit) override;
 
+  /// Whether slabs still wait for scrubbing after a crash; the volume is used as ever meanwhile.
+  [[nodiscard]] bool is_recovering() const {
+    return is_loaded_ && depot_->unscrubbed() > 0 && !notifier_.is_read_only();
+  }
+  /// How far that has come: 0..100.
+  [[nodiscard]] unsigned recovery_percentage() const;
+
   /// Finishes all requests, writes everything and marks the volume clean. Afterwards the volume can
   /// only be destroyed. An error means that it was left as it is on disk (to be recovered).
   Task<Result<void>> stop();
@@ -123,14 +130,25 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
  private:
   struct WriteBlock;
   struct WriteJob;
+  struct StartPlan;
 
   Volume(Executor& executor, Device& device, const VolumeOptions& options,
          const VolumeGeometry& geometry, const SuperBlock& super_block,
          std::function<void(std::string)> log);
 
   // volume_open.cpp
-  Task<Result<void>> load();
+  Task<Result<void>> load(const StartPlan& plan);
   void start_background();
+
+  // volume_recovery.cpp
+  static Task<Result<StartPlan>> make_start_plan(Executor& executor, Device& device,
+                                                 const VolumeGeometry& geometry,
+                                                 const SuperBlock& super_block,
+                                                 const std::function<void(std::string)>& log);
+  Task<Result<void>> recover_block_map(const StartPlan& plan);
+  Task<Result<void>> recover_slabs(const StartPlan& plan);
+  Task<void> scrub_in_background();
+  Task<Result<void>> open_read_only(const SuperBlock& on_disk, Error reason);
 
   // volume_write.cpp
   Task<Result<void>> write_piece(std::uint64_t offset, ConstBytes piece, Durability durability);
@@ -236,7 +254,8 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   bool commit_planned_ = false;
   bool maintenance_requested_ = false;
   bool stopping_ = false;
-  bool read_only_recorded_ = false;
+  bool is_loaded_ = false;     ///< the slabs are known, or will be by scrubbing
+  bool opened_read_only_ = false;
 
   RequestCounters requests_;
   DedupeCounters dedupe_;

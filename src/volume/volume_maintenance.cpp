@@ -22,6 +22,7 @@ void Volume::start_background() {
   background_.start(commit_regularly());
   background_.start(write_back_regularly());
   background_.start(packer_->run());
+  if (is_recovering()) background_.start(scrub_in_background());
 }
 
 void Volume::note_new_entries() {
@@ -89,6 +90,10 @@ Task<void> Volume::drain_writes() {
 void Volume::entered_read_only(const Error& reason) {
   log_(fmt::format("unrecoverable error, entering read-only mode: {}", reason.message()));
   jobs_.start(record_read_only());
+  // Who waits for what will not come any more looks again.
+  depot_->wake_waiters();
+  map_->wake_waiters();
+  journal_->commits().wake_all();
 }
 
 Task<void> Volume::record_read_only() {

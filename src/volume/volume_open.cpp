@@ -2,6 +2,7 @@
 // Opening a volume (vdo-behaviour.md, 8) and stopping it (11).
 #include <fmt/format.h>
 
+#include "volume/start_plan.h"
 #include "volume/volume.h"
 #include "volume/write_job.h"
 
@@ -83,29 +84,41 @@ Task<Result<std::unique_ptr<Volume>>> Volume::open(Executor& executor, Device& d
                                 "it back its size",
                                 device.name(), device.size(), needed));
   }
-  const VolumeState state = super_block->state;
-  if (state != VolumeState::new_volume && state != VolumeState::clean) {
-    co_return Error(Errc::unsupported,
-                    fmt::format("{} is in state {}: it was not shut down cleanly", device.name(),
-                                name_of(state)));
-  }
+  auto plan = co_await make_start_plan(executor, device, *geometry, *super_block, log);
+  if (!plan) co_return std::move(plan).error().within(device.name());
   std::unique_ptr<Volume> volume(
-      new Volume(executor, device, options, *geometry, *super_block, std::move(log)));
-  done = co_await volume->load();
-  if (!done) co_return std::move(done).error().within(device.name());
-  volume->index_ =
-      make_index(executor, device, *geometry, state == VolumeState::new_volume);
+      new Volume(executor, device, options, *geometry, plan->super_block, std::move(log)));
+  Result<void> loaded;
+  if (plan->damage) {
+    loaded = std::move(*plan->damage);
+  } else {
+    loaded = co_await volume->load(*plan);
+  }
+  if (loaded) {
+    volume->index_ = make_index(executor, device, *geometry,
+                                super_block->state == VolumeState::new_volume);
+  } else {
+    // Until the volume was marked in use its old super block holds.
+    const SuperBlock& on_disk = volume->is_loaded_ ? volume->super_block_ : *super_block;
+    done = co_await volume->open_read_only(on_disk, std::move(loaded).error());
+    if (!done) co_return std::move(done).error().within(device.name());
+  }
   volume->start_background();
   co_return volume;
 }
 
-Task<Result<void>> Volume::load() {
+Task<Result<void>> Volume::load(const StartPlan& plan) {
   Result<void> done;
-  if (super_block_.state == VolumeState::new_volume) {
+  if (plan.super_block.state == VolumeState::new_volume) {
     done = co_await depot_->load_new();
   } else {
-    done = co_await depot_->load_summary(super_block_.depot.zone_count);
-    if (done) done = co_await depot_->load_journals();
+    if (plan.journal) done = co_await recover_block_map(plan);
+    if (done) done = co_await depot_->load_summary(super_block_.depot.zone_count);
+    if (done && plan.journal) {
+      done = co_await recover_slabs(plan);
+    } else if (done) {
+      done = co_await depot_->load_journals();
+    }
   }
   if (!done) co_return done;
   // From now on the volume is in use: whatever ends it without a save is a crash.
@@ -113,8 +126,10 @@ Task<Result<void>> Volume::load() {
   super_block_.depot.zone_count = 1;
   super_block_.unused = geometry_.unused;
   done = co_await super_block_store_.write(super_block_);
-  if (done) done = co_await depot_->scrub_all();
-  co_return done;
+  if (!done) co_return done;
+  is_loaded_ = true;
+  if (plan.scrub_in_background) co_return co_await depot_->scrub_first();
+  co_return co_await depot_->scrub_all();
 }
 
 Task<Result<void>> Volume::stop() {
@@ -126,6 +141,7 @@ Task<Result<void>> Volume::stop() {
   write_back_alarm_.ring();
   co_await background_.wait();
   co_await jobs_.wait();
+  if (opened_read_only_) co_return Result<void>();  // there is nothing to save
   Result<void> done;
   if (notifier_.is_read_only()) done = notifier_.error();
   if (index_) {

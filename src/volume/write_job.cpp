@@ -256,10 +256,14 @@ Task<Result<void>> Volume::place_whole(WriteJob& job) {
 Task<Result<Pbn>> Volume::allocate_unpromised() {
   while (true) {
     if (const auto run = depot_->allocate(1, false)) co_return run->first;
-    if (!depot_->has_pending_frees() || notifier_.is_read_only()) {
+    if (notifier_.is_read_only()) co_return notifier_.error();
+    if (depot_->has_pending_frees()) {
+      co_await depot_->wait_for_frees();
+    } else if (depot_->unscrubbed() > 0) {
+      co_await depot_->wait_for_scrub();  // there may be free blocks in the slabs to come
+    } else {
       co_return Error(Errc::no_space, "the volume has no free physical block left");
     }
-    co_await depot_->wait_for_frees();
   }
 }
 

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Starting a volume that was not shut down, or that can only be read (vdo-behaviour.md, 8 to 10).
+//
+// Until the super block is written at the end, a recovery leaves the recovery journal and all that
+// tells where it begins as they were: broken off at any point, it is repeated from the start.
+#include <fmt/format.h>
+
+#include "blockmap/page_replay.h"
+#include "volume/rebuild.h"
+#include "volume/start_plan.h"
+
+namespace uvdo {
+
+Task<Result<Volume::StartPlan>> Volume::make_start_plan(
+    Executor& executor, Device& device, const VolumeGeometry& geometry,
+    const SuperBlock& super_block, const std::function<void(std::string)>& log) {
+  StartPlan plan;
+  plan.super_block = super_block;
+  switch (super_block.state) {
+    case VolumeState::new_volume:
+    case VolumeState::clean: co_return plan;
+    case VolumeState::read_only_mode:
+      plan.damage = Error(Errc::read_only,
+                          "an earlier error left it so; \"uvdo rebuild\" makes it writable again");
+      co_return plan;
+    case VolumeState::force_rebuild:
+    case VolumeState::rebuild_for_upgrade: {
+      log("rebuilding reference counts to clear read-only mode");
+      RebuildOptions options;
+      options.log = log;
+      auto rebuilt = co_await rebuild_volume(executor, device, geometry, plan.super_block, options);
+      if (!rebuilt) co_return std::move(rebuilt).error().within("the rebuild failed");
+      log("read-only rebuild complete");
+      co_return plan;
+    }
+    case VolumeState::dirty:
+    case VolumeState::replaying:
+    case VolumeState::recovering: break;
+  }
+  plan.scrub_in_background = true;
+  plan.ring = journal_ring(super_block, geometry);
+  auto usable = co_await find_usable_journal(device, plan.ring, super_block);
+  if (!usable) {
+    if (usable.error().code() == Errc::unsupported) co_return std::move(usable).error();
+    plan.damage = std::move(usable).error();
+    co_return plan;
+  }
+  // Saved in the middle of scrubbing: only scrubbing goes on, unless it was in use since.
+  if (super_block.state == VolumeState::recovering && !usable->extent.found) co_return plan;
+  log("device was dirty, rebuilding reference counts");
+  ++plan.super_block.complete_recoveries;
+  plan.super_block.journal.journal_start = usable->extent.highest_tail + 1;
+  plan.super_block.journal.logical_blocks_used = usable->logical_blocks_used;
+  plan.super_block.journal.block_map_blocks = usable->block_map_blocks;
+  plan.journal = *usable;
+  co_return plan;
+}
+
+Task<Result<void>> Volume::recover_block_map(const StartPlan& plan) {
+  const UsableJournal& journal = *plan.journal;
+  if (!journal.extent.found) co_return Result<void>();
+  log_(fmt::format("replaying {} recovery entries into block map", journal.entries));
+  PageReplay replay(executor_, device_, geometry_, super_block_.nonce, PageReplay::Damage::fail);
+  JournalReader reader(device_, plan.ring);
+  for (JournalSequence s = journal.extent.block_map_head; s <= journal.last; ++s) {
+    auto block = co_await reader.block(s);
+    if (!block) co_return std::move(block).error();
+    const UsableEntries usable = usable_journal_entries(*block, decode_journal_header(*block));
+    for (unsigned i = 0; i < usable.count; ++i) {
+      const JournalEntry entry = journal_entry(*block, i);
+      replay.add({entry.page_pbn, entry.slot, entry.new_mapping});
+    }
+    if (!replay.is_full()) continue;
+    auto applied = co_await replay.apply();
+    if (!applied) co_return applied;
+  }
+  auto done = co_await replay.apply();
+  if (done) done = co_await device_.flush();
+  co_return done;
+}
+
+Task<Result<void>> Volume::recover_slabs(const StartPlan& plan) {
+  const UsableJournal& journal = *plan.journal;
+  auto done = co_await depot_->load_journal_tails();
+  if (!done) co_return done;
+  std::uint64_t added = 0;
+  if (journal.extent.found) {
+    JournalReader reader(device_, plan.ring);
+    for (JournalSequence s = journal.extent.slab_journal_head; s <= journal.last; ++s) {
+      auto block = co_await reader.block(s);
+      if (!block) co_return std::move(block).error();
+      const UsableEntries usable = usable_journal_entries(*block, decode_journal_header(*block));
+      for (unsigned i = 0; i < usable.count; ++i) {
+        const JournalEntry entry = journal_entry(*block, i);
+        const JournalPoint point{s.value(), static_cast<std::uint16_t>(i)};
+        bool is_missing = false;
+        if (entry.new_mapping.pbn != kZeroPbn) {
+          is_missing = depot_->recover_change(
+              entry.new_mapping.pbn,
+              entry.operation == JournalOperation::block_map_remapping
+                  ? ReferenceOperation::block_map_increment
+                  : ReferenceOperation::data_increment,
+              point);
+        }
+        if (entry.old_mapping.pbn != kZeroPbn) {
+          is_missing |= depot_->recover_change(entry.old_mapping.pbn,
+                                               ReferenceOperation::data_decrement, point);
+        }
+        added += is_missing ? 1U : 0U;
+      }
+      if (!depot_->is_recovery_full()) continue;
+      done = co_await depot_->write_recovered(false);
+      if (!done) co_return done;
+    }
+    done = co_await depot_->write_recovered(true);
+    if (!done) co_return done;
+    log_(fmt::format("replayed {} journal entries into slab journals", added));
+  }
+  depot_->load_unused();
+  log_(fmt::format("rebuild complete: {} slabs wait for scrubbing", depot_->unscrubbed()));
+  co_return done;
+}
+
+Task<void> Volume::scrub_in_background() {
+  log_(fmt::format("entering recovery mode: the counts of {} slabs are made out while the volume "
+                   "is in use",
+                   depot_->unscrubbed()));
+  // Also while the volume is being stopped: saved half-way it would be in a state (RECOVERING)
+  // after which a kernel that crashes does not replay its journal.
+  while (depot_->unscrubbed() > 0 && !notifier_.is_read_only()) {
+    auto done = co_await depot_->scrub_next();
+    if (!done) notifier_.enter(std::move(done).error());
+    co_await executor_.yield();
+  }
+  if (!notifier_.is_read_only()) log_("exiting recovery mode");
+}
+
+unsigned Volume::recovery_percentage() const {
+  const std::uint64_t slabs = depot_->slab_count();
+  if (slabs == 0 || !is_recovering()) return 100;
+  return static_cast<unsigned>((slabs - depot_->unscrubbed()) * 100 / slabs);
+}
+
+Task<Result<void>> Volume::open_read_only(const SuperBlock& on_disk, Error reason) {
+  opened_read_only_ = true;
+  notifier_.enter(reason);
+  super_block_ = on_disk;
+  if (on_disk.state == VolumeState::read_only_mode) {
+    log_(fmt::format("the volume is opened for reading only: {}", reason.message()));
+    co_return Result<void>();
+  }
+  log_(fmt::format("unrecoverable error, entering read-only mode: {}", reason.message()));
+  super_block_.state = VolumeState::read_only_mode;
+  auto done = co_await super_block_store_.write(super_block_);
+  // A device that takes no super block is no volume to be used.
+  if (!done) co_return std::move(reason);
+  co_return done;
+}
+
+}  // namespace uvdo

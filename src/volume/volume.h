@@ -165,6 +165,9 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   Task<void> look_up(WriteJob& job);
   Task<void> verify(WriteBlock& block, BlockMapping advice);
   Task<Result<void>> follow(WriteJob& job, WriteBlock& block);
+  /// Ends the part of an agent, or of a follower, in a hash lock.
+  void settle(WriteBlock& block);
+  void leave(WriteBlock& block);
   Task<Result<void>> place(WriteJob& job);
   Task<Result<void>> place_whole(WriteJob& job);
   Task<Result<void>> pack(WriteJob& job, WriteBlock& block);
@@ -253,7 +256,8 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   Alarm write_back_alarm_;
   bool commit_planned_ = false;
   bool maintenance_requested_ = false;
-  bool stopping_ = false;
+  bool stopping_ = false;         // new requests are refused
+  bool background_ends_ = false;  // nobody needs the work behind the requests any more
   bool is_loaded_ = false;     ///< the slabs are known, or will be by scrubbing
   bool opened_read_only_ = false;
 

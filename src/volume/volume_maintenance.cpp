@@ -38,9 +38,9 @@ void Volume::request_maintenance() {
 }
 
 Task<void> Volume::commit_regularly() {
-  while (!stopping_) {
+  while (!background_ends_) {
     if (!commit_planned_) co_await commit_alarm_.sleep(kForever);
-    if (stopping_) break;
+    if (background_ends_) break;
     if (!commit_planned_) continue;
     if (journal_->unwritten_blocks() < kBlocksPerCommit) {
       co_await commit_alarm_.sleep(options_.commit_delay);
@@ -58,9 +58,9 @@ Task<void> Volume::commit_regularly() {
 }
 
 Task<void> Volume::write_back_regularly() {
-  while (!stopping_) {
+  while (!background_ends_) {
     if (!maintenance_requested_) co_await write_back_alarm_.sleep(kForever);
-    if (stopping_) break;
+    if (background_ends_) break;
     if (!std::exchange(maintenance_requested_, false) || notifier_.is_read_only()) continue;
     // Above two thirds of the ring, what holds its oldest part is written.
     const std::uint64_t used = journal_->blocks_in_use();
@@ -71,7 +71,7 @@ Task<void> Volume::write_back_regularly() {
     auto done = co_await depot_->write_back(release);
     if (done) {
       const std::size_t at_least =
-          map_->is_short_of_clean_pages() ? static_cast<std::size_t>(map_->cache_pages() / 8) : 0;
+          map_->is_short_of_clean_pages() ? static_cast<std::size_t>(map_->cache_pages() / 8 + 1) : 0;
       done = co_await map_->write_back(std::max(release, map_->age_limit()), at_least);
     }
     if (done && pressed) done = co_await journal_->reap();

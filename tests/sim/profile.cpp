@@ -77,7 +77,7 @@ std::array<Profile, 12> make_profiles() {
   Profile& many = add("many", "so many operations that journals go round");
   many.blocks = 200;
   many.cycles = 2;
-  many.operations = 4000;
+  many.operations = 1500;
   many.mix.discard = 15;
   many.mix.write_zeroes = 10;
   many.mix.read = 10;

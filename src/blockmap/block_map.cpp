@@ -121,11 +121,15 @@ Task<Result<MapPage*>> BlockMap::take_frame() {
     }
     ++counters_.cache_pressure;
     if (dirty_leaves_ == 0) {
-      co_await executor_.yield();  // all are in use for a moment, or being written
+      // All are in use for a moment, or being written.
+      Alarm moment(executor_);
+      co_await moment.sleep(std::chrono::microseconds(20));
       continue;
     }
+    ++frames_wanted_;
     if (on_write_back_needed_) on_write_back_needed_();
     co_await changed_.wait();
+    --frames_wanted_;
   }
 }
 
@@ -167,7 +171,9 @@ Task<Result<Pbn>> BlockMap::leaf_pbn(PageNumber number, bool create) {
     co_return child.pbn;
   }
   if (!create) co_return kZeroPbn;
-  co_return co_await allocate_child(**parent, path.slots[1]);
+  auto made = co_await allocate_child(**parent, path.slots[1]);
+  if (!made) co_return std::move(made).error();
+  co_return made->pbn;
 }
 
 /// The interior page of a height (1..4; 4 is the root) and index; nullptr if there is none.
@@ -196,9 +202,12 @@ Task<Result<BlockMap::InteriorPage*>> BlockMap::interior(std::uint32_t root, uns
     co_return co_await add_interior(key, child.pbn, false);
   }
   if (!create) co_return static_cast<InteriorPage*>(nullptr);
-  auto pbn = co_await allocate_child(**parent, slot);
-  if (!pbn) co_return std::move(pbn).error();
-  co_return co_await add_interior(key, *pbn, true);
+  auto made = co_await allocate_child(**parent, slot);
+  if (!made) co_return std::move(made).error();
+  auto page = co_await add_interior(key, made->pbn, made->point.has_value());
+  // It is written even if nothing is ever put into it: there may be no block left for its children.
+  if (page && made->point) mark_dirty(**page, *made->point);
+  co_return page;
 }
 
 Task<Result<BlockMap::InteriorPage*>> BlockMap::add_interior(std::uint64_t key, Pbn pbn,
@@ -232,23 +241,22 @@ Task<Result<BlockMap::InteriorPage*>> BlockMap::add_interior(std::uint64_t key, 
   co_return &page;
 }
 
-Task<Result<Pbn>> BlockMap::allocate_child(InteriorPage& parent, unsigned slot) {
+Task<Result<BlockMap::Child>> BlockMap::allocate_child(InteriorPage& parent, unsigned slot) {
   co_await allocation_.acquire();
-  Result<Pbn> result = parent.entry(slot).pbn;
-  if (*result == kZeroPbn) {
-    result = co_await allocator_.allocate_page();
-    if (result) {
-      auto room = co_await allocator_.wait_for_room(*result);
-      if (room) {
-        auto point = allocator_.commit_page(parent.pbn, slot, *result);
-        if (point) {
-          change(parent, slot, mapped_to(*result), *point);
-        } else {
-          result = std::move(point).error();
-        }
-      } else {
-        result = std::move(room).error();
-      }
+  Result<Child> result = Child{parent.entry(slot).pbn, std::nullopt};
+  if (result->pbn == kZeroPbn) {
+    auto pbn = co_await allocator_.allocate_page();
+    Result<void> room;
+    if (pbn) room = co_await allocator_.wait_for_room(*pbn);
+    if (!pbn) {
+      result = std::move(pbn).error();
+    } else if (!room) {
+      result = std::move(room).error();
+    } else if (auto point = allocator_.commit_page(parent.pbn, slot, *pbn); !point) {
+      result = std::move(point).error();
+    } else {
+      change(parent, slot, mapped_to(*pbn), *point);
+      result = Child{*pbn, *point};
     }
   }
   allocation_.release();
@@ -290,6 +298,10 @@ Task<Result<std::optional<std::uint64_t>>> BlockMap::next_leaf(std::uint32_t roo
 
 void BlockMap::change(MapPage& page, unsigned slot, BlockMapping mapping, JournalPoint point) {
   set_entry(page.block(), slot, mapping);
+  mark_dirty(page, point);
+}
+
+void BlockMap::mark_dirty(MapPage& page, JournalPoint point) {
   page.newest = point;
   if (page.is_dirty()) return;
   page.dirty_since = JournalSequence{point.sequence};

@@ -117,7 +117,8 @@ class BlockMap {
   [[nodiscard]] JournalSequence age_limit() const;
   /// Whether pages should be written because clean ones run out.
   [[nodiscard]] bool is_short_of_clean_pages() const {
-    return dirty_leaves_ > config_.cache_pages - config_.cache_pages / 8;
+    return dirty_leaves_ > config_.cache_pages - config_.cache_pages / 8 ||
+           (frames_wanted_ > 0 && dirty_leaves_ > 0);
   }
   [[nodiscard]] std::optional<JournalSequence> oldest_dirty() const {
     if (dirty_.empty()) return std::nullopt;
@@ -147,11 +148,16 @@ class BlockMap {
   Task<Result<InteriorPage*>> interior(std::uint32_t root, unsigned height, std::uint64_t index,
                                        bool create);
   Task<Result<InteriorPage*>> add_interior(std::uint64_t key, Pbn pbn, bool is_new);
-  Task<Result<Pbn>> allocate_child(InteriorPage& parent, unsigned slot);
+  struct Child {
+    Pbn pbn;
+    std::optional<JournalPoint> point;  ///< of its journal entry, if it was made just now
+  };
+  Task<Result<Child>> allocate_child(InteriorPage& parent, unsigned slot);
   Task<Result<Pbn>> leaf_pbn(PageNumber number, bool create);
   Task<Result<MapPage*>> take_frame();
   Task<Result<void>> load(MapPage& page);
   void change(MapPage& page, unsigned slot, BlockMapping mapping, JournalPoint point);
+  void mark_dirty(MapPage& page, JournalPoint point);
   MapPage* next_to_write(JournalSequence before, std::size_t& at_least);
   Task<Result<void>> write_pages(std::span<MapPage* const> pages, MutableBytes copies);
   bool is_leaf(const MapPage& page) const {
@@ -176,6 +182,7 @@ class BlockMap {
 
   DirtyList dirty_;
   std::uint32_t dirty_leaves_ = 0;
+  std::uint32_t frames_wanted_ = 0;  // who waits for a page to become clean
   WaitQueue changed_;  // pages became ready, clean or unpinned
   Semaphore writer_;
   std::function<void()> on_write_back_needed_;

@@ -26,6 +26,7 @@ HashLocks::Joined HashLocks::join(const RecordName& name, const std::byte* data)
   lock.is_settled = false;
   lock.location.reset();
   lock.users = 1;
+  lock.is_watched = false;
   lock.hurry = nullptr;
   index_.insert(name.hash(), &lock);
   return {Role::agent, &lock};

@@ -22,6 +22,7 @@ struct HashLock {
   bool is_settled = false;
   std::optional<BlockMapping> location;  ///< where the agent's data are; nothing if it failed
   std::uint32_t users = 0;
+  bool is_watched = false;  ///< the depot tells followers whether `location` has been freed
   Hurry* hurry = nullptr;
   WaitQueue settled;
 };

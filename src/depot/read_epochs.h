@@ -5,6 +5,8 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
+#include <utility>
 
 #include "base/check.h"
 
@@ -22,10 +24,12 @@ class ReadEpochs {
   void leave(Epoch epoch) {
     check(epoch >= first_ && epoch - first_ < active_.size(), "no such read epoch");
     --active_[epoch - first_];
+    const bool over = active_.front() == 0;
     while (active_.size() > 1 && active_.front() == 0) {
       active_.pop_front();
       ++first_;
     }
+    if (over && on_over_) on_over_();
   }
   /// Something was freed: readers of the returned epoch and earlier may still see it.
   Epoch retire() {
@@ -38,7 +42,11 @@ class ReadEpochs {
     return epoch < first_ || (epoch == first_ && active_.front() == 0);
   }
 
+  /// Calls `f` whenever an epoch is over that was not before.
+  void on_over(std::function<void()> f) { on_over_ = std::move(f); }
+
  private:
+  std::function<void()> on_over_;
   Epoch first_ = 0;                         // the oldest that may have readers
   std::deque<std::uint32_t> active_{0};  // readers by epoch; new ones join the last
 };

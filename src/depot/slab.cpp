@@ -24,7 +24,7 @@ void Slab::load_counts(std::vector<ReferenceCount> counts) {
 void Slab::load_journal(SlabSequence head, SlabSequence next, JournalPoint point,
                         JournalPoint recovery_point) {
   head_ = head;
-  durable_head_ = head;
+  durable_head_ = named_head_ = head;
   next_ = next;
   named_ = next;
   last_point_ = point;
@@ -121,6 +121,7 @@ void Slab::append_recovered(Sbn sbn, ReferenceOperation operation, JournalPoint 
     const SlabSequence opened = next_ + (open_bytes_.size() == 0 ? 0 : 1);
     while (opened - head_ >= config_.slab_journal_blocks) ++head_;
     durable_head_ = std::max(durable_head_, head_);
+    named_head_ = std::max(named_head_, head_);
   }
   append(sbn, operation, point, journal);
 }

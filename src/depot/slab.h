@@ -131,12 +131,17 @@ class Slab {
   /// The summary on disk names the block with this header, and all before it, now.
   void block_was_named(const SlabJournalHeader& header) {
     named_ = header.sequence + 1;
-    durable_head_ = header.head;
+    named_head_ = header.head;
   }
+  /// The summary says that the counts on disk hold all that the journal does: no block is needed.
+  void was_named_clean() { named_head_ = next_; }
+  /// The device was flushed: the summary on disk, and the head that it leads to, are durable, so
+  /// that the blocks before may be overwritten.
+  void summary_is_durable() { durable_head_ = named_head_; }
   [[nodiscard]] SlabSequence named() const { return named_; }
   [[nodiscard]] SlabSequence head() const { return head_; }
   [[nodiscard]] SlabSequence next_sequence() const { return next_; }
-  /// Blocks that the last named block still calls needed, to the open one: recovery may read them.
+  /// Blocks that the last durably named block still calls needed, to the open one: recovery may read them.
   [[nodiscard]] std::uint64_t journal_blocks_in_use() const { return next_ - durable_head_; }
   /// The first block that must not be written yet, because its place in the ring is in use.
   [[nodiscard]] SlabSequence write_limit() const {
@@ -194,6 +199,7 @@ class Slab {
 
   SlabSequence head_{1};
   SlabSequence durable_head_{1};
+  SlabSequence named_head_{1};  // becomes durable_head_ with the next flush
   SlabSequence named_{1};
   SlabSequence next_{1};  // the open block, or the next one if none is open
   SlabJournalHeader open_;

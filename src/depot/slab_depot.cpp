@@ -22,7 +22,11 @@ SlabDepot::SlabDepot(Executor& executor, Device& device, const VolumeGeometry& g
       summary_start_(super_block.find(PartitionId::slab_summary).start),
       summary_(kSummaryBlocksPerZone * kBlockSize),
       writer_(executor, 1),
-      room_(executor) {
+      room_(executor),
+      readers_ended_(executor) {
+  epochs_.on_over([this] {
+    if (!readers_ended_.empty()) readers_ended_.wake_all();
+  });
   const SlabNumber count = layout_.slab_count();
   slabs_.reserve(count);
   for (SlabNumber n = 0; n < count; ++n) {
@@ -116,6 +120,7 @@ void SlabDepot::collect_frees() {
     const std::uint64_t* ticket = pending_tickets_.find(oldest.pbn.value());
     if (ticket != nullptr && *ticket == oldest.ticket) {
       pending_tickets_.erase(oldest.pbn.value());
+      if (Watch* watch = watched_.find(oldest.pbn.value())) watch->freed = true;
       release(oldest.pbn);
     }
     pending_frees_.pop_front();
@@ -128,19 +133,48 @@ Task<void> SlabDepot::wait_for_frees() {
   if (!journal_.is_committed(point)) {
     [[maybe_unused]] const auto seen_by_callers = co_await journal_.commit(point);
   } else {
-    co_await executor_.yield();  // readers are still under way
+    // Committed, but somebody may still read what was there.
+    collect_frees();
+    if (!pending_frees_.empty() && !epochs_.is_over(pending_frees_.front().epoch)) {
+      co_await readers_ended_.wait();
+    }
   }
   collect_frees();
 }
 
 // ---- references
 
-bool SlabDepot::may_share(Pbn pbn) {
-  const Slab& slab = slab_of(pbn);
+bool SlabDepot::may_share(BlockMapping mapping) {
+  const Slab& slab = slab_of(mapping.pbn);
   if (!slab.is_ready()) return false;
-  const ReferenceCount count = slab.count(layout_.sbn_of(pbn));
-  if (count == kProvisional) return pending_tickets_.find(pbn.value()) != nullptr;
-  return count != kFree && count < kMaxReferences;
+  const ReferenceCount count = slab.count(layout_.sbn_of(mapping.pbn));
+  if (count == kProvisional) return pending_tickets_.find(mapping.pbn.value()) != nullptr;
+  // The fragments of a new compressed block get their own references one by one: those must be left.
+  const unsigned limit =
+      mapping.is_compressed() ? kMaxReferences - unsigned{kMaxFragments} : kMaxReferences;
+  return count != kFree && count < limit;
+}
+
+void SlabDepot::keep_for_readers(Pbn pbn) {
+  std::uint64_t* ticket = pending_tickets_.find(pbn.value());
+  if (ticket == nullptr) return;
+  // It becomes free later than planned: not before those who read now have ended.
+  *ticket = ++last_ticket_;
+  pending_frees_.push_back({pbn, journal_.last_point(), epochs_.retire(), last_ticket_});
+}
+
+void SlabDepot::watch(Pbn pbn) { ++watched_.insert(pbn.value(), Watch{}).users; }
+
+void SlabDepot::unwatch(Pbn pbn) {
+  Watch* watch = watched_.find(pbn.value());
+  check(watch != nullptr, "a block that nobody watches");
+  if (--watch->users == 0) watched_.erase(pbn.value());
+}
+
+bool SlabDepot::was_freed(Pbn pbn) {
+  const Watch* watch = watched_.find(pbn.value());
+  check(watch != nullptr, "a block that nobody watches");
+  return watch->freed;
 }
 
 std::optional<ReferenceCount> SlabDepot::count_of(Pbn pbn) const {

@@ -18,6 +18,7 @@
 #include "depot/read_epochs.h"
 #include "depot/slab.h"
 #include "device/device.h"
+#include "format/compressed_block.h"
 #include "format/slab_layout.h"
 #include "format/super_block.h"
 #include "journal/recovery_journal.h"
@@ -109,7 +110,15 @@ class SlabDepot {
   [[nodiscard]] const SlabLayout& layout() const { return layout_; }
   /// Whether one more reference may be made to a block that somebody uses, or whose last user has
   /// just left. What the block holds cannot change as long as the caller is in epochs().
-  [[nodiscard]] bool may_share(Pbn pbn);
+  [[nodiscard]] bool may_share(BlockMapping mapping);
+  /// Makes the promise of may_share() good for a block whose last user left before the caller
+  /// entered epochs(): it does not become free as long as the caller is there.
+  void keep_for_readers(Pbn pbn);
+  /// Between watch() and the matching unwatch(), was_freed() tells whether the block has become
+  /// free, and may have got other data since.
+  void watch(Pbn pbn);
+  void unwatch(Pbn pbn);
+  [[nodiscard]] bool was_freed(Pbn pbn);
   /// References of a block now (255: provisional), nothing if unknown.
   [[nodiscard]] std::optional<ReferenceCount> count_of(Pbn pbn) const;
   /// Takes a free block out of circulation (it becomes provisional) because its old data may be
@@ -215,11 +224,17 @@ class SlabDepot {
   std::deque<PendingFree> pending_frees_;
   FlatMap<std::uint64_t> pending_tickets_;  // of blocks that nobody has taken up again meanwhile
   std::uint64_t last_ticket_ = 0;
+  struct Watch {
+    std::uint32_t users = 0;
+    bool freed = false;
+  };
+  FlatMap<Watch> watched_;
   ReadEpochs epochs_;
 
   AlignedMemory summary_;  // the four blocks of one area
   Semaphore writer_;       // one write_back or save at a time
   WaitQueue room_;
+  WaitQueue readers_ended_;
   std::size_t closed_blocks_ = 0;
   bool needs_write_back_ = false;
   std::function<void()> on_write_back_needed_;

@@ -76,6 +76,7 @@ Task<Result<void>> SlabDepot::write_journals(std::vector<Slab*> slabs) {
     done = co_await device_.flush();
     if (!done) co_return done;
     for (std::size_t i = 0; i < slabs.size(); ++i) {
+      slabs[i]->summary_is_durable();
       const ClosedSlabBlock& last = slabs[i]->closed_blocks()[counts[i] - 1];
       SlabSummaryEntry& entry = slabs[i]->summary();
       entry.tail_offset =
@@ -109,16 +110,31 @@ Task<Result<void>> SlabDepot::write_journals(std::vector<Slab*> slabs) {
 /// Makes room in a slab journal: writes the reference blocks that hold its older half.
 Task<Result<void>> SlabDepot::relieve(Slab& slab) {
   ++counters_.journal_flushes;
-  auto done = co_await write_references(slab, slab.next_sequence() - config_.flushing / 2);
+  // With no open block to name the new head, all of them.
+  const bool has_next = slab.has_open_entries() || !slab.closed_blocks().empty();
+  auto done = co_await write_references(
+      slab, slab.next_sequence() - (has_next ? config_.flushing / 2 : 0));
   if (!done) co_return done;
   done = co_await device_.flush();
   if (!done) co_return done;
   slab.reap();
   // The new head counts when a block that says so has been named; end the open one for that.
   if (slab.closed_blocks().empty() && slab.has_open_entries()) slab.close_open_block();
-  if (slab.closed_blocks().empty()) co_return Result<void>();
   std::vector<Slab*> one{&slab};
-  co_return co_await write_journals(std::move(one));
+  if (!slab.closed_blocks().empty()) {
+    done = co_await write_journals(std::move(one));
+  } else if (slab.head() == slab.next_sequence()) {
+    // There is none, and none comes while the journal is full: nothing of it is needed any more.
+    SlabSummaryEntry& entry = slab.summary();
+    entry.load_reference_counts = true;
+    entry.dirty = false;
+    entry.fullness_hint = fullness_hint(slab.free_blocks(), layout_.slab_bits());
+    slab.was_named_clean();
+    done = co_await write_summary(one);
+  }
+  if (done) done = co_await device_.flush();
+  if (done) slab.summary_is_durable();
+  co_return done;
 }
 
 Task<Result<void>> SlabDepot::write_references(Slab& slab, SlabSequence limit) {
@@ -173,8 +189,7 @@ Task<Result<void>> SlabDepot::save_slabs() {
   while (!pending_frees_.empty()) {
     auto committed = co_await journal_.commit_all();
     if (!committed) co_return committed;
-    collect_frees();
-    if (!pending_frees_.empty()) co_await executor_.yield();
+    co_await wait_for_frees();
   }
   std::vector<Slab*> journals;
   std::vector<Slab*> changed;

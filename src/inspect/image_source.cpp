@@ -68,9 +68,9 @@ class FileImageSource final : public ImageSource {
   bool seekable_ = true;
 };
 
-class SparseImageSource final : public ImageSource {
+class MemoryImageSource final : public ImageSource {
  public:
-  SparseImageSource(SparseImage image, std::string name)
+  MemoryImageSource(MemoryImage image, std::string name)
       : image_(std::move(image)), name_(std::move(name)) {}
   [[nodiscard]] std::uint64_t size() const override { return image_.size; }
   [[nodiscard]] const std::string& name() const override { return name_; }
@@ -99,7 +99,7 @@ class SparseImageSource final : public ImageSource {
   }
 
  private:
-  SparseImage image_;
+  MemoryImage image_;
   std::string name_;
 };
 
@@ -137,8 +137,8 @@ Result<std::unique_ptr<ImageSource>> open_image_source(const std::string& path) 
   return std::unique_ptr<ImageSource>(std::move(source));
 }
 
-std::unique_ptr<ImageSource> make_sparse_image(SparseImage image, std::string name) {
-  return std::make_unique<SparseImageSource>(std::move(image), std::move(name));
+std::unique_ptr<ImageSource> make_memory_image(MemoryImage image, std::string name) {
+  return std::make_unique<MemoryImageSource>(std::move(image), std::move(name));
 }
 
 }  // namespace uvdo

@@ -38,10 +38,10 @@ Result<std::unique_ptr<ImageSource>> open_image_source(const std::string& path);
 
 /// An image of which only some blocks exist; all others, up to `size`, are zero. For tests and
 /// fuzzers, which could not afford the gigabyte that the smallest volume spans.
-struct SparseImage {
+struct MemoryImage {
   std::uint64_t size = 0;                                  ///< bytes
   std::map<std::uint64_t, std::vector<std::byte>> blocks;  ///< device block -> 4096 bytes
 };
-std::unique_ptr<ImageSource> make_sparse_image(SparseImage image, std::string name = "memory");
+std::unique_ptr<ImageSource> make_memory_image(MemoryImage image, std::string name = "memory");
 
 }  // namespace uvdo

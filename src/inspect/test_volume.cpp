@@ -113,7 +113,7 @@ void TestVolume::write_super_block(const SuperBlock& super) {
   encode_super_block(super, block(layout_.geometry.data_start));
 }
 
-std::unique_ptr<ImageSource> TestVolume::source() const { return make_sparse_image(image_); }
+std::unique_ptr<ImageSource> TestVolume::source() const { return make_memory_image(image_); }
 
 Pbn TestVolume::allocate(std::uint8_t count) {
   counts_[next_] = count;

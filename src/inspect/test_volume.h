@@ -43,7 +43,7 @@ class TestVolume {
   Pbn add_leaf(std::uint64_t page);
 
   VolumeLayout layout_;
-  SparseImage image_;
+  MemoryImage image_;
   Sbn next_ = 0;
   std::vector<std::uint8_t> counts_;
   std::uint64_t tree_pages_ = 0;

@@ -28,6 +28,7 @@ RecoveryJournal::RecoveryJournal(Executor& executor, Device& device, ReadOnlyNot
       locks_{std::vector<std::uint32_t>(config.size), std::vector<std::uint32_t>(config.size)},
       heads_{config.tail, config.tail},
       durable_heads_(heads_),
+      recorded_head_(config.tail),
       logical_blocks_used_(config.logical_blocks_used),
       block_map_blocks_(config.block_map_blocks) {
   for (std::size_t i = kBuffers; i-- > 0;) free_buffers_.push_back(i);
@@ -162,11 +163,15 @@ Task<Result<void>> RecoveryJournal::commit_once(bool only_reap) {
           static_cast<std::uint16_t>(is_open ? open_entries : kEntriesPerBlock));
     }
     for (std::size_t i = 0; done && i < writing_.size();) {
-      // A run ends at the end of the ring.
+      // A run ends at the end of the ring, and before it overwrites what a recovery would need as
+      // long as the new heads are in none of the blocks on disk.
       const std::uint64_t at = writing_[i].sequence.value() % config_.size;
-      const std::size_t count =
-          std::min<std::size_t>({writing_.size() - i, kBlocksPerWrite, config_.size - at});
+      const std::uint64_t before_needed = recorded_head_ + config_.size - writing_[i].sequence;
+      const std::size_t count = std::min<std::size_t>(
+          {writing_.size() - i, kBlocksPerWrite, config_.size - at, before_needed});
+      check(count > 0, "a recovery journal block would overwrite one that is needed");
       done = co_await write(std::span(writing_).subspan(i, count));
+      if (done) recorded_head_ = std::min(heads[0], heads[1]);
       i += count;
     }
   }

@@ -165,6 +165,7 @@ class RecoveryJournal {
   std::array<std::vector<std::uint32_t>, 2> locks_;
   std::array<JournalSequence, 2> heads_;
   std::array<JournalSequence, 2> durable_heads_;
+  JournalSequence recorded_head_;  // that a recovery now would begin with, from the blocks on disk
 
   std::uint64_t logical_blocks_used_;
   std::uint64_t block_map_blocks_;

@@ -71,7 +71,7 @@ Task<void> Volume::write_back_regularly() {
     auto done = co_await depot_->write_back(release);
     if (done) {
       const std::size_t at_least =
-          map_->is_short_of_clean_pages() ? static_cast<std::size_t>(map_->cache_pages() / 8) : 0;
+          map_->is_short_of_clean_pages() ? static_cast<std::size_t>(map_->cache_pages() / 8 + 1) : 0;
       done = co_await map_->write_back(std::max(release, map_->age_limit()), at_least);
     }
     if (done && pressed) done = co_await journal_->reap();

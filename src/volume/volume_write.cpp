@@ -162,6 +162,8 @@ Task<Result<void>> Volume::flush() {
     while (!writes_.is_over(generation)) co_await write_applied_.wait();
     packer_->lower_urgency();
   }
+  // A write that was answered and then failed is not among the journal's entries.
+  if (notifier_.is_read_only()) co_return notifier_.error();
   co_return co_await journal_->commit_all();
 }
 

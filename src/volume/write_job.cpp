@@ -32,15 +32,12 @@ Task<Result<void>> Volume::store(WriteJob& job) {
     if (done) done = co_await apply(job);
   }
   for (WriteBlock& block : job.all()) {
-    if (block.role != HashLocks::Role::agent || block.lock == nullptr) continue;
-    const bool ok = block.stage == Stage::applied;
-    hash_locks_.settle(*std::exchange(block.lock, nullptr),
-                       ok ? std::optional(block.location) : std::nullopt);
+    if (block.role == HashLocks::Role::agent && block.lock != nullptr) settle(block);
   }
   for (WriteBlock& block : job.all()) {
     if (block.role != HashLocks::Role::follower || block.lock == nullptr) continue;
     if (done) done = co_await follow(job, block);
-    if (block.lock != nullptr) hash_locks_.leave(*std::exchange(block.lock, nullptr));
+    if (block.lock != nullptr) leave(block);
   }
   for (WriteBlock& block : job.all()) {
     if (block.stage == Stage::located && (block.claimed || block.is_new) &&
@@ -107,7 +104,8 @@ Task<void> Volume::verify(WriteBlock& block, BlockMapping advice) {
     co_return;
   }
   // Somebody uses the block, or it is free and may still hold what was once written there.
-  bool usable = depot_->may_share(advice.pbn);
+  bool usable = depot_->may_share(advice);
+  if (usable) depot_->keep_for_readers(advice.pbn);
   if (!usable && depot_->claim_free(advice.pbn)) usable = block.claimed = true;
   if (usable) {
     Buffer candidate = co_await scratch_buffers_.acquire(kBlockSize);
@@ -124,21 +122,41 @@ Task<void> Volume::verify(WriteBlock& block, BlockMapping advice) {
   block.stage = Stage::located;
 }
 
+void Volume::settle(WriteBlock& block) {
+  HashLock& lock = *std::exchange(block.lock, nullptr);
+  std::optional<BlockMapping> location;
+  if (block.stage == Stage::applied) location = block.location;
+  if (location && lock.users > 1) {
+    // This job still holds the logical block, so that the reference just made is there now; but
+    // nothing keeps it until the followers come.
+    lock.is_watched = true;
+    depot_->watch(location->pbn);
+  }
+  hash_locks_.settle(lock, location);
+}
+
+void Volume::leave(WriteBlock& block) {
+  HashLock& lock = *std::exchange(block.lock, nullptr);
+  if (lock.is_watched && lock.users == 1) depot_->unwatch(lock.location->pbn);
+  hash_locks_.leave(lock);
+}
+
 Task<Result<void>> Volume::follow(WriteJob& job, WriteBlock& block) {
   while (block.stage != Stage::applied) {
-    std::optional<ReadGuard> guard;
-    guard.emplace(depot_->epochs());
-    Result<void> done;
     if (block.role == HashLocks::Role::follower) {
+      // No epoch is held here: the agent may have to wait for blocks that are to become free.
       while (!block.lock->is_settled) co_await block.lock->settled.wait();
+      const ReadGuard guard(depot_->epochs());
       const auto location = block.lock->location;
-      hash_locks_.leave(*std::exchange(block.lock, nullptr));
-      if (location && depot_->layout().is_data_block(location->pbn) &&
-          depot_->may_share(location->pbn)) {
+      const bool usable = location && depot_->layout().is_data_block(location->pbn) &&
+                          !depot_->was_freed(location->pbn) && depot_->may_share(*location);
+      if (usable) depot_->keep_for_readers(location->pbn);
+      leave(block);
+      if (usable) {
         block.location = *location;
         block.stage = Stage::located;
-        done = co_await apply(job);
-        if (!done) co_return done;
+        auto applied = co_await apply(job);
+        if (!applied) co_return applied;
         if (block.stage == Stage::applied) break;
       }
       // No reference is left, or the agent failed: this block becomes the one to share next.
@@ -148,13 +166,11 @@ Task<Result<void>> Volume::follow(WriteJob& job, WriteBlock& block) {
       if (block.role == HashLocks::Role::follower) continue;
     }
     block.stage = Stage::undecided;
-    if (!job.has_promise) guard.reset();  // it may have to wait for blocks to be freed
-    done = co_await place(job);
+    std::optional<ReadGuard> guard;
+    if (job.has_promise) guard.emplace(depot_->epochs());  // else it may have to wait for frees
+    auto done = co_await place(job);
     if (done) done = co_await apply(job);
-    if (block.role == HashLocks::Role::agent && block.lock != nullptr) {
-      hash_locks_.settle(*std::exchange(block.lock, nullptr),
-                         done ? std::optional(block.location) : std::nullopt);
-    }
+    if (block.role == HashLocks::Role::agent && block.lock != nullptr) settle(block);
     if (!done) co_return done;
   }
   co_return Result<void>();
@@ -195,7 +211,10 @@ Task<Result<void>> Volume::pack(WriteJob& job, WriteBlock& block) {
   auto location = co_await fragment;
   locks_.set_hurry(block.lbn, nullptr);
   if (block.lock != nullptr) block.lock->hurry = nullptr;
-  if (!location) co_return std::move(location).error();
+  if (!location) {
+    --job.promised;  // its bin had taken a block
+    co_return std::move(location).error();
+  }
   if (*location) {
     --job.promised;
     block.location = **location;
@@ -311,7 +330,7 @@ Result<Volume::Remapped> Volume::try_remap(MapPage& leaf, Lbn lbn, BlockMapping 
     old = kUnmapped;
   }
   if (old == mapping) return Remapped{RemapOutcome::done, journal_->last_point()};
-  if (needs_share && !depot_->may_share(mapping.pbn)) {
+  if (needs_share && !depot_->may_share(mapping)) {
     return Remapped{RemapOutcome::cannot_share, {}};
   }
   if (!journal_->has_room()) return Remapped{RemapOutcome::must_wait_for_journal, {}};

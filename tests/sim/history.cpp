@@ -16,12 +16,12 @@ class History {
   History(Subject& subject, const SparseImage& blank, const Profile& profile,
           const HistoryOptions& options)
       : subject_(subject),
-        profile_(profile),
+        profile_(fitting(profile, subject, options)),
         options_(options),
         executor_({.seed = options.seed}),
-        device_(executor_, blank, profile.device),
-        model_(profile.blocks),
-        workload_(executor_, device_, model_, profile),
+        device_(executor_, blank, profile_.device),
+        model_(profile_.blocks),
+        workload_(executor_, device_, model_, profile_),
         random_(executor_.fork_random()) {
     if (options.trace) executor_.set_trace(options.trace);
     device_.set_on_crash([this] { model_.crash(); });
@@ -29,7 +29,7 @@ class History {
   }
 
   HistoryResult run() {
-    const SimExecutor::Outcome outcome = executor_.run(main());
+    const SimExecutor::Outcome outcome = executor_.run(main(), 5'000'000);
     if (!outcome) workload_.report(outcome.why);
     if (!device_.misuse().empty()) workload_.report("misuse of the disk: " + device_.misuse());
     result_.failure = workload_.failure();
@@ -43,6 +43,11 @@ class History {
   }
 
  private:
+  static Profile fitting(Profile profile, const Subject& subject, const HistoryOptions& options) {
+    profile.blocks = std::min(profile.blocks, subject.logical_blocks());
+    if (options.clean) profile.crash_percent = profile.fault_percent = 0;
+    return profile;
+  }
   void note(std::string_view line) {
     if (executor_.is_tracing()) executor_.trace(line);
   }
@@ -160,7 +165,7 @@ class History {
   }
 
   Subject& subject_;
-  const Profile& profile_;
+  const Profile profile_;
   const HistoryOptions& options_;
   SimExecutor executor_;
   SimDevice device_;

@@ -6,8 +6,8 @@
 namespace uvdo::sim {
 namespace {
 
-std::array<Profile, 10> make_profiles() {
-  std::array<Profile, 10> all;
+std::array<Profile, 12> make_profiles() {
+  std::array<Profile, 12> all;
   std::size_t count = 0;
   const auto add = [&](std::string_view name, std::string_view what) -> Profile& {
     Profile& profile = all.at(count++);
@@ -68,6 +68,22 @@ std::array<Profile, 10> make_profiles() {
   discards.mix.discard = 30;
   discards.mix.write_zeroes = 20;
   discards.blocks = 96;
+
+  Profile& spread = add("spread", "requests all over a device that is far larger than the cache");
+  spread.blocks = 60'000;
+  spread.hot_percent = 30;
+  spread.partial_percent = 30;
+
+  Profile& many = add("many", "so many operations that journals go round");
+  many.blocks = 200;
+  many.cycles = 2;
+  many.operations = 1500;
+  many.mix.discard = 15;
+  many.mix.write_zeroes = 10;
+  many.mix.read = 10;
+  many.longest = 32;
+  many.clients = 10;
+  many.pause_percent = 5;
 
   Profile& faults = add("faults", "requests of the disk fail, once or for ever");
   faults.fault_percent = 70;

@@ -408,6 +408,8 @@ constexpr auto kMistakes = std::to_array<std::pair<std::string_view, Mistake>>({
 
 std::span<const std::pair<std::string_view, Mistake>> mistakes() { return kMistakes; }
 
+std::uint64_t ReferenceSubject::logical_blocks() const { return kLogicalBlocks; }
+
 std::uint64_t ReferenceSubject::device_size() const { return kPhysicalBlocks * kBlockSize; }
 
 Task<Result<void>> ReferenceSubject::format(Executor& executor, Device& device) {

@@ -34,7 +34,13 @@ class Subject {
   Subject& operator=(const Subject&) = delete;
   virtual ~Subject() = default;
 
+  /// Called before each history: a subject that comes in several sizes chooses by the seed.
+  virtual void choose(std::uint64_t seed) { static_cast<void>(seed); }
+  /// Names the size that was chosen: equal variants have equal formatted devices.
+  [[nodiscard]] virtual std::uint64_t variant() const { return 0; }
   [[nodiscard]] virtual std::uint64_t device_size() const = 0;
+  /// Blocks of 4096 bytes that it offers to clients.
+  [[nodiscard]] virtual std::uint64_t logical_blocks() const = 0;
   virtual Task<Result<void>> format(Executor& executor, Device& device) = 0;
   virtual Task<Result<std::unique_ptr<Instance>>> open(Executor& executor, Device& device) = 0;
   /// Looks for inconsistencies in a cleanly stopped device; an explanation if there are any.

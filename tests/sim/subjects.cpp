@@ -2,16 +2,18 @@
 #include "subjects.h"
 
 #include "reference_store.h"
+#include "volume_subject.h"
 
 namespace uvdo::sim {
 
 std::vector<std::string_view> subject_names() {
-  std::vector<std::string_view> names{"reference"};
+  std::vector<std::string_view> names{"volume", "reference"};
   for (const auto& [name, mistake] : mistakes()) names.push_back(name);
   return names;
 }
 
 std::unique_ptr<Subject> make_subject(std::string_view name) {
+  if (name == "volume") return std::make_unique<VolumeSubject>();
   if (name == "reference") return std::make_unique<ReferenceSubject>();
   for (const auto& [known, mistake] : mistakes()) {
     if (known == name) return std::make_unique<ReferenceSubject>(mistake);

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdio>
+#include <map>
 #include <memory>
 #include <new>
 #include <string>
@@ -30,6 +31,7 @@ struct Options {
   std::string subject;
   bool trace = false;
   bool keep_going = false;
+  bool clean = false;
 };
 
 // What the processes that share the work tell each other.
@@ -52,18 +54,16 @@ std::string replay_command(const Options& options, std::uint64_t seed) {
   std::string command = fmt::format("uvdo-sim --subject {} --profile {} --seed {} --trace",
                                     options.subject, profile_of(options, seed).name, seed);
   if (options.operations != 0) command += fmt::format(" --ops {}", options.operations);
+  if (options.clean) command += " --clean";
   return command;
 }
 
 int run_job(const Options& options, std::uint32_t job, Shared& shared) {
   const std::unique_ptr<Subject> subject = make_subject(options.subject);
-  const Result<SparseImage> blank = format_image(*subject);
-  if (!blank) {
-    fmt::print(stderr, "{}\n", blank.error().message());
-    return 1;
-  }
+  std::map<std::uint64_t, SparseImage> blanks;  // by variant
   HistoryOptions history;
   history.operations = options.operations;
+  history.clean = options.clean;
   if (options.trace) {
     history.trace = [](std::string_view line) { fmt::print("{}\n", line); };
   }
@@ -71,7 +71,17 @@ int run_job(const Options& options, std::uint32_t job, Shared& shared) {
     history.seed = options.seed + i;
     shared.jobs[job].seed = history.seed;
     const Profile& profile = profile_of(options, history.seed);
-    const HistoryResult result = run_history(*subject, *blank, profile, history);
+    subject->choose(history.seed);
+    auto blank = blanks.find(subject->variant());
+    if (blank == blanks.end()) {
+      Result<SparseImage> made = format_image(*subject);
+      if (!made) {
+        fmt::print(stderr, "{}\n", made.error().message());
+        return 1;
+      }
+      blank = blanks.emplace(subject->variant(), *std::move(made)).first;
+    }
+    const HistoryResult result = run_history(*subject, blank->second, profile, history);
     ++shared.histories;
     shared.crashes += result.crashes;
     shared.clean_stops += result.clean_stops;
@@ -161,6 +171,7 @@ int parse_and_run(int argc, char** argv) {
         return known;
       });
   app.add_flag("--trace", options.trace, "print every step of the clients and the disk");
+  app.add_flag("--clean", options.clean, "neither power cuts nor faults");
   app.add_flag("--keep-going", options.keep_going, "do not stop at the first failure");
   CLI11_PARSE(app, argc, argv);
   return run(options);

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "volume_subject.h"
+
+#include <array>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "index/bounded_memory_index.h"
+#include "inspect/audit.h"
+#include "volume/format_volume.h"
+
+namespace uvdo::sim {
+namespace {
+
+constexpr std::array kShapes{
+    VolumeShape{8, 12, 16, 32},    VolumeShape{9, 2, 224, 64},   VolumeShape{9, 8, 16, 16},
+    VolumeShape{10, 1, 64, 64},    VolumeShape{10, 4, 8, 16},    VolumeShape{11, 1, 224, 128},
+    VolumeShape{11, 3, 12, 32},    VolumeShape{13, 1, 224, 32},  VolumeShape{10, 2, 224, 16},
+    VolumeShape{8, 30, 224, 1024},
+};
+
+class ImageView final : public ImageSource {
+ public:
+  explicit ImageView(const SparseImage& image) : image_(image) {}
+  [[nodiscard]] std::uint64_t size() const override { return image_.size(); }
+  [[nodiscard]] const std::string& name() const override { return name_; }
+  Result<void> read(std::uint64_t offset, MutableBytes out) override {
+    if (offset > image_.size() || out.size() > image_.size() - offset) {
+      return Error(Errc::out_of_range, "a read beyond the end of the simulated disk");
+    }
+    image_.read(offset, out);
+    return {};
+  }
+
+ private:
+  const SparseImage& image_;
+  std::string name_ = "simulated disk";
+};
+
+class VolumeInstance final : public Instance {
+ public:
+  explicit VolumeInstance(std::unique_ptr<Volume> volume) : volume_(std::move(volume)) {}
+  BlockService& service() override { return *volume_; }
+  Task<Result<void>> stop() override { return volume_->stop(); }
+
+ private:
+  std::unique_ptr<Volume> volume_;
+};
+
+}  // namespace
+
+VolumeLayout make_tiny_layout(const VolumeShape& shape) {
+  FormatRequest request;
+  request.device_bytes = std::uint64_t{8} << 30U;
+  request.slab_bits = shape.slab_bits;
+  request.small_slabs = true;
+  request.logical_bytes = shape.logical_blocks * kBlockSize;
+  request.nonce = 0x5EED;
+  auto made = make_volume_layout(request);
+  check(made.ok(), "the layout of a tiny volume");
+  VolumeLayout layout = *made;
+  SuperBlock& s = layout.super_block;
+  auto slab = make_slab_config(std::uint64_t{1} << shape.slab_bits, shape.slab_journal_blocks);
+  check(slab.ok(), "the slabs of a tiny volume");
+  s.depot.slab = *slab;
+  s.config.slab_journal_size = shape.slab_journal_blocks;
+  s.config.journal_size = shape.recovery_journal_blocks;
+  Pbn at = layout.geometry.data_start + 1;
+  const auto place = [&](PartitionId id, std::uint64_t blocks) {
+    for (Partition& partition : s.layout.partitions) {
+      if (partition.id == id) partition = {id, at, blocks};
+    }
+    at += blocks;
+  };
+  place(PartitionId::block_map, kBlockMapRoots);
+  place(PartitionId::slab_depot, shape.slabs * slab->slab_blocks);
+  place(PartitionId::recovery_journal, shape.recovery_journal_blocks);
+  place(PartitionId::slab_summary, kSlabSummaryBlocks);
+  s.config.physical_blocks = at.value();
+  const Partition depot = s.find(PartitionId::slab_depot);
+  s.depot.first_block = depot.start;
+  s.depot.last_block = depot.end();
+  s.layout.first_free = s.layout.last_free = depot.end();
+  s.block_map.root_origin = s.find(PartitionId::block_map).start;
+  check(validate_super_block(s, layout.geometry).ok(), "a tiny volume is valid");
+  return layout;
+}
+
+std::optional<std::string> audit_image(const SparseImage& image) {
+  auto opened = VolumeImage::open(std::make_unique<ImageView>(image));
+  if (!opened) return opened.error().message();
+  if ((*opened)->super_block().state != VolumeState::clean) {
+    return fmt::format("the volume is in state {}", name_of((*opened)->super_block().state));
+  }
+  std::string found;
+  const AuditSummary summary = uvdo::audit(**opened, {}, [&](const Finding& finding) {
+    if (!finding.is_error || found.size() > 600) return;
+    found += fmt::format("{}{}: {}", found.empty() ? "" : "; ", name_of(finding.kind),
+                         finding.text);
+  });
+  if (summary.is_consistent()) return std::nullopt;
+  return fmt::format("{} errors: {}", summary.errors, found);
+}
+
+void VolumeSubject::choose(std::uint64_t seed) {
+  random_ = SimRandom(mix_bits(seed ^ 0x76646FU));
+  variant_ = fixed_shape_ ? 0 : random_.below(kShapes.size());
+  layout_ = make_tiny_layout(fixed_shape_ ? *fixed_shape_ : kShapes[variant_]);
+}
+
+std::uint64_t VolumeSubject::device_size() const {
+  return layout_.geometry.device_byte(Pbn{layout_.super_block.config.physical_blocks});
+}
+
+Task<Result<void>> VolumeSubject::format(Executor& executor, Device& device) {
+  static_cast<void>(executor);
+  co_return co_await format_volume(device, layout_);
+}
+
+VolumeOptions VolumeSubject::next_options() {
+  VolumeOptions options;
+  options.block_map_cache_pages = static_cast<std::uint32_t>(random_.between(16, 64));
+  options.block_map_maximum_age =
+      random_.chance(1, 2) ? 16380 : static_cast<std::uint32_t>(random_.between(1, 40));
+  options.buffer_bytes = random_.between(1, 4) << 20U;
+  options.compression = random_.chance(2, 3);
+  options.deduplication = random_.chance(7, 8);
+  options.commit_delay = Duration(random_.below(20'000'000));
+  return options;
+}
+
+Task<Result<std::unique_ptr<Instance>>> VolumeSubject::open(Executor& executor, Device& device) {
+  const VolumeOptions options = next_options();
+  const std::uint64_t names = random_.chance(1, 3) ? random_.between(4, 64) : 4096;
+  IndexFactory make_index = [names](Executor&, Device&, const VolumeGeometry&, bool) {
+    return std::make_unique<BoundedMemoryIndex>(names);
+  };
+  auto opened = co_await Volume::open(executor, device, options, std::move(make_index),
+                                      [](const std::string&) {});
+  if (!opened) co_return std::move(opened).error();
+  std::unique_ptr<Instance> instance = std::make_unique<VolumeInstance>(*std::move(opened));
+  co_return instance;
+}
+
+}  // namespace uvdo::sim

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The volume as a subject of the simulation: the real engine on tiny slabs and tiny journals, so
+// that all that is rare on a large volume (a full slab, a journal that goes round, a cache without
+// a clean page) happens in each history. The seed decides the sizes and, at each start, the options.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "async/sim_random.h"
+#include "format/volume_layout.h"
+#include "subject.h"
+#include "volume/volume.h"
+
+namespace uvdo::sim {
+
+/// The sizes of a tiny volume. Only its journals are smaller than any that vdoformat makes.
+struct VolumeShape {
+  unsigned slab_bits = 10;
+  std::uint32_t slabs = 4;
+  std::uint32_t slab_journal_blocks = 32;
+  std::uint32_t recovery_journal_blocks = 64;
+  std::uint64_t logical_blocks = 61'000;  ///< 76 leaves
+};
+
+/// The layout of an empty volume of that shape.
+[[nodiscard]] VolumeLayout make_tiny_layout(const VolumeShape& shape);
+
+/// What is wrong with a stopped volume, in words; nothing if it is clean and consistent.
+[[nodiscard]] std::optional<std::string> audit_image(const SparseImage& image);
+
+class VolumeSubject final : public Subject {
+ public:
+  VolumeSubject() { choose(1); }
+  explicit VolumeSubject(const VolumeShape& shape) : fixed_shape_(shape) { choose(1); }
+
+  void choose(std::uint64_t seed) override;
+  [[nodiscard]] std::uint64_t variant() const override { return variant_; }
+  [[nodiscard]] std::uint64_t device_size() const override;
+  [[nodiscard]] std::uint64_t logical_blocks() const override {
+    return layout_.super_block.config.logical_blocks;
+  }
+  Task<Result<void>> format(Executor& executor, Device& device) override;
+  Task<Result<std::unique_ptr<Instance>>> open(Executor& executor, Device& device) override;
+  [[nodiscard]] std::optional<std::string> audit(const SparseImage& image) override {
+    return audit_image(image);
+  }
+
+ private:
+  VolumeOptions next_options();
+
+  std::optional<VolumeShape> fixed_shape_;
+  std::uint64_t variant_ = 0;
+  VolumeLayout layout_;
+  SimRandom random_{1};
+};
+
+}  // namespace uvdo::sim

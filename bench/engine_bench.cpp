@@ -17,8 +17,8 @@
 
 #include "async/uring_loop.h"
 #include "device/memory_device.h"
-#include "index/bounded_memory_index.h"
 #include "volume/format_volume.h"
+#include "volume/uds_index_factory.h"
 #include "volume/volume.h"
 
 namespace uvdo {
@@ -107,17 +107,14 @@ class Bench {
     VolumeOptions options;
     options.compression = compression;
     options.deduplication = settings_.deduplication;
-    IndexFactory factory = [](Executor&, Device&, const VolumeGeometry&, bool) {
-      return std::make_unique<BoundedMemoryIndex>(std::size_t{1} << 22U);
-    };
-    auto opened = co_await Volume::open(loop_, *device_, options, factory, [](std::string line) {
-      fmt::print(stderr, "{}\n", line);
-    });
+    const auto log = [](const std::string& line) { fmt::print(stderr, "{}\n", line); };
+    auto opened = co_await Volume::open(loop_, *device_, options, uds_index_factory(log), log);
     if (!formatted || !opened) {
       fmt::print(stderr, "the volume cannot be made\n");
       std::exit(1);
     }
     volume_ = std::move(*opened);
+    while (volume_->index()->state() == IndexState::opening) co_await loop_.yield();
   }
 
   Task<void> close() {

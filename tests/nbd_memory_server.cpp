@@ -85,7 +85,7 @@ Task<void> serve(UringLoop& loop, const Arguments& arguments, int signal_fd, int
   fmt::print("ready {}\n", fmt::join(server.addresses(), " "));
   std::fflush(stdout);
   signalfd_siginfo info{};
-  co_await loop.perform(
+  [[maybe_unused]] const int signalled = co_await loop.perform(
       [&](io_uring_sqe* sqe) { io_uring_prep_read(sqe, signal_fd, &info, sizeof info, 0); });
   manager.notify_stopping();
   // What was held back is let go a little later, in the middle of the shutdown.

@@ -48,6 +48,7 @@ int run_check(int argc, char** argv);
 int run_export(int argc, char** argv);
 int run_format(int argc, char** argv);
 int run_info(int argc, char** argv);
+int run_rebuild(int argc, char** argv);
 int run_flush(int argc, char** argv);
 int run_serve(int argc, char** argv);
 int run_set(int argc, char** argv);

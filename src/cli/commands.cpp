@@ -22,6 +22,7 @@ constexpr std::array kCommands{
     Command{"flush", "make all that was written to a served volume stable", run_flush},
     Command{"stop", "stop the server of a volume", run_stop},
     Command{"check", "check a stopped volume for inconsistencies", run_check},
+    Command{"rebuild", "make a volume writable again that an error left read-only", run_rebuild},
     Command{"cat", "write the contents of a stopped volume to standard output", run_cat},
     Command{"export", "copy the contents of a stopped volume to a sparse file", run_export},
 };

@@ -5,6 +5,7 @@
 // and a slab journal block that was ended before it was full is named by the summary before any
 // reference block is written that knows later entries.
 #include <algorithm>
+#include <utility>
 
 #include "depot/slab_depot.h"
 
@@ -210,16 +211,22 @@ Task<Result<void>> SlabDepot::save_slabs() {
     if (!done) co_return done;
     done = co_await write_references(*slab, slab->next_sequence());
   }
-  if (!done || changed.empty()) co_return done;
-  done = co_await device_.flush();
+  if (!done) co_return done;
+  if (!changed.empty()) done = co_await device_.flush();
   if (!done) co_return done;
   for (Slab* slab : changed) {
     slab->reap();
-    SlabSummaryEntry& entry = slab->summary();
-    entry.load_reference_counts = true;
-    entry.dirty = false;
-    entry.fullness_hint = fullness_hint(slab->free_blocks(), layout_.slab_bits());
+    slab->summary().load_reference_counts = true;
+    slab->summary().dirty = false;
   }
+  // Blocks may have become free since a slab was last written.
+  for (const auto& slab : slabs_) {
+    if (!slab->is_ready()) continue;
+    const std::uint8_t hint = fullness_hint(slab->free_blocks(), layout_.slab_bits());
+    if (std::exchange(slab->summary().fullness_hint, hint) == hint) continue;
+    if (std::ranges::find(changed, slab.get()) == changed.end()) changed.push_back(slab.get());
+  }
+  if (changed.empty()) co_return done;
   co_return co_await write_summary(changed);
 }
 

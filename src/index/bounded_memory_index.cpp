@@ -14,6 +14,12 @@ IndexStatistics BoundedMemoryIndex::statistics() const {
   return statistics;
 }
 
+std::uint64_t BoundedMemoryIndex::memory_needed() const {
+  // A node of the map with its allocation, a bucket, and a place in the queue.
+  constexpr std::uint64_t kBytesPerName = 96;
+  return capacity_ * kBytesPerName;
+}
+
 Task<void> BoundedMemoryIndex::lookup(std::span<IndexQuery> queries) {
   for (IndexQuery& query : queries) {
     query.found = false;

@@ -17,6 +17,7 @@ class BoundedMemoryIndex final : public DedupeIndex {
 
   [[nodiscard]] IndexState state() const override { return state_; }
   [[nodiscard]] IndexStatistics statistics() const override;
+  [[nodiscard]] std::uint64_t memory_needed() const override;
   Task<void> lookup(std::span<IndexQuery> queries) override;
   void record(const IndexQuery& query, const IndexData& data) override;
   /// Keeps nothing: closes the index.

@@ -65,6 +65,9 @@ class DedupeIndex {
   [[nodiscard]] virtual IndexState state() const = 0;
   [[nodiscard]] virtual IndexStatistics statistics() const = 0;
 
+  /// Bytes of memory that the index takes at most.
+  [[nodiscard]] virtual std::uint64_t memory_needed() const = 0;
+
   /// Answers each query of a batch. Never fails: what cannot be answered (not online, page not
   /// readable, too slow) is not found. Completes without suspending when no I/O is needed.
   virtual Task<void> lookup(std::span<IndexQuery> queries) = 0;

@@ -82,6 +82,17 @@ IndexStatistics UdsIndex::statistics() const {
   return statistics;
 }
 
+std::uint64_t UdsIndex::memory_needed() const {
+  // The open chapter, one that is being written and one that waits, with their hash tables; pages
+  // of a chapter while it is made.
+  constexpr std::uint64_t kOpenChapters = 3;
+  const std::uint64_t chapter = std::uint64_t{geometry_.records_per_chapter} * (kRecordSize + 8);
+  std::uint64_t total = kOpenChapters * chapter + chapter;
+  total += std::uint64_t{kCachedChapters} * geometry_.record_pages_per_chapter * kIndexPageSize;
+  for (const VolumeSubIndex& sub : names_->subs()) total += sub.capacity_bytes();
+  return total + geometry_.page_map_blocks * kBlockSize;
+}
+
 void UdsIndex::note(std::string_view sentence) const {
   if (log_) log_(sentence);
 }

@@ -56,6 +56,7 @@ class UdsIndex final : public DedupeIndex {
 
   [[nodiscard]] IndexState state() const override;
   [[nodiscard]] IndexStatistics statistics() const override;
+  [[nodiscard]] std::uint64_t memory_needed() const override;
   Task<void> lookup(std::span<IndexQuery> queries) override;
   void record(const IndexQuery& query, const IndexData& data) override;
   Task<Result<void>> save() override;

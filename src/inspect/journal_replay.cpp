@@ -173,14 +173,17 @@ Result<JournalOverview> survey_journal(const VolumeImage& image) {
   return result;
 }
 
+// Not equal_range of <ranges>: Clang 14 cannot take libstdc++'s subrange apart.
 std::span<const PageChange> JournalReplay::changes_of(Pbn page) const {
-  const auto range = std::ranges::equal_range(page_changes, page, {}, &PageChange::page);
-  return {range.begin(), range.end()};
+  const auto first = std::ranges::lower_bound(page_changes, page, {}, &PageChange::page);
+  const auto last = std::ranges::upper_bound(page_changes, page, {}, &PageChange::page);
+  return {first, last};
 }
 
 std::span<const CountChange> JournalReplay::changes_of_slab(SlabNumber slab) const {
-  const auto range = std::ranges::equal_range(count_changes, slab, {}, &CountChange::slab);
-  return {range.begin(), range.end()};
+  const auto first = std::ranges::lower_bound(count_changes, slab, {}, &CountChange::slab);
+  const auto last = std::ranges::upper_bound(count_changes, slab, {}, &CountChange::slab);
+  return {first, last};
 }
 
 Result<JournalReplay> replay_journal(const VolumeImage& image) {

@@ -191,7 +191,7 @@ TEST(NbdConnection, TheCorpusOfTheFuzzerRunsToItsEnd) {
     std::ifstream file(entry.path(), std::ios::binary);
     const std::string text((std::istreambuf_iterator<char>(file)), {});
     const auto bytes = std::as_bytes(std::span(text)).subspan(1);
-    for (const std::uint64_t seed : {1, 2, 3}) {
+    for (std::uint64_t seed = 1; seed <= 3; ++seed) {
       NbdRun::Options options;
       options.seed = seed;
       options.longest_piece = seed * 1000;

@@ -18,6 +18,8 @@ namespace {
 constexpr Duration kWatchInterval = std::chrono::seconds(1);
 constexpr Duration kNothingToWatch = std::chrono::hours(1);
 constexpr Duration kDrainInterval = std::chrono::milliseconds(5);
+// The buffers of a TLS session: received, being encrypted, being sent.
+constexpr std::uint64_t kTlsMemory = std::uint64_t{3} * (std::uint64_t{256} << 10U);
 constexpr Duration kOutOfDescriptors = std::chrono::milliseconds(200);
 
 void tune_socket(int fd) {
@@ -104,7 +106,10 @@ std::vector<std::string> NbdServer::addresses() const {
 }
 
 std::uint64_t NbdServer::memory_bound() const {
-  return reads_.pool.capacity() + settings_.max_connections * settings_.connection.receive_buffer;
+  const std::uint64_t encrypted =
+      settings_.connection.tls.upgrader != nullptr ? kTlsMemory : std::uint64_t{0};
+  return reads_.pool.capacity() +
+         settings_.max_connections * (settings_.connection.receive_buffer + encrypted);
 }
 
 void NbdServer::start() {

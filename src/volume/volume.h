@@ -109,8 +109,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
 
   // ---- figures (volume_statistics.cpp)
   [[nodiscard]] VolumeStatistics statistics() const;
-  /// Bytes of memory that the volume needs: cache, reference counts, buffers, journal. The index
-  /// comes on top.
+  /// Bytes of memory that the volume needs: cache, reference counts, buffers, journal, index.
   [[nodiscard]] std::uint64_t memory_needed() const;
   [[nodiscard]] const VolumeOptions& options() const { return options_; }
   [[nodiscard]] const VolumeGeometry& geometry() const { return geometry_; }
@@ -256,8 +255,8 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   Alarm write_back_alarm_;
   bool commit_planned_ = false;
   bool maintenance_requested_ = false;
-  bool stopping_ = false;         // new requests are refused
-  bool background_ends_ = false;  // nobody needs the work behind the requests any more
+  bool stopping_ = false;  ///< new writes are refused
+  bool ending_ = false;    ///< none is left, and what goes on in the background ends
   bool is_loaded_ = false;     ///< the slabs are known, or will be by scrubbing
   bool opened_read_only_ = false;
 

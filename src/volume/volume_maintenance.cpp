@@ -38,9 +38,9 @@ void Volume::request_maintenance() {
 }
 
 Task<void> Volume::commit_regularly() {
-  while (!background_ends_) {
+  while (!ending_) {
     if (!commit_planned_) co_await commit_alarm_.sleep(kForever);
-    if (background_ends_) break;
+    if (ending_) break;
     if (!commit_planned_) continue;
     if (journal_->unwritten_blocks() < kBlocksPerCommit) {
       co_await commit_alarm_.sleep(options_.commit_delay);
@@ -58,9 +58,9 @@ Task<void> Volume::commit_regularly() {
 }
 
 Task<void> Volume::write_back_regularly() {
-  while (!background_ends_) {
+  while (!ending_) {
     if (!maintenance_requested_) co_await write_back_alarm_.sleep(kForever);
-    if (background_ends_) break;
+    if (ending_) break;
     if (!std::exchange(maintenance_requested_, false) || notifier_.is_read_only()) continue;
     // Above two thirds of the ring, what holds its oldest part is written.
     const std::uint64_t used = journal_->blocks_in_use();

@@ -136,7 +136,8 @@ Task<Result<void>> Volume::stop() {
   // Requests that are under way end; new ones are refused.
   stopping_ = true;
   co_await drain_writes();
-  background_ends_ = true;
+  // Until then somebody may have waited for what the background does.
+  ending_ = true;
   packer_->stop();
   commit_alarm_.ring();
   write_back_alarm_.ring();

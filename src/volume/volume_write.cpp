@@ -154,6 +154,7 @@ void Volume::finish_job(std::unique_ptr<WriteJob> job) {
 
 Task<Result<void>> Volume::flush() {
   ++requests_.flushes;
+  if (opened_read_only_) co_return Result<void>();  // nothing was ever written
   if (notifier_.is_read_only()) co_return notifier_.error();
   const auto generation = writes_.retire();
   if (!writes_.is_over(generation)) {

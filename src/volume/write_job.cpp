@@ -50,8 +50,6 @@ Task<Result<void>> Volume::store(WriteJob& job) {
 }
 
 Task<Result<void>> Volume::find_locations(WriteJob& job) {
-  std::array<const std::byte*, WriteJob::kMaxBlocks> data;  // NOLINT: filled as far as used
-  std::array<RecordName, WriteJob::kMaxBlocks> names;
   std::size_t count = 0;
   for (WriteBlock& block : job.all()) {
     if (is_zero_block(block.data)) {
@@ -60,45 +58,40 @@ Task<Result<void>> Volume::find_locations(WriteJob& job) {
       block.stage = Stage::located;
       ++requests_.zero_blocks_written;
     } else if (options_.deduplication) {
-      data[count++] = block.data;
+      job.hashed[count++] = block.data;
     }
   }
   if (count == 0) co_return Result<void>();
-  record_names_of(std::span(data).first(count), names.data());
+  record_names_of(std::span(job.hashed).first(count), job.names.data());
   std::size_t next = 0;
-  bool any_agent = false;
+  job.query_count = 0;
   for (WriteBlock& block : job.all()) {
     if (block.is_zero) continue;
-    block.query = IndexQuery{};
-    block.query.name = names[next++];
-    const auto joined = hash_locks_.join(block.query.name, block.data);
+    block.name = job.names[next++];
+    const auto joined = hash_locks_.join(block.name, block.data);
     block.role = joined.role;
     block.lock = joined.lock;
-    any_agent |= joined.role == HashLocks::Role::agent;
+    if (joined.role == HashLocks::Role::agent && index_) {
+      block.query = &job.queries[job.query_count++];
+      *block.query = IndexQuery{};
+      block.query->name = block.name;
+    }
     if (joined.role == HashLocks::Role::collision) ++dedupe_.concurrent_collisions;
     if (joined.role == HashLocks::Role::follower) ++dedupe_.concurrent_matches;
   }
-  if (any_agent && index_) co_await look_up(job);
+  if (job.query_count > 0) co_await look_up(job);
   co_return Result<void>();
 }
 
 Task<void> Volume::look_up(WriteJob& job) {
-  std::array<IndexQuery, WriteJob::kMaxBlocks> queries;
-  std::size_t count = 0;
-  for (const WriteBlock& block : job.all()) {
-    if (block.role == HashLocks::Role::agent) queries[count++] = block.query;
-  }
+  const std::size_t count = job.query_count;
   dedupe_.queries_now += count;
-  co_await index_->lookup(std::span(queries).first(count));
+  co_await index_->lookup(std::span(job.queries).first(count));
   dedupe_.queries_now -= count;
   TaskGroup reads(executor_);
-  std::size_t next = 0;
   for (WriteBlock& block : job.all()) {
-    if (block.role != HashLocks::Role::agent) continue;
-    block.query = queries[next++];
-    block.queried = true;
-    if (!block.query.found) continue;
-    if (const auto advice = decode_advice(block.query.data.data())) {
+    if (block.query == nullptr || !block.query->found) continue;
+    if (const auto advice = decode_advice(block.query->data.data())) {
       reads.start(verify(block, *advice));
     }
   }
@@ -167,7 +160,7 @@ Task<Result<void>> Volume::follow(WriteJob& job, WriteBlock& block) {
         if (block.stage == Stage::applied) break;
       }
       // No reference is left, or the agent failed: this block becomes the one to share next.
-      const auto joined = hash_locks_.join(block.query.name, block.data);
+      const auto joined = hash_locks_.join(block.name, block.data);
       block.role = joined.role;
       block.lock = joined.lock;
       if (block.role == HashLocks::Role::follower) continue;
@@ -227,13 +220,12 @@ Task<Result<void>> Volume::pack(WriteJob& job, WriteBlock& block) {
     block.location = **location;
     block.is_new = true;
     block.stage = Stage::located;
-    if (block.queried) index_->record(block.query, encode_advice(block.location));
+    if (block.query != nullptr) index_->record(*block.query, encode_advice(block.location));
   }
   co_return Result<void>();
 }
 
 Task<Result<void>> Volume::place_whole(WriteJob& job) {
-  std::array<BlockWrite, WriteJob::kMaxBlocks> writes;
   std::size_t count = 0;
   std::uint32_t wanted = 0;
   for (const WriteBlock& block : job.all()) {
@@ -256,17 +248,17 @@ Task<Result<void>> Volume::place_whole(WriteJob& job) {
     block.location = mapped_to(run.first);
     block.is_new = true;
     block.stage = Stage::located;
-    writes[count++] = {run.first, block.data};
+    job.writes[count++] = {run.first, block.data};
     ++run.first;
     --run.count;
     --wanted;
   }
-  auto written = co_await data_writer_->write(std::span(writes).first(count));
+  auto written = co_await data_writer_->write(std::span(job.writes).first(count));
   if (!written) co_return written;
   for (WriteBlock& block : job.all()) {
-    if (block.stage == Stage::located && block.is_new && block.queried &&
+    if (block.stage == Stage::located && block.is_new && block.query != nullptr &&
         !block.location.is_compressed()) {
-      index_->record(block.query, encode_advice(block.location));
+      index_->record(*block.query, encode_advice(block.location));
     }
   }
   co_return written;

@@ -21,8 +21,8 @@ struct Volume::WriteBlock {
   bool is_zero = false;
   HashLocks::Role role = HashLocks::Role::collision;
   HashLock* lock = nullptr;  ///< if agent and not settled, or follower and not left
-  IndexQuery query;
-  bool queried = false;
+  RecordName name;
+  IndexQuery* query = nullptr;  ///< in the job, if the index was asked
   bool claimed = false;  ///< holds a free block whose old data it shares; released if not used
   BlockMapping location;
   bool is_new = false;  ///< location is a block that this write made
@@ -38,6 +38,13 @@ struct Volume::WriteJob {
   bool has_promise = false;
   ReadEpochs::Epoch generation = 0;  ///< of writes_, for flushes
   JournalPoint last_point;
+
+  // Room to work in; kept with the job, so that nothing is cleared that is not used.
+  std::array<const std::byte*, kMaxBlocks> hashed;
+  std::array<RecordName, kMaxBlocks> names;
+  std::array<IndexQuery, kMaxBlocks> queries;
+  std::size_t query_count = 0;
+  std::array<BlockWrite, kMaxBlocks> writes;
 
   [[nodiscard]] std::span<WriteBlock> all() { return std::span(blocks).first(count); }
 };

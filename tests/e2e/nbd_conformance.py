@@ -18,161 +18,10 @@ import tempfile
 import time
 import unittest
 
-sys.path += ["/usr/lib/python3/dist-packages"]
-# Debian builds the module for its own Python; any other of the same version can load it too.
-try:
-    import nbd
-except ImportError:
-    print("libnbd's Python module (python3-libnbd) is missing")
-    sys.exit(77)
-
-SERVER = ""
-SIZE = 64 << 20
-READ, WRITE, DISC, FLUSH, TRIM, CACHE, ZEROES, STATUS = range(8)
-EPERM, EIO, EINVAL, ENOSPC, EOVERFLOW, ESHUTDOWN = 1, 5, 22, 28, 75, 108
-OPT_MAGIC, REPLY_MAGIC = b"IHAVEOPT", 0x3E889045565A9
-ERR = 1 << 31
-ACK, ERR_UNSUP, ERR_INVALID, ERR_TLS_REQD, ERR_UNKNOWN, ERR_TOO_BIG = (
-    1, ERR + 1, ERR + 3, ERR + 5, ERR + 6, ERR + 9)
-
-
-def run(*command, **options):
-    options.setdefault("timeout", 60)
-    return subprocess.run(command, check=True, capture_output=True, text=True, **options).stdout
-
-
-def complete(client, cookies):
-    """Waits until these requests of libnbd are answered, all without error."""
-    waiting = set(cookies)
-    while waiting:
-        client.poll(-1)
-        waiting -= {cookie for cookie in waiting if client.aio_command_completed(cookie)}
-
-
-def need(tool):
-    if shutil.which(tool) is None:
-        raise unittest.SkipTest(f"{tool} is not installed")
-
-
-class Server:
-    """The server under test, in a folder of its own."""
-
-    def __init__(self, *arguments, tcp=False):
-        self.folder = tempfile.mkdtemp(prefix="nbd-")
-        self.path = os.path.join(self.folder, "socket")
-        listen = ["--listen", "tcp:127.0.0.1:0" if tcp else f"unix:{self.path}"]
-        self.process = subprocess.Popen(
-            [SERVER, *listen, "--size", str(SIZE), *arguments],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self.ready = self.process.stdout.readline()
-        if not self.ready.startswith("ready"):
-            raise RuntimeError(self.process.communicate()[1])
-        self.port = int(self.ready.split(":")[-1]) if tcp else None
-        self.uri = f"nbd+unix:///?socket={self.path}"
-
-    def stop(self, limit=15):
-        if self.process.returncode is None:
-            self.process.send_signal(signal.SIGTERM)
-            self.out, self.err = self.process.communicate(timeout=limit)
-            shutil.rmtree(self.folder)
-        return self.process.returncode
-
-    def counts(self):
-        self.stop()
-        words = self.out.split()
-        return dict(zip(words[0::2], map(int, words[1::2])))
-
-    def connect(self, structured=True, strict=True):
-        client = nbd.NBD()
-        client.set_request_structured_replies(structured)
-        client.add_meta_context("base:allocation")
-        if not strict:
-            client.set_strict_mode(0)
-        client.connect_unix(self.path)
-        return client
-
-    def raw(self):
-        return Raw(self.path)
-
-
-class Raw:
-    """A client that says whatever it is told to."""
-
-    def __init__(self, path):
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(10)
-        self.socket.connect(path)
-
-    def send(self, data):
-        self.socket.sendall(data)
-
-    def receive(self, count):
-        data = b""
-        while len(data) < count:
-            more = self.socket.recv(count - len(data))
-            if not more:
-                raise EOFError
-            data += more
-        return data
-
-    def is_closed(self):
-        """Whether the server hangs up now (what it says before is ignored)."""
-        try:
-            while self.socket.recv(65536):
-                pass
-        except ConnectionResetError:
-            pass
-        return True
-
-    def greet(self, flags=3):
-        greeting = self.receive(18)
-        assert greeting == b"NBDMAGICIHAVEOPT\0\3", greeting
-        self.send(struct.pack(">I", flags))
-        return self
-
-    def option(self, number, data=b"", length=None):
-        length = len(data) if length is None else length
-        self.send(OPT_MAGIC + struct.pack(">II", number, length) + data)
-
-    def reply(self):
-        magic, option, kind, length = struct.unpack(">QIII", self.receive(20))
-        assert magic == REPLY_MAGIC
-        return kind, self.receive(length)
-
-    def replies(self):
-        """All replies to an option, the last one first."""
-        result = []
-        while not result or result[-1][0] in (2, 3, 4):
-            result.append(self.reply())
-        return result[::-1]
-
-    def go(self, name=b""):
-        self.option(7, struct.pack(">I", len(name)) + name + b"\0\0")
-        assert self.replies()[0][0] == ACK
-        return self
-
-    def request(self, command, offset, length, data=b"", flags=0, cookie=1):
-        self.send(struct.pack(">IHHQQI", 0x25609513, flags, command, cookie, offset, length) + data)
-
-    def simple(self):
-        magic, error, cookie = struct.unpack(">IIQ", self.receive(16))
-        assert magic == 0x67446698, hex(magic)
-        return error
-
-    def close(self):
-        self.socket.close()
-
-
-class Case(unittest.TestCase):
-    def serve(self, *arguments, **options):
-        server = Server(*arguments, **options)
-        self.addCleanup(server.stop)
-        return server
-
-    def assert_alive(self, server):
-        client = server.connect()
-        client.pread(512, 0)
-        client.shutdown()
+import nbd_conformance_peers as peers
+from nbd_conformance_peers import *  # the vocabulary of the tests
+from nbd_conformance_peers import nbd
+from nbd_conformance_tls import Tls  # noqa: F401, found by unittest
 
 
 class Handshake(Case):
@@ -530,7 +379,7 @@ class Behaviour(Case):
         mode = os.stat(server.path).st_mode
         self.assertTrue(stat.S_ISSOCK(mode))
         self.assertEqual(stat.S_IMODE(mode), 0o600)
-        second = subprocess.run([SERVER, "--listen", f"unix:{server.path}", "--size", "4096"],
+        second = subprocess.run([peers.SERVER, "--listen", f"unix:{server.path}", "--size", "4096"],
                                 capture_output=True, text=True, timeout=20)
         self.assertEqual(second.returncode, 1)
         self.assertIn("another server listens", second.stderr)
@@ -542,7 +391,7 @@ class Behaviour(Case):
         server.process.send_signal(signal.SIGTERM)
         server.process.communicate(timeout=15)
         self.assertTrue(os.path.exists(os.path.join(folder, "socket")))
-        refused = subprocess.run([SERVER, "--listen", f"unix:{server.path}", "--size", "4096"],
+        refused = subprocess.run([peers.SERVER, "--listen", f"unix:{server.path}", "--size", "4096"],
                                  capture_output=True, text=True, timeout=20)
         self.assertIn("is not a socket", refused.stderr)
         # A stale socket is replaced.
@@ -550,7 +399,7 @@ class Behaviour(Case):
         stale = socket.socket(socket.AF_UNIX)
         stale.bind(server.path)
         stale.close()
-        again = subprocess.Popen([SERVER, "--listen", f"unix:{server.path}", "--size", "4096"],
+        again = subprocess.Popen([peers.SERVER, "--listen", f"unix:{server.path}", "--size", "4096"],
                                  stdout=subprocess.PIPE, text=True)
         self.assertTrue(again.stdout.readline().startswith("ready"))
         again.terminate()
@@ -579,7 +428,7 @@ class Behaviour(Case):
         fd = listener.fileno()
         process = subprocess.Popen(
             ["/bin/sh", "-c", f'[ {fd} = 3 ] || exec 3<&{fd}; LISTEN_PID=$$ exec "$@"', "sh",
-             SERVER, "--size", str(SIZE)],
+             peers.SERVER, "--size", str(SIZE)],
             env=environment, pass_fds=[fd], stdout=subprocess.PIPE, text=True)
         self.assertTrue(notify.recv(1000).startswith(b"READY=1\nSTATUS="))
         client = nbd.NBD()
@@ -645,137 +494,6 @@ class Tools(Case):
             "--verify=crc32c", "--do_verify=1", "--randrepeat=1", cwd=server.folder)
 
 
-class Tls(Case):
-    @classmethod
-    def setUpClass(cls):
-        need("certtool")
-        need("psktool")
-        cls.folder = tempfile.mkdtemp(prefix="nbd-tls-")
-        cls.make_certificates(cls.folder)
-        cls.make_certificates(os.path.join(cls.folder, "stranger"))
-        run("psktool", "-u", "alice", "-p", os.path.join(cls.folder, "keys.psk"))
-
-    @classmethod
-    def tearDownClass(cls):
-        shutil.rmtree(cls.folder)
-
-    @staticmethod
-    def make_certificates(folder):
-        """An authority, a server's certificate by it, a client's, named as libnbd expects."""
-        os.makedirs(folder, exist_ok=True)
-
-        def at(name):
-            return os.path.join(folder, name)
-
-        templates = {
-            "ca": "cn = test\nca\ncert_signing_key\n",
-            "server": "cn = localhost\ndns_name = localhost\nip_address = 127.0.0.1\n"
-                      "tls_www_server\nsigning_key\nencryption_key\n",
-            "client": "cn = client\ntls_www_client\nsigning_key\nencryption_key\n",
-        }
-        for name, template in templates.items():
-            with open(at(name + ".info"), "w") as file:
-                file.write(template + "expiration_days = 3\n")
-            run("certtool", "--generate-privkey", "--ecc", "--outfile", at(name + "-key.pem"))
-            sign = ["--generate-self-signed"] if name == "ca" else [
-                "--generate-certificate", "--load-ca-certificate", at("ca-cert.pem"),
-                "--load-ca-privkey", at("ca-key.pem")]
-            run("certtool", *sign, "--load-privkey", at(name + "-key.pem"),
-                "--template", at(name + ".info"), "--outfile", at(name + "-cert.pem"))
-
-    def certificates(self, ca=True):
-        options = ["--tls-cert", f"{self.folder}/server-cert.pem",
-                   "--tls-key", f"{self.folder}/server-key.pem"]
-        return options + (["--tls-ca", f"{self.folder}/ca-cert.pem"] if ca else [])
-
-    def client(self, folder=None, tls=nbd.TLS_REQUIRE):
-        client = nbd.NBD()
-        client.set_tls(tls)
-        client.set_tls_certificates(folder or self.folder)
-        return client
-
-    def exercise(self, client):
-        self.assertTrue(client.get_tls_negotiated())
-        data = os.urandom(5 << 20)
-        client.pwrite(data, 777)
-        self.assertEqual(client.pread(len(data), 777), data)
-        buffers = [nbd.Buffer.from_bytearray(bytearray(data[i * 4096:(i + 1) * 4096]))
-                   for i in range(256)]
-        complete(client, [client.aio_pwrite(b, i * 4096) for i, b in enumerate(buffers)])
-        self.assertEqual(client.pread(1 << 20, 0), data[:1 << 20])
-        client.shutdown()
-
-    def test_certificates(self):
-        for required in ([], ["--tls-required"]):
-            server = self.serve(*self.certificates(), *required, tcp=True)
-            client = self.client()
-            client.connect_tcp("localhost", str(server.port))
-            self.exercise(client)
-
-    def test_a_stranger_is_not_let_in_if_clients_are_verified(self):
-        # A client that trusts our server, but whose own certificate comes from elsewhere.
-        stranger = os.path.join(self.folder, "stranger")
-        shutil.copy(f"{self.folder}/ca-cert.pem", f"{stranger}/ca-cert.pem")
-        server = self.serve(*self.certificates(), "--tls-required", tcp=True)
-        with self.assertRaises(nbd.Error):
-            client = self.client(stranger)
-            client.connect_tcp("localhost", str(server.port))
-            client.pread(512, 0)
-        open_server = self.serve(*self.certificates(ca=False), tcp=True)
-        client = self.client(stranger)
-        client.connect_tcp("localhost", str(open_server.port))
-        self.exercise(client)
-
-    def test_pre_shared_keys(self):
-        server = self.serve("--tls-psk", f"{self.folder}/keys.psk", "--tls-required", tcp=True)
-        client = nbd.NBD()
-        client.set_tls(nbd.TLS_REQUIRE)
-        client.set_tls_psk_file(f"{self.folder}/keys.psk")
-        client.set_tls_username("alice")
-        client.connect_tcp("localhost", str(server.port))
-        self.exercise(client)
-        wrong = nbd.NBD()
-        wrong.set_tls(nbd.TLS_REQUIRE)
-        wrong.set_tls_psk_file(f"{self.folder}/keys.psk")
-        wrong.set_tls_username("mallory")
-        with self.assertRaises(nbd.Error):
-            wrong.connect_tcp("localhost", str(server.port))
-
-    def test_without_tls_nothing_is_told_where_it_is_required(self):
-        server = self.serve(*self.certificates(), "--tls-required")
-        raw = server.raw().greet()
-        for number, data in ((3, b""), (6, b"\0" * 6), (7, b"\0" * 6), (8, b""), (99, b"")):
-            raw.option(number, data)
-            self.assertEqual(raw.replies()[0][0], ERR_TLS_REQD, number)
-        raw.option(1, b"")
-        self.assertTrue(raw.is_closed())
-        raw = server.raw().greet()
-        raw.option(5, b"x")
-        self.assertEqual(raw.replies()[0][0], ERR_INVALID)
-
-    def test_bytes_slipped_in_before_tls_are_not_obeyed(self):
-        server = self.serve(*self.certificates())
-        raw = server.raw().greet()
-        raw.send(OPT_MAGIC + struct.pack(">II", 5, 0) + OPT_MAGIC + struct.pack(">II", 3, 0))
-        self.assertEqual(raw.reply()[0], ACK)
-        self.assertTrue(raw.is_closed())
-
-    def test_plain_clients_are_welcome_where_tls_is_only_offered(self):
-        server = self.serve(*self.certificates())
-        self.assert_alive(server)
-
-    def test_wrong_options_of_tls_are_explained(self):
-        for options, word in (
-                (["--tls-cert", f"{self.folder}/server-cert.pem"], "private key"),
-                (["--tls-ca", f"{self.folder}/ca-cert.pem"], "certificate and key"),
-                (["--tls-cert", "/nowhere", "--tls-key", "/nowhere"], "/nowhere"),
-                (["--tls-psk", "/nowhere"], "/nowhere")):
-            result = subprocess.run([SERVER, "--listen", "tcp:127.0.0.1:0", *options],
-                                    capture_output=True, text=True, timeout=20)
-            self.assertEqual(result.returncode, 1, options)
-            self.assertIn(word, result.stderr)
-
-
 if __name__ == "__main__":
-    SERVER = os.path.abspath(sys.argv.pop(1))
+    peers.SERVER = os.path.abspath(sys.argv.pop(1))
     unittest.main(verbosity=2, warnings="ignore")

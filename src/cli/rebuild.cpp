@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// uvdo rebuild: makes a volume writable again that an error has left read-only, after it has said
+// what that would cost.
+#include <string>
+
+#include <fmt/format.h>
+
+#include "async/uring_loop.h"
+#include "base/size_text.h"
+#include "cli/command.h"
+#include "cli/open_volume.h"
+#include "device/file_device.h"
+#include "index/bounded_memory_index.h"
+#include "volume/rebuild.h"
+#include "volume/super_block_store.h"
+#include "volume/volume.h"
+
+namespace uvdo {
+namespace {
+
+struct RebuildArguments {
+  std::string volume;
+  bool dry_run = false;
+  bool yes = false;
+  bool force = false;
+};
+
+struct Headers {
+  VolumeGeometry geometry;
+  SuperBlock super_block;
+};
+
+Task<Result<Headers>> read_headers(Device& device) {
+  AlignedMemory block(kBlockSize);
+  auto done = co_await device.read(0, block.bytes());
+  if (!done) co_return std::move(done).error();
+  auto geometry = decode_volume_geometry(block.bytes());
+  if (!geometry) co_return std::move(geometry).error();
+  done = co_await device.read(geometry->device_byte(geometry->data_start), block.bytes());
+  if (!done) co_return std::move(done).error();
+  auto super_block = decode_super_block(block.bytes(), *geometry);
+  if (!super_block) co_return std::move(super_block).error();
+  if (device.size() < geometry->device_byte(Pbn{super_block->config.physical_blocks})) {
+    co_return Error(Errc::corrupt, "the device is smaller than the volume on it");
+  }
+  co_return Headers{*geometry, *super_block};
+}
+
+void print_count(std::uint64_t count, std::string_view what) {
+  if (count > 0) fmt::print("  {} {}\n", grouped(count), what);
+}
+
+void print_report(const RebuildReport& report) {
+  for (const std::string& line : report.details) fmt::print("  {}\n", line);
+  fmt::print("A rebuild keeps {} logical blocks in {} data blocks, and applies {} journal "
+             "entries.\n",
+             grouped(report.logical_blocks_used), grouped(report.data_blocks_used),
+             grouped(report.journal_entries));
+  if (report.losses() == 0) {
+    fmt::print("Nothing would be lost.\n");
+    return;
+  }
+  fmt::print("It would give up:\n");
+  print_count(report.journal_blocks_skipped, "journal blocks that are missing or damaged");
+  print_count(report.journal_entries_skipped, "journal entries that are not valid");
+  print_count(report.pages_lost, "block map pages (each maps up to 812 blocks) that are damaged");
+  print_count(report.subtrees_cleared, "entries of the block map that lead to no page");
+  print_count(report.invalid_mappings, "logical blocks whose mapping makes no sense");
+  print_count(report.over_referenced, "logical blocks that share a block that cannot be shared");
+}
+
+bool may_be_rebuilt(VolumeState state) {
+  return state == VolumeState::read_only_mode || state == VolumeState::force_rebuild ||
+         state == VolumeState::rebuild_for_upgrade;
+}
+
+/// What the rebuild would do, without changing anything.
+Task<Result<RebuildReport>> survey(Executor& executor, Device& device, Headers headers) {
+  RebuildOptions options;
+  options.dry_run = true;
+  co_return co_await rebuild_volume(executor, device, headers.geometry, headers.super_block,
+                                    options);
+}
+
+/// Marks the volume for a rebuild, which then any start does, and starts and stops it.
+Task<Result<void>> rebuild(Executor& executor, Device& device, Headers headers) {
+  if (headers.super_block.state != VolumeState::rebuild_for_upgrade) {
+    headers.super_block.state = VolumeState::force_rebuild;
+    SuperBlockStore store(device, headers.geometry.device_byte(headers.geometry.data_start));
+    auto marked = co_await store.write(headers.super_block);
+    if (!marked) co_return marked;
+  }
+  VolumeOptions options;
+  options.block_map_cache_pages = 4096;
+  IndexFactory factory = [](Executor&, Device&, const VolumeGeometry&, bool) {
+    return std::make_unique<BoundedMemoryIndex>(1024);
+  };
+  std::function<void(std::string)> log = [](const std::string& line) { fmt::print("{}\n", line); };
+  auto volume = co_await Volume::open(executor, device, options, factory, log);
+  if (!volume) co_return std::move(volume).error();
+  Result<void> done;
+  if ((*volume)->is_read_only()) done = (*volume)->notifier().error();
+  auto stopped = co_await (*volume)->stop();
+  if (done) done = std::move(stopped);
+  co_return done;
+}
+
+Task<void> run(UringLoop& loop, const RebuildArguments& arguments, int& status) {
+  const OpenMode mode = arguments.dry_run ? OpenMode::read_only : OpenMode::read_write;
+  auto device = FileDevice::open(loop, arguments.volume, mode);
+  if (!device) {
+    status = fail(device.error());
+    co_return;
+  }
+  auto headers = co_await read_headers(**device);
+  if (!headers) {
+    status = fail(headers.error().within(arguments.volume));
+    co_return;
+  }
+  const VolumeState state = headers->super_block.state;
+  if (!may_be_rebuilt(state) && !arguments.force) {
+    status = fail(fmt::format("{} is in state {} ({}) and needs no rebuild; --force does one "
+                              "all the same",
+                              arguments.volume, name_of(state), explain(state)));
+    co_return;
+  }
+  auto report = co_await survey(loop, **device, *headers);
+  if (!report) {
+    status = fail(report.error().within(arguments.volume));
+    co_return;
+  }
+  print_report(*report);
+  status = kExitOk;
+  if (arguments.dry_run) co_return;
+  if (report->losses() > 0 && !arguments.yes) {
+    status = fail("the rebuild was not begun, because it would lose what is listed above; copy "
+                  "what can still be read first (uvdo export), then add --yes");
+    co_return;
+  }
+  auto done = co_await rebuild(loop, **device, *headers);
+  if (!done) {
+    status = fail(done.error().within(arguments.volume));
+    co_return;
+  }
+  fmt::print("{} is writable again.\n", arguments.volume);
+}
+
+}  // namespace
+
+int run_rebuild(int argc, char** argv) {
+  RebuildArguments arguments;
+  CLI::App app("Rebuilds a volume that an error has left read-only: counts all references anew.",
+               "uvdo rebuild");
+  app.add_option("VOLUME", arguments.volume, "file or block device that holds the volume")
+      ->required();
+  app.add_flag("-n,--dry-run", arguments.dry_run, "only say what would be lost");
+  app.add_flag("-y,--yes", arguments.yes, "go on although something is lost");
+  app.add_flag("--force", arguments.force,
+               "also a volume that is not in read-only mode: what its journal cannot tell any "
+               "more is given up");
+  if (auto status = parse_arguments(app, argc, argv)) return *status;
+  auto loop = UringLoop::create();
+  if (!loop) return fail(loop.error());
+  int status = kExitFailed;
+  (*loop)->run(run(**loop, arguments, status));
+  return status;
+}
+
+}  // namespace uvdo

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "journal/recovery_journal.h"
+
+#include <gtest/gtest.h>
+
+#include "async/sim_executor.h"
+#include "device/memory_device.h"
+
+namespace uvdo {
+namespace {
+
+constexpr std::uint64_t kBlocks = 64;
+
+struct Bench {
+  explicit Bench(SimExecutor& executor) : device(std::move(*MemoryDevice::create(kBlocks * kBlockSize))) {
+    config.size = kBlocks;
+    config.nonce = 9;
+    config.recovery_count = 3;
+    journal = std::make_unique<RecoveryJournal>(executor, *device, notifier, config);
+  }
+  JournalPoint add() {
+    return journal->add({JournalOperation::data_remapping, Pbn{1}, 2, mapped_to(Pbn{5}), kUnmapped});
+  }
+  [[nodiscard]] ConstBytes block(std::uint64_t sequence) const {
+    return device->bytes().subspan(sequence % kBlocks * kBlockSize, kBlockSize);
+  }
+  std::unique_ptr<MemoryDevice> device;
+  ReadOnlyNotifier notifier;
+  RecoveryJournalConfig config;
+  std::unique_ptr<RecoveryJournal> journal;
+};
+
+template <class Body>
+void simulate(Body body) {
+  SimExecutor executor({.seed = 12});
+  const auto outcome = executor.run(body(executor));
+  EXPECT_TRUE(outcome.finished) << outcome.why;
+}
+
+TEST(RecoveryJournal, ACommittedEntryIsOnDiskInItsPlace) {
+  simulate([](SimExecutor& ex) -> Task<void> {
+    Bench bench(ex);
+    for (int i = 0; i < 218; ++i) bench.add();
+    const JournalPoint last = bench.journal->last_point();
+    EXPECT_EQ(last, (JournalPoint{2, 0}));
+    EXPECT_FALSE(bench.journal->is_committed(last));
+    auto done = co_await bench.journal->commit(last);
+    EXPECT_TRUE(done.ok());
+    EXPECT_TRUE(bench.journal->is_committed(last));
+    const auto header = decode_journal_header(bench.block(1));
+    EXPECT_TRUE(counts(header, 9, 3, kBlocks, 1));
+    EXPECT_EQ(header.entry_count, 217U);
+    EXPECT_EQ(decode_journal_header(bench.block(2)).entry_count, 1U);
+    EXPECT_EQ(decode_journal_header(bench.block(2)).logical_blocks_used, 217U);
+    EXPECT_EQ(journal_entry(bench.block(2), 0).new_mapping, mapped_to(Pbn{5}));
+  });
+}
+
+TEST(RecoveryJournal, TheRingIsNotReusedWhileABlockIsHeld) {
+  simulate([](SimExecutor& ex) -> Task<void> {
+    Bench bench(ex);
+    bench.add();
+    bench.journal->lock(RecoveryJournal::Head::block_map, JournalSequence{1});
+    while (bench.journal->has_room()) {
+      bench.add();
+      if (bench.journal->unwritten_blocks() > 8) {
+        auto done = co_await bench.journal->commit_all();
+        EXPECT_TRUE(done.ok());
+      }
+    }
+    EXPECT_EQ(bench.journal->durable_head(), JournalSequence{1});
+    bench.journal->unlock(RecoveryJournal::Head::block_map, JournalSequence{1});
+    EXPECT_FALSE(bench.journal->has_room());  // not before a flush
+    auto reaped = co_await bench.journal->commit_all();
+    if (reaped) reaped = co_await bench.journal->reap();
+    EXPECT_TRUE(reaped.ok());
+    EXPECT_TRUE(bench.journal->has_room());
+    bench.add();
+    auto done = co_await bench.journal->commit_all();
+    EXPECT_TRUE(done.ok());
+    const auto header = decode_journal_header(bench.block(bench.journal->tail().value()));
+    EXPECT_GT(header.block_map_head, JournalSequence{1});
+  });
+}
+
+TEST(RecoveryJournal, AFailedWriteMakesTheVolumeReadOnly) {
+  simulate([](SimExecutor& ex) -> Task<void> {
+    Bench bench(ex);
+    // A ring that lies beyond the end of the device.
+    bench.config.device_offset = kBlocks * kBlockSize;
+    RecoveryJournal journal(ex, *bench.device, bench.notifier, bench.config);
+    journal.add({JournalOperation::data_remapping, Pbn{1}, 2, mapped_to(Pbn{5}), kUnmapped});
+    const auto done = co_await journal.commit_all();
+    EXPECT_FALSE(done.ok());
+    EXPECT_TRUE(bench.notifier.is_read_only());
+    const auto again = co_await journal.commit_all();
+    EXPECT_FALSE(again.ok());
+  });
+}
+
+TEST(RecoveryJournal, AClosedBlockIsNotContinued) {
+  simulate([](SimExecutor& ex) -> Task<void> {
+    Bench bench(ex);
+    bench.add();
+    auto done = co_await bench.journal->commit_all();
+    EXPECT_TRUE(done.ok());
+    EXPECT_EQ(bench.journal->close_block(), JournalSequence{2});
+    EXPECT_EQ(bench.add(), (JournalPoint{2, 0}));
+    done = co_await bench.journal->commit_all();
+    EXPECT_TRUE(done.ok());
+  });
+}
+
+}  // namespace
+}  // namespace uvdo

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "crash_device.h"
+
+#include <cerrno>
+#include <cstring>
+
+namespace uvdo {
+
+void CrashDevice::submit(Request& request) {
+  request.done = true;
+  const bool is_cut = failed_ || (request.op == Op::write && writes_left_ == 0);
+  if (is_cut || request.offset + total_size(request.slices) > size_) {
+    failed_ |= is_cut;
+    request.error = EIO;
+    return;
+  }
+  if (request.op == Op::flush) {
+    durable_ = current_;
+    cache_.clear();
+    return;
+  }
+  if (request.op == Op::write) {
+    ++writes_;
+    --writes_left_;
+    write(request);
+    return;
+  }
+  std::uint64_t block = request.offset / kBlockSize;
+  for (const iovec& slice : request.slices) {
+    for (std::size_t at = 0; at < slice.iov_len; at += kBlockSize, ++block) {
+      auto* out = static_cast<std::byte*>(slice.iov_base) + at;
+      const auto found = current_.find(block);
+      if (found == current_.end()) {
+        std::memset(out, 0, kBlockSize);
+      } else {
+        std::memcpy(out, found->second.data(), kBlockSize);
+      }
+    }
+  }
+}
+
+void CrashDevice::write(const Request& request) {
+  std::uint64_t block = request.offset / kBlockSize;
+  for (const iovec& slice : request.slices) {
+    for (std::size_t at = 0; at < slice.iov_len; at += kBlockSize, ++block) {
+      CachedWrite cached{block, {}};
+      std::memcpy(cached.data.data(), static_cast<const std::byte*>(slice.iov_base) + at,
+                  kBlockSize);
+      current_[block] = cached.data;
+      if (request.durability == Durability::fua) {
+        durable_[block] = cached.data;
+      } else {
+        cache_.push_back(cached);
+      }
+    }
+  }
+}
+
+DiskContent CrashDevice::survivors(Survival survival, std::mt19937_64& random) const {
+  if (survival == Survival::everything) return current_;
+  DiskContent content = durable_;
+  if (survival == Survival::nothing) return content;
+  for (const CachedWrite& cached : cache_) {
+    const std::uint64_t bits = random();
+    auto& block = content[cached.block];
+    for (std::size_t sector = 0; sector < 8; ++sector) {
+      // Half of the writes as a whole, or not; the others torn.
+      const bool kept = (bits & 256U) != 0 ? (bits & 1U) != 0 : (bits >> sector & 1U) != 0;
+      if (!kept) continue;
+      std::memcpy(block.data() + sector * kSectorSize, cached.data.data() + sector * kSectorSize,
+                  kSectorSize);
+    }
+  }
+  return content;
+}
+
+}  // namespace uvdo

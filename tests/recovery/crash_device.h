@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// A small disk with a volatile cache: the power can be cut before any write, and then any sectors
+// of what was not flushed may be lost. Every request completes at once.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "base/block_types.h"
+#include "device/device.h"
+
+namespace uvdo {
+
+/// The blocks that are not zero.
+using DiskContent = std::map<std::uint64_t, std::array<std::byte, kBlockSize>>;
+
+enum class Survival : std::uint8_t { everything, nothing, any_sectors };
+
+class CrashDevice final : public Device {
+ public:
+  CrashDevice(std::uint64_t size, DiskContent content)
+      : size_(size), durable_(content), current_(std::move(content)) {}
+
+  void submit(Request& request) override;
+  [[nodiscard]] std::uint64_t size() const override { return size_; }
+  [[nodiscard]] const std::string& name() const override { return name_; }
+
+  /// From the write after the next `count` ones on, every request fails.
+  void fail_after(std::uint64_t count) { writes_left_ = count; }
+  [[nodiscard]] bool has_failed() const { return failed_; }
+  [[nodiscard]] std::uint64_t writes() const { return writes_; }
+  [[nodiscard]] const DiskContent& content() const { return current_; }
+  /// What is there when the power comes back.
+  [[nodiscard]] DiskContent survivors(Survival survival, std::mt19937_64& random) const;
+
+ private:
+  struct CachedWrite {
+    std::uint64_t block = 0;
+    std::array<std::byte, kBlockSize> data;
+  };
+  void write(const Request& request);
+
+  std::uint64_t size_;
+  std::string name_ = "disk";
+  DiskContent durable_;
+  DiskContent current_;
+  std::vector<CachedWrite> cache_;
+  std::uint64_t writes_ = 0;
+  std::uint64_t writes_left_ = UINT64_MAX;
+  bool failed_ = false;
+};
+
+}  // namespace uvdo

@@ -196,13 +196,8 @@ Task<Result<void>> SlabDepot::save_slabs() {
   for (const auto& slab : slabs_) {
     if (slab->has_open_entries()) slab->close_open_block();
     if (!slab->closed_blocks().empty()) journals.push_back(slab.get());
-    // Blocks that became free since the counts were written change the hint alone.
-    const bool has_hint =
-        slab->is_pristine() || slab->summary().fullness_hint ==
-                                   fullness_hint(slab->free_blocks(), layout_.slab_bits());
-    if (slab->is_ready() &&
-        (!slab->closed_blocks().empty() || slab->dirty_reference_blocks() > 0 ||
-         slab->summary().dirty || !has_hint)) {
+    if (slab->is_ready() && (!slab->closed_blocks().empty() ||
+                             slab->dirty_reference_blocks() > 0 || slab->summary().dirty)) {
       changed.push_back(slab.get());
     }
   }

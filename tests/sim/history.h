@@ -30,6 +30,7 @@ struct HistoryResult {
   std::uint64_t steps = 0;
   std::uint64_t crashes = 0;
   std::uint64_t clean_stops = 0;
+  std::uint64_t repairs = 0;
   std::uint64_t operations = 0;
   std::uint64_t errors = 0;
   std::uint64_t checks = 0;    ///< blocks compared with the model

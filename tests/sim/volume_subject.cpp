@@ -130,6 +130,20 @@ VolumeOptions VolumeSubject::next_options() {
   return options;
 }
 
+Task<Result<void>> VolumeSubject::repair(Executor& executor, Device& device) {
+  static_cast<void>(executor);
+  AlignedMemory block(kBlockSize);
+  const std::uint64_t at = layout_.geometry.device_byte(layout_.geometry.data_start);
+  auto done = co_await device.read(at, block.bytes());
+  if (!done) co_return done;
+  auto super_block = decode_super_block(block.bytes(), layout_.geometry);
+  if (!super_block) co_return std::move(super_block).error();
+  super_block->state = VolumeState::force_rebuild;
+  encode_super_block(*super_block, block.bytes());
+  done = co_await device.write(at, block.bytes(), Durability::fua);
+  co_return done;
+}
+
 Task<Result<std::unique_ptr<Instance>>> VolumeSubject::open(Executor& executor, Device& device) {
   const VolumeOptions options = next_options();
   const std::uint64_t names = random_.chance(1, 3) ? random_.between(4, 64) : 4096;

@@ -44,6 +44,7 @@ class VolumeSubject final : public Subject {
   }
   Task<Result<void>> format(Executor& executor, Device& device) override;
   Task<Result<std::unique_ptr<Instance>>> open(Executor& executor, Device& device) override;
+  Task<Result<void>> repair(Executor& executor, Device& device) override;
   [[nodiscard]] std::optional<std::string> audit(const SparseImage& image) override {
     return audit_image(image);
   }

@@ -91,6 +91,8 @@ class History {
     static_cast<void>(ignored);
     opened = Error(Errc::read_only, "the device was opened for reading only");
     if (!had_faults_ || device_.has_faulted() || device_.has_crashed()) co_return opened;
+    // A rebuild gives up what cannot be read: nobody starts one on a disk that fails just then.
+    device_.clear_faults();
     const Result<void> repaired = co_await subject_.repair(executor_, device_);
     if (!repaired) co_return repaired.error().clone();
     ++result_.repairs;

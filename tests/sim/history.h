@@ -18,7 +18,7 @@ namespace uvdo::sim {
 struct HistoryOptions {
   std::uint64_t seed = 1;
   std::uint32_t operations = 0;  ///< instead of the profile's, if not 0
-  bool clean = false;  ///< neither power cuts nor faults, whatever the profile says
+  bool clean = false;            ///< neither power cuts nor faults, whatever the profile says
   std::function<void(std::string_view)> trace;
   /// The disk lies: its flushes do nothing. Only to prove that this is noticed.
   bool flushes_lie = false;

@@ -14,9 +14,9 @@ namespace uvdo::sim {
 namespace {
 
 constexpr std::array kShapes{
-    VolumeShape{8, 12, 16, 32},    VolumeShape{9, 2, 224, 64},   VolumeShape{9, 8, 16, 16},
-    VolumeShape{10, 1, 64, 64},    VolumeShape{10, 4, 8, 16},    VolumeShape{11, 1, 224, 128},
-    VolumeShape{11, 3, 12, 32},    VolumeShape{13, 1, 224, 32},  VolumeShape{10, 2, 224, 16},
+    VolumeShape{8, 12, 16, 32},    VolumeShape{9, 2, 224, 64},  VolumeShape{9, 8, 16, 16},
+    VolumeShape{10, 1, 64, 64},    VolumeShape{10, 4, 8, 16},   VolumeShape{11, 1, 224, 128},
+    VolumeShape{11, 3, 12, 32},    VolumeShape{13, 1, 224, 32}, VolumeShape{10, 2, 224, 16},
     VolumeShape{8, 30, 224, 1024},
 };
 
@@ -96,8 +96,8 @@ std::optional<std::string> audit_image(const SparseImage& image) {
   std::string found;
   const AuditSummary summary = uvdo::audit(**opened, {}, [&](const Finding& finding) {
     if (!finding.is_error || found.size() > 600) return;
-    found += fmt::format("{}{}: {}", found.empty() ? "" : "; ", name_of(finding.kind),
-                         finding.text);
+    found +=
+        fmt::format("{}{}: {}", found.empty() ? "" : "; ", name_of(finding.kind), finding.text);
   });
   if (summary.is_consistent()) return std::nullopt;
   return fmt::format("{} errors: {}", summary.errors, found);

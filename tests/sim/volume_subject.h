@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The volume as a subject of the simulation: the real engine on tiny slabs and tiny journals, so
 // that all that is rare on a large volume (a full slab, a journal that goes round, a cache without
-// a clean page) happens in each history. The seed decides the sizes and, at each start, the options.
+// a clean page) happens in each history. The seed decides the sizes and, at each start, the
+// options.
 #pragma once
 
 #include <cstdint>

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "blockmap/block_map.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <new>
 
 #include <fmt/format.h>
+#include <sys/mman.h>
 
 namespace uvdo {
 
@@ -117,7 +116,8 @@ Task<Result<MapPage*>> BlockMap::take_frame() {
       co_return &page;
     }
     if (notifier_.is_read_only() && dirty_leaves_ > 0) {
-      co_return Error(Errc::no_memory, "the block map cache is full of pages that cannot be written");
+      co_return Error(Errc::no_memory,
+                      "the block map cache is full of pages that cannot be written");
     }
     ++counters_.cache_pressure;
     if (dirty_leaves_ == 0) {
@@ -156,8 +156,7 @@ Task<Result<void>> BlockMap::load(MapPage& page) {
 
 Task<Result<Pbn>> BlockMap::leaf_pbn(PageNumber number, bool create) {
   const TreePath path = tree_path(number);
-  auto parent =
-      co_await interior(path.root, 1, index_in_tree(number) / kEntriesPerPage, create);
+  auto parent = co_await interior(path.root, 1, index_in_tree(number) / kEntriesPerPage, create);
   if (!parent) co_return std::move(parent).error();
   if (*parent == nullptr) co_return kZeroPbn;
   const BlockMapping child = (*parent)->entry(path.slots[1]);
@@ -186,7 +185,8 @@ Task<Result<BlockMap::InteriorPage*>> BlockMap::interior(std::uint32_t root, uns
     if (found->second->state == MapPage::State::ready) co_return found->second.get();
     co_await changed_.wait();
   }
-  if (height == kRootHeight) co_return co_await add_interior(key, config_.root_origin + root, false);
+  if (height == kRootHeight)
+    co_return co_await add_interior(key, config_.root_origin + root, false);
   auto parent = co_await interior(root, height + 1, index / kEntriesPerPage, create);
   if (!parent) co_return std::move(parent).error();
   if (*parent == nullptr) co_return static_cast<InteriorPage*>(nullptr);

@@ -83,8 +83,8 @@ class LeafPin {
 
 class BlockMap {
  public:
-  BlockMap(Executor& executor, Device& device, RecoveryJournal& journal,
-           ReadOnlyNotifier& notifier, PageAllocator& allocator, const BlockMapConfig& config);
+  BlockMap(Executor& executor, Device& device, RecoveryJournal& journal, ReadOnlyNotifier& notifier,
+           PageAllocator& allocator, const BlockMapConfig& config);
   BlockMap(const BlockMap&) = delete;
   BlockMap& operator=(const BlockMap&) = delete;
   ~BlockMap();
@@ -183,7 +183,7 @@ class BlockMap {
   DirtyList dirty_;
   std::uint32_t dirty_leaves_ = 0;
   std::uint32_t frames_wanted_ = 0;  // who waits for a page to become clean
-  WaitQueue changed_;  // pages became ready, clean or unpinned
+  WaitQueue changed_;                // pages became ready, clean or unpinned
   Semaphore writer_;
   std::function<void()> on_write_back_needed_;
   BlockMapCounters counters_;

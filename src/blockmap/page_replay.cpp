@@ -42,6 +42,7 @@ Task<Result<void>> PageReplay::apply_to(std::span<Page> pages) {
   for (std::size_t i = 0; i < pages.size(); ++i) {
     if (!pages[i].result) co_return std::move(pages[i].result);
     for (const PageChange& change : pages[i].changes) {
+      if (change.slot() == kEntriesPerPage) continue;  // touched only
       set_entry(blocks_.block(i), change.slot(), change.mapping());
     }
     any_new |= pages[i].is_new;
@@ -78,10 +79,10 @@ Task<void> PageReplay::read(Page& page, MutableBytes block) {
   if (status == PageStatus::bad) {
     if (damage_ == Damage::fail) {
       if (page.result) {
-        page.result = Error(Errc::corrupt,
-                            fmt::format("the block map page at physical block {} belongs to "
-                                        "another place",
-                                        page.pbn.value()));
+        page.result =
+            Error(Errc::corrupt, fmt::format("the block map page at physical block {} belongs to "
+                                             "another place",
+                                             page.pbn.value()));
       }
       co_return;
     }

@@ -10,6 +10,7 @@
 #include "async/wait_queue.h"
 #include "base/aligned_memory.h"
 #include "device/device.h"
+#include "format/block_map_page.h"
 #include "format/page_change.h"
 #include "format/volume_geometry.h"
 
@@ -28,6 +29,8 @@ class PageReplay {
 
   /// Adds a change; later ones of a slot win. Call apply() when is_full(), and at the end.
   void add(const PageChange& change) { changes_.push_back(change); }
+  /// Sees to it that a page is complete on disk, even if nothing in it changes.
+  void touch(Pbn page) { changes_.emplace_back(page, kEntriesPerPage, kUnmapped); }
   [[nodiscard]] bool is_full() const { return changes_.size() >= kBatch; }
   /// Writes all changed pages. They are stable after a flush. corrupt: a page of another place.
   Task<Result<void>> apply();

@@ -80,8 +80,15 @@ Task<Result<void>> BlockMap::write_pages(std::span<MapPage* const> pages, Mutabl
   for (std::size_t i = 0; i < pages.size(); ++i) {
     MapPage& page = *pages[i];
     page.writing = false;
-    journal_.unlock(RecoveryJournal::Head::block_map, held[i]);
-    if (done) set_initialized(page.block());
+    if (done) {
+      journal_.unlock(RecoveryJournal::Head::block_map, held[i]);
+      set_initialized(page.block());
+    } else if (!page.is_dirty()) {
+      // It must not be given up: what is on disk is older.
+      page.dirty_since = held[i];
+      dirty_.append(page);
+      if (is_leaf(page)) ++dirty_leaves_;
+    }
   }
   if (done) {
     counters_.pages_saved += pages.size();

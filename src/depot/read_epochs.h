@@ -47,7 +47,7 @@ class ReadEpochs {
 
  private:
   std::function<void()> on_over_;
-  Epoch first_ = 0;                         // the oldest that may have readers
+  Epoch first_ = 0;                      // the oldest that may have readers
   std::deque<std::uint32_t> active_{0};  // readers by epoch; new ones join the last
 };
 

@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "async/wait_queue.h"
@@ -157,6 +158,9 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   std::unique_ptr<WriteJob> take_job();
   void finish_job(std::unique_ptr<WriteJob> job);
   Task<void> store_behind(std::unique_ptr<WriteJob> job);
+  void keep_lost(WriteJob& job);
+  /// What a reader is to be given instead of what the map says; nullptr if that is right.
+  const std::byte* newer_data(Lbn lbn);
 
   // write_job.cpp: from data to a mapping
   Task<Result<void>> store(WriteJob& job);
@@ -242,6 +246,8 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   BufferPool scratch_buffers_;  // reads of the volume itself; held while only the next is waited for
   BufferPool fragment_buffers_; // compressed blocks; nothing is waited for while held
   LbnLocks locks_;
+  /// Data of writes that were answered and then failed: read-only mode gives them until the end.
+  std::unordered_map<std::uint64_t, AlignedMemory> lost_;
   HashLocks hash_locks_;
   ReadEpochs writes_;        // writes accepted and not yet applied, by flush generation
   WaitQueue write_applied_;

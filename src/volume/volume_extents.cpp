@@ -64,7 +64,7 @@ Task<Result<std::vector<Extent>>> Volume::extents(std::uint64_t offset, std::uin
     while (offset < page_end) {
       const Lbn here{offset / kBlockSize};
       const std::uint64_t next = std::min(page_end, (offset / kBlockSize + 1) * kBlockSize);
-      const bool in_flight = locks_.published(here) != nullptr;
+      const bool in_flight = newer_data(here) != nullptr;
       append(found, next - offset,
              in_flight ? ExtentKind::data : kind_of((*leaf)->entry(leaf_slot(here))));
       offset = next;

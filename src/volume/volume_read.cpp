@@ -63,7 +63,7 @@ Task<Result<void>> Volume::read_blocks(Lbn first, MutableBytes out) {
     for (std::size_t n = 0; n < in_page; ++n) {
       const Lbn lbn = first + i + n;
       mappings[n] = leaf ? leaf->entry(leaf_slot(lbn)) : kUnmapped;
-      if (const std::byte* data = locks_.published(lbn)) {
+      if (const std::byte* data = newer_data(lbn)) {
         std::memcpy(part.data() + n * kBlockSize, data, kBlockSize);
         mappings[n] = {kZeroPbn, 15};  // it is there already
       } else if (!depot_->layout().is_valid(mappings[n])) {
@@ -77,6 +77,13 @@ Task<Result<void>> Volume::read_blocks(Lbn first, MutableBytes out) {
     i += in_page;
   }
   co_return Result<void>();
+}
+
+const std::byte* Volume::newer_data(Lbn lbn) {
+  const std::byte* data = locks_.published(lbn);
+  if (data != nullptr || lost_.empty()) return data;
+  const auto lost = lost_.find(lbn.value());
+  return lost == lost_.end() ? nullptr : lost->second.data();
 }
 
 Task<Result<void>> Volume::read_mapped(Lbn first, std::span<const BlockMapping> mappings,

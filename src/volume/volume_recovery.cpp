@@ -69,6 +69,10 @@ Task<Result<void>> Volume::recover_block_map(const StartPlan& plan) {
     for (unsigned i = 0; i < usable.count; ++i) {
       const JournalEntry entry = journal_entry(*block, i);
       replay.add({entry.page_pbn, entry.slot, entry.new_mapping});
+      // The new page itself may not have been written, and perhaps never will be.
+      if (entry.operation == JournalOperation::block_map_remapping) {
+        replay.touch(entry.new_mapping.pbn);
+      }
     }
     if (!replay.is_full()) continue;
     auto applied = co_await replay.apply();

@@ -127,9 +127,19 @@ Task<Result<void>> Volume::start_job(std::unique_ptr<WriteJob> job) {
 Task<void> Volume::store_behind(std::unique_ptr<WriteJob> job) {
   auto done = co_await store(*job);
   if (!done) {
+    keep_lost(*job);
     notifier_.enter(done.error().within("a write that had been acknowledged failed"));
   }
   finish_job(std::move(job));
+}
+
+void Volume::keep_lost(WriteJob& job) {
+  for (const WriteBlock& block : job.all()) {
+    if (block.stage == Stage::applied) continue;
+    AlignedMemory copy(kBlockSize);
+    std::memcpy(copy.data(), block.data, kBlockSize);
+    lost_.insert_or_assign(block.lbn.value(), std::move(copy));
+  }
 }
 
 std::unique_ptr<Volume::WriteJob> Volume::take_job() {

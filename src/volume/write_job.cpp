@@ -41,7 +41,7 @@ Task<Result<void>> Volume::store(WriteJob& job) {
   }
   for (WriteBlock& block : job.all()) {
     if (block.stage == Stage::located && (block.claimed || block.is_new) &&
-        !block.location.is_compressed()) {
+        !block.location.is_compressed() && depot_->count_of(block.location.pbn) == kProvisional) {
       depot_->release(block.location.pbn);
     }
   }
@@ -296,8 +296,7 @@ Task<Result<void>> Volume::apply(WriteJob& job) {
       WriteBlock& block = blocks[i];
       if (block.stage != Stage::located) continue;
       while (true) {
-        const bool needs_share =
-            block.location.pbn != kZeroPbn && !block.is_new && !block.claimed;
+        const bool needs_share = block.location.pbn != kZeroPbn && !block.is_new && !block.claimed;
         auto changed = try_remap(*leaf, block.lbn, block.location, needs_share);
         if (!changed) co_return std::move(changed).error();
         if (changed->outcome == RemapOutcome::must_wait_for_journal) {
@@ -338,9 +337,8 @@ Result<Volume::Remapped> Volume::try_remap(MapPage& leaf, Lbn lbn, BlockMapping 
       (old.pbn != kZeroPbn && !depot_->has_room(old.pbn))) {
     return Remapped{RemapOutcome::must_wait_for_depot, {}};
   }
-  const JournalPoint point =
-      journal_->add({JournalOperation::data_remapping, leaf.pbn, static_cast<std::uint16_t>(slot),
-                     mapping, old});
+  const JournalPoint point = journal_->add(
+      {JournalOperation::data_remapping, leaf.pbn, static_cast<std::uint16_t>(slot), mapping, old});
   Result<void> counted;
   if (mapping.pbn != kZeroPbn) {
     counted = depot_->change(mapping.pbn, ReferenceOperation::data_increment, point);

@@ -82,12 +82,35 @@ class History {
     device_.add_fault(fault);
   }
 
+  /// Opens the device; one that faults have left read-only is repaired first.
+  Task<Result<std::unique_ptr<Instance>>> open() {
+    Result<std::unique_ptr<Instance>> opened = co_await subject_.open(executor_, device_);
+    if (!opened || !(*opened)->service().is_read_only()) co_return opened;
+    note("history: it is read-only");
+    const Result<void> ignored = co_await (*opened)->stop();
+    static_cast<void>(ignored);
+    opened = Error(Errc::read_only, "the device was opened for reading only");
+    if (!had_faults_ || device_.has_faulted() || device_.has_crashed()) co_return opened;
+    // A rebuild gives up what cannot be read: nobody starts one on a disk that fails just then.
+    device_.clear_faults();
+    const Result<void> repaired = co_await subject_.repair(executor_, device_);
+    if (!repaired) co_return repaired.error().clone();
+    ++result_.repairs;
+    opened = co_await subject_.open(executor_, device_);
+    if (opened && (*opened)->service().is_read_only()) {
+      const Result<void> stopped = co_await (*opened)->stop();
+      static_cast<void>(stopped);
+      opened = Error(Errc::read_only, "the device is read-only although it was repaired");
+    }
+    co_return opened;
+  }
+
   Task<void> run_cycle() {
     bool will_crash = random_.chance(profile_.crash_percent, 100);
     if (will_crash) plan_crash();
     if (random_.chance(profile_.fault_percent, 100)) plan_faults();
 
-    Result<std::unique_ptr<Instance>> opened = co_await subject_.open(executor_, device_);
+    Result<std::unique_ptr<Instance>> opened = co_await open();
     if (!opened) {
       if (!device_.has_crashed() && !device_.has_faulted()) {
         workload_.report(fmt::format("the start failed: {}", opened.error().message()));
@@ -137,6 +160,7 @@ class History {
       ++result_.crashes;
     }
     unverified_ = true;
+    had_faults_ |= device_.has_faulted();
     device_.restart();
     device_.clear_faulted();
   }
@@ -148,7 +172,7 @@ class History {
   }
 
   Task<void> last_cycle() {
-    Result<std::unique_ptr<Instance>> opened = co_await subject_.open(executor_, device_);
+    Result<std::unique_ptr<Instance>> opened = co_await open();
     if (!opened) {
       workload_.report(fmt::format("the last start failed: {}", opened.error().message()));
       co_return;
@@ -173,6 +197,7 @@ class History {
   Workload workload_;
   SimRandom random_;
   bool unverified_ = false;
+  bool had_faults_ = false;
   HistoryResult result_;
 };
 

@@ -18,7 +18,7 @@ namespace uvdo::sim {
 struct HistoryOptions {
   std::uint64_t seed = 1;
   std::uint32_t operations = 0;  ///< instead of the profile's, if not 0
-  bool clean = false;  ///< neither power cuts nor faults, whatever the profile says
+  bool clean = false;            ///< neither power cuts nor faults, whatever the profile says
   std::function<void(std::string_view)> trace;
   /// The disk lies: its flushes do nothing. Only to prove that this is noticed.
   bool flushes_lie = false;
@@ -30,6 +30,7 @@ struct HistoryResult {
   std::uint64_t steps = 0;
   std::uint64_t crashes = 0;
   std::uint64_t clean_stops = 0;
+  std::uint64_t repairs = 0;
   std::uint64_t operations = 0;
   std::uint64_t errors = 0;
   std::uint64_t checks = 0;    ///< blocks compared with the model

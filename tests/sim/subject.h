@@ -43,6 +43,12 @@ class Subject {
   [[nodiscard]] virtual std::uint64_t logical_blocks() const = 0;
   virtual Task<Result<void>> format(Executor& executor, Device& device) = 0;
   virtual Task<Result<std::unique_ptr<Instance>>> open(Executor& executor, Device& device) = 0;
+  /// Makes a device usable again that an error has left read-only, before it is opened.
+  virtual Task<Result<void>> repair(Executor& executor, Device& device) {
+    static_cast<void>(executor);
+    static_cast<void>(device);
+    co_return Error(Errc::unsupported, "this subject cannot be repaired");
+  }
   /// Looks for inconsistencies in a cleanly stopped device; an explanation if there are any.
   [[nodiscard]] virtual std::optional<std::string> audit(const SparseImage& image) {
     static_cast<void>(image);

@@ -40,7 +40,7 @@ struct Shared {
     std::atomic<std::uint64_t> seed;
   };
   std::array<Job, 64> jobs;
-  std::atomic<std::uint64_t> histories, failures, crashes, clean_stops, operations, checks,
+  std::atomic<std::uint64_t> histories, failures, crashes, clean_stops, repairs, operations, checks,
       requests, steps;
   std::atomic<bool> stop;
 };
@@ -85,6 +85,7 @@ int run_job(const Options& options, std::uint32_t job, Shared& shared) {
     ++shared.histories;
     shared.crashes += result.crashes;
     shared.clean_stops += result.clean_stops;
+    shared.repairs += result.repairs;
     shared.operations += result.operations;
     shared.checks += result.checks;
     shared.requests += result.requests;
@@ -137,12 +138,11 @@ int run(const Options& options) {
   const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
   const auto get = [](const std::atomic<std::uint64_t>& value) { return value.load(); };
   fmt::print(
-      "{} histories in {:.1f} s: {} failed; {} power cuts, {} clean stops, {} operations, {} "
-      "blocks "
-      "compared, {} disk requests, {:.1f} M steps\n",
+      "{} histories in {:.1f} s: {} failed; {} power cuts, {} clean stops, {} repairs, {} "
+      "operations, {} blocks compared, {} disk requests, {:.1f} M steps\n",
       get(shared.histories), taken.count(), get(shared.failures), get(shared.crashes),
-      get(shared.clean_stops), get(shared.operations), get(shared.checks), get(shared.requests),
-      static_cast<double>(get(shared.steps)) / 1e6);
+      get(shared.clean_stops), get(shared.repairs), get(shared.operations), get(shared.checks),
+      get(shared.requests), static_cast<double>(get(shared.steps)) / 1e6);
   return broken || get(shared.failures) != 0 ? 1 : 0;
 }
 

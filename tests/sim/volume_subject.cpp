@@ -14,9 +14,9 @@ namespace uvdo::sim {
 namespace {
 
 constexpr std::array kShapes{
-    VolumeShape{8, 12, 16, 32},    VolumeShape{9, 2, 224, 64},   VolumeShape{9, 8, 16, 16},
-    VolumeShape{10, 1, 64, 64},    VolumeShape{10, 4, 8, 16},    VolumeShape{11, 1, 224, 128},
-    VolumeShape{11, 3, 12, 32},    VolumeShape{13, 1, 224, 32},  VolumeShape{10, 2, 224, 16},
+    VolumeShape{8, 12, 16, 32},    VolumeShape{9, 2, 224, 64},  VolumeShape{9, 8, 16, 16},
+    VolumeShape{10, 1, 64, 64},    VolumeShape{10, 4, 8, 16},   VolumeShape{11, 1, 224, 128},
+    VolumeShape{11, 3, 12, 32},    VolumeShape{13, 1, 224, 32}, VolumeShape{10, 2, 224, 16},
     VolumeShape{8, 30, 224, 1024},
 };
 
@@ -96,8 +96,8 @@ std::optional<std::string> audit_image(const SparseImage& image) {
   std::string found;
   const AuditSummary summary = uvdo::audit(**opened, {}, [&](const Finding& finding) {
     if (!finding.is_error || found.size() > 600) return;
-    found += fmt::format("{}{}: {}", found.empty() ? "" : "; ", name_of(finding.kind),
-                         finding.text);
+    found +=
+        fmt::format("{}{}: {}", found.empty() ? "" : "; ", name_of(finding.kind), finding.text);
   });
   if (summary.is_consistent()) return std::nullopt;
   return fmt::format("{} errors: {}", summary.errors, found);
@@ -128,6 +128,20 @@ VolumeOptions VolumeSubject::next_options() {
   options.deduplication = random_.chance(7, 8);
   options.commit_delay = Duration(random_.below(20'000'000));
   return options;
+}
+
+Task<Result<void>> VolumeSubject::repair(Executor& executor, Device& device) {
+  static_cast<void>(executor);
+  AlignedMemory block(kBlockSize);
+  const std::uint64_t at = layout_.geometry.device_byte(layout_.geometry.data_start);
+  auto done = co_await device.read(at, block.bytes());
+  if (!done) co_return done;
+  auto super_block = decode_super_block(block.bytes(), layout_.geometry);
+  if (!super_block) co_return std::move(super_block).error();
+  super_block->state = VolumeState::force_rebuild;
+  encode_super_block(*super_block, block.bytes());
+  done = co_await device.write(at, block.bytes(), Durability::fua);
+  co_return done;
 }
 
 Task<Result<std::unique_ptr<Instance>>> VolumeSubject::open(Executor& executor, Device& device) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The volume as a subject of the simulation: the real engine on tiny slabs and tiny journals, so
 // that all that is rare on a large volume (a full slab, a journal that goes round, a cache without
-// a clean page) happens in each history. The seed decides the sizes and, at each start, the options.
+// a clean page) happens in each history. The seed decides the sizes and, at each start, the
+// options.
 #pragma once
 
 #include <cstdint>
@@ -44,6 +45,7 @@ class VolumeSubject final : public Subject {
   }
   Task<Result<void>> format(Executor& executor, Device& device) override;
   Task<Result<std::unique_ptr<Instance>>> open(Executor& executor, Device& device) override;
+  Task<Result<void>> repair(Executor& executor, Device& device) override;
   [[nodiscard]] std::optional<std::string> audit(const SparseImage& image) override {
     return audit_image(image);
   }

@@ -38,7 +38,7 @@ function(uvdo_layer name)
     add_executable(test_${name} ${tests})
     target_link_libraries(test_${name} PRIVATE uvdo_${name} GTest::gtest GTest::gmock GTest::gtest_main)
     target_compile_definitions(test_${name} PRIVATE UVDO_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
-    # Its tests hand over synchronously millions of times in a row, which needs tail calls.
+    # Its tests have not passed under sanitizers yet; they run on the release build.
     if(UVDO_SANITIZE AND name STREQUAL "index")
       return()
     endif()

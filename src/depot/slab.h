@@ -78,7 +78,7 @@ class Slab {
   /// The counts on disk know all that the named blocks say; the summary on disk says so.
   void journal_was_scrubbed() {
     head_ = named_;
-    durable_head_ = named_;
+    durable_head_ = named_head_ = named_;
   }
 
   // ---- counts

@@ -3,28 +3,44 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace uvdo {
 
 void CrashDevice::submit(Request& request) {
-  request.done = true;
+  std::size_t slot = 0;
+  while (slot < flights_.size() && flights_[slot].request != nullptr) ++slot;
+  if (slot == flights_.size()) flights_.emplace_back();
+  flights_[slot] = {&request, completed_};
+  executor_.call_at(executor_.now() + Duration(random_.below(20'000)), &complete, this, slot);
+}
+
+void CrashDevice::complete(void* device, std::uint64_t slot) {
+  auto& self = *static_cast<CrashDevice*>(device);
+  const Flight flight = std::exchange(self.flights_[slot], Flight{});
+  self.perform(*flight.request, flight.covered);
+  self.executor_.post(flight.request->waiter);
+}
+
+void CrashDevice::perform(Request& request, std::uint64_t covered) {
   const bool is_cut = failed_ || (request.op == Op::write && writes_left_ == 0);
   if (is_cut || request.offset + total_size(request.slices) > size_) {
     failed_ |= is_cut;
     request.error = EIO;
     return;
   }
-  if (request.op == Op::flush) {
-    durable_ = current_;
-    cache_.clear();
-    return;
+  switch (request.op) {
+    case Op::read: read(request); break;
+    case Op::flush: flush(covered); break;
+    case Op::write:
+      ++writes_;
+      --writes_left_;
+      write(request);
+      break;
   }
-  if (request.op == Op::write) {
-    ++writes_;
-    --writes_left_;
-    write(request);
-    return;
-  }
+}
+
+void CrashDevice::read(const Request& request) const {
   std::uint64_t block = request.offset / kBlockSize;
   for (const iovec& slice : request.slices) {
     for (std::size_t at = 0; at < slice.iov_len; at += kBlockSize, ++block) {
@@ -39,15 +55,24 @@ void CrashDevice::submit(Request& request) {
   }
 }
 
+void CrashDevice::flush(std::uint64_t covered) {
+  while (!cache_.empty() && cache_.front().number <= covered) {
+    durable_[cache_.front().block] = cache_.front().data;
+    cache_.pop_front();
+  }
+}
+
 void CrashDevice::write(const Request& request) {
   std::uint64_t block = request.offset / kBlockSize;
   for (const iovec& slice : request.slices) {
     for (std::size_t at = 0; at < slice.iov_len; at += kBlockSize, ++block) {
-      CachedWrite cached{block, {}};
+      CachedWrite cached{++completed_, block, {}};
       std::memcpy(cached.data.data(), static_cast<const std::byte*>(slice.iov_base) + at,
                   kBlockSize);
       current_[block] = cached.data;
       if (request.durability == Durability::fua) {
+        // What was written to the same place before must not come back over it.
+        std::erase_if(cache_, [&](const CachedWrite& older) { return older.block == block; });
         durable_[block] = cached.data;
       } else {
         cache_.push_back(cached);

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A small disk with a volatile cache: the power can be cut before any write, and then any sectors
-// of what was not flushed may be lost. Every request completes at once.
+// of what was not flushed may be lost. Requests take random times and overtake each other.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "async/sim_executor.h"
 #include "base/block_types.h"
 #include "device/device.h"
 
@@ -22,8 +24,12 @@ enum class Survival : std::uint8_t { everything, nothing, any_sectors };
 
 class CrashDevice final : public Device {
  public:
-  CrashDevice(std::uint64_t size, DiskContent content)
-      : size_(size), durable_(content), current_(std::move(content)) {}
+  CrashDevice(SimExecutor& executor, std::uint64_t size, DiskContent content)
+      : executor_(executor),
+        random_(executor.fork_random()),
+        size_(size),
+        durable_(content),
+        current_(std::move(content)) {}
 
   void submit(Request& request) override;
   [[nodiscard]] std::uint64_t size() const override { return size_; }
@@ -39,16 +45,30 @@ class CrashDevice final : public Device {
 
  private:
   struct CachedWrite {
+    std::uint64_t number = 0;
     std::uint64_t block = 0;
     std::array<std::byte, kBlockSize> data;
   };
+  static void complete(void* device, std::uint64_t slot);
+  void perform(Request& request, std::uint64_t covered);
   void write(const Request& request);
+  void flush(std::uint64_t covered);
+  void read(const Request& request) const;
 
+  struct Flight {
+    Request* request = nullptr;
+    std::uint64_t covered = 0;  // of a flush: writes that had completed when it was sent
+  };
+
+  SimExecutor& executor_;
+  SimRandom random_;
+  std::vector<Flight> flights_;
+  std::uint64_t completed_ = 0;  // blocks written, so far
   std::uint64_t size_;
   std::string name_ = "disk";
   DiskContent durable_;
   DiskContent current_;
-  std::vector<CachedWrite> cache_;
+  std::deque<CachedWrite> cache_;
   std::uint64_t writes_ = 0;
   std::uint64_t writes_left_ = UINT64_MAX;
   bool failed_ = false;

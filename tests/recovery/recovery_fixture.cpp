@@ -93,7 +93,7 @@ void RecoveryFixture::run(const std::function<Task<void>(Device&)>& body,
   SimExecutorOptions options;
   options.seed = random_();
   SimExecutor executor(options);
-  CrashDevice device(device_bytes_, content_);
+  CrashDevice device(executor, device_bytes_, content_);
   device.fail_after(fail_after);
   executor_ = &executor;
   const auto outcome = executor.run(body(device));

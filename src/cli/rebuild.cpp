@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // uvdo rebuild: makes a volume writable again that an error has left read-only, after it has said
 // what that would cost.
+#include "volume/rebuild.h"
+
 #include <string>
 
 #include <fmt/format.h>
@@ -11,7 +13,6 @@
 #include "cli/open_volume.h"
 #include "device/file_device.h"
 #include "index/bounded_memory_index.h"
-#include "volume/rebuild.h"
 #include "volume/super_block_store.h"
 #include "volume/volume.h"
 
@@ -52,10 +53,11 @@ void print_count(std::uint64_t count, std::string_view what) {
 
 void print_report(const RebuildReport& report) {
   for (const std::string& line : report.details) fmt::print("  {}\n", line);
-  fmt::print("A rebuild keeps {} logical blocks in {} data blocks, and applies {} journal "
-             "entries.\n",
-             grouped(report.logical_blocks_used), grouped(report.data_blocks_used),
-             grouped(report.journal_entries));
+  fmt::print(
+      "A rebuild keeps {} logical blocks in {} data blocks, and applies {} journal "
+      "entries.\n",
+      grouped(report.logical_blocks_used), grouped(report.data_blocks_used),
+      grouped(report.journal_entries));
   if (report.losses() == 0) {
     fmt::print("Nothing would be lost.\n");
     return;
@@ -119,9 +121,10 @@ Task<void> run(UringLoop& loop, const RebuildArguments& arguments, int& status) 
   }
   const VolumeState state = headers->super_block.state;
   if (!may_be_rebuilt(state) && !arguments.force) {
-    status = fail(fmt::format("{} is in state {} ({}) and needs no rebuild; --force does one "
-                              "all the same",
-                              arguments.volume, name_of(state), explain(state)));
+    status =
+        fail(fmt::format("{} is in state {} ({}) and needs no rebuild; --force does one "
+                         "all the same",
+                         arguments.volume, name_of(state), explain(state)));
     co_return;
   }
   auto report = co_await survey(loop, **device, *headers);
@@ -133,8 +136,9 @@ Task<void> run(UringLoop& loop, const RebuildArguments& arguments, int& status) 
   status = kExitOk;
   if (arguments.dry_run) co_return;
   if (report->losses() > 0 && !arguments.yes) {
-    status = fail("the rebuild was not begun, because it would lose what is listed above; copy "
-                  "what can still be read first (uvdo export), then add --yes");
+    status = fail(
+        "the rebuild was not begun, because it would lose what is listed above; copy "
+        "what can still be read first (uvdo export), then add --yes");
     co_return;
   }
   auto done = co_await rebuild(loop, **device, *headers);

@@ -117,13 +117,12 @@ Task<Result<UsableJournal>> find_usable_journal(Device& device, const JournalRin
   }
   // Heads only move over blocks that are stable. That the block at the head itself is missing can
   // be: it was being written.
-  const JournalSequence last_head =
-      std::max(extent->block_map_head, extent->slab_journal_head);
+  const JournalSequence last_head = std::max(extent->block_map_head, extent->slab_journal_head);
   if (last_head > usable.last + 1) {
-    co_return corrupt(fmt::format("its heads are at {} and {}, but it can be used only up to "
-                                  "block {}",
-                                  extent->block_map_head.value(),
-                                  extent->slab_journal_head.value(), usable.last.value()));
+    co_return corrupt(fmt::format(
+        "its heads are at {} and {}, but it can be used only up to "
+        "block {}",
+        extent->block_map_head.value(), extent->slab_journal_head.value(), usable.last.value()));
   }
   co_return usable;
 }

@@ -178,8 +178,8 @@ class Rebuild {
     }
     const Pbn start = super_.find(PartitionId::slab_summary).start;
     for (unsigned zone = 0; zone < kSummaryZones; ++zone) {
-      auto done = co_await device_.write(device_byte(start + zone * kSummaryBlocksPerZone),
-                                         area.bytes());
+      auto done =
+          co_await device_.write(device_byte(start + zone * kSummaryBlocksPerZone), area.bytes());
       if (!done) co_return done;
     }
     co_return Result<void>();
@@ -225,8 +225,7 @@ class Rebuild {
 
   Task<void> load_page(Pbn pbn, MutableBytes page, bool& is_lost) {
     auto read = co_await device_.read(device_byte(pbn), page);
-    const PageStatus status =
-        read ? page_status(page, super_.nonce, pbn) : PageStatus::bad;
+    const PageStatus status = read ? page_status(page, super_.nonce, pbn) : PageStatus::bad;
     is_lost = status == PageStatus::bad;
     if (status != PageStatus::valid) format_page(page, super_.nonce, pbn);
     const auto changes = std::ranges::equal_range(overlay_, pbn, {}, &PageChange::page);
@@ -235,9 +234,10 @@ class Rebuild {
 
   void note_lost_page(Pbn pbn) {
     ++report_.pages_lost;
-    tell(fmt::format("the block map page at physical block {} cannot be read or belongs to another "
-                     "place",
-                     pbn.value()));
+    tell(
+        fmt::format("the block map page at physical block {} cannot be read or belongs to another "
+                    "place",
+                    pbn.value()));
   }
 
   /// Writes a changed page. One that was lost is written empty, not initialized, as a new one.
@@ -260,9 +260,10 @@ class Rebuild {
                             slabs_.is_data_block(child.pbn) && count_of(child.pbn) == kFree;
       if (!leads_on) {
         ++report_.subtrees_cleared;
-        tell(fmt::format("the block map page at physical block {} leads in slot {} to block {}, "
-                         "which can be no page there",
-                         pbn.value(), slot, child.pbn.value()));
+        tell(
+            fmt::format("the block map page at physical block {} leads in slot {} to block {}, "
+                        "which can be no page there",
+                        pbn.value(), slot, child.pbn.value()));
         set_entry(page, slot, kUnmapped);
         changed = true;
         continue;
@@ -326,8 +327,9 @@ class Rebuild {
         continue;
       }
       ++*problem;
-      tell(fmt::format("logical block {} is mapped to physical block {} (state {}), which cannot be",
-                       lbn.value(), mapping.pbn.value(), mapping.state));
+      tell(
+          fmt::format("logical block {} is mapped to physical block {} (state {}), which cannot be",
+                      lbn.value(), mapping.pbn.value(), mapping.state));
       set_entry(page, slot, kUnmapped);
       changed = true;
     }
@@ -364,11 +366,11 @@ Task<Result<RebuildReport>> rebuild_volume(Executor& executor, Device& device,
   RebuildReport& report = rebuild.report();
   if (options.log) {
     for (const std::string& line : report.details) options.log(line);
-    options.log(fmt::format("{} journal entries applied, {} block map blocks, {} logical blocks "
-                            "used, {} data blocks used, {} things given up",
-                            report.journal_entries, report.block_map_blocks,
-                            report.logical_blocks_used, report.data_blocks_used,
-                            report.losses()));
+    options.log(
+        fmt::format("{} journal entries applied, {} block map blocks, {} logical blocks "
+                    "used, {} data blocks used, {} things given up",
+                    report.journal_entries, report.block_map_blocks, report.logical_blocks_used,
+                    report.data_blocks_used, report.losses()));
   }
   co_return std::move(report);
 }

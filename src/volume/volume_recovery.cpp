@@ -99,12 +99,12 @@ Task<Result<void>> Volume::recover_slabs(const StartPlan& plan) {
         const JournalPoint point{s.value(), static_cast<std::uint16_t>(i)};
         bool is_missing = false;
         if (entry.new_mapping.pbn != kZeroPbn) {
-          is_missing = depot_->recover_change(
-              entry.new_mapping.pbn,
-              entry.operation == JournalOperation::block_map_remapping
-                  ? ReferenceOperation::block_map_increment
-                  : ReferenceOperation::data_increment,
-              point);
+          is_missing =
+              depot_->recover_change(entry.new_mapping.pbn,
+                                     entry.operation == JournalOperation::block_map_remapping
+                                         ? ReferenceOperation::block_map_increment
+                                         : ReferenceOperation::data_increment,
+                                     point);
         }
         if (entry.old_mapping.pbn != kZeroPbn) {
           is_missing |= depot_->recover_change(entry.old_mapping.pbn,
@@ -126,9 +126,10 @@ Task<Result<void>> Volume::recover_slabs(const StartPlan& plan) {
 }
 
 Task<void> Volume::scrub_in_background() {
-  log_(fmt::format("entering recovery mode: the counts of {} slabs are made out while the volume "
-                   "is in use",
-                   depot_->unscrubbed()));
+  log_(
+      fmt::format("entering recovery mode: the counts of {} slabs are made out while the volume "
+                  "is in use",
+                  depot_->unscrubbed()));
   // Also while the volume is being stopped: saved half-way it would be in a state (RECOVERING)
   // after which a kernel that crashes does not replay its journal.
   while (depot_->unscrubbed() > 0 && !notifier_.is_read_only()) {

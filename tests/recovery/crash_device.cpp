@@ -29,6 +29,10 @@ void CrashDevice::perform(Request& request, std::uint64_t covered) {
     request.error = EIO;
     return;
   }
+  if (request.op == Op::write && std::exchange(fail_next_, false)) {
+    request.error = EIO;
+    return;
+  }
   switch (request.op) {
     case Op::read: read(request); break;
     case Op::flush: flush(covered); break;

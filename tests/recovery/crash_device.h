@@ -37,6 +37,8 @@ class CrashDevice final : public Device {
 
   /// From the write after the next `count` ones on, every request fails.
   void fail_after(std::uint64_t count) { writes_left_ = count; }
+  /// The next write fails, and all is well again.
+  void fail_once() { fail_next_ = true; }
   [[nodiscard]] bool has_failed() const { return failed_; }
   [[nodiscard]] std::uint64_t writes() const { return writes_; }
   [[nodiscard]] const DiskContent& content() const { return current_; }
@@ -72,6 +74,7 @@ class CrashDevice final : public Device {
   std::uint64_t writes_ = 0;
   std::uint64_t writes_left_ = UINT64_MAX;
   bool failed_ = false;
+  bool fail_next_ = false;
 };
 
 }  // namespace uvdo

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Rebuilds: of whole volumes, of damaged ones, and broken off at all places.
+#include "volume/rebuild.h"
+
 #include <algorithm>
 
 #include "format/block_map_page.h"
 #include "format/recovery_journal_block.h"
 #include "recovery_fixture.h"
-#include "volume/rebuild.h"
 
 namespace uvdo {
 namespace {
@@ -14,16 +15,22 @@ class RebuildTest : public RecoveryFixture {
  protected:
   void SetUp() override {
     RecoveryFixture::SetUp();
-    use([&](Volume& volume) -> Task<void> {
-      for (std::uint64_t i = 0; i < 40; ++i) co_await write(volume, i * 811, 1 + i * 8, 1 + i % 8);
-      for (std::uint64_t i = 0; i < 300; ++i) co_await write(volume, 20'000 + i, 7);
-      co_await flush(volume);
-    }, End::stop);
-    use([&](Volume& volume) -> Task<void> {
-      for (std::uint64_t i = 0; i < 40; ++i) co_await write(volume, i * 811 + 3, 1000 + i * 8, 2);
-      co_await discard(volume, 20'000, 100);
-      co_await flush(volume);
-    }, End::crash);
+    use(
+        [&](Volume& volume) -> Task<void> {
+          for (std::uint64_t i = 0; i < 40; ++i)
+            co_await write(volume, i * 811, 1 + i * 8, 1 + i % 8);
+          for (std::uint64_t i = 0; i < 300; ++i) co_await write(volume, 20'000 + i, 7);
+          co_await flush(volume);
+        },
+        End::stop);
+    use(
+        [&](Volume& volume) -> Task<void> {
+          for (std::uint64_t i = 0; i < 40; ++i)
+            co_await write(volume, i * 811 + 3, 1000 + i * 8, 2);
+          co_await discard(volume, 20'000, 100);
+          co_await flush(volume);
+        },
+        End::crash);
     set_state(VolumeState::force_rebuild);
   }
   Task<void> nothing(Volume&) { co_return; }

@@ -88,16 +88,18 @@ void RecoveryFixture::SetUp() {
   });
 }
 
-void RecoveryFixture::run(const std::function<Task<void>(Device&)>& body,
-                          std::uint64_t fail_after, Survival survival) {
+void RecoveryFixture::run(const std::function<Task<void>(Device&)>& body, std::uint64_t fail_after,
+                          Survival survival) {
   SimExecutorOptions options;
   options.seed = random_();
   SimExecutor executor(options);
   CrashDevice device(executor, device_bytes_, content_);
   device.fail_after(fail_after);
   executor_ = &executor;
+  device_ = &device;
   const auto outcome = executor.run(body(device));
   executor_ = nullptr;
+  device_ = nullptr;
   ASSERT_TRUE(outcome.finished) << outcome.why;
   failed_ = device.has_failed();
   writes_ = device.writes();
@@ -170,8 +172,7 @@ Task<void> RecoveryFixture::write(Volume& volume, std::uint64_t lbn, std::uint64
 }
 
 Task<void> RecoveryFixture::discard(Volume& volume, std::uint64_t lbn, std::uint64_t count) {
-  auto done =
-      co_await volume.discard(lbn * kBlockSize, count * kBlockSize, Durability::cached);
+  auto done = co_await volume.discard(lbn * kBlockSize, count * kBlockSize, Durability::cached);
   if (!done && !volume.is_read_only()) ADD_FAILURE() << done.error().message();
   for (std::uint64_t i = 0; i < count; ++i) {
     auto& values = model_[lbn + i];
@@ -211,10 +212,12 @@ Task<void> RecoveryFixture::check_content(Volume& volume) {
 }
 
 void RecoveryFixture::expect_recovered() {
-  use([&](Volume& volume) -> Task<void> {
-    EXPECT_FALSE(volume.is_read_only());
-    co_await check_content(volume);
-  }, End::stop);
+  use(
+      [&](Volume& volume) -> Task<void> {
+        EXPECT_FALSE(volume.is_read_only());
+        co_await check_content(volume);
+      },
+      End::stop);
   expect_consistent();
 }
 
@@ -249,9 +252,8 @@ void RecoveryFixture::TearDown() {
 }
 
 bool RecoveryFixture::has_logged(std::string_view part) const {
-  return std::ranges::any_of(log_, [&](const std::string& line) {
-    return line.find(part) != std::string::npos;
-  });
+  return std::ranges::any_of(
+      log_, [&](const std::string& line) { return line.find(part) != std::string::npos; });
 }
 
 }  // namespace uvdo

@@ -3,12 +3,12 @@
 // rings go round within a test, and a model that knows what each block may hold.
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <functional>
 #include <map>
 #include <memory>
 #include <set>
+
+#include <gtest/gtest.h>
 
 #include "async/sim_executor.h"
 #include "crash_device.h"
@@ -52,7 +52,8 @@ class RecoveryFixture : public testing::Test {
   std::array<std::byte, kBlockSize>& block(Pbn pbn) { return content_[pbn.value()]; }
   [[nodiscard]] bool has_logged(std::string_view part) const;
 
-  Executor* executor_ = nullptr;  ///< of the run that is going on
+  Executor* executor_ = nullptr;   ///< of the run that is going on
+  CrashDevice* device_ = nullptr;  ///< likewise
   VolumeOptions options_;
   DiskContent content_;
   std::uint64_t device_bytes_ = 0;

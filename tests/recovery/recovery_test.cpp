@@ -100,13 +100,15 @@ TEST_F(RecoveryTest, ACrashAfterAnyWriteOfARecoveryIsRecovered) {
 }
 
 TEST_F(RecoveryTest, TheRecoveryJournalGoesRoundItsRing) {
-  use([&](Volume& volume) -> Task<void> {
-    for (std::uint64_t i = 0; i < 1000; ++i) {
-      co_await write(volume, 32 * (i % 70), 1 + (i * 13 % 89) * 8, 32);
-      if (i % 100 == 99) co_await flush(volume);
-    }
-    EXPECT_GT(volume.journal().tail().value(), 2 * kJournalBlocks);
-  }, End::crash, Survival::any_sectors);
+  use(
+      [&](Volume& volume) -> Task<void> {
+        for (std::uint64_t i = 0; i < 1000; ++i) {
+          co_await write(volume, 32 * (i % 70), 1 + (i * 13 % 89) * 8, 32);
+          if (i % 100 == 99) co_await flush(volume);
+        }
+        EXPECT_GT(volume.journal().tail().value(), 2 * kJournalBlocks);
+      },
+      End::crash, Survival::any_sectors);
   EXPECT_GT(last_journal_block().second.sequence.value(), 2 * kJournalBlocks);
   expect_recovered();
   use([&](Volume& volume) { return busy(volume, 3); }, End::crash);
@@ -116,10 +118,12 @@ TEST_F(RecoveryTest, TheRecoveryJournalGoesRoundItsRing) {
 TEST_F(RecoveryTest, SlabJournalsGoRoundTheirRings) {
   // Each save writes at least one block of the journal of a slab that was changed.
   for (std::uint64_t i = 0; i < 240; ++i) {
-    use([&](Volume& volume) -> Task<void> {
-      co_await write(volume, i % 3, 10 + i);
-      co_await flush(volume);
-    }, End::stop);
+    use(
+        [&](Volume& volume) -> Task<void> {
+          co_await write(volume, i % 3, 10 + i);
+          co_await flush(volume);
+        },
+        End::stop);
     if (HasFailure()) FAIL() << "start " << i;
   }
   use([&](Volume& volume) { return busy(volume, 4); }, End::crash, Survival::any_sectors);
@@ -133,47 +137,55 @@ TEST_F(RecoveryTest, SlabJournalsGoRoundTheirRings) {
 }
 
 TEST_F(RecoveryTest, GoodSectorsOfATornJournalBlockAreUsed) {
-  use([&](Volume& volume) -> Task<void> {
-    for (std::uint64_t i = 0; i < 45; ++i) {
-      co_await write(volume, i, 100 + i);
-      co_await flush(volume);  // so that the entries are in this order
-    }
-  }, End::crash);
+  use(
+      [&](Volume& volume) -> Task<void> {
+        for (std::uint64_t i = 0; i < 45; ++i) {
+          co_await write(volume, i, 100 + i);
+          co_await flush(volume);  // so that the entries are in this order
+        }
+      },
+      End::crash);
   const auto [pbn, header] = last_journal_block();
   ASSERT_GT(header.entry_count, 2 * kEntriesPerSector - 15);
   // The block's second entry sector never arrived.
   std::memset(block(pbn).data() + 2 * kSectorSize, 0, kSectorSize);
-  use([&](Volume& volume) -> Task<void> {
-    EXPECT_FALSE(volume.is_read_only());
-    EXPECT_EQ(volume.journal().tail(), header.sequence + 1);
-    AlignedMemory got(kBlockSize);
-    EXPECT_TRUE((co_await volume.read(0, got.bytes())).ok());
-    EXPECT_EQ(load_le64(got.data()), 100U);  // in the first sector
-    EXPECT_TRUE((co_await volume.read(44 * kBlockSize, got.bytes())).ok());
-    EXPECT_EQ(load_le64(got.data()), 0U);
-  }, End::stop);
+  use(
+      [&](Volume& volume) -> Task<void> {
+        EXPECT_FALSE(volume.is_read_only());
+        EXPECT_EQ(volume.journal().tail(), header.sequence + 1);
+        AlignedMemory got(kBlockSize);
+        EXPECT_TRUE((co_await volume.read(0, got.bytes())).ok());
+        EXPECT_EQ(load_le64(got.data()), 100U);  // in the first sector
+        EXPECT_TRUE((co_await volume.read(44 * kBlockSize, got.bytes())).ok());
+        EXPECT_EQ(load_le64(got.data()), 0U);
+      },
+      End::stop);
   expect_consistent();
 }
 
 TEST_F(RecoveryTest, TheJournalEndsAtAHoleAndGoesOnAfterItsHighestBlock) {
-  use([&](Volume& volume) -> Task<void> {
-    for (std::uint64_t i = 0; i < 20; ++i) {
-      co_await write(volume, 32 * i, 1 + 32 * i, 32);
-      co_await flush(volume);
-    }
-  }, End::crash);
+  use(
+      [&](Volume& volume) -> Task<void> {
+        for (std::uint64_t i = 0; i < 20; ++i) {
+          co_await write(volume, 32 * i, 1 + 32 * i, 32);
+          co_await flush(volume);
+        }
+      },
+      End::crash);
   const auto [pbn, header] = last_journal_block();
   ASSERT_EQ(header.sequence.value(), 3U);
   content_.erase((pbn - 1).value());  // block 2
-  use([&](Volume& volume) -> Task<void> {
-    EXPECT_FALSE(volume.is_read_only());
-    EXPECT_EQ(volume.journal().tail(), header.sequence + 1);
-    AlignedMemory got(kBlockSize);
-    EXPECT_TRUE((co_await volume.read(0, got.bytes())).ok());
-    EXPECT_EQ(load_le64(got.data()), 1U);
-    EXPECT_TRUE((co_await volume.read(19 * 32 * kBlockSize, got.bytes())).ok());
-    EXPECT_EQ(load_le64(got.data()), 0U);
-  }, End::stop);
+  use(
+      [&](Volume& volume) -> Task<void> {
+        EXPECT_FALSE(volume.is_read_only());
+        EXPECT_EQ(volume.journal().tail(), header.sequence + 1);
+        AlignedMemory got(kBlockSize);
+        EXPECT_TRUE((co_await volume.read(0, got.bytes())).ok());
+        EXPECT_EQ(load_le64(got.data()), 1U);
+        EXPECT_TRUE((co_await volume.read(19 * 32 * kBlockSize, got.bytes())).ok());
+        EXPECT_EQ(load_le64(got.data()), 0U);
+      },
+      End::stop);
   expect_consistent();
 }
 
@@ -181,53 +193,63 @@ TEST_F(RecoveryTest, AFirstCommitOfWhichOnlyALaterBlockArrivedLosesNothingElse) 
   use([&](Volume& volume) { return busy(volume, 1); }, End::stop);
   const JournalSequence start = super_block().journal.journal_start;
   const std::uint64_t used = super_block().journal.logical_blocks_used;
-  use([&](Volume& volume) -> Task<void> {
-    co_await discard(volume, 0, 40'000);
-    co_await flush(volume);
-  }, End::crash);
+  use(
+      [&](Volume& volume) -> Task<void> {
+        co_await discard(volume, 0, 40'000);
+        co_await flush(volume);
+      },
+      End::crash);
   const Pbn journal = super_block().find(PartitionId::recovery_journal).start;
   content_.erase((journal + start.value() % kJournalBlocks).value());
-  use([&](Volume& volume) -> Task<void> {
-    EXPECT_FALSE(volume.is_read_only());
-    EXPECT_EQ(volume.journal().logical_blocks_used(), used);
-    co_return;
-  }, End::stop);
+  use(
+      [&](Volume& volume) -> Task<void> {
+        EXPECT_FALSE(volume.is_read_only());
+        EXPECT_EQ(volume.journal().logical_blocks_used(), used);
+        co_return;
+      },
+      End::stop);
   expect_consistent();
 }
 
 TEST_F(RecoveryTest, AnInvalidJournalEntryMakesTheVolumeReadOnlyUntilARebuild) {
   use([&](Volume& volume) { return busy(volume, 1); }, End::stop);
-  use([&](Volume& volume) -> Task<void> {
-    co_await write(volume, 49'000, 5, 8);
-    co_await flush(volume);
-  }, End::crash);
+  use(
+      [&](Volume& volume) -> Task<void> {
+        co_await write(volume, 49'000, 5, 8);
+        co_await flush(volume);
+      },
+      End::crash);
   const JournalSequence start = super_block().journal.journal_start;
   const auto [pbn, header] = last_journal_block();
   JournalEntry bad = journal_entry(block(pbn), 2);
   bad.new_mapping = {Pbn{1}, kStateUncompressed};  // the index is no place for data
-  encode_journal_entry(bad, block(pbn).data() + kSectorSize + kJournalSectorHeaderSize +
-                                2 * kJournalEntrySize);
+  encode_journal_entry(
+      bad, block(pbn).data() + kSectorSize + kJournalSectorHeaderSize + 2 * kJournalEntrySize);
   const auto as_found = content_;
-  use([&](Volume& volume) -> Task<void> {
-    EXPECT_TRUE(volume.is_read_only());
-    AlignedMemory got(kBlockSize);
-    EXPECT_TRUE((co_await volume.read(0, got.bytes())).ok());
-    Buffer buffer = co_await volume.buffers().acquire(kBlockSize);
-    auto written = co_await volume.write(0, std::move(buffer), Durability::cached);
-    EXPECT_FALSE(written.ok());
-  }, End::stop);
+  use(
+      [&](Volume& volume) -> Task<void> {
+        EXPECT_TRUE(volume.is_read_only());
+        AlignedMemory got(kBlockSize);
+        EXPECT_TRUE((co_await volume.read(0, got.bytes())).ok());
+        Buffer buffer = co_await volume.buffers().acquire(kBlockSize);
+        auto written = co_await volume.write(0, std::move(buffer), Durability::cached);
+        EXPECT_FALSE(written.ok());
+      },
+      End::stop);
   EXPECT_EQ(super_block().state, VolumeState::read_only_mode);
   EXPECT_EQ(super_block().journal.journal_start, start);
   EXPECT_EQ(super_block().complete_recoveries, 0U);
   const std::uint64_t written = writes_;
   EXPECT_EQ(written, 1U);  // the super block
   set_state(VolumeState::force_rebuild);
-  use([&](Volume& volume) -> Task<void> {
-    EXPECT_FALSE(volume.is_read_only());
-    AlignedMemory got(kBlockSize);
-    EXPECT_TRUE((co_await volume.read(49'007 * kBlockSize, got.bytes())).ok());
-    EXPECT_EQ(load_le64(got.data()), 12U);  // the entries after the bad one are kept
-  }, End::stop);
+  use(
+      [&](Volume& volume) -> Task<void> {
+        EXPECT_FALSE(volume.is_read_only());
+        AlignedMemory got(kBlockSize);
+        EXPECT_TRUE((co_await volume.read(49'007 * kBlockSize, got.bytes())).ok());
+        EXPECT_EQ(load_le64(got.data()), 12U);  // the entries after the bad one are kept
+      },
+      End::stop);
   expect_consistent();
 }
 
@@ -240,10 +262,12 @@ TEST_F(RecoveryTest, OldJournalsAreNotReplayed) {
     if (found != content_.end()) store_u8(found->second.data() + 32, kJournalTypeOld);
   }
   may_fail_to_open_ = true;
-  use([&](Volume&) -> Task<void> {
-    ADD_FAILURE() << "it was opened";
-    co_return;
-  }, End::stop);
+  use(
+      [&](Volume&) -> Task<void> {
+        ADD_FAILURE() << "it was opened";
+        co_return;
+      },
+      End::stop);
   EXPECT_NE(open_error_.find("old form"), std::string::npos) << open_error_;
   EXPECT_EQ(writes_, 0U);
   EXPECT_EQ(super_block().state, VolumeState::dirty);
@@ -267,14 +291,17 @@ Task<void> write_until_refused(Executor& executor, Volume& volume, std::uint64_t
 
 TEST_F(RecoveryTest, StoppingEndsWhileWritersWaitForTheJournal) {
   for (std::uint64_t turns = 1000; turns <= 9000; turns += 2000) {
-    use([&](Volume& volume) -> Task<void> {
-      TaskGroup writers(*executor_);
-      for (std::uint64_t i = 0; i < 8; ++i) writers.start(write_until_refused(*executor_, volume, turns + i));
-      for (std::uint64_t i = 0; i < turns; ++i) co_await executor_->yield();
-      auto stopped = co_await volume.stop();
-      EXPECT_TRUE(stopped.ok()) << (stopped ? "" : stopped.error().message());
-      co_await writers.wait();
-    }, End::leave);
+    use(
+        [&](Volume& volume) -> Task<void> {
+          TaskGroup writers(*executor_);
+          for (std::uint64_t i = 0; i < 8; ++i)
+            writers.start(write_until_refused(*executor_, volume, turns + i));
+          for (std::uint64_t i = 0; i < turns; ++i) co_await executor_->yield();
+          auto stopped = co_await volume.stop();
+          EXPECT_TRUE(stopped.ok()) << (stopped ? "" : stopped.error().message());
+          co_await writers.wait();
+        },
+        End::leave);
     if (HasFailure()) FAIL() << "after " << turns << " turns";
     expect_consistent();
   }
@@ -282,12 +309,15 @@ TEST_F(RecoveryTest, StoppingEndsWhileWritersWaitForTheJournal) {
 
 TEST_F(RecoveryTest, EverybodyGivesUpWhenTheDeviceFails) {
   for (std::uint64_t n = 20; n < 400; n += 23) {
-    use([&](Volume& volume) -> Task<void> {
-      TaskGroup writers(*executor_);
-      for (std::uint64_t i = 0; i < 8; ++i) writers.start(write_until_refused(*executor_, volume, n + i));
-      co_await writers.wait();
-      EXPECT_TRUE(volume.is_read_only());
-    }, End::crash, Survival::any_sectors, n);
+    use(
+        [&](Volume& volume) -> Task<void> {
+          TaskGroup writers(*executor_);
+          for (std::uint64_t i = 0; i < 8; ++i)
+            writers.start(write_until_refused(*executor_, volume, n + i));
+          co_await writers.wait();
+          EXPECT_TRUE(volume.is_read_only());
+        },
+        End::crash, Survival::any_sectors, n);
     if (HasFailure()) FAIL() << "after " << n << " writes";
   }
   use([&](Volume& volume) { return nothing(volume); }, End::stop);
@@ -296,25 +326,30 @@ TEST_F(RecoveryTest, EverybodyGivesUpWhenTheDeviceFails) {
 
 TEST_F(RecoveryTest, VolumesAreUsedWhileSlabsWaitForScrubbing) {
   // Blocks in many slabs.
-  use([&](Volume& volume) -> Task<void> {
-    for (std::uint64_t i = 0; i < 150; ++i) co_await write(volume, 32 * i, 1 + 32 * i, 32);
-    co_await flush(volume);
-  }, End::crash);
+  use(
+      [&](Volume& volume) -> Task<void> {
+        for (std::uint64_t i = 0; i < 150; ++i) co_await write(volume, 32 * i, 1 + 32 * i, 32);
+        co_await flush(volume);
+      },
+      End::crash);
   for (std::uint64_t round = 0; round < 6; ++round) {
     const bool crash = round < 5;
-    use([&](Volume& volume) -> Task<void> {
-      EXPECT_TRUE(volume.is_recovering());
-      EXPECT_LT(volume.recovery_percentage(), 100U);
-      EXPECT_GT(volume.depot().unscrubbed(), 2U);
-      // Blocks of slabs whose counts are not known: overwritten, shared, given up, taken up again.
-      for (std::uint64_t i = 0; i < 30; ++i) {
-        co_await write(volume, (i * 151 + round) % 4800, 100'000 * (round + 1) + i);
-        co_await write(volume, 4800 + i, 1 + i * 160);
-        co_await discard(volume, (i * 153 + 77 * round) % 4800, 2);
-      }
-      co_await flush(volume);
-      co_await write(volume, round, 7);
-    }, crash ? End::crash : End::stop, Survival::any_sectors);
+    use(
+        [&](Volume& volume) -> Task<void> {
+          EXPECT_TRUE(volume.is_recovering());
+          EXPECT_LT(volume.recovery_percentage(), 100U);
+          EXPECT_GT(volume.depot().unscrubbed(), 2U);
+          // Blocks of slabs whose counts are not known: overwritten, shared, given up, taken up
+          // again.
+          for (std::uint64_t i = 0; i < 30; ++i) {
+            co_await write(volume, (i * 151 + round) % 4800, 100'000 * (round + 1) + i);
+            co_await write(volume, 4800 + i, 1 + i * 160);
+            co_await discard(volume, (i * 153 + 77 * round) % 4800, 2);
+          }
+          co_await flush(volume);
+          co_await write(volume, round, 7);
+        },
+        crash ? End::crash : End::stop, Survival::any_sectors);
     if (HasFailure()) FAIL() << "round " << round;
   }
   expect_consistent();
@@ -325,19 +360,25 @@ TEST_F(RecoveryTest, VolumesAreUsedWhileSlabsWaitForScrubbing) {
 TEST_F(RecoveryTest, AWriterWaitsForScrubbingWhenTheReadySlabsAreFull) {
   // All slabs but a few blocks are full; then half of it is given up.
   std::uint64_t blocks = 0;
-  use([&](Volume& volume) -> Task<void> {
-    for (; blocks < 190; ++blocks) co_await write(volume, 32 * blocks, 1 + 32 * blocks, 32);
-    co_await flush(volume);
-  }, End::stop);
-  use([&](Volume& volume) -> Task<void> {
-    co_await discard(volume, 0, 3000);
-    co_await flush(volume);
-  }, End::crash);
-  use([&](Volume& volume) -> Task<void> {
-    EXPECT_TRUE(volume.is_recovering());
-    for (std::uint64_t i = 0; i < 80; ++i) co_await write(volume, 32 * i, 50'000 + 32 * i, 32);
-    co_await flush(volume);
-  }, End::stop);
+  use(
+      [&](Volume& volume) -> Task<void> {
+        for (; blocks < 190; ++blocks) co_await write(volume, 32 * blocks, 1 + 32 * blocks, 32);
+        co_await flush(volume);
+      },
+      End::stop);
+  use(
+      [&](Volume& volume) -> Task<void> {
+        co_await discard(volume, 0, 3000);
+        co_await flush(volume);
+      },
+      End::crash);
+  use(
+      [&](Volume& volume) -> Task<void> {
+        EXPECT_TRUE(volume.is_recovering());
+        for (std::uint64_t i = 0; i < 80; ++i) co_await write(volume, 32 * i, 50'000 + 32 * i, 32);
+        co_await flush(volume);
+      },
+      End::stop);
   expect_consistent();
   use([&](Volume& volume) { return check_content(volume); }, End::stop);
 }
@@ -345,16 +386,34 @@ TEST_F(RecoveryTest, AWriterWaitsForScrubbingWhenTheReadySlabsAreFull) {
 TEST_F(RecoveryTest, ReadOnlyVolumesAreNotWrittenTo) {
   use([&](Volume& volume) { return busy(volume, 1); }, End::stop);
   set_state(VolumeState::read_only_mode);
-  use([&](Volume& volume) -> Task<void> {
-    EXPECT_TRUE(volume.is_read_only());
-    co_await check_content(volume);
-    Buffer buffer = co_await volume.buffers().acquire(kBlockSize);
-    auto written = co_await volume.write(0, std::move(buffer), Durability::cached);
-    EXPECT_FALSE(written.ok());
-    EXPECT_FALSE((co_await volume.discard(0, kBlockSize, Durability::cached)).ok());
-    EXPECT_TRUE((co_await volume.flush()).ok());
-  }, End::stop);
+  use(
+      [&](Volume& volume) -> Task<void> {
+        EXPECT_TRUE(volume.is_read_only());
+        co_await check_content(volume);
+        Buffer buffer = co_await volume.buffers().acquire(kBlockSize);
+        auto written = co_await volume.write(0, std::move(buffer), Durability::cached);
+        EXPECT_FALSE(written.ok());
+        EXPECT_FALSE((co_await volume.discard(0, kBlockSize, Durability::cached)).ok());
+        EXPECT_TRUE((co_await volume.flush()).ok());
+      },
+      End::stop);
   EXPECT_EQ(writes_, 0U);
+}
+
+TEST_F(RecoveryTest, AnErrorWhileSavingIsRecordedBeforeStopReturns) {
+  use(
+      [&](Volume& volume) -> Task<void> {
+        co_await busy(volume, 1);
+        co_await flush(volume);
+        device_->fail_once();
+        auto stopped = co_await volume.stop();
+        EXPECT_FALSE(stopped.ok());
+        content_ = device_->content();
+        EXPECT_EQ(super_block().state, VolumeState::read_only_mode);
+      },
+      End::leave);
+  set_state(VolumeState::force_rebuild);
+  expect_recovered();
 }
 
 TEST_F(RecoveryTest, AnImpossibleReferenceCountMakesTheVolumeReadOnly) {
@@ -368,10 +427,12 @@ TEST_F(RecoveryTest, AnImpossibleReferenceCountMakesTheVolumeReadOnly) {
   encode_journal_entry(entry, block(pbn).data() + kSectorSize * (1 + at / kEntriesPerSector) +
                                   kJournalSectorHeaderSize +
                                   kJournalEntrySize * (at % kEntriesPerSector));
-  use([&](Volume& volume) -> Task<void> {
-    EXPECT_TRUE(volume.is_read_only());
-    co_return;
-  }, End::stop);
+  use(
+      [&](Volume& volume) -> Task<void> {
+        EXPECT_TRUE(volume.is_read_only());
+        co_return;
+      },
+      End::stop);
   EXPECT_EQ(super_block().state, VolumeState::read_only_mode);
   set_state(VolumeState::force_rebuild);
   use([&](Volume& volume) { return nothing(volume); }, End::stop);

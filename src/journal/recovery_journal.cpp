@@ -15,8 +15,7 @@ std::uint64_t reserve_of(std::uint64_t size) {
 
 RecoveryJournal::RecoveryJournal(Executor& executor, Device& device, ReadOnlyNotifier& notifier,
                                  const RecoveryJournalConfig& config)
-    : executor_(executor),
-      device_(device),
+    : device_(device),
       notifier_(notifier),
       config_(config),
       usable_(config.size - reserve_of(config.size)),

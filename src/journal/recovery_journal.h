@@ -139,7 +139,6 @@ class RecoveryJournal {
     return buffers_.data() + index * kBlockSize;
   }
 
-  Executor& executor_;
   Device& device_;
   ReadOnlyNotifier& notifier_;
   RecoveryJournalConfig config_;

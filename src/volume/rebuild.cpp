@@ -228,8 +228,10 @@ class Rebuild {
     const PageStatus status = read ? page_status(page, super_.nonce, pbn) : PageStatus::bad;
     is_lost = status == PageStatus::bad;
     if (status != PageStatus::valid) format_page(page, super_.nonce, pbn);
-    const auto changes = std::ranges::equal_range(overlay_, pbn, {}, &PageChange::page);
-    for (const PageChange& change : changes) set_entry(page, change.slot(), change.mapping());
+    auto change = std::ranges::lower_bound(overlay_, pbn, {}, &PageChange::page);
+    for (; change != overlay_.end() && change->page() == pbn; ++change) {
+      set_entry(page, change->slot(), change->mapping());
+    }
   }
 
   void note_lost_page(Pbn pbn) {

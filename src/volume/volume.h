@@ -37,6 +37,8 @@ struct VolumeOptions {
   bool deduplication = true;
   /// A commit of the journal at the latest this long after a write, flush or not.
   Duration commit_delay = std::chrono::milliseconds(50);
+  /// Mistakes to be made on purpose, in tests.
+  FaultPoints faults;
 };
 
 /// Makes the index of a volume; `create` if the volume is new.

@@ -35,6 +35,7 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
       jobs_(executor),
       commit_alarm_(executor),
       write_back_alarm_(executor) {
+  notifier_.set_faults(options.faults);
   RecoveryJournalConfig journal;
   const Partition ring = super_block.find(PartitionId::recovery_journal);
   journal.device_offset = device_byte(ring.start);
@@ -45,8 +46,8 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
   journal.logical_blocks_used = super_block.journal.logical_blocks_used;
   journal.block_map_blocks = super_block.journal.block_map_blocks;
   journal_ = std::make_unique<RecoveryJournal>(executor, device, notifier_, journal);
-  depot_ = std::make_unique<SlabDepot>(executor, device, geometry, super_block, *journal_,
-                                       notifier_);
+  depot_ =
+      std::make_unique<SlabDepot>(executor, device, geometry, super_block, *journal_, notifier_);
   BlockMapConfig map;
   map.nonce = super_block.nonce;
   map.bio_offset = geometry.bio_offset;
@@ -95,8 +96,8 @@ Task<Result<std::unique_ptr<Volume>>> Volume::open(Executor& executor, Device& d
     loaded = co_await volume->load(*plan);
   }
   if (loaded) {
-    volume->index_ = make_index(executor, device, *geometry,
-                                super_block->state == VolumeState::new_volume);
+    volume->index_ =
+        make_index(executor, device, *geometry, super_block->state == VolumeState::new_volume);
   } else {
     // Until the volume was marked in use its old super block holds.
     const SuperBlock& on_disk = volume->is_loaded_ ? volume->super_block_ : *super_block;
@@ -125,7 +126,9 @@ Task<Result<void>> Volume::load(const StartPlan& plan) {
   super_block_.state = VolumeState::dirty;
   super_block_.depot.zone_count = 1;
   super_block_.unused = geometry_.unused;
-  done = co_await super_block_store_.write(super_block_);
+  if (!notifier_.is_on(Fault::no_dirty_mark)) {
+    done = co_await super_block_store_.write(super_block_);
+  }
   if (!done) co_return done;
   is_loaded_ = true;
   if (plan.scrub_in_background) co_return co_await depot_->scrub_first();

@@ -126,6 +126,7 @@ VolumeOptions VolumeSubject::next_options() {
   options.buffer_bytes = random_.between(1, 4) << 20U;
   options.compression = random_.chance(2, 3);
   options.deduplication = random_.chance(7, 8);
+  options.faults = faults_;
   options.commit_delay = Duration(random_.below(20'000'000));
   return options;
 }

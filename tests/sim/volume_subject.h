@@ -35,6 +35,8 @@ struct VolumeShape {
 class VolumeSubject final : public Subject {
  public:
   VolumeSubject() { choose(1); }
+  /// One that makes a mistake on purpose.
+  explicit VolumeSubject(Fault fault) : faults_(fault) { choose(1); }
   explicit VolumeSubject(const VolumeShape& shape) : fixed_shape_(shape) { choose(1); }
 
   void choose(std::uint64_t seed) override;
@@ -54,6 +56,7 @@ class VolumeSubject final : public Subject {
   VolumeOptions next_options();
 
   std::optional<VolumeShape> fixed_shape_;
+  FaultPoints faults_;
   std::uint64_t variant_ = 0;
   VolumeLayout layout_;
   SimRandom random_{1};

@@ -54,7 +54,7 @@ class IndexPageMap {
 
   /// The index page of a list: 0..I-1.
   [[nodiscard]] std::uint32_t page_of(std::uint64_t slot, std::uint32_t list) const {
-    const std::uint16_t* last = &last_lists_[slot * (pages_ - 1)];
+    const std::uint16_t* last = last_lists_.data() + slot * (pages_ - 1);
     for (std::uint32_t page = 0; page + 1 < pages_; ++page) {
       if (list <= last[page]) return page;
     }

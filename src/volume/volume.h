@@ -170,6 +170,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   Task<void> look_up(WriteJob& job);
   Task<void> verify(WriteBlock& block, BlockMapping advice);
   Task<Result<void>> follow(WriteJob& job, WriteBlock& block);
+  Task<Result<void>> ask_again(WriteJob& job, WriteBlock& block);
   /// Ends the part of an agent, or of a follower, in a hash lock.
   void settle(WriteBlock& block);
   void leave(WriteBlock& block);

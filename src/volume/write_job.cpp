@@ -167,14 +167,34 @@ Task<Result<void>> Volume::follow(WriteJob& job, WriteBlock& block) {
       if (block.role == HashLocks::Role::follower) continue;
     }
     block.stage = Stage::undecided;
-    std::optional<ReadGuard> guard;
-    if (job.has_promise) guard.emplace(depot_->epochs());  // else it may have to wait for frees
-    auto done = co_await place(job);
-    if (done) done = co_await apply(job);
+    Result<void> done;
+    if (block.role == HashLocks::Role::agent && index_) done = co_await ask_again(job, block);
+    if (done && block.stage != Stage::applied) {
+      std::optional<ReadGuard> guard;
+      if (job.has_promise) guard.emplace(depot_->epochs());  // else it may have to wait for frees
+      done = co_await place(job);
+      if (done) done = co_await apply(job);
+    }
     if (block.role == HashLocks::Role::agent && block.lock != nullptr) settle(block);
     if (!done) co_return done;
   }
   co_return Result<void>();
+}
+
+/// A follower that became an agent: another may have made a new copy meanwhile. Also lets the index
+/// know of the copy that this block makes if there is none.
+Task<Result<void>> Volume::ask_again(WriteJob& job, WriteBlock& block) {
+  const ReadGuard guard(depot_->epochs());
+  if (block.query == nullptr) block.query = &job.queries[job.query_count++];
+  *block.query = IndexQuery{};
+  block.query->name = block.name;
+  co_await index_->lookup({block.query, 1});
+  if (block.query->found) {
+    if (const auto advice = decode_advice(block.query->data.data())) {
+      co_await verify(block, *advice);
+    }
+  }
+  co_return co_await apply(job);
 }
 
 // ---- places for new data

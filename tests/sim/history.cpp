@@ -64,7 +64,7 @@ class History {
 
   void plan_crash() {
     // Anywhere from the first request on; small numbers are as likely as large ones.
-    const std::uint64_t scale = random_.between(1, 11);
+    const std::uint64_t scale = random_.between(1, profile_.operations > 1000 ? 14 : 11);
     device_.crash_after(random_.below(std::uint64_t{1} << scale));
   }
 

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The front door. `make demo` and `make test` do all they need on a fresh Debian 12 machine.
+.PHONY: build demo test test-release test-asan test-tsan bench sim format lint clean
+JOBS ?= $(shell nproc)
+SEEDS ?= 200
+
+build:
+	@scripts/install-dependencies build
+	@cmake --preset release -DUVDO_TESTS=OFF -DUVDO_BENCH=OFF >/dev/null
+	@cmake --build build -j $(JOBS) --target uvdo
+
+demo:
+	@scripts/install-dependencies demo
+	@cmake --preset release -DUVDO_TESTS=OFF -DUVDO_BENCH=OFF >/dev/null
+	@echo "Building uvdo ..."
+	@cmake --build build -j $(JOBS) --target uvdo >/dev/null
+	@scripts/demo
+
+# All tests, of the release build and of the one with AddressSanitizer and UBSan. One ctest run
+# over both, so that its summary is the last word.
+test:
+	@scripts/install-dependencies test
+	@cmake --preset release -DUVDO_TESTS=ON -DUVDO_BENCH=ON >/dev/null
+	@cmake --build build -j $(JOBS)
+	@cmake --preset asan >/dev/null
+	@cmake --build build-asan -j $(JOBS)
+	@scripts/run-tests build build-asan
+
+test-release:
+	@scripts/install-dependencies test
+	@cmake --preset release -DUVDO_TESTS=ON -DUVDO_BENCH=ON >/dev/null
+	@cmake --build build -j $(JOBS)
+	@scripts/run-tests build
+
+test-asan:
+	@scripts/install-dependencies test
+	@cmake --preset asan >/dev/null
+	@cmake --build build-asan -j $(JOBS)
+	@scripts/run-tests build-asan
+
+test-tsan:
+	@scripts/install-dependencies test
+	@cmake --preset tsan >/dev/null
+	@cmake --build build-tsan -j $(JOBS)
+	@scripts/run-tests build-tsan
+
+# Figures of this machine; see docs/performance.md for what they mean.
+bench:
+	@scripts/install-dependencies build
+	@cmake --preset release -DUVDO_BENCH=ON >/dev/null
+	@cmake --build build -j $(JOBS) --target engine_bench index_bench
+	@build/bench/engine_bench
+
+# Random histories of the whole volume with crashes and faults; `make sim SEEDS=100000`.
+sim:
+	@scripts/install-dependencies build
+	@cmake --preset release -DUVDO_TESTS=ON >/dev/null
+	@cmake --build build -j $(JOBS) --target uvdo-sim
+	@build/tests/sim/uvdo-sim --subject volume --profile any --count $(SEEDS) --jobs $(JOBS)
+
+format:
+	@scripts/install-dependencies lint
+	@git ls-files '*.h' '*.cpp' | xargs clang-format -i
+
+lint:
+	@scripts/install-dependencies lint
+	@scripts/lint
+
+clean:
+	rm -rf build build-asan build-tsan build-debug build-clang build-fuzz

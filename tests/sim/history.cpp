@@ -66,6 +66,12 @@ class History {
     // Anywhere from the first request on; small numbers are as likely as large ones.
     const std::uint64_t scale = random_.between(1, profile_.operations > 1000 ? 14 : 11);
     device_.crash_after(random_.below(std::uint64_t{1} << scale));
+    const auto ranges = subject_.critical_ranges();
+    if (ranges.empty() || random_.chance(1, 2)) return;
+    const auto& [begin, end] = ranges[random_.below(ranges.size())];
+    const std::uint64_t skip = random_.below(std::uint64_t{1} << random_.between(0, 6));
+    device_.crash_after(UINT64_MAX);
+    device_.crash_near(begin, end, skip, random_.below(5));
   }
 
   void plan_faults() {

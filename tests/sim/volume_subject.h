@@ -45,6 +45,8 @@ class VolumeSubject final : public Subject {
   [[nodiscard]] std::uint64_t logical_blocks() const override {
     return layout_.super_block.config.logical_blocks;
   }
+  [[nodiscard]] std::vector<std::pair<std::uint64_t, std::uint64_t>> critical_ranges()
+      const override;
   Task<Result<void>> format(Executor& executor, Device& device) override;
   Task<Result<std::unique_ptr<Instance>>> open(Executor& executor, Device& device) override;
   Task<Result<void>> repair(Executor& executor, Device& device) override;

@@ -17,6 +17,7 @@
 #include "dedupe/hash_locks.h"
 #include "dedupe/lbn_locks.h"
 #include "depot/slab_depot.h"
+#include "device/flush_gate.h"
 #include "format/compressed_block.h"
 #include "index/dedupe_index.h"
 #include "journal/recovery_journal.h"
@@ -229,7 +230,9 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   Result<void> check_writable();
 
   Executor& executor_;
-  Device& device_;
+  Device& raw_device_;
+  FlushGate gate_;
+  Device& device_;  // the gate: what all parts use
   VolumeOptions options_;
   VolumeGeometry geometry_;
   SuperBlock super_block_;

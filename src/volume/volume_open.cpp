@@ -17,11 +17,13 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
                const VolumeGeometry& geometry, const SuperBlock& super_block,
                std::function<void(std::string)> log)
     : executor_(executor),
-      device_(device),
+      raw_device_(device),
+      gate_(executor, device),
+      device_(gate_),
       options_(options),
       geometry_(geometry),
       super_block_(super_block),
-      super_block_store_(device, geometry.device_byte(geometry.data_start)),
+      super_block_store_(gate_, geometry.device_byte(geometry.data_start)),
       log_(std::move(log)),
       buffers_(executor, options.buffer_bytes),
       merge_buffers_(executor, kInternalBuffers),
@@ -45,9 +47,9 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
   journal.tail = super_block.journal.journal_start;
   journal.logical_blocks_used = super_block.journal.logical_blocks_used;
   journal.block_map_blocks = super_block.journal.block_map_blocks;
-  journal_ = std::make_unique<RecoveryJournal>(executor, device, notifier_, journal);
+  journal_ = std::make_unique<RecoveryJournal>(executor, gate_, notifier_, journal);
   depot_ =
-      std::make_unique<SlabDepot>(executor, device, geometry, super_block, *journal_, notifier_);
+      std::make_unique<SlabDepot>(executor, gate_, geometry, super_block, *journal_, notifier_);
   BlockMapConfig map;
   map.nonce = super_block.nonce;
   map.bio_offset = geometry.bio_offset;
@@ -55,9 +57,9 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
   map.slabs = SlabLayout(super_block.depot);
   map.cache_pages = options.block_map_cache_pages;
   map.maximum_age = options.block_map_maximum_age;
-  map_ = std::make_unique<BlockMap>(executor, device, *journal_, notifier_,
+  map_ = std::make_unique<BlockMap>(executor, gate_, *journal_, notifier_,
                                     static_cast<PageAllocator&>(*this), map);
-  data_writer_ = std::make_unique<DataWriter>(executor, device, geometry.bio_offset);
+  data_writer_ = std::make_unique<DataWriter>(executor, gate_, geometry.bio_offset);
   packer_ = std::make_unique<Packer>(executor, *data_writer_, static_cast<BinAllocator&>(*this));
 }
 
@@ -96,8 +98,8 @@ Task<Result<std::unique_ptr<Volume>>> Volume::open(Executor& executor, Device& d
     loaded = co_await volume->load(*plan);
   }
   if (loaded) {
-    volume->index_ =
-        make_index(executor, device, *geometry, super_block->state == VolumeState::new_volume);
+    volume->index_ = make_index(executor, volume->gate_, *geometry,
+                                super_block->state == VolumeState::new_volume);
   } else {
     // Until the volume was marked in use its old super block holds.
     const SuperBlock& on_disk = volume->is_loaded_ ? volume->super_block_ : *super_block;

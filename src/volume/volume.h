@@ -142,6 +142,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   // volume_open.cpp
   Task<Result<void>> load(const StartPlan& plan);
   void start_background();
+  Task<Result<void>> save();
 
   // volume_recovery.cpp
   static Task<Result<StartPlan>> make_start_plan(Executor& executor, Device& device,

@@ -149,6 +149,12 @@ Task<Result<void>> Volume::stop() {
   co_await background_.wait();
   co_await jobs_.wait();
   if (opened_read_only_) co_return Result<void>();  // there is nothing to save
+  auto done = co_await save();
+  co_await jobs_.wait();  // a failure has to be recorded before the volume goes away
+  co_return done;
+}
+
+Task<Result<void>> Volume::save() {
   Result<void> done;
   if (notifier_.is_read_only()) done = notifier_.error();
   if (index_) {

@@ -91,6 +91,7 @@ class History {
   /// Opens the device; one that faults have left read-only is repaired first.
   Task<Result<std::unique_ptr<Instance>>> open() {
     Result<std::unique_ptr<Instance>> opened = co_await subject_.open(executor_, device_);
+    if (opened && !(*opened)->service().is_read_only()) repairing_ = false;
     if (!opened || !(*opened)->service().is_read_only()) co_return opened;
     note("history: it is read-only");
     const Result<void> ignored = co_await (*opened)->stop();
@@ -99,10 +100,12 @@ class History {
     if (!had_faults_ || device_.has_faulted() || device_.has_crashed()) co_return opened;
     // A rebuild gives up what cannot be read: nobody starts one on a disk that fails just then.
     device_.clear_faults();
+    repairing_ = true;  // a later start goes on with it
     const Result<void> repaired = co_await subject_.repair(executor_, device_);
     if (!repaired) co_return repaired.error().clone();
     ++result_.repairs;
     opened = co_await subject_.open(executor_, device_);
+    if (opened) repairing_ = false;
     if (opened && (*opened)->service().is_read_only()) {
       const Result<void> stopped = co_await (*opened)->stop();
       static_cast<void>(stopped);
@@ -114,7 +117,7 @@ class History {
   Task<void> run_cycle() {
     bool will_crash = random_.chance(profile_.crash_percent, 100);
     if (will_crash) plan_crash();
-    if (random_.chance(profile_.fault_percent, 100)) plan_faults();
+    if (random_.chance(profile_.fault_percent, 100) && !repairing_) plan_faults();
 
     Result<std::unique_ptr<Instance>> opened = co_await open();
     if (!opened) {
@@ -204,6 +207,7 @@ class History {
   SimRandom random_;
   bool unverified_ = false;
   bool had_faults_ = false;
+  bool repairing_ = false;
   HistoryResult result_;
 };
 

@@ -241,13 +241,24 @@ Task<Result<BlockMap::InteriorPage*>> BlockMap::add_interior(std::uint64_t key, 
   co_return &page;
 }
 
+/// The block may have been a page before, lost to a rebuild: its old entries must not come back. It
+/// is stable before the entry that makes it a page.
+Task<Result<void>> BlockMap::clear_block(Pbn pbn) {
+  const AlignedMemory empty(kBlockSize);
+  format_page(empty.bytes(), config_.nonce, pbn);
+  auto done = co_await device_.write(device_byte(pbn), empty.bytes());
+  if (!done) notifier_.enter(done.error().within("making a block map page"));
+  co_return done;
+}
+
 Task<Result<BlockMap::Child>> BlockMap::allocate_child(InteriorPage& parent, unsigned slot) {
   co_await allocation_.acquire();
   Result<Child> result = Child{parent.entry(slot).pbn, std::nullopt};
   if (result->pbn == kZeroPbn) {
     auto pbn = co_await allocator_.allocate_page();
     Result<void> room;
-    if (pbn) room = co_await allocator_.wait_for_room(*pbn);
+    if (pbn) room = co_await clear_block(*pbn);
+    if (room && pbn) room = co_await allocator_.wait_for_room(*pbn);
     if (!pbn) {
       result = std::move(pbn).error();
     } else if (!room) {

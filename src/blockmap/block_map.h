@@ -148,6 +148,7 @@ class BlockMap {
   Task<Result<InteriorPage*>> interior(std::uint32_t root, unsigned height, std::uint64_t index,
                                        bool create);
   Task<Result<InteriorPage*>> add_interior(std::uint64_t key, Pbn pbn, bool is_new);
+  Task<Result<void>> clear_block(Pbn pbn);
   struct Child {
     Pbn pbn;
     std::optional<JournalPoint> point;  ///< of its journal entry, if it was made just now

@@ -62,8 +62,9 @@ Task<Result<void>> BlockMap::write_pages(std::span<MapPage* const> pages, Mutabl
     any_new |= !is_initialized(page.block());
   }
   const auto copy = [&](std::size_t i) { return copies.subspan(i * kBlockSize, kBlockSize); };
-  auto done = co_await journal_.commit(newest);
-  if (done && any_new) {
+  Result<void> done;
+  if (!notifier_.is_on(Fault::page_before_entry)) done = co_await journal_.commit(newest);
+  if (done && any_new && !notifier_.is_on(Fault::new_page_in_one_step)) {
     for (std::size_t i = 0; done && i < pages.size(); ++i) {
       if (is_initialized(copy(i))) continue;
       done = co_await device_.write(device_byte(pages[i]->pbn), copy(i));

@@ -116,7 +116,10 @@ void SlabDepot::release(Pbn pbn) {
 void SlabDepot::collect_frees() {
   while (!pending_frees_.empty()) {
     const PendingFree& oldest = pending_frees_.front();
-    if (!journal_.is_committed(oldest.point) || !epochs_.is_over(oldest.epoch)) return;
+    const bool stable =
+        journal_.is_committed(oldest.point) || notifier_.is_on(Fault::reuse_before_stable);
+    const bool unread = epochs_.is_over(oldest.epoch) || notifier_.is_on(Fault::reuse_while_read);
+    if (!stable || !unread) return;
     const std::uint64_t* ticket = pending_tickets_.find(oldest.pbn.value());
     if (ticket != nullptr && *ticket == oldest.ticket) {
       pending_tickets_.erase(oldest.pbn.value());
@@ -149,7 +152,8 @@ bool SlabDepot::may_share(BlockMapping mapping) {
   if (!slab.is_ready()) return false;
   const ReferenceCount count = slab.count(layout_.sbn_of(mapping.pbn));
   if (count == kProvisional) return pending_tickets_.find(mapping.pbn.value()) != nullptr;
-  // The fragments of a new compressed block get their own references one by one: those must be left.
+  // The fragments of a new compressed block get their own references one by one: those must be
+  // left.
   const unsigned limit =
       mapping.is_compressed() ? kMaxReferences - unsigned{kMaxFragments} : kMaxReferences;
   return count != kFree && count < limit;
@@ -157,7 +161,7 @@ bool SlabDepot::may_share(BlockMapping mapping) {
 
 void SlabDepot::keep_for_readers(Pbn pbn) {
   std::uint64_t* ticket = pending_tickets_.find(pbn.value());
-  if (ticket == nullptr) return;
+  if (ticket == nullptr || notifier_.is_on(Fault::share_what_gets_free)) return;
   // It becomes free later than planned: not before those who read now have ended.
   *ticket = ++last_ticket_;
   pending_frees_.push_back({pbn, journal_.last_point(), epochs_.retire(), last_ticket_});
@@ -195,9 +199,8 @@ bool SlabDepot::has_room(Pbn pbn) const { return slab_of(pbn).has_room(); }
 Task<void> SlabDepot::wait_for_room() {
   ++counters_.journal_blocked;
   // A slab that waits for scrubbing gets room by that alone.
-  if (std::ranges::any_of(slabs_, [](const auto& slab) {
-        return slab->is_ready() && !slab->has_room();
-      })) {
+  if (std::ranges::any_of(slabs_,
+                          [](const auto& slab) { return slab->is_ready() && !slab->has_room(); })) {
     request_write_back();
   }
   co_await room_.wait();

@@ -15,7 +15,13 @@ bool SlabDepot::recover_change(Pbn pbn, ReferenceOperation operation, JournalPoi
   const JournalPoint expanded = operation == ReferenceOperation::data_decrement
                                     ? point.expanded_decrement()
                                     : point.expanded_increment();
-  if (expanded <= slab.recovery_point()) return false;
+  if (expanded <= slab.recovery_point() && !notifier_.is_on(Fault::recovery_repeats_entries)) {
+    return false;
+  }
+  if (operation == ReferenceOperation::data_decrement &&
+      notifier_.is_on(Fault::recovery_drops_decrements)) {
+    return false;
+  }
   const std::size_t closed = slab.closed_blocks().size();
   slab.append_recovered(layout_.sbn_of(pbn), operation, point, journal_);
   if (slab.closed_blocks().size() != closed) ++closed_blocks_;

@@ -59,7 +59,8 @@ Task<Result<void>> SlabDepot::write_journals(std::vector<Slab*> slabs) {
       check(count > 0, "a slab journal's ring has no room for its next block");
       counts.push_back(count);
     }
-    auto done = co_await journal_.commit(needed);
+    Result<void> done;
+    if (!notifier_.is_on(Fault::slab_journal_before_entry)) done = co_await journal_.commit(needed);
     if (!done) co_return done;
     for (std::size_t i = 0; i < slabs.size(); ++i) {
       Slab& slab = *slabs[i];
@@ -73,7 +74,7 @@ Task<Result<void>> SlabDepot::write_journals(std::vector<Slab*> slabs) {
         ++counters_.journal_blocks_written;
       }
     }
-    done = co_await device_.flush();
+    if (!notifier_.is_on(Fault::summary_without_flush)) done = co_await device_.flush();
     if (!done) co_return done;
     for (std::size_t i = 0; i < slabs.size(); ++i) {
       slabs[i]->summary_is_durable();
@@ -112,8 +113,8 @@ Task<Result<void>> SlabDepot::relieve(Slab& slab) {
   ++counters_.journal_flushes;
   // With no open block to name the new head, all of them.
   const bool has_next = slab.has_open_entries() || !slab.closed_blocks().empty();
-  auto done = co_await write_references(
-      slab, slab.next_sequence() - (has_next ? config_.flushing / 2 : 0));
+  auto done =
+      co_await write_references(slab, slab.next_sequence() - (has_next ? config_.flushing / 2 : 0));
   if (!done) co_return done;
   done = co_await device_.flush();
   if (!done) co_return done;
@@ -147,7 +148,10 @@ Task<Result<void>> SlabDepot::write_references(Slab& slab, SlabSequence limit) {
       writes.push_back(*write);
     }
     if (writes.empty()) co_return Result<void>();
-    auto done = co_await journal_.commit(slab.last_recovery_entry());
+    Result<void> done;
+    if (!notifier_.is_on(Fault::counts_before_entry)) {
+      done = co_await journal_.commit(slab.last_recovery_entry());
+    }
     for (std::size_t i = 0; done && i < writes.size();) {
       std::size_t run = 1;
       while (i + run < writes.size() && writes[i + run].index == writes[i].index + run) ++run;
@@ -171,8 +175,7 @@ Task<Result<void>> SlabDepot::write_summary(const std::vector<Slab*>& slabs) {
   }
   for (unsigned block = 0; block < kSummaryBlocksPerZone; ++block) {
     if (!changed[block]) continue;
-    auto done =
-        co_await device_.write(device_byte(summary_start_ + block), summary_.block(block));
+    auto done = co_await device_.write(device_byte(summary_start_ + block), summary_.block(block));
     if (!done) co_return done;
     ++counters_.summary_blocks_written;
   }
@@ -196,8 +199,8 @@ Task<Result<void>> SlabDepot::save_slabs() {
   for (const auto& slab : slabs_) {
     if (slab->has_open_entries()) slab->close_open_block();
     if (!slab->closed_blocks().empty()) journals.push_back(slab.get());
-    if (slab->is_ready() && (!slab->closed_blocks().empty() ||
-                             slab->dirty_reference_blocks() > 0 || slab->summary().dirty)) {
+    if (slab->is_ready() && (!slab->closed_blocks().empty() || slab->dirty_reference_blocks() > 0 ||
+                             slab->summary().dirty)) {
       changed.push_back(slab.get());
     }
   }

@@ -126,6 +126,11 @@ void SimDevice::submit(Request& request) {
   } else if (request.op == Op::flush) {
     record(SimEvent::Kind::flush_submitted, flight);
   }
+  if (request.op == Op::write && request.offset < crash_near_.end &&
+      request.offset + length > crash_near_.begin && crash_near_.skip-- == 0) {
+    crash_at_request_ = requests_ + crash_near_.requests;
+    crash_near_ = {};
+  }
   ++in_flight_;
   if (executor_.is_tracing()) trace_request("start", flight);
 
@@ -311,7 +316,13 @@ void SimDevice::set_content(SparseImage content) {
 
 // ---- power cuts ----
 
+void SimDevice::crash_near(std::uint64_t begin, std::uint64_t end, std::uint64_t skip,
+                           std::uint64_t requests) {
+  crash_near_ = {begin, end, skip, requests};
+}
+
 void SimDevice::crash_after(std::uint64_t requests, SimCrashStyle style) {
+  crash_near_ = {};
   crash_at_request_ = requests == UINT64_MAX ? UINT64_MAX : requests_ + requests;
   crash_style_ = style;
 }
@@ -321,6 +332,7 @@ void SimDevice::crash(SimCrashStyle style) {
   survived_ = survivors(style);
   crashed_ = true;
   crash_at_request_ = UINT64_MAX;
+  crash_near_ = {};
   if (on_crash_) on_crash_();
   for (std::size_t slot = 0; slot < flights_.size(); ++slot) {
     Flight& flight = flights_[slot];

@@ -115,6 +115,10 @@ class SimDevice final : public Device {
   /// Cuts the power instead of starting the request after the next `requests` ones. UINT64_MAX
   /// cancels.
   void crash_after(std::uint64_t requests, SimCrashStyle style = SimCrashStyle::any);
+  /// Cuts the power `requests` requests behind a write that touches [begin, end), after `skip` of
+  /// those writes: at a moment when a structure has just changed.
+  void crash_near(std::uint64_t begin, std::uint64_t end, std::uint64_t skip,
+                  std::uint64_t requests);
   [[nodiscard]] bool has_crashed() const { return crashed_; }
   /// Called at the very moment of a power cut; what happens later happens to a dead machine.
   void set_on_crash(std::function<void()> function) { on_crash_ = std::move(function); }
@@ -230,6 +234,13 @@ class SimDevice final : public Device {
   bool crashed_ = false;
   std::uint64_t crash_at_request_ = UINT64_MAX;
   SimCrashStyle crash_style_ = SimCrashStyle::any;
+  struct CrashNear {
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;  // 0: not armed
+    std::uint64_t skip = 0;
+    std::uint64_t requests = 0;
+  };
+  CrashNear crash_near_;
   std::function<void()> on_crash_;
   std::optional<SparseImage> survived_;
   std::unique_ptr<SimRecording> recording_;

@@ -17,6 +17,7 @@
 #include "dedupe/hash_locks.h"
 #include "dedupe/lbn_locks.h"
 #include "depot/slab_depot.h"
+#include "device/flush_gate.h"
 #include "format/compressed_block.h"
 #include "index/dedupe_index.h"
 #include "journal/recovery_journal.h"
@@ -37,6 +38,8 @@ struct VolumeOptions {
   bool deduplication = true;
   /// A commit of the journal at the latest this long after a write, flush or not.
   Duration commit_delay = std::chrono::milliseconds(50);
+  /// Mistakes to be made on purpose, in tests.
+  FaultPoints faults;
 };
 
 /// Makes the index of a volume; `create` if the volume is new.
@@ -140,6 +143,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   Task<Result<void>> load(const StartPlan& plan);
   Task<Result<void>> save();
   void start_background();
+  Task<Result<void>> save();
 
   // volume_recovery.cpp
   static Task<Result<StartPlan>> make_start_plan(Executor& executor, Device& device,
@@ -228,7 +232,9 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   Result<void> check_writable();
 
   Executor& executor_;
-  Device& device_;
+  Device& raw_device_;
+  FlushGate gate_;
+  Device& device_;  // the gate: what all parts use
   VolumeOptions options_;
   VolumeGeometry geometry_;
   SuperBlock super_block_;

@@ -102,6 +102,11 @@ Task<void> Volume::record_read_only() {
   super_block_.journal.logical_blocks_used = journal_->logical_blocks_used();
   super_block_.journal.block_map_blocks = journal_->block_map_blocks();
   auto done = co_await super_block_store_.write(super_block_);
+  if (!done && gate_.has_failed()) {
+    // What it says does not rest on what the gate's last flush has lost.
+    SuperBlockStore store(raw_device_, geometry_.device_byte(geometry_.data_start));
+    done = co_await store.write(super_block_);
+  }
   if (!done) log_(fmt::format("read-only mode could not be recorded: {}", done.error().message()));
 }
 

@@ -17,11 +17,13 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
                const VolumeGeometry& geometry, const SuperBlock& super_block,
                std::function<void(std::string)> log)
     : executor_(executor),
-      device_(device),
+      raw_device_(device),
+      gate_(executor, device),
+      device_(gate_),
       options_(options),
       geometry_(geometry),
       super_block_(super_block),
-      super_block_store_(device, geometry.device_byte(geometry.data_start)),
+      super_block_store_(gate_, geometry.device_byte(geometry.data_start)),
       log_(std::move(log)),
       buffers_(executor, options.buffer_bytes),
       merge_buffers_(executor, kInternalBuffers),
@@ -35,6 +37,7 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
       jobs_(executor),
       commit_alarm_(executor),
       write_back_alarm_(executor) {
+  notifier_.set_faults(options.faults);
   RecoveryJournalConfig journal;
   const Partition ring = super_block.find(PartitionId::recovery_journal);
   journal.device_offset = device_byte(ring.start);
@@ -44,9 +47,9 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
   journal.tail = super_block.journal.journal_start;
   journal.logical_blocks_used = super_block.journal.logical_blocks_used;
   journal.block_map_blocks = super_block.journal.block_map_blocks;
-  journal_ = std::make_unique<RecoveryJournal>(executor, device, notifier_, journal);
-  depot_ = std::make_unique<SlabDepot>(executor, device, geometry, super_block, *journal_,
-                                       notifier_);
+  journal_ = std::make_unique<RecoveryJournal>(executor, gate_, notifier_, journal);
+  depot_ =
+      std::make_unique<SlabDepot>(executor, gate_, geometry, super_block, *journal_, notifier_);
   BlockMapConfig map;
   map.nonce = super_block.nonce;
   map.bio_offset = geometry.bio_offset;
@@ -54,9 +57,9 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
   map.slabs = SlabLayout(super_block.depot);
   map.cache_pages = options.block_map_cache_pages;
   map.maximum_age = options.block_map_maximum_age;
-  map_ = std::make_unique<BlockMap>(executor, device, *journal_, notifier_,
+  map_ = std::make_unique<BlockMap>(executor, gate_, *journal_, notifier_,
                                     static_cast<PageAllocator&>(*this), map);
-  data_writer_ = std::make_unique<DataWriter>(executor, device, geometry.bio_offset);
+  data_writer_ = std::make_unique<DataWriter>(executor, gate_, geometry.bio_offset);
   packer_ = std::make_unique<Packer>(executor, *data_writer_, static_cast<BinAllocator&>(*this));
 }
 
@@ -95,7 +98,7 @@ Task<Result<std::unique_ptr<Volume>>> Volume::open(Executor& executor, Device& d
     loaded = co_await volume->load(*plan);
   }
   if (loaded) {
-    volume->index_ = make_index(executor, device, *geometry,
+    volume->index_ = make_index(executor, volume->gate_, *geometry,
                                 super_block->state == VolumeState::new_volume);
   } else {
     // Until the volume was marked in use its old super block holds.
@@ -125,7 +128,9 @@ Task<Result<void>> Volume::load(const StartPlan& plan) {
   super_block_.state = VolumeState::dirty;
   super_block_.depot.zone_count = 1;
   super_block_.unused = geometry_.unused;
-  done = co_await super_block_store_.write(super_block_);
+  if (!notifier_.is_on(Fault::no_dirty_mark)) {
+    done = co_await super_block_store_.write(super_block_);
+  }
   if (!done) co_return done;
   is_loaded_ = true;
   if (plan.scrub_in_background) co_return co_await depot_->scrub_first();
@@ -144,6 +149,12 @@ Task<Result<void>> Volume::stop() {
   co_await background_.wait();
   co_await jobs_.wait();
   if (opened_read_only_) co_return Result<void>();  // there is nothing to save
+  auto done = co_await save();
+  co_await jobs_.wait();  // a failure has to be recorded before the volume goes away
+  co_return done;
+}
+
+Task<Result<void>> Volume::save() {
   Result<void> done;
   if (notifier_.is_read_only()) done = notifier_.error();
   if (index_) {

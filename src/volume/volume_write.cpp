@@ -12,8 +12,9 @@ namespace uvdo {
 
 Result<void> Volume::check_range(std::uint64_t offset, std::uint64_t length) const {
   if (offset <= size() && length <= size() - offset) return {};
-  return Error(Errc::out_of_range, fmt::format("{} bytes at byte {} reach beyond the volume's end ({})",
-                                               length, offset, size()));
+  return Error(Errc::out_of_range,
+               fmt::format("{} bytes at byte {} reach beyond the volume's end ({})", length, offset,
+                           size()));
 }
 
 Result<void> Volume::check_writable() {
@@ -118,6 +119,7 @@ Task<Result<void>> Volume::start_job(std::unique_ptr<WriteJob> job) {
   if (done && job->durability == Durability::fua) {
     const JournalPoint point = job->last_point;
     finish_job(std::move(job));
+    if (notifier_.is_on(Fault::fua_ignored)) co_return done;
     co_return co_await journal_->commit(point);
   }
   finish_job(std::move(job));
@@ -166,8 +168,9 @@ Task<Result<void>> Volume::flush() {
   ++requests_.flushes;
   if (opened_read_only_) co_return Result<void>();  // nothing was ever written
   if (notifier_.is_read_only()) co_return notifier_.error();
+  if (notifier_.is_on(Fault::flush_ignored)) co_return Result<void>();
   const auto generation = writes_.retire();
-  if (!writes_.is_over(generation)) {
+  if (!notifier_.is_on(Fault::flush_forgets_packer) && !writes_.is_over(generation)) {
     packer_->raise_urgency();
     while (!writes_.is_over(generation)) co_await write_applied_.wait();
     packer_->lower_urgency();

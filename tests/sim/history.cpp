@@ -64,8 +64,14 @@ class History {
 
   void plan_crash() {
     // Anywhere from the first request on; small numbers are as likely as large ones.
-    const std::uint64_t scale = random_.between(1, 11);
+    const std::uint64_t scale = random_.between(1, profile_.operations > 1000 ? 14 : 11);
     device_.crash_after(random_.below(std::uint64_t{1} << scale));
+    const auto ranges = subject_.critical_ranges();
+    if (ranges.empty() || random_.chance(1, 2)) return;
+    const auto& [begin, end] = ranges[random_.below(ranges.size())];
+    const std::uint64_t skip = random_.below(std::uint64_t{1} << random_.between(0, 6));
+    device_.crash_after(UINT64_MAX);
+    device_.crash_near(begin, end, skip, random_.below(5));
   }
 
   void plan_faults() {
@@ -85,6 +91,7 @@ class History {
   /// Opens the device; one that faults have left read-only is repaired first.
   Task<Result<std::unique_ptr<Instance>>> open() {
     Result<std::unique_ptr<Instance>> opened = co_await subject_.open(executor_, device_);
+    if (opened && !(*opened)->service().is_read_only()) repairing_ = false;
     if (!opened || !(*opened)->service().is_read_only()) co_return opened;
     note("history: it is read-only");
     const Result<void> ignored = co_await (*opened)->stop();
@@ -93,10 +100,12 @@ class History {
     if (!had_faults_ || device_.has_faulted() || device_.has_crashed()) co_return opened;
     // A rebuild gives up what cannot be read: nobody starts one on a disk that fails just then.
     device_.clear_faults();
+    repairing_ = true;  // a later start goes on with it
     const Result<void> repaired = co_await subject_.repair(executor_, device_);
     if (!repaired) co_return repaired.error().clone();
     ++result_.repairs;
     opened = co_await subject_.open(executor_, device_);
+    if (opened) repairing_ = false;
     if (opened && (*opened)->service().is_read_only()) {
       const Result<void> stopped = co_await (*opened)->stop();
       static_cast<void>(stopped);
@@ -108,7 +117,7 @@ class History {
   Task<void> run_cycle() {
     bool will_crash = random_.chance(profile_.crash_percent, 100);
     if (will_crash) plan_crash();
-    if (random_.chance(profile_.fault_percent, 100)) plan_faults();
+    if (random_.chance(profile_.fault_percent, 100) && !repairing_) plan_faults();
 
     Result<std::unique_ptr<Instance>> opened = co_await open();
     if (!opened) {
@@ -198,6 +207,7 @@ class History {
   SimRandom random_;
   bool unverified_ = false;
   bool had_faults_ = false;
+  bool repairing_ = false;
   HistoryResult result_;
 };
 

@@ -6,8 +6,8 @@
 namespace uvdo::sim {
 namespace {
 
-std::array<Profile, 12> make_profiles() {
-  std::array<Profile, 12> all;
+std::array<Profile, 13> make_profiles() {
+  std::array<Profile, 13> all;
   std::size_t count = 0;
   const auto add = [&](std::string_view name, std::string_view what) -> Profile& {
     Profile& profile = all.at(count++);
@@ -84,6 +84,29 @@ std::array<Profile, 12> make_profiles() {
   many.longest = 32;
   many.clients = 10;
   many.pause_percent = 5;
+
+  Profile& wrap = add("wrap", "duplicates and discards until each journal is full, then a power cut");
+  wrap.blocks = 160;
+  wrap.cycles = 2;
+  wrap.operations = 3000;
+  wrap.mix = {.write = 50,
+              .fua_write = 1,
+              .read = 3,
+              .discard = 20,
+              .write_zeroes = 5,
+              .flush = 2,
+              .extents = 1};
+  wrap.content = {.zero = 2,
+                  .unique = 4,
+                  .duplicate = 92,
+                  .compressible = 1,
+                  .very_compressible = 1,
+                  .near_duplicate = 0,
+                  .duplicates = 10};
+  wrap.longest = 32;
+  wrap.clients = 12;
+  wrap.partial_percent = 2;
+  wrap.pause_percent = 1;
 
   Profile& faults = add("faults", "requests of the disk fail, once or for ever");
   faults.fault_percent = 70;

@@ -6,6 +6,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "async/executor.h"
 #include "async/task.h"
@@ -41,6 +43,12 @@ class Subject {
   [[nodiscard]] virtual std::uint64_t device_size() const = 0;
   /// Blocks of 4096 bytes that it offers to clients.
   [[nodiscard]] virtual std::uint64_t logical_blocks() const = 0;
+  /// Ranges of the device, in bytes, in which structures lie whose changes are worth a power cut
+  /// at that very moment.
+  [[nodiscard]] virtual std::vector<std::pair<std::uint64_t, std::uint64_t>> critical_ranges()
+      const {
+    return {};
+  }
   virtual Task<Result<void>> format(Executor& executor, Device& device) = 0;
   virtual Task<Result<std::unique_ptr<Instance>>> open(Executor& executor, Device& device) = 0;
   /// Makes a device usable again that an error has left read-only, before it is opened.

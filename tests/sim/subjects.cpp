@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "subjects.h"
 
+#include <fmt/format.h>
+
 #include "reference_store.h"
 #include "volume_subject.h"
 
@@ -14,6 +16,11 @@ std::vector<std::string_view> subject_names() {
 
 std::unique_ptr<Subject> make_subject(std::string_view name) {
   if (name == "volume") return std::make_unique<VolumeSubject>();
+  for (const auto& [known, fault] : kFaults) {
+    if (FaultPoints::kPossible && name == fmt::format("volume/{}", known)) {
+      return std::make_unique<VolumeSubject>(fault);
+    }
+  }
   if (name == "reference") return std::make_unique<ReferenceSubject>();
   for (const auto& [known, mistake] : mistakes()) {
     if (known == name) return std::make_unique<ReferenceSubject>(mistake);

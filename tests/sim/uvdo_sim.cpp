@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fault_points.h"
 #include "history.h"
 #include "subjects.h"
 
@@ -32,6 +33,7 @@ struct Options {
   bool trace = false;
   bool keep_going = false;
   bool clean = false;
+  bool expect_failure = false;
 };
 
 // What the processes that share the work tell each other.
@@ -143,7 +145,9 @@ int run(const Options& options) {
       get(shared.histories), taken.count(), get(shared.failures), get(shared.crashes),
       get(shared.clean_stops), get(shared.repairs), get(shared.operations), get(shared.checks),
       get(shared.requests), static_cast<double>(get(shared.steps)) / 1e6);
-  return broken || get(shared.failures) != 0 ? 1 : 0;
+  const bool failed = broken || get(shared.failures) != 0;
+  if (options.expect_failure && !failed) fmt::print("nothing was found, but something is wrong\n");
+  return failed != options.expect_failure ? 1 : 0;
 }
 
 int parse_and_run(int argc, char** argv) {
@@ -168,10 +172,14 @@ int parse_and_run(int argc, char** argv) {
         if (make_subject(name) != nullptr) return {};
         std::string known = "no such subject; there are:";
         for (const std::string_view other : subject_names()) known += fmt::format(" {}", other);
+        if (FaultPoints::kPossible) {
+          for (const auto& [mistake, fault] : kFaults) known += fmt::format(" volume/{}", mistake);
+        }
         return known;
       });
   app.add_flag("--trace", options.trace, "print every step of the clients and the disk");
   app.add_flag("--clean", options.clean, "neither power cuts nor faults");
+  app.add_flag("--expect-failure", options.expect_failure, "succeed only if a history fails");
   app.add_flag("--keep-going", options.keep_going, "do not stop at the first failure");
   CLI11_PARSE(app, argc, argv);
   return run(options);

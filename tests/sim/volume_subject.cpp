@@ -113,6 +113,23 @@ std::uint64_t VolumeSubject::device_size() const {
   return layout_.geometry.device_byte(Pbn{layout_.super_block.config.physical_blocks});
 }
 
+std::vector<std::pair<std::uint64_t, std::uint64_t>> VolumeSubject::critical_ranges() const {
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges;
+  const auto add = [&](Pbn first, std::uint64_t blocks) {
+    const std::uint64_t begin = layout_.geometry.device_byte(first);
+    ranges.emplace_back(begin, begin + blocks * kBlockSize);
+  };
+  const SuperBlock& s = layout_.super_block;
+  add(s.find(PartitionId::slab_summary).start, kSlabSummaryBlocks);
+  add(s.find(PartitionId::recovery_journal).start, s.config.journal_size);
+  // The counts and the journal of the first slab, which is the fullest.
+  const SlabLayout slabs(s.depot);
+  add(slabs.reference_block(0, 0), s.depot.slab.reference_count_blocks);
+  add(slabs.journal_block_at(0, 0), s.depot.slab.slab_journal_blocks);
+  add(s.find(PartitionId::slab_depot).start, s.depot.slab.slab_blocks);
+  return ranges;
+}
+
 Task<Result<void>> VolumeSubject::format(Executor& executor, Device& device) {
   static_cast<void>(executor);
   co_return co_await format_volume(device, layout_);
@@ -126,6 +143,7 @@ VolumeOptions VolumeSubject::next_options() {
   options.buffer_bytes = random_.between(1, 4) << 20U;
   options.compression = random_.chance(2, 3);
   options.deduplication = random_.chance(7, 8);
+  options.faults = faults_;
   options.commit_delay = Duration(random_.below(20'000'000));
   return options;
 }

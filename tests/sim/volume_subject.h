@@ -35,6 +35,8 @@ struct VolumeShape {
 class VolumeSubject final : public Subject {
  public:
   VolumeSubject() { choose(1); }
+  /// One that makes a mistake on purpose.
+  explicit VolumeSubject(Fault fault) : faults_(fault) { choose(1); }
   explicit VolumeSubject(const VolumeShape& shape) : fixed_shape_(shape) { choose(1); }
 
   void choose(std::uint64_t seed) override;
@@ -43,6 +45,8 @@ class VolumeSubject final : public Subject {
   [[nodiscard]] std::uint64_t logical_blocks() const override {
     return layout_.super_block.config.logical_blocks;
   }
+  [[nodiscard]] std::vector<std::pair<std::uint64_t, std::uint64_t>> critical_ranges()
+      const override;
   Task<Result<void>> format(Executor& executor, Device& device) override;
   Task<Result<std::unique_ptr<Instance>>> open(Executor& executor, Device& device) override;
   Task<Result<void>> repair(Executor& executor, Device& device) override;
@@ -54,6 +58,7 @@ class VolumeSubject final : public Subject {
   VolumeOptions next_options();
 
   std::optional<VolumeShape> fixed_shape_;
+  FaultPoints faults_;
   std::uint64_t variant_ = 0;
   VolumeLayout layout_;
   SimRandom random_{1};

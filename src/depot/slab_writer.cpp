@@ -30,7 +30,12 @@ Task<Result<void>> SlabDepot::write_back(JournalSequence release_before) {
   for (const auto& slab : slabs_) {
     const auto lock = slab->oldest_lock();
     if (!lock) continue;
-    if (slab->has_open_entries() && *lock < release_before) slab->close_open_block();
+    // The journal of a slab that waits for scrubbing may be full. A block that cannot be written now
+    // must not end early: recovery would number the entries behind it in another way.
+    if (slab->has_open_entries() && *lock < release_before &&
+        slab->next_sequence() < slab->write_limit()) {
+      slab->close_open_block();
+    }
     if (!slab->closed_blocks().empty()) slabs.push_back(slab.get());
   }
   auto done = co_await write_journals(slabs);
@@ -45,6 +50,10 @@ Task<Result<void>> SlabDepot::write_back(JournalSequence release_before) {
 }
 
 Task<Result<void>> SlabDepot::write_journals(std::vector<Slab*> slabs) {
+  const auto has_no_place = [](Slab* slab) {
+    return slab->closed_blocks().front().sequence >= slab->write_limit();
+  };
+  std::erase_if(slabs, has_no_place);
   while (!slabs.empty()) {
     // What this round writes of each slab: as far as its ring has room.
     std::vector<std::size_t> counts;
@@ -100,8 +109,7 @@ Task<Result<void>> SlabDepot::write_journals(std::vector<Slab*> slabs) {
         slab.closed_blocks().pop_front();
         if (closed_blocks_ > 0) --closed_blocks_;
       }
-      const auto& closed = slab.closed_blocks();
-      if (!closed.empty() && closed.front().sequence < slab.write_limit()) more.push_back(&slab);
+      if (!slab.closed_blocks().empty() && !has_no_place(&slab)) more.push_back(&slab);
     }
     slabs = std::move(more);
   }

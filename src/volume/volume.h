@@ -141,7 +141,6 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
 
   // volume_open.cpp
   Task<Result<void>> load(const StartPlan& plan);
-  Task<Result<void>> save();
   void start_background();
   Task<Result<void>> save();
 

@@ -161,13 +161,7 @@ Task<Result<void>> Volume::save() {
     auto saved = co_await index_->save();
     if (!saved) log_(fmt::format("the index was not saved: {}", saved.error().message()));
   }
-  if (done) done = co_await save();
-  co_await jobs_.wait();  // an error is being recorded
-  co_return done;
-}
-
-Task<Result<void>> Volume::save() {
-  auto done = co_await journal_->commit_all();
+  if (done) done = co_await journal_->commit_all();
   if (done) done = co_await map_->save();
   if (done) done = co_await depot_->save();
   if (!done) co_return done;

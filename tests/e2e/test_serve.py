@@ -163,7 +163,7 @@ class Clients(Served):
                    "--bsrange=512-1M", "--numjobs=16", "--iodepth=8", "--size=16M",
                    "--offset_increment=16M", "--verify=crc32c", "--do_verify=1",
                    "--dedupe_percentage=40", "--buffer_compress_percentage=50",
-                   "--verify_fatal=1", "--randseed=7", timeout=280)
+                   "--verify_fatal=1", "--randseed=7", timeout=280, cwd=self.folder)
         self.assertEqual(done.returncode, 0, done.stdout[-2000:] + done.stderr[-2000:])
         self.stop_and_judge(content=False)
 
@@ -174,7 +174,7 @@ class Clients(Served):
         budget = float(announced[1]) * (MIB if announced[2] == "MiB" else 1024 * MIB)
         done = run("fio", "--name=load", "--ioengine=nbd", f"--uri={self.uri}", "--rw=randwrite",
                    "--bs=128k", "--numjobs=16", "--iodepth=64", "--size=16M",
-                   "--offset_increment=16M", "--refill_buffers", "--randseed=8", timeout=280)
+                   "--offset_increment=16M", "--refill_buffers", "--randseed=8", timeout=280, cwd=self.folder)
         self.assertEqual(done.returncode, 0, done.stderr[-2000:])
         status = pathlib.Path(f"/proc/{self.server.pid}/status").read_text()
         peak = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024

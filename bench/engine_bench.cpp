@@ -2,9 +2,6 @@
 // The engine in process on a memory device: the phases unique, dup, overwrite, read and compress of
 // docs/performance.md, with a number of 4 KiB requests in flight. Prints blocks per second and the
 // processor time of a block; --json for machines.
-#include <sys/mman.h>
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -14,6 +11,8 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "async/uring_loop.h"
 #include "device/memory_device.h"
@@ -176,9 +175,11 @@ class Bench {
         kBlockSize);
     const auto operation = [&](std::uint64_t i) -> Task<void> {
       const std::uint64_t unique = (1ULL << 40U) + i;
-      if (phase == "dup") return write_block(kSetBlocks + i % kSetBlocks, random() % kSetBlocks, false);
+      if (phase == "dup")
+        return write_block(kSetBlocks + i % kSetBlocks, random() % kSetBlocks, false);
       if (phase == "overwrite") return write_block(random() % kSetBlocks, unique, false);
-      if (phase == "read") return read_block(random() % kSetBlocks, aligned + i % settings_.depth * kBlockSize);
+      if (phase == "read")
+        return read_block(random() % kSetBlocks, aligned + i % settings_.depth * kBlockSize);
       return write_block(i, unique, compress);
     };
     if (phase != "latency") co_await many(warm, operation);
@@ -205,8 +206,8 @@ class Bench {
       return static_cast<double>(s.bios_out.write + s.bios_meta.write);
     };
     const auto n = static_cast<double>(count);
-    figures_.push_back({phase, n / acknowledged, total_cpu / n * 1e6,
-                        (written(after) - written(before)) / n});
+    figures_.push_back(
+        {phase, n / acknowledged, total_cpu / n * 1e6, (written(after) - written(before)) / n});
     co_await close();
   }
 

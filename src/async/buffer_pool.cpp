@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "async/buffer_pool.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <new>
+
+#include <sys/mman.h>
 
 namespace uvdo {
 namespace {
@@ -37,7 +37,8 @@ BufferPool::BufferPool(Executor& executor, std::uint64_t bytes)
     classes_[i].free.reserve(counts[i]);
     ends_[i] = at + counts[i] * kSizes[i];
     // The last in the list is taken first: low addresses are used again and again and stay cached.
-    for (std::byte* p = ends_[i]; p != at; p -= kSizes[i]) classes_[i].free.push_back(p - kSizes[i]);
+    for (std::byte* p = ends_[i]; p != at; p -= kSizes[i])
+      classes_[i].free.push_back(p - kSizes[i]);
     at = ends_[i];
     classes_[i].available.release(counts[i]);
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The memory of data in flight: page-aligned buffers of three sizes from one arena of fixed size.
-// When a size is used up, who asks for more waits: this is how a slow device holds its clients back.
+// When a size is used up, who asks for more waits: this is how a slow device holds its clients
+// back.
 #pragma once
 
 #include <array>

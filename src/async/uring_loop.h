@@ -4,8 +4,6 @@
 // submits all that was asked for and fetches what has come back.
 #pragma once
 
-#include <liburing.h>
-
 #include <coroutine>
 #include <cstdint>
 #include <functional>
@@ -14,6 +12,8 @@
 #include <random>
 #include <span>
 #include <vector>
+
+#include <liburing.h>
 
 #include "async/executor.h"
 #include "async/task.h"
@@ -64,8 +64,7 @@ class UringLoop final : public Executor {
   template <class Prepare>
   auto perform(Prepare prepare_entry) {
     struct Awaiter : Operation {
-      Awaiter(UringLoop& owner, Prepare&& prepare)
-          : loop(owner), prepare_sqe(std::move(prepare)) {}
+      Awaiter(UringLoop& owner, Prepare&& prepare) : loop(owner), prepare_sqe(std::move(prepare)) {}
       UringLoop& loop;
       Prepare prepare_sqe;
       static bool await_ready() noexcept { return false; }

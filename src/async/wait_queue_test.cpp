@@ -20,7 +20,8 @@ TEST(Semaphore, ServesWaitersInOrderAndDoesNotStarveTheLarge) {
     Semaphore semaphore(ex, 2);
     TaskGroup tasks(ex);
     co_await semaphore.acquire(2);
-    const auto taker = [](Semaphore& s, std::vector<int>& l, int id, std::uint64_t n) -> Task<void> {
+    const auto taker = [](Semaphore& s, std::vector<int>& l, int id,
+                          std::uint64_t n) -> Task<void> {
       co_await s.acquire(n);
       l.push_back(id);
       s.release(n);

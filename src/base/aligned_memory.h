@@ -17,7 +17,7 @@ class AlignedMemory {
  public:
   AlignedMemory() = default;
   explicit AlignedMemory(std::size_t size)
-      : bytes_(static_cast<std::byte*>(::operator new(size, std::align_val_t{kBlockSize}))),
+      : bytes_(static_cast<std::byte*>(::operator new (size, std::align_val_t{kBlockSize}))),
         size_(size) {
     std::memset(bytes_.get(), 0, size);
   }
@@ -32,7 +32,7 @@ class AlignedMemory {
 
  private:
   struct Free {
-    void operator()(std::byte* p) const { ::operator delete(p, std::align_val_t{kBlockSize}); }
+    void operator()(std::byte* p) const { ::operator delete (p, std::align_val_t{kBlockSize}); }
   };
   std::unique_ptr<std::byte, Free> bytes_;
   std::size_t size_ = 0;

@@ -11,7 +11,8 @@ namespace uvdo {
 /// Aborts the process if `condition` is false. (Clang 14 has no std::source_location.)
 constexpr void check(bool condition, const char* what, const char* file = __builtin_FILE(),
                      unsigned line = __builtin_LINE()) {
-  if (!condition) [[unlikely]] check_failed(what, file, line);
+  if (!condition) [[unlikely]]
+    check_failed(what, file, line);
 }
 
 }  // namespace uvdo

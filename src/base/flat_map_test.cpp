@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "base/flat_map.h"
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <random>
 #include <unordered_map>
+
+#include <gtest/gtest.h>
 
 namespace uvdo {
 namespace {

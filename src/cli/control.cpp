@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The subcommands that talk to the server of a volume: set, flush and stop.
-#include <unistd.h>
-
 #include <string>
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include "cli/command.h"
 #include "serve/control_client.h"
@@ -18,7 +17,8 @@ using Json = nlohmann::ordered_json;
 Result<bool> parse_switch(const std::string& key, const std::string& value) {
   if (value == "on") return true;
   if (value == "off") return false;
-  return Error(Errc::invalid_argument, fmt::format("{} is set to on or off, not \"{}\"", key, value));
+  return Error(Errc::invalid_argument,
+               fmt::format("{} is set to on or off, not \"{}\"", key, value));
 }
 
 }  // namespace

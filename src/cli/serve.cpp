@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // uvdo serve: opens a volume and offers it as a block device, until it is told to stop.
-#include <sys/signalfd.h>
-#include <unistd.h>
-
 #include <csignal>
 #include <string>
 #include <vector>
 
 #include <fmt/format.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
 
 #include "base/size_text.h"
 #include "cli/command.h"
@@ -53,9 +52,7 @@ class ReadOnlyView final : public BlockService {
     return service_.read(offset, out);
   }
   Task<Result<void>> write(std::uint64_t, Buffer, Durability) override { return refuse(); }
-  Task<Result<void>> discard(std::uint64_t, std::uint64_t, Durability) override {
-    return refuse();
-  }
+  Task<Result<void>> discard(std::uint64_t, std::uint64_t, Durability) override { return refuse(); }
   Task<Result<void>> write_zeroes(std::uint64_t, std::uint64_t, ZeroMode, Durability) override {
     return refuse();
   }
@@ -95,9 +92,8 @@ class StopSignal {
 
  private:
   Task<void> read_signal() {
-    auto operation = loop_.perform([this](io_uring_sqe* sqe) {
-      io_uring_prep_read(sqe, fd_.get(), &info_, sizeof info_, 0);
-    });
+    auto operation = loop_.perform(
+        [this](io_uring_sqe* sqe) { io_uring_prep_read(sqe, fd_.get(), &info_, sizeof info_, 0); });
     reading_ = &operation;
     [[maybe_unused]] const int ignored = co_await operation;
     reading_ = nullptr;
@@ -114,15 +110,16 @@ Result<void> check_options(ServeOptions& options) {
   const auto read_switch = [](const std::string& name, const std::string& value,
                               bool& on) -> Result<void> {
     if (value != "on" && value != "off") {
-      return Error(Errc::invalid_argument, fmt::format("--{} is on or off, not \"{}\"", name, value));
+      return Error(Errc::invalid_argument,
+                   fmt::format("--{} is on or off, not \"{}\"", name, value));
     }
     on = value == "on";
     return {};
   };
   auto done = read_switch("compression", options.compression, options.volume_options.compression);
   if (done) {
-    done = read_switch("deduplication", options.deduplication,
-                       options.volume_options.deduplication);
+    done =
+        read_switch("deduplication", options.deduplication, options.volume_options.deduplication);
   }
   if (!done) return done;
   auto cache = parse_size(options.cache);
@@ -138,9 +135,9 @@ Result<void> check_options(ServeOptions& options) {
   auto buffers = parse_size(options.buffers);
   if (!buffers) return std::move(buffers).error().within("--buffers");
   if (*buffers < (4ULL << 20U) || *buffers > (64ULL << 30U)) {
-    return Error(Errc::invalid_argument,
-                 fmt::format("--buffers is {}; data in flight takes from 4 MiB to 64 GiB",
-                             options.buffers));
+    return Error(
+        Errc::invalid_argument,
+        fmt::format("--buffers is {}; data in flight takes from 4 MiB to 64 GiB", options.buffers));
   }
   options.volume_options.buffer_bytes = *buffers;
   return {};
@@ -215,8 +212,8 @@ Task<void> run(UringLoop& loop, ServeOptions options, TlsUpgrader* tls, Result<v
     co_return;
   }
   IndexFactory factory = uds_index_factory(print_line);
-  auto volume = co_await Volume::open(loop, **device, options.volume_options, std::move(factory),
-                                      print_line);
+  auto volume =
+      co_await Volume::open(loop, **device, options.volume_options, std::move(factory), print_line);
   if (!volume) {
     result = std::move(volume).error();
     co_return;
@@ -249,7 +246,8 @@ int run_serve(int argc, char** argv) {
   app.add_option("--tls-psk", options.tls.psk, "file of pre-shared keys, NAME:HEXKEY a line");
   app.add_flag("--tls-required", options.tls_required, "refuse clients that don't use TLS");
   if (auto status = parse_arguments(app, argc, argv)) return *status;
-  if (auto checked = check_options(options); !checked) return usage_error(checked.error().message());
+  if (auto checked = check_options(options); !checked)
+    return usage_error(checked.error().message());
   std::signal(SIGPIPE, SIG_IGN);
 
   auto loop = UringLoop::create();

@@ -141,7 +141,8 @@ class Slab {
   [[nodiscard]] SlabSequence named() const { return named_; }
   [[nodiscard]] SlabSequence head() const { return head_; }
   [[nodiscard]] SlabSequence next_sequence() const { return next_; }
-  /// Blocks that the last durably named block still calls needed, to the open one: recovery may read them.
+  /// Blocks that the last durably named block still calls needed, to the open one: recovery may
+  /// read them.
   [[nodiscard]] std::uint64_t journal_blocks_in_use() const { return next_ - durable_head_; }
   /// The first block that must not be written yet, because its place in the ring is in use.
   [[nodiscard]] SlabSequence write_limit() const {

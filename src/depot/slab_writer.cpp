@@ -30,8 +30,8 @@ Task<Result<void>> SlabDepot::write_back(JournalSequence release_before) {
   for (const auto& slab : slabs_) {
     const auto lock = slab->oldest_lock();
     if (!lock) continue;
-    // The journal of a slab that waits for scrubbing may be full. A block that cannot be written now
-    // must not end early: recovery would number the entries behind it in another way.
+    // The journal of a slab that waits for scrubbing may be full. A block that cannot be written
+    // now must not end early: recovery would number the entries behind it in another way.
     if (slab->has_open_entries() && *lock < release_before &&
         slab->next_sequence() < slab->write_limit()) {
       slab->close_open_block();

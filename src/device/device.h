@@ -3,13 +3,13 @@
 // what is written is durable only after a later flush, or if it was written with FUA.
 #pragma once
 
-#include <sys/uio.h>
-
 #include <coroutine>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
+
+#include <sys/uio.h>
 
 #include "base/bytes.h"
 #include "base/result.h"
@@ -30,7 +30,7 @@ class Device {
     Durability durability = Durability::cached;
     std::uint64_t offset = 0;  ///< bytes
     std::span<const iovec> slices{};
-    int error = 0;     ///< errno when done; 0 is success
+    int error = 0;      ///< errno when done; 0 is success
     bool done = false;  ///< set by submit() if the request completed at once
     std::coroutine_handle<> waiter{};
   };
@@ -91,8 +91,7 @@ class Device {
   Awaiter readv(std::uint64_t offset, std::span<const iovec> slices) {
     return {*this, Op::read, offset, slices, Durability::cached};
   }
-  Awaiter write(std::uint64_t offset, ConstBytes data,
-                Durability durability = Durability::cached) {
+  Awaiter write(std::uint64_t offset, ConstBytes data, Durability durability = Durability::cached) {
     return {*this, Op::write, offset, iovec{const_cast<std::byte*>(data.data()), data.size()},
             durability};
   }

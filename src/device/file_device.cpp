@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "device/file_device.h"
 
+#include <cerrno>
+
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <linux/fs.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cerrno>
-
-#include <fmt/format.h>
 
 #include "base/block_types.h"
 
@@ -84,8 +83,7 @@ Result<std::unique_ptr<FileDevice>> FileDevice::open(UringLoop& loop, const std:
     direct = pread(fd->get(), probe, sizeof probe, 0) == static_cast<ssize_t>(sizeof probe);
     if (!direct) fcntl(fd->get(), F_SETFL, flags);
   }
-  return std::unique_ptr<FileDevice>(
-      new FileDevice(loop, path, std::move(*fd), *size, direct));
+  return std::unique_ptr<FileDevice>(new FileDevice(loop, path, std::move(*fd), *size, direct));
 }
 
 FileDevice::FileDevice(UringLoop& loop, std::string path, FileDescriptor fd, std::uint64_t size,

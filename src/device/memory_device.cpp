@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "device/memory_device.h"
 
-#include <sys/mman.h>
-
 #include <cerrno>
 #include <cstring>
 
 #include <fmt/format.h>
+#include <sys/mman.h>
 
 namespace uvdo {
 

@@ -23,10 +23,8 @@ void add_damage(JournalReplay& replay, std::string text) {
 /// Finds heads and highest tail (9.1).
 Result<void> find_extent(const VolumeImage& image, JournalReplay& replay) {
   JournalExtent extent(image.super_block().journal.journal_start);
-  auto done = for_each_journal_block(
-      image, [&](std::uint64_t, const JournalBlockHeader& header, ConstBytes) {
-        extent.add(header);
-      });
+  auto done = for_each_journal_block(image, [&](std::uint64_t, const JournalBlockHeader& header,
+                                                ConstBytes) { extent.add(header); });
   replay.found = extent.found;
   replay.block_map_head = extent.block_map_head;
   replay.slab_journal_head = extent.slab_journal_head;

@@ -12,14 +12,16 @@ namespace {
 constexpr std::uint64_t kBlocks = 64;
 
 struct Bench {
-  explicit Bench(SimExecutor& executor) : device(std::move(*MemoryDevice::create(kBlocks * kBlockSize))) {
+  explicit Bench(SimExecutor& executor)
+      : device(std::move(*MemoryDevice::create(kBlocks * kBlockSize))) {
     config.size = kBlocks;
     config.nonce = 9;
     config.recovery_count = 3;
     journal = std::make_unique<RecoveryJournal>(executor, *device, notifier, config);
   }
   JournalPoint add() {
-    return journal->add({JournalOperation::data_remapping, Pbn{1}, 2, mapped_to(Pbn{5}), kUnmapped});
+    return journal->add(
+        {JournalOperation::data_remapping, Pbn{1}, 2, mapped_to(Pbn{5}), kUnmapped});
   }
   [[nodiscard]] ConstBytes block(std::uint64_t sequence) const {
     return device->bytes().subspan(sequence % kBlocks * kBlockSize, kBlockSize);

@@ -147,7 +147,7 @@ Task<void> Packer::write_bin(Bin bin) {
 Task<void> Packer::run() {
   while (!stopping_) {
     co_await alarm_.sleep(counters_.fragments_in_packer > 0 ? kPatience
-                                                              : Duration(std::chrono::hours(1)));
+                                                            : Duration(std::chrono::hours(1)));
     const TimePoint now = executor_.now();
     for (Bin& bin : bins_) {
       if (!bin.members.empty() && now - bin.since >= kPatience) write(bin);

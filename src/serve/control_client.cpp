@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "serve/control_client.h"
 
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
-
 #include <array>
 #include <cerrno>
 #include <cstring>
 
 #include <fmt/format.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "device/file_device.h"
 #include "serve/control_path.h"
@@ -17,8 +16,7 @@
 
 namespace uvdo {
 
-Result<nlohmann::ordered_json> ask_server(const std::string& path,
-                                          nlohmann::ordered_json request) {
+Result<nlohmann::ordered_json> ask_server(const std::string& path, nlohmann::ordered_json request) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) {

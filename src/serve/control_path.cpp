@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "serve/control_path.h"
 
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <cstdlib>
 
 #include <fmt/format.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
 
 namespace uvdo {
 
@@ -39,9 +38,9 @@ Result<void> make_control_folder() {
   struct stat status {};
   if (lstat(folder.c_str(), &status) != 0 || !S_ISDIR(status.st_mode) ||
       status.st_uid != geteuid()) {
-    return Error(Errc::exists,
-                 fmt::format("{} is not a folder of this user; remove it, or give --control",
-                             folder));
+    return Error(
+        Errc::exists,
+        fmt::format("{} is not a folder of this user; remove it, or give --control", folder));
   }
   return {};
 }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "serve/control_server.h"
 
+#include <fmt/format.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include <fmt/format.h>
 
 namespace uvdo {
 
@@ -23,9 +22,8 @@ Result<void> ControlServer::start(const std::string& path) {
 
 Task<void> ControlServer::accept_clients(int fd) {
   while (!stopping_) {
-    auto operation = loop_.perform([fd](io_uring_sqe* sqe) {
-      io_uring_prep_accept(sqe, fd, nullptr, nullptr, SOCK_CLOEXEC);
-    });
+    auto operation = loop_.perform(
+        [fd](io_uring_sqe* sqe) { io_uring_prep_accept(sqe, fd, nullptr, nullptr, SOCK_CLOEXEC); });
     accepting_.push_back(&operation);
     const int client = co_await operation;
     std::erase(accepting_, &operation);
@@ -79,9 +77,9 @@ Task<std::string> ControlServer::answer(std::string line) {
   }
   const auto version = request.find("uvdo");
   if (version == request.end() || *version != kControlVersion) {
-    co_return refusal({Errc::unsupported,
-                       fmt::format("a request names the protocol's version: \"uvdo\": {}",
-                                   kControlVersion)});
+    co_return refusal(
+        {Errc::unsupported,
+         fmt::format("a request names the protocol's version: \"uvdo\": {}", kControlVersion)});
   }
   const auto command = request.find("command");
   if (command == request.end() || !command->is_string()) {

@@ -20,9 +20,9 @@ Task<Result<ControlServer::Json>> VolumeControl::handle(std::string command,
     stop_();
     co_return ControlServer::Json::object();
   }
-  co_return Error(Errc::invalid_argument,
-                  fmt::format("there is no command \"{}\"; there are stats, set, flush and stop",
-                              command));
+  co_return Error(
+      Errc::invalid_argument,
+      fmt::format("there is no command \"{}\"; there are stats, set, flush and stop", command));
 }
 
 Result<ControlServer::Json> VolumeControl::set(const ControlServer::Json& request) {

@@ -45,7 +45,8 @@ class BlockService {
   /// Where the data of writes comes from.
   virtual BufferPool& buffers() = 0;
 
-  // All offsets and lengths are bytes, of any alignment. A range beyond size() is Errc::out_of_range.
+  // All offsets and lengths are bytes, of any alignment. A range beyond size() is
+  // Errc::out_of_range.
 
   /// Fills `out` (of any size; fastest if its address and `offset` are multiples of 4096).
   virtual Task<Result<void>> read(std::uint64_t offset, MutableBytes out) = 0;
@@ -56,8 +57,8 @@ class BlockService {
   virtual Task<Result<void>> write(std::uint64_t offset, Buffer data, Durability durability) = 0;
   virtual Task<Result<void>> discard(std::uint64_t offset, std::uint64_t length,
                                      Durability durability) = 0;
-  virtual Task<Result<void>> write_zeroes(std::uint64_t offset, std::uint64_t length,
-                                          ZeroMode mode, Durability durability) = 0;
+  virtual Task<Result<void>> write_zeroes(std::uint64_t offset, std::uint64_t length, ZeroMode mode,
+                                          Durability durability) = 0;
   /// Makes every write that was answered before this call stable.
   virtual Task<Result<void>> flush() = 0;
   /// What [offset, offset + length) holds, in order, at most `limit` extents (at least one): they

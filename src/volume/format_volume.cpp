@@ -15,8 +15,8 @@ Task<Result<void>> write_zeros(Device& device, const VolumeGeometry& geometry, P
   const AlignedMemory zeros(std::min(blocks, kZeroChunk) * kBlockSize);
   while (blocks > 0) {
     const std::uint64_t count = std::min(blocks, kZeroChunk);
-    auto done = co_await device.write(geometry.device_byte(first),
-                                      zeros.bytes().first(count * kBlockSize));
+    auto done =
+        co_await device.write(geometry.device_byte(first), zeros.bytes().first(count * kBlockSize));
     if (!done) co_return done;
     first += count;
     blocks -= count;

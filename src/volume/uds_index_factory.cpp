@@ -8,8 +8,7 @@
 namespace uvdo {
 
 IndexFactory uds_index_factory(std::function<void(std::string)> log) {
-  return [log = std::move(log)](Executor& executor, Device& device,
-                                const VolumeGeometry& geometry,
+  return [log = std::move(log)](Executor& executor, Device& device, const VolumeGeometry& geometry,
                                 bool create) -> std::unique_ptr<DedupeIndex> {
     UdsParameters parameters;
     parameters.memory = geometry.index_memory;

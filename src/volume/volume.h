@@ -31,9 +31,9 @@ namespace uvdo {
 
 /// How a volume is used. What is on disk does not depend on it.
 struct VolumeOptions {
-  std::uint32_t block_map_cache_pages = 32768;   ///< 4 KiB each
-  std::uint32_t block_map_maximum_age = 16380;   ///< journal blocks, 1..16380
-  std::uint64_t buffer_bytes = 64ULL << 20U;     ///< data in flight
+  std::uint32_t block_map_cache_pages = 32768;  ///< 4 KiB each
+  std::uint32_t block_map_maximum_age = 16380;  ///< journal blocks, 1..16380
+  std::uint64_t buffer_bytes = 64ULL << 20U;    ///< data in flight
   bool compression = false;
   bool deduplication = true;
   /// A commit of the journal at the latest this long after a write, flush or not.
@@ -249,14 +249,15 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   std::unique_ptr<DedupeIndex> index_;
 
   BufferPool buffers_;
-  BufferPool merge_buffers_;    // sub-block writes; held while only scratch is waited for
-  BufferPool scratch_buffers_;  // reads of the volume itself; held while only the next is waited for
-  BufferPool fragment_buffers_; // compressed blocks; nothing is waited for while held
+  BufferPool merge_buffers_;  // sub-block writes; held while only scratch is waited for
+  BufferPool
+      scratch_buffers_;  // reads of the volume itself; held while only the next is waited for
+  BufferPool fragment_buffers_;  // compressed blocks; nothing is waited for while held
   LbnLocks locks_;
   /// Data of writes that were answered and then failed: read-only mode gives them until the end.
   std::unordered_map<std::uint64_t, AlignedMemory> lost_;
   HashLocks hash_locks_;
-  ReadEpochs writes_;        // writes accepted and not yet applied, by flush generation
+  ReadEpochs writes_;  // writes accepted and not yet applied, by flush generation
   WaitQueue write_applied_;
   std::vector<std::unique_ptr<WriteJob>> spare_jobs_;
   Lz4Compressor compressor_;
@@ -268,9 +269,9 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   Alarm write_back_alarm_;
   bool commit_planned_ = false;
   bool maintenance_requested_ = false;
-  bool stopping_ = false;  ///< new writes are refused
-  bool ending_ = false;    ///< none is left, and what goes on in the background ends
-  bool is_loaded_ = false;     ///< the slabs are known, or will be by scrubbing
+  bool stopping_ = false;   ///< new writes are refused
+  bool ending_ = false;     ///< none is left, and what goes on in the background ends
+  bool is_loaded_ = false;  ///< the slabs are known, or will be by scrubbing
   bool opened_read_only_ = false;
 
   RequestCounters requests_;

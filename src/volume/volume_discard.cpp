@@ -21,8 +21,7 @@ Task<Result<void>> Volume::discard(std::uint64_t offset, std::uint64_t length,
 
 Task<Result<void>> Volume::write_zeroes(std::uint64_t offset, std::uint64_t length, ZeroMode mode,
                                         Durability durability) {
-  return zero_range(offset, length, mode == ZeroMode::mapped ? kMappedZero : kUnmapped,
-                    durability);
+  return zero_range(offset, length, mode == ZeroMode::mapped ? kMappedZero : kUnmapped, durability);
 }
 
 Task<Result<void>> Volume::zero_range(std::uint64_t offset, std::uint64_t length,
@@ -67,8 +66,7 @@ Task<Result<void>> Volume::unmap_blocks(Lbn first, Lbn last) {
     std::uint64_t index = index_in_tree(first_page);
     if (page_of(root, index) < first_page) ++index;
     if (page_of(root, index) > last_page) continue;
-    const std::uint64_t limit =
-        index + (last_page - page_of(root, index)) / kBlockMapRoots + 1;
+    const std::uint64_t limit = index + (last_page - page_of(root, index)) / kBlockMapRoots + 1;
     while (true) {
       auto next = co_await map_->next_leaf(root, index, limit);
       if (!next) co_return std::move(next).error();

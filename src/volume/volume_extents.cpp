@@ -52,8 +52,9 @@ Task<Result<std::vector<Extent>>> Volume::extents(std::uint64_t offset, std::uin
         if (*next) next_page = std::min(next_page, page_of(root, **next).value());
       }
       const std::uint64_t hole_end =
-          next_page == last_leaf ? end
-                                 : std::min(end, first_lbn(PageNumber{next_page}).value() * kBlockSize);
+          next_page == last_leaf
+              ? end
+              : std::min(end, first_lbn(PageNumber{next_page}).value() * kBlockSize);
       append(found, hole_end - offset, ExtentKind::hole);
       offset = hole_end;
       continue;

@@ -70,8 +70,9 @@ Task<void> Volume::write_back_regularly() {
         pressed ? journal_->durable_head() + (used - usable / 2) : JournalSequence{0};
     auto done = co_await depot_->write_back(release);
     if (done) {
-      const std::size_t at_least =
-          map_->is_short_of_clean_pages() ? static_cast<std::size_t>(map_->cache_pages() / 8 + 1) : 0;
+      const std::size_t at_least = map_->is_short_of_clean_pages()
+                                       ? static_cast<std::size_t>(map_->cache_pages() / 8 + 1)
+                                       : 0;
       done = co_await map_->write_back(std::max(release, map_->age_limit()), at_least);
     }
     if (done && pressed) done = co_await journal_->reap();

@@ -67,8 +67,8 @@ Task<Result<void>> Volume::read_blocks(Lbn first, MutableBytes out) {
         std::memcpy(part.data() + n * kBlockSize, data, kBlockSize);
         mappings[n] = {kZeroPbn, 15};  // it is there already
       } else if (!depot_->layout().is_valid(mappings[n])) {
-        co_return Error(Errc::io, fmt::format("the map entry of logical block {} is not valid",
-                                              lbn.value()));
+        co_return Error(Errc::io,
+                        fmt::format("the map entry of logical block {} is not valid", lbn.value()));
       }
     }
     leaf = LeafPin();
@@ -96,8 +96,7 @@ Task<Result<void>> Volume::read_mapped(Lbn first, std::span<const BlockMapping> 
   Result<void> failure;
   const bool direct = is_page_aligned(out.data());
   const auto read_run = [](Volume& volume, Run run, std::span<const BlockMapping> blocks,
-                           MutableBytes target, bool in_place,
-                           Result<void>& failed) -> Task<void> {
+                           MutableBytes target, bool in_place, Result<void>& failed) -> Task<void> {
     const BlockMapping start = blocks[run.begin];
     const MutableBytes part = target.subspan(run.begin * kBlockSize, run.count * kBlockSize);
     Result<void> done;

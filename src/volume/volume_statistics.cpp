@@ -28,8 +28,7 @@ VolumeStatistics Volume::statistics() const {
   const JournalCounters& journal = journal_->counters();
   s.journal.disk_full = journal.disk_full;
   s.journal.slab_journal_commits_requested = journal.slab_journal_commits_requested;
-  s.journal.entries = {journal.entries_started, journal.entries_written,
-                       journal.entries_committed};
+  s.journal.entries = {journal.entries_started, journal.entries_written, journal.entries_committed};
   s.journal.blocks = {journal.blocks_started, journal.blocks_written, journal.blocks_committed};
   s.slab_journal = {depot.journal_disk_full, depot.journal_flushes, depot.journal_blocked,
                     depot.journal_blocks_written, depot.journal_tail_busy};
@@ -108,7 +107,8 @@ VolumeStatistics Volume::statistics() const {
 std::uint64_t Volume::memory_needed() const {
   return map_->cache_pages() * (kBlockSize + sizeof(MapPage)) + map_->interior_pages() * 5120 +
          depot_->memory_needed() + buffers_.capacity() + merge_buffers_.capacity() +
-         scratch_buffers_.capacity() + fragment_buffers_.capacity() + (index_ ? index_->memory_needed() : 0) + (4ULL << 20U);
+         scratch_buffers_.capacity() + fragment_buffers_.capacity() +
+         (index_ ? index_->memory_needed() : 0) + (4ULL << 20U);
 }
 
 }  // namespace uvdo

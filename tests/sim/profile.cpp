@@ -85,7 +85,8 @@ std::array<Profile, 13> make_profiles() {
   many.clients = 10;
   many.pause_percent = 5;
 
-  Profile& wrap = add("wrap", "duplicates and discards until each journal is full, then a power cut");
+  Profile& wrap =
+      add("wrap", "duplicates and discards until each journal is full, then a power cut");
   wrap.blocks = 160;
   wrap.cycles = 2;
   wrap.operations = 3000;

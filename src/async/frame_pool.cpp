@@ -20,7 +20,7 @@ constexpr bool kPooled = true;
 #endif
 
 constexpr std::size_t kGrain = 64;
-constexpr std::size_t kClasses = 64;  // frames up to 4 KiB are pooled
+constexpr std::size_t kClasses = 128;  // frames up to 8 KiB are pooled
 
 struct FreeFrame {
   FreeFrame* next;

@@ -104,7 +104,7 @@ void UringLoop::run(Task<void> main) {
     run_due_timers();
     run_ready();
     if (stop_) break;
-    submit_and_reap(ready_.empty());
+    submit_and_reap(ready_.empty() && late_.empty());
   }
 }
 

@@ -91,6 +91,10 @@ class BlockMap {
 
   /// The leaf if it is in memory and ready: the fast path of nearly every request.
   [[nodiscard]] LeafPin cached_leaf(PageNumber number);
+  /// Whether the leaf is known to exist, because it is in memory or on its way there.
+  [[nodiscard]] bool has_leaf(PageNumber number) {
+    return leaf_index_.find(number.value()) != nullptr;
+  }
   /// Sees to it that the leaf exists, so that a later write cannot fail for want of a page.
   Task<Result<void>> ensure_leaf(PageNumber number);
   /// The leaf, read from disk if need be; an empty pin if it does not exist.

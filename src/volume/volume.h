@@ -157,6 +157,11 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   // volume_write.cpp
   Task<Result<void>> write_piece(std::uint64_t offset, ConstBytes piece, Durability durability);
   Task<Result<void>> write_blocks(Lbn first, Buffer data, Durability durability);
+  /// Accepts a small write whose blocks are locked into the job that gathers such writes, if
+  /// nothing has to be waited for.
+  bool gather(Lbn first, Buffer& data);
+  void start_gathered();
+  Task<void> start_gathered_at_turn_end();
   /// Goes on with a job whose blocks are locked and whose generation has been entered.
   Task<Result<void>> start_job(std::unique_ptr<WriteJob> job);
   std::unique_ptr<WriteJob> take_job();
@@ -180,13 +185,24 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   Task<Result<void>> place_whole(WriteJob& job);
   Task<Result<void>> pack(WriteJob& job, WriteBlock& block);
   Task<Result<Pbn>> allocate_unpromised();
+  Task<void> pack_and_apply(WriteJob& job, WriteBlock& block, Result<void>& failure);
+  /// Makes the map say where the located blocks are. One that cannot be shared any more becomes
+  /// undecided.
   Task<Result<void>> apply(WriteJob& job);
+  Task<Result<void>> apply_block(WriteJob& job, WriteBlock& block);
+  Task<Result<void>> apply_in_leaf(WriteJob& job, WriteBlock& block, MapPage& leaf);
+  Task<Result<LeafPin>> leaf_for_write(PageNumber page);
   enum class RemapOutcome : std::uint8_t {
     done,
     cannot_share,  ///< the block has no reference left to give
     must_wait_for_journal,
     must_wait_for_depot,
   };
+  static bool is_waiting(RemapOutcome outcome) {
+    return outcome == RemapOutcome::must_wait_for_journal ||
+           outcome == RemapOutcome::must_wait_for_depot;
+  }
+  Result<RemapOutcome> try_apply(WriteJob& job, WriteBlock& block, MapPage& leaf);
   struct Remapped {
     RemapOutcome outcome = RemapOutcome::done;
     JournalPoint point;
@@ -260,6 +276,8 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   ReadEpochs writes_;  // writes accepted and not yet applied, by flush generation
   WaitQueue write_applied_;
   std::vector<std::unique_ptr<WriteJob>> spare_jobs_;
+  std::unique_ptr<WriteJob> gathered_;  // small writes of this turn
+  bool gathering_ = false;              // the turn's end will start them
   Lz4Compressor compressor_;
   AlignedMemory fragment_;  // where a block is compressed to
 

@@ -19,6 +19,26 @@ bool is_page_aligned(const std::byte* p) {
 Task<Result<void>> Volume::read(std::uint64_t offset, MutableBytes out) {
   auto done = check_range(offset, out.size());
   if (!done) co_return done;
+  if (out.size() == kBlockSize && offset % kBlockSize == 0 && is_page_aligned(out.data())) {
+    // The request that is met most goes straight to the device.
+    const Lbn lbn{offset / kBlockSize};
+    BlockMapping mapping = kUnmapped;
+    if (const LeafPin leaf = map_->cached_leaf(page_number(lbn))) {
+      mapping = leaf->entry(leaf_slot(lbn));
+    }
+    if (mapping.is_mapped() && !mapping.is_compressed() &&
+        depot_->layout().is_data_block(mapping.pbn) && newer_data(lbn) == nullptr) {
+      const ReadGuard guard(depot_->epochs());
+      ++requests_.reads;
+      ++requests_.data_reads;
+      done = co_await device_.read(device_byte(mapping.pbn), out);
+      if (!done) {
+        co_return std::move(done).error().within(
+            fmt::format("reading logical block {}", lbn.value()));
+      }
+      co_return done;
+    }
+  }
   if (offset % kBlockSize == 0 && out.size() % kBlockSize == 0) {
     requests_.reads += out.size() / kBlockSize;
     co_return co_await read_blocks(Lbn{offset / kBlockSize}, out);

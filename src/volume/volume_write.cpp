@@ -9,6 +9,12 @@
 #include "volume/write_job.h"
 
 namespace uvdo {
+namespace {
+
+/// Writes of up to so many blocks travel with others.
+constexpr std::size_t kMostGathered = 8;
+
+}  // namespace
 
 Result<void> Volume::check_range(std::uint64_t offset, std::uint64_t length) const {
   if (offset <= size() && length <= size() - offset) return {};
@@ -49,40 +55,66 @@ Task<Result<void>> Volume::write(std::uint64_t offset, Buffer data, Durability d
 Task<Result<void>> Volume::write_piece(std::uint64_t offset, ConstBytes piece,
                                        Durability durability) {
   const Lbn lbn{offset / kBlockSize};
+  Buffer block = co_await merge_buffers_.acquire(kBlockSize);
+  const MutableBytes bytes = block.bytes();
   auto job = take_job();
-  job->data = co_await merge_buffers_.acquire(kBlockSize);
+  job->add(lbn, std::move(block));
   job->durability = durability;
-  job->count = 1;
-  job->blocks[0] = WriteBlock{};
-  job->blocks[0].lbn = lbn;
-  job->blocks[0].data = job->data.data();
   ++requests_.partial_writes;
   co_await locks_.lock(lbn);
   job->generation = writes_.enter();
   // Nobody else writes the block now, so what is read here stays right until this is applied.
-  auto done = co_await read_blocks(lbn, job->data.bytes());
+  auto done = co_await read_blocks(lbn, bytes);
   if (!done) {
     finish_job(std::move(job));
     co_return done;
   }
-  std::memcpy(job->data.data() + offset % kBlockSize, piece.data(), piece.size());
+  std::memcpy(bytes.data() + offset % kBlockSize, piece.data(), piece.size());
   co_return co_await start_job(std::move(job));
 }
 
 Task<Result<void>> Volume::write_blocks(Lbn first, Buffer data, Durability durability) {
+  const std::size_t count = data.size() / kBlockSize;
+  requests_.writes += count;
+  for (std::size_t i = 0; i < count; ++i) co_await locks_.lock(first + i);
+  if (durability == Durability::cached && gather(first, data)) co_return Result<void>();
   auto job = take_job();
-  job->count = data.size() / kBlockSize;
+  job->add(first, std::move(data));
   job->durability = durability;
-  requests_.writes += job->count;
-  for (std::size_t i = 0; i < job->count; ++i) {
-    job->blocks[i] = WriteBlock{};
-    job->blocks[i].lbn = first + i;
-    job->blocks[i].data = data.data() + i * kBlockSize;
-  }
-  job->data = std::move(data);
-  for (std::size_t i = 0; i < job->count; ++i) co_await locks_.lock(first + i);
   job->generation = writes_.enter();
   co_return co_await start_job(std::move(job));
+}
+
+bool Volume::gather(Lbn first, Buffer& data) {
+  const std::size_t count = data.size() / kBlockSize;
+  const Lbn last = first + (count - 1);
+  if (count > kMostGathered || stopping_ || notifier_.is_read_only() ||
+      !map_->has_leaf(page_number(first)) || !map_->has_leaf(page_number(last)) ||
+      !depot_->reserve(count)) {
+    return false;
+  }
+  if (gathered_ != nullptr && gathered_->count + count > WriteJob::kMaxBlocks) start_gathered();
+  if (gathered_ == nullptr) {
+    gathered_ = take_job();
+    gathered_->generation = writes_.enter();
+    gathered_->durability = Durability::cached;
+    gathered_->has_promise = true;
+    if (!std::exchange(gathering_, true)) jobs_.start(start_gathered_at_turn_end());
+  }
+  gathered_->promised += static_cast<std::uint32_t>(count);
+  const std::byte* bytes = data.data();
+  for (std::size_t i = 0; i < count; ++i) locks_.publish(first + i, bytes + i * kBlockSize);
+  gathered_->add(first, std::move(data));
+  if (gathered_->count == WriteJob::kMaxBlocks) start_gathered();
+  return true;
+}
+
+void Volume::start_gathered() { jobs_.start(store_behind(std::move(gathered_))); }
+
+Task<void> Volume::start_gathered_at_turn_end() {
+  co_await executor_.turn_end();
+  gathering_ = false;
+  if (gathered_ != nullptr) start_gathered();
 }
 
 Task<Result<void>> Volume::start_job(std::unique_ptr<WriteJob> job) {
@@ -137,7 +169,7 @@ Task<void> Volume::store_behind(std::unique_ptr<WriteJob> job) {
 
 void Volume::keep_lost(WriteJob& job) {
   for (const WriteBlock& block : job.all()) {
-    if (block.stage == Stage::applied) continue;
+    if (block.stage >= Stage::applied) continue;
     AlignedMemory copy(kBlockSize);
     std::memcpy(copy.data(), block.data, kBlockSize);
     lost_.insert_or_assign(block.lbn.value(), std::move(copy));
@@ -156,10 +188,12 @@ void Volume::finish_job(std::unique_ptr<WriteJob> job) {
   job->promised = 0;
   job->has_promise = false;
   job->last_point = {};
-  for (const WriteBlock& block : job->all()) locks_.unlock(block.lbn);
+  for (const WriteBlock& block : job->all()) {
+    if (block.stage != Stage::ended) locks_.unlock(block.lbn);
+  }
   writes_.leave(job->generation);
   if (!write_applied_.empty()) write_applied_.wake_all();
-  job->data = Buffer();
+  for (; job->buffer_count > 0; --job->buffer_count) job->data[job->buffer_count - 1] = Buffer();
   job->count = 0;
   spare_jobs_.push_back(std::move(job));
 }

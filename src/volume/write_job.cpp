@@ -210,16 +210,25 @@ Task<Result<void>> Volume::place(WriteJob& job) {
     for (WriteBlock& block : job.all()) {
       if (block.stage != Stage::undecided || block.role == HashLocks::Role::follower) continue;
       if (locks_.has_waiters(block.lbn)) continue;
-      fragments.start([](Volume& volume, WriteJob& owner, WriteBlock& packed,
-                         Result<void>& failed) -> Task<void> {
-        auto done = co_await volume.pack(owner, packed);
-        if (!done) failed = std::move(done);
-      }(*this, job, block, failure));
+      fragments.start(pack_and_apply(job, block, failure));
     }
     co_await fragments.wait();
     if (!failure) co_return failure;
   }
   co_return co_await place_whole(job);
+}
+
+/// Those who wait for a block in the packer wait for it alone, not for all blocks of its job.
+Task<void> Volume::pack_and_apply(WriteJob& job, WriteBlock& block, Result<void>& failure) {
+  auto done = co_await pack(job, block);
+  if (done && block.stage == Stage::located) done = co_await apply_block(job, block);
+  if (!done) {
+    failure = std::move(done);
+  } else if (block.stage == Stage::applied) {
+    if (block.lock != nullptr) settle(block);
+    locks_.unlock(block.lbn);
+    block.stage = Stage::ended;
+  }
 }
 
 Task<Result<void>> Volume::pack(WriteJob& job, WriteBlock& block) {
@@ -303,40 +312,66 @@ Task<Result<Pbn>> Volume::allocate_unpromised() {
 
 Task<Result<void>> Volume::apply(WriteJob& job) {
   const auto blocks = job.all();
-  for (std::size_t i = 0; i < blocks.size(); ++i) {
-    if (blocks[i].stage != Stage::located) continue;
+  for (std::size_t i = 0; i < blocks.size();) {
+    if (blocks[i].stage != Stage::located) {
+      ++i;
+      continue;
+    }
     const PageNumber page = page_number(blocks[i].lbn);
     LeafPin leaf = map_->cached_leaf(page);
     if (!leaf) {
-      auto loaded = co_await map_->leaf(page);
+      auto loaded = co_await leaf_for_write(page);
       if (!loaded) co_return std::move(loaded).error();
       leaf = std::move(*loaded);
-      check(static_cast<bool>(leaf), "a leaf is missing that was made for this write");
     }
     for (; i < blocks.size() && page_number(blocks[i].lbn) == page; ++i) {
-      WriteBlock& block = blocks[i];
-      if (block.stage != Stage::located) continue;
-      while (true) {
-        const bool needs_share = block.location.pbn != kZeroPbn && !block.is_new && !block.claimed;
-        auto changed = try_remap(*leaf, block.lbn, block.location, needs_share);
-        if (!changed) co_return std::move(changed).error();
-        if (changed->outcome == RemapOutcome::must_wait_for_journal) {
-          co_await journal_->wait_for_room();
-        } else if (changed->outcome == RemapOutcome::must_wait_for_depot) {
-          co_await depot_->wait_for_room();
-        } else if (changed->outcome == RemapOutcome::cannot_share) {
-          block.stage = Stage::undecided;
-          break;
-        } else {
-          block.stage = Stage::applied;
-          job.last_point = std::max(job.last_point, changed->point);
-          break;
-        }
-      }
+      if (blocks[i].stage != Stage::located) continue;
+      auto outcome = try_apply(job, blocks[i], *leaf);
+      if (!outcome) co_return std::move(outcome).error();
+      if (!is_waiting(*outcome)) continue;
+      auto applied = co_await apply_in_leaf(job, blocks[i], *leaf);
+      if (!applied) co_return applied;
     }
-    --i;
   }
   co_return Result<void>();
+}
+
+Task<Result<void>> Volume::apply_block(WriteJob& job, WriteBlock& block) {
+  auto leaf = co_await leaf_for_write(page_number(block.lbn));
+  if (!leaf) co_return std::move(leaf).error();
+  co_return co_await apply_in_leaf(job, block, **leaf);
+}
+
+Task<Result<LeafPin>> Volume::leaf_for_write(PageNumber page) {
+  auto leaf = co_await map_->leaf(page);
+  if (leaf) check(static_cast<bool>(*leaf), "a leaf is missing that was made for this write");
+  co_return leaf;
+}
+
+Task<Result<void>> Volume::apply_in_leaf(WriteJob& job, WriteBlock& block, MapPage& leaf) {
+  while (true) {
+    auto outcome = try_apply(job, block, leaf);
+    if (!outcome) co_return std::move(outcome).error();
+    if (!is_waiting(*outcome)) co_return Result<void>();
+    if (*outcome == RemapOutcome::must_wait_for_journal) {
+      co_await journal_->wait_for_room();
+    } else {
+      co_await depot_->wait_for_room();
+    }
+  }
+}
+
+Result<Volume::RemapOutcome> Volume::try_apply(WriteJob& job, WriteBlock& block, MapPage& leaf) {
+  const bool needs_share = block.location.pbn != kZeroPbn && !block.is_new && !block.claimed;
+  auto changed = try_remap(leaf, block.lbn, block.location, needs_share);
+  if (!changed) return std::move(changed).error();
+  if (changed->outcome == RemapOutcome::cannot_share) {
+    block.stage = Stage::undecided;
+  } else if (changed->outcome == RemapOutcome::done) {
+    block.stage = Stage::applied;
+    job.last_point = std::max(job.last_point, changed->point);
+  }
+  return changed->outcome;
 }
 
 Result<Volume::Remapped> Volume::try_remap(MapPage& leaf, Lbn lbn, BlockMapping mapping,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// A write of up to 32 neighbouring blocks on its way through the volume.
+// Up to 32 blocks on their way through the volume together: of one write, or of several small ones
+// that came in the same turn.
 #pragma once
 
 #include <array>
@@ -12,6 +13,7 @@ enum class Stage : std::uint8_t {
   undecided,  ///< needs a location
   located,    ///< `location` is where its data are, or zero
   applied,    ///< the map says so
+  ended,      ///< applied, and unlocked
 };
 
 struct Volume::WriteBlock {
@@ -30,7 +32,9 @@ struct Volume::WriteBlock {
 
 struct Volume::WriteJob {
   static constexpr std::size_t kMaxBlocks = BufferPool::kLargest / kBlockSize;
-  Buffer data;
+  static constexpr std::size_t kMaxBuffers = kMaxBlocks;
+  std::array<Buffer, kMaxBuffers> data;
+  std::size_t buffer_count = 0;
   Durability durability = Durability::cached;
   std::array<WriteBlock, kMaxBlocks> blocks;
   std::size_t count = 0;
@@ -47,6 +51,17 @@ struct Volume::WriteJob {
   std::array<BlockWrite, kMaxBlocks> writes;
 
   [[nodiscard]] std::span<WriteBlock> all() { return std::span(blocks).first(count); }
+  /// Adds the blocks of `bytes`, whole blocks from `first` on, and what holds them.
+  void add(Lbn first, Buffer bytes) {
+    for (std::size_t at = 0; at < bytes.size(); at += kBlockSize) {
+      WriteBlock& block = blocks[count++];
+      block = WriteBlock{};
+      block.lbn = first;
+      ++first;
+      block.data = bytes.data() + at;
+    }
+    data[buffer_count++] = std::move(bytes);
+  }
 };
 
 }  // namespace uvdo

@@ -157,8 +157,10 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   // volume_write.cpp
   Task<Result<void>> write_piece(std::uint64_t offset, ConstBytes piece, Durability durability);
   Task<Result<void>> write_blocks(Lbn first, Buffer data, Durability durability);
-  /// Accepts a small write whose blocks are locked into the job that gathers such writes, if
-  /// nothing has to be waited for.
+  /// Sees to it that the leaves of a write's blocks, two at most, exist.
+  Task<Result<void>> ensure_leaves(Lbn first, std::size_t count);
+  /// Accepts a small write, whose blocks are locked and have leaves, into the job that gathers such
+  /// writes, if nothing has to be waited for.
   bool gather(Lbn first, Buffer& data);
   void start_gathered();
   Task<void> start_gathered_at_turn_end();

@@ -77,7 +77,10 @@ Task<Result<void>> Volume::write_blocks(Lbn first, Buffer data, Durability durab
   const std::size_t count = data.size() / kBlockSize;
   requests_.writes += count;
   for (std::size_t i = 0; i < count; ++i) co_await locks_.lock(first + i);
-  if (durability == Durability::cached && gather(first, data)) co_return Result<void>();
+  if (durability == Durability::cached && count <= kMostGathered) {
+    auto mapped = co_await ensure_leaves(first, count);
+    if (mapped && gather(first, data)) co_return mapped;
+  }
   auto job = take_job();
   job->add(first, std::move(data));
   job->durability = durability;
@@ -87,12 +90,7 @@ Task<Result<void>> Volume::write_blocks(Lbn first, Buffer data, Durability durab
 
 bool Volume::gather(Lbn first, Buffer& data) {
   const std::size_t count = data.size() / kBlockSize;
-  const Lbn last = first + (count - 1);
-  if (count > kMostGathered || stopping_ || notifier_.is_read_only() ||
-      !map_->has_leaf(page_number(first)) || !map_->has_leaf(page_number(last)) ||
-      !depot_->reserve(count)) {
-    return false;
-  }
+  if (stopping_ || notifier_.is_read_only() || !depot_->reserve(count)) return false;
   if (gathered_ != nullptr && gathered_->count + count > WriteJob::kMaxBlocks) start_gathered();
   if (gathered_ == nullptr) {
     gathered_ = take_job();
@@ -117,14 +115,19 @@ Task<void> Volume::start_gathered_at_turn_end() {
   if (gathered_ != nullptr) start_gathered();
 }
 
+Task<Result<void>> Volume::ensure_leaves(Lbn first, std::size_t count) {
+  const PageNumber page = page_number(first);
+  const PageNumber last = page_number(first + (count - 1));
+  Result<void> done;
+  if (!map_->has_leaf(page)) done = co_await map_->ensure_leaf(page);
+  if (done && last != page && !map_->has_leaf(last)) done = co_await map_->ensure_leaf(last);
+  co_return done;
+}
+
 Task<Result<void>> Volume::start_job(std::unique_ptr<WriteJob> job) {
   // Pages that are missing are made now: once answered, the write must not fail for want of one.
   auto done = check_writable();
-  if (done) done = co_await map_->ensure_leaf(page_number(job->blocks[0].lbn));
-  const PageNumber last_page = page_number(job->blocks[job->count - 1].lbn);
-  if (done && last_page != page_number(job->blocks[0].lbn)) {
-    done = co_await map_->ensure_leaf(last_page);
-  }
+  if (done) done = co_await ensure_leaves(job->blocks[0].lbn, job->count);
   if (!done) {
     if (done.error().code() == Errc::no_space) ++errors_.no_space;
     finish_job(std::move(job));

@@ -3,11 +3,9 @@
 #include <string>
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include "cli/command.h"
 #include "serve/control_client.h"
-#include "serve/control_path.h"
 
 namespace uvdo {
 namespace {
@@ -21,13 +19,27 @@ Result<bool> parse_switch(const std::string& key, const std::string& value) {
                fmt::format("{} is set to on or off, not \"{}\"", key, value));
 }
 
+/// What every command here takes.
+struct Server {
+  std::string volume;
+  std::string control;
+
+  void add_to(CLI::App& app) {
+    app.add_option("VOLUME", volume, "the volume's file or block device")->required();
+    app.add_option("--control", control, "the control socket that uvdo serve was given");
+  }
+  [[nodiscard]] Result<Json> ask(const Json& request) const {
+    return ask_volume(volume, request, control);
+  }
+};
+
 }  // namespace
 
 int run_set(int argc, char** argv) {
-  std::string volume;
+  Server server;
   std::vector<std::string> settings;
   CLI::App app("Changes switches of a volume that is being served.", "uvdo set");
-  app.add_option("VOLUME", volume, "the volume's file or block device")->required();
+  server.add_to(app);
   app.add_option("KEY=VALUE", settings, "compression=on|off, deduplication=on|off")->required();
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   Json request = {{"command", "set"}};
@@ -41,7 +53,7 @@ int run_set(int argc, char** argv) {
     if (!on) return usage_error(on.error().message());
     request[key] = *on;
   }
-  auto answer = ask_volume(volume, request);
+  auto answer = server.ask(request);
   if (!answer) return fail(answer.error());
   for (const auto& [key, value] : answer->items()) {
     fmt::print("{}: {}\n", key, value.get<bool>() ? "on" : "off");
@@ -50,25 +62,22 @@ int run_set(int argc, char** argv) {
 }
 
 int run_flush(int argc, char** argv) {
-  std::string volume;
+  Server server;
   CLI::App app("Makes everything that was written to a served volume stable.", "uvdo flush");
-  app.add_option("VOLUME", volume, "the volume's file or block device")->required();
+  server.add_to(app);
   if (auto status = parse_arguments(app, argc, argv)) return *status;
-  auto answer = ask_volume(volume, {{"command", "flush"}});
+  auto answer = server.ask({{"command", "flush"}});
   return answer ? kExitOk : fail(answer.error());
 }
 
 int run_stop(int argc, char** argv) {
-  std::string volume;
+  Server server;
   CLI::App app("Stops the server of a volume and waits until the volume is saved.", "uvdo stop");
-  app.add_option("VOLUME", volume, "the volume's file or block device")->required();
+  server.add_to(app);
   if (auto status = parse_arguments(app, argc, argv)) return *status;
-  auto path = control_path_of(volume);
-  if (!path) return fail(path.error());
-  auto answer = ask_volume(volume, {{"command", "stop"}});
+  auto answer = server.ask({{"command", "stop"}});
   if (!answer) return fail(answer.error());
-  // The server answers until the volume has been saved.
-  while (ask_server(*path, {{"command", "stats"}})) usleep(20'000);
+  wait_until_free(server.volume);  // so that what follows finds the volume unused
   return kExitOk;
 }
 

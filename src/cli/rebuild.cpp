@@ -15,6 +15,7 @@
 #include "index/bounded_memory_index.h"
 #include "volume/super_block_store.h"
 #include "volume/volume.h"
+#include "volume/volume_headers.h"
 
 namespace uvdo {
 namespace {
@@ -25,27 +26,6 @@ struct RebuildArguments {
   bool yes = false;
   bool force = false;
 };
-
-struct Headers {
-  VolumeGeometry geometry;
-  SuperBlock super_block;
-};
-
-Task<Result<Headers>> read_headers(Device& device) {
-  AlignedMemory block(kBlockSize);
-  auto done = co_await device.read(0, block.bytes());
-  if (!done) co_return std::move(done).error();
-  auto geometry = decode_volume_geometry(block.bytes());
-  if (!geometry) co_return std::move(geometry).error();
-  done = co_await device.read(geometry->device_byte(geometry->data_start), block.bytes());
-  if (!done) co_return std::move(done).error();
-  auto super_block = decode_super_block(block.bytes(), *geometry);
-  if (!super_block) co_return std::move(super_block).error();
-  if (device.size() < geometry->device_byte(Pbn{super_block->config.physical_blocks})) {
-    co_return Error(Errc::corrupt, "the device is smaller than the volume on it");
-  }
-  co_return Headers{*geometry, *super_block};
-}
 
 void print_count(std::uint64_t count, std::string_view what) {
   if (count > 0) fmt::print("  {} {}\n", grouped(count), what);
@@ -77,7 +57,7 @@ bool may_be_rebuilt(VolumeState state) {
 }
 
 /// What the rebuild would do, without changing anything.
-Task<Result<RebuildReport>> survey(Executor& executor, Device& device, Headers headers) {
+Task<Result<RebuildReport>> survey(Executor& executor, Device& device, VolumeHeaders headers) {
   RebuildOptions options;
   options.dry_run = true;
   co_return co_await rebuild_volume(executor, device, headers.geometry, headers.super_block,
@@ -85,7 +65,7 @@ Task<Result<RebuildReport>> survey(Executor& executor, Device& device, Headers h
 }
 
 /// Marks the volume for a rebuild, which then any start does, and starts and stops it.
-Task<Result<void>> rebuild(Executor& executor, Device& device, Headers headers) {
+Task<Result<void>> rebuild(Executor& executor, Device& device, VolumeHeaders headers) {
   if (headers.super_block.state != VolumeState::rebuild_for_upgrade) {
     headers.super_block.state = VolumeState::force_rebuild;
     SuperBlockStore store(device, headers.geometry.device_byte(headers.geometry.data_start));
@@ -114,9 +94,9 @@ Task<void> run(UringLoop& loop, const RebuildArguments& arguments, int& status) 
     status = fail(device.error());
     co_return;
   }
-  auto headers = co_await read_headers(**device);
+  auto headers = co_await read_volume_headers(**device);
   if (!headers) {
-    status = fail(headers.error().within(arguments.volume));
+    status = fail(headers.error());
     co_return;
   }
   const VolumeState state = headers->super_block.state;

@@ -33,6 +33,8 @@ struct ServeOptions {
   std::string buffers = "64M";
   std::string control;
   TlsFiles tls;
+  std::vector<SocketAddress> addresses;
+  std::vector<ListeningSocket> inherited;
   VolumeOptions volume_options;
 };
 
@@ -139,7 +141,26 @@ Result<void> check_options(ServeOptions& options) {
         Errc::invalid_argument,
         fmt::format("--buffers is {}; data in flight takes from 4 MiB to 64 GiB", options.buffers));
   }
+  const auto machine = static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) *
+                       static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+  if (*cache + *buffers > machine) {
+    return Error(Errc::invalid_argument,
+                 fmt::format("--cache {} and --buffers {} are more than the machine's memory of {}",
+                             options.cache, options.buffers, size_text(machine)));
+  }
   options.volume_options.buffer_bytes = *buffers;
+  for (const std::string& text : options.nbd) {
+    auto address = SocketAddress::parse(text);
+    if (!address) return std::move(address).error();
+    options.addresses.push_back(std::move(*address));
+  }
+  auto inherited = ServiceManager::take_sockets();
+  if (!inherited) return std::move(inherited).error();
+  options.inherited = std::move(*inherited);
+  if (options.addresses.empty() && options.inherited.empty()) {
+    return Error(Errc::invalid_argument,
+                 "say where to serve: --nbd unix:PATH or --nbd tcp:HOST:PORT");
+  }
   return {};
 }
 
@@ -155,21 +176,12 @@ Task<Result<void>> serve_volume(UringLoop& loop, Volume& volume, ServeOptions op
   BlockService* service = &volume;
   if (options.read_only) service = &view;
   server.add_export({options.export_name, "uvdo volume " + options.volume, service});
-  auto inherited = ServiceManager::take_sockets();
-  if (!inherited) co_return std::move(inherited).error();
-  const bool activated = !inherited->empty();
-  server.adopt(std::move(*inherited));
-  for (const std::string& text : options.nbd) {
-    auto address = SocketAddress::parse(text);
-    if (!address) co_return std::move(address).error();
-    auto listening = server.listen(*address);
+  server.adopt(std::move(options.inherited));
+  for (const SocketAddress& address : options.addresses) {
+    auto listening = server.listen(address);
     if (!listening) co_return listening;
   }
-  if (options.nbd.empty() && !activated) {
-    co_return Error(Errc::invalid_argument,
-                    "say where to serve: --nbd unix:PATH or --nbd tcp:HOST:PORT");
-  }
-  VolumeControl control(volume, [&signal] { signal.stop(); });
+  VolumeControl control(loop, volume, [&signal] { signal.stop(); });
   ControlServer control_server(loop, [&control](std::string command, ControlServer::Json request) {
     return control.handle(std::move(command), std::move(request));
   });
@@ -200,6 +212,7 @@ Task<Result<void>> serve_volume(UringLoop& loop, Volume& volume, ServeOptions op
   print_line("stopping");
   co_await server.shutdown();
   auto stopped = co_await volume.stop();
+  control.stopped(stopped);
   co_await control_server.shutdown();
   if (stopped) print_line("saved");
   co_return stopped;
@@ -218,7 +231,7 @@ Task<void> run(UringLoop& loop, ServeOptions options, TlsUpgrader* tls, Result<v
     result = std::move(volume).error();
     co_return;
   }
-  result = co_await serve_volume(loop, **volume, options, tls);
+  result = co_await serve_volume(loop, **volume, std::move(options), tls);
   if (!(*volume)->is_stopped()) {
     auto stopped = co_await (*volume)->stop();
     if (result && !stopped) result = std::move(stopped);
@@ -249,6 +262,7 @@ int run_serve(int argc, char** argv) {
   if (auto checked = check_options(options); !checked)
     return usage_error(checked.error().message());
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // a limit of file sizes is an error of the device like others
 
   auto loop = UringLoop::create();
   if (!loop) return fail(loop.error());
@@ -261,7 +275,7 @@ int run_serve(int argc, char** argv) {
     return usage_error("--tls-required needs --tls-cert and --tls-key, or --tls-psk");
   }
   Result<void> result;
-  (*loop)->run(run(**loop, options, tls.get(), result));
+  (*loop)->run(run(**loop, std::move(options), tls.get(), result));
   return result ? kExitOk : fail(result.error());
 }
 

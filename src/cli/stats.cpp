@@ -16,8 +16,8 @@ namespace uvdo {
 namespace {
 
 /// From the volume's server if it has one, else from its disk.
-Result<VolumeStatistics> statistics_of(const std::string& volume) {
-  auto answer = ask_volume(volume, {{"command", "stats"}});
+Result<VolumeStatistics> statistics_of(const std::string& volume, const std::string& control) {
+  auto answer = ask_volume(volume, {{"command", "stats"}}, control);
   if (answer) return statistics_from_json(*answer);
   if (answer.error().code() == Errc::not_found) return stopped_statistics(volume);
   return std::move(answer).error();
@@ -27,6 +27,7 @@ Result<VolumeStatistics> statistics_of(const std::string& volume) {
 
 int run_stats(int argc, char** argv) {
   std::vector<std::string> volumes;
+  std::string control;
   bool human = false;
   bool si = false;
   bool verbose = false;
@@ -38,11 +39,15 @@ int run_stats(int argc, char** argv) {
   auto* verbose_flag = app.add_flag("-v,--verbose,--all", verbose, "every statistic, a line each");
   app.add_flag("--json", json, "every statistic as JSON, under the kernel's names")
       ->excludes(verbose_flag);
+  app.add_option("--control", control, "the control socket that uvdo serve was given");
   if (auto status = parse_arguments(app, argc, argv)) return *status;
+  if (!control.empty() && volumes.size() != 1) {
+    return usage_error("--control belongs to one volume; name only that");
+  }
 
   std::vector<NamedStatistics> all;
   for (const std::string& volume : volumes) {
-    auto statistics = statistics_of(volume);
+    auto statistics = statistics_of(volume, control);
     if (!statistics) return fail(statistics.error());
     all.push_back({volume, std::move(*statistics)});
   }

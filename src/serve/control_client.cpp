@@ -15,6 +15,14 @@
 #include "serve/control_server.h"
 
 namespace uvdo {
+namespace {
+
+bool is_in_use(const std::string& volume) {
+  const auto opened = open_backing_store(volume, OpenMode::read_only);
+  return !opened && opened.error().code() == Errc::busy;
+}
+
+}  // namespace
 
 Result<nlohmann::ordered_json> ask_server(const std::string& path, nlohmann::ordered_json request) {
   sockaddr_un address{};
@@ -56,15 +64,24 @@ Result<nlohmann::ordered_json> ask_server(const std::string& path, nlohmann::ord
   return Error(Errc::io, error.is_object() ? error.value("message", "the server refused") : "");
 }
 
-Result<nlohmann::ordered_json> ask_volume(const std::string& volume,
-                                          nlohmann::ordered_json request) {
-  auto path = control_path_of(volume);
-  if (!path) return std::move(path).error();
-  auto answer = ask_server(*path, std::move(request));
-  if (!answer && answer.error().code() == Errc::not_found) {
-    return Error(Errc::not_found, fmt::format("{} is not being served", volume));
+Result<nlohmann::ordered_json> ask_volume(const std::string& volume, nlohmann::ordered_json request,
+                                          const std::string& path) {
+  auto usual = control_path_of(volume);
+  if (!usual) return std::move(usual).error();
+  auto answer = ask_server(path.empty() ? *usual : path, std::move(request));
+  if (answer || answer.error().code() != Errc::not_found) return answer;
+  if (is_in_use(volume)) {
+    return Error(Errc::busy, fmt::format("{} is in use, but {}: ask as the user who serves it, or "
+                                         "give the --control that uvdo serve was given",
+                                         volume, answer.error().message()));
   }
-  return answer;
+  return Error(Errc::not_found, fmt::format("{} is not being served", volume));
+}
+
+void wait_until_free(const std::string& volume) {
+  constexpr int kTries = 500;
+  constexpr useconds_t kPauseMicroseconds = 10'000;
+  for (int i = 0; i < kTries && is_in_use(volume); ++i) usleep(kPauseMicroseconds);
 }
 
 }  // namespace uvdo

@@ -14,8 +14,13 @@ namespace uvdo {
 /// The result of a request. not_found: nobody serves at `path`; else the server's own error.
 Result<nlohmann::ordered_json> ask_server(const std::string& path, nlohmann::ordered_json request);
 
-/// The same for the server of the volume at `volume`.
-Result<nlohmann::ordered_json> ask_volume(const std::string& volume,
-                                          nlohmann::ordered_json request);
+/// The same for the server of the volume at `volume`, at `path` if it is not empty, else where
+/// such a server listens by default. not_found: the volume is not in use; busy: it is, but its user
+/// does not answer there.
+Result<nlohmann::ordered_json> ask_volume(const std::string& volume, nlohmann::ordered_json request,
+                                          const std::string& path = {});
+
+/// Waits until nobody uses the volume at `volume` any more, for some seconds at most.
+void wait_until_free(const std::string& volume);
 
 }  // namespace uvdo

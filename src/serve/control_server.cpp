@@ -8,7 +8,7 @@
 namespace uvdo {
 
 ControlServer::ControlServer(UringLoop& loop, Handler handler)
-    : loop_(loop), handler_(std::move(handler)), tasks_(loop) {}
+    : loop_(loop), handler_(std::move(handler)), patience_(loop), tasks_(loop) {}
 
 Result<void> ControlServer::start(const std::string& path) {
   SocketAddress address;
@@ -61,6 +61,7 @@ Task<void> ControlServer::serve(int fd) {
     if (pending.size() > kMaxControlLine) break;  // nobody has that much to ask
   }
   clients_.erase(&stream);
+  if (stopping_ && clients_.empty()) patience_.ring();
 }
 
 std::string ControlServer::refusal(const Error& error) {
@@ -95,6 +96,8 @@ Task<std::string> ControlServer::answer(std::string line) {
 Task<void> ControlServer::shutdown() {
   stopping_ = true;
   for (UringLoop::Operation* operation : accepting_) loop_.cancel(*operation);
+  for (SocketStream* client : clients_) client->end_input();
+  if (!clients_.empty()) co_await patience_.sleep(std::chrono::seconds(1));
   for (SocketStream* client : clients_) client->shut_down();
   co_await tasks_.wait();
   sockets_.clear();

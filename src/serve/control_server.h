@@ -36,7 +36,8 @@ class ControlServer {
 
   /// Listens on the unix socket at `path` and begins to answer.
   Result<void> start(const std::string& path);
-  /// Ends all connections, after the replies under way; then nothing of it runs any more.
+  /// Ends all connections, after the replies under way; then nothing of it runs any more. A client
+  /// that does not take its reply is given a second.
   Task<void> shutdown();
 
  private:
@@ -51,6 +52,7 @@ class ControlServer {
   std::vector<ListeningSocket> sockets_;
   std::vector<UringLoop::Operation*> accepting_;
   std::unordered_set<SocketStream*> clients_;
+  Alarm patience_;
   TaskGroup tasks_;
   bool stopping_ = false;
 };

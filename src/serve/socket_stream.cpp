@@ -10,6 +10,7 @@ namespace uvdo {
 
 SocketStream::~SocketStream() { close(fd_); }
 
+void SocketStream::end_input() { shutdown(fd_, SHUT_RD); }
 void SocketStream::shut_down() { shutdown(fd_, SHUT_RDWR); }
 
 Task<std::ptrdiff_t> SocketStream::receive(std::span<const iovec> slices) {

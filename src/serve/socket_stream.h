@@ -16,6 +16,8 @@ class SocketStream final : public Stream {
   Task<std::ptrdiff_t> receive(std::span<const iovec> slices) override;
   Task<int> send(std::span<iovec> slices) override;
   void shut_down() override;
+  /// receive() gives what has come already, then the end; send() goes on.
+  void end_input();
   [[nodiscard]] std::uint64_t bytes_moved() const override { return moved_; }
 
  private:

@@ -18,11 +18,18 @@ Task<Result<ControlServer::Json>> VolumeControl::handle(std::string command,
   }
   if (command == "stop") {
     stop_();
+    co_await stopped_.wait();
+    if (!stop_result_) co_return stop_result_.error().clone();
     co_return ControlServer::Json::object();
   }
   co_return Error(
       Errc::invalid_argument,
       fmt::format("there is no command \"{}\"; there are stats, set, flush and stop", command));
+}
+
+void VolumeControl::stopped(const Result<void>& result) {
+  if (!result) stop_result_ = result.error().clone();
+  stopped_.set();
 }
 
 Result<ControlServer::Json> VolumeControl::set(const ControlServer::Json& request) {

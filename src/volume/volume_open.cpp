@@ -4,6 +4,7 @@
 
 #include "volume/start_plan.h"
 #include "volume/volume.h"
+#include "volume/volume_headers.h"
 #include "volume/write_job.h"
 
 namespace uvdo {
@@ -71,26 +72,14 @@ Task<Result<std::unique_ptr<Volume>>> Volume::open(Executor& executor, Device& d
                                                    const VolumeOptions& options,
                                                    IndexFactory make_index,
                                                    std::function<void(std::string)> log) {
-  AlignedMemory block(kBlockSize);
-  auto done = co_await device.read(0, block.bytes());
-  if (!done) co_return std::move(done).error();
-  auto geometry = decode_volume_geometry(block.bytes());
-  if (!geometry) co_return std::move(geometry).error().within(device.name());
-  done = co_await device.read(geometry->device_byte(geometry->data_start), block.bytes());
-  if (!done) co_return std::move(done).error();
-  auto super_block = decode_super_block(block.bytes(), *geometry);
-  if (!super_block) co_return std::move(super_block).error().within(device.name());
-  const std::uint64_t needed = geometry->device_byte(Pbn{super_block->config.physical_blocks});
-  if (device.size() < needed) {
-    co_return Error(Errc::corrupt,
-                    fmt::format("{} has {} bytes but the volume on it {}; it was cut short, give "
-                                "it back its size",
-                                device.name(), device.size(), needed));
-  }
-  auto plan = co_await make_start_plan(executor, device, *geometry, *super_block, log);
+  auto headers = co_await read_volume_headers(device);
+  if (!headers) co_return std::move(headers).error();
+  const VolumeGeometry& geometry = headers->geometry;
+  const SuperBlock& super_block = headers->super_block;
+  auto plan = co_await make_start_plan(executor, device, geometry, super_block, log);
   if (!plan) co_return std::move(plan).error().within(device.name());
   std::unique_ptr<Volume> volume(
-      new Volume(executor, device, options, *geometry, plan->super_block, std::move(log)));
+      new Volume(executor, device, options, geometry, plan->super_block, std::move(log)));
   Result<void> loaded;
   if (plan->damage) {
     loaded = std::move(*plan->damage);
@@ -98,12 +87,12 @@ Task<Result<std::unique_ptr<Volume>>> Volume::open(Executor& executor, Device& d
     loaded = co_await volume->load(*plan);
   }
   if (loaded) {
-    volume->index_ = make_index(executor, volume->gate_, *geometry,
-                                super_block->state == VolumeState::new_volume);
+    volume->index_ =
+        make_index(executor, volume->gate_, geometry, super_block.state == VolumeState::new_volume);
   } else {
     // Until the volume was marked in use its old super block holds.
-    const SuperBlock& on_disk = volume->is_loaded_ ? volume->super_block_ : *super_block;
-    done = co_await volume->open_read_only(on_disk, std::move(loaded).error());
+    const SuperBlock& on_disk = volume->is_loaded_ ? volume->super_block_ : super_block;
+    auto done = co_await volume->open_read_only(on_disk, std::move(loaded).error());
     if (!done) co_return std::move(done).error().within(device.name());
   }
   volume->start_background();

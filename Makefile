@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The front door. `make demo` and `make test` do all they need on a fresh Debian 12 machine.
-.PHONY: build demo test test-release test-asan test-tsan bench sim format lint clean
+.PHONY: build demo test test-release test-asan test-tsan bench sim exhaustive format lint clean
 JOBS ?= $(shell nproc)
-SEEDS ?= 200
 
 build:
 	@scripts/install-dependencies build
@@ -56,7 +55,14 @@ sim:
 	@scripts/install-dependencies build
 	@cmake --preset release -DUVDO_TESTS=ON >/dev/null
 	@cmake --build build -j $(JOBS) --target uvdo-sim
-	@build/tests/sim/uvdo-sim --subject volume --profile any --count $(SEEDS) --jobs $(JOBS)
+	@build/tests/sim/uvdo-sim --subject volume --profile any --count $(or $(SEEDS),200) --jobs $(JOBS)
+
+# Every history of up to three operations, every power cut; `make exhaustive SEEDS=10` in ten ways.
+exhaustive:
+	@scripts/install-dependencies build
+	@cmake --preset release -DUVDO_TESTS=ON >/dev/null
+	@cmake --build build -j $(JOBS) --target uvdo-exhaustive
+	@build/tests/sim/uvdo-exhaustive --seeds $(or $(SEEDS),1) --jobs $(JOBS)
 
 format:
 	@scripts/install-dependencies lint

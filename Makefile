@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The front door. `make demo` and `make test` do all they need on a fresh Debian 12 machine.
-.PHONY: build demo test test-release test-asan test-tsan bench sim exhaustive format lint clean
+.PHONY: build demo test test-release test-asan test-tsan bench sim exhaustive torture format lint clean
 JOBS ?= $(shell nproc)
 
 build:
@@ -63,6 +63,16 @@ exhaustive:
 	@cmake --preset release -DUVDO_TESTS=ON >/dev/null
 	@cmake --build build -j $(JOBS) --target uvdo-exhaustive
 	@build/tests/sim/uvdo-exhaustive --seeds $(or $(SEEDS),1) --jobs $(JOBS)
+
+# The real server killed again and again, on a file, on a loop device (as root), and on a volume
+# without room; `make torture KILLS=1000`.
+torture:
+	@scripts/install-dependencies test
+	@cmake --preset release -DUVDO_TESTS=ON >/dev/null
+	@cmake --build build -j $(JOBS) --target uvdo
+	@tests/torture/torture.py --kills $(or $(KILLS),100)
+	@tests/torture/torture.py --kills $(or $(KILLS),100) --full
+	@tests/torture/torture.py --kills $(or $(KILLS),100) --backing loop || [ $$? = 77 ]
 
 format:
 	@scripts/install-dependencies lint

@@ -6,12 +6,12 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/fs.h>
-#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/block_types.h"
+#include "base/file_lock.h"
 
 namespace uvdo {
 
@@ -38,18 +38,25 @@ Result<FileDescriptor> open_backing_store(const std::string& path, OpenMode mode
   }
   int flags = O_CLOEXEC | (mode == OpenMode::read_only ? O_RDONLY : O_RDWR);
   if (block_device && mode == OpenMode::read_write) flags |= O_EXCL;
-  FileDescriptor fd(::open(path.c_str(), flags));
+  int opened = -1;
+  int error = 0;
+  const bool free = take_patiently([&] {
+    opened = ::open(path.c_str(), flags);
+    error = opened < 0 ? errno : 0;
+    return error != EBUSY;
+  });
+  FileDescriptor fd(opened);
   if (!fd) {
-    if (errno == EBUSY) {
+    if (!free) {
       return Error(Errc::busy,
                    fmt::format("{} is in use (mounted, or held by another program); stop its user "
                                "first",
                                path));
     }
-    return errno_error(errno, fmt::format("cannot open {}", path));
+    return errno_error(error, fmt::format("cannot open {}", path));
   }
   // A shared lock for readers, so that several may look at a stopped volume at once.
-  if (flock(fd.get(), (mode == OpenMode::read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) != 0) {
+  if (!lock_file(fd.get(), mode == OpenMode::read_only)) {
     return Error(Errc::busy,
                  fmt::format("{} is in use by another program (is the volume being served?); stop "
                              "it first",

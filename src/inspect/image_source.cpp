@@ -10,12 +10,12 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/fs.h>
-#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/block_types.h"
+#include "base/file_lock.h"
 
 namespace uvdo {
 namespace {
@@ -127,7 +127,7 @@ Result<std::unique_ptr<ImageSource>> open_image_source(const std::string& path) 
     return Error(Errc::invalid_argument,
                  fmt::format("{} is neither a regular file nor a block device", path));
   }
-  if (flock(fd, LOCK_SH | LOCK_NB) != 0) {
+  if (!lock_file(fd, true)) {
     return Error(Errc::busy,
                  fmt::format("{} is in use by another program (is the volume being served?); stop "
                              "it first",

@@ -120,8 +120,9 @@ struct MemoryUsageStatistics {
 
 /// Where the space of the logical device went, in blocks of 4096 bytes. They add up:
 ///   logical blocks = thin + zero + deduplicated + compressed + data blocks used,
-/// each block that takes no space of its own being counted once. A running volume knows without a
-/// walk over its block map only `thin`; it leaves unset what it does not know.
+/// each block that takes no space of its own being counted once. A running volume knows only `thin`
+/// until it has been asked for the others (Volume::count_savings); it leaves unset what it does not
+/// know. Beyond 65536 compressed blocks it estimates the two that follow from them.
 struct SavingsStatistics {
   std::uint64_t thin_blocks = 0;             ///< never written, or discarded
   std::optional<std::uint64_t> zero_blocks;  ///< written as zeros

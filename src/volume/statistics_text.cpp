@@ -321,7 +321,11 @@ std::string statistics_message(const VolumeStatistics& s) {
 std::string savings_text(const VolumeStatistics& s) {
   const auto row = [&](std::string_view what, const std::optional<std::uint64_t>& blocks,
                        std::string_view words) {
-    if (!blocks) return fmt::format("  {:<15} {:>12} {:>7}  {}\n", what, "not known", "", words);
+    if (!blocks) {
+      const std::string_view why =
+          s.extra.running && !is_unknown(s) ? "being counted" : "not known";
+      return fmt::format("  {:<15} {:>12} {:>7}  {}\n", what, why, "", words);
+    }
     return fmt::format("  {:<15} {:>12} {:>7}  {}\n", what, size_text(*blocks * s.block_size),
                        share(*blocks, s.logical_blocks), words);
   };

@@ -168,6 +168,8 @@ TEST(Savings, AreToldInWords) {
   EXPECT_THAT(text, testing::HasSubstr("Written data: 1.6 MiB in 820 KiB on disk, 50% saved.\n"));
   s.savings.zero_blocks.reset();
   EXPECT_THAT(savings_text(s), testing::HasSubstr("not known"));
+  s.extra.running = true;
+  EXPECT_THAT(savings_text(s), testing::HasSubstr("being counted"));
 }
 
 }  // namespace

@@ -24,6 +24,7 @@
 #include "packer/data_writer.h"
 #include "packer/packer.h"
 #include "volume/block_service.h"
+#include "volume/savings_counter.h"
 #include "volume/statistics.h"
 #include "volume/super_block_store.h"
 
@@ -110,6 +111,10 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
 
   void set_compression(bool on) { options_.compression = on; }
   void set_deduplication(bool on) { options_.deduplication = on; }
+
+  /// Sees to it that statistics() knows the savings: makes them out if nobody has asked before, and
+  /// waits for that as long as `patience`. It goes on in the background afterwards.
+  Task<void> count_savings(Duration patience);
 
   // ---- figures (volume_statistics.cpp)
   [[nodiscard]] VolumeStatistics statistics() const;
@@ -228,6 +233,10 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   Task<Result<void>> map_zero_blocks(Lbn first, Lbn last);
   Task<Result<void>> remap_in_leaf(PageNumber page, Lbn first, Lbn last, BlockMapping mapping);
 
+  // volume_savings.cpp
+  Task<void> walk_for_savings();
+  void add_savings(VolumeStatistics& s) const;
+
   // volume_maintenance.cpp
   Task<void> commit_regularly();
   Task<void> write_back_regularly();
@@ -297,6 +306,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   RequestCounters requests_;
   DedupeCounters dedupe_;
   ErrorCounters errors_;
+  SavingsCounter savings_;
 };
 
 }  // namespace uvdo

@@ -93,7 +93,7 @@ VolumeStatistics Volume::statistics() const {
   s.memory_usage.peak_bytes_used = memory_needed();
   if (index_) s.index = index_->statistics();
 
-  s.savings.thin_blocks = s.logical_blocks - s.logical_blocks_used;
+  add_savings(s);
   s.extra.running = true;
   s.extra.index_state = std::string(name_of(index_ ? index_->state() : IndexState::closed));
   s.extra.compression = options_.compression;
@@ -108,7 +108,7 @@ std::uint64_t Volume::memory_needed() const {
   return map_->cache_pages() * (kBlockSize + sizeof(MapPage)) + map_->interior_pages() * 5120 +
          depot_->memory_needed() + buffers_.capacity() + merge_buffers_.capacity() +
          scratch_buffers_.capacity() + fragment_buffers_.capacity() +
-         (index_ ? index_->memory_needed() : 0) + (4ULL << 20U);
+         (index_ ? index_->memory_needed() : 0) + SavingsCounter::kMemoryBound + (4ULL << 20U);
 }
 
 }  // namespace uvdo

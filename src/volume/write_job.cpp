@@ -407,6 +407,7 @@ Result<Volume::Remapped> Volume::try_remap(MapPage& leaf, Lbn lbn, BlockMapping 
     return std::move(counted).error();
   }
   map_->set(leaf, slot, mapping, point);
+  savings_.changed(lbn, old, mapping);
   return Remapped{RemapOutcome::done, point};
 }
 

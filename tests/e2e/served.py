@@ -101,17 +101,19 @@ class Served(unittest.TestCase):
         told = judge("sha256", self.image)
         self.assertIn(sha256 or self.expected_sha256(), told.stdout.split(), told.stderr)
 
-    def stop_and_judge(self):
+    def stop_and_judge(self, sha256=None):
+        self.assertEqual(uvdo("flush", self.image).returncode, 0)
+        savings = self.stats()["savings"]
         self.stop()
-        self.judge_volume()
+        self.judge_volume(sha256)
+        self.assertEqual(self.stats()["savings"], savings, "a running volume knows what it saves")
 
     def stop_and_judge_what_clients_read(self):
         """For tests that cannot know the contents: what is read through NBD must be on the disk."""
         out = self.folder / "read.img"
         done = run("nbdcopy", self.uri, out)
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.stop()
-        self.judge_volume(support.sha256(out))
+        self.stop_and_judge(support.sha256(out))
 
     # ---- clients
 

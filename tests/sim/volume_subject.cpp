@@ -38,15 +38,57 @@ class ImageView final : public ImageSource {
   std::string name_ = "simulated disk";
 };
 
+/// A volume, and somebody who asks it after a while for its savings.
 class VolumeInstance final : public Instance {
  public:
-  explicit VolumeInstance(std::unique_ptr<Volume> volume) : volume_(std::move(volume)) {}
+  VolumeInstance(Executor& executor, std::unique_ptr<Volume> volume, Duration until_asked,
+                 std::optional<SavingsStatistics>& savings)
+      : volume_(std::move(volume)), savings_(savings), alarm_(executor), tasks_(executor) {
+    tasks_.start(ask(until_asked));
+  }
   BlockService& service() override { return *volume_; }
-  Task<Result<void>> stop() override { return volume_->stop(); }
+  Task<Result<void>> stop() override {
+    alarm_.ring();
+    co_await tasks_.wait();
+    Result<void> stopped = co_await volume_->stop();
+    savings_ = volume_->statistics().savings;
+    co_return stopped;
+  }
 
  private:
+  Task<void> ask(Duration until) {
+    co_await alarm_.sleep(until);
+    co_await volume_->count_savings(Duration(0));
+  }
   std::unique_ptr<Volume> volume_;
+  std::optional<SavingsStatistics>& savings_;
+  Alarm alarm_;
+  TaskGroup tasks_;
 };
+
+/// What is wrong with savings that a volume in use has counted, by what is on its disk.
+std::optional<std::string> compare_savings(const SavingsStatistics& told,
+                                           const SparseImage& image) {
+  if (!told.zero_blocks) return std::nullopt;  // it was stopped before it had counted them
+  auto opened = VolumeImage::open(std::make_unique<ImageView>(image));
+  if (!opened) return opened.error().message();
+  const AuditSummary found = summarize(**opened);
+  const std::uint64_t compressed = found.compressed_fragments - found.compressed_blocks;
+  const std::uint64_t deduplicated = found.contents.mapped_blocks - found.contents.zero_blocks -
+                                     found.referenced_blocks - compressed;
+  if (told.zero_blocks == found.contents.zero_blocks && told.compressed_blocks == compressed &&
+      told.fragments_mapped == found.contents.fragment_mappings &&
+      told.deduplicated_blocks == deduplicated) {
+    return std::nullopt;
+  }
+  return fmt::format(
+      "zero, deduplicated and compressed blocks and fragments are {}, {}, {} and {}, but the "
+      "volume "
+      "has told {}, {}, {} and {}",
+      found.contents.zero_blocks, deduplicated, compressed, found.contents.fragment_mappings,
+      *told.zero_blocks, *told.deduplicated_blocks, *told.compressed_blocks,
+      *told.fragments_mapped);
+}
 
 }  // namespace
 
@@ -101,6 +143,12 @@ std::optional<std::string> audit_image(const SparseImage& image) {
   });
   if (summary.is_consistent()) return std::nullopt;
   return fmt::format("{} errors: {}", summary.errors, found);
+}
+
+std::optional<std::string> VolumeSubject::audit(const SparseImage& image) {
+  auto wrong = audit_image(image);
+  if (!wrong && savings_) wrong = compare_savings(*savings_, image);
+  return wrong;
 }
 
 void VolumeSubject::choose(std::uint64_t seed) {
@@ -171,7 +219,8 @@ Task<Result<std::unique_ptr<Instance>>> VolumeSubject::open(Executor& executor, 
   auto opened = co_await Volume::open(executor, device, options, std::move(make_index),
                                       [](const std::string&) {});
   if (!opened) co_return std::move(opened).error();
-  std::unique_ptr<Instance> instance = std::make_unique<VolumeInstance>(*std::move(opened));
+  std::unique_ptr<Instance> instance = std::make_unique<VolumeInstance>(
+      executor, *std::move(opened), Duration(random_.below(200'000'000)), savings_);
   co_return instance;
 }
 

@@ -50,15 +50,15 @@ class VolumeSubject final : public Subject {
   Task<Result<void>> format(Executor& executor, Device& device) override;
   Task<Result<std::unique_ptr<Instance>>> open(Executor& executor, Device& device) override;
   Task<Result<void>> repair(Executor& executor, Device& device) override;
-  [[nodiscard]] std::optional<std::string> audit(const SparseImage& image) override {
-    return audit_image(image);
-  }
+  /// Also compares the savings that the volume has told last.
+  [[nodiscard]] std::optional<std::string> audit(const SparseImage& image) override;
 
  private:
   VolumeOptions next_options();
 
   std::optional<VolumeShape> fixed_shape_;
   FaultPoints faults_;
+  std::optional<SavingsStatistics> savings_;  // as the last instance told them when it stopped
   std::uint64_t variant_ = 0;
   VolumeLayout layout_;
   SimRandom random_{1};

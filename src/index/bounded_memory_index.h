@@ -17,14 +17,13 @@ class BoundedMemoryIndex final : public DedupeIndex {
 
   [[nodiscard]] IndexState state() const override { return state_; }
   [[nodiscard]] IndexStatistics statistics() const override;
+  [[nodiscard]] std::uint64_t timeouts() const override { return 0; }
+  void set_enabled(bool enabled) override;
   [[nodiscard]] std::uint64_t memory_needed() const override;
   Task<void> lookup(std::span<IndexQuery> queries) override;
   void record(const IndexQuery& query, const IndexData& data) override;
   /// Keeps nothing: closes the index.
   Task<Result<void>> save() override;
-
-  /// Between offline and online; offline it answers "not found" and notes nothing.
-  void set_enabled(bool enabled);
 
  private:
   std::size_t capacity_;

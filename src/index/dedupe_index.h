@@ -65,6 +65,11 @@ class DedupeIndex {
   [[nodiscard]] virtual IndexState state() const = 0;
   [[nodiscard]] virtual IndexStatistics statistics() const = 0;
 
+  /// Lookups that were given up because they took too long.
+  [[nodiscard]] virtual std::uint64_t timeouts() const = 0;
+  /// Between offline (answers nothing, notes nothing, is kept and saved) and online.
+  virtual void set_enabled(bool enabled) = 0;
+
   /// Bytes of memory that the index takes at most.
   [[nodiscard]] virtual std::uint64_t memory_needed() const = 0;
 

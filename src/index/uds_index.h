@@ -56,6 +56,8 @@ class UdsIndex final : public DedupeIndex {
 
   [[nodiscard]] IndexState state() const override;
   [[nodiscard]] IndexStatistics statistics() const override;
+  [[nodiscard]] std::uint64_t timeouts() const override { return timeouts_; }
+  void set_enabled(bool enabled) override { enabled_ = enabled; }
   [[nodiscard]] std::uint64_t memory_needed() const override;
   Task<void> lookup(std::span<IndexQuery> queries) override;
   void record(const IndexQuery& query, const IndexData& data) override;
@@ -67,8 +69,6 @@ class UdsIndex final : public DedupeIndex {
   Task<void> wait_opened() { return opening_.wait(); }
   /// Saves, and goes on.
   Task<Result<void>> checkpoint();
-  /// Between offline (answers nothing, notes nothing, is kept) and online.
-  void set_enabled(bool enabled) { enabled_ = enabled; }
   /// Gives up what the index knows and makes a new one in its place; also out of state error.
   Task<Result<void>> create_anew();
 
@@ -76,8 +76,6 @@ class UdsIndex final : public DedupeIndex {
   /// The chapters that the index holds: oldest .. newest, the last of them open.
   [[nodiscard]] std::uint64_t oldest_chapter() const { return oldest_; }
   [[nodiscard]] std::uint64_t newest_chapter() const { return open_->number; }
-  /// Lookups that were given up because they took too long.
-  [[nodiscard]] std::uint64_t timeouts() const { return timeouts_; }
   /// Records that were not kept because chapters are written too slowly.
   [[nodiscard]] std::uint64_t dropped_records() const { return dropped_records_; }
   /// Waits until all closed chapters are written.

@@ -2,6 +2,8 @@
 // The index as a whole on small geometries, in a simulation.
 #include "index/uds_index.h"
 
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "async/sim_executor.h"
@@ -85,6 +87,12 @@ class World {
     return found;
   }
   void settle() { run(index_->wait_written()); }
+  /// Looks a batch up, and says how long that took.
+  Duration lookup(std::vector<IndexQuery>& queries) {
+    const TimePoint before = executor_.now();
+    run(index_->lookup(queries));
+    return executor_.now() - before;
+  }
 
  private:
   Task<void> post_all(std::uint64_t first, std::uint64_t last, std::size_t batch, bool store,
@@ -218,6 +226,150 @@ TEST(UdsIndex, MovesOldHitsToTheOpenChapter) {
     world.post(next, next + 5 * 2048);
     EXPECT_EQ(world.query(0, 2048), 2048U) << round;
   }
+  world.save();
+}
+
+std::vector<IndexQuery> queries_of(std::uint64_t first, std::uint64_t count) {
+  std::vector<IndexQuery> queries(count);
+  for (std::uint64_t i = 0; i < count; ++i) queries[i].name = name_of(first + i);
+  return queries;
+}
+
+TEST(UdsIndex, ALookupWaitsForASlowDeviceOnlyForSoLong) {
+  World world(small());
+  world.parameters().lookup_timeout = std::chrono::seconds(5);
+  world.open(true);
+  world.post(0, 9000);
+  world.settle();
+  world.save();
+  world.open();
+  SimFault hang;
+  hang.kind = SimFault::Kind::hang;
+  hang.writes = hang.flushes = false;
+  world.device().add_fault(hang);
+  // Two of a chapter on storage, one in the open chapter, one that nobody knows.
+  auto queries = queries_of(0, 2);
+  queries.push_back(queries_of(8999, 1)[0]);
+  queries.push_back(queries_of(100000, 1)[0]);
+  const Duration waited = world.lookup(queries);
+  EXPECT_GE(waited, std::chrono::seconds(5));
+  EXPECT_LT(waited, std::chrono::seconds(6));
+  EXPECT_FALSE(queries[0].found || queries[1].found || queries[3].found);
+  EXPECT_TRUE(queries[2].found);
+  EXPECT_EQ(world.index().timeouts(), 2U);
+  // The pages come late; they are not lost, and nobody is answered twice.
+  world.device().clear_faults();
+  world.device().release_hung(0);
+  EXPECT_EQ(world.query(0, 9000), 9000U);
+  EXPECT_EQ(world.index().timeouts(), 2U);
+  world.save();
+}
+
+TEST(UdsIndex, APageThatCannotBeReadIsOnlyNotFound) {
+  World world(small());
+  world.open(true);
+  world.post(0, 9000);
+  world.save();
+  world.open();
+  SimFault broken;
+  broken.writes = broken.flushes = false;
+  world.device().add_fault(broken);
+  EXPECT_EQ(world.query(0, 2048), 0U);
+  EXPECT_EQ(world.index().state(), IndexState::online);
+  world.device().clear_faults();
+  EXPECT_EQ(world.query(0, 9000), 9000U);
+  world.save();
+}
+
+TEST(UdsIndex, AChapterThatCannotBeWrittenEndsDeduplicationAlone) {
+  World world(small());
+  world.open(true);
+  world.post(0, 2000);
+  SimFault broken;
+  broken.reads = false;
+  world.device().add_fault(broken);
+  world.post(2000, 9000);
+  world.settle();
+  EXPECT_EQ(world.index().state(), IndexState::error);
+  ASSERT_FALSE(world.log().empty());
+  EXPECT_NE(world.log().back().find("deduplication stops: "), std::string::npos);
+  EXPECT_EQ(world.query(0, 9000), 0U);
+  world.device().clear_faults();
+  world.close();
+  // Nothing of it was written, and the next start finds an index all the same.
+  world.open();
+  EXPECT_EQ(world.index().state(), IndexState::online);
+  EXPECT_EQ(world.post(0, 9000), 0U);
+  EXPECT_EQ(world.query(0, 9000), 9000U);
+  world.save();
+}
+
+TEST(UdsIndex, IsKeptWhileItIsSwitchedOff) {
+  World world(small());
+  world.open(true);
+  world.post(0, 5000);
+  world.index().set_enabled(false);
+  EXPECT_EQ(world.index().state(), IndexState::offline);
+  EXPECT_EQ(world.post(0, 6000), 0U);
+  world.index().set_enabled(true);
+  EXPECT_EQ(world.index().state(), IndexState::online);
+  EXPECT_EQ(world.query(0, 6000), 5000U);
+  world.index().set_enabled(false);
+  world.save();
+  world.open();
+  EXPECT_TRUE(world.log().empty());
+  EXPECT_EQ(world.query(0, 6000), 5000U);
+  world.save();
+}
+
+TEST(UdsIndex, AnswersAtOnceWhenNoPageIsNeeded) {
+  World world(small());
+  world.open(true);
+  world.post(0, 1000);
+  auto queries = queries_of(0, 1000);
+  auto unknown = queries_of(50000, 1000);
+  EXPECT_EQ(world.lookup(queries), Duration{0});
+  EXPECT_EQ(world.lookup(unknown), Duration{0});
+  EXPECT_TRUE(std::all_of(queries.begin(), queries.end(), [](const auto& q) { return q.found; }));
+  world.save();
+}
+
+TEST(UdsIndex, StatisticsCountAsTheKernelDoes) {
+  World world(small());
+  world.open(true);
+  world.post(0, 100);
+  world.query(0, 150);
+  // Advice that turned out to be stale: the new place replaces it.
+  auto stale = queries_of(7, 1);
+  world.lookup(stale);
+  world.index().record(stale[0], data_of(4711));
+  const IndexStatistics told = world.index().statistics();
+  EXPECT_EQ(told.posts_found, 101U);
+  EXPECT_EQ(told.posts_not_found, 150U);
+  EXPECT_EQ(told.updates_found, 1U);
+  EXPECT_EQ(told.updates_not_found, 0U);
+  EXPECT_EQ(told.queries_found + told.queries_not_found, 0U);
+  EXPECT_EQ(told.entries_indexed, 100U);
+  EXPECT_EQ(told.entries_discarded, 0U);
+  auto again = queries_of(7, 1);
+  world.lookup(again);
+  EXPECT_EQ(again[0].data, data_of(4711));
+  world.save();
+}
+
+TEST(UdsIndex, ASparseIndexFindsStreamsThatComeAgainInTheirOrder) {
+  // 64 chapters, of which 48 may be sparse.
+  World world(index_geometry_of(2, 64, 48));
+  world.open(true);
+  const std::uint64_t chapter = 2048;
+  world.post(0, 60 * chapter);
+  // All of this lies in sparse chapters by now.
+  const std::uint64_t span = 30 * chapter;
+  const std::uint64_t found = world.query(5 * chapter, 5 * chapter + span);
+  EXPECT_GE(found, span * 95 / 100) << found << " of " << span;
+  world.save();
+  world.open();
+  EXPECT_GE(world.query(40 * chapter, 43 * chapter), 3 * chapter * 95 / 100);
   world.save();
 }
 

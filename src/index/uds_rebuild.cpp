@@ -135,6 +135,8 @@ Task<Result<void>> UdsIndex::rebuild() {
     }
     names_->advance_to(newest);
     note("the deduplication index is rebuilt");
+  } else {
+    note("the deduplication index was not saved, and no chapter of it was written: it is empty");
   }
   has_saved_open_chapter_ = false;
   must_save_ = true;

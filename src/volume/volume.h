@@ -110,7 +110,10 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   [[nodiscard]] bool is_stopped() const { return stopping_; }
 
   void set_compression(bool on) { options_.compression = on; }
-  void set_deduplication(bool on) { options_.deduplication = on; }
+  void set_deduplication(bool on) {
+    options_.deduplication = on;
+    if (index_) index_->set_enabled(on);
+  }
 
   /// Sees to it that statistics() knows the savings: makes them out if nobody has asked before, and
   /// waits for that as long as `patience`. It goes on in the background afterwards.

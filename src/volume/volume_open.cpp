@@ -89,6 +89,7 @@ Task<Result<std::unique_ptr<Volume>>> Volume::open(Executor& executor, Device& d
   if (loaded) {
     volume->index_ =
         make_index(executor, volume->gate_, geometry, super_block.state == VolumeState::new_volume);
+    if (volume->index_) volume->index_->set_enabled(options.deduplication);
   } else {
     // Until the volume was marked in use its old super block holds.
     const SuperBlock& on_disk = volume->is_loaded_ ? volume->super_block_ : super_block;

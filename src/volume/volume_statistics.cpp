@@ -91,7 +91,10 @@ VolumeStatistics Volume::statistics() const {
   s.bios_acknowledged_partial = s.bios_in_partial;
   s.memory_usage.bytes_used = memory_needed();
   s.memory_usage.peak_bytes_used = memory_needed();
-  if (index_) s.index = index_->statistics();
+  if (index_) {
+    s.index = index_->statistics();
+    s.dedupe_advice_timeouts = index_->timeouts();
+  }
 
   add_savings(s);
   s.extra.running = true;

@@ -318,11 +318,16 @@ Task<Result<void>> save_volume_index(const VolumeIndex& index, Device& device, I
     for (std::size_t i = 0; i < count; ++i) {
       const VolumeSubIndex& sub = index.subs()[i];
       auto written = co_await save_lists(sub, tag_of(index, i), low[i], stream, saved[i]);
-      if (!written) co_return std::move(written).error();
-      if (fits_kernel(sub.geometry(), saved[i].lengths)) continue;
+      if (written && fits_kernel(sub.geometry(), saved[i].lengths)) continue;
+      // Names of very many collision entries may not even fit into the region.
+      const bool overflows = !written && written.error().code() == Errc::out_of_range;
+      if (!written && !overflows) co_return std::move(written).error();
+      if (low[i] > sub.high()) co_return std::move(written).error();
       fits = false;
-      low[i] += (sub.high() - low[i]) / 64 + 1;
+      low[i] += (sub.high() - low[i]) / (overflows ? 8 : 64) + 1;
+      if (overflows) break;
     }
+    if (!fits) continue;
     std::byte* guard = stream.append(kGuardSize);
     std::memset(guard, 0, kGuardSize);
     guard[0] = kGuardTag;

@@ -17,7 +17,6 @@ class BoundedMemoryIndex final : public DedupeIndex {
 
   [[nodiscard]] IndexState state() const override { return state_; }
   [[nodiscard]] IndexStatistics statistics() const override;
-  [[nodiscard]] std::uint64_t timeouts() const override { return 0; }
   void set_enabled(bool enabled) override;
   [[nodiscard]] std::uint64_t memory_needed() const override;
   Task<void> lookup(std::span<IndexQuery> queries) override;

@@ -66,9 +66,10 @@ class DedupeIndex {
   [[nodiscard]] virtual IndexStatistics statistics() const = 0;
 
   /// Lookups that were given up because they took too long.
-  [[nodiscard]] virtual std::uint64_t timeouts() const = 0;
-  /// Between offline (answers nothing, notes nothing, is kept and saved) and online.
-  virtual void set_enabled(bool enabled) = 0;
+  [[nodiscard]] virtual std::uint64_t timeouts() const { return 0; }
+  /// Between offline (answers nothing, notes nothing, is kept and saved) and online, for an index
+  /// that has something to keep.
+  virtual void set_enabled([[maybe_unused]] bool enabled) {}
 
   /// Bytes of memory that the index takes at most.
   [[nodiscard]] virtual std::uint64_t memory_needed() const = 0;

@@ -137,14 +137,17 @@ class Bench {
   template <class Number>
   Task<std::uint64_t> ask(std::uint64_t count, bool store, Number number) {
     std::vector<IndexQuery> queries(options_.batch);
+    std::vector<IndexNote> notes;
     std::uint64_t found = 0;
     for (std::uint64_t done = 0; done < count; done += options_.batch) {
       for (IndexQuery& query : queries) query.name = name_of(number());
       co_await index_->lookup(queries);
-      for (IndexQuery& query : queries) {
+      notes.clear();
+      for (const IndexQuery& query : queries) {
         found += query.found ? 1 : 0;
-        if (store && !query.found) index_->record(query, IndexData{});
+        if (store && !query.found) notes.push_back({&query, IndexData{}});
       }
+      index_->record_all(notes);
       co_await loop_.yield();
     }
     co_return found;

@@ -40,22 +40,31 @@ struct SortedKeys {
 };
 
 SortedKeys sort_keys(const IndexGeometry& geometry, std::span<const IndexRecord> records) {
+  // First into buckets by list and the upper bits of the address: about one record in each.
+  constexpr unsigned kFineBits = 6;
+  const unsigned shift = geometry.chapter_address_bits - kFineBits;
   SortedKeys sorted;
-  sorted.begin.resize(geometry.chapter_lists + 1);
+  sorted.keys.resize(records.size());
+  std::vector<std::uint32_t> begin((std::size_t{geometry.chapter_lists} << kFineBits) + 1);
   std::vector<ChapterPlace> places(records.size());
+  const auto bucket_of = [&](const ChapterPlace& place) {
+    return (std::size_t{place.list} << kFineBits) + (place.address >> shift);
+  };
   for (std::size_t i = 0; i < records.size(); ++i) {
     places[i] = chapter_place_of(geometry, records[i].name);
-    ++sorted.begin[places[i].list + 1];
+    ++begin[bucket_of(places[i]) + 1];
   }
-  for (std::size_t i = 1; i < sorted.begin.size(); ++i) sorted.begin[i] += sorted.begin[i - 1];
-  std::vector<std::uint32_t> next(sorted.begin);
-  sorted.keys.resize(records.size());
+  for (std::size_t i = 1; i < begin.size(); ++i) begin[i] += begin[i - 1];
+  std::vector<std::uint32_t> next(begin);
   for (std::size_t i = 0; i < records.size(); ++i) {
-    sorted.keys[next[places[i].list]++] = Key{places[i].address} << 32U | i;
+    sorted.keys[next[bucket_of(places[i])]++] = Key{places[i].address} << 32U | i;
   }
-  for (std::uint32_t list = 0; list < geometry.chapter_lists; ++list) {
-    std::sort(sorted.keys.begin() + sorted.begin[list],
-              sorted.keys.begin() + sorted.begin[list + 1]);
+  for (std::size_t i = 1; i < begin.size(); ++i) {
+    if (begin[i] - begin[i - 1] < 2) continue;
+    std::sort(sorted.keys.begin() + begin[i - 1], sorted.keys.begin() + begin[i]);
+  }
+  for (std::size_t list = 0; list <= geometry.chapter_lists; ++list) {
+    sorted.begin.push_back(begin[list << kFineBits]);
   }
   return sorted;
 }

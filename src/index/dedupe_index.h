@@ -28,6 +28,12 @@ struct IndexQuery {
   std::uint64_t ticket = 0;
 };
 
+/// One record() of a batch: where the block of `query` is stored.
+struct IndexNote {
+  const IndexQuery* query = nullptr;
+  IndexData data{};
+};
+
 /// Names as in `dmsetup status` (vdo-behaviour.md, 13.2).
 enum class IndexState : std::uint8_t {
   closed,
@@ -80,6 +86,10 @@ class DedupeIndex {
   /// Notes that the block of `query` (just looked up; the query may be older than other requests)
   /// is stored where `data` says. With query.found it replaces the data found. Never waits.
   virtual void record(const IndexQuery& query, const IndexData& data) = 0;
+  /// record() for each of a batch, which takes less time than one after the other.
+  virtual void record_all(std::span<const IndexNote> notes) {
+    for (const IndexNote& note : notes) record(*note.query, note.data);
+  }
   /// Saves what is needed for the next start to find everything again, and closes the index.
   virtual Task<Result<void>> save() = 0;
 };

@@ -19,28 +19,32 @@ OpenChapter::OpenChapter(std::uint32_t capacity)
     : capacity_(capacity),
       slot_shift_(64 - static_cast<unsigned>(std::bit_width(capacity * 2 - 1))),
       memory_(std::uint64_t{capacity} * kRecordSize),
-      slots_(std::size_t{1} << (64 - slot_shift_)) {}
+      slots_(std::size_t{1} << (64 - slot_shift_)) {
+  check(capacity < 1U << kNumberBits, "a chapter has at most 262144 records");
+}
 
 const IndexData* OpenChapter::find(const RecordName& name) const {
+  const std::uint32_t tag = tag_of(name);
   for (std::size_t slot = slot_of(name);; slot = (slot + 1) & (slots_.size() - 1)) {
     if (slots_[slot] == 0) return nullptr;
-    const IndexRecord* record = records(slots_[slot] - 1);
-    if (same_name(record->name, name)) return &record->data;
+    const IndexRecord* record = candidate(slots_[slot], tag);
+    if (record != nullptr && same_name(record->name, name)) return &record->data;
   }
 }
 
 void OpenChapter::put(const RecordName& name, const IndexData& data) {
   std::size_t slot = slot_of(name);
+  const std::uint32_t tag = tag_of(name);
   for (; slots_[slot] != 0; slot = (slot + 1) & (slots_.size() - 1)) {
-    IndexRecord* record = records(slots_[slot] - 1);
-    if (same_name(record->name, name)) {
+    IndexRecord* record = candidate(slots_[slot], tag);
+    if (record != nullptr && same_name(record->name, name)) {
       record->data = data;
       return;
     }
   }
   check(size_ < capacity_, "a full chapter takes no records");
   *records(size_) = {name, data};
-  slots_[slot] = ++size_;
+  slots_[slot] = ++size_ | tag;
 }
 
 void OpenChapter::clear() {

@@ -42,15 +42,29 @@ class OpenChapter {
   [[nodiscard]] IndexRecord* records(std::uint32_t i) const {
     return reinterpret_cast<IndexRecord*>(memory_.data()) + i;
   }
+  /// A slot holds 1 + the number of a record, and above that some bits of the name's hash, so that
+  /// seldom a record is looked at for nothing. 0 is free.
+  static constexpr unsigned kNumberBits = 19;
+  [[nodiscard]] static std::uint64_t hash_of(const RecordName& name) {
+    return name.hash() * 0x9E3779B97F4A7C15U;
+  }
   [[nodiscard]] std::size_t slot_of(const RecordName& name) const {
-    return static_cast<std::size_t>(name.hash() * 0x9E3779B97F4A7C15U >> slot_shift_);
+    return static_cast<std::size_t>(hash_of(name) >> slot_shift_);
+  }
+  [[nodiscard]] static std::uint32_t tag_of(const RecordName& name) {
+    return static_cast<std::uint32_t>(hash_of(name) >> 8U) << kNumberBits;
+  }
+  /// The record in a slot if its tag is that of the name; nullptr otherwise.
+  [[nodiscard]] IndexRecord* candidate(std::uint32_t slot, std::uint32_t tag) const {
+    if ((slot ^ tag) >> kNumberBits != 0) return nullptr;
+    return records((slot & ((1U << kNumberBits) - 1)) - 1);
   }
 
   std::uint32_t capacity_;
   std::uint32_t size_ = 0;
   unsigned slot_shift_;
   PageMemory memory_;
-  std::vector<std::uint32_t> slots_;  // 1 + the number of a record, or 0
+  std::vector<std::uint32_t> slots_;
 };
 
 }  // namespace uvdo

@@ -39,14 +39,29 @@ void encode_record_page(std::span<const IndexRecord> records, MutableBytes page)
     std::uint64_t prefix;
     std::uint32_t place;
   };
+  // Names are hashes: by their first ten bits nearly each gets a bucket of its own.
+  constexpr unsigned kBucketShift = 54;
+  std::array<std::uint16_t, kRecordsPerPage + 1> begin{};
+  for (const IndexRecord& record : records) {
+    ++begin[(load_be64(record.name.bytes.data()) >> kBucketShift) + 1];
+  }
+  for (std::size_t i = 1; i < begin.size(); ++i) {
+    begin[i] = static_cast<std::uint16_t>(begin[i] + begin[i - 1]);
+  }
+  std::array<std::uint16_t, kRecordsPerPage + 1> next(begin);
   std::array<Key, kRecordsPerPage> keys;
   for (std::uint32_t i = 0; i < kRecordsPerPage; ++i) {
-    keys[i] = {load_be64(records[i].name.bytes.data()), i};
+    const std::uint64_t prefix = load_be64(records[i].name.bytes.data());
+    keys[next[prefix >> kBucketShift]++] = {prefix, i};
   }
-  std::sort(keys.begin(), keys.end(), [&](const Key& a, const Key& b) {
-    if (a.prefix != b.prefix) return a.prefix < b.prefix;
-    return records[a.place].name < records[b.place].name;
-  });
+  for (std::size_t bucket = 0; bucket < kRecordsPerPage; ++bucket) {
+    if (begin[bucket + 1] - begin[bucket] < 2) continue;
+    std::sort(keys.begin() + begin[bucket], keys.begin() + begin[bucket + 1],
+              [&](const Key& a, const Key& b) {
+                if (a.prefix != b.prefix) return a.prefix < b.prefix;
+                return records[a.place].name < records[b.place].name;
+              });
+  }
   for (std::size_t rank = 0; rank < kRecordsPerPage; ++rank) {
     std::memcpy(page.data() + kHeapPlaces[rank] * kRecordSize, &records[keys[rank].place],
                 kRecordSize);

@@ -61,6 +61,7 @@ class UdsIndex final : public DedupeIndex {
   [[nodiscard]] std::uint64_t memory_needed() const override;
   Task<void> lookup(std::span<IndexQuery> queries) override;
   void record(const IndexQuery& query, const IndexData& data) override;
+  void record_all(std::span<const IndexNote> notes) override;
   Task<Result<void>> save() override;
 
   /// Closes the index without saving it: the next start rebuilds it.
@@ -123,6 +124,9 @@ class UdsIndex final : public DedupeIndex {
   [[nodiscard]] bool is_sparse(std::uint64_t chapter) const;
   [[nodiscard]] const OpenChapter* chapter_in_memory(std::uint64_t chapter) const;
   bool store(const RecordName& name, const IndexData& data);
+  template <class Name>
+  void prefetch(std::size_t count, Name&& name_at, std::span<VolumeIndex::Place> places);
+  void record_at(const VolumeIndex::Place& place, const IndexQuery& query, const IndexData& data);
 
   // Chapters (uds_chapters.cpp).
   void close_chapter();

@@ -58,20 +58,27 @@ Task<void> UdsIndex::lookup(std::span<IndexQuery> queries) {
   if (batch != nullptr) co_await wait_for(std::move(batch));
 }
 
+/// Finds the places of some names and has all brought near that a lookup or a record needs.
+template <class Name>
+void UdsIndex::prefetch(std::size_t count, Name&& name_at, std::span<VolumeIndex::Place> places) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const RecordName& name = name_at(i);
+    places[i] = names_->place_of(name);
+    places[i].sub->prefetch_start(places[i].at);
+    open_->prefetch(name);
+  }
+  if (count == 1) return;
+  for (std::size_t i = 0; i < count; ++i) places[i].sub->prefetch_list(places[i].at);
+  for (std::size_t i = 0; i < count; ++i) places[i].sub->prefetch_entries(places[i].at);
+}
+
 /// Looks up at most kGroup names; those that need more than memory go to `pending`.
 void UdsIndex::look_up_group(std::span<IndexQuery> queries, std::uint32_t first,
                              std::vector<PendingQuery>& pending) {
   std::array<VolumeIndex::Place, kGroup> places;
   const std::size_t count = queries.size();
-  for (std::size_t i = 0; i < count; ++i) {
-    places[i] = names_->place_of(queries[i].name);
-    places[i].sub->prefetch_start(places[i].at);
-    open_->prefetch(queries[i].name);
-  }
-  if (count > 1) {
-    for (std::size_t i = 0; i < count; ++i) places[i].sub->prefetch_list(places[i].at);
-    for (std::size_t i = 0; i < count; ++i) places[i].sub->prefetch_entries(places[i].at);
-  }
+  prefetch(
+      count, [&](std::size_t i) -> const RecordName& { return queries[i].name; }, places);
   for (std::size_t i = 0; i < count; ++i) {
     const VolumeSubIndex::Match match = places[i].sub->find(places[i].at, queries[i].name);
     PendingQuery one{first + static_cast<std::uint32_t>(i), false, 0, std::nullopt};
@@ -241,8 +248,23 @@ Task<void> UdsIndex::wait_for(std::shared_ptr<LookupBatch> batch) {
 
 void UdsIndex::record(const IndexQuery& query, const IndexData& data) {
   if (state() != IndexState::online) return;
+  record_at(names_->place_of(query.name), query, data);
+}
+
+void UdsIndex::record_all(std::span<const IndexNote> notes) {
+  std::array<VolumeIndex::Place, kGroup> places;
+  for (; !notes.empty(); notes = notes.subspan(std::min(kGroup, notes.size()))) {
+    if (state() != IndexState::online) return;
+    const std::size_t count = std::min(kGroup, notes.size());
+    prefetch(
+        count, [&](std::size_t i) -> const RecordName& { return notes[i].query->name; }, places);
+    for (std::size_t i = 0; i < count; ++i) record_at(places[i], *notes[i].query, notes[i].data);
+  }
+}
+
+void UdsIndex::record_at(const VolumeIndex::Place& place, const IndexQuery& query,
+                         const IndexData& data) {
   must_save_ = true;
-  const VolumeIndex::Place place = names_->place_of(query.name);
   const VolumeSubIndex::Match match = place.sub->find(place.at, query.name);
   // Whether the entry that is there stands for this name.
   bool is_ours = match.kind == VolumeSubIndex::Kind::collision;

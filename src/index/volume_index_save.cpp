@@ -261,6 +261,8 @@ Task<Result<void>> load_lists(VolumeSubIndex& sub, std::byte tag, const SavedSub
   // Entries point into it: as many collision entries as a list can have, so that it never moves.
   std::vector<RecordName> names;
   names.reserve(kMaxDeltaListBits / kNameBits + 1);
+  // Nothing that the save has is to be left out for being too new.
+  const bool all_fit = sub.high() == saved.high;
   for (std::uint64_t list = first; list < last; ++list) {
     const std::uint64_t bits = saved.lengths[list];
     if (bits == 0) continue;
@@ -279,6 +281,12 @@ Task<Result<void>> load_lists(VolumeSubIndex& sub, std::byte tag, const SavedSub
     if (!stream.has(bytes)) {
       auto read = co_await stream.require(bytes);
       if (!read) co_return std::move(read).error();
+    }
+    const std::uint64_t end = offset + bits;
+    if (all_fit && saved.flush[list] >= sub.low() &&
+        sub.load_coded_list(static_cast<std::uint32_t>(list), stream.bytes().data(), offset, end)) {
+      stream.consume(bytes);
+      continue;
     }
     entries.clear();
     names.clear();

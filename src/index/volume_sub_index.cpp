@@ -11,6 +11,7 @@ namespace {
 constexpr std::uint32_t kHeadBytes = 16;  // the lengths of the short lists
 constexpr std::uint32_t kScratchBytes = 512;
 constexpr std::uint32_t kMinGap = 24;
+constexpr std::uint64_t kWorthHugePages = std::uint64_t{64} << 20U;
 constexpr std::uint32_t kNearLists = 8;  // how far a gap is looked for before all are moved
 
 /// The sum of the eight bytes of a word.
@@ -49,6 +50,8 @@ VolumeSubIndex::VolumeSubIndex(const SubIndexGeometry& geometry)
   const std::uint32_t regions = (geometry.lists + kListsPerRegion - 1) / kListsPerRegion;
   region_bytes_ = region_capacity(geometry, kListsPerRegion, window_ + (sweep_chapters_ + 1) / 2);
   arena_ = PageMemory(regions * region_bytes_);
+  // Every access is to another place. Small indexes (of tests) are not worth a huge page.
+  if (arena_.size() >= kWorthHugePages) arena_.allow_huge_pages();
   starts_.resize(std::size_t{regions} * (kListsPerRegion + 1));
   for (std::uint32_t region = 0; region < regions; ++region) {
     std::uint32_t* starts = &starts_[std::size_t{region} * (kListsPerRegion + 1)];
@@ -412,6 +415,71 @@ void VolumeSubIndex::load_list(std::uint32_t list, std::span<const Entry> entrie
   }
   store_u8(coded.data() + sub, static_cast<std::uint8_t>(bytes));
   append_loaded({coded.data(), begin + bytes});
+}
+
+bool VolumeSubIndex::load_coded_list(std::uint32_t list, const std::byte* bits, std::uint64_t begin,
+                                     std::uint64_t end) {
+  check(list >= load_next_ && list < geometry_.lists, "lists are loaded in order");
+  const DeltaCode code = geometry_.code;
+  const unsigned payload_bits = geometry_.chapter_bits;
+  const std::uint64_t fixed_bits = payload_bits + code.minimum_bits;
+  /// The entries of a short list within the whole one. The first is coded anew, for its delta is
+  /// from the short list's base; the others stay as they are.
+  struct Run {
+    std::uint64_t first = 0;   // bit of its first entry
+    std::uint64_t second = 0;  // bit behind that
+    std::uint64_t end = 0;
+    std::uint64_t key = 0;  // of the first entry
+  };
+  std::array<Run, kSubLists + 1> runs;
+  std::uint64_t at = begin;
+  std::uint64_t key = 0;
+  std::uint64_t sub = kSubLists;
+  std::uint64_t count = 0;
+  while (at + fixed_bits <= end) {
+    const std::uint64_t word = load_bits(bits, at + payload_bits);
+    const std::uint64_t low = word & low_bits(code.minimum_bits);
+    const std::uint64_t rest = (word & low_bits(kBitsAtOnce)) >> code.minimum_bits;
+    const std::uint64_t is_long = low >= code.short_values ? ~std::uint64_t{0} : 0;
+    if ((is_long & static_cast<std::uint64_t>(rest == 0)) != 0) return false;
+    const auto zeros = static_cast<std::uint64_t>(std::countr_zero(rest | 1ULL << 63U));
+    const std::uint64_t delta = low + (is_long & (zeros * code.values_per_bit));
+    const std::uint64_t next = at + fixed_bits + (is_long & (zeros + 1));
+    key += delta;
+    if (delta == 0 && at != begin) return false;
+    if (const std::uint64_t its_sub = key >> sub_key_bits_; its_sub != sub) {
+      if (its_sub >= kSubLists) return false;
+      runs[sub].end = at;
+      sub = its_sub;
+      runs[sub] = {at, next, 0, key};
+    }
+    at = next;
+    ++count;
+  }
+  if (at != end) return false;
+  runs[sub].end = end;
+
+  std::array<std::byte, kHeadBytes + kSubLists * kMaxSubListBytes + kScratchBytes> coded;
+  std::memset(coded.data(), 0, kHeadBytes);
+  std::byte* to = coded.data() + kHeadBytes;
+  for (std::uint32_t i = 0; i < kSubLists; ++i) {
+    const Run& run = runs[i];
+    if (run.second == 0) continue;
+    if (run.end - run.first > kMaxSubListBytes * 8) return false;
+    BitWriter writer(to);
+    put_coded(writer, load_bits(bits, run.first) & chapter_mask_,
+              run.key & low_bits(sub_key_bits_));
+    writer.put_bits(bits, run.second, run.end - run.second);
+    const std::uint64_t bytes = (writer.position(to) + 7) / 8;
+    if (bytes > kMaxSubListBytes) return false;
+    store_u8(coded.data() + i, static_cast<std::uint8_t>(bytes));
+    to += bytes;
+  }
+  constexpr std::array<std::byte, kHeadBytes> kEmpty{};
+  while (load_next_ < list) append_loaded(kEmpty);
+  entries_ += count;
+  append_loaded({coded.data(), to});
+  return true;
 }
 
 void VolumeSubIndex::append_loaded(std::span<const std::byte> list) {

@@ -97,6 +97,11 @@ class VolumeSubIndex {
   /// address; collision entries follow the plain one of their address. What has no room is left
   /// out.
   void load_list(std::uint32_t list, std::span<const Entry> entries);
+  /// The same for a list as it is coded on storage: bits [begin, end) of `bits`. None of its
+  /// entries is older than low() or newer than high(). False, and nothing is done, if it is not a
+  /// plain ascending list that fits as it is: then load_list() has to look at it.
+  bool load_coded_list(std::uint32_t list, const std::byte* bits, std::uint64_t begin,
+                       std::uint64_t end);
   void finish_load();
   /// Marks the lists that have collision entries, for read_list().
   [[nodiscard]] std::vector<bool> lists_with_collisions() const;

@@ -141,7 +141,7 @@ class TaskGroup {
   /// Starts `task` now, until it first waits.
   void start(Task<void> task) {
     ++running_;
-    spawn(run(std::move(task)));
+    run(*this, std::move(task));
   }
   [[nodiscard]] std::size_t running() const { return running_; }
   /// Waits until none runs.
@@ -150,9 +150,9 @@ class TaskGroup {
   }
 
  private:
-  Task<void> run(Task<void> task) {
+  static detail::Detached run(TaskGroup& group, Task<void> task) {
     co_await std::move(task);
-    if (--running_ == 0) idle_.wake_all();
+    if (--group.running_ == 0) group.idle_.wake_all();
   }
   WaitQueue idle_;
   std::size_t running_ = 0;

@@ -23,6 +23,7 @@ Packer::Bin Packer::take_spare() {
   }
   Bin bin;
   bin.bytes = AlignedMemory(kBlockSize);
+  bin.block = AlignedMemory(kBlockSize);
   bin.members.reserve(kMaxFragments);
   return bin;
 }
@@ -114,7 +115,6 @@ void Packer::write(Bin& bin) {
 }
 
 Task<void> Packer::write_bin(Bin bin) {
-  AlignedMemory block(kBlockSize);
   std::array<ConstBytes, kMaxFragments> fragments;
   std::size_t at = 0;
   const std::size_t count = bin.members.size();
@@ -122,9 +122,9 @@ Task<void> Packer::write_bin(Bin bin) {
     fragments[i] = {bin.bytes.data() + at, bin.members[i]->size_};
     at += bin.members[i]->size_;
   }
-  build_compressed_block(std::span(fragments).first(count), block.bytes());
+  build_compressed_block(std::span(fragments).first(count), bin.block.bytes());
   const Pbn pbn = allocator_.allocate_bin(static_cast<std::uint32_t>(count));
-  const std::array<BlockWrite, 1> write{BlockWrite{pbn, block.data()}};
+  const std::array<BlockWrite, 1> write{BlockWrite{pbn, bin.block.data()}};
   auto done = co_await writer_.write(write);
   for (std::size_t slot = 0; slot < count; ++slot) {
     Fragment& member = *bin.members[slot];

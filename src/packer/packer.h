@@ -88,6 +88,7 @@ class Packer {
  private:
   struct Bin {
     AlignedMemory bytes;  // fragments, one after the other
+    AlignedMemory block;  // what is written
     std::vector<Fragment*> members;
     std::size_t used = 0;
     TimePoint since{};

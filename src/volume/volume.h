@@ -193,13 +193,11 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   void leave(WriteBlock& block);
   Task<Result<void>> place(WriteJob& job);
   Task<Result<void>> place_whole(WriteJob& job);
-  Task<Result<void>> pack(WriteJob& job, WriteBlock& block);
+  Task<void> pack(WriteJob& job, WriteBlock& block, Result<void>& failure);
   Task<Result<Pbn>> allocate_unpromised();
-  Task<void> pack_and_apply(WriteJob& job, WriteBlock& block, Result<void>& failure);
   /// Makes the map say where the located blocks are. One that cannot be shared any more becomes
   /// undecided.
   Task<Result<void>> apply(WriteJob& job);
-  Task<Result<void>> apply_block(WriteJob& job, WriteBlock& block);
   Task<Result<void>> apply_in_leaf(WriteJob& job, WriteBlock& block, MapPage& leaf);
   Task<Result<LeafPin>> leaf_for_write(PageNumber page);
   enum class RemapOutcome : std::uint8_t {

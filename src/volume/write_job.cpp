@@ -210,7 +210,7 @@ Task<Result<void>> Volume::place(WriteJob& job) {
     for (WriteBlock& block : job.all()) {
       if (block.stage != Stage::undecided || block.role == HashLocks::Role::follower) continue;
       if (locks_.has_waiters(block.lbn)) continue;
-      fragments.start(pack_and_apply(job, block, failure));
+      fragments.start(pack(job, block, failure));
     }
     co_await fragments.wait();
     if (!failure) co_return failure;
@@ -218,23 +218,12 @@ Task<Result<void>> Volume::place(WriteJob& job) {
   co_return co_await place_whole(job);
 }
 
-/// Those who wait for a block in the packer wait for it alone, not for all blocks of its job.
-Task<void> Volume::pack_and_apply(WriteJob& job, WriteBlock& block, Result<void>& failure) {
-  auto done = co_await pack(job, block);
-  if (done && block.stage == Stage::located) done = co_await apply_block(job, block);
-  if (!done) {
-    failure = std::move(done);
-  } else if (block.stage == Stage::applied) {
-    if (block.lock != nullptr) settle(block);
-    locks_.unlock(block.lbn);
-    block.stage = Stage::ended;
-  }
-}
-
-Task<Result<void>> Volume::pack(WriteJob& job, WriteBlock& block) {
+/// Compresses a block and takes it through the packer to its end, so that who waits for it does not
+/// wait for the other blocks of its job. It stays undecided if it is not worth it.
+Task<void> Volume::pack(WriteJob& job, WriteBlock& block, Result<void>& failure) {
   const std::size_t size = compressor_.compress(block.data, fragment_.bytes());
-  if (size == 0) co_return Result<void>();
-  if (block.lock != nullptr && block.lock->users > 1) co_return Result<void>();  // they wait
+  if (size == 0) co_return;
+  if (block.lock != nullptr && block.lock->users > 1) co_return;  // they wait
   Packer::Fragment fragment(*packer_, fragment_.bytes().first(size));
   locks_.set_hurry(block.lbn, &fragment);
   if (block.lock != nullptr) block.lock->hurry = &fragment;
@@ -243,16 +232,37 @@ Task<Result<void>> Volume::pack(WriteJob& job, WriteBlock& block) {
   if (block.lock != nullptr) block.lock->hurry = nullptr;
   if (!location) {
     --job.promised;  // its bin had taken a block
-    co_return std::move(location).error();
+    failure = std::move(location).error();
+    co_return;
   }
-  if (*location) {
-    --job.promised;
-    block.location = **location;
-    block.is_new = true;
-    block.stage = Stage::located;
-    if (block.query != nullptr) index_->record(*block.query, encode_advice(block.location));
+  if (!*location) co_return;
+  --job.promised;
+  block.location = **location;
+  block.is_new = true;
+  block.stage = Stage::located;
+  if (block.query != nullptr) index_->record(*block.query, encode_advice(block.location));
+  const PageNumber page = page_number(block.lbn);
+  LeafPin leaf = map_->cached_leaf(page);
+  if (!leaf) {
+    auto loaded = co_await leaf_for_write(page);
+    if (!loaded) {
+      failure = std::move(loaded).error();
+      co_return;
+    }
+    leaf = std::move(*loaded);
   }
-  co_return Result<void>();
+  auto applied = try_apply(job, block, *leaf);
+  if (applied && is_waiting(*applied)) {
+    auto done = co_await apply_in_leaf(job, block, *leaf);
+    if (!done) applied = std::move(done).error();
+  }
+  if (!applied) {
+    failure = std::move(applied).error();
+    co_return;
+  }
+  if (block.lock != nullptr) settle(block);
+  locks_.unlock(block.lbn);
+  block.stage = Stage::ended;
 }
 
 Task<Result<void>> Volume::place_whole(WriteJob& job) {
@@ -334,12 +344,6 @@ Task<Result<void>> Volume::apply(WriteJob& job) {
     }
   }
   co_return Result<void>();
-}
-
-Task<Result<void>> Volume::apply_block(WriteJob& job, WriteBlock& block) {
-  auto leaf = co_await leaf_for_write(page_number(block.lbn));
-  if (!leaf) co_return std::move(leaf).error();
-  co_return co_await apply_in_leaf(job, block, **leaf);
 }
 
 Task<Result<LeafPin>> Volume::leaf_for_write(PageNumber page) {

@@ -43,12 +43,13 @@ test-tsan:
 	@cmake --build build-tsan -j $(JOBS)
 	@scripts/run-tests build-tsan
 
-# Figures of this machine; see docs/performance.md for what they mean.
+# Figures of this machine; see docs/performance.md for what they mean. BENCH="--quick" and other
+# options of bench/run.
 bench:
-	@scripts/install-dependencies build
+	@scripts/install-dependencies bench
 	@cmake --preset release -DUVDO_BENCH=ON >/dev/null
-	@cmake --build build -j $(JOBS) --target engine_bench index_bench
-	@build/bench/engine_bench
+	@cmake --build build -j $(JOBS) --target uvdo index_bench primitives_bench nbd_load
+	@bench/run $(BENCH)
 
 # Random histories of the whole volume with crashes and faults; `make sim SEEDS=100000`.
 sim:

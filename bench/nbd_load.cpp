@@ -17,6 +17,7 @@
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <nlohmann/json.hpp>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -39,6 +40,7 @@ struct Arguments {
   double seconds = 3;
   bool sequential = false;
   bool structured = false;
+  bool json = false;
   int pid = 0;
 };
 
@@ -122,6 +124,8 @@ class Connection {
     out_.resize(arguments.depth * (nbd::kRequestSize + arguments.size));
     in_.resize(std::max<std::size_t>(std::size_t{1} << 20U, 4 * (arguments.size + 64)));
     for (std::size_t i = 0; i < out_.size(); ++i) out_[i] = static_cast<std::byte>(random_());
+    // Also between two runs, and between connections.
+    stamp_ = static_cast<std::uint64_t>(Clock::now().time_since_epoch().count()) << 8U | number;
     is_read_.resize(arguments.depth);
     for (unsigned i = 0; i < arguments.depth; ++i) free_.push_back(i);
   }
@@ -134,6 +138,10 @@ class Connection {
       send_requests();
       take_replies();
     }
+    // Servers are left in good order: some don't survive a client that is gone all of a sudden.
+    while (free_.size() < arguments_.depth) take_replies();
+    nbd::encode_request({out_.data(), nbd::kRequestSize}, {0, nbd::Command::disconnect, 0, 0, 0});
+    send_all(fd_, out_.data(), nbd::kRequestSize);
   }
   [[nodiscard]] std::uint64_t done() const { return latencies_.size(); }
   [[nodiscard]] std::vector<float>& latencies() { return latencies_; }
@@ -154,7 +162,11 @@ class Connection {
                                       block * arguments_.size, arguments_.size};
       nbd::encode_request({at, nbd::kRequestSize}, header);
       at += nbd::kRequestSize;
-      if (!read) at += arguments_.size;  // whatever is in the buffer: noise
+      if (!read) {
+        // Noise that is in the buffer already, and no two blocks the same.
+        for (std::size_t i = 0; i < arguments_.size; i += 4096) store_le64(at + i, ++stamp_);
+        at += arguments_.size;
+      }
     }
     send_all(fd_, out_.data(), static_cast<std::size_t>(at - out_.data()));
   }
@@ -197,6 +209,7 @@ class Connection {
   int fd_ = -1;
   std::uint64_t blocks_ = 0;
   std::uint64_t next_block_ = 0;
+  std::uint64_t stamp_ = 0;
   std::vector<std::byte> out_;
   std::vector<std::byte> in_;
   std::size_t end_ = 0;
@@ -234,6 +247,7 @@ int run(int argc, char** argv) {
   app.add_option("--seconds", arguments.seconds);
   app.add_flag("--sequential", arguments.sequential);
   app.add_flag("--structured", arguments.structured, "ask for structured replies");
+  app.add_flag("--json", arguments.json, "print JSON");
   app.add_option("--pid", arguments.pid, "process of the server");
   CLI11_PARSE(app, argc, argv);
 
@@ -265,14 +279,25 @@ int run(int argc, char** argv) {
   const auto percentile = [&](double p) {
     return latencies[static_cast<std::size_t>(p * (count - 1))];
   };
+  const double server_us =
+      arguments.pid != 0 ? (processor_time_us(arguments.pid) - server_before) / count : 0;
+  if (arguments.json) {
+    const nlohmann::ordered_json figures{
+        {"requests_per_second", count / seconds},
+        {"bytes_per_second", count * arguments.size / seconds},
+        {"latency_us",
+         {{"p50", percentile(0.5)}, {"p99", percentile(0.99)}, {"p99.9", percentile(0.999)}}},
+        {"client_us_per_request", own_us / count},
+        {"server_us_per_request", server_us}};
+    fmt::print("{}\n", figures.dump());
+    return 0;
+  }
   fmt::print(
       "{:.0f} IOPS, {:.0f} MB/s; latency us p50 {:.0f} p99 {:.0f} p99.9 {:.0f}; client {:.2f} "
       "us/op",
       count / seconds, count * arguments.size / seconds / 1e6, percentile(0.5), percentile(0.99),
       percentile(0.999), own_us / count);
-  if (arguments.pid != 0) {
-    fmt::print("; server {:.2f} us/op", (processor_time_us(arguments.pid) - server_before) / count);
-  }
+  if (arguments.pid != 0) fmt::print("; server {:.2f} us/op", server_us);
   fmt::print("\n");
   return 0;
 }

@@ -43,6 +43,7 @@ int usage_error(std::string_view message);
 
 // ---- the subcommands
 
+int run_bench(int argc, char** argv);
 int run_cat(int argc, char** argv);
 int run_check(int argc, char** argv);
 int run_export(int argc, char** argv);

@@ -25,6 +25,7 @@ constexpr std::array kCommands{
     Command{"rebuild", "make a volume writable again that an error left read-only", run_rebuild},
     Command{"cat", "write the contents of a stopped volume to standard output", run_cat},
     Command{"export", "copy the contents of a stopped volume to a sparse file", run_export},
+    Command{"bench", "measure how fast volumes are here", run_bench},
 };
 
 std::string help_text() {

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// uvdo bench: measures the engine in memory, or on a disk of the user's.
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "async/uring_loop.h"
+#include "base/size_text.h"
+#include "cli/command.h"
+#include "workload/workload_runner.h"
+
+namespace uvdo {
+namespace {
+
+struct BenchArguments {
+  std::string path;
+  std::string size = "12G";
+  std::string set_size = "1G";
+  std::vector<std::string> workloads;
+  std::vector<unsigned> depths;
+  BenchSettings settings;
+  bool destroy = false;
+  bool json = false;
+  bool list = false;
+};
+
+/// The workloads that were asked for; without a list all that fit the place.
+Result<std::vector<Workload>> chosen_workloads(const BenchArguments& arguments) {
+  std::vector<Workload> chosen;
+  for (const std::string& name : arguments.workloads) {
+    const Workload* found = find_workload(name);
+    if (found == nullptr) {
+      return Error(Errc::invalid_argument,
+                   fmt::format("there is no workload \"{}\"; see uvdo bench --list", name));
+    }
+    chosen.push_back(*found);
+  }
+  if (!chosen.empty()) return chosen;
+  for (const Workload& workload : workloads()) {
+    const bool is_raw = workload.name.starts_with("raw-");
+    if (!is_raw || !arguments.path.empty()) chosen.push_back(workload);
+  }
+  return chosen;
+}
+
+Result<void> check_place(const BenchArguments& arguments) {
+  if (arguments.path.empty() || std::filesystem::is_directory(arguments.path)) return {};
+  if (!std::filesystem::is_block_file(arguments.path)) {
+    return Error(Errc::invalid_argument,
+                 fmt::format("{} is neither a directory, for a scratch file, nor a block device",
+                             arguments.path));
+  }
+  if (arguments.destroy) return {};
+  return Error(Errc::invalid_argument,
+               fmt::format("everything on {} would be lost; add --destroy if that is meant",
+                           arguments.path));
+}
+
+Result<BenchSettings> settings_of(const BenchArguments& arguments) {
+  BenchSettings settings = arguments.settings;
+  settings.path = arguments.path;
+  auto size = parse_size(arguments.size);
+  if (!size) return std::move(size).error();
+  auto set_size = parse_size(arguments.set_size);
+  if (!set_size) return std::move(set_size).error();
+  constexpr std::uint64_t kSmallestSet = 256ULL << 20U;
+  constexpr std::uint64_t kRoomBesidesSet = 6ULL << 30U;
+  if (*set_size < kSmallestSet || *set_size > (4ULL << 30U)) {
+    return Error(Errc::invalid_argument,
+                 fmt::format("--set-size {} is not between 256M and 4G", arguments.set_size));
+  }
+  if (*size < *set_size + kRoomBesidesSet) {
+    return Error(
+        Errc::invalid_argument,
+        fmt::format("--size {} is too small: the index, a set of {} and new data need {}",
+                    arguments.size, size_text(*set_size), size_text(*set_size + kRoomBesidesSet)));
+  }
+  settings.device_bytes = *size / kBlockSize * kBlockSize;
+  settings.set_bytes = *set_size >> 27U << 27U;  // whole 128 MiB
+  return settings;
+}
+
+Task<Result<void>> run_all(UringLoop& loop, BenchSettings settings,
+                           const std::vector<Workload>& chosen, const std::vector<unsigned>& depths,
+                           bool json) {
+  auto list = nlohmann::ordered_json::array();
+  if (!json) fmt::print("{}\n", figures_header());
+  for (const Workload& workload : chosen) {
+    const std::size_t runs = workload.depth == 0 ? depths.size() : 1;
+    for (std::size_t i = 0; i < runs; ++i) {
+      settings.depth = depths[i];
+      WorkloadRunner runner(loop, settings);
+      auto figures = co_await runner.run(workload);
+      if (!figures) {
+        co_return std::move(figures).error().within(fmt::format("workload {}", workload.name));
+      }
+      if (json) {
+        list.push_back(to_json(*figures));
+      } else {
+        fmt::print("{}\n", figures_line(*figures));
+        std::fflush(stdout);
+      }
+    }
+  }
+  if (json) fmt::print("{}\n", list.dump(2));
+  co_return Result<void>();
+}
+
+}  // namespace
+
+int run_bench(int argc, char** argv) {
+  BenchArguments arguments;
+  CLI::App app("Measures how fast volumes are: in memory, or on a disk.", "uvdo bench");
+  app.add_option("PATH", arguments.path,
+                 "a directory, for a scratch file that is removed again, or a block device whose "
+                 "content is lost; memory if left out");
+  app.add_option("--workloads", arguments.workloads, "what to run; all if left out")
+      ->delimiter(',');
+  app.add_option("--depth", arguments.depths, "requests in flight; several for a series")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 4096))
+      ->default_str("256");
+  app.add_option("--blocks", arguments.settings.blocks, "blocks of a workload, about")
+      ->check(CLI::Range(1000, 1'000'000))
+      ->capture_default_str();
+  app.add_option("--size", arguments.size, "size of the scratch file or memory")
+      ->capture_default_str();
+  app.add_option("--set-size", arguments.set_size, "data that are there before most workloads")
+      ->capture_default_str();
+  app.add_option("--index-records", arguments.settings.index_records,
+                 "records put into the index first; 66000000 fill it")
+      ->capture_default_str();
+  app.add_flag("!--no-deduplication", arguments.settings.deduplication, "deduplication off");
+  app.add_flag("--destroy", arguments.destroy, "write to the block device PATH");
+  app.add_flag("--json", arguments.json, "print JSON");
+  app.add_flag("--list", arguments.list, "print the workloads and what they do");
+  if (auto status = parse_arguments(app, argc, argv)) return *status;
+  if (arguments.depths.empty()) arguments.depths = {arguments.settings.depth};
+
+  if (arguments.list) {
+    for (const Workload& workload : workloads()) {
+      fmt::print("{:<16} {}\n", workload.name, workload.summary);
+    }
+    return kExitOk;
+  }
+  auto chosen = chosen_workloads(arguments);
+  if (!chosen) return usage_error(chosen.error().message());
+  if (auto allowed = check_place(arguments); !allowed)
+    return usage_error(allowed.error().message());
+  auto settings = settings_of(arguments);
+  if (!settings) return usage_error(settings.error().message());
+  auto loop = UringLoop::create();
+  if (!loop) return fail(loop.error());
+  Result<void> done;
+  (*loop)->run([](UringLoop& executor, const BenchSettings& with, const std::vector<Workload>& what,
+                  const BenchArguments& how, Result<void>& result) -> Task<void> {
+    result = co_await run_all(executor, with, what, how.depths, how.json);
+  }(**loop, *settings, *chosen, arguments, done));
+  return done ? kExitOk : fail(done.error());
+}
+
+}  // namespace uvdo

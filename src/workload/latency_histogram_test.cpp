@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "workload/latency_histogram.h"
+
+#include <algorithm>
+#include <random>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace uvdo {
+namespace {
+
+using std::chrono::nanoseconds;
+
+TEST(LatencyHistogram, KnowsNothingWhenEmpty) {
+  const LatencyHistogram histogram;
+  EXPECT_EQ(histogram.percentile(50), 0);
+  EXPECT_EQ(histogram.maximum(), 0);
+}
+
+TEST(LatencyHistogram, FindsPercentilesToWithinItsBuckets) {
+  std::mt19937_64 random(20261123);
+  LatencyHistogram histogram;
+  std::vector<std::int64_t> all;
+  for (int i = 0; i < 100'000; ++i) {
+    // From some nanoseconds to minutes.
+    all.push_back(static_cast<std::int64_t>(random() >> (27 + random() % 32)));
+    histogram.add(nanoseconds(all.back()));
+  }
+  std::ranges::sort(all);
+  for (const double percent : {1.0, 50.0, 90.0, 99.0, 99.9}) {
+    const auto index = static_cast<std::size_t>(percent / 100 * 100'000) - 1;
+    const double exact = static_cast<double>(all[index]) / 1000;
+    EXPECT_GE(histogram.percentile(percent), exact) << percent;
+    EXPECT_LE(histogram.percentile(percent), exact * 1.07 + 0.001) << percent;
+  }
+  EXPECT_EQ(histogram.maximum(), static_cast<double>(all.back()) / 1000);
+  EXPECT_EQ(histogram.percentile(100), histogram.maximum());
+}
+
+TEST(LatencyHistogram, TakesTheLargestAndTheSmallest) {
+  LatencyHistogram histogram;
+  histogram.add(nanoseconds::max());
+  histogram.add(nanoseconds(-5));
+  EXPECT_EQ(histogram.count(), 2U);
+  EXPECT_EQ(histogram.percentile(50), 0);
+  EXPECT_EQ(histogram.percentile(100), histogram.maximum());
+}
+
+}  // namespace
+}  // namespace uvdo

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "workload/workload.h"
+
+#include <algorithm>
+#include <array>
+
+namespace uvdo {
+namespace {
+
+using Action = Workload::Action;
+using Addresses = Workload::Addresses;
+using Start = Workload::Start;
+using Source = Workload::Source;
+
+constexpr std::uint32_t k4K = 4096;
+constexpr std::uint32_t k128K = 128 << 10;
+constexpr std::uint32_t k1M = 1 << 20;
+
+constexpr std::array kWorkloads{
+    Workload{.name = "unique", .summary = "new data, ascending addresses"},
+    Workload{.name = "unique-random",
+             .summary = "new data, random addresses of 8 GiB",
+             .addresses = Addresses::random},
+    Workload{.name = "dup",
+             .summary = "copies of blocks of a set of 1 GiB",
+             .start = Start::set,
+             .source = Source::picks_of_set},
+    Workload{.name = "overwrite",
+             .summary = "new data at random addresses of the set",
+             .addresses = Addresses::random,
+             .start = Start::set},
+    Workload{.name = "read",
+             .summary = "random reads of the set",
+             .action = Action::read,
+             .addresses = Addresses::random,
+             .start = Start::set,
+             .share = 240},
+    Workload{.name = "read-dup",
+             .summary = "random reads of deduplicated data",
+             .action = Action::read,
+             .addresses = Addresses::random,
+             .start = Start::duplicated_set,
+             .share = 240},
+    Workload{.name = "read-compressed",
+             .summary = "random reads of compressed data",
+             .action = Action::read,
+             .addresses = Addresses::random,
+             .start = Start::compressed_set,
+             .compression = true},
+    Workload{.name = "compress",
+             .summary = "new data that LZ4 halves",
+             .pattern = Pattern::compressible,
+             .compression = true},
+    Workload{.name = "incompressible",
+             .summary = "new data, compression on, nothing to gain",
+             .compression = true},
+    Workload{.name = "mixed",
+             .summary = "70 % random reads, 30 % overwrites",
+             .action = Action::mixed,
+             .addresses = Addresses::random,
+             .start = Start::set},
+    Workload{.name = "write-128k",
+             .summary = "new data, sequential, 128 KiB at a time",
+             .request_bytes = k128K,
+             .depth = 32,
+             .share = 200},
+    Workload{.name = "write-1m",
+             .summary = "new data, sequential, 1 MiB at a time",
+             .request_bytes = k1M,
+             .depth = 32,
+             .share = 200},
+    Workload{.name = "read-128k",
+             .summary = "sequential reads of the set, 128 KiB at a time",
+             .action = Action::read,
+             .start = Start::set,
+             .request_bytes = k128K,
+             .depth = 32,
+             .share = 400},
+    Workload{.name = "read-1m",
+             .summary = "sequential reads of the set, 1 MiB at a time",
+             .action = Action::read,
+             .start = Start::set,
+             .request_bytes = k1M,
+             .depth = 32,
+             .share = 400},
+    Workload{
+        .name = "write-alone", .summary = "new data, one write at a time", .depth = 1, .share = 10},
+    Workload{.name = "read-alone",
+             .summary = "random reads of the set, one at a time",
+             .action = Action::read,
+             .addresses = Addresses::random,
+             .start = Start::set,
+             .depth = 1,
+             .share = 20},
+    Workload{.name = "scattered",
+             .summary = "new data all over a volume of 1 TiB",
+             .addresses = Addresses::random,
+             .start = Start::every_leaf},
+    Workload{.name = "write-zeros",
+             .summary = "zeros over the set, a block at a time",
+             .start = Start::set,
+             .pattern = Pattern::zeros},
+    Workload{.name = "discard",
+             .summary = "discards the set, 128 MiB at a time",
+             .action = Action::discard,
+             .start = Start::set,
+             .request_bytes = 128 << 20,
+             .depth = 1},
+    Workload{.name = "discard-empty",
+             .summary = "one discard of 100 TiB that were never written",
+             .action = Action::discard,
+             .depth = 1},
+    Workload{.name = "raw-write-128k",
+             .summary = "the backing device itself, sequential writes",
+             .action = Action::raw_write,
+             .request_bytes = k128K,
+             .depth = 32,
+             .share = 200},
+    Workload{.name = "raw-read-128k",
+             .summary = "the backing device itself, sequential reads",
+             .action = Action::raw_read,
+             .request_bytes = k128K,
+             .depth = 32,
+             .share = 200},
+    Workload{.name = "raw-read-alone",
+             .summary = "the backing device itself, one random read at a time",
+             .action = Action::raw_read,
+             .addresses = Addresses::random,
+             .request_bytes = k4K,
+             .depth = 1,
+             .share = 10},
+};
+
+}  // namespace
+
+std::span<const Workload> workloads() { return kWorkloads; }
+
+const Workload* find_workload(std::string_view name) {
+  const auto* found = std::ranges::find(kWorkloads, name, &Workload::name);
+  return found == kWorkloads.end() ? nullptr : found;
+}
+
+}  // namespace uvdo

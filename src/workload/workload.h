@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What a benchmark does to a volume: the list of docs/performance.md.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "workload/block_pattern.h"
+
+namespace uvdo {
+
+struct Workload {
+  enum class Action : std::uint8_t { write, read, mixed, discard, raw_write, raw_read };
+  enum class Addresses : std::uint8_t { ascending, random };
+  /// What is there before the clock runs. The set is 1 GiB of different blocks, at the start.
+  enum class Start : std::uint8_t {
+    empty,
+    set,
+    compressed_set,
+    duplicated_set,  ///< the set, and behind it as many random picks of it, which reads then go to
+    every_leaf,      ///< one block in each page of a block map of 1 TiB
+  };
+  /// Where new data come from.
+  enum class Source : std::uint8_t { fresh, picks_of_set };
+
+  std::string_view name;
+  std::string_view summary;
+  Action action = Action::write;
+  Addresses addresses = Addresses::ascending;
+  Start start = Start::empty;
+  Pattern pattern = Pattern::unique;
+  Source source = Source::fresh;
+  std::uint32_t request_bytes = 4096;
+  unsigned depth = 0;    ///< requests in flight; 0: as the user says
+  unsigned share = 100;  ///< percent of the usual number of blocks
+  bool compression = false;
+};
+
+/// All of them, in the order in which they are run.
+[[nodiscard]] std::span<const Workload> workloads();
+
+/// nullptr if there is none of that name.
+[[nodiscard]] const Workload* find_workload(std::string_view name);
+
+}  // namespace uvdo

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "workload/workload_runner.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include <sys/resource.h>
+
+namespace uvdo {
+namespace {
+
+constexpr std::uint64_t kSmallVolume = 8ULL << 30U;
+constexpr std::uint64_t kLargeVolume = 1ULL << 40U;
+constexpr std::uint64_t kHugeVolume = 100ULL << 40U;
+/// Numbers of the data that a workload writes: none of the set's.
+constexpr std::uint64_t kFresh = 1ULL << 40U;
+/// The latency of every so many requests is measured when many are under way.
+constexpr std::uint64_t kSampling = 8;
+
+double seconds_of(const timeval& t) {
+  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
+}
+
+}  // namespace
+
+/// A workload with its numbers.
+struct WorkloadRunner::Plan {
+  Workload workload;
+  std::uint64_t requests = 0;
+  std::uint64_t warm_up = 0;
+  std::uint64_t set_blocks = 0;
+  std::uint64_t logical_bytes = kSmallVolume;
+  std::uint64_t base = 0;    // byte where the requests go
+  std::uint64_t places = 0;  // so many requests fit there
+  [[nodiscard]] bool is_raw() const {
+    return workload.action == Workload::Action::raw_read ||
+           workload.action == Workload::Action::raw_write;
+  }
+};
+
+/// Time and processor time since it was made.
+struct WorkloadRunner::Clock {
+  TimePoint start;
+  rusage usage{};
+  explicit Clock(UringLoop& loop) : start(loop.now()) { getrusage(RUSAGE_SELF, &usage); }
+  [[nodiscard]] double seconds(UringLoop& loop) const {
+    return std::chrono::duration<double>(loop.now() - start).count();
+  }
+};
+
+WorkloadRunner::Plan WorkloadRunner::make_plan(const Workload& workload) const {
+  using Action = Workload::Action;
+  using Start = Workload::Start;
+  Plan plan;
+  plan.workload = workload;
+  if (plan.workload.depth == 0) plan.workload.depth = settings_.depth;
+  const std::uint64_t per_request = workload.request_bytes / kBlockSize;
+  plan.requests = std::max<std::uint64_t>(1, settings_.blocks * workload.share / 100 / per_request);
+  plan.set_blocks = settings_.set_bytes / kBlockSize;
+  plan.places = plan.set_blocks / per_request;
+  if (workload.source == Workload::Source::picks_of_set ||
+      workload.start == Start::duplicated_set) {
+    plan.base = settings_.set_bytes;
+  } else if (workload.start == Start::empty && workload.addresses == Workload::Addresses::random &&
+             !plan.is_raw()) {
+    plan.places = kSmallVolume / workload.request_bytes;
+  } else if (workload.start == Start::empty) {
+    plan.places = (settings_.device_bytes - (1ULL << 30U)) / workload.request_bytes;
+    if (!plan.is_raw()) plan.places = kSmallVolume / workload.request_bytes;
+  }
+  if (workload.start == Start::every_leaf) {
+    plan.logical_bytes = kLargeVolume;
+    plan.places = kLargeVolume / workload.request_bytes;
+  }
+  if (workload.action == Action::discard) {
+    plan.requests = plan.places;
+    if (workload.start == Start::empty) {
+      plan.requests = plan.places = 1;
+      plan.logical_bytes = kHugeVolume;
+    }
+  } else if (plan.workload.depth > 1) {
+    plan.warm_up = plan.requests / 5;
+  }
+  return plan;
+}
+
+Task<Result<WorkloadFigures>> WorkloadRunner::run(const Workload& workload) {
+  const Plan plan = make_plan(workload);
+  random_.seed(7);
+  ScratchRequest request;
+  request.path = settings_.path;
+  request.device_bytes = settings_.device_bytes;
+  request.logical_bytes = plan.logical_bytes;
+  request.data_bytes = plan.set_blocks * kBlockSize +
+                       (plan.requests + plan.warm_up) *
+                           std::min<std::uint64_t>(plan.workload.request_bytes, 1U << 20U);
+  request.options.compression = workload.compression;
+  request.options.deduplication = settings_.deduplication;
+  ScratchVolume scratch(loop_, std::move(request));
+  auto done = scratch.make_device();
+  WorkloadFigures figures;
+  if (done) done = co_await run_on(scratch, plan, figures);
+  if (!done) co_return std::move(done).error();
+  co_return figures;
+}
+
+Task<Result<void>> WorkloadRunner::run_on(ScratchVolume& scratch, const Plan& plan,
+                                          WorkloadFigures& figures) {
+  figures.workload = plan.workload.name;
+  figures.depth = plan.workload.depth;
+  figures.request_bytes = plan.workload.request_bytes;
+  if (plan.is_raw()) co_return co_await measure(scratch, plan, figures);
+  auto done = co_await scratch.make_volume();
+  if (!done) co_return done;
+  figures.memory_bytes = scratch.volume().memory_needed();
+  if (settings_.index_records > 0 && scratch.index() != nullptr) {
+    done = co_await fill_index(*scratch.index());
+  }
+  if (done) done = co_await prepare(scratch, plan);
+  if (done) done = co_await measure(scratch, plan, figures);
+  auto stopped = co_await scratch.stop();
+  co_return done ? std::move(stopped) : std::move(done);
+}
+
+Task<Result<void>> WorkloadRunner::fill_index(DedupeIndex& index) {
+  const IndexData data{};
+  for (std::uint64_t i = 0; i < settings_.index_records; ++i) {
+    IndexQuery query;
+    store_le64(query.name.bytes.data(), random_());
+    store_le64(query.name.bytes.data() + 8, random_());
+    index.record(query, data);
+    if (i % 256 == 0) co_await loop_.yield();
+  }
+  co_return Result<void>();
+}
+
+Task<Result<void>> WorkloadRunner::prepare(ScratchVolume& scratch, const Plan& plan) {
+  using Start = Workload::Start;
+  if (plan.workload.start == Start::empty) co_return Result<void>();
+  Plan writes;
+  writes.workload.depth = 256;
+  writes.set_blocks = plan.set_blocks;
+  writes.requests = writes.places = plan.set_blocks;
+  if (plan.workload.start == Start::compressed_set) {
+    writes.workload.pattern = Pattern::compressible;
+  }
+  if (plan.workload.start == Start::every_leaf) {
+    writes.workload.start = Start::every_leaf;
+    writes.requests = writes.places = kLargeVolume / kBlockSize / kEntriesPerPage;
+  }
+  auto done = co_await many(scratch, writes, 0, writes.requests, nullptr);
+  if (done && plan.workload.start == Start::duplicated_set) {
+    writes.base = settings_.set_bytes;
+    writes.workload.source = Workload::Source::picks_of_set;
+    done = co_await many(scratch, writes, 0, writes.requests, nullptr);
+  }
+  if (done) done = co_await scratch.volume().flush();
+  co_return done;
+}
+
+Task<Result<void>> WorkloadRunner::measure(ScratchVolume& scratch, const Plan& plan,
+                                           WorkloadFigures& figures) {
+  // Numbers of the data go on from the warm-up, so that nothing is written twice.
+  auto done = co_await many(scratch, plan, kFresh, plan.warm_up, nullptr);
+  if (!done) co_return done;
+  const auto writes = [&]() -> std::uint64_t {
+    if (plan.is_raw()) return 0;
+    const VolumeStatistics s = scratch.volume().statistics();
+    return s.bios_out.write + s.bios_meta.write;
+  };
+  const auto map_reads = [&]() -> std::uint64_t {
+    return plan.is_raw() ? 0 : scratch.volume().block_map().counters().read_count;
+  };
+  const std::uint64_t writes_before = writes();
+  const std::uint64_t reads_before = map_reads();
+  LatencyHistogram latencies;
+  const Clock clock(loop_);
+  done = co_await many(scratch, plan, kFresh + plan.warm_up, plan.requests, &latencies);
+  figures.seconds = clock.seconds(loop_);
+  if (done) {
+    if (plan.is_raw()) {
+      done = co_await scratch.device().flush();
+    } else {
+      done = co_await scratch.volume().flush();
+    }
+  }
+  if (!done) co_return done;
+  figures.total_seconds = clock.seconds(loop_);
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  figures.requests = plan.requests;
+  figures.bytes = plan.requests * plan.workload.request_bytes;
+  if (plan.logical_bytes == kHugeVolume) figures.bytes = plan.logical_bytes;
+  const auto blocks = static_cast<double>(figures.bytes / kBlockSize);
+  figures.user_us = (seconds_of(usage.ru_utime) - seconds_of(clock.usage.ru_utime)) / blocks * 1e6;
+  figures.system_us =
+      (seconds_of(usage.ru_stime) - seconds_of(clock.usage.ru_stime)) / blocks * 1e6;
+  figures.latency_us[0] = latencies.percentile(50);
+  figures.latency_us[1] = latencies.percentile(99);
+  figures.latency_us[2] = latencies.percentile(99.9);
+  figures.latency_us[3] = latencies.maximum();
+  figures.device_writes = static_cast<double>(writes() - writes_before) / blocks;
+  figures.map_reads = static_cast<double>(map_reads() - reads_before) / blocks;
+  co_return done;
+}
+
+Task<Result<void>> WorkloadRunner::many(ScratchVolume& scratch, const Plan& plan,
+                                        std::uint64_t first, std::uint64_t count,
+                                        LatencyHistogram* latencies) {
+  struct Shared {
+    std::uint64_t next;
+    std::uint64_t end;
+    Result<void> done;
+  };
+  Shared shared{first, first + count, {}};
+  const bool needs_room = plan.workload.action != Workload::Action::write &&
+                          plan.workload.action != Workload::Action::discard;
+  const std::size_t room = needs_room ? plan.workload.request_bytes : 0;
+  const AlignedMemory memory(std::max<std::size_t>(room * plan.workload.depth, kBlockSize));
+  if (plan.workload.action == Workload::Action::raw_write) {
+    patterns_.fill(memory.bytes(), Pattern::unique, 1);
+  }
+  const auto client = [](WorkloadRunner& runner, ScratchVolume& target, const Plan& what,
+                         Shared& all, MutableBytes space,
+                         LatencyHistogram* measured) -> Task<void> {
+    const std::uint64_t every = what.workload.depth == 1 ? 1 : kSampling;
+    while (all.next < all.end && all.done) {
+      const std::uint64_t number = all.next++;
+      const bool is_timed = measured != nullptr && number % every == 0;
+      const TimePoint start = is_timed ? runner.loop_.now() : TimePoint{};
+      auto done = co_await runner.request(target, what, number, space);
+      if (is_timed) measured->add(runner.loop_.now() - start);
+      if (!done && all.done) all.done = std::move(done);
+      // A client that is answered at once lets the others have their turn.
+      co_await runner.loop_.yield();
+    }
+  };
+  TaskGroup clients(loop_);
+  for (unsigned c = 0; c < plan.workload.depth; ++c) {
+    clients.start(
+        client(*this, scratch, plan, shared, memory.bytes().subspan(c * room, room), latencies));
+  }
+  co_await clients.wait();
+  co_return std::move(shared.done);
+}
+
+Task<Result<void>> WorkloadRunner::request(ScratchVolume& scratch, const Plan& plan,
+                                           std::uint64_t number, MutableBytes room) {
+  using Action = Workload::Action;
+  const Workload& workload = plan.workload;
+  const std::uint64_t bytes = workload.request_bytes;
+  const std::uint64_t place =
+      (workload.addresses == Workload::Addresses::random ? random_() : number) % plan.places;
+  std::uint64_t offset = plan.base + place * bytes;
+  if (workload.start == Workload::Start::every_leaf &&
+      workload.addresses == Workload::Addresses::ascending) {
+    offset = place * kEntriesPerPage * kBlockSize;
+  }
+  bool reads = workload.action == Action::read;
+  if (workload.action == Action::mixed) reads = random_() % 10 < 7;
+  if (workload.action == Action::raw_read) {
+    co_return co_await scratch.device().read(offset, room);
+  }
+  if (workload.action == Action::raw_write) {
+    co_return co_await scratch.device().write(offset, room);
+  }
+  Volume& volume = scratch.volume();
+  if (workload.action == Action::discard) {
+    const std::uint64_t length = plan.places == 1 ? volume.size() : bytes;
+    co_return co_await volume.discard(offset, length, Durability::cached);
+  }
+  if (reads) co_return co_await volume.read(offset, room);
+  const std::uint64_t id = workload.source == Workload::Source::picks_of_set
+                               ? random_() % plan.set_blocks
+                               : number * (bytes / kBlockSize);
+  co_return co_await write(volume, offset, bytes, workload.pattern, id);
+}
+
+Task<Result<void>> WorkloadRunner::write(Volume& volume, std::uint64_t offset, std::uint64_t bytes,
+                                         Pattern pattern, std::uint64_t id) {
+  Result<void> done;
+  while (done && bytes > 0) {
+    const std::size_t piece = std::min<std::uint64_t>(bytes, BufferPool::kLargest);
+    Buffer buffer = volume.buffers().try_acquire(piece);
+    if (buffer.data() == nullptr) buffer = co_await volume.buffers().acquire(piece);
+    patterns_.fill(buffer.bytes(), pattern, id);
+    done = co_await volume.write(offset, std::move(buffer), Durability::cached);
+    offset += piece;
+    bytes -= piece;
+    id += piece / kBlockSize;
+  }
+  co_return done;
+}
+
+}  // namespace uvdo

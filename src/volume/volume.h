@@ -294,6 +294,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   AlignedMemory fragment_;  // where a block is compressed to
 
   TaskGroup background_;
+  TaskGroup walks_;  // they wait for what the background does
   TaskGroup jobs_;
   Alarm commit_alarm_;
   Alarm write_back_alarm_;

@@ -35,6 +35,7 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
       write_applied_(executor),
       fragment_(kBlockSize),
       background_(executor),
+      walks_(executor),
       jobs_(executor),
       commit_alarm_(executor),
       write_back_alarm_(executor) {
@@ -131,6 +132,7 @@ Task<Result<void>> Volume::stop() {
   // Requests that are under way end; new ones are refused.
   stopping_ = true;
   co_await drain_writes();
+  co_await walks_.wait();
   // Until then somebody may have waited for what the background does.
   ending_ = true;
   packer_->stop();

@@ -10,7 +10,7 @@ Task<void> Volume::count_savings(Duration patience) {
   if (stopping_) co_return;
   if (!savings_.has_begun()) {
     savings_.begin();
-    background_.start(walk_for_savings());
+    walks_.start(walk_for_savings());
   }
   const TimePoint deadline = executor_.now() + patience;
   Alarm pause(executor_);

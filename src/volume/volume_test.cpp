@@ -157,5 +157,23 @@ TEST_F(VolumeTest, DiscardedBlocksReadAsZerosAndAreFree) {
   });
 }
 
+// The count waits for a clean page of the cache when the volume is stopped.
+TEST_F(VolumeTest, StopsWhileItsSavingsAreCounted) {
+  options_.block_map_cache_pages = 16;
+  options_.commit_delay = std::chrono::seconds(60);
+  run([&]() -> Task<void> {
+    const std::uint64_t leaf = kEntriesPerPage * kBlockSize;
+    co_await open();
+    expect_ok(co_await write(0, noise(4096, 1)));
+    co_await stop();
+    co_await open();
+    for (std::uint64_t i = 1; i <= 16; ++i) expect_ok(co_await write(i * leaf, noise(4096, i)));
+    expect_ok(co_await volume_->flush());
+    EXPECT_EQ(volume_->block_map().dirty_pages(), 16U);
+    co_await volume_->count_savings(Duration(0));
+    co_await stop();
+  });
+}
+
 }  // namespace
 }  // namespace uvdo

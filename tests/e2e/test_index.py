@@ -12,7 +12,7 @@ import tempfile
 import unittest
 
 from support import BLOCK, TESTS, extract, run, uvdo
-from test_serve import Served
+from served import Served
 
 import uds_check  # noqa: E402
 
@@ -240,7 +240,7 @@ class OfTheKernelServed(Served):
         told = self.stats()["hashLock"]
         self.assertEqual((told["dedupeAdviceValid"], told["dedupeAdviceStale"]), (2048, 0))
         self.assertNotIn("deduplication index", (self.folder / "serve.log").read_text())
-        self.stop_and_judge(content=False)
+        self.stop_and_judge_what_clients_read()
 
 
 if __name__ == "__main__":

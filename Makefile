@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The front door. `make demo` and `make test` do all they need on a fresh Debian 12 machine.
-.PHONY: build demo test test-release test-asan test-tsan bench sim exhaustive torture format lint clean
+.PHONY: build demo test test-release test-asan test-tsan test-kernel bench sim exhaustive torture format lint clean
 JOBS ?= $(shell nproc)
 
 build:
@@ -42,6 +42,14 @@ test-tsan:
 	@cmake --preset tsan >/dev/null
 	@cmake --build build-tsan -j $(JOBS)
 	@scripts/run-tests build-tsan
+
+# Volumes to and fro between uvdo and the dm-vdo of a Debian kernel in a virtual machine: everything;
+# KERNEL="clean crash" runs some suites only. `make test` runs a part.
+test-kernel:
+	@scripts/install-dependencies test
+	@cmake --preset release -DUVDO_TESTS=ON >/dev/null
+	@cmake --build build -j $(JOBS) --target uvdo
+	@tests/kernel/run $(KERNEL)
 
 # Figures of this machine; see docs/performance.md for what they mean. BENCH="--quick" and other
 # options of bench/run.

@@ -4,75 +4,27 @@
 
   fetch_vdo.py DIRECTORY      unpacks it there and prints the folder of the programs
 
-The package is of bookworm-backports, which a fresh machine does not use: apt gets a configuration
-of its own under DIRECTORY, and nothing is installed or changed outside of it. A second call finds
-the programs and does nothing. Exit status 2: it cannot be had (no network, no mirror).
+The package is of bookworm-backports, which a fresh machine does not use: nothing is installed or
+changed outside of DIRECTORY (debian.py). A second call finds the programs and does nothing. Exit
+status 2: it cannot be had (no network, no mirror).
 
 As a module: programs(directory) returns the folder, or None if it cannot be had.
 """
 import fcntl
-import glob
 import os
 import pathlib
-import re
 import subprocess
 import sys
 
-PACKAGE, SUITE = "vdo", "bookworm-backports"
-KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import debian  # noqa: E402
+
 RETRY_AFTER_SECONDS = 600
 
 
-def mirror():
-    """The Debian mirror that this machine uses."""
-    files = ["/etc/apt/sources.list", *sorted(glob.glob("/etc/apt/sources.list.d/*"))]
-    for name in files:
-        try:
-            text = pathlib.Path(name).read_text()
-        except OSError:
-            continue
-        if name.endswith(".sources"):
-            for stanza in re.split(r"\n\s*\n", text):
-                suites = re.search(r"^Suites:(.*)$", stanza, re.M)
-                uris = re.search(r"^URIs:\s*(\S+)", stanza, re.M)
-                if suites and uris and "bookworm" in suites[1].split():
-                    return uris[1]
-        else:
-            found = re.search(r"^deb\s+(?:\[[^]]*\]\s*)?(\S+)\s+bookworm\s", text, re.M)
-            if found:
-                return found[1]
-    return None
-
-
 def fetch(directory):
-    source = mirror()
-    if source is None:
-        raise RuntimeError("no Debian mirror in /etc/apt")
-    apt = directory / "apt"
-    for part in ("lists/partial", "cache/archives/partial", "state"):
-        (apt / part).mkdir(parents=True, exist_ok=True)
-    (apt / "sources.list").write_text(f"deb [signed-by={KEYRING}] {source} {SUITE} main\n")
-    (apt / "status").touch()
-    options = {
-        "Dir::Etc::sourcelist": apt / "sources.list",
-        "Dir::Etc::sourceparts": "-",
-        "Dir::State": apt / "state",
-        "Dir::State::status": apt / "status",
-        "Dir::State::lists": apt / "lists",
-        "Dir::Cache": apt / "cache",
-        "APT::Get::List-Cleanup": "0",
-        "APT::Sandbox::User": "",
-        "Acquire::Retries": "2",
-        "Acquire::Languages": "none",
-    }
-    command = ["apt-get", "-q"]
-    for key, value in options.items():
-        command += ["-o", f"{key}={value}"]
-    for step in (["update"], ["download", f"{PACKAGE}/{SUITE}"]):
-        subprocess.run(command + step, cwd=apt, check=True, stdout=subprocess.PIPE,
-                       stderr=subprocess.STDOUT, timeout=300)
-    package = max(apt.glob(f"{PACKAGE}_*.deb"), key=os.path.getmtime)
-    subprocess.run(["dpkg-deb", "-x", package, directory / "root"], check=True)
+    found = debian.Packages(directory)
+    found.unpack([f"vdo/{debian.BACKPORTS}"], directory / "root")
 
 
 def programs(directory):

@@ -22,7 +22,8 @@ TRANSFER = 256 * MIB   # size of the disk by which data goes in and out of the g
 VOLUME_DISK, TRANSFER_DISK = 0, 1
 KILL_NOW = "kill now"
 # What the kernel says at the levels of warnings and errors though nothing is wrong.
-AFTER_CRASH = [r"Device was dirty, rebuilding reference counts"]
+AFTER_CRASH = ["Device was dirty, rebuilding reference counts", "No valid index save found",
+               r"index could not be loaded: UDS Error: Index not saved cleanly \(1036\)"]
 
 
 class Kernel:
@@ -59,14 +60,12 @@ class Kernel:
             self.machine.resize(VOLUME_DISK, size)
         return self.disks[VOLUME_DISK]
 
-    def start(self, logical, physical):
-        """The bare start, of a table line in 4 KiB blocks."""
-        self.guest(f"start v {self.device} {logical} {physical} {self.cache} {self.options}")
-        self.running = True
+    def start_command(self, logical, physical):
+        return f"start v {self.device} {logical} {physical} {self.cache} {self.options}"
 
     def open(self, sizes):
-        self.start(*sizes)
-        self.guest("wait_index v")
+        self.guest(f"{self.start_command(*sizes)} && wait_index v")
+        self.running = True
 
     def close(self):
         self.guest("dmsetup remove --retry v && blockdev --flushbufs /dev/vda")
@@ -104,6 +103,16 @@ class Kernel:
 
     def kill(self):
         self.machine.kill()
+        self.gone()
+
+    def throttle(self, requests):
+        """The volume's disk does so many requests a second from now on."""
+        self.machine.throttle(VOLUME_DISK, requests)
+
+    def kill_at(self, seconds, command):
+        """Kills the machine so long after it has begun with a command of the guest."""
+        self.machine.run_until_killed(
+            f"(usleep {int(seconds * 1e6)}; echo; echo {KILL_NOW}) & {command}; wait", KILL_NOW)
         self.gone()
 
     def gone(self):
@@ -160,6 +169,7 @@ class Uvdo:
 
     def close(self):
         self.client.close()
+        self.client = None
         done = support.uvdo("stop", self.image)
         if done.returncode or self.server.wait(300):
             raise AssertionError(f"uvdo stop: {done.stderr}{self.log()}")
@@ -209,9 +219,11 @@ class Uvdo:
         if self._perform(operations, max(1, requests // 2))[0]:
             raise AssertionError("uvdo serve outlived SIGKILL")
         self.server.wait()
-        self.server = None
+        self.kill()
 
     def kill(self):
+        if self.client:
+            self.client.close()
         if self.server and self.server.poll() is None:
             self.server.kill()
             self.server.wait()

@@ -53,7 +53,7 @@ class Machine:
             command += ["-blockdev", f"driver=raw,node-name=disk{number},discard=unmap,"
                         f"file.driver=file,file.filename={path},file.locking=off,"
                         "file.discard=unmap,cache.direct=off,cache.no-flush=on",
-                        "-device", f"virtio-blk-pci,drive=disk{number},write-cache=on"]
+                        "-device", f"virtio-blk-pci,id=device{number},drive=disk{number},write-cache=on"]
         self.log = self._opened(open(self.folder / "qemu.log", "w"))
         self.process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL,
                                         stdout=self.log, stderr=subprocess.STDOUT)
@@ -161,6 +161,11 @@ class Machine:
     def resize(self, number, size):
         """Gives a disk a new size in bytes; its file too."""
         self._control("block_resize", **{"node-name": f"disk{number}", "size": size})
+
+    def throttle(self, number, requests):
+        """A disk does so many requests a second from now on."""
+        none = dict.fromkeys(["bps", "bps_rd", "bps_wr", "iops_rd", "iops_wr"], 0)
+        self._control("block_set_io_throttle", id=f"/machine/peripheral/device{number}/virtio-backend", iops=requests, **none)
 
     def kill(self):
         if self.process.poll() is None:

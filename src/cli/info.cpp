@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // uvdo info: what a stopped volume is, in words or as JSON.
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "cli/command.h"
 #include "cli/open_volume.h"
 #include "format/index_geometry.h"
+#include "inspect/lvm_pool.h"
 
 namespace uvdo {
 namespace {
@@ -26,9 +28,10 @@ struct VolumeInfo {
   SlabCounts slabs;
   JournalOverview journal;
   std::uint64_t index_window_blocks = 0;  ///< how many blocks the index can remember
+  std::optional<LvmPoolWindow> lvm_pool;
 };
 
-Result<VolumeInfo> collect(const VolumeImage& image) {
+Result<VolumeInfo> collect(VolumeImage& image) {
   VolumeInfo info;
   const SuperBlock& super = image.super_block();
   info.slabs.never_used = super.depot.slab_count();
@@ -48,7 +51,16 @@ Result<VolumeInfo> collect(const VolumeImage& image) {
   if (auto index = compute_index_geometry(geometry.index_memory, geometry.sparse)) {
     info.index_window_blocks = index->chapters * index->records_per_chapter;
   }
+  info.lvm_pool = lvm_pool_window(image);
   return info;
+}
+
+/// A size as an option takes it, exact: "512K", "1G".
+std::string option_text(std::uint64_t bytes) {
+  constexpr std::string_view kUnits = "BKMGTP";
+  std::size_t unit = 0;
+  for (; unit + 1 < kUnits.size() && bytes != 0 && bytes % 1024 == 0; ++unit) bytes /= 1024;
+  return fmt::format("{}{}", bytes, kUnits[unit]);
 }
 
 std::string blocks_text(std::uint64_t blocks) {
@@ -127,6 +139,12 @@ void print_text(const VolumeImage& image, const VolumeInfo& info) {
   if (geometry.bio_offset != 0) line("bio offset", fmt::format("{}", geometry.bio_offset));
   line("device", fmt::format("{}{}", size_text(image.source().size()),
                              image.is_truncated() ? ", SMALLER than the volume" : ""));
+  if (info.lvm_pool) {
+    line("pool of LVM",
+         fmt::format("its logical volume is what uvdo serve --offset {} --size {} "
+                     "offers; both ends stay empty",
+                     option_text(info.lvm_pool->offset), option_text(info.lvm_pool->size)));
+  }
   fmt::print("Index\n");
   line("memory", to_text(geometry.index_memory) + " GB");
   line("kind", geometry.sparse ? "sparse" : "dense");
@@ -160,7 +178,7 @@ Json to_json(const VolumeImage& image, const VolumeInfo& info) {
                          {"highestTail", replay->highest_tail.value()},
                          {"entries", replay->entries}};
   }
-  return {
+  Json json = {
       {"volume", image.source().name()},
       {"state", std::string(name_of(super.state))},
       {"stateNumber", static_cast<std::uint32_t>(super.state)},
@@ -199,6 +217,10 @@ Json to_json(const VolumeImage& image, const VolumeInfo& info) {
       {"journal", std::move(journal)},
       {"truncated", image.is_truncated()},
   };
+  if (info.lvm_pool) {
+    json["lvmPool"] = {{"offset", info.lvm_pool->offset}, {"size", info.lvm_pool->size}};
+  }
+  return json;
 }
 
 }  // namespace

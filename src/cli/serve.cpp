@@ -10,10 +10,12 @@
 
 #include "base/size_text.h"
 #include "cli/command.h"
+#include "cli/open_volume.h"
 #include "device/file_device.h"
 #include "serve/control_path.h"
 #include "serve/nbd_server.h"
 #include "serve/service_manager.h"
+#include "serve/service_views.h"
 #include "serve/tls_context.h"
 #include "serve/volume_control.h"
 #include "volume/uds_index_factory.h"
@@ -32,6 +34,9 @@ struct ServeOptions {
   std::string cache = "128M";
   std::string buffers = "64M";
   std::string control;
+  std::string offset;
+  std::string size;
+  ServiceWindow window;
   TlsFiles tls;
   std::vector<SocketAddress> addresses;
   std::vector<ListeningSocket> inherited;
@@ -42,34 +47,6 @@ void print_line(const std::string& line) {
   fmt::print("{}\n", line);
   std::fflush(stdout);
 }
-
-/// A volume that clients may only read.
-class ReadOnlyView final : public BlockService {
- public:
-  explicit ReadOnlyView(BlockService& service) : service_(service) {}
-  [[nodiscard]] std::uint64_t size() const override { return service_.size(); }
-  [[nodiscard]] bool is_read_only() const override { return true; }
-  BufferPool& buffers() override { return service_.buffers(); }
-  Task<Result<void>> read(std::uint64_t offset, MutableBytes out) override {
-    return service_.read(offset, out);
-  }
-  Task<Result<void>> write(std::uint64_t, Buffer, Durability) override { return refuse(); }
-  Task<Result<void>> discard(std::uint64_t, std::uint64_t, Durability) override { return refuse(); }
-  Task<Result<void>> write_zeroes(std::uint64_t, std::uint64_t, ZeroMode, Durability) override {
-    return refuse();
-  }
-  Task<Result<void>> flush() override { return service_.flush(); }
-  Task<Result<std::vector<Extent>>> extents(std::uint64_t offset, std::uint64_t length,
-                                            std::size_t limit) override {
-    return service_.extents(offset, length, limit);
-  }
-
- private:
-  static Task<Result<void>> refuse() {
-    co_return Error(Errc::read_only, "the volume is served read-only");
-  }
-  BlockService& service_;
-};
 
 /// SIGTERM and SIGINT, as something that can be awaited.
 class StopSignal {
@@ -149,6 +126,16 @@ Result<void> check_options(ServeOptions& options) {
                              options.cache, options.buffers, size_text(machine)));
   }
   options.volume_options.buffer_bytes = *buffers;
+  if (!options.offset.empty()) {
+    auto offset = parse_size(options.offset);
+    if (!offset) return std::move(offset).error().within("--offset");
+    options.window.offset = *offset;
+  }
+  if (!options.size.empty()) {
+    auto size = parse_size(options.size);
+    if (!size) return std::move(size).error().within("--size");
+    options.window.size = *size;
+  }
   for (const std::string& text : options.nbd) {
     auto address = SocketAddress::parse(text);
     if (!address) return std::move(address).error();
@@ -172,8 +159,11 @@ Task<Result<void>> serve_volume(UringLoop& loop, Volume& volume, ServeOptions op
   settings.connection.tls.upgrader = tls;
   settings.connection.tls.required = options.tls_required;
   NbdServer server(loop, settings);
-  ReadOnlyView view(volume);
-  BlockService* service = &volume;
+  WindowView window(volume, options.window);
+  ReadOnlyView view(window);
+  BlockService* service = options.offset.empty() && options.size.empty()
+                              ? static_cast<BlockService*>(&volume)
+                              : &window;
   if (options.read_only) service = &view;
   server.add_export({options.export_name, "uvdo volume " + options.volume, service});
   server.adopt(std::move(options.inherited));
@@ -199,7 +189,7 @@ Task<Result<void>> serve_volume(UringLoop& loop, Volume& volume, ServeOptions op
 
   const ServiceManager manager;
   const std::string status =
-      fmt::format("{} of {} logical size", options.volume, size_text(volume.size()));
+      fmt::format("{} of {} logical size", options.volume, size_text(service->size()));
   print_line(fmt::format("serving {}", status));
   for (const std::string& address : server.addresses()) {
     print_line(fmt::format("  NBD on {}", address));
@@ -238,6 +228,13 @@ Task<void> run(UringLoop& loop, ServeOptions options, TlsUpgrader* tls, Result<v
   }
 }
 
+/// Looks at the volume without touching it.
+Result<void> check_window_of(const ServeOptions& options) {
+  auto image = open_volume(options.volume, {.replay = false});
+  if (!image) return std::move(image).error();
+  return check_window(options.window, (*image)->logical_blocks() * kBlockSize);
+}
+
 }  // namespace
 
 int run_serve(int argc, char** argv) {
@@ -248,6 +245,8 @@ int run_serve(int argc, char** argv) {
   app.add_option("--nbd", options.nbd, "listen on unix:PATH or tcp:HOST:PORT (repeatable)");
   app.add_option("--export-name", options.export_name, "the NBD export's name (default: empty)");
   app.add_flag("--read-only", options.read_only, "refuse writes of clients");
+  app.add_option("--offset", options.offset, "serve the logical space from here on only");
+  app.add_option("--size", options.size, "serve only so much of it (default: up to its end)");
   app.add_option("--compression", options.compression, "on or off")->capture_default_str();
   app.add_option("--deduplication", options.deduplication, "on or off")->capture_default_str();
   app.add_option("--cache", options.cache, "memory for the block map")->capture_default_str();
@@ -261,6 +260,13 @@ int run_serve(int argc, char** argv) {
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   if (auto checked = check_options(options); !checked)
     return usage_error(checked.error().message());
+  if (!options.offset.empty() || !options.size.empty()) {
+    auto fits = check_window_of(options);
+    if (!fits && fits.error().code() == Errc::invalid_argument) {
+      return usage_error(fits.error().message());
+    }
+    if (!fits) return fail(fits.error());
+  }
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);  // a limit of file sizes is an error of the device like others
 

@@ -51,6 +51,21 @@ class OfflineTest(unittest.TestCase):
         return report["errorsByKind"]
 
 
+class LvmPoolTest(OfflineTest):
+    def test_info_recognises_a_pool_of_lvm(self):
+        """A pool has LVM's size, and empty ends; a volume with data there is none."""
+        image = self.folder / "pool.img"
+        for logical, is_pool in (("129M", True), ("128M", False), ("130M", False)):
+            made = uvdo("format", image, "--size", "3G", "--slab-bits", "13", "--logical-size",
+                        logical, "--force")
+            self.assertEqual(made.returncode, 0, made.stderr)
+            self.assertEqual(self.json("info", image).get("lvmPool"),
+                             {"offset": 512 << 10, "size": 128 << 20} if is_pool else None)
+            words = "uvdo serve --offset 512K --size 128M"
+            self.assertEqual(words in uvdo("info", image).stdout, is_pool)
+        self.assertNotIn("lvmPool", self.json("info", self.extracted("clean")))
+
+
 class GoldenTest(OfflineTest):
     def test_every_volume_is_read_as_the_kernel_reads_it(self):
         for name in (*CLEAN, *FRESH, *DIRTY, "readonly"):

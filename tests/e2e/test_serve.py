@@ -319,6 +319,21 @@ class Life(Served):
         self.assertTrue(told["is_read_only"])
         self.stop_and_judge()
 
+    def test_a_window_of_the_volume(self):
+        self.serve("--offset", "512K", "--size", "63M")
+        told = json.loads(run("nbdinfo", "--json", self.uri).stdout)["exports"][0]
+        self.assertEqual(told["export-size"], 63 * MIB)
+        self.qemu_io("write -P 7 0 64k", f"write -P 8 {63 * MIB - 4096} 4k")
+        self.stop()
+        self.note(MIB // 2, b"\7" * 65536)
+        self.note(63 * MIB + MIB // 2 - 4096, b"\x08" * 4096)
+        self.judge_volume()
+        self.serve("--offset", "63M", "--read-only")
+        told = json.loads(run("nbdinfo", "--json", self.uri).stdout)["exports"][0]
+        self.assertEqual((told["export-size"], told["is_read_only"]), (MIB, True))
+        self.qemu_io("read -P 8 508k 4k")
+        self.stop_and_judge()
+
     def test_switches_change_while_it_runs(self):
         self.serve("--compression", "off")
         done = uvdo("set", self.image, "compression=on", "deduplication=off")
@@ -349,6 +364,10 @@ class Errors(Served):
                                   ("--buffers", "--nbd", "unix:x", "--buffers", "lots"),
                                   ("machine's memory", "--nbd", "unix:x", "--cache", "1T"),
                                   ("on or off", "--nbd", "unix:x", "--compression", "maybe"),
+                                  ("4096", "--nbd", "unix:x", "--offset", "512B"),
+                                  ("choose a part", "--nbd", "unix:x", "--offset", "64M"),
+                                  ("choose a part", "--nbd", "unix:x", "--size", "65M"),
+                                  ("--size", "--nbd", "unix:x", "--size", "much"),
                                   ("--tls-cert", "--nbd", "unix:x", "--tls-required")):
             self.expect_refusal(2, words, "serve", self.image, *arguments)
         self.assertEqual(self.state(), "NEW")

@@ -19,11 +19,12 @@ import support  # noqa: E402
 
 MIB = 1 << 20
 TRANSFER = 256 * MIB   # size of the disk by which data goes in and out of the guest
-VOLUME_DISK, TRANSFER_DISK = 0, 1
+VOLUME_DISK, TRANSFER_DISK, LVM_DISK = range(3)
 KILL_NOW = "kill now"
 # What the kernel says at the levels of warnings and errors though nothing is wrong.
 AFTER_CRASH = ["Device was dirty, rebuilding reference counts", "No valid index save found",
                r"index could not be loaded: UDS Error: Index not saved cleanly \(1036\)"]
+READ_ONLY = ["read-only", "Rebuilding reference counts to clear read-only mode"]
 
 
 class Kernel:
@@ -32,14 +33,29 @@ class Kernel:
 
     def __init__(self, lab, folder, accelerator):
         self.lab, self.accelerator = lab, accelerator
-        self.disks = [folder / "volume.img", folder / "transfer.img"]
-        for disk in self.disks:
+        self.disks = [folder / name for name in ("volume.img", "transfer.img", "lvm.img")]
+        for disk, size in zip(self.disks, (TRANSFER, TRANSFER, MIB)):
             with open(disk, "wb") as file:
-                file.truncate(TRANSFER)
+                file.truncate(size)
         self.machine, self.boots, self.running = None, 0, False
         self.expected = []     # complaints of the kernel that are in order
+        self.default_table()
+
+    def default_table(self):
+        """dm-vdo on the whole disk, as `vdo`'s own table line says it."""
         self.options, self.cache = "", 4096
-        self.device = "/dev/vda"
+        self.target, self.volume, self.is_lvm = "v", "/dev/mapper/v", False
+
+    def make_lvm_pool(self, pool_size, size, slab_size):
+        """A VDO pool of LVM on the volume's disk, and a logical volume of it; sizes in MiB. LVM's own
+        metadata, the first MiB of a physical volume, are on a disk of their own: so the pool's data
+        begin where the volume's disk does."""
+        self.guest("[ -e /dev/mapper/pv ] || { echo 0 2048 linear /dev/vdc 0; echo 2048 "
+                   "$(blockdev --getsz /dev/vda) linear /dev/vda 0; } | dmsetup create pv")
+        self.guest("lvm vgcreate vg /dev/mapper/pv && lvm lvcreate --type vdo "
+                   f"-L {pool_size}M -V {size}M -n lv --config "
+                   f"allocation/vdo_slab_size_mb={slab_size} vg/pool && lvm vgchange -an vg")
+        self.is_lvm, self.target, self.volume = True, "vg-pool-vpool", "/dev/vg/lv"
 
     def guest(self, command, **options):
         return self.started().run(command, **options)
@@ -61,14 +77,17 @@ class Kernel:
         return self.disks[VOLUME_DISK]
 
     def start_command(self, logical, physical):
-        return f"start v {self.device} {logical} {physical} {self.cache} {self.options}"
+        if self.is_lvm:
+            return "lvm vgchange -ay vg"
+        return f"start v /dev/vda {logical} {physical} {self.cache} {self.options}"
 
     def open(self, sizes):
-        self.guest(f"{self.start_command(*sizes)} && wait_index v")
+        self.guest(f"{self.start_command(*sizes)} && wait_index {self.target}")
         self.running = True
 
     def close(self):
-        self.guest("dmsetup remove --retry v && blockdev --flushbufs /dev/vda")
+        stop = "lvm vgchange -an vg" if self.is_lvm else "dmsetup remove --retry v"
+        self.guest(f"{stop} && blockdev --flushbufs /dev/vda")
         self.running = False
         complaints = self.machine.complaints(self.expected)
         if complaints:
@@ -80,17 +99,29 @@ class Kernel:
         with open(self.disks[TRANSFER_DISK], "r+b") as transfer:
             for kind, first, what in operations:
                 if kind == "discard":
-                    commands.append(f"blkdiscard -o {first * BLOCK} -l {what * BLOCK} /dev/mapper/v")
+                    commands.append(f"blkdiscard -o {first * BLOCK} -l {what * BLOCK} {self.volume}")
                     continue
                 data = data_of(what)
                 os.pwrite(transfer.fileno(), data, at)
-                commands.append(f"copy /dev/vdb {at} /dev/mapper/v {first * BLOCK} {len(data)}")
+                commands.append(f"copy /dev/vdb {at} {self.volume} {first * BLOCK} {len(data)}")
                 at += len(data)
         assert at <= TRANSFER
         return commands
 
     def apply(self, operations):
         self.guest(" && ".join(self._pieces(operations)))
+
+    def try_write(self, operation):
+        """Writes to a volume that may be full; the number of requests that failed for want of room."""
+        command, = self._pieces([operation])
+        status, output = self.guest(command, check=False)
+        if status != "0" and "No space left" not in output:
+            raise AssertionError(output)
+        return int(status != "0")
+
+    def is_refused(self, operation):
+        command, = self._pieces([operation])
+        return self.guest(f"{command} && flush {self.volume}", check=False)[0] != "0"
 
     def crash(self, operations):
         """Kills the machine in the middle of two streams of operations."""
@@ -119,24 +150,24 @@ class Kernel:
         self.machine, self.running = None, False
 
     def flush(self):
-        self.guest("flush /dev/mapper/v")
+        self.guest(f"flush {self.volume}")
 
     def read(self, first, count):
         data = b""
         for at in range(first, first + count, TRANSFER // BLOCK):
             part = min(TRANSFER // BLOCK, first + count - at)
-            self.guest(f"copy /dev/mapper/v {at * BLOCK} /dev/vdb 0 {part * BLOCK}")
+            self.guest(f"copy {self.volume} {at * BLOCK} /dev/vdb 0 {part * BLOCK}")
             with open(self.disks[TRANSFER_DISK], "rb") as transfer:
                 data += os.pread(transfer.fileno(), part * BLOCK, 0)
         return data
 
     def stats(self):
-        return parse_stats(self.guest("dmsetup message v 0 stats"))
+        return parse_stats(self.guest(f"dmsetup message {self.target} 0 stats"))
 
 
 def parse_stats(message):
     """The kernel's `stats` message as nested dictionaries of numbers and words."""
-    quoted = re.sub(r"([A-Za-z][A-Za-z0-9]*)", r'"\1"', message)
+    quoted = re.sub(r"([A-Za-z][^\s,]*)", r'"\1"', message)
     return json.loads(re.sub(r",\s*}", " }", quoted).strip().rstrip(","))
 
 
@@ -212,6 +243,16 @@ class Uvdo:
                     raise AssertionError(f"errors {errors} of uvdo serve: {self.log()}")
                 batch = []
             batch.append(operation)
+
+    def try_write(self, operation):
+        _, errors, _ = self._perform([operation], None)
+        if any(error != nbd_client.ENOSPC for error in errors):
+            raise AssertionError(f"errors {errors} of uvdo serve: {self.log()}")
+        return len(errors)
+
+    def is_refused(self, operation):
+        alive, errors, _ = self._perform([operation], None)
+        return alive and len(errors) == 1
 
     def crash(self, operations):
         requests = sum(1 if kind == "discard" else (len(what) + 63) // 64

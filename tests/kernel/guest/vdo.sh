@@ -17,12 +17,13 @@ grow() {
     dmsetup suspend "$name" && dmsetup resume "$name"
 }
 
-# wait_index NAME: until the index takes part; writes before that do not deduplicate
+# wait_index NAME: until the index takes part; writes before that do not deduplicate. A read-only volume
+# has none.
 wait_index() {
   local i=0
   while [ $i -lt 3000 ]; do
     case $(dmsetup status "$1") in
-      *" online "o*) return 0 ;;
+      *" online "o* | *" read-only "*) return 0 ;;
       *" error "* | *" closed "*) return 1 ;;
     esac
     usleep 20000

@@ -25,6 +25,13 @@ std::string_view name_of(Errc code) {
   return "unknown";
 }
 
+Errc errc_of(std::string_view name) {
+  for (int code = 0; code <= static_cast<int>(Errc::no_memory); ++code) {
+    if (name_of(static_cast<Errc>(code)) == name) return static_cast<Errc>(code);
+  }
+  return Errc::io;
+}
+
 int errno_of(Errc code) {
   switch (code) {
     case Errc::invalid_argument:

@@ -30,6 +30,8 @@ enum class Errc {
 
 /// The name of a code, for logs and JSON ("no_space").
 [[nodiscard]] std::string_view name_of(Errc code);
+/// The code of a name; `io` if there is none such.
+[[nodiscard]] Errc errc_of(std::string_view name);
 
 /// The errno value that tells a client of a block device about `code` (ENOSPC, EROFS, EIO, ...).
 [[nodiscard]] int errno_of(Errc code);

@@ -29,6 +29,14 @@ TEST(Result, OfNothingIsGoodUntilToldOtherwise) {
   EXPECT_EQ(done.error().within("disk").message(), "disk: broken");
 }
 
+TEST(Result, CodesHaveNamesAndComeBackFromThem) {
+  for (int i = 0; i <= static_cast<int>(Errc::no_memory); ++i) {
+    const auto code = static_cast<Errc>(i);
+    EXPECT_EQ(errc_of(name_of(code)), code);
+  }
+  EXPECT_EQ(errc_of("nonsense"), Errc::io);
+}
+
 TEST(Result, ErrnoBecomesACodeAndASentence) {
   const Error error = errno_error(ENOSPC, "write of x");
   EXPECT_EQ(error.code(), Errc::no_space);

@@ -63,7 +63,7 @@ int run_cat(int argc, char** argv) {
   std::string length_text;
   bool raw = false;
   CLI::App app("Writes the contents of a stopped volume to standard output.", "uvdo cat");
-  app.add_option("VOLUME", volume, "file or block device that holds the volume")->required();
+  add_volume_argument(app, volume);
   app.add_option("--offset", offset_text, "where to begin (4096, 1M, ...)");
   app.add_option("--length", length_text, "how much to write; by default up to the end");
   app.add_flag("--raw", raw, "do not replay the journal of a volume that was not shut down");

@@ -130,8 +130,7 @@ int run_check(int argc, char** argv) {
   CheckArguments arguments;
   CLI::App app("Checks a stopped volume: counts all references anew and compares everything.",
                "uvdo check");
-  app.add_option("VOLUME", arguments.volume, "file or block device that holds the volume")
-      ->required();
+  add_volume_argument(app, arguments.volume);
   app.add_flag("-v,--verbose", arguments.verbose, "show every finding, not ten of a kind");
   app.add_flag("--json", arguments.json, "print the result as JSON");
   app.add_flag("--metadata-only", arguments.metadata_only,

@@ -6,6 +6,7 @@
 
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include <CLI/CLI.hpp>
@@ -35,6 +36,12 @@ int run_uvdo(int argc, char** argv);
 /// asked for, or the arguments are wrong (then the user has been told).
 [[nodiscard]] std::optional<int> parse_arguments(CLI::App& app, int argc, char** argv);
 
+/// Adds the argument VOLUME, required: a path, or MAJOR:MINOR of a block device, which becomes its
+/// path.
+CLI::Option* add_volume_argument(CLI::App& app, std::string& volume);
+/// The path of a backing store as people call it; for Option::transform (throws as CLI11 wants).
+std::string volume_path(const std::string& name);
+
 /// Prints "uvdo: <message>" to stderr; returns kExitFailed.
 int fail(const Error& error);
 int fail(std::string_view message);
@@ -46,14 +53,18 @@ int usage_error(std::string_view message);
 int run_bench(int argc, char** argv);
 int run_cat(int argc, char** argv);
 int run_check(int argc, char** argv);
+int run_dump(int argc, char** argv);
 int run_export(int argc, char** argv);
 int run_format(int argc, char** argv);
+int run_index(int argc, char** argv);
 int run_info(int argc, char** argv);
+int run_log_level(int argc, char** argv);
 int run_rebuild(int argc, char** argv);
 int run_flush(int argc, char** argv);
 int run_serve(int argc, char** argv);
 int run_set(int argc, char** argv);
 int run_stop(int argc, char** argv);
 int run_stats(int argc, char** argv);
+int run_status(int argc, char** argv);
 
 }  // namespace uvdo

@@ -9,6 +9,7 @@
 
 #include "cli/command.h"
 #include "cli/version.h"
+#include "device/backing_name.h"
 
 namespace uvdo {
 namespace {
@@ -16,10 +17,14 @@ namespace {
 constexpr std::array kCommands{
     Command{"format", "make a new volume on a file or block device", run_format},
     Command{"serve", "serve a volume as a block device (NBD)", run_serve},
+    Command{"status", "tell whether all is well, and what to do if not", run_status},
     Command{"info", "show what a volume is: sizes, layout, state", run_info},
     Command{"stats", "show space used and saved, and all counters", run_stats},
     Command{"set", "change switches of a served volume", run_set},
+    Command{"index", "close, open or make anew the index of a served volume", run_index},
     Command{"flush", "make all that was written to a served volume stable", run_flush},
+    Command{"log-level", "show or change how much a server logs", run_log_level},
+    Command{"dump", "print the inside of a served volume as JSON", run_dump},
     Command{"stop", "stop the server of a volume", run_stop},
     Command{"check", "check a stopped volume for inconsistencies", run_check},
     Command{"rebuild", "make a volume writable again that an error left read-only", run_rebuild},
@@ -86,6 +91,18 @@ std::optional<int> parse_arguments(CLI::App& app, int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return usage_error(fmt::format("{} (see {} --help)", error.what(), app.get_name()));
   }
+}
+
+CLI::Option* add_volume_argument(CLI::App& app, std::string& volume) {
+  return app.add_option("VOLUME", volume, "the volume's file or block device, or MAJOR:MINOR")
+      ->required()
+      ->transform(volume_path);
+}
+
+std::string volume_path(const std::string& name) {
+  auto path = backing_store_path(name);
+  if (!path) throw CLI::ValidationError(path.error().message());
+  return *path;
 }
 
 int fail(std::string_view message) {

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The subcommands that talk to the server of a volume: set, flush and stop.
+// The subcommands that ask the server of a volume for something: set, index, flush, dump,
+// log-level and stop.
+#include <algorithm>
+#include <array>
 #include <string>
 
 #include <fmt/format.h>
 
-#include "cli/command.h"
-#include "serve/control_client.h"
+#include "base/log.h"
+#include "cli/served_volume.h"
 
 namespace uvdo {
 namespace {
@@ -19,41 +22,44 @@ Result<bool> parse_switch(const std::string& key, const std::string& value) {
                fmt::format("{} is set to on or off, not \"{}\"", key, value));
 }
 
-/// What every command here takes.
-struct Server {
-  std::string volume;
-  std::string control;
-
-  void add_to(CLI::App& app) {
-    app.add_option("VOLUME", volume, "the volume's file or block device")->required();
-    app.add_option("--control", control, "the control socket that uvdo serve was given");
+/// "compression=on" as a member of the request.
+Result<void> add_setting(Json& request, const std::string& setting) {
+  const std::size_t equals = setting.find('=');
+  if (equals == std::string::npos) {
+    return Error(Errc::invalid_argument,
+                 fmt::format("\"{}\" is not of the form KEY=VALUE, as in compression=on", setting));
   }
-  [[nodiscard]] Result<Json> ask(const Json& request) const {
-    return ask_volume(volume, request, control);
+  const std::string key = setting.substr(0, equals);
+  if (key != "compression" && key != "deduplication") {
+    return Error(
+        Errc::invalid_argument,
+        fmt::format("there is no \"{}\" to be set; there are compression and deduplication", key));
   }
-};
+  if (request.contains(key)) {
+    return Error(Errc::invalid_argument, fmt::format("{} is set twice", key));
+  }
+  auto on = parse_switch(key, setting.substr(equals + 1));
+  if (!on) return std::move(on).error();
+  request[key] = *on;
+  return {};
+}
 
 }  // namespace
 
 int run_set(int argc, char** argv) {
-  Server server;
+  ServedVolume served;
   std::vector<std::string> settings;
   CLI::App app("Changes switches of a volume that is being served.", "uvdo set");
-  server.add_to(app);
+  served.add_to(app);
   app.add_option("KEY=VALUE", settings, "compression=on|off, deduplication=on|off")->required();
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   Json request = {{"command", "set"}};
   for (const std::string& setting : settings) {
-    const std::size_t equals = setting.find('=');
-    if (equals == std::string::npos) {
-      return usage_error(fmt::format("\"{}\" is not of the form KEY=VALUE", setting));
+    if (auto added = add_setting(request, setting); !added) {
+      return usage_error(added.error().message());
     }
-    const std::string key = setting.substr(0, equals);
-    auto on = parse_switch(key, setting.substr(equals + 1));
-    if (!on) return usage_error(on.error().message());
-    request[key] = *on;
   }
-  auto answer = server.ask(request);
+  auto answer = served.ask(request);
   if (!answer) return fail(answer.error());
   for (const auto& [key, value] : answer->items()) {
     fmt::print("{}: {}\n", key, value.get<bool>() ? "on" : "off");
@@ -61,23 +67,74 @@ int run_set(int argc, char** argv) {
   return kExitOk;
 }
 
-int run_flush(int argc, char** argv) {
-  Server server;
-  CLI::App app("Makes everything that was written to a served volume stable.", "uvdo flush");
-  server.add_to(app);
+int run_index(int argc, char** argv) {
+  ServedVolume served;
+  std::string action;
+  CLI::App app("Closes, opens, switches or makes anew the deduplication index of a served volume.",
+               "uvdo index");
+  app.add_option("ACTION", action, "create, close, enable or disable")->required();
+  served.add_to(app);
   if (auto status = parse_arguments(app, argc, argv)) return *status;
-  auto answer = server.ask({{"command", "flush"}});
+  constexpr std::array<std::string_view, 4> kActions{"create", "close", "enable", "disable"};
+  if (std::ranges::find(kActions, action) == kActions.end()) {
+    return usage_error(fmt::format(
+        "what to do with the index is create, close, enable or disable, not \"{}\"", action));
+  }
+  auto answer = served.ask({{"command", "index"}, {"action", action}});
+  if (!answer) return fail(answer.error());
+  fmt::print("index: {}\n", answer->value("state", "unknown"));
+  return kExitOk;
+}
+
+int run_flush(int argc, char** argv) {
+  ServedVolume served;
+  CLI::App app("Makes everything that was written to a served volume stable.", "uvdo flush");
+  served.add_to(app);
+  if (auto status = parse_arguments(app, argc, argv)) return *status;
+  auto answer = served.ask({{"command", "flush"}});
   return answer ? kExitOk : fail(answer.error());
 }
 
-int run_stop(int argc, char** argv) {
-  Server server;
-  CLI::App app("Stops the server of a volume and waits until the volume is saved.", "uvdo stop");
-  server.add_to(app);
+int run_dump(int argc, char** argv) {
+  ServedVolume served;
+  CLI::App app("Prints the inside of a served volume as JSON, to look for the cause of something.",
+               "uvdo dump");
+  served.add_to(app);
   if (auto status = parse_arguments(app, argc, argv)) return *status;
-  auto answer = server.ask({{"command", "stop"}});
+  auto answer = served.ask({{"command", "dump"}});
   if (!answer) return fail(answer.error());
-  wait_until_free(server.volume);  // so that what follows finds the volume unused
+  fmt::print("{}\n", answer->dump(2));
+  return kExitOk;
+}
+
+int run_log_level(int argc, char** argv) {
+  ServedVolume served;
+  std::string level;
+  CLI::App app("Shows or changes how much the server of a volume logs.", "uvdo log-level");
+  served.add_to(app);
+  app.add_option("LEVEL", level, "error, warning, notice, info or debug: that and what is graver");
+  if (auto status = parse_arguments(app, argc, argv)) return *status;
+  Json request = {{"command", "log-level"}};
+  if (!level.empty()) {
+    if (auto parsed = parse_log_level(level); !parsed) {
+      return usage_error(parsed.error().message());
+    }
+    request["level"] = level;
+  }
+  auto answer = served.ask(request);
+  if (!answer) return fail(answer.error());
+  fmt::print("log level: {}\n", answer->value("level", "unknown"));
+  return kExitOk;
+}
+
+int run_stop(int argc, char** argv) {
+  ServedVolume served;
+  CLI::App app("Stops the server of a volume and waits until the volume is saved.", "uvdo stop");
+  served.add_to(app);
+  if (auto status = parse_arguments(app, argc, argv)) return *status;
+  auto answer = served.ask({{"command", "stop"}});
+  if (!answer) return fail(answer.error());
+  wait_until_free(served.volume);  // so that what follows finds the volume unused
   return kExitOk;
 }
 

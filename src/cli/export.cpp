@@ -213,8 +213,7 @@ int export_volume(const ExportArguments& arguments) {
 int run_export(int argc, char** argv) {
   ExportArguments arguments;
   CLI::App app("Copies the contents of a stopped volume to a sparse file.", "uvdo export");
-  app.add_option("VOLUME", arguments.volume, "file or block device that holds the volume")
-      ->required();
+  add_volume_argument(app, arguments.volume);
   app.add_option("-o,--output", arguments.output, "file to make, or block device to overwrite")
       ->required();
   app.add_flag("--force", arguments.force, "overwrite the output if it exists");

@@ -283,7 +283,9 @@ int run_format(int argc, char** argv) {
       "Makes a new volume on a file or block device. Sizes take B K M G T P or KiB MiB GiB TiB "
       "PiB.",
       "uvdo format");
-  app.add_option("DEVICE", arguments.device, "file or block device")->required();
+  app.add_option("DEVICE", arguments.device, "file, block device, or MAJOR:MINOR of one")
+      ->required()
+      ->transform(volume_path);
   app.add_option("--size", arguments.size, "create DEVICE as a sparse file of this size");
   app.add_option("--logical-size", arguments.logical_size,
                  "size of the device that users see, with a unit (default: what surely fits)");

@@ -49,6 +49,7 @@ Result<VolumeStatistics> stopped_statistics(const std::string& path) {
   s.overhead_blocks_used = super.config.physical_blocks -
                            super.depot.slab_count() * super.depot.slab.data_blocks +
                            contents.tree_pages;
+  s.extra.fixed_overhead_blocks = s.overhead_blocks_used - contents.tree_pages;
   s.complete_recoveries = super.complete_recoveries;
   s.read_only_recoveries = super.read_only_recoveries;
   if (super.state == VolumeState::read_only_mode) s.mode = OperatingMode::read_only;

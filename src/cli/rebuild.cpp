@@ -135,8 +135,7 @@ int run_rebuild(int argc, char** argv) {
   RebuildArguments arguments;
   CLI::App app("Rebuilds a volume that an error has left read-only: counts all references anew.",
                "uvdo rebuild");
-  app.add_option("VOLUME", arguments.volume, "file or block device that holds the volume")
-      ->required();
+  add_volume_argument(app, arguments.volume);
   app.add_flag("-n,--dry-run", arguments.dry_run, "only say what would be lost");
   app.add_flag("-y,--yes", arguments.yes, "go on although something is lost");
   app.add_flag("--force", arguments.force,

@@ -41,12 +41,9 @@ struct ServeOptions {
   std::vector<SocketAddress> addresses;
   std::vector<ListeningSocket> inherited;
   VolumeOptions volume_options;
+  std::string log_level = "info";
+  std::string log_format = "auto";
 };
-
-void print_line(const std::string& line) {
-  fmt::print("{}\n", line);
-  std::fflush(stdout);
-}
 
 /// SIGTERM and SIGINT, as something that can be awaited.
 class StopSignal {
@@ -152,10 +149,10 @@ Result<void> check_options(ServeOptions& options) {
 }
 
 Task<Result<void>> serve_volume(UringLoop& loop, Volume& volume, ServeOptions options,
-                                TlsUpgrader* tls) {
+                                TlsUpgrader* tls, Log& log) {
   StopSignal signal(loop);
   NbdServer::Settings settings;
-  settings.log = print_line;
+  settings.log = [&log](const std::string& line) { log.write(line); };
   settings.connection.tls.upgrader = tls;
   settings.connection.tls.required = options.tls_required;
   NbdServer server(loop, settings);
@@ -171,7 +168,7 @@ Task<Result<void>> serve_volume(UringLoop& loop, Volume& volume, ServeOptions op
     auto listening = server.listen(address);
     if (!listening) co_return listening;
   }
-  VolumeControl control(loop, volume, [&signal] { signal.stop(); });
+  VolumeControl control(loop, volume, {options.volume, [&signal] { signal.stop(); }, &log});
   ControlServer control_server(loop, [&control](std::string command, ControlServer::Json request) {
     return control.handle(std::move(command), std::move(request));
   });
@@ -190,38 +187,41 @@ Task<Result<void>> serve_volume(UringLoop& loop, Volume& volume, ServeOptions op
   const ServiceManager manager;
   const std::string status =
       fmt::format("{} of {} logical size", options.volume, size_text(service->size()));
-  print_line(fmt::format("serving {}", status));
+  log.write(fmt::format("serving {}", status));
   for (const std::string& address : server.addresses()) {
-    print_line(fmt::format("  NBD on {}", address));
+    log.write(fmt::format("  NBD on {}", address));
   }
-  print_line(fmt::format("  up to {} of memory",
-                         size_text(volume.memory_needed() + server.memory_bound())));
+  log.write(fmt::format(
+      "  up to {} of memory",
+      size_text(volume.memory_needed() + server.memory_bound() + ControlServer::kMemoryBound)));
   manager.notify_ready(status);
   co_await signal.wait();
   manager.notify_stopping();
-  print_line("stopping");
+  log.write("stopping");
   co_await server.shutdown();
   auto stopped = co_await volume.stop();
   control.stopped(stopped);
   co_await control_server.shutdown();
-  if (stopped) print_line("saved");
+  if (stopped) log.write("saved");
   co_return stopped;
 }
 
-Task<void> run(UringLoop& loop, ServeOptions options, TlsUpgrader* tls, Result<void>& result) {
+Task<void> run(UringLoop& loop, ServeOptions options, TlsUpgrader* tls, Log& log,
+               Result<void>& result) {
   auto device = FileDevice::open(loop, options.volume, OpenMode::read_write);
   if (!device) {
     result = std::move(device).error();
     co_return;
   }
-  IndexFactory factory = uds_index_factory(print_line);
+  const LogFunction write = [&log](const LogLine& line) { log.write(line); };
+  IndexFactory factory = uds_index_factory(write);
   auto volume =
-      co_await Volume::open(loop, **device, options.volume_options, std::move(factory), print_line);
+      co_await Volume::open(loop, **device, options.volume_options, std::move(factory), write);
   if (!volume) {
     result = std::move(volume).error();
     co_return;
   }
-  result = co_await serve_volume(loop, **volume, std::move(options), tls);
+  result = co_await serve_volume(loop, **volume, std::move(options), tls, log);
   if (!(*volume)->is_stopped()) {
     auto stopped = co_await (*volume)->stop();
     if (result && !stopped) result = std::move(stopped);
@@ -241,7 +241,7 @@ int run_serve(int argc, char** argv) {
   ServeOptions options;
   CLI::App app("Serves a volume as a network block device until SIGTERM, SIGINT or uvdo stop.",
                "uvdo serve");
-  app.add_option("VOLUME", options.volume, "the volume's file or block device")->required();
+  add_volume_argument(app, options.volume);
   app.add_option("--nbd", options.nbd, "listen on unix:PATH or tcp:HOST:PORT (repeatable)");
   app.add_option("--export-name", options.export_name, "the NBD export's name (default: empty)");
   app.add_flag("--read-only", options.read_only, "refuse writes of clients");
@@ -252,6 +252,10 @@ int run_serve(int argc, char** argv) {
   app.add_option("--cache", options.cache, "memory for the block map")->capture_default_str();
   app.add_option("--buffers", options.buffers, "memory for data in flight")->capture_default_str();
   app.add_option("--control", options.control, "path of the control socket");
+  app.add_option("--log-level", options.log_level, "error, warning, notice, info or debug")
+      ->capture_default_str();
+  app.add_option("--log-format", options.log_format, "auto, plain, journal or json")
+      ->capture_default_str();
   app.add_option("--tls-cert", options.tls.certificate, "PEM file of the server's certificate");
   app.add_option("--tls-key", options.tls.key, "PEM file of its private key");
   app.add_option("--tls-ca", options.tls.authority, "PEM file: only its clients are let in");
@@ -260,6 +264,10 @@ int run_serve(int argc, char** argv) {
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   if (auto checked = check_options(options); !checked)
     return usage_error(checked.error().message());
+  auto level = parse_log_level(options.log_level);
+  if (!level) return usage_error("--log-level: " + level.error().message());
+  auto format = Log::parse_format(options.log_format, STDOUT_FILENO);
+  if (!format) return usage_error("--log-format: " + format.error().message());
   if (!options.offset.empty() || !options.size.empty()) {
     auto fits = check_window_of(options);
     if (!fits && fits.error().code() == Errc::invalid_argument) {
@@ -280,8 +288,9 @@ int run_serve(int argc, char** argv) {
   } else if (options.tls_required) {
     return usage_error("--tls-required needs --tls-cert and --tls-key, or --tls-psk");
   }
+  Log log(stdout, *format, *level);
   Result<void> result;
-  (*loop)->run(run(**loop, std::move(options), tls.get(), result));
+  (*loop)->run(run(**loop, std::move(options), tls.get(), log, result));
   return result ? kExitOk : fail(result.error());
 }
 

@@ -33,7 +33,9 @@ int run_stats(int argc, char** argv) {
   bool verbose = false;
   bool json = false;
   CLI::App app("Shows space used and saved, and all counters of volumes.", "uvdo stats");
-  app.add_option("VOLUME", volumes, "files or block devices that hold volumes")->required();
+  app.add_option("VOLUME", volumes, "files or block devices that hold volumes, or MAJOR:MINOR")
+      ->required()
+      ->transform(volume_path);
   auto* human_flag = app.add_flag("--human-readable", human, "sizes like 1.5G, by powers of 1024");
   app.add_flag("--si", si, "sizes like 1.5G, by powers of 1000")->excludes(human_flag);
   auto* verbose_flag = app.add_flag("-v,--verbose,--all", verbose, "every statistic, a line each");

@@ -147,6 +147,7 @@ class SlabDepot {
 
   [[nodiscard]] SlabNumber slab_count() const { return static_cast<SlabNumber>(slabs_.size()); }
   [[nodiscard]] Slab& slab(SlabNumber number) { return *slabs_[number]; }
+  [[nodiscard]] const Slab& slab(SlabNumber number) const { return *slabs_[number]; }
   [[nodiscard]] SlabNumber unscrubbed() const { return unscrubbed_; }
   /// Blocks with a reference or a provisional one, block map pages included.
   [[nodiscard]] std::uint64_t allocated_blocks() const;

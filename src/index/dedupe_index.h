@@ -92,6 +92,16 @@ class DedupeIndex {
   }
   /// Saves what is needed for the next start to find everything again, and closes the index.
   virtual Task<Result<void>> save() = 0;
+
+  /// Begins to open an index again that save() has closed, and returns; it is `opening` until then.
+  virtual Result<void> reopen() {
+    return Error(Errc::unsupported, "this index cannot be reopened");
+  }
+  /// Gives up what the index knows and makes a new one in its place; also out of state error or
+  /// closed. Nobody may save or reopen it meanwhile.
+  virtual Task<Result<void>> create_anew() {
+    co_return Error(Errc::unsupported, "this index cannot be made anew");
+  }
 };
 
 }  // namespace uvdo

@@ -261,9 +261,20 @@ Task<void> UdsIndex::close() {
   if (state_ != IndexState::error) state_ = IndexState::closed;
 }
 
+Result<void> UdsIndex::reopen() {
+  if (state_ != IndexState::closed) {
+    return Error(Errc::busy, "the deduplication index is not closed");
+  }
+  stop_opening_ = false;
+  forget_all();
+  state_ = IndexState::opening;
+  opening_.start(open(false));
+  return {};
+}
+
 Task<Result<void>> UdsIndex::create_anew() {
-  if (state_ == IndexState::closed || state_ == IndexState::closing) {
-    co_return Error(Errc::busy, "the deduplication index is closed");
+  if (state_ == IndexState::closing) {
+    co_return Error(Errc::busy, "the deduplication index is being closed");
   }
   stop_opening_ = true;
   if (state_ == IndexState::online) state_ = IndexState::suspended;

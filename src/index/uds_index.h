@@ -70,8 +70,8 @@ class UdsIndex final : public DedupeIndex {
   Task<void> wait_opened() { return opening_.wait(); }
   /// Saves, and goes on.
   Task<Result<void>> checkpoint();
-  /// Gives up what the index knows and makes a new one in its place; also out of state error.
-  Task<Result<void>> create_anew();
+  Result<void> reopen() override;
+  Task<Result<void>> create_anew() override;
 
   [[nodiscard]] const IndexGeometry& geometry() const { return geometry_; }
   /// The chapters that the index holds: oldest .. newest, the last of them open.

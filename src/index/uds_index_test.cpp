@@ -322,6 +322,42 @@ TEST(UdsIndex, IsKeptWhileItIsSwitchedOff) {
   world.save();
 }
 
+TEST(UdsIndex, IsClosedOpenedAgainAndMadeAnewWhileItIsThere) {
+  World world(small());
+  world.open(true);
+  world.post(0, 5000);
+  const auto save = [](UdsIndex& index, Result<void>& done) -> Task<void> {
+    auto saved = co_await index.save();
+    done = std::move(saved);
+  };
+  const auto create = [](UdsIndex& index, Result<void>& done) -> Task<void> {
+    auto created = co_await index.create_anew();
+    done = std::move(created);
+  };
+  Result<void> done;
+  EXPECT_FALSE(world.index().reopen().ok()) << "it is not closed";
+  world.run(save(world.index(), done));
+  ASSERT_TRUE(done.ok());
+  EXPECT_EQ(world.index().state(), IndexState::closed);
+  EXPECT_EQ(world.post(0, 5000), 0U);
+  ASSERT_TRUE(world.index().reopen().ok());
+  EXPECT_EQ(world.index().state(), IndexState::opening);
+  world.run(world.index().wait_opened());
+  EXPECT_EQ(world.query(0, 6000), 5000U) << "it was saved, and noted nothing while it was closed";
+  EXPECT_TRUE(world.log().empty());
+
+  world.run(save(world.index(), done));
+  world.run(create(world.index(), done));
+  ASSERT_TRUE(done.ok());
+  EXPECT_EQ(world.index().state(), IndexState::online);
+  EXPECT_EQ(world.query(0, 6000), 0U);
+  world.post(0, 3000);
+  world.save();
+  world.open();
+  EXPECT_EQ(world.query(0, 6000), 3000U);
+  world.save();
+}
+
 TEST(UdsIndex, AnswersAtOnceWhenNoPageIsNeeded) {
   World world(small());
   world.open(true);

@@ -61,7 +61,15 @@ Result<nlohmann::ordered_json> ask_server(const std::string& path, nlohmann::ord
   }
   if (json["ok"].get<bool>()) return json.value("result", nlohmann::ordered_json());
   const auto error = json.value("error", nlohmann::ordered_json::object());
-  return Error(Errc::io, error.is_object() ? error.value("message", "the server refused") : "");
+  if (!error.is_object() || !error.contains("message") || !error["message"].is_string()) {
+    return Error(Errc::protocol, "the server's answer cannot be understood");
+  }
+  const auto code = error.find("code");
+  const bool named = code != error.end() && code->is_string();
+  // Only we ourselves say not_found: nobody serves.
+  Errc kind = named ? errc_of(code->get<std::string>()) : Errc::io;
+  if (kind == Errc::not_found) kind = Errc::unsupported;
+  return Error(kind, error["message"].get<std::string>());
 }
 
 Result<nlohmann::ordered_json> ask_volume(const std::string& volume, nlohmann::ordered_json request,

@@ -1,34 +1,84 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "serve/volume_control.h"
 
+#include <algorithm>
+#include <array>
+
 #include <fmt/format.h>
 
+#include "serve/state_dump.h"
 #include "serve/statistics_json.h"
+#include "serve/volume_description.h"
 
 namespace uvdo {
 
-Task<Result<ControlServer::Json>> VolumeControl::handle(std::string command,
-                                                        ControlServer::Json request) {
-  if (command == "stats") {
-    // On a very large map the walk takes longer; the next to ask is told more.
-    co_await volume_.count_savings(std::chrono::seconds(2));
-    co_return to_json(volume_.statistics());
+/// A command: its name, its parameters, and who carries it out.
+struct ControlCommand {
+  using Json = VolumeControl::Json;
+  std::string_view name;
+  std::array<std::string_view, 4> parameters;
+  Task<Result<Json>> (VolumeControl::*run)(const Json& request);
+
+  static std::span<const ControlCommand> all();
+};
+
+std::span<const ControlCommand> ControlCommand::all() {
+  static constexpr std::array kCommands{
+      ControlCommand{"stats", {}, &VolumeControl::stats},
+      ControlCommand{"info", {}, &VolumeControl::info},
+      ControlCommand{"status", {}, &VolumeControl::status},
+      ControlCommand{"set", {"compression", "deduplication"}, &VolumeControl::set},
+      ControlCommand{"index", {"action"}, &VolumeControl::index},
+      ControlCommand{"flush", {}, &VolumeControl::flush},
+      ControlCommand{"dump", {}, &VolumeControl::dump},
+      ControlCommand{"log-level", {"level"}, &VolumeControl::log_level},
+      ControlCommand{"stop", {}, &VolumeControl::stop},
+  };
+  return kCommands;
+}
+
+namespace {
+
+Error no_such_command(std::string_view name) {
+  std::string names;
+  const auto all = ControlCommand::all();
+  for (const ControlCommand& command : all) {
+    if (!names.empty()) names += &command == &all.back() ? " and " : ", ";
+    names += command.name;
   }
-  if (command == "set") co_return set(request);
-  if (command == "flush") {
-    auto flushed = co_await volume_.flush();
-    if (!flushed) co_return std::move(flushed).error();
-    co_return ControlServer::Json::object();
+  return {Errc::invalid_argument,
+          fmt::format("there is no command \"{}\"; there are {}", name, names)};
+}
+
+/// Every parameter of the request is one of the command's.
+Result<void> check_parameters(const ControlCommand& command, const ControlCommand::Json& request) {
+  for (const auto& [key, value] : request.items()) {
+    if (key == "uvdo" || key == "command") continue;
+    if (!key.empty() && std::ranges::find(command.parameters, key) != command.parameters.end()) {
+      continue;
+    }
+    std::string known;
+    for (const std::string_view name : command.parameters) {
+      if (name.empty()) break;
+      known += fmt::format("{}\"{}\"", known.empty() ? "" : ", ", name);
+    }
+    return Error(Errc::invalid_argument,
+                 fmt::format("\"{}\" has no parameter \"{}\"; it takes {}", command.name, key,
+                             known.empty() ? "none" : known));
   }
-  if (command == "stop") {
-    stop_();
-    co_await stopped_.wait();
-    if (!stop_result_) co_return stop_result_.error().clone();
-    co_return ControlServer::Json::object();
+  return {};
+}
+
+}  // namespace
+
+Task<Result<ControlServer::Json>> VolumeControl::handle(std::string command, Json request) {
+  const auto all = ControlCommand::all();
+  const auto found = std::ranges::find(all, command, &ControlCommand::name);
+  if (found == all.end()) co_return no_such_command(command);
+  if (auto checked = check_parameters(*found, request); !checked) {
+    co_return std::move(checked).error();
   }
-  co_return Error(
-      Errc::invalid_argument,
-      fmt::format("there is no command \"{}\"; there are stats, set, flush and stop", command));
+  co_return co_await (this->*found->run)(request);
 }
 
 void VolumeControl::stopped(const Result<void>& result) {
@@ -36,23 +86,108 @@ void VolumeControl::stopped(const Result<void>& result) {
   stopped_.set();
 }
 
-Result<ControlServer::Json> VolumeControl::set(const ControlServer::Json& request) {
+Task<Result<ControlServer::Json>> VolumeControl::stats(const Json& /*request*/) {
+  // On a very large map the walk takes longer; the next to ask is told more.
+  co_await volume_.count_savings(std::chrono::seconds(2));
+  co_return to_json(volume_.statistics());
+}
+
+Task<Result<ControlServer::Json>> VolumeControl::info(const Json& /*request*/) {
+  co_return describe_volume(volume_, server_.volume);
+}
+
+HealthFacts VolumeControl::facts() const {
+  HealthFacts facts;
+  facts.volume = server_.volume;
+  facts.statistics = volume_.statistics();
+  if (volume_.is_read_only()) facts.read_only_reason = volume_.notifier().reason().message();
+  facts.recovering = volume_.is_recovering();
+  facts.recovery_percentage = volume_.recovery_percentage();
+  return facts;
+}
+
+Task<Result<ControlServer::Json>> VolumeControl::status(const Json& /*request*/) {
+  const Health health = assess(facts());
+  Json troubles = Json::array();
+  for (const Trouble& trouble : health.troubles) {
+    troubles.push_back({{"problem", trouble.problem}, {"advice", trouble.advice}});
+  }
+  co_return Json{{"well", health.is_well()},
+                 {"summary", health.summary},
+                 {"troubles", std::move(troubles)},
+                 {"notes", health.notes}};
+}
+
+Task<Result<ControlServer::Json>> VolumeControl::set(const Json& request) {
   for (const auto& [key, value] : request.items()) {
-    if (key == "uvdo" || key == "command") continue;
-    if (key != "compression" && key != "deduplication") {
-      return Error(Errc::invalid_argument,
-                   fmt::format("\"{}\" cannot be set; compression and deduplication can", key));
-    }
+    if (key != "compression" && key != "deduplication") continue;
     if (!value.is_boolean()) {
-      return Error(Errc::invalid_argument, fmt::format("\"{}\" is set to true or false", key));
+      co_return Error(Errc::invalid_argument, fmt::format("\"{}\" is set to true or false", key));
     }
   }
   if (request.contains("compression")) volume_.set_compression(request["compression"].get<bool>());
   if (request.contains("deduplication")) {
     volume_.set_deduplication(request["deduplication"].get<bool>());
   }
-  return ControlServer::Json{{"compression", volume_.options().compression},
-                             {"deduplication", volume_.options().deduplication}};
+  co_return Json{{"compression", volume_.options().compression},
+                 {"deduplication", volume_.options().deduplication}};
+}
+
+std::string VolumeControl::index_state() const {
+  const DedupeIndex* index = volume_.index();
+  return std::string(name_of(index != nullptr ? index->state() : IndexState::closed));
+}
+
+Task<Result<ControlServer::Json>> VolumeControl::index(const Json& request) {
+  const std::string action = request.contains("action") && request["action"].is_string()
+                                 ? request["action"].get<std::string>()
+                                 : "";
+  Result<void> done;
+  if (action == "create") {
+    auto created = co_await volume_.create_index();
+    done = std::move(created);
+  } else if (action == "close") {
+    auto closed = co_await volume_.close_index();
+    done = std::move(closed);
+  } else if (action == "enable") {
+    auto enabled = co_await volume_.enable_index();
+    done = std::move(enabled);
+  } else if (action == "disable") {
+    volume_.set_deduplication(false);
+  } else {
+    done = Error(Errc::invalid_argument, "\"action\" is create, close, enable or disable");
+  }
+  if (!done) co_return std::move(done).error();
+  co_return Json{{"state", index_state()}};
+}
+
+Task<Result<ControlServer::Json>> VolumeControl::flush(const Json& /*request*/) {
+  auto flushed = co_await volume_.flush();
+  if (!flushed) co_return std::move(flushed).error();
+  co_return Json::object();
+}
+
+Task<Result<ControlServer::Json>> VolumeControl::dump(const Json& /*request*/) {
+  co_return dump_state(volume_);
+}
+
+Task<Result<ControlServer::Json>> VolumeControl::log_level(const Json& request) {
+  if (request.contains("level")) {
+    if (!request["level"].is_string()) {
+      co_return Error(Errc::invalid_argument, "\"level\" is a name, such as \"debug\"");
+    }
+    auto level = parse_log_level(request["level"].get<std::string>());
+    if (!level) co_return std::move(level).error();
+    server_.log->set_level(*level);
+  }
+  co_return Json{{"level", std::string(name_of(server_.log->level()))}};
+}
+
+Task<Result<ControlServer::Json>> VolumeControl::stop(const Json& /*request*/) {
+  server_.stop();
+  co_await stopped_.wait();
+  if (!stop_result_) co_return stop_result_.error().clone();
+  co_return Json::object();
 }
 
 }  // namespace uvdo

@@ -1,29 +1,55 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What a served volume answers on its control socket (docs/control.md).
+// What a served volume answers on its control socket (docs/control.md). A command is a line in the
+// table of volume_control.cpp.
 #pragma once
 
 #include <functional>
+#include <string>
 
+#include "base/log.h"
 #include "serve/control_server.h"
+#include "serve/health.h"
 #include "volume/volume.h"
 
 namespace uvdo {
 
+/// The rest of the server, as far as the control socket has to do with it.
+struct ServerControl {
+  std::string volume;          ///< what people call it
+  std::function<void()> stop;  ///< asks the server to end; returns at once
+  Log* log = nullptr;
+};
+
 class VolumeControl {
  public:
-  /// `stop` asks the server to end; it returns at once.
-  VolumeControl(Executor& executor, Volume& volume, std::function<void()> stop)
-      : volume_(volume), stop_(std::move(stop)), stopped_(executor) {}
+  using Json = ControlServer::Json;
 
-  Task<Result<ControlServer::Json>> handle(std::string command, ControlServer::Json request);
+  VolumeControl(Executor& executor, Volume& volume, ServerControl server)
+      : volume_(volume), server_(std::move(server)), stopped_(executor) {}
+
+  /// Answers a request; one with a command or parameters that do not exist is refused.
+  Task<Result<Json>> handle(std::string command, Json request);
   /// Lets those know who asked to stop how the volume's stop() ended.
   void stopped(const Result<void>& result);
 
  private:
-  Result<ControlServer::Json> set(const ControlServer::Json& request);
+  friend struct ControlCommand;
+
+  Task<Result<Json>> stats(const Json& request);
+  Task<Result<Json>> info(const Json& request);
+  Task<Result<Json>> status(const Json& request);
+  Task<Result<Json>> set(const Json& request);
+  Task<Result<Json>> index(const Json& request);
+  Task<Result<Json>> flush(const Json& request);
+  Task<Result<Json>> dump(const Json& request);
+  Task<Result<Json>> log_level(const Json& request);
+  Task<Result<Json>> stop(const Json& request);
+
+  [[nodiscard]] HealthFacts facts() const;
+  [[nodiscard]] std::string index_state() const;
 
   Volume& volume_;
-  std::function<void()> stop_;
+  ServerControl server_;
   Event stopped_;
   Result<void> stop_result_;
 };

@@ -344,7 +344,7 @@ class Rebuild {
   SuperBlock super_;
   SlabLayout slabs_;
   bool dry_run_;
-  std::function<void(std::string)> log_;
+  LogFunction log_;
   std::vector<std::vector<ReferenceCount>> counts_;  // by slab; empty: all free
   bool counts_are_written_ = false;
   JournalExtent extent_;

@@ -4,11 +4,11 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "async/executor.h"
+#include "base/log.h"
 #include "device/device.h"
 #include "format/super_block.h"
 #include "format/volume_geometry.h"
@@ -17,7 +17,7 @@ namespace uvdo {
 
 struct RebuildOptions {
   bool dry_run = false;  ///< only finds out; writes nothing
-  std::function<void(std::string)> log;
+  LogFunction log;
 };
 
 /// What a rebuild did, or would do.

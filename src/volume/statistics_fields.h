@@ -163,6 +163,7 @@ void visit_extra_statistics(Statistics& s, Visitor& v) {
     v.value("bufferBytes", s.extra.buffer_bytes);
     v.value("bufferBytesInUse", s.extra.buffer_bytes_in_use);
     v.value("unscrubbedSlabs", s.extra.unscrubbed_slabs);
+    v.value("fixedOverheadBlocks", s.extra.fixed_overhead_blocks);
   });
 }
 

@@ -7,7 +7,7 @@
 
 namespace uvdo {
 
-IndexFactory uds_index_factory(std::function<void(std::string)> log) {
+IndexFactory uds_index_factory(LogFunction log) {
   return [log = std::move(log)](Executor& executor, Device& device, const VolumeGeometry& geometry,
                                 bool create) -> std::unique_ptr<DedupeIndex> {
     UdsParameters parameters;
@@ -17,10 +17,11 @@ IndexFactory uds_index_factory(std::function<void(std::string)> log) {
     parameters.region_blocks = geometry.index_blocks();
     parameters.nonce = geometry.nonce;
     parameters.create = create;
-    auto index = UdsIndex::start(executor, device, parameters,
-                                 [log](std::string_view line) { log(std::string(line)); });
+    auto index = UdsIndex::start(executor, device, parameters, [log](std::string_view line) {
+      log({LogLevel::notice, std::string(line)});
+    });
     if (!index) {
-      log(fmt::format("no deduplication: {}", index.error().message()));
+      log({LogLevel::warning, fmt::format("no deduplication: {}", index.error().message())});
       return nullptr;
     }
     return std::move(*index);

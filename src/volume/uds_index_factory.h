@@ -2,15 +2,12 @@
 // Gives a volume the deduplication index that lies in front of it on its device.
 #pragma once
 
-#include <functional>
-#include <string>
-
 #include "volume/volume.h"
 
 namespace uvdo {
 
 /// A factory of the index on disk. A volume whose index cannot even be begun (its geometry block
 /// names a size that no index has) goes without deduplication, and a line says so.
-[[nodiscard]] IndexFactory uds_index_factory(std::function<void(std::string)> log);
+[[nodiscard]] IndexFactory uds_index_factory(LogFunction log);
 
 }  // namespace uvdo

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "async/wait_queue.h"
+#include "base/log.h"
 #include "blockmap/block_map.h"
 #include "dedupe/hash_locks.h"
 #include "dedupe/lbn_locks.h"
@@ -79,8 +80,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   /// Opens the volume on `device` and marks it in use. Lines for people go to `log`.
   static Task<Result<std::unique_ptr<Volume>>> open(Executor& executor, Device& device,
                                                     const VolumeOptions& options,
-                                                    IndexFactory make_index,
-                                                    std::function<void(std::string)> log);
+                                                    IndexFactory make_index, LogFunction log);
   ~Volume() override;
 
   // ---- BlockService
@@ -115,6 +115,16 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
     if (index_) index_->set_enabled(on);
   }
 
+  // ---- the deduplication index while the volume is in use (volume_index.cpp). One at a time; who
+  // comes meanwhile waits.
+
+  /// Saves the index and takes it out of use. busy: it is closed.
+  Task<Result<void>> close_index();
+  /// Puts an empty index in the place of whatever is there, and deduplicates.
+  Task<Result<void>> create_index();
+  /// Deduplicates: opens the index again if it was closed. An error if it has failed.
+  Task<Result<void>> enable_index();
+
   /// Sees to it that statistics() knows the savings: makes them out if nobody has asked before, and
   /// waits for that as long as `patience`. It goes on in the background afterwards.
   Task<void> count_savings(Duration patience);
@@ -123,6 +133,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   [[nodiscard]] VolumeStatistics statistics() const;
   /// Bytes of memory that the volume needs: cache, reference counts, buffers, journal, index.
   [[nodiscard]] std::uint64_t memory_needed() const;
+  [[nodiscard]] const Device& device() const { return raw_device_; }
   [[nodiscard]] const VolumeOptions& options() const { return options_; }
   [[nodiscard]] const VolumeGeometry& geometry() const { return geometry_; }
   [[nodiscard]] const SuperBlock& super_block() const { return super_block_; }
@@ -144,8 +155,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   struct StartPlan;
 
   Volume(Executor& executor, Device& device, const VolumeOptions& options,
-         const VolumeGeometry& geometry, const SuperBlock& super_block,
-         std::function<void(std::string)> log);
+         const VolumeGeometry& geometry, const SuperBlock& super_block, LogFunction log);
 
   // volume_open.cpp
   Task<Result<void>> load(const StartPlan& plan);
@@ -156,7 +166,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   static Task<Result<StartPlan>> make_start_plan(Executor& executor, Device& device,
                                                  const VolumeGeometry& geometry,
                                                  const SuperBlock& super_block,
-                                                 const std::function<void(std::string)>& log);
+                                                 const LogFunction& log);
   Task<Result<void>> recover_block_map(const StartPlan& plan);
   Task<Result<void>> recover_slabs(const StartPlan& plan);
   Task<void> scrub_in_background();
@@ -266,7 +276,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   VolumeGeometry geometry_;
   SuperBlock super_block_;
   SuperBlockStore super_block_store_;
-  std::function<void(std::string)> log_;
+  LogFunction log_;
 
   ReadOnlyNotifier notifier_;
   std::unique_ptr<RecoveryJournal> journal_;
@@ -275,6 +285,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   std::unique_ptr<DataWriter> data_writer_;
   std::unique_ptr<Packer> packer_;
   std::unique_ptr<DedupeIndex> index_;
+  Semaphore index_operation_;  // held while the index is opened, closed or made
 
   BufferPool buffers_;
   BufferPool merge_buffers_;  // sub-block writes; held while only scratch is waited for

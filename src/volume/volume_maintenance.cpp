@@ -89,7 +89,8 @@ Task<void> Volume::drain_writes() {
 }
 
 void Volume::entered_read_only(const Error& reason) {
-  log_(fmt::format("unrecoverable error, entering read-only mode: {}", reason.message()));
+  log_({LogLevel::error,
+        fmt::format("unrecoverable error, entering read-only mode: {}", reason.message())});
   jobs_.start(record_read_only());
   // Who waits for what will not come any more looks again.
   depot_->wake_waiters();
@@ -108,7 +109,10 @@ Task<void> Volume::record_read_only() {
     SuperBlockStore store(raw_device_, geometry_.device_byte(geometry_.data_start));
     done = co_await store.write(super_block_);
   }
-  if (!done) log_(fmt::format("read-only mode could not be recorded: {}", done.error().message()));
+  if (!done) {
+    log_({LogLevel::error,
+          fmt::format("read-only mode could not be recorded: {}", done.error().message())});
+  }
 }
 
 // ---- blocks for the block map and the packer

@@ -15,8 +15,7 @@ constexpr std::uint64_t kInternalBuffers = 4ULL << 20U;
 }  // namespace
 
 Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
-               const VolumeGeometry& geometry, const SuperBlock& super_block,
-               std::function<void(std::string)> log)
+               const VolumeGeometry& geometry, const SuperBlock& super_block, LogFunction log)
     : executor_(executor),
       raw_device_(device),
       gate_(executor, device),
@@ -26,6 +25,7 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
       super_block_(super_block),
       super_block_store_(gate_, geometry.device_byte(geometry.data_start)),
       log_(std::move(log)),
+      index_operation_(executor, 1),
       buffers_(executor, options.buffer_bytes),
       merge_buffers_(executor, kInternalBuffers),
       scratch_buffers_(executor, kInternalBuffers),
@@ -71,8 +71,7 @@ std::uint64_t Volume::size() const { return super_block_.config.logical_blocks *
 
 Task<Result<std::unique_ptr<Volume>>> Volume::open(Executor& executor, Device& device,
                                                    const VolumeOptions& options,
-                                                   IndexFactory make_index,
-                                                   std::function<void(std::string)> log) {
+                                                   IndexFactory make_index, LogFunction log) {
   auto headers = co_await read_volume_headers(device);
   if (!headers) co_return std::move(headers).error();
   const VolumeGeometry& geometry = headers->geometry;
@@ -150,8 +149,13 @@ Task<Result<void>> Volume::save() {
   Result<void> done;
   if (notifier_.is_read_only()) done = notifier_.error();
   if (index_) {
+    co_await index_operation_.acquire();
     auto saved = co_await index_->save();
-    if (!saved) log_(fmt::format("the index was not saved: {}", saved.error().message()));
+    index_operation_.release();
+    if (!saved) {
+      log_(
+          {LogLevel::warning, fmt::format("the index was not saved: {}", saved.error().message())});
+    }
   }
   if (done) done = co_await journal_->commit_all();
   if (done) done = co_await map_->save();

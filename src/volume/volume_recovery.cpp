@@ -11,9 +11,10 @@
 
 namespace uvdo {
 
-Task<Result<Volume::StartPlan>> Volume::make_start_plan(
-    Executor& executor, Device& device, const VolumeGeometry& geometry,
-    const SuperBlock& super_block, const std::function<void(std::string)>& log) {
+Task<Result<Volume::StartPlan>> Volume::make_start_plan(Executor& executor, Device& device,
+                                                        const VolumeGeometry& geometry,
+                                                        const SuperBlock& super_block,
+                                                        const LogFunction& log) {
   StartPlan plan;
   plan.super_block = super_block;
   switch (super_block.state) {
@@ -47,7 +48,7 @@ Task<Result<Volume::StartPlan>> Volume::make_start_plan(
   }
   // Saved in the middle of scrubbing: only scrubbing goes on, unless it was in use since.
   if (super_block.state == VolumeState::recovering && !usable->extent.found) co_return plan;
-  log("device was dirty, rebuilding reference counts");
+  log({LogLevel::notice, "device was dirty, rebuilding reference counts"});
   ++plan.super_block.complete_recoveries;
   plan.super_block.journal.journal_start = usable->extent.highest_tail + 1;
   plan.super_block.journal.logical_blocks_used = usable->logical_blocks_used;
@@ -126,10 +127,10 @@ Task<Result<void>> Volume::recover_slabs(const StartPlan& plan) {
 }
 
 Task<void> Volume::scrub_in_background() {
-  log_(
-      fmt::format("entering recovery mode: the counts of {} slabs are made out while the volume "
-                  "is in use",
-                  depot_->unscrubbed()));
+  log_({LogLevel::notice,
+        fmt::format("entering recovery mode: the counts of {} slabs are made out while the volume "
+                    "is in use",
+                    depot_->unscrubbed())});
   // Also while the volume is being stopped: saved half-way it would be in a state (RECOVERING)
   // after which a kernel that crashes does not replay its journal.
   while (depot_->unscrubbed() > 0 && !notifier_.is_read_only()) {
@@ -137,7 +138,7 @@ Task<void> Volume::scrub_in_background() {
     if (!done) notifier_.enter(std::move(done).error());
     co_await executor_.yield();
   }
-  if (!notifier_.is_read_only()) log_("exiting recovery mode");
+  if (!notifier_.is_read_only()) log_({LogLevel::notice, "exiting recovery mode"});
 }
 
 unsigned Volume::recovery_percentage() const {
@@ -151,10 +152,12 @@ Task<Result<void>> Volume::open_read_only(const SuperBlock& on_disk, Error reaso
   notifier_.enter(reason);
   super_block_ = on_disk;
   if (on_disk.state == VolumeState::read_only_mode) {
-    log_(fmt::format("the volume is opened for reading only: {}", reason.message()));
+    log_({LogLevel::warning,
+          fmt::format("the volume is opened for reading only: {}", reason.message())});
     co_return Result<void>();
   }
-  log_(fmt::format("unrecoverable error, entering read-only mode: {}", reason.message()));
+  log_({LogLevel::error,
+        fmt::format("unrecoverable error, entering read-only mode: {}", reason.message())});
   super_block_.state = VolumeState::read_only_mode;
   auto done = co_await super_block_store_.write(super_block_);
   // A device that takes no super block is no volume to be used.

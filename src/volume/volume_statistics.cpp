@@ -104,6 +104,7 @@ VolumeStatistics Volume::statistics() const {
   s.extra.buffer_bytes = buffers_.capacity();
   s.extra.buffer_bytes_in_use = buffers_.bytes_in_use();
   s.extra.unscrubbed_slabs = depot_->unscrubbed();
+  s.extra.fixed_overhead_blocks = super_block.config.physical_blocks - slab_data;
   return s;
 }
 

@@ -384,8 +384,9 @@ Result<Volume::Remapped> Volume::try_remap(MapPage& leaf, Lbn lbn, BlockMapping 
   const unsigned slot = leaf_slot(lbn);
   BlockMapping old = leaf.entry(slot);
   if (!depot_->layout().is_valid(old)) {
-    log_(fmt::format("the map entry of logical block {} was invalid and is taken as unmapped",
-                     lbn.value()));
+    log_({LogLevel::warning,
+          fmt::format("the map entry of logical block {} was invalid and is taken as unmapped",
+                      lbn.value())});
     old = kUnmapped;
   }
   if (old == mapping) return Remapped{RemapOutcome::done, journal_->last_point()};

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "base/log.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdlib>
+#include <ctime>
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+namespace uvdo {
+namespace {
+
+constexpr std::array kLevels{LogLevel::error, LogLevel::warning, LogLevel::notice, LogLevel::info,
+                             LogLevel::debug};
+
+/// A JSON string. Bytes that are no UTF-8 (of file names) are kept out of the way as '?'.
+std::string quoted(std::string_view text) {
+  std::string out = "\"";
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    if (byte == '"' || byte == '\\') {
+      out += '\\';
+      out += text[i];
+    } else if (byte < 0x20) {
+      out += fmt::format("\\u{:04x}", byte);
+    } else if (byte < 0x80) {
+      out += text[i];
+    } else {
+      const std::size_t length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2;
+      std::size_t have = 1;
+      while (have < length && i + have < text.size() &&
+             (static_cast<unsigned char>(text[i + have]) & 0xc0U) == 0x80U) {
+        ++have;
+      }
+      if (byte < 0xc2 || byte > 0xf4 || have < length) {
+        out += '?';
+      } else {
+        out += text.substr(i, length);
+        i += length - 1;
+      }
+    }
+  }
+  return out + '"';
+}
+
+std::string time_text(std::uint64_t time_us) {
+  const auto seconds = static_cast<std::time_t>(time_us / 1'000'000);
+  std::tm parts{};
+  gmtime_r(&seconds, &parts);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z", parts.tm_year + 1900,
+                     parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
+                     time_us % 1'000'000);
+}
+
+}  // namespace
+
+std::string_view name_of(LogLevel level) {
+  switch (level) {
+    case LogLevel::error: return "error";
+    case LogLevel::warning: return "warning";
+    case LogLevel::notice: return "notice";
+    case LogLevel::info: return "info";
+    case LogLevel::debug: return "debug";
+  }
+  return "info";
+}
+
+Result<LogLevel> parse_log_level(std::string_view text) {
+  for (const LogLevel level : kLevels) {
+    if (text == name_of(level)) return level;
+  }
+  return Error(
+      Errc::invalid_argument,
+      fmt::format("the log level is error, warning, notice, info or debug, not \"{}\"", text));
+}
+
+std::string encode(const LogLine& line, Log::Format format, std::uint64_t time_us) {
+  if (format == Log::Format::json) {
+    std::string out = fmt::format(R"({{"time":"{}","level":"{}","message":{})", time_text(time_us),
+                                  name_of(line.level), quoted(line.text));
+    for (const auto& [name, value] : line.fields) {
+      out += fmt::format(",{}:{}", quoted(name), quoted(value));
+    }
+    return out + "}\n";
+  }
+  std::string text = line.text;
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  if (format == Log::Format::plain) return text + '\n';
+  return fmt::format("<{}>{}\n", static_cast<int>(line.level), text);
+}
+
+void Log::write(const LogLine& line) const {
+  if (line.level > level_) return;
+  const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
+  const std::string bytes =
+      encode(line, format_,
+             static_cast<std::uint64_t>(
+                 std::chrono::duration_cast<std::chrono::microseconds>(since_1970).count()));
+  std::fwrite(bytes.data(), 1, bytes.size(), out_);
+  std::fflush(out_);
+}
+
+Log::Format Log::format_for(int fd) {
+  const char* stream = std::getenv("JOURNAL_STREAM");
+  struct stat status {};
+  if (stream == nullptr || fstat(fd, &status) != 0) return Format::plain;
+  const bool is_journal = fmt::format("{}:{}", status.st_dev, status.st_ino) == stream;
+  return is_journal ? Format::journal : Format::plain;
+}
+
+Result<Log::Format> Log::parse_format(std::string_view text, int fd) {
+  if (text == "auto") return format_for(fd);
+  if (text == "plain") return Format::plain;
+  if (text == "journal") return Format::journal;
+  if (text == "json") return Format::json;
+  return Error(Errc::invalid_argument,
+               fmt::format("the log format is auto, plain, journal or json, not \"{}\"", text));
+}
+
+}  // namespace uvdo

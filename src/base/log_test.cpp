@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "base/log.h"
+
+#include <gtest/gtest.h>
+
+namespace uvdo {
+namespace {
+
+TEST(Log, EncodesALineAsEachFormatWantsIt) {
+  LogLine line(LogLevel::warning, "80 % of \"v\"\nis used");
+  line.fields = {{"percent", "80"}, {"path", "/a\x01\xff\xc3\xa4"}};
+  EXPECT_EQ(encode(line, Log::Format::plain, 0), "80 % of \"v\" is used\n");
+  EXPECT_EQ(encode(line, Log::Format::journal, 0), "<4>80 % of \"v\" is used\n");
+  EXPECT_EQ(encode(line, Log::Format::json, 1'000'000'000'000'007),
+            R"({"time":"2001-09-09T01:46:40.000007Z","level":"warning",)"
+            R"("message":"80 % of \"v\"\u000ais used","percent":"80",)"
+            "\"path\":\"/a\\u0001?\xc3\xa4\"}\n");
+}
+
+TEST(Log, WritesOnlyWhatIsWanted) {
+  char* bytes = nullptr;
+  std::size_t size = 0;
+  std::FILE* out = open_memstream(&bytes, &size);
+  Log log(out, Log::Format::plain, LogLevel::notice);
+  log.write({LogLevel::info, "no"});
+  log.write({LogLevel::notice, "yes"});
+  log.set_level(LogLevel::error);
+  log.write({LogLevel::warning, "no"});
+  log.write({LogLevel::error, "of course"});
+  std::fclose(out);
+  EXPECT_EQ(std::string(bytes, size), "yes\nof course\n");
+  free(bytes);  // NOLINT: open_memstream's
+}
+
+TEST(Log, LevelsAndFormatsHaveNames) {
+  for (const char* name : {"error", "warning", "notice", "info", "debug"}) {
+    auto level = parse_log_level(name);
+    ASSERT_TRUE(level.ok()) << name;
+    EXPECT_EQ(name_of(*level), name);
+  }
+  EXPECT_FALSE(parse_log_level("loud").ok());
+  EXPECT_EQ(*Log::parse_format("json", 1), Log::Format::json);
+  EXPECT_FALSE(Log::parse_format("xml", 1).ok());
+}
+
+TEST(Log, ALineIsItsTextForWhoDoesNotCare) {
+  std::string seen;
+  const LogFunction log = [&](const std::string& text) { seen = text; };
+  log({LogLevel::error, "words"});
+  EXPECT_EQ(seen, "words");
+  log("more words");
+  EXPECT_EQ(seen, "more words");
+}
+
+}  // namespace
+}  // namespace uvdo

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What the commands for served volumes share: naming the volume, and asking its server.
+#pragma once
+
+#include <string>
+
+#include "cli/command.h"
+#include "serve/control_client.h"
+
+namespace uvdo {
+
+struct ServedVolume {
+  std::string volume;
+  std::string control;  ///< socket; empty: where servers listen by default
+
+  /// Adds VOLUME and --control.
+  void add_to(CLI::App& app) {
+    add_volume_argument(app, volume);
+    app.add_option("--control", control, "the control socket that uvdo serve was given");
+  }
+  [[nodiscard]] Result<nlohmann::ordered_json> ask(nlohmann::ordered_json request) const {
+    return ask_volume(volume, std::move(request), control);
+  }
+};
+
+}  // namespace uvdo

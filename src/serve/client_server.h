@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Accepts clients on listening sockets and runs a coroutine for each, up to a limit: what the
+// control socket and the metrics have in common.
+#pragma once
+
+#include <functional>
+#include <unordered_set>
+#include <vector>
+
+#include "async/uring_loop.h"
+#include "async/wait_queue.h"
+#include "serve/socket_address.h"
+#include "serve/socket_stream.h"
+
+namespace uvdo {
+
+class ClientServer {
+ public:
+  /// Serves one client until it returns; `crowded` if more than the limit are there.
+  using Serve = std::function<Task<void>(SocketStream& stream, bool crowded)>;
+
+  ClientServer(UringLoop& loop, std::size_t most_clients, Serve serve);
+  ClientServer(const ClientServer&) = delete;
+  ClientServer& operator=(const ClientServer&) = delete;
+
+  /// Begins to accept.
+  void start(std::vector<ListeningSocket> sockets);
+  /// Ends all connections, after the replies under way; then nothing of it runs any more. A client
+  /// that does not take its reply is given a second.
+  Task<void> shutdown();
+  [[nodiscard]] bool is_stopping() const { return stopping_; }
+  [[nodiscard]] std::size_t clients() const { return clients_.size(); }
+  [[nodiscard]] const std::vector<ListeningSocket>& sockets() const { return sockets_; }
+
+ private:
+  Task<void> accept_clients(int fd);
+  Task<void> serve(int fd);
+
+  UringLoop& loop_;
+  std::size_t most_clients_;
+  Serve serve_;
+  std::vector<ListeningSocket> sockets_;
+  std::vector<UringLoop::Operation*> accepting_;
+  std::unordered_set<SocketStream*> clients_;
+  Alarm patience_;
+  TaskGroup tasks_;
+  bool stopping_ = false;
+};
+
+}  // namespace uvdo

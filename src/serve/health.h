@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Whether all is well with a served volume, in sentences, and what to do if not.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "volume/statistics.h"
+
+namespace uvdo {
+
+struct HealthFacts {
+  std::string volume;  ///< what people call it
+  VolumeStatistics statistics;
+  std::optional<std::string> read_only_reason;
+  bool recovering = false;  ///< slabs wait for scrubbing after a crash
+  unsigned recovery_percentage = 100;
+  /// When the room for data is used up if it goes on as it does now; nothing if it does not fill.
+  std::optional<std::chrono::seconds> until_full;
+};
+
+/// A problem and its cure, a sentence each.
+struct Trouble {
+  std::string problem;
+  std::string advice;
+};
+
+struct Health {
+  std::string summary;  ///< one sentence: all is well, or how many things are not
+  std::vector<Trouble> troubles;
+  std::vector<std::string> notes;  ///< what is worth knowing and needs nothing to be done
+  [[nodiscard]] bool is_well() const { return troubles.empty(); }
+};
+
+[[nodiscard]] Health assess(const HealthFacts& facts);
+
+/// Data blocks that the slabs have, used or not.
+[[nodiscard]] std::uint64_t room_for_data(const VolumeStatistics& statistics);
+/// Blocks of them that are taken: by data, and by pages of the block map.
+[[nodiscard]] std::uint64_t room_used(const VolumeStatistics& statistics);
+
+/// "3 days", "5 hours", "12 minutes", "40 seconds".
+[[nodiscard]] std::string duration_text(std::chrono::seconds duration);
+
+}  // namespace uvdo

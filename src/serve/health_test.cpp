@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "serve/health.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace uvdo {
+namespace {
+
+using ::testing::HasSubstr;
+
+/// A volume in use of 1000 blocks, 100 of them overhead, with `data` blocks in use.
+HealthFacts facts(std::uint64_t data) {
+  HealthFacts made;
+  made.volume = "v";
+  VolumeStatistics& s = made.statistics;
+  s.physical_blocks = 1000;
+  s.extra.fixed_overhead_blocks = 95;
+  s.overhead_blocks_used = 100;  // 5 of them block map pages
+  s.data_blocks_used = data;
+  s.extra.index_state = "online";
+  s.extra.deduplication = true;
+  return made;
+}
+
+TEST(Health, AllIsWellInOneSentence) {
+  const Health health = assess(facts(448));
+  EXPECT_TRUE(health.is_well());
+  EXPECT_TRUE(health.notes.empty());
+  EXPECT_EQ(health.summary,
+            "All is well: v is in use, 50 % of its room for data of 3.5 MiB is taken, "
+            "deduplication is on, compression is off.");
+}
+
+TEST(Health, SpaceIsTroubleWhenLittleIsLeft) {
+  EXPECT_TRUE(assess(facts(809)).is_well());
+  HealthFacts nearly = facts(810);
+  nearly.until_full = std::chrono::minutes(90);
+  Health health = assess(nearly);
+  ASSERT_EQ(health.troubles.size(), 1U);
+  EXPECT_THAT(health.troubles[0].problem, HasSubstr("90 %"));
+  EXPECT_THAT(health.troubles[0].problem, HasSubstr("full in 90 minutes"));
+  EXPECT_THAT(health.troubles[0].advice, HasSubstr("fstrim"));
+  health = assess(facts(900));
+  EXPECT_THAT(health.troubles[0].problem, HasSubstr("full: writes of new data fail"));
+  HealthFacts soon = facts(10);
+  soon.until_full = std::chrono::hours(3);
+  health = assess(soon);
+  EXPECT_TRUE(health.is_well());
+  EXPECT_THAT(health.notes[0], HasSubstr("full in 3 hours"));
+}
+
+TEST(Health, AReadOnlyVolumeSaysWhyAndWhatToDo) {
+  HealthFacts broken = facts(895);
+  broken.read_only_reason = "write of 4096 bytes at 0: Input/output error";
+  broken.statistics.extra.index_state = "error";
+  const Health health = assess(broken);
+  ASSERT_EQ(health.troubles.size(), 1U);
+  EXPECT_THAT(health.troubles[0].problem, HasSubstr("Input/output error"));
+  EXPECT_THAT(health.troubles[0].advice, HasSubstr("uvdo rebuild"));
+  EXPECT_THAT(health.summary, HasSubstr("needs attention"));
+}
+
+TEST(Health, TheIndexIsTroubleOnlyIfItHasFailed) {
+  HealthFacts some = facts(10);
+  some.statistics.extra.index_state = "error";
+  EXPECT_THAT(assess(some).troubles[0].advice, HasSubstr("uvdo index create"));
+  for (const char* state : {"opening", "closed"}) {
+    some.statistics.extra.index_state = state;
+    EXPECT_TRUE(assess(some).is_well());
+    EXPECT_EQ(assess(some).notes.size(), 1U) << state;
+  }
+  some.statistics.extra.index_state = "offline";
+  some.statistics.extra.deduplication = false;
+  EXPECT_THAT(assess(some).notes[0], HasSubstr("switched off"));
+}
+
+TEST(Health, ARecoveryIsWorthANote) {
+  HealthFacts crashed = facts(10);
+  crashed.recovering = true;
+  crashed.recovery_percentage = 42;
+  EXPECT_TRUE(assess(crashed).is_well());
+  EXPECT_THAT(assess(crashed).notes[0], HasSubstr("42 % done"));
+}
+
+TEST(Health, DurationsAreSaidInTheUnitThatFits) {
+  using std::chrono::seconds;
+  EXPECT_EQ(duration_text(seconds(0)), "0 seconds");
+  EXPECT_EQ(duration_text(seconds(1)), "1 second");
+  EXPECT_EQ(duration_text(seconds(119)), "119 seconds");
+  EXPECT_EQ(duration_text(seconds(120)), "2 minutes");
+  EXPECT_EQ(duration_text(std::chrono::hours(36)), "36 hours");
+  EXPECT_EQ(duration_text(std::chrono::hours(72)), "3 days");
+}
+
+}  // namespace
+}  // namespace uvdo

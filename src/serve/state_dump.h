@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The inside of a volume in use as JSON, for people who look for the cause of something: what is
+// in flight, who could be waiting for what, how far the journals are. Its keys may change with any
+// version.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include "volume/volume.h"
+
+namespace uvdo {
+
+[[nodiscard]] nlohmann::ordered_json dump_state(const Volume& volume);
+
+}  // namespace uvdo

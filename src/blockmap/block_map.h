@@ -100,6 +100,9 @@ class BlockMap {
   /// The leaf, read from disk if need be; an empty pin if it does not exist.
   Task<Result<LeafPin>> leaf(PageNumber number);
 
+  /// There are more slabs than before, in which mappings and pages may be.
+  void set_slabs(const SlabLayout& slabs) { config_.slabs = slabs; }
+
   /// Changes an entry of a pinned leaf, as the journal entry at `point` says.
   void set(MapPage& leaf, unsigned slot, BlockMapping mapping, JournalPoint point);
 

@@ -56,14 +56,17 @@ int run_check(int argc, char** argv);
 int run_dump(int argc, char** argv);
 int run_export(int argc, char** argv);
 int run_format(int argc, char** argv);
+int run_grow(int argc, char** argv);
 int run_index(int argc, char** argv);
 int run_info(int argc, char** argv);
 int run_log_level(int argc, char** argv);
 int run_rebuild(int argc, char** argv);
 int run_flush(int argc, char** argv);
 int run_serve(int argc, char** argv);
+int run_resume(int argc, char** argv);
 int run_set(int argc, char** argv);
 int run_stop(int argc, char** argv);
+int run_suspend(int argc, char** argv);
 int run_stats(int argc, char** argv);
 int run_status(int argc, char** argv);
 

@@ -14,6 +14,7 @@
 #include "device/file_device.h"
 #include "serve/control_path.h"
 #include "serve/nbd_server.h"
+#include "serve/process_memory.h"
 #include "serve/service_manager.h"
 #include "serve/service_views.h"
 #include "serve/tls_context.h"
@@ -29,6 +30,7 @@ struct ServeOptions {
   std::string export_name;
   bool read_only = false;
   bool tls_required = false;
+  bool lock_memory = false;
   std::string compression = "on";
   std::string deduplication = "on";
   std::string cache = "128M";
@@ -180,8 +182,22 @@ Task<Result<void>> serve_volume(UringLoop& loop, Volume& volume, ServeOptions op
     if (!path) co_return std::move(path).error();
     control_path = *path;
   }
+  ControlLink link(options.volume, options.control.empty() ? control_path : std::string());
+  ControlServer control_server(
+      loop,
+      [&](std::string command, ControlServer::Json request) -> Task<Result<ControlServer::Json>> {
+        auto answer = co_await control.handle(std::move(command), std::move(request));
+        // Also when another file has taken the place of the first.
+        const auto usual = control_path_of(options.volume);
+        link.keep(volume.is_suspended() || !usual || *usual != control_path);
+        co_return answer;
+      });
   auto controlled = control_server.start(control_path);
   if (!controlled) co_return controlled;
+  if (options.lock_memory) {
+    auto locked = lock_memory(volume.memory_needed() + server.memory_bound());
+    if (!locked) co_return locked;
+  }
   server.start();
 
   const ServiceManager manager;
@@ -198,8 +214,10 @@ Task<Result<void>> serve_volume(UringLoop& loop, Volume& volume, ServeOptions op
   co_await signal.wait();
   manager.notify_stopping();
   log.write("stopping");
+  auto resumed = co_await volume.end_suspension();
   co_await server.shutdown();
   auto stopped = co_await volume.stop();
+  if (!resumed) stopped = std::move(resumed);
   control.stopped(stopped);
   co_await control_server.shutdown();
   if (stopped) log.write("saved");
@@ -251,6 +269,7 @@ int run_serve(int argc, char** argv) {
   app.add_option("--deduplication", options.deduplication, "on or off")->capture_default_str();
   app.add_option("--cache", options.cache, "memory for the block map")->capture_default_str();
   app.add_option("--buffers", options.buffers, "memory for data in flight")->capture_default_str();
+  app.add_flag("--lock-memory", options.lock_memory, "keep all memory from being paged out");
   app.add_option("--control", options.control, "path of the control socket");
   app.add_option("--log-level", options.log_level, "error, warning, notice, info or debug")
       ->capture_default_str();
@@ -278,6 +297,7 @@ int run_serve(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);  // a limit of file sizes is an error of the device like others
 
+  declare_io_flusher();
   auto loop = UringLoop::create();
   if (!loop) return fail(loop.error());
   std::unique_ptr<TlsContext> tls;

@@ -142,6 +142,18 @@ class SlabDepot {
   void on_write_back_needed(std::function<void()> f) { on_write_back_needed_ = std::move(f); }
   /// Writes everything; the summary says clean for all slabs. Nothing may change meanwhile.
   Task<Result<void>> save();
+  /// What was saved, and a flush has covered, is used further.
+  void continue_after_save();
+
+  // ---- growing (slab_growth.cpp, vdo-behaviour.md, 12)
+
+  /// Keeps everybody else from writing slabs and the summary until grow() or give_up_growth().
+  Task<void> begin_growth() { co_await writer_.acquire(); }
+  /// Writes the summary of the larger depot to its new place. The old one stays as it is.
+  Task<Result<void>> write_grown_summary(const SuperBlock& grown);
+  /// The volume is what `grown` says: its new slabs are empty and can be used at once.
+  void grow(const SuperBlock& grown);
+  void give_up_growth() { writer_.release(); }
 
   // ---- figures
 
@@ -203,7 +215,8 @@ class SlabDepot {
   Task<Result<void>> relieve(Slab& slab);
   Task<Result<void>> save_slabs();
   Task<Result<void>> write_summary(const std::vector<Slab*>& slabs);
-  Task<Result<void>> write_whole_summary();
+  void fill_unused_summary(SlabNumber first);
+  Task<Result<void>> write_whole_summary(Pbn start);
   Task<Result<void>> finish(Result<void> done);
 
   Executor& executor_;

@@ -15,14 +15,13 @@ constexpr std::size_t kReadChunkBlocks = 64;
 }  // namespace
 
 Task<Result<void>> SlabDepot::load_new() {
+  fill_unused_summary(0);
   for (const auto& slab : slabs_) {
     slab->summary() = {0, fullness_hint(config_.data_blocks, layout_.slab_bits()), false, false};
-    set_summary_entry(summary_.block(summary_block(0, slab->number())), slab->number(),
-                      slab->summary());
     slab->load_pristine();
     became_ready(*slab);
   }
-  co_return co_await write_whole_summary();
+  co_return co_await write_whole_summary(summary_start_);
 }
 
 Task<Result<void>> SlabDepot::load_summary(std::uint8_t old_zone_count) {
@@ -35,13 +34,23 @@ Task<Result<void>> SlabDepot::load_summary(std::uint8_t old_zone_count) {
     slab->summary() = summary_entry(all.block(summary_block(zone, n)), n);
     set_summary_entry(summary_.block(summary_block(0, n)), n, slab->summary());
   }
-  co_return co_await write_whole_summary();
+  fill_unused_summary(slab_count());
+  co_return co_await write_whole_summary(summary_start_);
 }
 
-Task<Result<void>> SlabDepot::write_whole_summary() {
+/// Slabs that the volume may get by growth have entries too: those of slabs never used.
+void SlabDepot::fill_unused_summary(SlabNumber first) {
+  const SlabSummaryEntry unused{0, fullness_hint(config_.data_blocks, layout_.slab_bits()), false,
+                                false};
+  for (SlabNumber n = first; n < kMaxSlabs; ++n) {
+    set_summary_entry(summary_.block(summary_block(0, n)), n, unused);
+  }
+}
+
+Task<Result<void>> SlabDepot::write_whole_summary(Pbn start) {
   for (unsigned zone = 0; zone < kSummaryZones; ++zone) {
-    auto done = co_await device_.write(device_byte(summary_start_ + zone * kSummaryBlocksPerZone),
-                                       summary_.bytes());
+    auto done =
+        co_await device_.write(device_byte(start + zone * kSummaryBlocksPerZone), summary_.bytes());
     if (!done) co_return done;
   }
   co_return Result<void>();

@@ -196,6 +196,11 @@ Task<Result<void>> SlabDepot::save() {
   co_return co_await finish(std::move(done));
 }
 
+void SlabDepot::continue_after_save() {
+  // No block of any slab journal is needed any more.
+  for (const auto& slab : slabs_) slab->journal_was_scrubbed();
+}
+
 Task<Result<void>> SlabDepot::save_slabs() {
   while (!pending_frees_.empty()) {
     auto committed = co_await journal_.commit_all();

@@ -5,6 +5,15 @@
 
 namespace uvdo {
 
+Result<void> Device::extend(std::uint64_t size) {
+  auto now = look_up_size();
+  if (!now) return std::move(now).error();
+  if (*now >= size) return {};
+  return Error(
+      Errc::no_space,
+      fmt::format("{} has {} bytes and {} are needed; make it larger first", name(), *now, size));
+}
+
 Error Device::Awaiter::failure() const {
   if (request_.op == Op::flush) {
     return errno_error(request_.error, fmt::format("flush of {}", device_.name()));

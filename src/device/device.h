@@ -33,6 +33,7 @@ class Device {
     int error = 0;      ///< errno when done; 0 is success
     bool done = false;  ///< set by submit() if the request completed at once
     std::coroutine_handle<> waiter{};
+    Request* next = nullptr;  ///< for a device that keeps requests for later
   };
 
   Device() = default;
@@ -45,6 +46,16 @@ class Device {
   virtual void submit(Request& request) = 0;
   /// Bytes.
   [[nodiscard]] virtual std::uint64_t size() const = 0;
+  /// Looks at the backing store anew: it may have become larger since it was opened.
+  virtual Result<std::uint64_t> look_up_size() { return size(); }
+  /// Sees to it that there are `size` bytes at least: a file is made longer, everything else must
+  /// have them. no_space: it has not.
+  virtual Result<void> extend(std::uint64_t size);
+  /// Lets go of the backing store, so that others may use or replace it. Nothing may be under way,
+  /// and nothing be asked for until reopen().
+  virtual void release() {}
+  /// Opens what is in its place now. busy, not_found, ...: it is still let go of.
+  virtual Result<void> reopen() { return {}; }
   /// What people call it: a path.
   [[nodiscard]] virtual const std::string& name() const = 0;
 
@@ -67,11 +78,14 @@ class Device {
     }
     bool await_ready() {
       if (single_) request_.slices = {&slice_, 1};
+      ++device_.awaited_;
       device_.submit(request_);
       return request_.done;
     }
     void await_suspend(std::coroutine_handle<> handle) { request_.waiter = handle; }
     Result<void> await_resume() const {
+      --device_.awaited_;
+      if (device_.is_watched_) device_.came_back();
       if (request_.error == 0) return {};
       return failure();
     }
@@ -101,6 +115,17 @@ class Device {
   }
   /// Makes every write that completed before this call durable.
   Awaiter flush() { return {*this, Op::flush, 0, std::span<const iovec>{}, Durability::cached}; }
+
+ protected:
+  /// Requests that were made of this very device and that somebody awaits still.
+  [[nodiscard]] std::uint64_t awaited() const { return awaited_; }
+  /// While watched, came_back() is called for each that ends.
+  void watch(bool on) { is_watched_ = on; }
+  virtual void came_back() {}
+
+ private:
+  std::uint64_t awaited_ = 0;
+  bool is_watched_ = false;
 };
 
 /// The bytes of all slices together.

@@ -78,9 +78,16 @@ Result<std::uint64_t> size_of_backing_store(int fd, const std::string& path) {
 
 Result<std::unique_ptr<FileDevice>> FileDevice::open(UringLoop& loop, const std::string& path,
                                                      OpenMode mode) {
-  auto fd = open_backing_store(path, mode);
+  std::unique_ptr<FileDevice> device(new FileDevice(loop, path, mode));
+  auto opened = device->reopen();
+  if (!opened) return std::move(opened).error();
+  return device;
+}
+
+Result<void> FileDevice::reopen() {
+  auto fd = open_backing_store(path_, mode_);
   if (!fd) return std::move(fd).error();
-  auto size = size_of_backing_store(fd->get(), path);
+  auto size = size_of_backing_store(fd->get(), path_);
   if (!size) return std::move(size).error();
   const int flags = fcntl(fd->get(), F_GETFL);
   bool direct = flags >= 0 && fcntl(fd->get(), F_SETFL, flags | O_DIRECT) == 0;
@@ -90,14 +97,36 @@ Result<std::unique_ptr<FileDevice>> FileDevice::open(UringLoop& loop, const std:
     direct = pread(fd->get(), probe, sizeof probe, 0) == static_cast<ssize_t>(sizeof probe);
     if (!direct) fcntl(fd->get(), F_SETFL, flags);
   }
-  return std::unique_ptr<FileDevice>(new FileDevice(loop, path, std::move(*fd), *size, direct));
+  fd_ = std::move(*fd);
+  size_ = *size;
+  direct_ = direct;
+  return {};
 }
 
-FileDevice::FileDevice(UringLoop& loop, std::string path, FileDescriptor fd, std::uint64_t size,
-                       bool direct)
-    : loop_(loop), path_(std::move(path)), fd_(std::move(fd)), size_(size), direct_(direct) {}
+FileDevice::FileDevice(UringLoop& loop, std::string path, OpenMode mode)
+    : loop_(loop), path_(std::move(path)), mode_(mode) {}
 
 FileDevice::~FileDevice() = default;
+
+Result<std::uint64_t> FileDevice::look_up_size() {
+  auto size = size_of_backing_store(fd_.get(), path_);
+  if (size) size_ = *size;
+  return size;
+}
+
+Result<void> FileDevice::extend(std::uint64_t size) {
+  struct stat status {};
+  if (fstat(fd_.get(), &status) != 0) {
+    return errno_error(errno, fmt::format("cannot examine {}", path_));
+  }
+  if (S_ISREG(status.st_mode) && static_cast<std::uint64_t>(status.st_size) < size &&
+      ftruncate(fd_.get(), static_cast<off_t>(size)) != 0) {
+    return errno_error(errno, fmt::format("cannot make {} {} bytes long", path_, size));
+  }
+  auto now = look_up_size();
+  if (!now) return std::move(now).error();
+  return Device::extend(size);
+}
 
 FileDevice::Transfer& FileDevice::take_transfer() {
   if (free_transfers_.empty()) {

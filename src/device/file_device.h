@@ -46,22 +46,28 @@ class FileDevice final : public Device {
 
   void submit(Request& request) override;
   [[nodiscard]] std::uint64_t size() const override { return size_; }
+  Result<std::uint64_t> look_up_size() override;
+  Result<void> extend(std::uint64_t size) override;
+  /// Closes the file, and thereby gives its lock away.
+  void release() override { fd_ = FileDescriptor(); }
+  Result<void> reopen() override;
   [[nodiscard]] const std::string& name() const override { return path_; }
   [[nodiscard]] bool is_direct() const { return direct_; }
 
  private:
   /// A request on its way through the kernel, resubmitted as long as it comes back short.
   struct Transfer;
-  FileDevice(UringLoop& loop, std::string path, FileDescriptor fd, std::uint64_t size, bool direct);
+  FileDevice(UringLoop& loop, std::string path, OpenMode mode);
   Transfer& take_transfer();
   void start(Transfer& transfer);
   void finish(Transfer& transfer, int error);
 
   UringLoop& loop_;
   std::string path_;
+  OpenMode mode_;
   FileDescriptor fd_;
-  std::uint64_t size_;
-  bool direct_;
+  std::uint64_t size_ = 0;
+  bool direct_ = false;
   std::vector<std::unique_ptr<Transfer>> transfers_;
   std::vector<Transfer*> free_transfers_;
 

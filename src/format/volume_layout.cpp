@@ -151,11 +151,20 @@ Result<VolumeLayout> make_volume_layout(const FormatRequest& request) {
   return layout;
 }
 
+std::uint64_t largest_physical_blocks(const SuperBlock& current) {
+  // Blocks behind the last slab that make no slab of their own can belong to the volume too.
+  const std::uint64_t slab = current.config.slab_size;
+  const std::uint64_t most = current.depot.first_block.value() + kMaxSlabs * slab + slab - 1 +
+                             current.config.journal_size + kSlabSummaryBlocks;
+  return std::min(most, kMaxPhysicalBlocks);
+}
+
 Result<SuperBlock> grown_layout(const VolumeGeometry& geometry, const SuperBlock& current,
                                 std::uint64_t physical_blocks) {
   const std::uint64_t before = current.config.physical_blocks;
   if (physical_blocks < before) {
-    return invalid("the volume has {} blocks: it cannot shrink to {}", before, physical_blocks);
+    return invalid("the volume has a physical size of {} and cannot shrink to {}",
+                   size_text(before), size_text(physical_blocks));
   }
   if (physical_blocks > kMaxPhysicalBlocks) {
     return invalid("a physical size of {} is too large: use at most {}", size_text(physical_blocks),
@@ -169,23 +178,31 @@ Result<SuperBlock> grown_layout(const VolumeGeometry& geometry, const SuperBlock
   if (physical_blocks >= least) place_partitions(grown, geometry.data_start);
   const std::uint64_t slabs =
       (grown.depot.last_block - grown.depot.first_block) / grown.depot.slab.slab_blocks;
+  if (slabs > kMaxSlabs) {
+    return invalid("{} would make {} slabs of {}, but a volume has at most {}: use at most {}",
+                   size_text(physical_blocks), slabs, size_text(grown.depot.slab.slab_blocks),
+                   kMaxSlabs, size_text(largest_physical_blocks(current)));
+  }
   if (slabs <= current.depot.slab_count()) {
+    if (current.depot.slab_count() == kMaxSlabs) {
+      return invalid("the volume has {} slabs already, and no volume has more", kMaxSlabs);
+    }
     const std::uint64_t one_more = current.depot.last_block.value() + current.config.slab_size +
                                    current.config.journal_size + kSlabSummaryBlocks;
-    return invalid("growing from {} to {} blocks is too little: give the volume at least {} blocks",
-                   before, physical_blocks, std::max(least, one_more));
-  }
-  if (slabs > kMaxSlabs) {
-    return invalid("{} blocks would make {} slabs of {}, but a volume has at most {}",
-                   physical_blocks, slabs, size_text(grown.depot.slab.slab_blocks), kMaxSlabs);
+    const std::uint64_t enough = std::max(least, one_more);
+    return invalid(
+        "growing from {} to {} is too little for one more slab of {} and the journal's new place: "
+        "give at least {} ({} bytes)",
+        size_text(before), size_text(physical_blocks), size_text(current.config.slab_size),
+        size_text(enough), enough * kBlockSize);
   }
   return grown;
 }
 
 Result<SuperBlock> grown_logical(const SuperBlock& current, std::uint64_t logical_blocks) {
   if (logical_blocks < current.config.logical_blocks) {
-    return invalid("the volume has a logical size of {} blocks: it cannot shrink to {}",
-                   current.config.logical_blocks, logical_blocks);
+    return invalid("the volume has a logical size of {} and cannot shrink to {}",
+                   size_text(current.config.logical_blocks), size_text(logical_blocks));
   }
   if (logical_blocks > kMaxLogicalBlocks) {
     return invalid("a logical size of {} is too large: use at most {}", size_text(logical_blocks),

@@ -39,6 +39,9 @@ Result<std::uint64_t> minimum_physical_blocks(unsigned slab_bits, IndexMemory me
 /// is too small (the message says how much is needed).
 Result<VolumeLayout> make_volume_layout(const FormatRequest& request);
 
+/// The size beyond which a volume cannot grow: 8192 slabs, 2^36 blocks.
+[[nodiscard]] std::uint64_t largest_physical_blocks(const SuperBlock& current);
+
 /// The super block after growth to `physical_blocks`: sizes and places only; the caller copies the
 /// journal and the summary to their new partitions before it writes this. invalid_argument: too
 /// few blocks or too many slabs.

@@ -155,6 +155,7 @@ TEST(Growth, RefusesTooLittleTooMuchAndShrinking) {
   const std::uint64_t most = 679189 + 8192 * 8192 + 8191 + 32832;
   EXPECT_TRUE(grow(most).ok());
   EXPECT_FALSE(grow(most + 1).ok()) << "8193 slabs";
+  EXPECT_EQ(largest_physical_blocks(layout.super_block), most);
   const std::uint64_t logical = layout.super_block.config.logical_blocks;
   EXPECT_FALSE(grown_logical(layout.super_block, logical - 1).ok());
   EXPECT_TRUE(grown_logical(layout.super_block, 1ULL << 40).ok());

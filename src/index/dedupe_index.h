@@ -90,7 +90,10 @@ class DedupeIndex {
   virtual void record_all(std::span<const IndexNote> notes) {
     for (const IndexNote& note : notes) record(*note.query, note.data);
   }
-  /// Saves what is needed for the next start to find everything again, and closes the index.
+  /// Saves what is needed for the next start to find everything again, and goes on. busy: it is
+  /// not online.
+  virtual Task<Result<void>> checkpoint() { co_return Result<void>(); }
+  /// The same, and closes the index.
   virtual Task<Result<void>> save() = 0;
 
   /// Begins to open an index again that save() has closed, and returns; it is `opening` until then.

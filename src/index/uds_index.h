@@ -69,7 +69,7 @@ class UdsIndex final : public DedupeIndex {
   /// Waits until the index is no longer opening.
   Task<void> wait_opened() { return opening_.wait(); }
   /// Saves, and goes on.
-  Task<Result<void>> checkpoint();
+  Task<Result<void>> checkpoint() override;
   Result<void> reopen() override;
   Task<Result<void>> create_anew() override;
 

@@ -201,6 +201,17 @@ Task<Result<void>> RecoveryJournal::write(std::span<const UnwrittenBlock> blocks
                                     std::span(slices).first(blocks.size()), Durability::fua);
 }
 
+Task<void> RecoveryJournal::begin_move() {
+  while (committing_) co_await commits_.wait();
+  committing_ = true;
+}
+
+void RecoveryJournal::end_move(std::uint64_t device_offset) {
+  config_.device_offset = device_offset;
+  committing_ = false;
+  commits_.wake_all();
+}
+
 JournalSequence RecoveryJournal::close_block() {
   check(is_committed(last_point_), "a journal is closed with entries that are not committed");
   if (open_) {

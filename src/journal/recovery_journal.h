@@ -107,6 +107,14 @@ class RecoveryJournal {
   /// Called when writers have to wait because the ring is full: heads must be made to advance.
   void on_full(std::function<void()> f) { on_full_ = std::move(f); }
 
+  /// Holds all writes of the ring back until end_move(): what it has on the disk stays as it is, so
+  /// that it can be copied. Entries are added meanwhile as long as there is memory for them.
+  Task<void> begin_move();
+  /// The ring is at `device_offset` (bytes) from now on.
+  void end_move(std::uint64_t device_offset);
+  /// Where the ring is, in bytes.
+  [[nodiscard]] std::uint64_t device_offset() const { return config_.device_offset; }
+
   /// Ends the use of the open block, so that the next entry starts a new one, and returns its
   /// sequence number: the journal start of a saved volume. Everything must be committed.
   JournalSequence close_block();

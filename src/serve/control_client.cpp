@@ -75,9 +75,21 @@ Result<nlohmann::ordered_json> ask_server(const std::string& path, nlohmann::ord
 Result<nlohmann::ordered_json> ask_volume(const std::string& volume, nlohmann::ordered_json request,
                                           const std::string& path) {
   auto usual = control_path_of(volume);
-  if (!usual) return std::move(usual).error();
-  auto answer = ask_server(path.empty() ? *usual : path, std::move(request));
+  Result<nlohmann::ordered_json> answer = Error(Errc::not_found, "");
+  if (!path.empty()) {
+    answer = ask_server(path, request);
+  } else if (usual) {
+    answer = ask_server(*usual, request);
+  }
+  // The file of a suspended volume may have been moved away or replaced.
+  if (!answer && answer.error().code() == Errc::not_found && path.empty()) {
+    answer = ask_server(control_link_of(volume), request);
+    if (!answer && answer.error().code() == Errc::not_found && usual) {
+      answer = Error(Errc::not_found, fmt::format("no server answers at {}", *usual));
+    }
+  }
   if (answer || answer.error().code() != Errc::not_found) return answer;
+  if (!usual) return std::move(usual).error();
   if (is_in_use(volume)) {
     return Error(Errc::busy, fmt::format("{} is in use, but {}: ask as the user who serves it, or "
                                          "give the --control that uvdo serve was given",

@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <filesystem>
 
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -28,6 +29,24 @@ Result<std::string> control_path_of(const std::string& volume) {
                        minor(status.st_rdev));
   }
   return fmt::format("{}/file-{:x}-{}.control", control_folder(), status.st_dev, status.st_ino);
+}
+
+std::string control_link_of(const std::string& volume) {
+  // FNV-1a: the names only have to be different for different paths.
+  std::error_code ignored;
+  const std::string path = std::filesystem::absolute(volume, ignored).lexically_normal();
+  std::uint64_t hash = 0xCBF29CE484222325U;
+  for (const char c : path) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3U;
+  return fmt::format("{}/path-{:016x}.control", control_folder(), hash);
+}
+
+ControlLink::ControlLink(const std::string& volume, std::string socket)
+    : link_(control_link_of(volume)), socket_(std::move(socket)) {}
+
+void ControlLink::keep(bool wanted) {
+  if (wanted == is_there_ || socket_.empty()) return;
+  unlink(link_.c_str());  // also one of a server that was killed
+  is_there_ = wanted && symlink(socket_.c_str(), link_.c_str()) == 0;
 }
 
 Result<void> make_control_folder() {

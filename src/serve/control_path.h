@@ -15,6 +15,28 @@ namespace uvdo {
 /// The control socket of the volume at `volume` (a file or block device, by any of its names).
 Result<std::string> control_path_of(const std::string& volume);
 
+/// A second name for the socket of the volume that is served as `volume`, made of that path alone.
+/// It is there while the volume is suspended, when its file may be moved away or replaced, and
+/// afterwards if it was.
+[[nodiscard]] std::string control_link_of(const std::string& volume);
+
+/// That name, as a link to the socket.
+class ControlLink {
+ public:
+  /// `socket` is empty if the socket has a path of its own, which needs no other name.
+  ControlLink(const std::string& volume, std::string socket);
+  ControlLink(const ControlLink&) = delete;
+  ControlLink& operator=(const ControlLink&) = delete;
+  ~ControlLink() { keep(false); }
+  /// Makes or removes the link.
+  void keep(bool wanted);
+
+ private:
+  std::string link_;
+  std::string socket_;
+  bool is_there_ = false;
+};
+
 /// Makes the folder, with mode 0700. An error if it exists and belongs to somebody else.
 Result<void> make_control_folder();
 

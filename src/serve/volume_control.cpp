@@ -6,8 +6,10 @@
 
 #include <fmt/format.h>
 
+#include "serve/growth_control.h"
 #include "serve/state_dump.h"
 #include "serve/statistics_json.h"
+#include "serve/suspension_control.h"
 #include "serve/volume_description.h"
 
 namespace uvdo {
@@ -29,6 +31,9 @@ std::span<const ControlCommand> ControlCommand::all() {
       ControlCommand{"status", {}, &VolumeControl::status},
       ControlCommand{"set", {"compression", "deduplication"}, &VolumeControl::set},
       ControlCommand{"index", {"action"}, &VolumeControl::index},
+      ControlCommand{"grow", {"logical", "physical"}, &VolumeControl::grow},
+      ControlCommand{"suspend", {"flush"}, &VolumeControl::suspend},
+      ControlCommand{"resume", {}, &VolumeControl::resume},
       ControlCommand{"flush", {}, &VolumeControl::flush},
       ControlCommand{"dump", {}, &VolumeControl::dump},
       ControlCommand{"log-level", {"level"}, &VolumeControl::log_level},
@@ -142,7 +147,8 @@ Task<Result<ControlServer::Json>> VolumeControl::index(const Json& request) {
   const std::string action = request.contains("action") && request["action"].is_string()
                                  ? request["action"].get<std::string>()
                                  : "";
-  Result<void> done;
+  Result<void> done = check_in_use();
+  if (!done) co_return std::move(done).error();
   if (action == "create") {
     auto created = co_await volume_.create_index();
     done = std::move(created);
@@ -161,7 +167,25 @@ Task<Result<ControlServer::Json>> VolumeControl::index(const Json& request) {
   co_return Json{{"state", index_state()}};
 }
 
+Task<Result<ControlServer::Json>> VolumeControl::grow(const Json& request) {
+  co_return co_await grow_by_request(volume_, request);
+}
+
+Task<Result<ControlServer::Json>> VolumeControl::suspend(const Json& request) {
+  co_return co_await suspend_by_request(volume_, request);
+}
+
+Task<Result<ControlServer::Json>> VolumeControl::resume(const Json& /*request*/) {
+  co_return co_await resume_by_request(volume_);
+}
+
+Result<void> VolumeControl::check_in_use() const {
+  if (!volume_.is_suspended()) return {};
+  return Error(Errc::busy, "the volume is suspended; resume it first");
+}
+
 Task<Result<ControlServer::Json>> VolumeControl::flush(const Json& /*request*/) {
+  if (auto in_use = check_in_use(); !in_use) co_return std::move(in_use).error();
   auto flushed = co_await volume_.flush();
   if (!flushed) co_return std::move(flushed).error();
   co_return Json::object();

@@ -40,11 +40,16 @@ class VolumeControl {
   Task<Result<Json>> status(const Json& request);
   Task<Result<Json>> set(const Json& request);
   Task<Result<Json>> index(const Json& request);
+  Task<Result<Json>> grow(const Json& request);
+  Task<Result<Json>> suspend(const Json& request);
+  Task<Result<Json>> resume(const Json& request);
   Task<Result<Json>> flush(const Json& request);
   Task<Result<Json>> dump(const Json& request);
   Task<Result<Json>> log_level(const Json& request);
   Task<Result<Json>> stop(const Json& request);
 
+  /// An error while the volume is suspended: what would reach its device has to wait.
+  [[nodiscard]] Result<void> check_in_use() const;
   [[nodiscard]] HealthFacts facts() const;
   [[nodiscard]] std::string index_state() const;
 

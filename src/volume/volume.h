@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -19,12 +20,14 @@
 #include "dedupe/lbn_locks.h"
 #include "depot/slab_depot.h"
 #include "device/flush_gate.h"
+#include "device/hold_gate.h"
 #include "format/compressed_block.h"
 #include "index/dedupe_index.h"
 #include "journal/recovery_journal.h"
 #include "packer/data_writer.h"
 #include "packer/packer.h"
 #include "volume/block_service.h"
+#include "volume/request_gate.h"
 #include "volume/savings_counter.h"
 #include "volume/statistics.h"
 #include "volume/super_block_store.h"
@@ -109,6 +112,37 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   Task<Result<void>> stop();
   [[nodiscard]] bool is_stopped() const { return stopping_; }
 
+  // ---- growing, also while requests are under way (volume_growth.cpp)
+
+  /// Makes the logical device `bytes` large. invalid_argument: smaller than it is, too large or
+  /// not a multiple of 4096; read_only.
+  Task<Result<void>> grow_logical(std::uint64_t bytes);
+  /// Makes the volume take `bytes` of its device, or as much as there is and a volume can have if
+  /// nothing is given. A file is made longer for that. invalid_argument: too little or too much;
+  /// no_space: the device is not so large; busy: it recovers; read_only. The volume keeps its size
+  /// then.
+  Task<Result<void>> grow_physical(std::optional<std::uint64_t> bytes);
+
+  // ---- suspending (volume_suspension.cpp, vdo-behaviour.md, 11)
+
+  /// How much of the volume is on its device while it is suspended.
+  enum class SuspendMode : std::uint8_t {
+    save,     ///< everything: it is CLEAN there
+    no_save,  ///< what flushes have covered and all that was answered: a start would recover it
+  };
+  /// Ends what is under way, then lets the device alone: nothing reaches it any more, its lock is
+  /// given back. Requests that come wait for resume(). A volume that is in read-only mode, or gets
+  /// there now, is not saved. An error means that it goes on as before, or is in read-only mode.
+  Task<Result<void>> suspend(SuspendMode mode);
+  /// Opens the device, or what has been put in its place, and goes on. corrupt: that is not this
+  /// volume in the state in which it was left; busy: somebody else uses it. It is still suspended
+  /// then.
+  Task<Result<void>> resume();
+  [[nodiscard]] bool is_suspended() const { return suspended_.has_value(); }
+  /// Before stop(), so that requests that are held come to an end: a suspended volume that was
+  /// saved stays as it is on its device and they fail; another one is resumed, if it can be.
+  Task<Result<void>> end_suspension();
+
   void set_compression(bool on) { options_.compression = on; }
   void set_deduplication(bool on) {
     options_.deduplication = on;
@@ -160,7 +194,8 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   // volume_open.cpp
   Task<Result<void>> load(const StartPlan& plan);
   void start_background();
-  Task<Result<void>> save();
+  /// Writes everything and marks the volume clean; `for_good`: it is not used any more.
+  Task<Result<void>> save(bool for_good);
 
   // volume_recovery.cpp
   static Task<Result<StartPlan>> make_start_plan(Executor& executor, Device& device,
@@ -171,6 +206,19 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   Task<Result<void>> recover_slabs(const StartPlan& plan);
   Task<void> scrub_in_background();
   Task<Result<void>> open_read_only(const SuperBlock& on_disk, Error reason);
+
+  // volume_growth.cpp
+  Result<void> check_may_change();
+  Task<Result<void>> grow_logical_alone(std::uint64_t bytes);
+  Task<Result<void>> grow_physical_alone(std::optional<std::uint64_t> bytes);
+  // volume_suspension.cpp
+  Task<Result<void>> suspend_alone(SuspendMode mode);
+  Task<Result<void>> resume_alone();
+  Task<Result<void>> verify_device();
+  Task<Result<void>> stop_abandoned();
+
+  /// Writes `changed`; what the super block says in memory follows when it is stable.
+  Task<Result<void>> change_super_block(SuperBlock changed);
 
   // volume_write.cpp
   Task<Result<void>> write_piece(std::uint64_t offset, ConstBytes piece, Durability durability);
@@ -267,11 +315,14 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   [[nodiscard]] std::uint64_t device_byte(Pbn pbn) const { return geometry_.device_byte(pbn); }
   Result<void> check_range(std::uint64_t offset, std::uint64_t length) const;
   Result<void> check_writable();
+  /// The error of requests that come to a suspended volume that ends.
+  static Error refused();
 
   Executor& executor_;
   Device& raw_device_;
   FlushGate gate_;
-  Device& device_;  // the gate: what all parts use
+  HoldGate hold_;
+  Device& device_;  // the outer gate: what all parts use
   VolumeOptions options_;
   VolumeGeometry geometry_;
   SuperBlock super_block_;
@@ -287,6 +338,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   std::unique_ptr<DedupeIndex> index_;
   Semaphore index_operation_;  // held while the index is opened, closed or made
 
+  RequestGate requests_gate_;
   BufferPool buffers_;
   BufferPool merge_buffers_;  // sub-block writes; held while only scratch is waited for
   BufferPool
@@ -303,7 +355,10 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   bool gathering_ = false;              // the turn's end will start them
   Lz4Compressor compressor_;
   AlignedMemory fragment_;  // where a block is compressed to
+  AlignedMemory identity_;  // where the super block is read to, to know the volume again
 
+  Semaphore administration_;      // one growth, suspension or stop at a time
+  Semaphore super_block_writer_;  // one write of the super block at a time
   TaskGroup background_;
   TaskGroup walks_;  // they wait for what the background does
   TaskGroup jobs_;
@@ -315,6 +370,9 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   bool ending_ = false;     ///< none is left, and what goes on in the background ends
   bool is_loaded_ = false;  ///< the slabs are known, or will be by scrubbing
   bool opened_read_only_ = false;
+  std::optional<SuspendMode> suspended_;
+  bool was_saved_ = false;  ///< the suspended volume is clean on its device
+  bool abandoned_ = false;  ///< it was suspended, and ends without its device
 
   RequestCounters requests_;
   DedupeCounters dedupe_;

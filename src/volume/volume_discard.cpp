@@ -26,6 +26,8 @@ Task<Result<void>> Volume::write_zeroes(std::uint64_t offset, std::uint64_t leng
 
 Task<Result<void>> Volume::zero_range(std::uint64_t offset, std::uint64_t length,
                                       BlockMapping mapping, Durability durability) {
+  if (!requests_gate_.is_open() && !co_await requests_gate_.wait()) co_return refused();
+  const RequestPass pass(requests_gate_);
   auto done = check_writable();
   if (done) done = check_range(offset, length);
   if (!done || length == 0) co_return done;

@@ -99,6 +99,8 @@ void Volume::entered_read_only(const Error& reason) {
 }
 
 Task<void> Volume::record_read_only() {
+  if (suspended_) co_return;  // its device is let alone
+  co_await super_block_writer_.acquire();
   super_block_.state = VolumeState::read_only_mode;
   super_block_.journal.journal_start = journal_->durable_head();
   super_block_.journal.logical_blocks_used = journal_->logical_blocks_used();
@@ -109,6 +111,7 @@ Task<void> Volume::record_read_only() {
     SuperBlockStore store(raw_device_, geometry_.device_byte(geometry_.data_start));
     done = co_await store.write(super_block_);
   }
+  super_block_writer_.release();
   if (!done) {
     log_({LogLevel::error,
           fmt::format("read-only mode could not be recorded: {}", done.error().message())});

@@ -19,13 +19,15 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
     : executor_(executor),
       raw_device_(device),
       gate_(executor, device),
-      device_(gate_),
+      hold_(executor, gate_),
+      device_(hold_),
       options_(options),
       geometry_(geometry),
       super_block_(super_block),
       super_block_store_(gate_, geometry.device_byte(geometry.data_start)),
       log_(std::move(log)),
       index_operation_(executor, 1),
+      requests_gate_(executor),
       buffers_(executor, options.buffer_bytes),
       merge_buffers_(executor, kInternalBuffers),
       scratch_buffers_(executor, kInternalBuffers),
@@ -34,6 +36,9 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
       hash_locks_(executor),
       write_applied_(executor),
       fragment_(kBlockSize),
+      identity_(kBlockSize),
+      administration_(executor, 1),
+      super_block_writer_(executor, 1),
       background_(executor),
       walks_(executor),
       jobs_(executor),
@@ -49,9 +54,9 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
   journal.tail = super_block.journal.journal_start;
   journal.logical_blocks_used = super_block.journal.logical_blocks_used;
   journal.block_map_blocks = super_block.journal.block_map_blocks;
-  journal_ = std::make_unique<RecoveryJournal>(executor, gate_, notifier_, journal);
+  journal_ = std::make_unique<RecoveryJournal>(executor, device_, notifier_, journal);
   depot_ =
-      std::make_unique<SlabDepot>(executor, gate_, geometry, super_block, *journal_, notifier_);
+      std::make_unique<SlabDepot>(executor, device_, geometry, super_block, *journal_, notifier_);
   BlockMapConfig map;
   map.nonce = super_block.nonce;
   map.bio_offset = geometry.bio_offset;
@@ -59,9 +64,9 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
   map.slabs = SlabLayout(super_block.depot);
   map.cache_pages = options.block_map_cache_pages;
   map.maximum_age = options.block_map_maximum_age;
-  map_ = std::make_unique<BlockMap>(executor, gate_, *journal_, notifier_,
+  map_ = std::make_unique<BlockMap>(executor, device_, *journal_, notifier_,
                                     static_cast<PageAllocator&>(*this), map);
-  data_writer_ = std::make_unique<DataWriter>(executor, gate_, geometry.bio_offset);
+  data_writer_ = std::make_unique<DataWriter>(executor, device_, geometry.bio_offset);
   packer_ = std::make_unique<Packer>(executor, *data_writer_, static_cast<BinAllocator&>(*this));
 }
 
@@ -87,8 +92,8 @@ Task<Result<std::unique_ptr<Volume>>> Volume::open(Executor& executor, Device& d
     loaded = co_await volume->load(*plan);
   }
   if (loaded) {
-    volume->index_ =
-        make_index(executor, volume->gate_, geometry, super_block.state == VolumeState::new_volume);
+    volume->index_ = make_index(executor, volume->device_, geometry,
+                                super_block.state == VolumeState::new_volume);
     if (volume->index_) volume->index_->set_enabled(options.deduplication);
   } else {
     // Until the volume was marked in use its old super block holds.
@@ -128,8 +133,15 @@ Task<Result<void>> Volume::load(const StartPlan& plan) {
 }
 
 Task<Result<void>> Volume::stop() {
+  auto resumed = co_await end_suspension();
   // Requests that are under way end; new ones are refused.
   stopping_ = true;
+  co_await administration_.acquire();  // a growth under way ends; others see stopping_
+  administration_.release();
+  if (abandoned_) {
+    auto ended = co_await stop_abandoned();
+    co_return resumed ? std::move(ended) : std::move(resumed);
+  }
   co_await drain_writes();
   co_await walks_.wait();
   // Until then somebody may have waited for what the background does.
@@ -140,17 +152,22 @@ Task<Result<void>> Volume::stop() {
   co_await background_.wait();
   co_await jobs_.wait();
   if (opened_read_only_) co_return Result<void>();  // there is nothing to save
-  auto done = co_await save();
+  auto done = co_await save(true);
   co_await jobs_.wait();  // a failure has to be recorded before the volume goes away
   co_return done;
 }
 
-Task<Result<void>> Volume::save() {
+Task<Result<void>> Volume::save(bool for_good) {
   Result<void> done;
   if (notifier_.is_read_only()) done = notifier_.error();
   if (index_) {
     co_await index_operation_.acquire();
-    auto saved = co_await index_->save();
+    Result<void> saved;
+    if (for_good) {
+      saved = co_await index_->save();
+    } else {
+      saved = co_await index_->checkpoint();
+    }
     index_operation_.release();
     if (!saved) {
       log_(
@@ -165,7 +182,9 @@ Task<Result<void>> Volume::save() {
   super_block_.journal.journal_start = journal_->close_block();
   super_block_.journal.logical_blocks_used = journal_->logical_blocks_used();
   super_block_.journal.block_map_blocks = journal_->block_map_blocks();
-  co_return co_await super_block_store_.write(super_block_);
+  done = co_await super_block_store_.write(super_block_);
+  if (done) depot_->continue_after_save();
+  co_return done;
 }
 
 }  // namespace uvdo

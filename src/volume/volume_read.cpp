@@ -17,6 +17,8 @@ bool is_page_aligned(const std::byte* p) {
 }  // namespace
 
 Task<Result<void>> Volume::read(std::uint64_t offset, MutableBytes out) {
+  if (!requests_gate_.is_open() && !co_await requests_gate_.wait()) co_return refused();
+  const RequestPass pass(requests_gate_);
   auto done = check_range(offset, out.size());
   if (!done) co_return done;
   if (out.size() == kBlockSize && offset % kBlockSize == 0 && is_page_aligned(out.data())) {

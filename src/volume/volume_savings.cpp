@@ -7,14 +7,14 @@
 namespace uvdo {
 
 Task<void> Volume::count_savings(Duration patience) {
-  if (stopping_) co_return;
+  if (stopping_ || suspended_) co_return;
   if (!savings_.has_begun()) {
     savings_.begin();
     walks_.start(walk_for_savings());
   }
   const TimePoint deadline = executor_.now() + patience;
   Alarm pause(executor_);
-  while (!savings_.is_complete() && !stopping_ && executor_.now() < deadline) {
+  while (!savings_.is_complete() && !stopping_ && !suspended_ && executor_.now() < deadline) {
     co_await pause.sleep(std::chrono::milliseconds(2));
   }
 }

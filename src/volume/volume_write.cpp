@@ -30,7 +30,13 @@ Result<void> Volume::check_writable() {
   return notifier_.error();
 }
 
+Error Volume::refused() {
+  return {Errc::cancelled, "the volume was suspended and is being stopped"};
+}
+
 Task<Result<void>> Volume::write(std::uint64_t offset, Buffer data, Durability durability) {
+  if (!requests_gate_.is_open() && !co_await requests_gate_.wait()) co_return refused();
+  const RequestPass pass(requests_gate_);
   auto done = check_writable();
   if (done) done = check_range(offset, data.size());
   if (!done || data.size() == 0) co_return done;
@@ -202,6 +208,8 @@ void Volume::finish_job(std::unique_ptr<WriteJob> job) {
 }
 
 Task<Result<void>> Volume::flush() {
+  if (!requests_gate_.is_open() && !co_await requests_gate_.wait()) co_return refused();
+  const RequestPass pass(requests_gate_);
   ++requests_.flushes;
   if (opened_read_only_) co_return Result<void>();  // nothing was ever written
   if (notifier_.is_read_only()) co_return notifier_.error();

@@ -137,7 +137,13 @@ class History {
     if (workload_.failure().empty() && !device_.has_crashed()) {
       const std::uint64_t operations =
           options_.operations != 0 ? options_.operations : profile_.operations;
+      is_busy_ = true;
+      TaskGroup changes(executor_);
+      if (random_.chance(profile_.change_percent, 100))
+        changes.start(change_now_and_then(*instance));
       co_await workload_.run(instance->service(), operations);
+      is_busy_ = false;
+      co_await changes.wait();
     }
     if (will_crash && random_.chance(1, 2)) device_.crash();  // if it has not come by itself
     device_.crash_after(UINT64_MAX);
@@ -160,6 +166,21 @@ class History {
       audit();
     }
     power_cycle();  // after a clean stop nothing may depend on the disk's cache
+  }
+
+  Task<void> change_now_and_then(Instance& instance) {
+    Alarm alarm(executor_);
+    SimRandom random = executor_.fork_random();
+    while (is_busy_ && workload_.failure().empty() && !device_.has_crashed()) {
+      co_await alarm.sleep(Duration{static_cast<std::int64_t>(random.below(5'000'000))});
+      if (device_.has_crashed()) break;
+      note("history: change");
+      const std::string wrong = co_await instance.change(random);
+      note("history: changed " + wrong);
+      if (!wrong.empty() && !device_.has_crashed() && !device_.has_faulted()) {
+        workload_.report("a change of the running service went wrong: " + wrong);
+      }
+    }
   }
 
   void power_cycle() {
@@ -208,6 +229,7 @@ class History {
   bool unverified_ = false;
   bool had_faults_ = false;
   bool repairing_ = false;
+  bool is_busy_ = false;  // clients are running
   HistoryResult result_;
 };
 

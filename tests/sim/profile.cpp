@@ -6,8 +6,8 @@
 namespace uvdo::sim {
 namespace {
 
-std::array<Profile, 13> make_profiles() {
-  std::array<Profile, 13> all;
+std::array<Profile, 14> make_profiles() {
+  std::array<Profile, 14> all;
   std::size_t count = 0;
   const auto add = [&](std::string_view name, std::string_view what) -> Profile& {
     Profile& profile = all.at(count++);
@@ -113,6 +113,11 @@ std::array<Profile, 13> make_profiles() {
   faults.fault_percent = 70;
   faults.crash_percent = 40;
   faults.mix.flush = 15;
+
+  Profile& changes = add("changes", "the volume is grown and suspended while it is in use");
+  changes.change_percent = 90;
+  changes.fault_percent = 10;
+  changes.operations = 200;
   return all;
 }
 

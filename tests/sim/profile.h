@@ -38,6 +38,7 @@ struct Profile {
   std::uint32_t hot_blocks = 12;
   std::uint32_t crash_percent = 70;  ///< cycles that end with a power cut
   std::uint32_t fault_percent = 0;   ///< cycles with failing requests
+  std::uint32_t change_percent = 0;  ///< cycles in which the service is grown and suspended
   std::uint32_t pause_percent = 20;  ///< operations after which a client waits a while
   SimDeviceOptions device{};
 };

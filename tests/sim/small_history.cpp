@@ -104,7 +104,11 @@ std::vector<BlockChange> changes_of(const std::vector<SmallOperation>& operation
     case SmallOperation::overwrite: return {whole(0, ContentKind::unique, 300 + at)};
     case SmallOperation::discard:
       return {whole(1, ContentKind::zero, 0), whole(2, ContentKind::zero, 0)};
-    case SmallOperation::flush: return {};
+    case SmallOperation::flush:
+    case SmallOperation::grow_logical:
+    case SmallOperation::grow_physical:
+    case SmallOperation::suspend:
+    case SmallOperation::pause: return {};
     case SmallOperation::fua: return {whole(1, ContentKind::unique, 400 + at)};
     case SmallOperation::sub_block: return {{0, 1024, 512, {ContentKind::unique, 500 + at}, false}};
   }
@@ -133,6 +137,7 @@ struct SmallHistories::Run {
   };
   SimRecording recording{SparseImage(0), {}};
   std::vector<Step> steps;
+  std::vector<std::pair<std::size_t, Sizes>> sizes;  // that it has grown to, and when
 };
 
 std::string describe(const SmallHistory& history) {
@@ -205,8 +210,53 @@ std::string SmallHistories::record(const Base& base, const SmallHistory& history
     void note(const std::string& line) const {
       if (executor.is_tracing()) executor.trace(line);
     }
+    Task<void> grow(Volume& volume, bool physical) {
+      const VolumeConfig before = volume.super_block().config;
+      const std::uint64_t larger =
+          physical ? before.physical_blocks + before.slab_size : before.logical_blocks * 2;
+      Result<void> done;
+      if (physical) {
+        done = co_await volume.grow_physical(larger * kBlockSize);
+      } else {
+        done = co_await volume.grow_logical(larger * kBlockSize);
+      }
+      // Together with a suspension it may come when the volume is suspended.
+      const bool may_fail = history.together && !done && done.error().code() == Errc::busy;
+      if (!done && !may_fail) failure = "growth: " + done.error().message();
+      const VolumeConfig& now = volume.super_block().config;
+      run.sizes.emplace_back(disk.recorded_events(),
+                             Sizes{now.logical_blocks, now.physical_blocks});
+    }
+    /// What was answered before is stable while the volume is suspended.
+    Task<void> suspend(Volume& volume, bool saved) {
+      Model::Token token = 0;
+      tell([&token](Model& to) { token = to.begin_flush(); });
+      run.steps.back().tell = [](Model& to) { to.begin_flush(); };
+      auto done =
+          co_await volume.suspend(saved ? Volume::SuspendMode::save : Volume::SuspendMode::no_save);
+      if (!done) {
+        const bool may_fail = history.together && done.error().code() == Errc::busy;
+        if (!may_fail) failure = "suspension: " + done.error().message();
+        co_return;
+      }
+      tell([token](Model& to) { to.acknowledge_flush(token); });
+      const std::uint64_t requests = disk.requests();
+      if (saved) failure = audit_image(disk.content()).value_or("");
+      Alarm alarm(executor);
+      co_await alarm.sleep(kCommitDelay * 5);
+      if (disk.requests() != requests) failure = "a suspended volume used its device";
+      done = co_await volume.resume();
+      if (!done) failure = "resuming: " + done.error().message();
+    }
     Task<void> one(Volume& volume, std::uint32_t at) {
       const SmallOperation operation = history.operations[at];
+      switch (operation) {
+        case SmallOperation::grow_logical: co_return co_await grow(volume, false);
+        case SmallOperation::grow_physical: co_return co_await grow(volume, true);
+        case SmallOperation::suspend: co_return co_await suspend(volume, true);
+        case SmallOperation::pause: co_return co_await suspend(volume, false);
+        default: break;
+      }
       const std::vector<BlockChange> changes = changes_of(history.operations, at);
       const std::string_view name = kSmallOperations.at(static_cast<std::size_t>(operation));
       note(fmt::format("client: {} begins", name));
@@ -277,12 +327,12 @@ std::string SmallHistories::record(const Base& base, const SmallHistory& history
 }
 
 // Opens what a power cut has left, reads it, stops it and looks at it.
-std::string SmallHistories::recover(SparseImage image, Model& model) const {
+std::string SmallHistories::recover(SparseImage image, Model& model, const Sizes& at_least) const {
   SimExecutor executor({.seed = 7});
   SimDevice disk(executor, std::move(image));
   std::string failure;
   const SimExecutor::Outcome outcome = executor.run(
-      [](SimExecutor& on, SimDevice& from, FaultPoints mistake, Model& promises,
+      [](SimExecutor& on, SimDevice& from, FaultPoints mistake, Model& promises, const Sizes& least,
          std::string& wrong) -> Task<void> {
         Records none;
         auto opened = co_await open(on, from, mistake, none);
@@ -292,6 +342,10 @@ std::string SmallHistories::recover(SparseImage image, Model& model) const {
         }
         const std::unique_ptr<Volume> volume = *std::move(opened);
         if (volume->is_read_only()) wrong = "it is read-only";
+        const VolumeConfig& config = volume->super_block().config;
+        if (config.logical_blocks < least.logical || config.physical_blocks < least.physical) {
+          wrong = "it has not kept the size that it had grown to";
+        }
         AlignedMemory content(kBlocks * kBlockSize);
         const Result<void> read = co_await volume->read(0, content.bytes());
         if (!read) wrong = "it cannot be read: " + read.error().message();
@@ -303,7 +357,7 @@ std::string SmallHistories::recover(SparseImage image, Model& model) const {
         }
         const Result<void> stopped = co_await volume->stop();
         if (!stopped && wrong.empty()) wrong = "it does not stop: " + stopped.error().message();
-      }(executor, disk, mistake_, model, failure),
+      }(executor, disk, mistake_, model, at_least, failure),
       1'000'000);
   if (!outcome) return outcome.why;
   if (failure.empty()) failure = audit_image(disk.content()).value_or("");
@@ -332,11 +386,21 @@ std::string SmallHistories::run(const SmallHistory& history) {
   Model now(kBlocks);
   put(now, from.content);
   std::size_t told = 0;
+  std::size_t grown = 0;
   const auto tell_up_to = [&](std::size_t position) {
     for (; told < run.steps.size() && run.steps[told].position <= position; ++told) {
       run.steps[told].tell(now);
     }
-    return now.crash_hash();
+    for (; grown < run.sizes.size() && run.sizes[grown].first <= position; ++grown) {
+    }
+    return now.crash_hash() ^ mix_bits(grown);
+  };
+  const auto sizes_at = [&](std::size_t position) {
+    Sizes sizes;
+    for (const auto& [when, reached] : run.sizes) {
+      if (when <= position) sizes = reached;
+    }
+    return sizes;
   };
   std::uint64_t promises = tell_up_to(0);
   bool more = true;
@@ -357,7 +421,7 @@ std::string SmallHistories::run(const SmallHistory& history) {
       if (!seen_.insert(mix_bits(image.hash()) ^ promises).second) continue;
       ++counts_.distinct;
       Model model = model_at(position);
-      failure = recover(std::move(image), model);
+      failure = recover(std::move(image), model, sizes_at(position));
       if (failure.empty()) continue;
       return fmt::format("{}: power cut after {} of {} events: {}", describe(history), position,
                          run.recording.events.size(), failure);

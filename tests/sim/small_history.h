@@ -29,10 +29,17 @@ enum class SmallOperation : std::uint8_t {
   flush,
   fua,        ///< new data with FUA over data
   sub_block,  ///< one sector inside a block
+  // Those below only in histories that name them.
+  grow_logical,   ///< twice the logical size
+  grow_physical,  ///< one more slab
+  suspend,        ///< saved, and resumed after a while
+  pause,          ///< the same without saving
 };
-inline constexpr std::array<std::string_view, 9> kSmallOperations{
-    "write-new", "duplicate", "zero", "compressible", "overwrite",
-    "discard",   "flush",     "fua",  "sub-block"};
+inline constexpr std::array<std::string_view, 13> kSmallOperations{
+    "write-new", "duplicate", "zero",         "compressible",  "overwrite", "discard", "flush",
+    "fua",       "sub-block", "grow-logical", "grow-physical", "suspend",   "pause"};
+/// So many of them make up all histories.
+inline constexpr std::size_t kUsualSmallOperations = 9;
 
 struct SmallHistory {
   std::vector<SmallOperation> operations;
@@ -69,9 +76,14 @@ class SmallHistories {
  private:
   struct Base;
   struct Run;
+  /// Blocks that a volume has been told to have.
+  struct Sizes {
+    std::uint64_t logical = 0;
+    std::uint64_t physical = 0;
+  };
   const Base& base(bool full);
   std::string record(const Base& base, const SmallHistory& history, Run& run) const;
-  std::string recover(SparseImage image, Model& model) const;
+  std::string recover(SparseImage image, Model& model, const Sizes& at_least) const;
 
   CrashStateOptions options_;
   FaultPoints mistake_;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "async/executor.h"
+#include "async/sim_random.h"
 #include "async/task.h"
 #include "base/result.h"
 #include "device/device.h"
@@ -27,6 +28,12 @@ class Instance {
   virtual ~Instance() = default;
   virtual BlockService& service() = 0;
   virtual Task<Result<void>> stop() = 0;
+  /// Changes something of the running service that its clients only notice by waiting. A sentence
+  /// if that went wrong; one that may not matter if the device is dead or has failed meanwhile.
+  virtual Task<std::string> change(SimRandom& random) {
+    static_cast<void>(random);
+    co_return std::string();
+  }
 };
 
 class Subject {

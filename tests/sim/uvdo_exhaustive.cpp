@@ -61,7 +61,7 @@ std::vector<SmallHistory> all_histories(const Options& options, std::uint64_t se
         all.push_back(one);
         continue;
       }
-      const std::uint64_t kinds = kSmallOperations.size();
+      const std::uint64_t kinds = kUsualSmallOperations;
       std::uint64_t count = 1;
       for (std::uint32_t length = 1; length <= options.length; ++length) {
         count *= kinds;

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "device/sim_device.h"
 #include "index/bounded_memory_index.h"
 #include "inspect/audit.h"
 #include "volume/format_volume.h"
@@ -41,9 +42,14 @@ class ImageView final : public ImageSource {
 /// A volume, and somebody who asks it after a while for its savings.
 class VolumeInstance final : public Instance {
  public:
-  VolumeInstance(Executor& executor, std::unique_ptr<Volume> volume, Duration until_asked,
-                 std::optional<SavingsStatistics>& savings)
-      : volume_(std::move(volume)), savings_(savings), alarm_(executor), tasks_(executor) {
+  VolumeInstance(Executor& executor, Device& device, std::unique_ptr<Volume> volume,
+                 Duration until_asked, std::optional<SavingsStatistics>& savings)
+      : executor_(executor),
+        device_(device),
+        volume_(std::move(volume)),
+        savings_(savings),
+        alarm_(executor),
+        tasks_(executor) {
     tasks_.start(ask(until_asked));
   }
   BlockService& service() override { return *volume_; }
@@ -54,12 +60,76 @@ class VolumeInstance final : public Instance {
     savings_ = volume_->statistics().savings;
     co_return stopped;
   }
+  Task<std::string> change(SimRandom& random) override {
+    if (volume_->is_read_only()) co_return std::string();
+    switch (random.below(4)) {
+      case 0: co_return co_await grow_logical(random);
+      case 1: co_return co_await grow_physical(random);
+      case 2: co_return co_await suspend(random, Volume::SuspendMode::no_save);
+      default: co_return co_await suspend(random, Volume::SuspendMode::save);
+    }
+  }
 
  private:
+  Task<std::string> grow_logical(SimRandom& random) {
+    const std::uint64_t size = volume_->size() + random.between(0, 5000) * kBlockSize;
+    auto done = co_await volume_->grow_logical(size);
+    if (!done) co_return "logical growth: " + done.error().message();
+    if (volume_->size() != size) co_return "the logical size is not what it was made";
+    done = co_await volume_->grow_logical(size - kBlockSize);
+    co_return done ? "it has shrunk" : "";
+  }
+
+  Task<std::string> grow_physical(SimRandom& random) {
+    const SuperBlock& super_block = volume_->super_block();
+    const std::uint64_t slab = super_block.config.slab_size;
+    const std::uint64_t least =
+        std::max(slab, super_block.config.journal_size + kSlabSummaryBlocks);
+    const std::uint64_t size =
+        (super_block.config.physical_blocks + random.between(least, least + 2 * slab)) * kBlockSize;
+    const SlabNumber slabs = volume_->depot().slab_count();
+    auto done = co_await volume_->grow_physical(size);
+    // The simulated disk is not endless, and a recovery may be going on.
+    if (!done && (done.error().code() == Errc::no_space || done.error().code() == Errc::busy ||
+                  done.error().code() == Errc::invalid_argument)) {
+      co_return volume_->depot().slab_count() == slabs ? "" : "a growth that failed made slabs";
+    }
+    if (!done) co_return "physical growth: " + done.error().message();
+    co_return volume_->depot().slab_count() > slabs ? "" : "a growth made no slabs";
+  }
+
+  Task<std::string> suspend(SimRandom& random, Volume::SuspendMode mode) {
+    auto done = co_await volume_->suspend(mode);
+    if (!done) co_return "suspension: " + done.error().message();
+    std::string wrong;
+    if (auto* disk = dynamic_cast<SimDevice*>(&device_); disk != nullptr && !disk->has_crashed()) {
+      const std::uint64_t requests = disk->requests();
+      const SparseImage copy = disk->content();
+      if (mode == Volume::SuspendMode::save && !disk->has_faulted()) {
+        wrong = audit_image(copy).value_or("");
+      }
+      Alarm alarm(executor_);
+      co_await alarm.sleep(Duration{static_cast<std::int64_t>(random.below(30'000'000))});
+      if (disk->requests() != requests) wrong = "a suspended volume used its device";
+      done = co_await volume_->suspend(mode);
+      if (done) wrong = "a suspended volume was suspended";
+      if (random.chance(1, 2) && !disk->has_crashed()) disk->set_content(copy);
+    }
+    done = co_await volume_->resume();
+    if (!done) {
+      wrong = "resuming: " + done.error().message();
+      // The device is dead: those who wait must not do so for ever.
+      [[maybe_unused]] const auto ended = co_await volume_->end_suspension();
+    }
+    co_return wrong;
+  }
+
   Task<void> ask(Duration until) {
     co_await alarm_.sleep(until);
     co_await volume_->count_savings(Duration(0));
   }
+  Executor& executor_;
+  Device& device_;
   std::unique_ptr<Volume> volume_;
   std::optional<SavingsStatistics>& savings_;
   Alarm alarm_;
@@ -158,7 +228,10 @@ void VolumeSubject::choose(std::uint64_t seed) {
 }
 
 std::uint64_t VolumeSubject::device_size() const {
-  return layout_.geometry.device_byte(Pbn{layout_.super_block.config.physical_blocks});
+  // There is room for some growth behind the volume.
+  const VolumeConfig& config = layout_.super_block.config;
+  return layout_.geometry.device_byte(
+      Pbn{config.physical_blocks + 6 * config.slab_size + 2 * config.journal_size});
 }
 
 std::vector<std::pair<std::uint64_t, std::uint64_t>> VolumeSubject::critical_ranges() const {
@@ -220,7 +293,7 @@ Task<Result<std::unique_ptr<Instance>>> VolumeSubject::open(Executor& executor, 
                                       [](const std::string&) {});
   if (!opened) co_return std::move(opened).error();
   std::unique_ptr<Instance> instance = std::make_unique<VolumeInstance>(
-      executor, *std::move(opened), Duration(random_.below(200'000'000)), savings_);
+      executor, device, *std::move(opened), Duration(random_.below(200'000'000)), savings_);
   co_return instance;
 }
 

@@ -165,7 +165,8 @@ void Workload::check_error(const Error& error, const char* what, const Range& ra
   }
   const bool excused =
       error.code() == Errc::no_space ||
-      (device_.has_faulted() && (error.code() == Errc::io || error.code() == Errc::read_only));
+      (device_.has_faulted() && (error.code() == Errc::io || error.code() == Errc::read_only ||
+                                 error.code() == Errc::cancelled));
   if (excused) return;
   report(fmt::format("{} of {} bytes at byte {} failed without cause: {} ({})", what, range.length,
                      range.offset, error.message(), name_of(error.code())));

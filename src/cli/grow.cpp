@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// uvdo grow: makes a volume larger, through its server while it is in use, by itself otherwise.
+#include <optional>
+#include <string>
+
+#include <fmt/format.h>
+
+#include "async/uring_loop.h"
+#include "base/size_text.h"
+#include "cli/command.h"
+#include "device/file_device.h"
+#include "serve/control_client.h"
+#include "volume/growth.h"
+
+namespace uvdo {
+namespace {
+
+struct GrowArguments {
+  std::string volume;
+  std::string logical;
+  std::string physical;
+  std::string control;
+};
+
+Result<GrowthRequest> read_sizes(const GrowArguments& arguments) {
+  GrowthRequest request;
+  if (!arguments.logical.empty()) {
+    auto size = parse_size(arguments.logical);
+    if (!size) return std::move(size).error().within("--logical");
+    request.logical_bytes = *size;
+  }
+  if (arguments.physical == "max") {
+    request.physical_max = true;
+  } else if (!arguments.physical.empty()) {
+    auto size = parse_size(arguments.physical);
+    if (!size) return std::move(size).error().within("--physical");
+    request.physical_bytes = *size;
+  }
+  if (request.logical_bytes || request.physical_bytes || request.physical_max) return request;
+  return Error(Errc::invalid_argument, "say what is to grow: --logical SIZE, --physical SIZE|max");
+}
+
+void print_sizes(const std::string& volume, std::uint64_t logical, std::uint64_t physical) {
+  fmt::print("{} has a logical size of {} and a physical size of {}\n", volume, size_text(logical),
+             size_text(physical));
+}
+
+Task<void> grow_stopped(UringLoop& loop, const GrowArguments& arguments, GrowthRequest request,
+                        int& status) {
+  auto device = FileDevice::open(loop, arguments.volume, OpenMode::read_write);
+  if (!device) {
+    status = fail(device.error());
+    co_return;
+  }
+  auto headers = co_await read_volume_headers(**device);
+  if (!headers) {
+    status = fail(headers.error());
+    co_return;
+  }
+  auto grown = co_await grow_stopped_volume(**device, *headers, request);
+  if (!grown) {
+    status = fail(std::move(grown).error().within(arguments.volume));
+    co_return;
+  }
+  print_sizes(arguments.volume, grown->config.logical_blocks * kBlockSize,
+              grown->config.physical_blocks * kBlockSize);
+  status = kExitOk;
+}
+
+/// Nothing if the volume is not being served.
+std::optional<int> grow_served(const GrowArguments& arguments, const GrowthRequest& request) {
+  nlohmann::ordered_json asked = {{"command", "grow"}};
+  if (request.logical_bytes) asked["logical"] = *request.logical_bytes;
+  if (request.physical_bytes) asked["physical"] = *request.physical_bytes;
+  if (request.physical_max) asked["physical"] = "max";
+  auto answer = ask_volume(arguments.volume, std::move(asked), arguments.control);
+  if (!answer) {
+    if (answer.error().code() == Errc::not_found) return std::nullopt;
+    return fail(std::move(answer).error().within(arguments.volume));
+  }
+  print_sizes(arguments.volume, answer->value("logical", std::uint64_t{0}),
+              answer->value("physical", std::uint64_t{0}));
+  return kExitOk;
+}
+
+}  // namespace
+
+int run_grow(int argc, char** argv) {
+  GrowArguments arguments;
+  CLI::App app("Makes a volume larger: what it offers, what it takes on its disk, or both.",
+               "uvdo grow");
+  app.add_option("VOLUME", arguments.volume, "file or block device that holds the volume")
+      ->required();
+  app.add_option("--logical", arguments.logical, "the new size of the device that clients see");
+  app.add_option("--physical", arguments.physical,
+                 "how much of its file or block device the volume takes from now on, or max");
+  app.add_option("--control", arguments.control, "the control socket that uvdo serve was given");
+  if (auto status = parse_arguments(app, argc, argv)) return *status;
+  auto request = read_sizes(arguments);
+  if (!request) return usage_error(request.error().message());
+  if (auto status = grow_served(arguments, *request)) return *status;
+  auto loop = UringLoop::create();
+  if (!loop) return fail(loop.error());
+  int status = kExitFailed;
+  (*loop)->run(grow_stopped(**loop, arguments, *request, status));
+  return status;
+}
+
+}  // namespace uvdo

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// uvdo suspend and uvdo resume: a served volume lets its device alone, and goes on.
+#include <string>
+
+#include <fmt/format.h>
+
+#include "cli/command.h"
+#include "serve/control_client.h"
+
+namespace uvdo {
+namespace {
+
+struct Server {
+  std::string volume;
+  std::string control;
+
+  void add_to(CLI::App& app) {
+    app.add_option("VOLUME", volume, "the volume's file or block device, as it is served")
+        ->required();
+    app.add_option("--control", control, "the control socket that uvdo serve was given");
+  }
+  [[nodiscard]] Result<nlohmann::ordered_json> ask(nlohmann::ordered_json request) const {
+    auto answer = ask_volume(volume, std::move(request), control);
+    if (!answer) return std::move(answer).error().within(volume);
+    return answer;
+  }
+};
+
+}  // namespace
+
+int run_suspend(int argc, char** argv) {
+  Server server;
+  bool no_flush = false;
+  CLI::App app(
+      "Pauses a served volume: when the command returns, nothing uses the volume's file or block "
+      "device until uvdo resume, and requests of clients wait.",
+      "uvdo suspend");
+  server.add_to(app);
+  app.add_flag("--no-flush", no_flush,
+               "do not save the volume; only what was answered is made stable");
+  if (auto status = parse_arguments(app, argc, argv)) return *status;
+  auto answer = server.ask({{"command", "suspend"}, {"flush", !no_flush}});
+  if (!answer) return fail(answer.error());
+  fmt::print("{} is suspended; on its disk it is in state {}\n", server.volume,
+             answer->value("state", "unknown"));
+  return kExitOk;
+}
+
+int run_resume(int argc, char** argv) {
+  Server server;
+  CLI::App app("Lets a suspended volume go on, on the device that is in its place now.",
+               "uvdo resume");
+  server.add_to(app);
+  if (auto status = parse_arguments(app, argc, argv)) return *status;
+  auto answer = server.ask({{"command", "resume"}});
+  return answer ? kExitOk : fail(answer.error());
+}
+
+}  // namespace uvdo

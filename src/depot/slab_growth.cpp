@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Growth of the depot of a volume in use (vdo-behaviour.md, 12). What is behind the old slabs, the
+// old journal and summary among it, becomes slabs that were never used: nothing of them is read.
+#include "depot/slab_depot.h"
+
+namespace uvdo {
+
+Task<Result<void>> SlabDepot::write_grown_summary(const SuperBlock& grown) {
+  fill_unused_summary(slab_count());
+  co_return co_await write_whole_summary(grown.find(PartitionId::slab_summary).start);
+}
+
+void SlabDepot::grow(const SuperBlock& grown) {
+  layout_ = SlabLayout(grown.depot);
+  summary_start_ = grown.find(PartitionId::slab_summary).start;
+  const SlabNumber count = layout_.slab_count();
+  slabs_.reserve(count);
+  for (SlabNumber n = slab_count(); n < count; ++n) {
+    auto slab = std::make_unique<Slab>(n, config_, nonce_);
+    slab->summary().fullness_hint = fullness_hint(config_.data_blocks, layout_.slab_bits());
+    slab->load_pristine();
+    ++unscrubbed_;
+    became_ready(*slab);
+    slabs_.push_back(std::move(slab));
+  }
+  writer_.release();
+}
+
+}  // namespace uvdo

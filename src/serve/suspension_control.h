@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The control commands "suspend" and "resume" (docs/control.md).
+#pragma once
+
+#include "serve/control_server.h"
+#include "volume/volume.h"
+
+namespace uvdo {
+
+/// Suspends the volume; {"flush": false} does not save it. Answers when nothing reaches its device
+/// any more.
+Task<Result<ControlServer::Json>> suspend_by_request(Volume& volume, ControlServer::Json request);
+Task<Result<ControlServer::Json>> resume_by_request(Volume& volume);
+
+}  // namespace uvdo

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "volume/growth.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/aligned_memory.h"
+#include "base/size_text.h"
+#include "format/slab_layout.h"
+#include "format/slab_summary.h"
+#include "format/volume_layout.h"
+#include "volume/super_block_store.h"
+
+namespace uvdo {
+namespace {
+
+constexpr std::uint64_t kCopiedAtOnce = 256;  // blocks
+
+/// Whether the metadata of a volume in this state are at rest.
+Result<void> check_state(VolumeState state) {
+  switch (state) {
+    case VolumeState::new_volume:
+    case VolumeState::clean: return {};
+    case VolumeState::read_only_mode:
+      return Error(Errc::read_only,
+                   "the volume is read-only after an error and cannot grow; make it writable again "
+                   "with uvdo rebuild");
+    case VolumeState::force_rebuild:
+    case VolumeState::rebuild_for_upgrade:
+      return Error(
+          Errc::busy,
+          "the volume is to be rebuilt at its next start; serve it once, and grow it then");
+    case VolumeState::dirty:
+    case VolumeState::replaying:
+    case VolumeState::recovering: break;
+  }
+  return Error(Errc::busy,
+               "the volume was not shut down and has to be recovered first; serve it, and grow it "
+               "while it is in use or after it was stopped");
+}
+
+/// Copies the summary, and says of each new slab that it was never used.
+Task<Result<void>> copy_summary(Device& device, const VolumeGeometry& geometry,
+                                const SuperBlock& before, const SuperBlock& grown) {
+  const AlignedMemory all(kSlabSummaryBlocks * kBlockSize);
+  const Pbn from = before.find(PartitionId::slab_summary).start;
+  auto done = co_await device.read(geometry.device_byte(from), all.bytes());
+  if (!done) co_return done;
+  const unsigned bits = SlabLayout(grown.depot).slab_bits();
+  const SlabSummaryEntry unused{0, fullness_hint(grown.depot.slab.data_blocks, bits), false, false};
+  for (unsigned zone = 0; zone < kSummaryZones; ++zone) {
+    for (SlabNumber n = before.depot.slab_count(); n < kMaxSlabs; ++n) {
+      set_summary_entry(all.block(summary_block(zone, n)), n, unused);
+    }
+  }
+  const Pbn to = grown.find(PartitionId::slab_summary).start;
+  co_return co_await device.write(geometry.device_byte(to), all.bytes());
+}
+
+}  // namespace
+
+Result<std::uint64_t> physical_blocks_after_growth(const VolumeHeaders& headers, Device& device,
+                                                   std::optional<std::uint64_t> bytes) {
+  if (bytes) return *bytes / kBlockSize + headers.geometry.bio_offset;
+  auto size = device.look_up_size();
+  if (!size) return std::move(size).error();
+  const std::uint64_t blocks = std::min(*size / kBlockSize + headers.geometry.bio_offset,
+                                        largest_physical_blocks(headers.super_block));
+  if (blocks > headers.super_block.config.physical_blocks) return blocks;
+  return Error(Errc::no_space,
+               fmt::format("the volume takes all of {} that it can already ({}); make that larger, "
+                           "or give a size",
+                           device.name(), size_text(*size)));
+}
+
+Result<std::uint64_t> logical_blocks_of(std::uint64_t bytes) {
+  if (bytes % kBlockSize == 0) return bytes / kBlockSize;
+  return Error(
+      Errc::invalid_argument,
+      fmt::format("a logical size of {} bytes is not possible: use a multiple of 4096", bytes));
+}
+
+Task<Result<void>> copy_blocks(Device& device, std::uint64_t from, std::uint64_t to,
+                               std::uint64_t blocks) {
+  const AlignedMemory memory(std::min(blocks, kCopiedAtOnce) * kBlockSize);
+  Result<void> done;
+  while (done && blocks > 0) {
+    const std::uint64_t count = std::min(blocks, kCopiedAtOnce);
+    const MutableBytes bytes = memory.bytes().first(count * kBlockSize);
+    done = co_await device.read(from, bytes);
+    if (done) done = co_await device.write(to, bytes);
+    from += bytes.size();
+    to += bytes.size();
+    blocks -= count;
+  }
+  co_return done;
+}
+
+Task<Result<SuperBlock>> grow_stopped_volume(Device& device, const VolumeHeaders& headers,
+                                             const GrowthRequest& request) {
+  const VolumeGeometry& geometry = headers.geometry;
+  const SuperBlock& before = headers.super_block;
+  auto done = check_state(before.state);
+  if (!done) co_return std::move(done).error();
+  SuperBlock grown = before;
+  const bool moves = request.physical_max || request.physical_bytes.has_value();
+  if (moves) {
+    auto blocks = physical_blocks_after_growth(headers, device, request.physical_bytes);
+    if (!blocks) co_return std::move(blocks).error();
+    auto larger = grown_layout(geometry, before, *blocks);
+    if (!larger) co_return std::move(larger).error();
+    grown = *larger;
+  }
+  if (request.logical_bytes) {
+    auto blocks = logical_blocks_of(*request.logical_bytes);
+    if (!blocks) co_return std::move(blocks).error();
+    auto larger = grown_logical(grown, *blocks);
+    if (!larger) co_return std::move(larger).error();
+    grown = *larger;
+  }
+  if (moves) {
+    done = device.extend(geometry.device_byte(Pbn{grown.config.physical_blocks}));
+    if (!done) co_return std::move(done).error();
+    const Partition journal = before.find(PartitionId::recovery_journal);
+    done = co_await copy_blocks(
+        device, geometry.device_byte(journal.start),
+        geometry.device_byte(grown.find(PartitionId::recovery_journal).start), journal.blocks);
+    if (done) done = co_await copy_summary(device, geometry, before, grown);
+    if (!done) co_return std::move(done).error();
+  }
+  SuperBlockStore store(device, geometry.device_byte(geometry.data_start));
+  done = co_await store.write(grown);
+  if (!done) co_return std::move(done).error();
+  co_return grown;
+}
+
+}  // namespace uvdo

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Growing a volume that is stopped (vdo-behaviour.md, 12); one in use grows by itself
+// (volume_growth.cpp). Broken off at any point, the volume has its old size or the new one.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "async/task.h"
+#include "device/device.h"
+#include "format/super_block.h"
+#include "volume/volume_headers.h"
+
+namespace uvdo {
+
+/// What a volume is to become.
+struct GrowthRequest {
+  std::optional<std::uint64_t> logical_bytes;   ///< a multiple of 4096
+  std::optional<std::uint64_t> physical_bytes;  ///< the device's bytes that the volume takes
+  bool physical_max = false;  ///< as far as the device, and the limits of volumes, go
+};
+
+/// Blocks that a volume has after growth to `bytes` of its device; to all of it if nothing is
+/// given. no_space: all of it is taken already.
+Result<std::uint64_t> physical_blocks_after_growth(const VolumeHeaders& headers, Device& device,
+                                                   std::optional<std::uint64_t> bytes);
+
+/// Blocks of a logical size. invalid_argument: it is not a multiple of 4096.
+Result<std::uint64_t> logical_blocks_of(std::uint64_t bytes);
+
+/// Copies `blocks` blocks of the device from one place to another that does not overlap.
+Task<Result<void>> copy_blocks(Device& device, std::uint64_t from, std::uint64_t to,
+                               std::uint64_t blocks);
+
+/// Grows a volume that nobody uses, and makes its file longer if need be. Gives its new super
+/// block. invalid_argument: the sizes are not possible; read_only, busy: the volume must be
+/// rebuilt, or recovered by a start, before; nothing is changed then.
+Task<Result<SuperBlock>> grow_stopped_volume(Device& device, const VolumeHeaders& headers,
+                                             const GrowthRequest& request);
+
+}  // namespace uvdo

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Where requests of clients enter a volume: they can be held there, and it is known when none is
+// under way. Who is held waits in its own frame; how many there can be is the front end's business.
+#pragma once
+
+#include <cstdint>
+
+#include "async/wait_queue.h"
+
+namespace uvdo {
+
+class RequestGate {
+ public:
+  explicit RequestGate(Executor& executor) : opened_(executor), left_(executor) {}
+
+  /// Holds those that come from now on; returns when none is under way.
+  Task<void> close() {
+    state_ = State::closed;
+    while (under_way_ > 0) co_await left_.wait();
+  }
+  void open() {
+    state_ = State::open;
+    opened_.wake_all();
+  }
+  /// Instead of open(): who was held, and who comes later, is refused.
+  void abandon() {
+    state_ = State::abandoned;
+    opened_.wake_all();
+  }
+
+  [[nodiscard]] bool is_open() const { return state_ == State::open; }
+  /// Waits until the gate is open; false if that will never be.
+  Task<bool> wait() {
+    while (state_ == State::closed) co_await opened_.wait();
+    co_return state_ == State::open;
+  }
+  [[nodiscard]] std::uint64_t under_way() const { return under_way_; }
+
+ private:
+  friend class RequestPass;
+  enum class State : std::uint8_t { open, closed, abandoned };
+  State state_ = State::open;
+  std::uint64_t under_way_ = 0;
+  WaitQueue opened_;
+  WaitQueue left_;
+};
+
+/// A request under way, for the length of a scope.
+class RequestPass {
+ public:
+  explicit RequestPass(RequestGate& gate) : gate_(gate) { ++gate_.under_way_; }
+  RequestPass(const RequestPass&) = delete;
+  RequestPass& operator=(const RequestPass&) = delete;
+  ~RequestPass() {
+    if (--gate_.under_way_ == 0 && !gate_.left_.empty()) gate_.left_.wake_all();
+  }
+
+ private:
+  RequestGate& gate_;
+};
+
+}  // namespace uvdo

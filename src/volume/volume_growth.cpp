@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Growth of a volume in use (vdo-behaviour.md, 12). Nobody is stopped for it: writers only wait if
+// the journal's memory is full before its ring has been copied.
+#include <fmt/format.h>
+
+#include "base/size_text.h"
+#include "format/volume_layout.h"
+#include "volume/growth.h"
+#include "volume/volume.h"
+
+namespace uvdo {
+
+Result<void> Volume::check_may_change() {
+  if (stopping_) return Error(Errc::cancelled, "the volume is being stopped");
+  if (suspended_) return Error(Errc::busy, "the volume is suspended; resume it first");
+  if (notifier_.is_read_only()) {
+    return Error(Errc::read_only,
+                 fmt::format("the volume is in read-only mode and cannot be changed: {}",
+                             notifier_.reason().message()));
+  }
+  return {};
+}
+
+Task<Result<void>> Volume::grow_logical(std::uint64_t bytes) {
+  co_await administration_.acquire();
+  auto done = check_may_change();
+  if (done) done = co_await grow_logical_alone(bytes);
+  administration_.release();
+  co_return done;
+}
+
+Task<Result<void>> Volume::grow_logical_alone(std::uint64_t bytes) {
+  auto blocks = logical_blocks_of(bytes);
+  if (!blocks) co_return std::move(blocks).error();
+  auto grown = grown_logical(super_block_, *blocks);
+  if (!grown) co_return std::move(grown).error();
+  const std::uint64_t before = super_block_.config.logical_blocks;
+  // The trees grow by use; until the new size is stable no client may rely on it.
+  auto done = co_await change_super_block(*grown);
+  if (done && *blocks > before) {
+    log_(fmt::format("the logical size has grown from {} to {}", size_text(before * kBlockSize),
+                     size_text(bytes)));
+  }
+  co_return done;
+}
+
+Task<Result<void>> Volume::grow_physical(std::optional<std::uint64_t> bytes) {
+  co_await administration_.acquire();
+  auto done = check_may_change();
+  if (done && is_recovering()) {
+    done =
+        Error(Errc::busy,
+              fmt::format("the volume is recovering ({}%) and cannot grow before that has ended; "
+                          "try again then",
+                          recovery_percentage()));
+  }
+  if (done) done = co_await grow_physical_alone(bytes);
+  administration_.release();
+  co_return done;
+}
+
+Task<Result<void>> Volume::grow_physical_alone(std::optional<std::uint64_t> bytes) {
+  auto blocks = physical_blocks_after_growth({geometry_, super_block_}, raw_device_, bytes);
+  if (!blocks) co_return std::move(blocks).error();
+  auto grown = grown_layout(geometry_, super_block_, *blocks);
+  if (!grown) co_return std::move(grown).error();
+  auto done = raw_device_.extend(device_byte(Pbn{*blocks}));
+  if (!done) co_return done;
+  const std::uint64_t before = super_block_.config.physical_blocks;
+  // Slabs first: who writes them waits for commits.
+  co_await depot_->begin_growth();
+  co_await journal_->begin_move();
+  const std::uint64_t old_ring = journal_->device_offset();
+  const Partition ring = grown->find(PartitionId::recovery_journal);
+  const std::uint64_t new_ring = device_byte(ring.start);
+  done = co_await copy_blocks(device_, old_ring, new_ring, ring.blocks);
+  if (done) done = co_await depot_->write_grown_summary(*grown);
+  // Until here the old volume is whole: whatever fails leaves it as it was.
+  if (done) done = co_await change_super_block(*grown);
+  if (done) {
+    map_->set_slabs(SlabLayout(super_block_.depot));
+    depot_->grow(super_block_);
+  } else {
+    depot_->give_up_growth();
+  }
+  journal_->end_move(done ? new_ring : old_ring);
+  if (!done) co_return std::move(done).error().within("the volume keeps its size");
+  log_(fmt::format("the physical size has grown from {} to {}, {} slabs",
+                   size_text(before * kBlockSize), size_text(*blocks * kBlockSize),
+                   depot_->slab_count()));
+  co_return done;
+}
+
+Task<Result<void>> Volume::change_super_block(SuperBlock changed) {
+  co_await super_block_writer_.acquire();
+  Result<void> done;
+  if (notifier_.is_read_only()) done = notifier_.error();
+  if (done) {
+    done = co_await super_block_store_.write(changed);
+    if (done) {
+      super_block_ = changed;
+    } else {
+      notifier_.enter(done.error());  // nobody knows what is on disk now
+    }
+  }
+  super_block_writer_.release();
+  co_return done;
+}
+
+}  // namespace uvdo

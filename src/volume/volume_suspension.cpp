@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Suspending a volume and going on (vdo-behaviour.md, 11). Requests are held at their entry, and
+// whatever goes on in the background at the device: between the two nothing is under way.
+#include <fmt/format.h>
+
+#include "volume/volume.h"
+
+namespace uvdo {
+
+Task<Result<void>> Volume::suspend(SuspendMode mode) {
+  co_await administration_.acquire();
+  Result<void> done;
+  if (stopping_) {
+    done = Error(Errc::cancelled, "the volume is being stopped");
+  } else if (suspended_) {
+    done = Error(Errc::busy, "the volume is suspended already");
+  } else {
+    done = co_await suspend_alone(mode);
+  }
+  administration_.release();
+  co_return done;
+}
+
+Task<Result<void>> Volume::suspend_alone(SuspendMode mode) {
+  const bool saves = mode == SuspendMode::save;
+  // Saved half-way through a recovery it would be in a state after which a kernel that crashes does
+  // not replay its journal.
+  while (saves && is_recovering()) co_await depot_->wait_for_scrub();
+  co_await requests_gate_.close();
+  co_await drain_writes();
+  Result<void> done;
+  const bool was_read_only = notifier_.is_read_only();
+  if (!was_read_only) {
+    if (saves) {
+      done = co_await save(false);
+    } else {
+      done = co_await journal_->commit_all();
+    }
+  }
+  if (!done) {
+    notifier_.enter(done.error());  // if it is not in read-only mode already
+    requests_gate_.open();
+    co_await jobs_.wait();
+    co_return Error(done.error().code(),
+                    fmt::format("the volume is not suspended, but in read-only mode now and can "
+                                "still be read: {}",
+                                done.error().message()));
+  }
+  co_await hold_.close();
+  suspended_ = mode;
+  was_saved_ = saves && !was_read_only;
+  raw_device_.release();
+  log_(was_saved_ ? "suspended: the volume is saved, and nothing is using its device"
+                  : "suspended: nothing is using the volume's device");
+  co_return done;
+}
+
+Task<Result<void>> Volume::resume() {
+  co_await administration_.acquire();
+  Result<void> done;
+  if (stopping_ || abandoned_) {
+    done = Error(Errc::cancelled, "the volume is being stopped");
+  } else if (!suspended_) {
+    done = Error(Errc::invalid_argument, "the volume is not suspended");
+  } else {
+    done = co_await resume_alone();
+  }
+  administration_.release();
+  co_return done;
+}
+
+Task<Result<void>> Volume::resume_alone() {
+  auto done = raw_device_.reopen();
+  if (done) {
+    done = co_await verify_device();
+    if (!done) raw_device_.release();
+  }
+  if (!done) co_return std::move(done).error().within("the volume is still suspended");
+  const bool was_saved = was_saved_;
+  if (was_saved) {
+    // It is in use again: whatever ends it without a save is a crash.
+    super_block_.state = VolumeState::dirty;
+    done = co_await super_block_store_.write(super_block_);
+  }
+  suspended_.reset();
+  was_saved_ = false;
+  if (!done) notifier_.enter(done.error());
+  hold_.open();
+  requests_gate_.open();
+  if (!done) co_return std::move(done).error().within("resumed, but in read-only mode");
+  log_("resumed");
+  co_return done;
+}
+
+/// Whether the device that was opened anew holds this volume, as it was left.
+Task<Result<void>> Volume::verify_device() {
+  const MutableBytes block = identity_.block(0);
+  auto done = co_await gate_.read(0, block);
+  if (!done) co_return done;
+  const auto geometry = decode_volume_geometry(block);
+  if (!geometry || geometry->nonce != geometry_.nonce || geometry->uuid != geometry_.uuid) {
+    co_return Error(Errc::corrupt, fmt::format("{} does not hold this volume; put it, or a copy of "
+                                               "it, back in its place",
+                                               raw_device_.name()));
+  }
+  const std::uint64_t needed = device_byte(Pbn{super_block_.config.physical_blocks});
+  if (raw_device_.size() < needed) {
+    co_return Error(Errc::corrupt,
+                    fmt::format("{} has {} bytes, and the volume {}: the copy is not complete",
+                                raw_device_.name(), raw_device_.size(), needed));
+  }
+  done = co_await gate_.read(device_byte(geometry_.data_start), block);
+  if (!done) co_return done;
+  const auto found = decode_super_block(block, geometry_);
+  const bool is_same = found && (notifier_.is_read_only() ? found->config == super_block_.config
+                                                          : *found == super_block_);
+  if (is_same) co_return done;
+  co_return Error(
+      Errc::corrupt,
+      fmt::format(
+          "{} holds this volume in another state (it was started elsewhere meanwhile, or is "
+          "an older copy); put back what was suspended, or stop this server",
+          raw_device_.name()));
+}
+
+Task<Result<void>> Volume::end_suspension() {
+  if (!suspended_ || abandoned_) co_return Result<void>();
+  co_await administration_.acquire();
+  Result<void> done;
+  if (suspended_ && !was_saved_ && !notifier_.is_read_only()) done = co_await resume_alone();
+  if (suspended_) {
+    abandoned_ = true;
+    hold_.abandon();
+    requests_gate_.abandon();
+  }
+  administration_.release();
+  co_return done;
+}
+
+Task<Result<void>> Volume::stop_abandoned() {
+  co_await walks_.wait();
+  ending_ = true;
+  packer_->stop();
+  commit_alarm_.ring();
+  write_back_alarm_.ring();
+  co_await background_.wait();
+  co_await jobs_.wait();
+  if (index_) {
+    // It was saved with the volume, if it could be; now it only ends.
+    [[maybe_unused]] const auto without_device = co_await index_->save();
+  }
+  co_return Result<void>();
+}
+
+}  // namespace uvdo

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -45,12 +46,16 @@ std::uint64_t share(std::size_t index, std::uint64_t hash) {
 std::uint64_t hash_content(ConstBytes bytes) {
   // Eight independent lanes, so that no multiplication waits for another.
   std::array<std::uint64_t, 8> lanes{1, 2, 3, 4, 5, 6, 7, 8};
+  const auto step = [&](std::size_t lane, const std::byte* from) {
+    const std::uint64_t mixed = (lanes[lane] ^ load_le64(from + lane * 8)) * 0x9E3779B97F4A7C15U;
+    lanes[lane] = mixed ^ (mixed >> 29U);
+  };
+  // Unrolled by hand, so that the lanes are registers.
+  const auto all = [&]<std::size_t... lane>(const std::byte* from, std::index_sequence<lane...>) {
+    (step(lane, from), ...);
+  };
   for (std::size_t i = 0; i + 64 <= bytes.size(); i += 64) {
-    for (std::size_t lane = 0; lane < 8; ++lane) {
-      const std::uint64_t mixed =
-          (lanes[lane] ^ load_le64(bytes.data() + i + lane * 8)) * 0x9E3779B97F4A7C15U;
-      lanes[lane] = mixed ^ (mixed >> 29U);
-    }
+    all(bytes.data() + i, std::make_index_sequence<8>());
   }
   std::uint64_t hash = bytes.size();
   for (const std::uint64_t lane : lanes) hash = mix_bits(hash ^ lane);

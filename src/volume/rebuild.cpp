@@ -47,6 +47,7 @@ class Rebuild {
     }
     if (done) done = co_await walk_leaves();
     if (done && !dry_run_) done = co_await device_.flush();
+    if (done && !dry_run_) done = co_await complete_pages();
     if (done) done = co_await write_counts();
     co_return done;
   }
@@ -279,8 +280,25 @@ class Rebuild {
       auto done = co_await walk_tree(root, height - 1, child_index, child.pbn);
       if (!done) co_return done;
     }
+    if (height < kRootHeight && !is_initialized(page)) {
+      incomplete_.push_back(pbn);
+      changed = true;
+    }
     if (!changed) co_return Result<void>();
     co_return co_await save_page(pbn, page);
+  }
+
+  /// Tree pages that were lost, or never written before the volume failed, are stable now as empty
+  /// ones: the second step of a new page's way to the disk.
+  Task<Result<void>> complete_pages() {
+    const AlignedMemory page(kBlockSize);
+    for (const Pbn pbn : incomplete_) {
+      auto done = co_await device_.read(device_byte(pbn), page.bytes());
+      set_initialized(page.bytes());
+      if (done) done = co_await device_.write(device_byte(pbn), page.bytes());
+      if (!done) co_return done;
+    }
+    co_return Result<void>();
   }
 
   Task<Result<void>> walk_leaves() {
@@ -352,6 +370,7 @@ class Rebuild {
   std::size_t overlay_limit_ = PageReplay::kBatch;
   std::array<AlignedMemory, kTreeHeight> path_;  // the page of each height that is walked
   std::vector<Leaf> leaves_;
+  std::vector<Pbn> incomplete_;  // tree pages, saved and not yet initialized
   AlignedMemory leaves_memory_;
   RebuildReport report_;
 };

@@ -125,6 +125,27 @@ TEST_F(RebuildTest, APageOfAnotherPlaceIsTakenAsEmpty) {
   expect_consistent();
 }
 
+// It leads nowhere, but its parent says that it is there.
+TEST_F(RebuildTest, ATreePageThatWasNeverWrittenIsCompleted) {
+  const SuperBlock super = super_block();
+  Pbn parent;
+  for (auto& [pbn, bytes] : content_) {
+    if (pbn < super.block_map.root_origin.value() + kBlockMapRoots) continue;
+    if (page_status(bytes, super.nonce, Pbn{pbn}) != PageStatus::valid) continue;
+    const Pbn child = entry(bytes, 0).pbn;
+    const auto page = content_.find(child.value());
+    if (page != content_.end() &&
+        page_status(page->second, super.nonce, child) == PageStatus::valid) {
+      parent = Pbn{pbn};
+    }
+  }
+  ASSERT_NE(parent, Pbn{0});
+  set_initialized(block(parent), false);
+  EXPECT_GT(dry_run().block_map_blocks, 0U);
+  use([&](Volume& volume) { return nothing(volume); }, End::stop);
+  expect_consistent();
+}
+
 TEST_F(RebuildTest, IncrementsOfAnOldJournalAreApplied) {
   const auto [leaf, slot] = a_mapping();
   const BlockMapping mapping = entry(block(leaf), slot);

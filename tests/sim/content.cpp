@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -16,10 +17,7 @@ void fill_random(SimRandom random, MutableBytes out) {
   for (std::size_t i = 0; i + 8 <= out.size(); i += 8) store_le64(out.data() + i, random.next());
 }
 
-}  // namespace
-
-void fill_block(ContentId id, MutableBytes block) {
-  check(block.size() == kBlockSize, "contents are made block by block");
+void make_block(ContentId id, MutableBytes block) {
   std::fill(block.begin(), block.end(), std::byte{0});
   SimRandom random((std::uint64_t{id.number} << 8U) | 0x55U);
   switch (id.kind) {
@@ -43,6 +41,33 @@ void fill_block(ContentId id, MutableBytes block) {
   }
 }
 
+/// Contents made lately. Each is needed a few times: by the model, by who writes it, and by those
+/// who write the same.
+struct Made {
+  ContentId id;
+  std::uint64_t hash = 0;
+  bool is_hashed = false;
+  alignas(64) std::array<std::byte, kBlockSize> bytes{};
+};
+
+Made& made(ContentId id) {
+  static std::vector<Made> all(256);  // empty ones are right for zeros
+  Made& place = all[mix_bits(std::uint64_t{id.number} * 8 + static_cast<std::uint64_t>(id.kind)) %
+                    all.size()];
+  if (place.id == id) return place;
+  make_block(id, place.bytes);
+  place.id = id;
+  place.is_hashed = false;
+  return place;
+}
+
+}  // namespace
+
+void fill_block(ContentId id, MutableBytes block) {
+  check(block.size() == kBlockSize, "contents are made block by block");
+  std::memcpy(block.data(), made(id).bytes.data(), kBlockSize);
+}
+
 std::string describe(ContentId id) {
   static constexpr std::array<const char*, 5> kNames{"zeros", "unique", "compressible",
                                                      "very compressible", "near duplicate of"};
@@ -56,9 +81,10 @@ Value::Value() : hash_(0) {
 }
 
 Value::Value(ContentId id) : id_(id), hash_(0) {
-  alignas(8) std::array<std::byte, kBlockSize> block;
-  fill_block(id, block);
-  hash_ = hash_content(block);
+  Made& content = made(id);
+  if (!content.is_hashed) content.hash = hash_content(content.bytes);
+  content.is_hashed = true;
+  hash_ = content.hash;
 }
 
 Value::Value(ConstBytes block) : hash_(hash_content(block)) {

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "device/sim_device.h"
+#include "image_view.h"
 #include "index/bounded_memory_index.h"
 #include "inspect/audit.h"
 #include "volume/format_volume.h"
@@ -19,24 +20,6 @@ constexpr std::array kShapes{
     VolumeShape{10, 1, 64, 64},    VolumeShape{10, 4, 8, 16},   VolumeShape{11, 1, 224, 128},
     VolumeShape{11, 3, 12, 32},    VolumeShape{13, 1, 224, 32}, VolumeShape{10, 2, 224, 16},
     VolumeShape{8, 30, 224, 1024},
-};
-
-class ImageView final : public ImageSource {
- public:
-  explicit ImageView(const SparseImage& image) : image_(image) {}
-  [[nodiscard]] std::uint64_t size() const override { return image_.size(); }
-  [[nodiscard]] const std::string& name() const override { return name_; }
-  Result<void> read(std::uint64_t offset, MutableBytes out) override {
-    if (offset > image_.size() || out.size() > image_.size() - offset) {
-      return Error(Errc::out_of_range, "a read beyond the end of the simulated disk");
-    }
-    image_.read(offset, out);
-    return {};
-  }
-
- private:
-  const SparseImage& image_;
-  std::string name_ = "simulated disk";
 };
 
 /// A volume, and somebody who asks it after a while for its savings.

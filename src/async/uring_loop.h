@@ -4,11 +4,11 @@
 // submits all that was asked for and fetches what has come back.
 #pragma once
 
+#include <atomic>
 #include <coroutine>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <random>
 #include <span>
 #include <vector>
@@ -47,9 +47,14 @@ class UringLoop final : public Executor {
   /// Runs `main` and everything it starts until `main` has ended.
   void run(Task<void> main);
 
-  /// Resumes `handle` in this loop; the only call that other threads (and signal handlers' threads)
-  /// may make.
-  void post_from_any_thread(std::coroutine_handle<> handle);
+  /// A coroutine on its way here from another thread; it stays in place until it is resumed.
+  struct Arrival {
+    std::coroutine_handle<> handle{};
+    Arrival* next = nullptr;
+  };
+  /// Resumes arrival.handle in this loop, in the order of the calls; the only call that other
+  /// threads may make. Takes no lock; a system call only if the loop sleeps.
+  void post_from_any_thread(Arrival& arrival);
 
   /// Queues `operation`: `prepare` fills the submission entry with an io_uring_prep_* function.
   /// Entries go to the kernel at the end of the turn.
@@ -92,7 +97,10 @@ class UringLoop final : public Executor {
   void run_due_timers();
   void submit_and_reap(bool may_block);
   unsigned reap();
-  void listen_for_posts();
+  void listen_for_wake();
+  void take_arrivals();
+  [[nodiscard]] bool something_comes_soon();
+  [[nodiscard]] bool fall_asleep();
 
   io_uring ring_{};
   bool ring_open_ = false;
@@ -108,8 +116,9 @@ class UringLoop final : public Executor {
   int wake_fd_ = -1;
   std::uint64_t wake_value_ = 0;
   Operation wake_operation_;
-  std::mutex posted_mutex_;
-  std::vector<std::coroutine_handle<>> posted_;
+  std::atomic<Arrival*> arrivals_{nullptr};  // the latest first
+  std::atomic<bool> asleep_{false};          // who sends something here must wake the loop
+  TimePoint last_arrival_{};
 };
 
 }  // namespace uvdo

@@ -8,6 +8,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "async/work_thread.h"
 #include "base/size_text.h"
 #include "cli/command.h"
 #include "cli/open_volume.h"
@@ -232,7 +233,18 @@ Task<void> run(UringLoop& loop, ServeOptions options, TlsUpgrader* tls, Log& log
     co_return;
   }
   const LogFunction write = [&log](const LogLine& line) { log.write(line); };
-  IndexFactory factory = uds_index_factory(write);
+  std::unique_ptr<WorkThread> work;
+  if (WorkThread::is_worthwhile()) {
+    auto started = WorkThread::start(loop);
+    if (started) {
+      work = std::move(*started);
+    } else {
+      log.write(
+          {LogLevel::warning, fmt::format("one processor is used: {}", started.error().message())});
+    }
+  }
+  options.volume_options.work = WorkPlace(work.get());
+  IndexFactory factory = uds_index_factory(write, options.volume_options.work);
   auto volume =
       co_await Volume::open(loop, **device, options.volume_options, std::move(factory), write);
   if (!volume) {

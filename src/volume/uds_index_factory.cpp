@@ -4,12 +4,29 @@
 #include <fmt/format.h>
 
 #include "index/uds_index.h"
+#include "volume/remote_index.h"
 
 namespace uvdo {
+namespace {
 
-IndexFactory uds_index_factory(LogFunction log) {
-  return [log = std::move(log)](Executor& executor, Device& device, const VolumeGeometry& geometry,
-                                bool create) -> std::unique_ptr<DedupeIndex> {
+Result<std::unique_ptr<DedupeIndex>> start_index(WorkPlace work, Executor& executor, Device& device,
+                                                 const UdsParameters& parameters, IndexLog log) {
+  const auto as_index = [](auto started) -> Result<std::unique_ptr<DedupeIndex>> {
+    if (!started) return std::move(started).error();
+    return std::unique_ptr<DedupeIndex>(std::move(*started));
+  };
+  if (work.thread() == nullptr) {
+    return as_index(UdsIndex::start(executor, device, parameters, std::move(log)));
+  }
+  return as_index(RemoteIndex::start(*work.thread(), executor, device, parameters, std::move(log)));
+}
+
+}  // namespace
+
+IndexFactory uds_index_factory(LogFunction log, WorkPlace work) {
+  return [log = std::move(log), work](Executor& executor, Device& device,
+                                      const VolumeGeometry& geometry,
+                                      bool create) -> std::unique_ptr<DedupeIndex> {
     UdsParameters parameters;
     parameters.memory = geometry.index_memory;
     parameters.sparse = geometry.sparse;
@@ -17,7 +34,7 @@ IndexFactory uds_index_factory(LogFunction log) {
     parameters.region_blocks = geometry.index_blocks();
     parameters.nonce = geometry.nonce;
     parameters.create = create;
-    auto index = UdsIndex::start(executor, device, parameters, [log](std::string_view line) {
+    auto index = start_index(work, executor, device, parameters, [log](std::string_view line) {
       log({LogLevel::notice, std::string(line)});
     });
     if (!index) {

@@ -7,7 +7,8 @@
 namespace uvdo {
 
 /// A factory of the index on disk. A volume whose index cannot even be begun (its geometry block
-/// names a size that no index has) goes without deduplication, and a line says so.
-[[nodiscard]] IndexFactory uds_index_factory(LogFunction log);
+/// names a size that no index has) goes without deduplication, and a line says so. The index runs
+/// in `work`'s thread, if it has one.
+[[nodiscard]] IndexFactory uds_index_factory(LogFunction log, WorkPlace work = {});
 
 }  // namespace uvdo

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "async/wait_queue.h"
+#include "async/work_thread.h"
 #include "base/log.h"
 #include "blockmap/block_map.h"
 #include "dedupe/hash_locks.h"
@@ -43,6 +44,8 @@ struct VolumeOptions {
   bool deduplication = true;
   /// A commit of the journal at the latest this long after a write, flush or not.
   Duration commit_delay = std::chrono::milliseconds(50);
+  /// Where blocks are named and compressed.
+  WorkPlace work;
   /// Mistakes to be made on purpose, in tests.
   FaultPoints faults;
 };
@@ -251,7 +254,8 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   void leave(WriteBlock& block);
   Task<Result<void>> place(WriteJob& job);
   Task<Result<void>> place_whole(WriteJob& job);
-  Task<void> pack(WriteJob& job, WriteBlock& block, Result<void>& failure);
+  Task<void> pack_all(WriteJob& job, TaskGroup& packing, Result<void>& failure);
+  Task<void> pack(WriteJob& job, WriteBlock& block, ConstBytes fragment, Result<void>& failure);
   Task<Result<Pbn>> allocate_unpromised();
   /// Makes the map say where the located blocks are. One that cannot be shared any more becomes
   /// undecided.
@@ -354,8 +358,9 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   std::unique_ptr<WriteJob> gathered_;  // small writes of this turn
   bool gathering_ = false;              // the turn's end will start them
   Lz4Compressor compressor_;
-  AlignedMemory fragment_;  // where a block is compressed to
-  AlignedMemory identity_;  // where the super block is read to, to know the volume again
+  AlignedMemory fragment_;           // where a block is compressed to
+  Lz4Compressor remote_compressor_;  // the work thread's
+  AlignedMemory identity_;           // where the super block is read to, to know the volume again
 
   Semaphore administration_;      // one growth, suspension or stop at a time
   Semaphore super_block_writer_;  // one write of the super block at a time

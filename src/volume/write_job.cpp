@@ -6,6 +6,7 @@
 // other content before the job has referred to it.
 #include "volume/write_job.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include <fmt/format.h>
@@ -14,6 +15,12 @@
 #include "format/zero_block.h"
 
 namespace uvdo {
+namespace {
+
+/// Fewer blocks are named or compressed where they are: the way to another thread takes longer.
+constexpr std::size_t kWorthTheWay = 4;
+
+}  // namespace
 
 Task<Result<void>> Volume::store(WriteJob& job) {
   Result<void> done;
@@ -62,7 +69,10 @@ Task<Result<void>> Volume::find_locations(WriteJob& job) {
     }
   }
   if (count == 0) co_return Result<void>();
+  const WorkPlace work = count < kWorthTheWay ? WorkPlace() : options_.work;
+  co_await work.enter();
   record_names_of(std::span(job.hashed).first(count), job.names.data());
+  co_await work.leave();
   std::size_t next = 0;
   job.query_count = 0;
   for (WriteBlock& block : job.all()) {
@@ -205,26 +215,55 @@ bool Volume::may_compress(const WriteJob& job) const {
 
 Task<Result<void>> Volume::place(WriteJob& job) {
   if (may_compress(job)) {
-    TaskGroup fragments(executor_);
+    TaskGroup packing(executor_);
     Result<void> failure;
-    for (WriteBlock& block : job.all()) {
-      if (block.stage != Stage::undecided || block.role == HashLocks::Role::follower) continue;
-      if (locks_.has_waiters(block.lbn)) continue;
-      fragments.start(pack(job, block, failure));
-    }
-    co_await fragments.wait();
+    co_await pack_all(job, packing, failure);
+    co_await packing.wait();
     if (!failure) co_return failure;
   }
   co_return co_await place_whole(job);
 }
 
-/// Compresses a block and takes it through the packer to its end, so that who waits for it does not
-/// wait for the other blocks of its job. It stays undecided if it is not worth it.
-Task<void> Volume::pack(WriteJob& job, WriteBlock& block, Result<void>& failure) {
-  const std::size_t size = compressor_.compress(block.data, fragment_.bytes());
-  if (size == 0) co_return;
+/// Compresses the undecided blocks and starts to pack them, unless somebody waits for them.
+Task<void> Volume::pack_all(WriteJob& job, TaskGroup& packing, Result<void>& failure) {
+  const auto is_wanted = [this](const WriteBlock& block) {
+    return block.stage == Stage::undecided && block.role != HashLocks::Role::follower &&
+           !locks_.has_waiters(block.lbn);
+  };
+  const auto wanted = std::ranges::count_if(job.all(), is_wanted);
+  if (options_.work.thread() == nullptr || static_cast<std::size_t>(wanted) < kWorthTheWay) {
+    for (WriteBlock& block : job.all()) {
+      if (!is_wanted(block)) continue;
+      const std::size_t size = compressor_.compress(block.data, fragment_.bytes());
+      if (size > 0) packing.start(pack(job, block, fragment_.bytes().first(size), failure));
+    }
+    co_return;
+  }
+  const Buffer fragments = co_await fragment_buffers_.acquire(WriteJob::kMaxBlocks * kBlockSize);
+  const auto place_of = [&](const WriteBlock& block) {
+    return fragments.bytes().subspan(
+        static_cast<std::size_t>(&block - job.blocks.data()) * kBlockSize, kBlockSize);
+  };
+  for (WriteBlock& block : job.all()) block.fragment_size = is_wanted(block) ? 1 : 0;
+  co_await options_.work.enter();
+  for (WriteBlock& block : job.all()) {
+    if (block.fragment_size == 0) continue;
+    block.fragment_size =
+        static_cast<std::uint32_t>(remote_compressor_.compress(block.data, place_of(block)));
+  }
+  co_await options_.work.leave();
+  for (WriteBlock& block : job.all()) {
+    if (block.fragment_size == 0 || !is_wanted(block)) continue;
+    packing.start(pack(job, block, place_of(block).first(block.fragment_size), failure));
+  }
+}
+
+/// Takes a compressed block through the packer to its end, so that who waits for it does not wait
+/// for the other blocks of its job. It stays undecided if it is not worth it. `bytes` are used up
+/// when this waits for the first time.
+Task<void> Volume::pack(WriteJob& job, WriteBlock& block, ConstBytes bytes, Result<void>& failure) {
   if (block.lock != nullptr && block.lock->users > 1) co_return;  // they wait
-  Packer::Fragment fragment(*packer_, fragment_.bytes().first(size));
+  Packer::Fragment fragment(*packer_, bytes);
   locks_.set_hurry(block.lbn, &fragment);
   if (block.lock != nullptr) block.lock->hurry = &fragment;
   auto location = co_await fragment;
@@ -295,12 +334,14 @@ Task<Result<void>> Volume::place_whole(WriteJob& job) {
   }
   auto written = co_await data_writer_->write(std::span(job.writes).first(count));
   if (!written && !notifier_.is_on(Fault::write_error_ignored)) co_return written;
-  for (WriteBlock& block : job.all()) {
+  std::size_t notes = 0;
+  for (const WriteBlock& block : job.all()) {
     if (block.stage == Stage::located && block.is_new && block.query != nullptr &&
         !block.location.is_compressed()) {
-      index_->record(*block.query, encode_advice(block.location));
+      job.notes[notes++] = {block.query, encode_advice(block.location)};
     }
   }
+  if (notes > 0) index_->record_all(std::span(job.notes).first(notes));
   co_return Result<void>();
 }
 

@@ -27,7 +27,8 @@ struct Volume::WriteBlock {
   IndexQuery* query = nullptr;  ///< in the job, if the index was asked
   bool claimed = false;  ///< holds a free block whose old data it shares; released if not used
   BlockMapping location;
-  bool is_new = false;  ///< location is a block that this write made
+  bool is_new = false;              ///< location is a block that this write made
+  std::uint32_t fragment_size = 0;  ///< while it is being compressed
 };
 
 struct Volume::WriteJob {
@@ -49,6 +50,7 @@ struct Volume::WriteJob {
   std::array<IndexQuery, kMaxBlocks> queries;
   std::size_t query_count = 0;
   std::array<BlockWrite, kMaxBlocks> writes;
+  std::array<IndexNote, kMaxBlocks> notes;
 
   [[nodiscard]] std::span<WriteBlock> all() { return std::span(blocks).first(count); }
   /// Adds the blocks of `bytes`, whole blocks from `first` on, and what holds them.

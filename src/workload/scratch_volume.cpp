@@ -81,7 +81,13 @@ Task<Result<void>> ScratchVolume::make_volume() {
   if (memory_ != nullptr) make_memory_present(*layout);
   auto done = co_await format_volume(*device_, *layout);
   if (!done) co_return done;
-  const auto factory = [this, make = uds_index_factory(say)](Executor& executor, Device& device,
+  if (WorkThread::is_worthwhile()) {
+    auto work = WorkThread::start(loop_);
+    if (!work) co_return std::move(work).error();
+    work_ = std::move(*work);
+    request_.options.work = WorkPlace(work_.get());
+  }
+  const auto factory = [this, make = uds_index_factory(say, request_.options.work)](Executor& executor, Device& device,
                                                              const VolumeGeometry& geometry,
                                                              bool create) {
     auto index = make(executor, device, geometry, create);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "async/work_thread.h"
 #include "device/file_device.h"
 #include "device/memory_device.h"
 #include "format/volume_layout.h"
@@ -49,6 +50,7 @@ class ScratchVolume {
   std::string scratch_file_;
   MemoryDevice* memory_ = nullptr;
   std::unique_ptr<Device> device_;
+  std::unique_ptr<WorkThread> work_;
   std::unique_ptr<Volume> volume_;
   DedupeIndex* index_ = nullptr;
 };

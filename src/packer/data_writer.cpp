@@ -7,13 +7,21 @@
 namespace uvdo {
 
 void DataWriter::enqueue(Awaiter& owner, std::span<const BlockWrite> blocks) {
-  const bool first = batch_.empty();
   for (const BlockWrite& block : blocks) batch_.push_back({block.pbn, block.data, &owner});
-  if (first) tasks_.start(send_batch());
+  if (batch_.size() >= kEnough) {
+    send_batch();
+  } else if (!std::exchange(sends_at_turn_end_, true)) {
+    tasks_.start(send_at_turn_end());
+  }
 }
 
-Task<void> DataWriter::send_batch() {
+Task<void> DataWriter::send_at_turn_end() {
   co_await executor_.turn_end();
+  sends_at_turn_end_ = false;
+  send_batch();
+}
+
+void DataWriter::send_batch() {
   std::vector<Item> batch;
   if (!spare_.empty()) {
     batch = std::move(spare_.back());

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Writes data blocks. What is asked for in one turn of the executor is gathered, and neighbours go
-// to the device as one request, whoever wrote them.
+// to the device as one request, whoever wrote them. A batch that is large enough goes at once,
+// while its data are in the processor's cache.
 #pragma once
 
 #include <coroutine>
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "async/executor.h"
@@ -61,13 +63,15 @@ class DataWriter {
 
  private:
   static constexpr std::size_t kMaxRun = 120;
+  static constexpr std::size_t kEnough = 64;  // blocks that don't wait for the turn's end
   struct Item {
     Pbn pbn;
     const std::byte* data;
     Awaiter* owner;
   };
   void enqueue(Awaiter& owner, std::span<const BlockWrite> blocks);
-  Task<void> send_batch();
+  Task<void> send_at_turn_end();
+  void send_batch();
   Task<void> write_run(std::vector<Item> run);
 
   Executor& executor_;
@@ -76,6 +80,7 @@ class DataWriter {
   TaskGroup tasks_;
   std::vector<Item> batch_;
   std::vector<std::vector<Item>> spare_;  // memory for runs
+  bool sends_at_turn_end_ = false;
   std::uint64_t blocks_written_ = 0;
   std::uint64_t requests_ = 0;
 };

@@ -172,9 +172,6 @@ Task<Result<void>> serve_volume(UringLoop& loop, Volume& volume, ServeOptions op
     if (!listening) co_return listening;
   }
   VolumeControl control(loop, volume, {options.volume, [&signal] { signal.stop(); }, &log});
-  ControlServer control_server(loop, [&control](std::string command, ControlServer::Json request) {
-    return control.handle(std::move(command), std::move(request));
-  });
   std::string control_path = options.control;
   if (control_path.empty()) {
     auto made = make_control_folder();

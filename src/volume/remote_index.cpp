@@ -115,6 +115,34 @@ Task<void> RemoteIndex::switch_index(bool enabled) {
   co_await work_.leave();
 }
 
+Task<Result<void>> RemoteIndex::checkpoint() {
+  send_notes();
+  co_await work_.enter();
+  auto saved = co_await index_->checkpoint();
+  publish();
+  co_await work_.leave();
+  co_return saved;
+}
+
+Result<void> RemoteIndex::reopen() {
+  Result<void> begun;
+  work_.call([this, &begun] {
+    begun = index_->reopen();
+    publish();
+    if (begun) watchers_.start(watch_opening());
+  });
+  return begun;
+}
+
+Task<Result<void>> RemoteIndex::create_anew() {
+  send_notes();
+  co_await work_.enter();
+  auto created = co_await index_->create_anew();
+  publish();
+  co_await work_.leave();
+  co_return created;
+}
+
 Task<Result<void>> RemoteIndex::save() {
   send_notes();
   co_await messages_.wait();

@@ -29,7 +29,10 @@ class RemoteIndex final : public DedupeIndex {
   void set_enabled(bool enabled) override;
   Task<void> lookup(std::span<IndexQuery> queries) override;
   void record(const IndexQuery& query, const IndexData& data) override;
+  Task<Result<void>> checkpoint() override;
   Task<Result<void>> save() override;
+  Result<void> reopen() override;
+  Task<Result<void>> create_anew() override;
 
  private:
   /// What is known at home of the index.

@@ -87,9 +87,9 @@ Task<Result<void>> ScratchVolume::make_volume() {
     work_ = std::move(*work);
     request_.options.work = WorkPlace(work_.get());
   }
-  const auto factory = [this, make = uds_index_factory(say, request_.options.work)](Executor& executor, Device& device,
-                                                             const VolumeGeometry& geometry,
-                                                             bool create) {
+  const auto factory = [this, make = uds_index_factory(say, request_.options.work)](
+                           Executor& executor, Device& device, const VolumeGeometry& geometry,
+                           bool create) {
     auto index = make(executor, device, geometry, create);
     index_ = index.get();
     return index;

@@ -2,6 +2,7 @@
 // What the deduplication index costs: posts of new names, posts of known names in their first
 // order, lookups of random known and of unknown names, on an empty, a partly filled and a full
 // index; memory, save and load. Processor time is that of the whole process.
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <fstream>
@@ -17,7 +18,7 @@
 #include "base/block_types.h"
 #include "device/file_device.h"
 #include "device/memory_device.h"
-#include "index/uds_index.h"
+#include "volume/remote_index.h"
 
 namespace uvdo {
 namespace {
@@ -27,12 +28,15 @@ struct Options {
   std::string memory = "0.25";
   bool sparse = false;
   bool full = false;
+  bool thread = false;
+  bool existing = false;
   bool json = false;
   std::uint64_t slice = 1000000;
   std::uint64_t random_slice = 100000;
   std::uint64_t partly = 8000000;
   std::uint64_t full_names = 68000000;
   std::size_t batch = 64;
+  std::size_t clients = 8;  // batches under way, with a thread
 };
 
 double seconds_now() {
@@ -48,14 +52,16 @@ double cpu_now() {
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
-/// Anonymous memory in MB; of a memory device, its content is part of it.
-double anonymous_mb() {
+/// A figure of the process's memory in MB.
+double memory_mb(std::string_view figure) {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {
-    if (line.starts_with("RssAnon:")) return std::stod(line.substr(8)) * 1024 / 1e6;
+    if (line.starts_with(figure)) return std::stod(line.substr(figure.size())) * 1024 / 1e6;
   }
   return 0;
 }
+/// Anonymous memory in MB; of a memory device, its content is part of it.
+double anonymous_mb() { return memory_mb("RssAnon:"); }
 
 RecordName name_of(std::uint64_t number) {
   RecordName name;
@@ -71,28 +77,36 @@ RecordName name_of(std::uint64_t number) {
 
 class Bench {
  public:
-  Bench(UringLoop& loop, Device& device, Options options)
-      : loop_(loop), device_(device), options_(std::move(options)) {}
+  Bench(UringLoop& loop, Device& device, WorkThread* work, Options options)
+      : loop_(loop), device_(device), options_(std::move(options)), work_(work) {}
 
   Task<void> run() {
-    co_await start(true);
-    co_await measure("empty");
-    co_await fill(options_.partly);
-    co_await measure("partly");
-    co_await save_and_load("partly");
-    if (options_.full) {
-      co_await fill(options_.full_names);
-      co_await measure("full");
-      co_await save_and_load("full");
-      co_await crash_and_rebuild();
-      co_await window();
+    if (options_.existing) {
+      co_await load_often();
+    } else {
+      co_await run_all();
     }
-    co_await index_->close();
-    index_.reset();
     if (options_.json) fmt::print("{}\n", results_.dump(1));
   }
 
  private:
+  Task<void> run_all() {
+    co_await start(true);
+    co_await measure("empty");
+    co_await fill(options_.partly);
+    co_await measure("partly");
+    co_await lone("partly");
+    co_await save_and_load("partly");
+    if (options_.full) {
+      co_await fill(options_.full_names);
+      co_await measure("full");
+      co_await lone("full");
+      co_await save_and_load("full");
+      co_await crash_and_rebuild();
+      co_await window();
+    }
+    co_await save();
+  }
   void report(const std::string& what, double ops, double wall, double cpu, const char* note = "") {
     if (!options_.json) {
       fmt::print("{:<44} {:>12.0f}/s {:>9.3f} us cpu {}\n", what, ops / wall, cpu / ops * 1e6,
@@ -106,14 +120,15 @@ class Bench {
                         {"anonymous_mb", anonymous_mb()}});
   }
   void report_once(const std::string& what, double wall, double cpu) {
+    report_once(what, wall, cpu, anonymous_mb());
+  }
+  void report_once(const std::string& what, double wall, double cpu, double mb) {
     if (!options_.json) {
-      fmt::print("{:<44} {:>9.3f} s {:>12.3f} s cpu, {:.0f} MB\n", what, wall, cpu, anonymous_mb());
+      fmt::print("{:<44} {:>9.3f} s {:>12.3f} s cpu, {:.0f} MB\n", what, wall, cpu, mb);
       std::fflush(stdout);
     }
-    results_.push_back({{"what", what},
-                        {"seconds", wall},
-                        {"cpu_seconds", cpu},
-                        {"anonymous_mb", anonymous_mb()}});
+    results_.push_back(
+        {{"what", what}, {"seconds", wall}, {"cpu_seconds", cpu}, {"anonymous_mb", mb}});
   }
 
   Task<void> start(bool create) {
@@ -125,32 +140,58 @@ class Bench {
         compute_index_geometry(parameters.memory, options_.sparse)->region_blocks;
     parameters.nonce = 1;
     parameters.create = create;
-    auto started = UdsIndex::start(loop_, device_, parameters,
-                                   [](std::string_view line) { fmt::print(stderr, "{}\n", line); });
-    check(started.ok(), "the index does not start");
-    index_ = std::move(*started);
-    co_await index_->wait_opened();
+    const IndexLog log = [](std::string_view line) { fmt::print(stderr, "{}\n", line); };
+    if (options_.thread) {
+      auto started = RemoteIndex::start(*work_, loop_, device_, parameters, log);
+      check(started.ok(), "the index does not start");
+      index_ = std::move(*started);
+    } else {
+      auto started = UdsIndex::start(loop_, device_, parameters, log);
+      check(started.ok(), "the index does not start");
+      here_ = started->get();
+      index_ = std::move(*started);
+    }
+    while (index_->state() == IndexState::opening) co_await loop_.yield();
     check(index_->state() == IndexState::online, "the index is not online");
   }
+  Task<void> save() {
+    const auto saved = co_await index_->save();
+    check(saved.ok(), "the save failed");
+    here_ = nullptr;
+    index_.reset();
+  }
 
-  /// Looks up `count` names in batches, and records those that are not found if `store`.
+  struct Count {
+    std::uint64_t left = 0;
+    std::uint64_t found = 0;
+  };
+  /// Looks up names in batches until none is left, and records those that are not found if `store`.
   template <class Number>
-  Task<std::uint64_t> ask(std::uint64_t count, bool store, Number number) {
+  Task<void> ask_some(Count& count, bool store, Number& number) {
     std::vector<IndexQuery> queries(options_.batch);
     std::vector<IndexNote> notes;
-    std::uint64_t found = 0;
-    for (std::uint64_t done = 0; done < count; done += options_.batch) {
+    while (count.left > 0) {
+      count.left -= std::min<std::uint64_t>(count.left, queries.size());
       for (IndexQuery& query : queries) query.name = name_of(number());
       co_await index_->lookup(queries);
       notes.clear();
       for (const IndexQuery& query : queries) {
-        found += query.found ? 1 : 0;
+        count.found += query.found ? 1 : 0;
         if (store && !query.found) notes.push_back({&query, IndexData{}});
       }
       index_->record_all(notes);
       co_await loop_.yield();
     }
-    co_return found;
+  }
+  template <class Number>
+  Task<std::uint64_t> ask(std::uint64_t names, bool store, Number number) {
+    Count count{names};
+    TaskGroup clients(loop_);
+    for (std::size_t i = 0; i < (options_.thread ? options_.clients : 1); ++i) {
+      clients.start(ask_some(count, store, number));
+    }
+    co_await clients.wait();
+    co_return count.found;
   }
 
   template <class Number>
@@ -158,7 +199,7 @@ class Bench {
     const double wall = seconds_now();
     const double cpu = cpu_now();
     const std::uint64_t found = co_await ask(count, store, number);
-    if (store) co_await index_->wait_written();
+    if (store && here_ != nullptr) co_await here_->wait_written();
     const std::string note = fmt::format(
         "({:.1f} % found)", 100.0 * static_cast<double>(found) / static_cast<double>(count));
     report(what, static_cast<double>(count), seconds_now() - wall, cpu_now() - cpu, note.c_str());
@@ -184,32 +225,69 @@ class Bench {
                   [this] { return (std::uint64_t{1} << 40U) + unknown_++; });
   }
 
+  /// One name after the other, of which the pages are in memory.
+  Task<void> lone(std::string state) {
+    constexpr std::uint64_t kLone = 100000;
+    constexpr std::uint64_t kPages = 100;
+    std::vector<double> times;
+    const double cpu = cpu_now();
+    for (std::uint64_t i = 0; i < kLone; ++i) {
+      IndexQuery query;
+      query.name = name_of(next_ - 1000000 - i * 7 % kPages);
+      const double before = seconds_now();
+      co_await index_->lookup({&query, 1});
+      times.push_back(seconds_now() - before);
+      check(query.found || i < kPages, "a name is lost");
+    }
+    std::sort(times.begin(), times.end());
+    const std::string note = fmt::format("(median {:.2f}, 99 % within {:.2f} us)",
+                                         times[kLone / 2] * 1e6, times[kLone * 99 / 100] * 1e6);
+    double sum = 0;
+    for (const double one : times) sum += one;
+    report(state + ": one at a time, page in memory", kLone, sum, cpu_now() - cpu, note.c_str());
+  }
+
   Task<void> save_and_load(std::string state) {
+    report_once("peak memory", 0, 0, memory_mb("VmHWM:"));
     double wall = seconds_now();
     double cpu = cpu_now();
-    const auto saved = co_await index_->save();
-    check(saved.ok(), "the save failed");
+    co_await save();
     report_once(state + ": save", seconds_now() - wall, cpu_now() - cpu);
-    index_.reset();
     wall = seconds_now();
     cpu = cpu_now();
     co_await start(false);
     report_once(state + ": load", seconds_now() - wall, cpu_now() - cpu);
   }
 
+  /// Loads and saves what is there.
+  Task<void> load_often() {
+    for (int i = 0; i < 5; ++i) {
+      double wall = seconds_now();
+      double cpu = cpu_now();
+      co_await start(false);
+      report_once("load", seconds_now() - wall, cpu_now() - cpu);
+      if (i == 0) report_once("peak memory", 0, 0, memory_mb("VmHWM:"));
+      co_await ask(1000, true, [this] { return (std::uint64_t{1} << 50U) + unknown_++; });
+      wall = seconds_now();
+      cpu = cpu_now();
+      co_await save();
+      report_once("save", seconds_now() - wall, cpu_now() - cpu);
+    }
+  }
+
   Task<void> crash_and_rebuild() {
+    if (here_ == nullptr) co_return;  // a thread always saves
     co_await fill(next_ + 1000000);
-    co_await index_->close();
+    co_await here_->close();
     index_.reset();
     double wall = seconds_now();
     double cpu = cpu_now();
     co_await start(false);
     report_once("full: rebuild from the last save", seconds_now() - wall, cpu_now() - cpu);
-    co_await index_->close();
+    co_await here_->close();
     index_.reset();
     // Without a save: both areas are wiped.
-    const IndexGeometry g =
-        *compute_index_geometry(*parse_index_memory(options_.memory), options_.sparse);
+    const IndexGeometry g = geometry();
     const PageMemory zeros(kBlockSize);
     for (std::uint64_t slot = 0; slot < 2; ++slot) {
       const std::uint64_t block = 3 + g.volume_blocks + slot * g.save_blocks;
@@ -224,18 +302,32 @@ class Bench {
 
   /// How many of the newest names are still known: each 1021st of them is looked up.
   Task<void> window() {
-    const IndexGeometry& g = index_->geometry();
+    const IndexGeometry g = geometry();
+    if (g.sparse) {
+      // In the order in which they were written, names that only sparse chapters have.
+      const std::uint64_t dense = g.dense_chapters * g.records_per_chapter;
+      std::uint64_t number = next_ - std::min(next_, dense + 2 * options_.slice);
+      check(next_ > dense + 2 * options_.slice, "more names are needed: --full-names");
+      co_await time("window: sparse, known names in order", options_.slice, true,
+                    [&number] { return number++; });
+      co_return;
+    }
     const std::uint64_t capacity = g.chapters * g.records_per_chapter;
     std::uint64_t number = next_ - capacity;
     const std::uint64_t samples = capacity / 1021;
     co_await time("window: each 1021st of the newest names", samples, false,
                   [&number] { return number += 1021; });
   }
+  [[nodiscard]] IndexGeometry geometry() const {
+    return *compute_index_geometry(*parse_index_memory(options_.memory), options_.sparse);
+  }
 
   UringLoop& loop_;
   Device& device_;
   Options options_;
-  std::unique_ptr<UdsIndex> index_;
+  WorkThread* work_;
+  std::unique_ptr<DedupeIndex> index_;
+  UdsIndex* here_ = nullptr;  // the index, if it is in this thread
   std::uint64_t next_ = 0;
   std::uint64_t unknown_ = 0;
   nlohmann::json results_ = nlohmann::json::array();
@@ -269,7 +361,13 @@ int run_bench(const Options& options) {
     }
     device = std::move(*opened);
   }
-  Bench bench(**loop, *device, options);
+  std::unique_ptr<WorkThread> work;
+  if (options.thread) {
+    auto started = WorkThread::start(**loop);
+    check(started.ok(), "no thread");
+    work = std::move(*started);
+  }
+  Bench bench(**loop, *device, work.get(), options);
   (*loop)->run(bench.run());
   return 0;
 }
@@ -285,6 +383,10 @@ int main(int argc, char** argv) {
   app.add_option("--memory", options.memory, "size of the index: 0.25, 0.5, 0.75, 1 ...");
   app.add_flag("--sparse", options.sparse, "a sparse index");
   app.add_flag("--full", options.full, "also fill the index, which takes about a minute");
+  app.add_flag("--thread", options.thread, "the index in a second thread, as a volume has it");
+  app.add_option("--clients", options.clients, "batches under way at once, with --thread");
+  app.add_flag("--existing", options.existing,
+               "only load and save the index that an earlier run has left on --file, five times");
   app.add_flag("--json", options.json, "print JSON");
   app.add_option("--names", options.slice, "names of each measurement");
   app.add_option("--partly", options.partly, "names in the partly filled index");

@@ -217,6 +217,25 @@ TEST(UdsIndex, KeepsTheNewestNamesWhenTheVolumeHasWrapped) {
   world.save();
 }
 
+TEST(UdsIndex, RemembersNearlyAsManyNamesAsItHasRoomForHoweverManyCome) {
+  // bench/index_bench --full does this at full size.
+  const IndexGeometry geometry = index_geometry_of(1, 256, 0);
+  const std::uint64_t capacity = geometry.chapters * geometry.records_per_chapter;
+  World world(geometry);
+  world.open(true);
+  const std::uint64_t total = 5 * capacity / 2 + 500;
+  world.post(0, total);
+  // A hit in the older half makes room for itself; so only some names are asked for.
+  std::uint64_t asked = 0;
+  std::uint64_t found = 0;
+  for (std::uint64_t i = total - capacity; i < total; i += 509) {
+    ++asked;
+    found += world.query(i, i + 1);
+  }
+  EXPECT_GE(found * 100, asked * 97) << found << " of " << asked;
+  world.save();
+}
+
 TEST(UdsIndex, MovesOldHitsToTheOpenChapter) {
   World world(small());
   world.open(true);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include "index/delta_list.h"
@@ -251,6 +252,23 @@ bool decode_list(const SubIndexGeometry& g, const SavedSub& saved, std::uint64_t
   return step == DeltaListReader::Step::end;
 }
 
+/// Where the bits of a saved list are.
+struct ListPlace {
+  unsigned begin = 0;    ///< the first bit behind the header
+  std::size_t size = 0;  ///< bytes, with the header
+};
+/// By its header, which is at hand; nothing if it is not that of `list`, which has so many bits.
+std::optional<ListPlace> place_of_list(const std::byte* header, std::byte tag, std::uint64_t list,
+                                       std::uint64_t bits) {
+  const unsigned offset = load_u8(header + 1);
+  const std::uint64_t bytes = load_le16(header + 2);
+  if (header[0] != tag || offset > 7 || bytes != (offset + bits + 7) / 8 ||
+      load_le32(header + 4) != list) {
+    return std::nullopt;
+  }
+  return ListPlace{offset, kListHeaderSize + bytes};
+}
+
 Task<Result<void>> load_lists(VolumeSubIndex& sub, std::byte tag, const SavedSub& saved,
                               std::uint32_t zone, std::uint32_t zones, StreamReader& stream) {
   const SubIndexGeometry& g = sub.geometry();
@@ -263,28 +281,43 @@ Task<Result<void>> load_lists(VolumeSubIndex& sub, std::byte tag, const SavedSub
   names.reserve(kMaxDeltaListBits / kNameBits + 1);
   // Nothing that the save has is to be left out for being too new.
   const bool all_fit = sub.high() == saved.high;
+  const auto may_stay_coded = [&](std::uint64_t list) {
+    return all_fit && saved.flush[list] >= sub.low();
+  };
+  constexpr std::size_t kMostOfList = kListHeaderSize + kMaxDeltaListBits / 8 + 2;
   for (std::uint64_t list = first; list < last; ++list) {
     const std::uint64_t bits = saved.lengths[list];
     if (bits == 0) continue;
-    if (!stream.has(kListHeaderSize + kMaxDeltaListBits / 8 + 2)) {
+    if (!stream.has(2 * kMostOfList)) {
       auto read = co_await stream.require(kListHeaderSize);
       if (!read) co_return std::move(read).error();
     }
-    const std::byte* header = stream.bytes().data();
-    const unsigned offset = load_u8(header + 1);
-    const std::uint64_t bytes = load_le16(header + 2);
-    if (header[0] != tag || offset > 7 || bytes != (offset + bits + 7) / 8 ||
-        load_le32(header + 4) != list) {
-      co_return damaged("a list is not where it should be");
-    }
-    stream.consume(kListHeaderSize);
-    if (!stream.has(bytes)) {
-      auto read = co_await stream.require(bytes);
+    const auto place = place_of_list(stream.bytes().data(), tag, list, bits);
+    if (!place) co_return damaged("a list is not where it should be");
+    if (!stream.has(place->size)) {
+      auto read = co_await stream.require(place->size);
       if (!read) co_return std::move(read).error();
     }
-    const std::uint64_t end = offset + bits;
-    if (all_fit && saved.flush[list] >= sub.low() &&
-        sub.load_coded_list(static_cast<std::uint32_t>(list), stream.bytes().data(), offset, end)) {
+    const std::byte* at = stream.bytes().data();
+    const auto number = static_cast<std::uint32_t>(list);
+    if (list + 1 < last && saved.lengths[list + 1] > 0 && stream.has(2 * kMostOfList) &&
+        may_stay_coded(list) && may_stay_coded(list + 1)) {
+      const auto next = place_of_list(at + place->size, tag, list + 1, saved.lengths[list + 1]);
+      if (!next) co_return damaged("a list is not where it should be");
+      const unsigned loaded = sub.load_coded_lists(
+          number, {at + kListHeaderSize, place->begin, place->begin + bits},
+          {at + place->size + kListHeaderSize, next->begin, next->begin + saved.lengths[list + 1]});
+      if (loaded > 0) {
+        stream.consume(place->size + (loaded == 2 ? next->size : 0));
+        list += loaded - 1;
+        continue;
+      }
+    }
+    stream.consume(kListHeaderSize);
+    const std::uint64_t offset = place->begin;
+    const std::uint64_t bytes = place->size - kListHeaderSize;
+    if (may_stay_coded(list) &&
+        sub.load_coded_list(number, stream.bytes().data(), offset, offset + bits)) {
       stream.consume(bytes);
       continue;
     }
@@ -294,7 +327,7 @@ Task<Result<void>> load_lists(VolumeSubIndex& sub, std::byte tag, const SavedSub
     if (!decode_list(g, saved, saved.flush[list], reader, names, entries)) {
       co_return damaged("a list cannot be decoded");
     }
-    sub.load_list(static_cast<std::uint32_t>(list), entries);
+    sub.load_list(number, entries);
     stream.consume(bytes);
   }
   co_return Result<void>{};

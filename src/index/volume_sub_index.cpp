@@ -417,59 +417,133 @@ void VolumeSubIndex::load_list(std::uint32_t list, std::span<const Entry> entrie
   append_loaded({coded.data(), begin + bytes});
 }
 
-bool VolumeSubIndex::load_coded_list(std::uint32_t list, const std::byte* bits, std::uint64_t begin,
-                                     std::uint64_t end) {
-  check(list >= load_next_ && list < geometry_.lists, "lists are loaded in order");
-  const DeltaCode code = geometry_.code;
-  const unsigned payload_bits = geometry_.chapter_bits;
-  const std::uint64_t fixed_bits = payload_bits + code.minimum_bits;
-  /// The entries of a short list within the whole one. The first is coded anew, for its delta is
-  /// from the short list's base; the others stay as they are.
+/// Finds the short lists within a list as it is coded on storage.
+class VolumeSubIndex::Splitter {
+ public:
+  /// The entries of a short list. The first is coded anew, for its delta is from the short list's
+  /// base; the others stay as they are.
   struct Run {
     std::uint64_t first = 0;   // bit of its first entry
     std::uint64_t second = 0;  // bit behind that
     std::uint64_t end = 0;
     std::uint64_t key = 0;  // of the first entry
   };
-  std::array<Run, kSubLists + 1> runs;
-  std::uint64_t at = begin;
-  std::uint64_t key = 0;
-  std::uint64_t sub = kSubLists;
-  std::uint64_t count = 0;
-  while (at + fixed_bits <= end) {
-    const std::uint64_t word = load_bits(bits, at + payload_bits);
-    const std::uint64_t low = word & low_bits(code.minimum_bits);
-    const std::uint64_t rest = (word & low_bits(kBitsAtOnce)) >> code.minimum_bits;
-    const std::uint64_t is_long = low >= code.short_values ? ~std::uint64_t{0} : 0;
-    if ((is_long & static_cast<std::uint64_t>(rest == 0)) != 0) return false;
-    const auto zeros = static_cast<std::uint64_t>(std::countr_zero(rest | 1ULL << 63U));
-    const std::uint64_t delta = low + (is_long & (zeros * code.values_per_bit));
-    const std::uint64_t next = at + fixed_bits + (is_long & (zeros + 1));
-    key += delta;
-    if (delta == 0 && at != begin) return false;
-    if (const std::uint64_t its_sub = key >> sub_key_bits_; its_sub != sub) {
-      if (its_sub >= kSubLists) return false;
-      runs[sub].end = at;
-      sub = its_sub;
-      runs[sub] = {at, next, 0, key};
-    }
-    at = next;
-    ++count;
-  }
-  if (at != end) return false;
-  runs[sub].end = end;
 
+  Splitter(const VolumeSubIndex& index, const CodedList& list)
+      : code_(index.geometry_.code),
+        payload_bits_(index.geometry_.chapter_bits),
+        fixed_bits_(payload_bits_ + code_.minimum_bits),
+        sub_key_bits_(index.sub_key_bits_),
+        list_(list) {}
+
+  void split() {
+    Walk walk = start();
+    while (has_more(walk)) step(walk);
+    finish(walk);
+  }
+  /// Where an entry ends is known when it is decoded; two lists at once keep the processor busy.
+  static void split(Splitter& a, Splitter& b) {
+    Walk walk_a = a.start();
+    Walk walk_b = b.start();
+    while (a.has_more(walk_a) && b.has_more(walk_b)) {
+      a.step(walk_a);
+      b.step(walk_b);
+    }
+    while (a.has_more(walk_a)) a.step(walk_a);
+    while (b.has_more(walk_b)) b.step(walk_b);
+    a.finish(walk_a);
+    b.finish(walk_b);
+  }
+  /// Whether the list is plain, ascends and ends where it should.
+  [[nodiscard]] bool is_plain() const { return is_plain_; }
+  [[nodiscard]] const Run& run(std::uint32_t sub) const { return runs_[sub]; }
+  [[nodiscard]] std::uint64_t count() const { return count_; }
+  [[nodiscard]] const std::byte* bits() const { return list_.bits; }
+
+ private:
+  /// Apart from the rest, so that it stays in registers.
+  struct Walk {
+    std::uint64_t at = 0;
+    std::uint64_t key = 0;
+    std::uint64_t sub = kSubLists;
+    std::uint64_t count = 0;
+    bool is_plain = true;
+  };
+  [[nodiscard]] Walk start() const { return {list_.begin}; }
+  [[nodiscard]] bool has_more(const Walk& walk) const {
+    return walk.is_plain && walk.at + fixed_bits_ <= list_.end;
+  }
+  void step(Walk& walk) {
+    const std::uint64_t word = load_bits(list_.bits, walk.at + payload_bits_);
+    const std::uint64_t low = word & low_bits(code_.minimum_bits);
+    const std::uint64_t rest = (word & low_bits(kBitsAtOnce)) >> code_.minimum_bits;
+    const std::uint64_t is_long = low >= code_.short_values ? ~std::uint64_t{0} : 0;
+    const auto zeros = static_cast<std::uint64_t>(std::countr_zero(rest | 1ULL << 63U));
+    const std::uint64_t delta = low + (is_long & (zeros * code_.values_per_bit));
+    const std::uint64_t next = walk.at + fixed_bits_ + (is_long & (zeros + 1));
+    walk.key += delta;
+    const std::uint64_t sub = walk.key >> sub_key_bits_;
+    const bool is_endless = (is_long & static_cast<std::uint64_t>(rest == 0)) != 0;
+    if (is_endless || (delta == 0 && walk.at != list_.begin) || sub >= kSubLists) {
+      walk.is_plain = false;
+      return;
+    }
+    if (sub != walk.sub) {
+      runs_[walk.sub].end = walk.at;
+      walk.sub = sub;
+      runs_[sub] = {walk.at, next, 0, walk.key};
+    }
+    walk.at = next;
+    ++walk.count;
+  }
+  void finish(const Walk& walk) {
+    runs_[walk.sub].end = list_.end;
+    count_ = walk.count;
+    is_plain_ = walk.is_plain && walk.at == list_.end;
+  }
+
+  DeltaCode code_;
+  std::uint64_t payload_bits_;
+  std::uint64_t fixed_bits_;
+  unsigned sub_key_bits_;
+  CodedList list_;
+  std::uint64_t count_ = 0;
+  bool is_plain_ = false;
+  std::array<Run, kSubLists + 1> runs_{};
+};
+
+bool VolumeSubIndex::load_coded_list(std::uint32_t list, const std::byte* bits, std::uint64_t begin,
+                                     std::uint64_t end) {
+  Splitter splitter(*this, {bits, begin, end});
+  splitter.split();
+  return append_coded(list, splitter);
+}
+
+unsigned VolumeSubIndex::load_coded_lists(std::uint32_t list, const CodedList& first,
+                                          const CodedList& second) {
+  Splitter a(*this, first);
+  Splitter b(*this, second);
+  Splitter::split(a, b);
+  if (!append_coded(list, a)) return 0;
+  return append_coded(list + 1, b) ? 2 : 1;
+}
+
+/// Appends a list by its short lists. False, and nothing is done, if it is not plain or one of them
+/// is too long.
+bool VolumeSubIndex::append_coded(std::uint32_t list, const Splitter& split) {
+  check(list >= load_next_ && list < geometry_.lists, "lists are loaded in order");
+  if (!split.is_plain()) return false;
   std::array<std::byte, kHeadBytes + kSubLists * kMaxSubListBytes + kScratchBytes> coded;
   std::memset(coded.data(), 0, kHeadBytes);
   std::byte* to = coded.data() + kHeadBytes;
   for (std::uint32_t i = 0; i < kSubLists; ++i) {
-    const Run& run = runs[i];
+    const Splitter::Run& run = split.run(i);
     if (run.second == 0) continue;
     if (run.end - run.first > kMaxSubListBytes * 8) return false;
     BitWriter writer(to);
-    put_coded(writer, load_bits(bits, run.first) & chapter_mask_,
+    put_coded(writer, load_bits(split.bits(), run.first) & chapter_mask_,
               run.key & low_bits(sub_key_bits_));
-    writer.put_bits(bits, run.second, run.end - run.second);
+    writer.put_bits(split.bits(), run.second, run.end - run.second);
     const std::uint64_t bytes = (writer.position(to) + 7) / 8;
     if (bytes > kMaxSubListBytes) return false;
     store_u8(coded.data() + i, static_cast<std::uint8_t>(bytes));
@@ -477,7 +551,7 @@ bool VolumeSubIndex::load_coded_list(std::uint32_t list, const std::byte* bits, 
   }
   constexpr std::array<std::byte, kHeadBytes> kEmpty{};
   while (load_next_ < list) append_loaded(kEmpty);
-  entries_ += count;
+  entries_ += split.count();
   append_loaded({coded.data(), to});
   return true;
 }

@@ -102,6 +102,14 @@ class VolumeSubIndex {
   /// plain ascending list that fits as it is: then load_list() has to look at it.
   bool load_coded_list(std::uint32_t list, const std::byte* bits, std::uint64_t begin,
                        std::uint64_t end);
+  /// Bits [begin, end) of `bits`.
+  struct CodedList {
+    const std::byte* bits = nullptr;
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;
+  };
+  /// The same for `list` and the one behind it, in less time: how many of the two are loaded.
+  unsigned load_coded_lists(std::uint32_t list, const CodedList& first, const CodedList& second);
   void finish_load();
   /// Marks the lists that have collision entries, for read_list().
   [[nodiscard]] std::vector<bool> lists_with_collisions() const;
@@ -174,6 +182,8 @@ class VolumeSubIndex {
   bool take_live_collision(std::uint64_t key, Collision& taken);
   void forget_expired_collisions();
   void append_loaded(std::span<const std::byte> list);
+  class Splitter;
+  bool append_coded(std::uint32_t list, const Splitter& split);
 
   SubIndexGeometry geometry_;
   std::uint64_t chapter_mask_;

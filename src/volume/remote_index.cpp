@@ -1,25 +1,45 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "volume/remote_index.h"
 
-namespace uvdo {
+#include <algorithm>
 
-RemoteIndex::RemoteIndex(WorkThread& work, Executor& home, Device& device, IndexLog log)
+namespace uvdo {
+namespace {
+
+/// Lookups are looked over for late ones not more often than that (uds-index.md, 15).
+constexpr Duration kWatchInterval = std::chrono::milliseconds(100);
+/// The index itself gives up nothing: that would be counted twice.
+constexpr Duration kNoTimeout = std::chrono::hours(24);
+/// Names to be noted that may be under way; one more is dropped.
+constexpr std::size_t kMostNotes = 65536;
+
+}  // namespace
+
+RemoteIndex::RemoteIndex(WorkThread& work, Executor& home, Device& device, Duration lookup_timeout,
+                         IndexLog log)
     : work_(work),
       home_(home),
       device_(work, device),
+      lookup_timeout_(lookup_timeout),
       log_(std::move(log)),
       watchers_(work.executor()),
-      messages_(home) {}
+      messages_(home),
+      watch_alarm_(home) {}
 
 Result<std::unique_ptr<RemoteIndex>> RemoteIndex::start(WorkThread& work, Executor& home,
                                                         Device& device,
                                                         const UdsParameters& parameters,
                                                         IndexLog log) {
-  std::unique_ptr<RemoteIndex> remote(new RemoteIndex(work, home, device, std::move(log)));
+  std::unique_ptr<RemoteIndex> remote(
+      new RemoteIndex(work, home, device, parameters.lookup_timeout, std::move(log)));
+  UdsParameters patient = parameters;
+  patient.lookup_timeout = kNoTimeout;
   Result<void> done;
   work.call([&] {
-    auto index = UdsIndex::start(work.executor(), remote->device_, parameters,
+    auto index = UdsIndex::start(work.executor(), remote->device_, patient,
                                  [&owner = *remote](std::string_view line) {
+                                   if (owner.index_)
+                                     owner.publish();  // a change of the state comes with a line
                                    owner.watchers_.start(owner.say_at_home(std::string(line)));
                                  });
     if (!index) {
@@ -39,15 +59,31 @@ RemoteIndex::~RemoteIndex() {
   work_.call([this] { index_.reset(); });
 }
 
-RemoteIndex::Snapshot RemoteIndex::snapshot() const {
-  const std::lock_guard lock(snapshot_mutex_);
-  return snapshot_;
-}
+// ---- figures
 
 void RemoteIndex::publish() {
-  const Snapshot now{index_->state(), index_->statistics(), index_->timeouts()};
-  const std::lock_guard lock(snapshot_mutex_);
-  snapshot_ = now;
+  const IndexStatistics s = index_->statistics();
+  const std::array<std::uint64_t, kFigures> figures{
+      s.entries_indexed,   s.posts_found,   s.posts_not_found,   s.queries_found,
+      s.queries_not_found, s.updates_found, s.updates_not_found, s.entries_discarded};
+  for (std::size_t i = 0; i < kFigures; ++i) {
+    figures_[i].store(figures[i], std::memory_order_relaxed);
+  }
+  state_.store(index_->state(), std::memory_order_release);
+}
+
+IndexState RemoteIndex::state() const {
+  const IndexState state = state_.load(std::memory_order_acquire);
+  return state == IndexState::online && !enabled_ ? IndexState::offline : state;
+}
+
+IndexStatistics RemoteIndex::statistics() const {
+  const auto figure = [this](std::size_t i) { return figures_[i].load(std::memory_order_relaxed); };
+  return {figure(0), figure(1), figure(2), figure(3), figure(4), figure(5), figure(6), figure(7)};
+}
+
+std::uint64_t RemoteIndex::memory_needed() const {
+  return memory_needed_ + kMostNotes * (sizeof(IndexQuery) + sizeof(IndexData) + sizeof(IndexNote));
 }
 
 Task<void> RemoteIndex::watch_opening() {
@@ -61,15 +97,90 @@ Task<void> RemoteIndex::say_at_home(std::string line) {
   co_await work_.enter();
 }
 
-Task<void> RemoteIndex::lookup(std::span<IndexQuery> queries) {
-  send_notes();  // arrives first: what was noted before is found
-  co_await work_.enter();
-  co_await index_->lookup(queries);
-  publish();
-  co_await work_.leave();
+// ---- lookups
+
+RemoteIndex::Asked& RemoteIndex::take_asked(std::span<IndexQuery> queries) {
+  if (spare_asked_.empty()) {
+    asked_.push_back(std::make_unique<Asked>());
+    spare_asked_.push_back(asked_.back().get());
+  }
+  Asked& asked = *spare_asked_.back();
+  spare_asked_.pop_back();
+  asked.queries.assign(queries.begin(), queries.end());
+  asked.answers = queries.data();
+  asked.asked_at = home_.now();
+  return asked;
 }
 
+Task<void> RemoteIndex::lookup(std::span<IndexQuery> queries) {
+  for (IndexQuery& query : queries) {
+    query.found = false;
+    query.ticket = 0;
+  }
+  if (state() != IndexState::online || queries.empty()) co_return;
+  send_notes();  // arrives first: what was noted before is found
+  Asked& asked = take_asked(queries);
+  ++waiting_;
+  messages_.start(ask(asked));
+  if (!std::exchange(is_watching_, true)) messages_.start(watch_lookups());
+  struct Wait {
+    Asked& asked;
+    static bool await_ready() noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> handle) const noexcept { asked.waiter = handle; }
+    static void await_resume() noexcept {}
+  };
+  co_await Wait{asked};
+}
+
+Task<void> RemoteIndex::ask(Asked& asked) {
+  co_await work_.enter();
+  co_await index_->lookup(asked.queries);
+  publish();
+  co_await work_.leave();
+  if (asked.answers != nullptr) answer(asked);
+  spare_asked_.push_back(&asked);
+}
+
+void RemoteIndex::answer(Asked& asked) {
+  std::copy(asked.queries.begin(), asked.queries.end(), asked.answers);
+  asked.answers = nullptr;
+  if (--waiting_ == 0 && is_saving_) watch_alarm_.ring();
+  home_.post(asked.waiter);
+}
+
+/// Gives up lookups that take too long, as long as somebody waits for any.
+Task<void> RemoteIndex::watch_lookups() {
+  while (waiting_ > 0) {
+    TimePoint first = home_.now();
+    for (const auto& asked : asked_) {
+      if (asked->answers != nullptr) first = std::min(first, asked->asked_at);
+    }
+    const Duration left = first + lookup_timeout_ - home_.now();
+    co_await watch_alarm_.sleep(std::max(left, kWatchInterval));
+    const TimePoint now = home_.now();
+    for (const auto& asked : asked_) {
+      if (asked->answers != nullptr && now - asked->asked_at >= lookup_timeout_) give_up(*asked);
+    }
+  }
+  is_watching_ = false;
+}
+
+void RemoteIndex::give_up(Asked& asked) {
+  timeouts_ += asked.queries.size();
+  asked.answers = nullptr;
+  --waiting_;
+  home_.post(asked.waiter);
+}
+
+// ---- records
+
 void RemoteIndex::record(const IndexQuery& query, const IndexData& data) {
+  if (state() != IndexState::online) return;
+  if (notes_under_way_ == kMostNotes) {
+    ++dropped_records_;
+    return;
+  }
+  ++notes_under_way_;
   notes_.queries.push_back(query);
   notes_.data.push_back(data);
   if (!std::exchange(sends_at_turn_end_, true)) messages_.start(send_at_turn_end());
@@ -84,9 +195,9 @@ Task<void> RemoteIndex::send_at_turn_end() {
 void RemoteIndex::send_notes() {
   if (notes_.queries.empty()) return;
   Notes next;
-  if (!spare_.empty()) {
-    next = std::move(spare_.back());
-    spare_.pop_back();
+  if (!spare_notes_.empty()) {
+    next = std::move(spare_notes_.back());
+    spare_notes_.pop_back();
   }
   std::swap(next, notes_);
   messages_.start(send(std::move(next)));
@@ -101,18 +212,26 @@ Task<void> RemoteIndex::send(Notes notes) {
   index_->record_all(notes.notes);
   publish();
   co_await work_.leave();
+  notes_under_way_ -= notes.queries.size();
   notes.queries.clear();
   notes.data.clear();
-  spare_.push_back(std::move(notes));
+  spare_notes_.push_back(std::move(notes));
 }
 
-void RemoteIndex::set_enabled(bool enabled) { messages_.start(switch_index(enabled)); }
+// ---- saving
 
-Task<void> RemoteIndex::switch_index(bool enabled) {
+Task<Result<void>> RemoteIndex::save() {
+  send_notes();
+  is_saving_ = true;
+  watch_alarm_.ring();
+  co_await messages_.wait();
   co_await work_.enter();
-  index_->set_enabled(enabled);
+  auto saved = co_await index_->save();
+  co_await watchers_.wait();
   publish();
   co_await work_.leave();
+  is_saving_ = false;
+  co_return saved;
 }
 
 Task<Result<void>> RemoteIndex::checkpoint() {
@@ -141,17 +260,6 @@ Task<Result<void>> RemoteIndex::create_anew() {
   publish();
   co_await work_.leave();
   co_return created;
-}
-
-Task<Result<void>> RemoteIndex::save() {
-  send_notes();
-  co_await messages_.wait();
-  co_await work_.enter();
-  auto saved = co_await index_->save();
-  co_await watchers_.wait();
-  publish();
-  co_await work_.leave();
-  co_return saved;
 }
 
 }  // namespace uvdo

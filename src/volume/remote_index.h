@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The index of a volume in the work thread: lookups go there and come back, what is to be noted is
-// sent there in batches. Its I/O is done at home, on the volume's device.
+// The index of a volume in the work thread. Lookups are copied, go there and come back; what is to
+// be noted is sent there in batches. The index's I/O is done at home, on the volume's device.
+//
+// Nobody waits for the work thread more than a bounded time: a lookup that takes too long is given
+// up, and its answer dropped when it comes; notes are dropped when too many are under way.
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "async/work_thread.h"
@@ -22,24 +26,28 @@ class RemoteIndex final : public DedupeIndex {
                                                     IndexLog log);
   ~RemoteIndex() override;
 
-  [[nodiscard]] IndexState state() const override { return snapshot().state; }
-  [[nodiscard]] IndexStatistics statistics() const override { return snapshot().statistics; }
-  [[nodiscard]] std::uint64_t timeouts() const override { return snapshot().timeouts; }
-  [[nodiscard]] std::uint64_t memory_needed() const override { return memory_needed_; }
-  void set_enabled(bool enabled) override;
+  [[nodiscard]] IndexState state() const override;
+  [[nodiscard]] IndexStatistics statistics() const override;
+  [[nodiscard]] std::uint64_t timeouts() const override { return timeouts_; }
+  [[nodiscard]] std::uint64_t memory_needed() const override;
+  void set_enabled(bool enabled) override { enabled_ = enabled; }
   Task<void> lookup(std::span<IndexQuery> queries) override;
   void record(const IndexQuery& query, const IndexData& data) override;
-  Task<Result<void>> checkpoint() override;
   Task<Result<void>> save() override;
+  Task<Result<void>> checkpoint() override;
   Result<void> reopen() override;
   Task<Result<void>> create_anew() override;
 
+  /// Names that were not noted because too many were under way.
+  [[nodiscard]] std::uint64_t dropped_records() const { return dropped_records_; }
+
  private:
-  /// What is known at home of the index.
-  struct Snapshot {
-    IndexState state = IndexState::opening;
-    IndexStatistics statistics;
-    std::uint64_t timeouts = 0;
+  /// The names of one call of lookup() on their way.
+  struct Asked {
+    std::vector<IndexQuery> queries;
+    IndexQuery* answers = nullptr;  ///< where they are wanted; nowhere if that was given up
+    std::coroutine_handle<> waiter{};
+    TimePoint asked_at{};
   };
   /// Copies of what record() was given.
   struct Notes {
@@ -47,34 +55,53 @@ class RemoteIndex final : public DedupeIndex {
     std::vector<IndexData> data;
     std::vector<IndexNote> notes;  // room for record_all()
   };
-  RemoteIndex(WorkThread& work, Executor& home, Device& device, IndexLog log);
+  static constexpr std::size_t kFigures = 8;
 
-  [[nodiscard]] Snapshot snapshot() const;
+  RemoteIndex(WorkThread& work, Executor& home, Device& device, Duration lookup_timeout,
+              IndexLog log);
+
   // In the work thread.
   void publish();
   Task<void> watch_opening();
   Task<void> say_at_home(std::string line);
 
   // At home.
+  Asked& take_asked(std::span<IndexQuery> queries);
+  Task<void> ask(Asked& asked);
+  Task<void> watch_lookups();
+  void answer(Asked& asked);
+  void give_up(Asked& asked);
   Task<void> send_at_turn_end();
   void send_notes();
   Task<void> send(Notes notes);
-  Task<void> switch_index(bool enabled);
 
   WorkThread& work_;
   Executor& home_;
   RemoteDevice device_;
+  Duration lookup_timeout_;
   IndexLog log_;
   std::uint64_t memory_needed_ = 0;
   std::unique_ptr<UdsIndex> index_;  // the work thread's
   TaskGroup watchers_;               // in the work thread
-  TaskGroup messages_;               // at home
-  Notes notes_;                      // of this turn
-  std::vector<Notes> spare_;
-  bool sends_at_turn_end_ = false;
 
-  mutable std::mutex snapshot_mutex_;
-  Snapshot snapshot_;
+  bool enabled_ = true;
+  TaskGroup messages_;  // at home
+  std::vector<std::unique_ptr<Asked>> asked_;
+  std::vector<Asked*> spare_asked_;
+  std::size_t waiting_ = 0;  // lookups that somebody waits for
+  bool is_watching_ = false;
+  bool is_saving_ = false;
+  Alarm watch_alarm_;
+  Notes notes_;  // of this turn
+  std::vector<Notes> spare_notes_;
+  std::size_t notes_under_way_ = 0;
+  bool sends_at_turn_end_ = false;
+  std::uint64_t timeouts_ = 0;
+  std::uint64_t dropped_records_ = 0;
+
+  // What is known at home of the index.
+  std::atomic<IndexState> state_{IndexState::opening};
+  std::array<std::atomic<std::uint64_t>, kFigures> figures_{};
 };
 
 }  // namespace uvdo

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The index in a real second thread, on a small geometry. Also a test for TSan.
+#include "volume/remote_index.h"
+
+#include <algorithm>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include "base/block_types.h"
+#include "device/memory_device.h"
+
+namespace uvdo {
+namespace {
+
+RecordName name_of(std::uint64_t number) {
+  RecordName name;
+  std::uint64_t x = number + 1;
+  for (std::byte* p = name.bytes.data(); p < name.bytes.data() + 16; p += 8) {
+    x = (x ^ x >> 31U) * 0x9E3779B97F4A7C15U;
+    x = (x ^ x >> 29U) * 0xBF58476D1CE4E5B9U;
+    x ^= x >> 32U;
+    store_be64(p, x);
+  }
+  return name;
+}
+
+IndexData data_of(std::uint64_t number) {
+  IndexData data{};
+  store_le64(data.data(), number);
+  return data;
+}
+
+class RemoteIndexTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto loop = UringLoop::create();
+    ASSERT_TRUE(loop.ok());
+    loop_ = std::move(*loop);
+    auto work = WorkThread::start(*loop_);
+    ASSERT_TRUE(work.ok());
+    work_ = std::move(*work);
+    parameters_.geometry = index_geometry_of(2, 16, 0);
+    parameters_.region_start = 1;
+    parameters_.region_blocks = parameters_.geometry->region_blocks;
+    parameters_.nonce = 99;
+    auto device = MemoryDevice::create((parameters_.region_blocks + 17) * kBlockSize);
+    ASSERT_TRUE(device.ok());
+    device_ = std::move(*device);
+  }
+
+  void open(bool create) {
+    parameters_.create = create;
+    auto index = RemoteIndex::start(*work_, *loop_, *device_, parameters_,
+                                    [this](std::string_view line) { log_.emplace_back(line); });
+    ASSERT_TRUE(index.ok()) << index.error().message();
+    index_ = std::move(*index);
+    wait_opened();
+    ASSERT_EQ(index_->state(), IndexState::online);
+  }
+  void wait_opened() {
+    loop_->run([](UringLoop& loop, DedupeIndex& opening) -> Task<void> {
+      while (opening.state() == IndexState::opening) co_await loop.yield();
+    }(*loop_, *index_));
+  }
+  void save() {
+    bool is_saved = false;
+    loop_->run([](DedupeIndex& index, bool& saved) -> Task<void> {
+      const auto result = co_await index.save();
+      saved = result.ok();
+    }(*index_, is_saved));
+    EXPECT_TRUE(is_saved);
+    EXPECT_EQ(index_->state(), IndexState::closed);
+  }
+  /// Several clients post names first.. each; how many were found with their data.
+  std::uint64_t post(std::uint64_t first, std::uint64_t names_each) {
+    std::uint64_t found = 0;
+    loop_->run([](RemoteIndexTest& self, std::uint64_t from, std::uint64_t each,
+                  std::uint64_t& its_found) -> Task<void> {
+      TaskGroup clients(*self.loop_);
+      for (std::uint64_t i = 0; i < kClients; ++i) {
+        clients.start(self.post_some(from + i * each, each, its_found));
+      }
+      co_await clients.wait();
+    }(*this, first, names_each, found));
+    return found;
+  }
+  /// Keeps the work thread from all else for a time, beginning now.
+  void occupy(std::chrono::milliseconds time) {
+    spawn([](WorkThread& work, std::chrono::milliseconds its_time) -> Task<void> {
+      co_await work.enter();
+      std::this_thread::sleep_for(its_time);
+      co_await work.leave();
+    }(*work_, time));
+  }
+
+  static constexpr std::uint64_t kClients = 6;
+  std::unique_ptr<UringLoop> loop_;
+  std::unique_ptr<WorkThread> work_;
+  UdsParameters parameters_;
+  std::unique_ptr<MemoryDevice> device_;
+  std::unique_ptr<RemoteIndex> index_;
+  std::vector<std::string> log_;
+
+ private:
+  Task<void> post_some(std::uint64_t first, std::uint64_t count, std::uint64_t& found) {
+    std::array<IndexQuery, 24> queries;
+    for (std::uint64_t i = 0; i < count; i += queries.size()) {
+      const auto some = std::span(queries).first(std::min(queries.size(), count - i));
+      for (std::size_t j = 0; j < some.size(); ++j) some[j].name = name_of(first + i + j);
+      co_await index_->lookup(some);
+      for (std::size_t j = 0; j < some.size(); ++j) {
+        if (some[j].found && some[j].data == data_of(first + i + j)) ++found;
+        if (!some[j].found) index_->record(some[j], data_of(first + i + j));
+      }
+    }
+  }
+};
+
+TEST_F(RemoteIndexTest, KnowsEverythingAgainAfterItsSave) {
+  constexpr std::uint64_t kEach = 2500;  // seven chapters together, half of the window
+  open(true);
+  EXPECT_EQ(post(0, kEach), 0U);
+  // Records are dropped when chapters are closed faster than they are written.
+  for (int round = 0; round < 100 && post(0, kEach) < kEach * kClients; ++round) {
+  }
+  EXPECT_EQ(post(0, kEach), kEach * kClients);
+  EXPECT_EQ(index_->statistics().entries_indexed, kEach * kClients);
+  EXPECT_EQ(index_->timeouts(), 0U);
+  save();
+  // Opened again where it is, and by another.
+  ASSERT_TRUE(index_->reopen().ok());
+  wait_opened();
+  EXPECT_EQ(post(0, kEach), kEach * kClients);
+  save();
+  index_.reset();
+  open(false);
+  EXPECT_EQ(post(0, kEach), kEach * kClients);
+  save();
+  EXPECT_TRUE(log_.empty()) << log_.front();
+}
+
+TEST_F(RemoteIndexTest, AWriterIsNotKeptByAnAnswerThatTakesTooLong) {
+  using std::chrono::milliseconds;
+  parameters_.lookup_timeout = milliseconds(200);
+  open(true);
+  EXPECT_EQ(post(0, 10), 0U);
+  EXPECT_EQ(post(0, 10), 10 * kClients);
+  occupy(milliseconds(1500));
+  const auto before = std::chrono::steady_clock::now();
+  EXPECT_EQ(post(0, 10), 0U);
+  const auto waited = std::chrono::steady_clock::now() - before;
+  EXPECT_GE(waited, milliseconds(200));
+  EXPECT_LT(waited, milliseconds(1300));
+  EXPECT_EQ(index_->timeouts(), 10 * kClients);
+  // The late answers come to nobody; the save waits for them.
+  save();
+  EXPECT_EQ(index_->timeouts(), 10 * kClients);
+}
+
+TEST_F(RemoteIndexTest, CanBeSwitchedOffAndOn) {
+  open(true);
+  EXPECT_EQ(post(0, 100), 0U);
+  index_->set_enabled(false);
+  EXPECT_EQ(index_->state(), IndexState::offline);
+  EXPECT_EQ(post(0, 200), 0U);
+  index_->set_enabled(true);
+  EXPECT_EQ(index_->state(), IndexState::online);
+  EXPECT_EQ(post(0, 100), 100 * kClients);
+  EXPECT_EQ(index_->statistics().entries_indexed, 100 * kClients);
+  save();
+}
+
+TEST_F(RemoteIndexTest, DropsRecordsRatherThanGatherThemWithoutEnd) {
+  open(true);
+  occupy(std::chrono::milliseconds(300));
+  IndexQuery query;
+  for (std::uint64_t i = 0; i < 70000; ++i) {
+    query.name = name_of(i);
+    index_->record(query, data_of(i));
+  }
+  EXPECT_EQ(index_->dropped_records(), 70000U - 65536U);
+  save();
+}
+
+TEST_F(RemoteIndexTest, SaysAtHomeWhatHappens) {
+  open(false);
+  loop_->run([](UringLoop& loop, const std::vector<std::string>& log) -> Task<void> {
+    while (log.empty()) co_await loop.yield();
+  }(*loop_, log_));
+  EXPECT_NE(log_[0].find("a new deduplication index is made"), std::string::npos) << log_[0];
+  save();
+}
+
+TEST_F(RemoteIndexTest, DoesNotStartWhereThereIsNoRoom) {
+  parameters_.region_blocks -= 1;
+  const auto index = RemoteIndex::start(*work_, *loop_, *device_, parameters_, {});
+  ASSERT_FALSE(index.ok());
+  EXPECT_EQ(index.error().code(), Errc::invalid_argument);
+}
+
+}  // namespace
+}  // namespace uvdo

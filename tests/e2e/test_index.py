@@ -9,6 +9,7 @@ import random
 import shutil
 import sys
 import tempfile
+import time
 import unittest
 
 from support import BLOCK, TESTS, extract, run, uvdo
@@ -171,7 +172,19 @@ class Ours(Folder):
         self.assertGreaterEqual(found, written // CHAPTER * CHAPTER - CHAPTER)
 
 
-class Trouble(Served):
+class IndexServed(Served):
+    """Waits for the index, which opens behind the volume."""
+
+    def serve(self, *options, **process):
+        super().serve(*options, **process)
+        for _ in range(1200):
+            if self.stats()["uvdo"]["indexState"] != "opening":
+                return
+            time.sleep(0.05)
+        self.fail("the index does not open")
+
+
+class Trouble(IndexServed):
     """A missing, foreign or damaged index never stops a volume."""
     SIZE = "3500M"
 
@@ -225,7 +238,44 @@ class Trouble(Served):
         self.damaged(self.save, b"\xff" * BLOCK, "was not saved, .* it is empty")
 
 
-class OfTheKernelServed(Served):
+class InThisThreadOrInAnother(IndexServed):
+    SIZE = "3500M"
+
+    @staticmethod
+    def use_one_processor():
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+    def test_it_finds_is_switched_saved_and_found_again(self):
+        """Begun where there are processors for a second thread (or not), ended where there is one."""
+        data = random.Random(11).randbytes(2 << 20)
+        self.serve()
+        self.write(0, data)
+        self.write(32 << 20, data)
+        self.assertEqual(self.stats()["hashLock"]["dedupeAdviceValid"], 512)
+        # Off: nothing is asked and nothing is noted.
+        self.assertEqual(uvdo("set", self.image, "deduplication=off").returncode, 0)
+        self.assertEqual(self.stats()["uvdo"]["indexState"], "offline")
+        self.write(48 << 20, data[:1 << 20])
+        self.assertEqual(self.stats()["hashLock"]["dedupeAdviceValid"], 512)
+        self.assertEqual(uvdo("set", self.image, "deduplication=on").returncode, 0)
+        self.write(64 << 20, data)
+        told = self.stats()
+        self.assertEqual(told["hashLock"]["dedupeAdviceValid"], 1024)
+        self.assertEqual(told["uvdo"]["indexState"], "online")
+        self.assertEqual(told["index"]["entriesIndexed"], 512)
+        self.assertEqual((told["index"]["postsFound"], told["index"]["postsNotFound"]), (1024, 512))
+        self.stop_and_judge()
+        for process in ({"preexec_fn": self.use_one_processor}, {}):
+            self.serve(**process)
+            self.write(96 << 20, data)
+            self.assertEqual(self.stats()["hashLock"]["dedupeAdviceValid"], 512)
+            self.assertNotIn("deduplication index", self.log())
+            self.stop_and_judge()
+        told = run(sys.executable, TESTS / "judge/uds_check.py", "verify", self.image)
+        self.assertEqual(told.returncode, 0, told.stdout)
+
+
+class OfTheKernelServed(IndexServed):
     def test_data_that_the_kernel_wrote_deduplicates(self):
         self.image.unlink()
         self.image = extract("index", self.folder)

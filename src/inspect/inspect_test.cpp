@@ -8,6 +8,7 @@
 
 #include "format/compressed_block.h"
 #include "format/recovery_journal_block.h"
+#include "format/reference_block.h"
 #include "inspect/audit.h"
 #include "inspect/content_reader.h"
 #include "inspect/test_volume.h"
@@ -128,6 +129,37 @@ TEST(Audit, FindsEachKindOfDamage) {
     store_u8(volume.block(slabs.reference_block(0, 0)).data() + 8 + 50, 3);
     EXPECT_EQ(only_kind(volume), FindingKind::reference_count);
   }
+}
+
+TEST(Audit, InteriorPageThatWasNeverWrittenHoldsNothing) {
+  // What a recovery by the kernel leaves of a crash between the journal entries of a page and of
+  // its first child.
+  TestVolume volume;
+  SuperBlock super = volume.layout().super_block;
+  const Pbn root = super.block_map.root_origin + 2;
+  const Sbn place = 100;
+  const Pbn page = super.depot.first_block + place;
+  format_page(volume.block(root), super.nonce, root);
+  set_initialized(volume.block(root));
+  set_entry(volume.block(root), 0, mapped_to(page));
+  const SlabLayout slabs(super.depot);
+  store_u8(volume.block(slabs.reference_block(0, 0)).data() + 8 + place, kMaxReferences);
+  super.journal.block_map_blocks += 1;
+  volume.write_super_block(super);
+  const auto found = findings_of(*open(volume));
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found[0].kind, FindingKind::block_map_page);
+  EXPECT_FALSE(found[0].is_error) << found[0].text;
+}
+
+TEST(Audit, InteriorPageThatIsLostLeavesReferencesWithoutAnOwner) {
+  TestVolume volume;
+  const Pbn below = entry(volume.block(volume.layout().super_block.block_map.root_origin), 0).pbn;
+  std::ranges::fill(volume.block(below), std::byte{0});
+  const auto found = findings_of(*open(volume));
+  EXPECT_TRUE(std::ranges::any_of(found, [](const Finding& f) {
+    return f.is_error && f.kind == FindingKind::reference_count;
+  }));
 }
 
 TEST(Audit, SharedFragmentAndWholeBlockDoNotMix) {

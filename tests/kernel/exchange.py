@@ -189,8 +189,11 @@ class Exchange(unittest.TestCase):
                     ("check_image.py", support.judge("audit", self.image))]
         if audit:
             referees.append(("vdoaudit", support.run(audit, "--summary", self.image)))
-        for name, result in referees:
-            self.assertEqual(result.returncode, 0, f"{name}: {result.stdout}{result.stderr}")
+        wrong = [f"{name}: {result.stdout}{result.stderr}" for name, result in referees
+                 if result.returncode]
+        if wrong and os.environ.get("UVDO_KERNEL_KEEP"):
+            support.sparse_copy(self.image, os.environ["UVDO_KERNEL_KEEP"])
+        self.assertEqual(wrong, [], f"{len(wrong)} of {len(referees)} referees object")
         self.compare_export()
 
     def compare_export(self):

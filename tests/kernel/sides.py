@@ -76,6 +76,19 @@ class Kernel:
             self.machine.resize(VOLUME_DISK, size)
         return self.disks[VOLUME_DISK]
 
+    def resize(self, size):
+        """The volume's disk gets larger; it keeps its data."""
+        if self.machine:
+            self.machine.resize(VOLUME_DISK, size)
+            self.guest(f"until [ $(blockdev --getsz /dev/vda) = {size // 512} ]; do usleep 10000; done")
+        else:
+            os.truncate(self.disks[VOLUME_DISK], size)
+
+    def grow(self, logical, physical):
+        """Sizes in blocks, while the volume is in use."""
+        self.resize(physical * BLOCK)
+        self.guest(f"grow v /dev/vda {logical} {physical} {self.cache} {self.options}")
+
     def start_command(self, logical, physical):
         if self.is_lvm:
             return "lvm vgchange -ay vg"
@@ -295,6 +308,15 @@ class Uvdo:
         if not self.client.run(more, 16):
             raise AssertionError(f"uvdo serve has gone: {self.log()}")
         return b"".join(parts[at] for at in sorted(parts))
+
+    def grow(self, logical, physical):
+        """Sizes in blocks, while the volume is in use. The client connects anew to see them."""
+        self.client.close()
+        done = support.uvdo("grow", "--logical", f"{logical * BLOCK}B", "--physical",
+                            f"{physical * BLOCK}B", self.image)
+        if done.returncode:
+            raise AssertionError(done.stderr)
+        self.client = nbd_client.Client(self.folder / "nbd")
 
     def stats(self):
         told = support.uvdo("stats", "--json", self.image)

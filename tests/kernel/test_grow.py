@@ -1,0 +1,64 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Volumes that one side makes larger while they are in use, and the other goes on with."""
+import exchange
+import sides
+from content import BLOCK
+from exchange import GIB, MIB
+
+
+class Grow(exchange.Exchange):
+    FIRST, STEP = 64 * MIB, 32 * MIB     # logical
+    FIRST_PHYSICAL, STEP_PHYSICAL = 3 * GIB, 160 * MIB   # the journal's new place, and a slab or two
+
+    def setUp(self):
+        self.LOGICAL, self.SIZE = self.FIRST, self.FIRST_PHYSICAL
+        super().setUp()
+        self.format_by_uvdo()
+
+    def grow(self, side):
+        """Both sizes, in use."""
+        old = self.LOGICAL
+        self.LOGICAL, self.SIZE = self.LOGICAL + self.STEP, self.SIZE + self.STEP_PHYSICAL
+        side.grow(self.LOGICAL // BLOCK, self.SIZE // BLOCK)
+        self.kernel.resize(self.SIZE)
+        stats = side.stats()
+        self.assertEqual((stats["logicalBlocks"], stats["physicalBlocks"]),
+                         (self.LOGICAL // BLOCK, self.SIZE // BLOCK))
+        self.compare(side)
+        self.apply(side, self.writes(6, within=(old // BLOCK, None)))
+
+    def begin(self, side):
+        self.open(side)
+        self.compare_statistics(side)
+        self.compare(side)
+        self.apply(side, self.writes(20))
+
+    def test_grown_and_handed_over(self):
+        for _ in range(3):
+            for side in (self.uvdo, self.kernel):
+                self.begin(side)
+                self.grow(side)
+                self.apply(side, self.mixture(30))
+                self.flush(side)
+                self.compare(side)
+                self.close(side)
+        self.assertEqual(self.sizes(), (self.LOGICAL // BLOCK, self.SIZE // BLOCK))
+
+    def test_killed_after_growth(self):
+        self.kernel.expected = sides.AFTER_CRASH
+        for _ in range(3):
+            for side, other in ((self.uvdo, self.kernel), (self.kernel, self.uvdo)):
+                self.begin(side)
+                self.grow(side)
+                self.flush(side)
+                self.crash(side, self.mixture(40))
+                self.compare_export()
+                self.begin(other)
+                self.flush(other)
+                self.compare(other)
+                self.close(other)
+
+
+if __name__ == "__main__":
+    exchange.main()

@@ -207,6 +207,12 @@ class Uvdo:
                 raise AssertionError(f"uvdo serve ended: {self.log()}")
             time.sleep(0.01)
         self.client = nbd_client.Client(self.folder / "nbd")
+        # Until the index takes part, writes are served but do not deduplicate.
+        for _ in range(6000):
+            if self.stats()["uvdo"]["indexState"] != "opening":
+                return
+            time.sleep(0.02)
+        raise AssertionError(f"the index of uvdo serve does not open: {self.log()}")
 
     def log(self):
         return (self.folder / "serve.log").read_text()

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "format/block_map_page.h"
+#include "format/journal_limits.h"
 
 namespace uvdo {
 namespace {
@@ -150,6 +151,7 @@ bool counts(const JournalBlockHeader& header, std::uint64_t nonce, std::uint8_t 
             std::uint64_t journal_size, std::uint64_t index) {
   if (header.nonce != nonce || header.recovery_count != recovery_count) return false;
   if (header.sequence.value() % journal_size != index) return false;
+  if (header.sequence.value() >= kLastSequence) return false;
   return (header.type == kJournalType && header.entry_count <= kEntriesPerBlock) ||
          (header.type == kJournalTypeOld && header.entry_count <= kOldEntriesPerBlock);
 }

@@ -236,6 +236,10 @@ Result<void> validate_slabs(const SuperBlock& s) {
     return corrupt("its slab journal thresholds {}, {} and {} are above {} blocks", slab.flushing,
                    slab.blocking, slab.scrubbing, slab.slab_journal_blocks);
   }
+  if (slab.flushing == 0 || slab.blocking == 0) {
+    return corrupt("writers would wait for slab journals of {} blocks at {} in use, for ever",
+                   slab.slab_journal_blocks, std::min(slab.flushing, slab.blocking));
+  }
   const Partition depot = s.find(PartitionId::slab_depot);
   const std::uint64_t slabs = depot.blocks / slab.slab_blocks;
   if (slabs == 0 || slabs > kMaxSlabs) {

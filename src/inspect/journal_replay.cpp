@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "format/journal_extent.h"
+#include "format/journal_limits.h"
 #include "inspect/volume_image.h"
 
 namespace uvdo {
@@ -36,7 +37,7 @@ void add_entry(const VolumeImage& image, JournalReplay& replay, JournalSequence 
                unsigned index, const JournalEntry& entry) {
   ++replay.entries;
   const SlabLayout& slabs = image.slabs();
-  if (!is_valid(entry, image.super_block().config.physical_blocks, slabs)) {
+  if (!is_applicable(entry, image.super_block(), slabs)) {
     ++replay.invalid_entries;
     add_damage(replay,
                fmt::format("entry {} of block {} is not valid: operation {}, page {} slot {}, "
@@ -71,7 +72,7 @@ void count_block(JournalReplay& replay, const VolumeImage& image, const JournalB
   replay.block_map_blocks = header.block_map_blocks;
   for (unsigned i = 0; i < usable; ++i) {
     const JournalEntry entry = journal_entry(block, i);
-    if (!is_valid(entry, image.super_block().config.physical_blocks, image.slabs())) continue;
+    if (!is_applicable(entry, image.super_block(), image.slabs())) continue;
     if (entry.operation == JournalOperation::block_map_remapping) {
       ++replay.block_map_blocks;
     } else {

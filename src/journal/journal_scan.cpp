@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "format/journal_limits.h"
+
 namespace uvdo {
 namespace {
 
@@ -107,7 +109,7 @@ Task<Result<UsableJournal>> find_usable_journal(Device& device, const JournalRin
     }
     const UsableEntries found = usable_journal_entries(*block, header);
     for (unsigned i = 0; i < found.count; ++i) {
-      if (is_valid(journal_entry(*block, i), super_block.config.physical_blocks, slabs)) continue;
+      if (is_applicable(journal_entry(*block, i), super_block, slabs)) continue;
       co_return corrupt(fmt::format("entry {} of block {} is not valid", i, sequence.value()));
     }
     usable.entries += found.count;

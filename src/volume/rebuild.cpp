@@ -11,6 +11,7 @@
 #include "async/wait_queue.h"
 #include "blockmap/page_replay.h"
 #include "format/block_map_tree.h"
+#include "format/journal_limits.h"
 #include "format/reference_block.h"
 #include "format/slab_summary.h"
 #include "journal/journal_scan.h"
@@ -127,10 +128,9 @@ class Rebuild {
 
   std::optional<PageChange> change_of(ConstBytes block, const JournalBlockHeader& header,
                                       unsigned index) {
-    const std::uint64_t physical = super_.config.physical_blocks;
     if (header.type == kJournalTypeOld) {
       const OldJournalEntry entry = old_journal_entry(block, index);
-      if (is_valid(entry, physical, slabs_)) {
+      if (is_applicable(entry, super_, slabs_)) {
         // What goes away needs no mention: what takes its place does.
         if (entry.operation == OldJournalOperation::data_increment ||
             entry.operation == OldJournalOperation::block_map_increment) {
@@ -140,7 +140,7 @@ class Rebuild {
       }
     } else {
       const JournalEntry entry = journal_entry(block, index);
-      if (is_valid(entry, physical, slabs_)) {
+      if (is_applicable(entry, super_, slabs_)) {
         return PageChange(entry.page_pbn, entry.slot, entry.new_mapping);
       }
     }

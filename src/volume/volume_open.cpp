@@ -2,6 +2,7 @@
 // Opening a volume (vdo-behaviour.md, 8) and stopping it (11).
 #include <fmt/format.h>
 
+#include "format/journal_limits.h"
 #include "volume/start_plan.h"
 #include "volume/volume.h"
 #include "volume/volume_headers.h"
@@ -83,6 +84,9 @@ Task<Result<std::unique_ptr<Volume>>> Volume::open(Executor& executor, Device& d
   const SuperBlock& super_block = headers->super_block;
   auto plan = co_await make_start_plan(executor, device, geometry, super_block, log);
   if (!plan) co_return std::move(plan).error().within(device.name());
+  if (!plan->damage && plan->super_block.journal.journal_start.value() > kLastSequence) {
+    plan->damage = Error(Errc::corrupt, "its recovery journal is at the last of its block numbers");
+  }
   std::unique_ptr<Volume> volume(
       new Volume(executor, device, options, geometry, plan->super_block, std::move(log)));
   Result<void> loaded;

@@ -402,6 +402,43 @@ TEST_F(RecoveryTest, ReadOnlyVolumesAreNotWrittenTo) {
   EXPECT_EQ(writes_, 0U);
 }
 
+TEST_F(RecoveryTest, NoVolumeIsWrittenToAtTheEndOfItsSequenceNumbers) {
+  use([&](Volume& volume) { return busy(volume, 1); }, End::stop);
+  SuperBlock super = super_block();
+  super.journal.journal_start = JournalSequence{kMaxSequence - 1};
+  encode_super_block(super, block(decode_volume_geometry(content_.at(0))->data_start));
+  use(
+      [&](Volume& volume) -> Task<void> {
+        EXPECT_TRUE(volume.is_read_only());
+        co_await check_content(volume);
+        Buffer buffer = co_await volume.buffers().acquire(kBlockSize);
+        EXPECT_FALSE((co_await volume.write(0, std::move(buffer), Durability::cached)).ok());
+      },
+      End::stop);
+}
+
+// A block that cannot be, since no volume gets that far, is no end of the journal.
+TEST_F(RecoveryTest, AJournalBlockWithAnImpossibleSequenceNumberDoesNotCount) {
+  use(
+      [&](Volume& volume) -> Task<void> {
+        co_await busy(volume, 1);
+        co_await flush(volume);
+      },
+      End::crash);
+  const SuperBlock super = super_block();
+  const JournalSequence wrong{kMaxSequence - kJournalBlocks +
+                              (super.journal.journal_start.value() + kJournalBlocks - 2) %
+                                  kJournalBlocks};
+  JournalBlockHeader header;
+  header.block_map_head = header.slab_journal_head = header.sequence = wrong;
+  header.nonce = super.nonce;
+  header.recovery_count = super.recovery_count();
+  header.check_byte = check_byte_of(wrong, kJournalBlocks);
+  const Pbn journal = super.find(PartitionId::recovery_journal).start;
+  open_journal_block(block(journal + wrong.value() % kJournalBlocks), header);
+  expect_recovered();
+}
+
 TEST_F(RecoveryTest, AnErrorWhileSavingIsRecordedBeforeStopReturns) {
   use(
       [&](Volume& volume) -> Task<void> {

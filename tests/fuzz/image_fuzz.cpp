@@ -229,7 +229,7 @@ void rebuild_volume_of(SparseImage image) {
   const Used used = use_volume(image);
   if (!used.stopped_well || used.read_only) return;
   auto opened = VolumeImage::open(std::make_unique<sim::ImageView>(image));
-  require(opened.ok(), "a rebuilt volume can be looked at");
+  require(opened.ok(), opened.ok() ? "" : opened.error().message().c_str());
   std::string wrong;
   const AuditSummary found = audit(**opened, {}, [&](const Finding& finding) {
     // A fragment that cannot be unpacked is lost data, which no rebuild brings back; and what the
@@ -255,8 +255,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const Base& from = base((choice & 1U) != 0);
   SparseImage image = from.image;
   while (end - data >= 5) {
-    const std::uint64_t block = from.blocks[(data[0] | data[1] << 8U) % from.blocks.size()];
-    const std::uint64_t at = (data[2] | data[3] << 8U) % kBlockSize;
+    const ConstBytes patch = std::as_bytes(std::span(data, end));
+    const std::uint64_t block = from.blocks[load_le16(patch.data()) % from.blocks.size()];
+    const std::uint64_t at = load_le16(patch.data() + 2) % kBlockSize;
     const std::size_t length =
         std::min<std::size_t>({data[4], static_cast<std::size_t>(end - data) - 5, kBlockSize - at});
     image.write(block * kBlockSize + at, std::as_bytes(std::span(data + 5, length)));

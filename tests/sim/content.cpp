@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "base/check.h"
+#include "colliding.h"
 #include "device/sparse_image.h"
 
 namespace uvdo::sim {
@@ -38,6 +39,14 @@ void make_block(ContentId id, MutableBytes block) {
       fill_random(random, block);
       block[(std::uint64_t{id.number} * 509) % kBlockSize] ^= std::byte{1};
       break;
+    case ContentKind::colliding: {
+      // Every second pair can be compressed.
+      const std::uint32_t pair = id.number / 2;
+      random = SimRandom((std::uint64_t{pair} << 8U) | 0xAAU);
+      fill_random(random, block.first(pair % 2 == 0 ? kBlockSize : 128));
+      if (id.number % 2 != 0) make_colliding(block);
+      break;
+    }
   }
 }
 
@@ -69,8 +78,8 @@ void fill_block(ContentId id, MutableBytes block) {
 }
 
 std::string describe(ContentId id) {
-  static constexpr std::array<const char*, 5> kNames{"zeros", "unique", "compressible",
-                                                     "very compressible", "near duplicate of"};
+  static constexpr std::array<const char*, 6> kNames{
+      "zeros", "unique", "compressible", "very compressible", "near duplicate of", "colliding"};
   if (id.kind == ContentKind::zero) return kNames[0];
   return fmt::format("{} #{}", kNames[static_cast<std::size_t>(id.kind)], id.number);
 }
@@ -121,7 +130,7 @@ std::string Value::describe() const {
 
 ContentId ContentSource::next(SimRandom& random) {
   const std::uint32_t whole = mix_.zero + mix_.unique + mix_.duplicate + mix_.compressible +
-                              mix_.very_compressible + mix_.near_duplicate;
+                              mix_.very_compressible + mix_.near_duplicate + mix_.colliding;
   auto pick = static_cast<std::uint32_t>(random.below(whole));
   const auto falls_into = [&](std::uint32_t share) {
     if (pick < share) return true;
@@ -137,6 +146,9 @@ ContentId ContentSource::next(SimRandom& random) {
   }
   if (falls_into(mix_.compressible)) return {ContentKind::compressible, ++last_number_};
   if (falls_into(mix_.very_compressible)) return {ContentKind::very_compressible, ++last_number_};
+  if (falls_into(mix_.colliding)) {
+    return {ContentKind::colliding, static_cast<std::uint32_t>(random.below(mix_.duplicates))};
+  }
   return {ContentKind::near_duplicate, static_cast<std::uint32_t>(random.below(mix_.duplicates))};
 }
 

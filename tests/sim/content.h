@@ -20,6 +20,7 @@ enum class ContentKind : std::uint8_t {
   compressible,       ///< a third of a block when compressed
   very_compressible,  ///< a few dozen bytes when compressed
   near_duplicate,     ///< `unique` of the same number but for one byte
+  colliding,          ///< the record name of the number beside it (2 n, 2 n + 1), but other data
 };
 
 /// Names a block's content: its kind and a number.
@@ -66,6 +67,7 @@ struct ContentMix {
   std::uint32_t very_compressible = 10;
   std::uint32_t near_duplicate = 10;
   std::uint32_t duplicates = 16;
+  std::uint32_t colliding = 0;
 };
 
 /// Deals out contents by a mix.

@@ -55,7 +55,7 @@ class History {
   Task<void> main() {
     for (std::uint32_t cycle = 0; cycle < profile_.cycles; ++cycle) {
       note(fmt::format("history: start {}", cycle + 1));
-      co_await run_cycle();
+      co_await run_cycle(cycle + 1 == profile_.cycles);
       if (!workload_.failure().empty()) co_return;
     }
     note("history: last start");
@@ -114,8 +114,12 @@ class History {
     co_return opened;
   }
 
-  Task<void> run_cycle() {
+  Task<void> run_cycle(bool is_last) {
     bool will_crash = random_.chance(profile_.crash_percent, 100);
+    if (options_.fault && is_last) {
+      will_crash = false;
+      device_.add_fault(*options_.fault);
+    }
     if (will_crash) plan_crash();
     if (random_.chance(profile_.fault_percent, 100) && !repairing_) plan_faults();
 
@@ -191,6 +195,7 @@ class History {
     }
     unverified_ = true;
     had_faults_ |= device_.has_faulted();
+    if (device_.has_faulted()) ++result_.faults;
     device_.restart();
     device_.clear_faulted();
   }

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "device/sim_device.h"
 #include "device/sparse_image.h"
 #include "profile.h"
 #include "subject.h"
@@ -20,6 +21,9 @@ struct HistoryOptions {
   std::uint32_t operations = 0;  ///< instead of the profile's, if not 0
   bool clean = false;            ///< neither power cuts nor faults, whatever the profile says
   std::function<void(std::string_view)> trace;
+  /// The last start but the one that verifies meets this fault, and no power cut; those before it
+  /// end as the profile says.
+  std::optional<SimFault> fault;
   /// The disk lies: its flushes do nothing. Only to prove that this is noticed.
   bool flushes_lie = false;
 };
@@ -31,6 +35,7 @@ struct HistoryResult {
   std::uint64_t crashes = 0;
   std::uint64_t clean_stops = 0;
   std::uint64_t repairs = 0;
+  std::uint64_t faults = 0;  ///< starts in which a request failed
   std::uint64_t operations = 0;
   std::uint64_t errors = 0;
   std::uint64_t checks = 0;    ///< blocks compared with the model

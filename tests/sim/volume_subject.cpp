@@ -26,11 +26,11 @@ constexpr std::array kShapes{
 class VolumeInstance final : public Instance {
  public:
   VolumeInstance(Executor& executor, Device& device, std::unique_ptr<Volume> volume,
-                 Duration until_asked, std::optional<SavingsStatistics>& savings)
+                 Duration until_asked, std::vector<VolumeStatistics>& told)
       : executor_(executor),
         device_(device),
         volume_(std::move(volume)),
-        savings_(savings),
+        told_(told),
         alarm_(executor),
         tasks_(executor) {
     tasks_.start(ask(until_asked));
@@ -40,7 +40,7 @@ class VolumeInstance final : public Instance {
     alarm_.ring();
     co_await tasks_.wait();
     Result<void> stopped = co_await volume_->stop();
-    savings_ = volume_->statistics().savings;
+    told_.push_back(volume_->statistics());
     co_return stopped;
   }
   Task<std::string> change(SimRandom& random) override {
@@ -114,7 +114,7 @@ class VolumeInstance final : public Instance {
   Executor& executor_;
   Device& device_;
   std::unique_ptr<Volume> volume_;
-  std::optional<SavingsStatistics>& savings_;
+  std::vector<VolumeStatistics>& told_;
   Alarm alarm_;
   TaskGroup tasks_;
 };
@@ -204,12 +204,13 @@ std::optional<std::string> audit_image(const SparseImage& image) {
 
 std::optional<std::string> VolumeSubject::audit(const SparseImage& image) {
   auto wrong = audit_image(image);
-  if (!wrong && savings_) wrong = compare_savings(*savings_, image);
+  if (!wrong && !told_.empty()) wrong = compare_savings(told_.back().savings, image);
   return wrong;
 }
 
 void VolumeSubject::choose(std::uint64_t seed) {
   random_ = SimRandom(mix_bits(seed ^ 0x76646FU));
+  told_.clear();
   variant_ = fixed_shape_ ? 0 : random_.below(kShapes.size());
   layout_ = make_tiny_layout(fixed_shape_ ? *fixed_shape_ : kShapes[variant_]);
 }
@@ -280,7 +281,7 @@ Task<Result<std::unique_ptr<Instance>>> VolumeSubject::open(Executor& executor, 
                                       [](const std::string&) {});
   if (!opened) co_return std::move(opened).error();
   std::unique_ptr<Instance> instance = std::make_unique<VolumeInstance>(
-      executor, device, *std::move(opened), Duration(random_.below(200'000'000)), savings_);
+      executor, device, *std::move(opened), Duration(random_.below(200'000'000)), told_);
   co_return instance;
 }
 

@@ -52,13 +52,15 @@ class VolumeSubject final : public Subject {
   Task<Result<void>> repair(Executor& executor, Device& device) override;
   /// Also compares the savings that the volume has told last.
   [[nodiscard]] std::optional<std::string> audit(const SparseImage& image) override;
+  /// What the instances since choose() told when they were stopped, one after the other.
+  [[nodiscard]] const std::vector<VolumeStatistics>& told() const { return told_; }
 
  private:
   VolumeOptions next_options();
 
   std::optional<VolumeShape> fixed_shape_;
   FaultPoints faults_;
-  std::optional<SavingsStatistics> savings_;  // as the last instance told them when it stopped
+  std::vector<VolumeStatistics> told_;
   std::uint64_t variant_ = 0;
   VolumeLayout layout_;
   SimRandom random_{1};

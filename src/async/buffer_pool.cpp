@@ -2,9 +2,10 @@
 #include "async/buffer_pool.h"
 
 #include <algorithm>
-#include <new>
 
 #include <sys/mman.h>
+
+#include "base/out_of_memory.h"
 
 namespace uvdo {
 namespace {
@@ -30,7 +31,7 @@ BufferPool::BufferPool(Executor& executor, std::uint64_t bytes)
   }
   void* arena =
       mmap(nullptr, capacity_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (arena == MAP_FAILED) throw std::bad_alloc();
+  if (arena == MAP_FAILED) out_of_memory();
   arena_ = static_cast<std::byte*>(arena);
   std::byte* at = arena_;
   for (std::size_t i = 0; i < kSizes.size(); ++i) {

@@ -2,10 +2,11 @@
 #include "blockmap/block_map.h"
 
 #include <algorithm>
-#include <new>
 
 #include <fmt/format.h>
 #include <sys/mman.h>
+
+#include "base/out_of_memory.h"
 
 namespace uvdo {
 
@@ -26,7 +27,7 @@ BlockMap::BlockMap(Executor& executor, Device& device, RecoveryJournal& journal,
       writer_(executor, 1) {
   void* arena = mmap(nullptr, frames_.size() * kBlockSize, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (arena == MAP_FAILED) throw std::bad_alloc();
+  if (arena == MAP_FAILED) out_of_memory();
   arena_ = static_cast<std::byte*>(arena);
   for (std::size_t i = 0; i < frames_.size(); ++i) frames_[i].bytes = arena_ + i * kBlockSize;
 }

@@ -3,7 +3,7 @@
 
 #include <sys/mman.h>
 
-#include "base/check.h"
+#include "base/out_of_memory.h"
 
 namespace uvdo {
 namespace {
@@ -17,7 +17,7 @@ std::uint64_t mapped_bytes(std::uint64_t size) { return size + kSlack; }
 PageMemory::PageMemory(std::uint64_t size) : size_(size) {
   void* base = mmap(nullptr, mapped_bytes(size), PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  check(base != MAP_FAILED, "no address space is left for the deduplication index");
+  if (base == MAP_FAILED) out_of_memory();
   data_ = static_cast<std::byte*>(base);
 }
 

@@ -31,9 +31,11 @@ enum class Fault : std::uint8_t {
   recovery_drops_decrements,   ///< recovery forgets the old blocks of its entries
   replay_ignores_points,       ///< slab journal entries are applied to counts that know them
   write_error_ignored,         ///< a failed write of data counts as done
+  growth_without_copy,         ///< the journal's ring is not copied to its new place
+  resume_without_dirty_mark,   ///< a volume that goes on is still marked clean
 };
 
-inline constexpr std::array<std::pair<std::string_view, Fault>, 19> kFaults{{
+inline constexpr std::array<std::pair<std::string_view, Fault>, 21> kFaults{{
     {"journal-without-flush", Fault::journal_without_flush},
     {"journal-head-ignores-pages", Fault::journal_head_ignores_pages},
     {"reuse-before-stable", Fault::reuse_before_stable},
@@ -53,6 +55,8 @@ inline constexpr std::array<std::pair<std::string_view, Fault>, 19> kFaults{{
     {"recovery-drops-decrements", Fault::recovery_drops_decrements},
     {"replay-ignores-points", Fault::replay_ignores_points},
     {"write-error-ignored", Fault::write_error_ignored},
+    {"growth-without-copy", Fault::growth_without_copy},
+    {"resume-without-dirty-mark", Fault::resume_without_dirty_mark},
 }};
 
 /// The mistakes that are switched on.

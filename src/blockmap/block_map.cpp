@@ -24,7 +24,8 @@ BlockMap::BlockMap(Executor& executor, Device& device, RecoveryJournal& journal,
       leaf_index_(config.cache_pages),
       allocation_(executor, 1),
       changed_(executor),
-      writer_(executor, 1) {
+      writer_(executor, 1),
+      copies_(kWriteBatch * kBlockSize) {
   void* arena = mmap(nullptr, frames_.size() * kBlockSize, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (arena == MAP_FAILED) out_of_memory();

@@ -193,6 +193,9 @@ class BlockMap {
   std::uint32_t frames_wanted_ = 0;  // who waits for a page to become clean
   WaitQueue changed_;                // pages became ready, clean or unpinned
   Semaphore writer_;
+  AlignedMemory copies_;         // of the pages that the writer writes
+  std::vector<MapPage*> batch_;  // those pages
+  std::vector<JournalSequence> held_;
   std::function<void()> on_write_back_needed_;
   BlockMapCounters counters_;
 };

@@ -21,20 +21,19 @@ MapPage* BlockMap::next_to_write(JournalSequence before, std::size_t& at_least) 
 
 Task<Result<void>> BlockMap::write_back(JournalSequence before, std::size_t at_least) {
   co_await writer_.acquire();
-  AlignedMemory copies(kWriteBatch * kBlockSize);
   Result<void> done;
   while (done) {
-    std::vector<MapPage*> batch;
-    while (batch.size() < kWriteBatch) {
+    batch_.clear();
+    while (batch_.size() < kWriteBatch) {
       MapPage* page = next_to_write(before, at_least);
       if (page == nullptr) break;
       page->writing = true;
       dirty_.remove(*page);
       if (is_leaf(*page)) --dirty_leaves_;
-      batch.push_back(page);
+      batch_.push_back(page);
     }
-    if (batch.empty()) break;
-    done = co_await write_pages(batch, copies.bytes());
+    if (batch_.empty()) break;
+    done = co_await write_pages(batch_, copies_.bytes());
     changed_.wake_all();
   }
   writer_.release();
@@ -51,14 +50,14 @@ Task<Result<void>> BlockMap::save() {
 
 Task<Result<void>> BlockMap::write_pages(std::span<MapPage* const> pages, MutableBytes copies) {
   // From here on a further change makes a page dirty anew, held by its own journal block.
-  std::vector<JournalSequence> held;
+  held_.clear();
   JournalPoint newest;
   bool any_new = false;
   for (std::size_t i = 0; i < pages.size(); ++i) {
     MapPage& page = *pages[i];
     std::memcpy(copies.data() + i * kBlockSize, page.bytes, kBlockSize);
     newest = std::max(newest, page.newest);
-    held.push_back(std::exchange(page.dirty_since, JournalSequence{0}));
+    held_.push_back(std::exchange(page.dirty_since, JournalSequence{0}));
     any_new |= !is_initialized(page.block());
   }
   const auto copy = [&](std::size_t i) { return copies.subspan(i * kBlockSize, kBlockSize); };
@@ -82,11 +81,11 @@ Task<Result<void>> BlockMap::write_pages(std::span<MapPage* const> pages, Mutabl
     MapPage& page = *pages[i];
     page.writing = false;
     if (done) {
-      journal_.unlock(RecoveryJournal::Head::block_map, held[i]);
+      journal_.unlock(RecoveryJournal::Head::block_map, held_[i]);
       set_initialized(page.block());
     } else if (!page.is_dirty()) {
       // It must not be given up: what is on disk is older.
-      page.dirty_since = held[i];
+      page.dirty_since = held_[i];
       dirty_.append(page);
       if (is_leaf(page)) ++dirty_leaves_;
     }

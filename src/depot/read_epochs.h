@@ -4,17 +4,19 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <utility>
 
 #include "base/check.h"
+#include "base/ring_queue.h"
 
 namespace uvdo {
 
 class ReadEpochs {
  public:
   using Epoch = std::uint64_t;
+
+  ReadEpochs() { active_.push_back(0); }
 
   /// A reader begins; it gives the number back with leave().
   Epoch enter() {
@@ -47,8 +49,8 @@ class ReadEpochs {
 
  private:
   std::function<void()> on_over_;
-  Epoch first_ = 0;                      // the oldest that may have readers
-  std::deque<std::uint32_t> active_{0};  // readers by epoch; new ones join the last
+  Epoch first_ = 0;                  // the oldest that may have readers
+  RingQueue<std::uint32_t> active_;  // readers by epoch; new ones join the last
 };
 
 /// A reader for the length of a scope.

@@ -35,6 +35,7 @@ void Slab::ensure_counts() {
   if (counts_.empty()) counts_.resize(config_.data_blocks);
   if (references_.empty()) references_.resize(reference_block_count());
   if (holds_.empty()) holds_.resize(config_.slab_journal_blocks);
+  closed_.reserve(1);
 }
 
 void Slab::dirty_all_reference_blocks() {
@@ -89,7 +90,7 @@ void Slab::open_block() {
   open_.nonce = nonce_;
   open_.has_block_map_increments = false;
   open_.entry_count = 0;
-  open_bytes_ = AlignedMemory(kBlockSize);
+  open_bytes_ = spares_.take();
 }
 
 void Slab::close_open_block() {

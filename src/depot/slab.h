@@ -4,12 +4,13 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <optional>
 #include <vector>
 
 #include "base/aligned_memory.h"
 #include "base/block_types.h"
+#include "base/ring_queue.h"
+#include "base/spare_blocks.h"
 #include "format/journal_point.h"
 #include "format/reference_block.h"
 #include "format/slab_config.h"
@@ -36,8 +37,9 @@ class Slab {
     ready,
   };
 
-  Slab(SlabNumber number, const SlabConfig& config, std::uint64_t nonce)
-      : number_(number), config_(config), nonce_(nonce) {}
+  /// `spares` gives the memory of slab journal blocks; it outlives the slab.
+  Slab(SlabNumber number, const SlabConfig& config, std::uint64_t nonce, SpareBlocks& spares)
+      : number_(number), config_(config), nonce_(nonce), spares_(spares) {}
 
   [[nodiscard]] SlabNumber number() const { return number_; }
   [[nodiscard]] State state() const { return state_; }
@@ -72,7 +74,9 @@ class Slab {
           slab_journal_entry(block, header, i));
       }
     };
-    for (const ClosedSlabBlock& block : closed_) visit(block.header, block.bytes.bytes());
+    for (std::size_t i = 0; i < closed_.size(); ++i) {
+      visit(closed_[i].header, closed_[i].bytes.bytes());
+    }
     if (has_open_entries()) visit(open_, open_bytes_.bytes());
   }
   /// The counts on disk know all that the named blocks say; the summary on disk says so.
@@ -120,7 +124,12 @@ class Slab {
 
   // ---- for the writer
 
-  [[nodiscard]] std::deque<ClosedSlabBlock>& closed_blocks() { return closed_; }
+  [[nodiscard]] RingQueue<ClosedSlabBlock>& closed_blocks() { return closed_; }
+  /// The oldest closed block has been named.
+  void drop_closed_block() {
+    spares_.give(std::move(closed_.front().bytes));
+    closed_.pop_front();
+  }
   [[nodiscard]] bool has_open_entries() const {
     return open_bytes_.size() != 0 && open_.entry_count > 0;
   }
@@ -189,6 +198,7 @@ class Slab {
   SlabNumber number_;
   SlabConfig config_;
   std::uint64_t nonce_;
+  SpareBlocks& spares_;
   State state_ = State::unscrubbed;
   std::vector<ReferenceCount> counts_;
   std::vector<ReferenceBlock> references_;
@@ -206,7 +216,7 @@ class Slab {
   SlabJournalHeader open_;
   AlignedMemory open_bytes_;
   JournalSequence open_lock_;
-  std::deque<ClosedSlabBlock> closed_;
+  RingQueue<ClosedSlabBlock> closed_;
   std::vector<std::uint32_t> holds_;  // dirty reference blocks by slab journal block (ring index)
   JournalPoint last_point_;
   JournalPoint last_entry_;

@@ -22,6 +22,7 @@ SlabDepot::SlabDepot(Executor& executor, Device& device, const VolumeGeometry& g
       summary_start_(super_block.find(PartitionId::slab_summary).start),
       summary_(kSummaryBlocksPerZone * kBlockSize),
       writer_(executor, 1),
+      reference_memory_(kReferenceBatch * kBlockSize),
       room_(executor),
       readers_ended_(executor) {
   epochs_.on_over([this] {
@@ -30,7 +31,7 @@ SlabDepot::SlabDepot(Executor& executor, Device& device, const VolumeGeometry& g
   const SlabNumber count = layout_.slab_count();
   slabs_.reserve(count);
   for (SlabNumber n = 0; n < count; ++n) {
-    slabs_.push_back(std::make_unique<Slab>(n, config_, nonce_));
+    slabs_.push_back(std::make_unique<Slab>(n, config_, nonce_, spares_));
   }
   unscrubbed_ = count;
 }

@@ -7,14 +7,16 @@
 // is free only when the journal entry that says so is stable and nobody reads the block any more.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "async/wait_queue.h"
 #include "base/aligned_memory.h"
 #include "base/flat_map.h"
+#include "base/ring_queue.h"
+#include "base/spare_blocks.h"
 #include "depot/read_epochs.h"
 #include "depot/slab.h"
 #include "device/device.h"
@@ -199,6 +201,8 @@ class SlabDepot {
     std::vector<Sbn> decremented;
   };
 
+  static constexpr std::size_t kReferenceBatch = 64;
+
   Task<Result<void>> load_tail(Slab& slab);
   Task<Result<void>> scrub(Slab& slab);
   Task<Result<void>> scrub_alone(Slab& slab);
@@ -210,11 +214,13 @@ class SlabDepot {
   void hold_freed(const Slab& slab, Scrubbing& state);
   Task<Result<void>> write_scrubbed(Slab& slab, bool was_dirty);
 
-  Task<Result<void>> write_journals(std::vector<Slab*> slabs);
+  /// Writes what is closed of the slabs in to_write_, which is used up.
+  Task<Result<void>> write_journals();
   Task<Result<void>> write_references(Slab& slab, SlabSequence limit);
   Task<Result<void>> relieve(Slab& slab);
   Task<Result<void>> save_slabs();
-  Task<Result<void>> write_summary(const std::vector<Slab*>& slabs);
+  Task<Result<void>> write_summary(std::span<Slab* const> slabs);
+  Task<Result<void>> write_summary(Slab& slab);
   void fill_unused_summary(SlabNumber first);
   Task<Result<void>> write_whole_summary(Pbn start);
   Task<Result<void>> finish(Result<void> done);
@@ -228,6 +234,7 @@ class SlabDepot {
   std::uint64_t nonce_;
   std::uint64_t bio_offset_;
   Pbn summary_start_;
+  SpareBlocks spares_;
   std::vector<std::unique_ptr<Slab>> slabs_;
   SlabNumber unscrubbed_ = 0;
 
@@ -235,7 +242,7 @@ class SlabDepot {
   bool has_open_slab_ = false;
   std::uint64_t free_blocks_ = 0;
   std::uint64_t promised_ = 0;
-  std::deque<PendingFree> pending_frees_;
+  RingQueue<PendingFree> pending_frees_;
   FlatMap<std::uint64_t> pending_tickets_;  // of blocks that nobody has taken up again meanwhile
   std::uint64_t last_ticket_ = 0;
   struct Watch {
@@ -247,6 +254,10 @@ class SlabDepot {
 
   AlignedMemory summary_;  // the four blocks of one area
   Semaphore writer_;       // one write_back or save at a time
+  // Of who has writer_:
+  AlignedMemory reference_memory_;
+  std::vector<Slab*> to_write_;
+  std::vector<std::size_t> to_write_counts_;
   WaitQueue room_;
   WaitQueue readers_ended_;
   std::size_t closed_blocks_ = 0;

@@ -16,7 +16,7 @@ void SlabDepot::grow(const SuperBlock& grown) {
   const SlabNumber count = layout_.slab_count();
   slabs_.reserve(count);
   for (SlabNumber n = slab_count(); n < count; ++n) {
-    auto slab = std::make_unique<Slab>(n, config_, nonce_);
+    auto slab = std::make_unique<Slab>(n, config_, nonce_, spares_);
     slab->summary().fullness_hint = fullness_hint(config_.data_blocks, layout_.slab_bits());
     slab->load_pristine();
     ++unscrubbed_;

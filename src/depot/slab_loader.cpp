@@ -249,8 +249,7 @@ Task<Result<void>> SlabDepot::write_scrubbed(Slab& slab, bool was_dirty) {
   slab.summary().load_reference_counts = true;
   slab.summary().dirty = false;
   slab.summary().fullness_hint = fullness_hint(slab.free_blocks(), layout_.slab_bits());
-  std::vector<Slab*> one{&slab};
-  done = co_await write_summary(one);
+  done = co_await write_summary(slab);
   // Only then may the journal's ring be written over.
   if (done) done = co_await device_.flush();
   if (done) slab.journal_was_scrubbed();

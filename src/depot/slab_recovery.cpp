@@ -29,12 +29,12 @@ bool SlabDepot::recover_change(Pbn pbn, ReferenceOperation operation, JournalPoi
 }
 
 Task<Result<void>> SlabDepot::write_recovered(bool all) {
-  std::vector<Slab*> changed;
+  to_write_.clear();
   for (const auto& slab : slabs_) {
     if (all && slab->has_open_entries()) slab->close_open_block();
-    if (!slab->closed_blocks().empty()) changed.push_back(slab.get());
+    if (!slab->closed_blocks().empty()) to_write_.push_back(slab.get());
   }
-  auto done = co_await write_journals(std::move(changed));
+  auto done = co_await write_journals();
   closed_blocks_ = 0;
   co_return done;
 }

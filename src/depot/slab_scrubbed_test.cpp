@@ -10,7 +10,8 @@ namespace {
 TEST(ScrubbedSlabTest, ItsJournalStaysEmptyWhenTheNextBlockIsWritten) {
   const auto config = make_slab_config(8192);
   ASSERT_TRUE(config.ok());
-  Slab slab(0, *config, 77);
+  SpareBlocks spares;
+  Slab slab(0, *config, 77, spares);
   slab.load_journal(SlabSequence{10}, SlabSequence{230}, {229, 5}, {3, 1});
   EXPECT_FALSE(slab.has_room());
   slab.journal_was_scrubbed();

@@ -5,17 +5,12 @@
 // and a slab journal block that was ended before it was full is named by the summary before any
 // reference block is written that knows later entries.
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "depot/slab_depot.h"
 
 namespace uvdo {
-namespace {
-
-constexpr std::size_t kReferenceBatch = 64;
-
-}  // namespace
-
 Task<Result<void>> SlabDepot::finish(Result<void> done) {
   needs_write_back_ = false;
   if (!done) notifier_.enter(done.error());
@@ -26,7 +21,7 @@ Task<Result<void>> SlabDepot::finish(Result<void> done) {
 
 Task<Result<void>> SlabDepot::write_back(JournalSequence release_before) {
   co_await writer_.acquire();
-  std::vector<Slab*> slabs;
+  to_write_.clear();
   for (const auto& slab : slabs_) {
     const auto lock = slab->oldest_lock();
     if (!lock) continue;
@@ -36,9 +31,9 @@ Task<Result<void>> SlabDepot::write_back(JournalSequence release_before) {
         slab->next_sequence() < slab->write_limit()) {
       slab->close_open_block();
     }
-    if (!slab->closed_blocks().empty()) slabs.push_back(slab.get());
+    if (!slab->closed_blocks().empty()) to_write_.push_back(slab.get());
   }
-  auto done = co_await write_journals(slabs);
+  auto done = co_await write_journals();
   for (const auto& slab : slabs_) {
     if (!done) break;
     // The journal of a slab that waits for scrubbing is all there is of its latest counts.
@@ -49,18 +44,21 @@ Task<Result<void>> SlabDepot::write_back(JournalSequence release_before) {
   co_return co_await finish(std::move(done));
 }
 
-Task<Result<void>> SlabDepot::write_journals(std::vector<Slab*> slabs) {
+Task<Result<void>> SlabDepot::write_journals() {
+  std::vector<Slab*>& slabs = to_write_;
+  std::vector<std::size_t>& counts = to_write_counts_;
   const auto has_no_place = [](Slab* slab) {
     return slab->closed_blocks().front().sequence >= slab->write_limit();
   };
   std::erase_if(slabs, has_no_place);
   while (!slabs.empty()) {
     // What this round writes of each slab: as far as its ring has room.
-    std::vector<std::size_t> counts;
+    counts.clear();
     JournalPoint needed;
     for (Slab* slab : slabs) {
       std::size_t count = 0;
-      for (const ClosedSlabBlock& block : slab->closed_blocks()) {
+      for (std::size_t i = 0; i < slab->closed_blocks().size(); ++i) {
+        const ClosedSlabBlock& block = slab->closed_blocks()[i];
         if (block.sequence >= slab->write_limit()) break;
         needed = std::max(needed, block.last_entry);
         ++count;
@@ -99,19 +97,19 @@ Task<Result<void>> SlabDepot::write_journals(std::vector<Slab*> slabs) {
     }
     done = co_await write_summary(slabs);
     if (!done) co_return done;
-    std::vector<Slab*> more;
+    std::size_t more = 0;  // have further blocks
     for (std::size_t i = 0; i < slabs.size(); ++i) {
       Slab& slab = *slabs[i];
       for (std::size_t n = 0; n < counts[i]; ++n) {
         const ClosedSlabBlock& block = slab.closed_blocks().front();
         journal_.unlock(RecoveryJournal::Head::slab_journal, block.first_lock);
         slab.block_was_named(block.header);
-        slab.closed_blocks().pop_front();
+        slab.drop_closed_block();
         if (closed_blocks_ > 0) --closed_blocks_;
       }
-      if (!slab.closed_blocks().empty() && !has_no_place(&slab)) more.push_back(&slab);
+      if (!slab.closed_blocks().empty() && !has_no_place(&slab)) slabs[more++] = &slab;
     }
-    slabs = std::move(more);
+    slabs.resize(more);
   }
   co_return Result<void>();
 }
@@ -129,9 +127,9 @@ Task<Result<void>> SlabDepot::relieve(Slab& slab) {
   slab.reap();
   // The new head counts when a block that says so has been named; end the open one for that.
   if (slab.closed_blocks().empty() && slab.has_open_entries()) slab.close_open_block();
-  std::vector<Slab*> one{&slab};
   if (!slab.closed_blocks().empty()) {
-    done = co_await write_journals(std::move(one));
+    to_write_.assign(1, &slab);
+    done = co_await write_journals();
   } else if (slab.head() == slab.next_sequence()) {
     // There is none, and none comes while the journal is full: nothing of it is needed any more.
     SlabSummaryEntry& entry = slab.summary();
@@ -139,7 +137,7 @@ Task<Result<void>> SlabDepot::relieve(Slab& slab) {
     entry.dirty = false;
     entry.fullness_hint = fullness_hint(slab.free_blocks(), layout_.slab_bits());
     slab.was_named_clean();
-    done = co_await write_summary(one);
+    done = co_await write_summary(slab);
   }
   if (done) done = co_await device_.flush();
   if (done) slab.summary_is_durable();
@@ -147,14 +145,16 @@ Task<Result<void>> SlabDepot::relieve(Slab& slab) {
 }
 
 Task<Result<void>> SlabDepot::write_references(Slab& slab, SlabSequence limit) {
-  AlignedMemory memory(kReferenceBatch * kBlockSize);
+  const AlignedMemory& memory = reference_memory_;
+  std::array<Slab::ReferenceWrite, kReferenceBatch> batch;
   while (true) {
-    std::vector<Slab::ReferenceWrite> writes;
-    while (writes.size() < kReferenceBatch) {
-      const auto write = slab.begin_write(limit, memory.block(writes.size()));
+    std::size_t count = 0;
+    while (count < kReferenceBatch) {
+      const auto write = slab.begin_write(limit, memory.block(count));
       if (!write) break;
-      writes.push_back(*write);
+      batch[count++] = *write;
     }
+    const auto writes = std::span(batch).first(count);
     if (writes.empty()) co_return Result<void>();
     Result<void> done;
     if (!notifier_.is_on(Fault::counts_before_entry)) {
@@ -174,7 +174,12 @@ Task<Result<void>> SlabDepot::write_references(Slab& slab, SlabSequence limit) {
   }
 }
 
-Task<Result<void>> SlabDepot::write_summary(const std::vector<Slab*>& slabs) {
+Task<Result<void>> SlabDepot::write_summary(Slab& slab) {
+  Slab* const one = &slab;
+  co_return co_await write_summary({&one, 1});
+}
+
+Task<Result<void>> SlabDepot::write_summary(std::span<Slab* const> slabs) {
   std::array<bool, kSummaryBlocksPerZone> changed{};
   for (const Slab* slab : slabs) {
     const unsigned block = summary_block(0, slab->number());
@@ -207,17 +212,17 @@ Task<Result<void>> SlabDepot::save_slabs() {
     if (!committed) co_return committed;
     co_await wait_for_frees();
   }
-  std::vector<Slab*> journals;
+  to_write_.clear();
   std::vector<Slab*> changed;
   for (const auto& slab : slabs_) {
     if (slab->has_open_entries()) slab->close_open_block();
-    if (!slab->closed_blocks().empty()) journals.push_back(slab.get());
+    if (!slab->closed_blocks().empty()) to_write_.push_back(slab.get());
     if (slab->is_ready() && (!slab->closed_blocks().empty() || slab->dirty_reference_blocks() > 0 ||
                              slab->summary().dirty)) {
       changed.push_back(slab.get());
     }
   }
-  auto done = co_await write_journals(std::move(journals));
+  auto done = co_await write_journals();
   for (Slab* slab : changed) {
     if (!done) co_return done;
     done = co_await write_references(*slab, slab->next_sequence());

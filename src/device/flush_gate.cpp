@@ -2,6 +2,7 @@
 #include "device/flush_gate.h"
 
 #include <cerrno>
+#include <utility>
 
 namespace uvdo {
 
@@ -10,7 +11,9 @@ void FlushGate::submit(Request& request) {
     device_.submit(request);
     return;
   }
-  waiting_.push_back(&request);
+  request.next = nullptr;
+  *last_waiting_ = &request;
+  last_waiting_ = &request.next;
   // A flush under way does not cover what was written since it began: another one follows it.
   if (running_) return;
   submitting_ = true;
@@ -20,21 +23,22 @@ void FlushGate::submit(Request& request) {
 
 Task<void> FlushGate::flush_waiting() {
   running_ = true;
-  std::vector<Request*> batch;
-  while (!waiting_.empty()) {
-    batch.clear();
-    batch.swap(waiting_);
+  while (waiting_ != nullptr) {
+    Request* request = std::exchange(waiting_, nullptr);
+    last_waiting_ = &waiting_;
     if (!failed_) {
       auto done = co_await device_.flush();
       if (!done) failed_ = true;
     }
-    for (Request* request : batch) {
+    while (request != nullptr) {
+      Request* next = request->next;
       request->error = failed_ ? EIO : 0;
       if (submitting_) {
         request->done = true;
       } else {
         executor_.post(request->waiter);
       }
+      request = next;
     }
   }
   running_ = false;

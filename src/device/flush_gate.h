@@ -6,7 +6,6 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "async/executor.h"
 #include "device/device.h"
@@ -27,7 +26,8 @@ class FlushGate final : public Device {
 
   Executor& executor_;
   Device& device_;
-  std::vector<Request*> waiting_;
+  Request* waiting_ = nullptr;
+  Request** last_waiting_ = &waiting_;
   bool running_ = false;
   bool submitting_ = false;  // the one who asks has not been suspended yet
   bool failed_ = false;

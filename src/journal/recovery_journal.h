@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <span>
 #include <vector>
@@ -19,6 +18,7 @@
 #include "async/wait_queue.h"
 #include "base/aligned_memory.h"
 #include "base/block_types.h"
+#include "base/ring_queue.h"
 #include "device/device.h"
 #include "format/journal_point.h"
 #include "format/recovery_journal_block.h"
@@ -154,8 +154,8 @@ class RecoveryJournal {
 
   AlignedMemory buffers_;
   std::vector<std::size_t> free_buffers_;
-  std::deque<UnwrittenBlock> unwritten_;  // full, oldest first
-  std::vector<UnwrittenBlock> writing_;   // full, in the commit under way
+  RingQueue<UnwrittenBlock> unwritten_;  // full, oldest first
+  std::vector<UnwrittenBlock> writing_;  // full, in the commit under way
 
   JournalSequence tail_;  // the open block, or the next one if there is none
   bool open_ = false;

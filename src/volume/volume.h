@@ -142,8 +142,9 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   /// then.
   Task<Result<void>> resume();
   [[nodiscard]] bool is_suspended() const { return suspended_.has_value(); }
-  /// Before stop(), so that requests that are held come to an end: a suspended volume that was
-  /// saved stays as it is on its device and they fail; another one is resumed, if it can be.
+  /// Before stop(), so that requests that are held come to an end, and no others are held: a
+  /// suspended volume that was saved stays as it is on its device and they fail; another one is
+  /// resumed, if it can be.
   Task<Result<void>> end_suspension();
 
   void set_compression(bool on) { options_.compression = on; }
@@ -376,6 +377,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   bool is_loaded_ = false;  ///< the slabs are known, or will be by scrubbing
   bool opened_read_only_ = false;
   std::optional<SuspendMode> suspended_;
+  bool is_last_ = false;    ///< no suspension follows: the volume is about to be stopped
   bool was_saved_ = false;  ///< the suspended volume is clean on its device
   bool abandoned_ = false;  ///< it was suspended, and ends without its device
 

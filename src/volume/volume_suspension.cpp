@@ -10,7 +10,7 @@ namespace uvdo {
 Task<Result<void>> Volume::suspend(SuspendMode mode) {
   co_await administration_.acquire();
   Result<void> done;
-  if (stopping_) {
+  if (stopping_ || is_last_) {
     done = Error(Errc::cancelled, "the volume is being stopped");
   } else if (suspended_) {
     done = Error(Errc::busy, "the volume is suspended already");
@@ -80,7 +80,9 @@ Task<Result<void>> Volume::resume_alone() {
   if (was_saved) {
     // It is in use again: whatever ends it without a save is a crash.
     super_block_.state = VolumeState::dirty;
-    done = co_await super_block_store_.write(super_block_);
+    if (!notifier_.is_on(Fault::resume_without_dirty_mark)) {
+      done = co_await super_block_store_.write(super_block_);
+    }
   }
   suspended_.reset();
   was_saved_ = false;
@@ -124,11 +126,12 @@ Task<Result<void>> Volume::verify_device() {
 }
 
 Task<Result<void>> Volume::end_suspension() {
-  if (!suspended_ || abandoned_) co_return Result<void>();
-  co_await administration_.acquire();
+  is_last_ = true;
+  co_await administration_.acquire();  // one that has begun ends first
   Result<void> done;
-  if (suspended_ && !was_saved_ && !notifier_.is_read_only()) done = co_await resume_alone();
-  if (suspended_) {
+  if (suspended_ && !abandoned_ && !was_saved_ && !notifier_.is_read_only())
+    done = co_await resume_alone();
+  if (suspended_ && !abandoned_) {
     abandoned_ = true;
     hold_.abandon();
     requests_gate_.abandon();

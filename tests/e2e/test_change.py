@@ -276,6 +276,22 @@ class Suspension(Changes):
         self.assertEqual(support.sha256(self.image), before)
         self.judge_volume()
 
+    def test_a_server_that_ends_lets_nobody_wait(self):
+        self.serve()
+        writers = Writers(self, 2, 24 * MIB)
+        suspend = subprocess.Popen([support.UVDO, "suspend", self.image],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(0.05)
+        self.server.terminate()
+        self.assertEqual(self.server.wait(60), 0, self.log())
+        suspend.wait()
+        writers.stop = True
+        for thread in writers.threads:
+            thread.join(60)
+            self.assertFalse(thread.is_alive())
+        for checked in (uvdo("check", self.image), judge("audit", self.image)):
+            self.assertEqual(checked.returncode, 0, checked.stdout)
+
     def test_memory_is_locked_if_that_is_allowed(self):
         if os.geteuid() != 0:
             self.skipTest("needs to change its limits")

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Growth and suspension of a volume in use, and that neither requests nor a suspension take memory
+// from the heap. What a power cut does to them is tried in tests/sim.
+#include <array>
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <random>
+
+#include <gtest/gtest.h>
+
+#include "async/uring_loop.h"
+#include "device/memory_device.h"
+#include "index/dedupe_index.h"
+#include "volume/format_volume.h"
+#include "volume/volume.h"
+
+namespace {
+
+std::atomic<std::uint64_t> allocations{0};
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kCounts = false;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+constexpr bool kCounts = false;
+#else
+#define UVDO_COUNT_ALLOCATIONS
+constexpr bool kCounts = true;
+#endif
+#else
+#define UVDO_COUNT_ALLOCATIONS
+constexpr bool kCounts = true;
+#endif
+
+}  // namespace
+
+#ifdef UVDO_COUNT_ALLOCATIONS
+namespace {
+void* allocate(std::size_t size, std::size_t alignment) {
+  ++allocations;
+  const std::size_t whole = (size + alignment - 1) / alignment * alignment;
+  void* memory = std::aligned_alloc(alignment, whole == 0 ? alignment : whole);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+}  // namespace
+void* operator new(std::size_t size) { return allocate(size, alignof(std::max_align_t)); }
+void* operator new[](std::size_t size) { return allocate(size, alignof(std::max_align_t)); }
+void* operator new(std::size_t size, std::align_val_t alignment) {
+  return allocate(size, static_cast<std::size_t>(alignment));
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete[](void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+#endif
+
+namespace uvdo {
+namespace {
+
+/// An index in an array: it forgets a name when another one comes to its place.
+class FixedIndex final : public DedupeIndex {
+ public:
+  [[nodiscard]] IndexState state() const override { return IndexState::online; }
+  [[nodiscard]] IndexStatistics statistics() const override { return {}; }
+  [[nodiscard]] std::uint64_t memory_needed() const override { return sizeof *this; }
+  Task<void> lookup(std::span<IndexQuery> queries) override {
+    for (IndexQuery& query : queries) {
+      const Record& record = records_[query.name.hash() % records_.size()];
+      query.found = record.name == query.name;
+      if (query.found) query.data = record.data;
+    }
+    co_return;
+  }
+  void record(const IndexQuery& query, const IndexData& data) override {
+    records_[query.name.hash() % records_.size()] = {query.name, data};
+  }
+  Task<Result<void>> save() override { co_return Result<void>(); }
+
+ private:
+  struct Record {
+    RecordName name;
+    IndexData data{};
+  };
+  std::array<Record, 4096> records_{};
+};
+
+constexpr std::uint64_t kDeviceBytes = 4ULL << 30U;
+constexpr std::uint64_t kVolumeBytes = 3ULL << 30U;
+constexpr std::uint64_t kLogicalBytes = 64ULL << 20U;
+
+class VolumeChangeTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto loop = UringLoop::create();
+    ASSERT_TRUE(loop.ok()) << loop.error().message();
+    loop_ = std::move(*loop);
+    auto device = MemoryDevice::create(kDeviceBytes);
+    ASSERT_TRUE(device.ok());
+    device_ = std::move(*device);
+    FormatRequest request;
+    request.device_bytes = kVolumeBytes;
+    request.slab_bits = 13;
+    request.logical_bytes = kLogicalBytes;
+    request.nonce = 77;
+    const auto layout = make_volume_layout(request);
+    ASSERT_TRUE(layout.ok()) << layout.error().message();
+    run([&]() -> Task<void> { expect_ok(co_await format_volume(*device_, *layout)); });
+  }
+  template <class Body>
+  void run(Body body) {
+    loop_->run(body());
+  }
+  static void expect_ok(const Result<void>& result) {
+    EXPECT_TRUE(result.ok()) << (result.ok() ? "" : result.error().message());
+  }
+  static void expect_error(const Result<void>& result, const char* text) {
+    ASSERT_FALSE(result.ok()) << text;
+    EXPECT_NE(result.error().message().find(text), std::string::npos) << result.error().message();
+  }
+  Task<void> open() {
+    IndexFactory factory = [](Executor&, Device&, const VolumeGeometry&, bool) {
+      return std::make_unique<FixedIndex>();
+    };
+    auto opened =
+        co_await Volume::open(*loop_, *device_, options_, factory, [](const std::string&) {});
+    EXPECT_TRUE(opened.ok());
+    volume_ = std::move(*opened);
+  }
+  Task<void> stop() {
+    expect_ok(co_await volume_->stop());
+    volume_.reset();
+  }
+  /// Fills `size` bytes at `offset` with what `seed` says.
+  Task<void> write(std::uint64_t offset, std::size_t size, std::uint64_t seed,
+                   Durability durability = Durability::cached) {
+    Buffer buffer = co_await volume_->buffers().acquire(size);
+    std::mt19937_64 random(seed);
+    for (std::size_t i = 0; i < size; i += 8) {
+      const std::uint64_t word = i % 4096 < 2048 ? random() : seed;
+      std::memcpy(buffer.data() + i, &word, 8);
+    }
+    auto done = co_await volume_->write(offset, std::move(buffer), durability);
+    EXPECT_TRUE(done.ok());
+  }
+  /// Everything that clients do, many times.
+  Task<void> work(std::uint64_t rounds) {
+    const Buffer out = co_await volume_->buffers().acquire(65536);
+    std::mt19937_64 random(5);
+    for (std::uint64_t i = 0; i < rounds; ++i) {
+      const std::uint64_t at = random() % (kLogicalBytes / 131072) * 131072;
+      co_await write(at, 65536, i % 200);
+      co_await write(at + 65536, 4096, i);
+      co_await write(at + 70000, 512, i, i % 8 == 0 ? Durability::fua : Durability::cached);
+      if (i % 4 == 0) expect_ok(co_await volume_->discard(at, 16384, Durability::cached));
+      if (i % 16 == 0) expect_ok(co_await volume_->flush());
+      expect_ok(co_await volume_->read(at, out.bytes()));
+    }
+    expect_ok(co_await volume_->flush());
+  }
+
+  std::unique_ptr<UringLoop> loop_;
+  std::unique_ptr<MemoryDevice> device_;
+  VolumeOptions options_;
+  std::unique_ptr<Volume> volume_;
+};
+
+TEST_F(VolumeChangeTest, ImpossibleChangesAreToldAndChangeNothing) {
+  run([&]() -> Task<void> {
+    co_await open();
+    const VolumeConfig before = volume_->super_block().config;
+    expect_error(co_await volume_->grow_logical(kLogicalBytes - 4096), "cannot shrink");
+    expect_error(co_await volume_->grow_logical(kLogicalBytes + 1), "multiple of 4096");
+    expect_error(co_await volume_->grow_physical(kVolumeBytes - 4096), "cannot shrink");
+    expect_error(co_await volume_->grow_physical(kVolumeBytes + (64ULL << 20U)), "too little");
+    expect_error(co_await volume_->grow_physical(kDeviceBytes + 4096), "make it larger first");
+    expect_error(co_await volume_->resume(), "not suspended");
+    EXPECT_EQ(volume_->super_block().config, before);
+    expect_ok(co_await volume_->suspend(Volume::SuspendMode::no_save));
+    expect_error(co_await volume_->suspend(Volume::SuspendMode::save), "suspended already");
+    expect_error(co_await volume_->grow_logical(2 * kLogicalBytes), "resume it first");
+    expect_error(co_await volume_->grow_physical(std::nullopt), "resume it first");
+    EXPECT_EQ(volume_->super_block().config, before);
+    expect_ok(co_await volume_->resume());
+    expect_ok(co_await volume_->grow_physical(std::nullopt));
+    EXPECT_EQ(volume_->super_block().config.physical_blocks, kDeviceBytes / 4096);
+    expect_error(co_await volume_->grow_physical(std::nullopt), "takes all of");
+    co_await stop();
+  });
+}
+
+TEST_F(VolumeChangeTest, RequestsWaitWhileItIsSuspended) {
+  run([&]() -> Task<void> {
+    co_await open();
+    co_await write(0, 4096, 1);
+    expect_ok(co_await volume_->suspend(Volume::SuspendMode::save));
+    EXPECT_EQ(volume_->super_block().state, VolumeState::clean);
+    int answered = 0;
+    TaskGroup waiting(*loop_);
+    const auto later = [&](std::uint64_t at) -> Task<void> {
+      co_await write(at, 4096, at);
+      ++answered;
+    };
+    for (std::uint64_t i = 0; i < 50; ++i) waiting.start(later(i * 4096));
+    Alarm alarm(*loop_);
+    co_await alarm.sleep(std::chrono::milliseconds(100));
+    EXPECT_EQ(answered, 0);
+    expect_ok(co_await volume_->resume());
+    co_await waiting.wait();
+    EXPECT_EQ(answered, 50);
+    co_await stop();
+  });
+}
+
+TEST_F(VolumeChangeTest, ASuspendedVolumeThatIsStoppedLetsThoseWhoWaitGo) {
+  run([&]() -> Task<void> {
+    co_await open();
+    co_await write(0, 4096, 1);
+    expect_ok(co_await volume_->suspend(Volume::SuspendMode::save));
+    Result<void> waited;
+    TaskGroup waiting(*loop_);
+    const auto flush = [&]() -> Task<void> { waited = co_await volume_->flush(); };
+    waiting.start(flush());
+    expect_ok(co_await volume_->end_suspension());
+    co_await waiting.wait();
+    EXPECT_FALSE(waited.ok());
+    co_await stop();
+    co_await open();
+    EXPECT_FALSE(volume_->is_read_only());
+    co_await stop();
+  });
+}
+
+TEST_F(VolumeChangeTest, NeitherRequestsNorASuspensionTakeMemoryFromTheHeap) {
+  if (!kCounts) GTEST_SKIP() << "sanitizers have their own heap";
+  constexpr std::uint64_t kRounds = 800;
+  run([&]() -> Task<void> {
+    co_await open();
+    co_await work(2 * kRounds);
+    const std::uint64_t before = allocations;
+    co_await work(kRounds);
+    // Pools may have to hold more than ever before, now and then; requests by themselves take none.
+    EXPECT_LE(allocations - before, kRounds / 50);
+    expect_ok(co_await volume_->suspend(Volume::SuspendMode::save));
+    const std::uint64_t suspended = allocations;
+    TaskGroup waiting(*loop_);
+    for (std::uint64_t i = 0; i < 16; ++i) waiting.start(write(i * 4096, 4096, i));
+    Alarm alarm(*loop_);
+    co_await alarm.sleep(std::chrono::milliseconds(100));
+    expect_ok(co_await volume_->resume());
+    EXPECT_EQ(allocations - suspended, 0U);
+    co_await waiting.wait();
+    co_await stop();
+  });
+}
+
+}  // namespace
+}  // namespace uvdo

@@ -220,8 +220,11 @@ std::string SmallHistories::record(const Base& base, const SmallHistory& history
       } else {
         done = co_await volume.grow_logical(larger * kBlockSize);
       }
-      // Together with a suspension it may come when the volume is suspended.
-      const bool may_fail = history.together && !done && done.error().code() == Errc::busy;
+      // Together with a suspension it may come when the volume is suspended, with another growth
+      // when that size has been passed.
+      const bool may_fail =
+          history.together && !done &&
+          (done.error().code() == Errc::busy || done.error().code() == Errc::invalid_argument);
       if (!done && !may_fail) failure = "growth: " + done.error().message();
       const VolumeConfig& now = volume.super_block().config;
       run.sizes.emplace_back(disk.recorded_events(),

@@ -245,15 +245,20 @@ TEST_F(VolumeChangeTest, NeitherRequestsNorASuspensionTakeMemoryFromTheHeap) {
     co_await work(kRounds);
     // Pools may have to hold more than ever before, now and then; requests by themselves take none.
     EXPECT_LE(allocations - before, kRounds / 50);
-    expect_ok(co_await volume_->suspend(Volume::SuspendMode::save));
-    const std::uint64_t suspended = allocations;
-    TaskGroup waiting(*loop_);
-    for (std::uint64_t i = 0; i < 16; ++i) waiting.start(write(i * 4096, 4096, i));
-    Alarm alarm(*loop_);
-    co_await alarm.sleep(std::chrono::milliseconds(100));
-    expect_ok(co_await volume_->resume());
-    EXPECT_EQ(allocations - suspended, 0U);
-    co_await waiting.wait();
+    // As many as ever wait together take the memory for their coroutines once.
+    for (const bool is_measured : {false, true}) {
+      expect_ok(co_await volume_->suspend(Volume::SuspendMode::save));
+      const std::uint64_t suspended = allocations;
+      TaskGroup waiting(*loop_);
+      for (std::uint64_t i = 0; i < 16; ++i) waiting.start(write(i * 4096, 4096, i));
+      Alarm alarm(*loop_);
+      co_await alarm.sleep(std::chrono::milliseconds(100));
+      expect_ok(co_await volume_->resume());
+      if (is_measured) {
+        EXPECT_EQ(allocations - suspended, 0U);
+      }
+      co_await waiting.wait();
+    }
     co_await stop();
   });
 }

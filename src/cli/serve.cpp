@@ -240,7 +240,7 @@ Task<void> run(UringLoop& loop, ServeOptions options, TlsUpgrader* tls, Log& log
           {LogLevel::warning, fmt::format("one processor is used: {}", started.error().message())});
     }
   }
-  options.volume_options.work = WorkPlace(work.get());
+  if (work) options.volume_options.use(*work);
   IndexFactory factory = uds_index_factory(write, options.volume_options.work);
   auto volume =
       co_await Volume::open(loop, **device, options.volume_options, std::move(factory), write);

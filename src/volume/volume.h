@@ -46,6 +46,14 @@ struct VolumeOptions {
   Duration commit_delay = std::chrono::milliseconds(50);
   /// Where blocks are named and compressed.
   WorkPlace work;
+  /// Few small writes, which have been answered, wait so long for company on their way to the work
+  /// thread: to wake it costs more than they do. Whoever waits for them ends that.
+  Duration gather_delay{0};
+  /// Uses a work thread.
+  void use(WorkThread& thread) {
+    work = WorkPlace(&thread);
+    gather_delay = std::chrono::microseconds(500);
+  }
   /// Mistakes to be made on purpose, in tests.
   FaultPoints faults;
 };
@@ -234,6 +242,11 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   bool gather(Lbn first, Buffer& data);
   void start_gathered();
   Task<void> start_gathered_at_turn_end();
+  /// Lets those who wait for a block of the gathered job start it.
+  void allow_hurry(const WriteBlock& block);
+  void hurry_gathered() {
+    if (gather_sleeps_) gather_alarm_.ring();
+  }
   /// Goes on with a job whose blocks are locked and whose generation has been entered.
   Task<Result<void>> start_job(std::unique_ptr<WriteJob> job);
   std::unique_ptr<WriteJob> take_job();
@@ -357,7 +370,14 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   WaitQueue write_applied_;
   std::vector<std::unique_ptr<WriteJob>> spare_jobs_;
   std::unique_ptr<WriteJob> gathered_;  // small writes of this turn
-  bool gathering_ = false;              // the turn's end will start them
+  bool gathering_ = false;              // the turn's end, or the alarm, will start them
+  bool gather_sleeps_ = false;
+  Alarm gather_alarm_;
+  struct GatheredHurry final : Hurry {
+    explicit GatheredHurry(Volume& owner) : volume(owner) {}
+    void hurry() override { volume.hurry_gathered(); }
+    Volume& volume;
+  } gathered_hurry_{*this};
   Lz4Compressor compressor_;
   AlignedMemory fragment_;           // where a block is compressed to
   Lz4Compressor remote_compressor_;  // the work thread's

@@ -81,6 +81,7 @@ Task<void> Volume::write_back_regularly() {
 
 Task<void> Volume::drain_writes() {
   const auto generation = writes_.retire();
+  hurry_gathered();
   packer_->raise_urgency();
   while (!writes_.is_over(generation)) co_await write_applied_.wait();
   co_await jobs_.wait();

@@ -175,5 +175,31 @@ TEST_F(VolumeTest, StopsWhileItsSavingsAreCounted) {
   });
 }
 
+TEST_F(VolumeTest, AFewSmallWritesWaitForCompanyUntilSomebodyWaitsForThem) {
+  options_.gather_delay = std::chrono::hours(1);
+  run([&]() -> Task<void> {
+    co_await open();
+    const auto data_blocks = [&] {
+      return volume_->depot().allocated_blocks() - volume_->journal().block_map_blocks();
+    };
+    const std::uint64_t before = data_blocks();
+    expect_ok(co_await write(0, noise(4096, 1)));
+    co_await loop_->turn_end();
+    co_await loop_->turn_end();
+    co_await expect_content(0, noise(4096, 1));
+    EXPECT_EQ(data_blocks(), before) << "it waits";
+    expect_ok(co_await write(0, noise(4096, 2)));
+    expect_ok(co_await volume_->flush());
+    expect_ok(co_await write(4096, noise(4096, 3)));
+    co_await loop_->turn_end();
+    expect_ok(co_await volume_->discard(0, 8192, Durability::cached));
+    co_await expect_content(0, std::vector<std::byte>(8192));
+    for (std::uint64_t i = 0; i < 8; ++i) expect_ok(co_await write(i * 4096, noise(4096, i)));
+    expect_ok(co_await write(100, noise(100, 4)));
+    expect_ok(co_await write(8192, noise(131072, 5)));
+    co_await stop();
+  });
+}
+
 }  // namespace
 }  // namespace uvdo

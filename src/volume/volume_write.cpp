@@ -13,6 +13,8 @@ namespace {
 
 /// Writes of up to so many blocks travel with others.
 constexpr std::size_t kMostGathered = 8;
+/// So many blocks don't wait for company.
+constexpr std::size_t kCompany = 8;
 
 }  // namespace
 
@@ -109,14 +111,30 @@ bool Volume::gather(Lbn first, Buffer& data) {
   const std::byte* bytes = data.data();
   for (std::size_t i = 0; i < count; ++i) locks_.publish(first + i, bytes + i * kBlockSize);
   gathered_->add(first, std::move(data));
+  if (options_.gather_delay > Duration::zero()) {
+    // From now on, not only when it sleeps: an alarm that rang before ends the sleep at once.
+    gather_sleeps_ = true;
+    for (const WriteBlock& block : gathered_->all().last(count)) allow_hurry(block);
+    if (gathered_->count >= kCompany) hurry_gathered();
+  }
   if (gathered_->count == WriteJob::kMaxBlocks) start_gathered();
   return true;
+}
+
+void Volume::allow_hurry(const WriteBlock& block) {
+  locks_.set_hurry(block.lbn, &gathered_hurry_);
+  if (locks_.has_waiters(block.lbn)) hurry_gathered();
 }
 
 void Volume::start_gathered() { jobs_.start(store_behind(std::move(gathered_))); }
 
 Task<void> Volume::start_gathered_at_turn_end() {
   co_await executor_.turn_end();
+  if (gathered_ != nullptr && gathered_->count < kCompany &&
+      options_.gather_delay > Duration::zero() && !stopping_) {
+    co_await gather_alarm_.sleep(options_.gather_delay);
+  }
+  gather_sleeps_ = false;
   gathering_ = false;
   if (gathered_ != nullptr) start_gathered();
 }
@@ -215,6 +233,7 @@ Task<Result<void>> Volume::flush() {
   if (notifier_.is_read_only()) co_return notifier_.error();
   if (notifier_.is_on(Fault::flush_ignored)) co_return Result<void>();
   const auto generation = writes_.retire();
+  hurry_gathered();
   if (!notifier_.is_on(Fault::flush_forgets_packer) && !writes_.is_over(generation)) {
     packer_->raise_urgency();
     while (!writes_.is_over(generation)) co_await write_applied_.wait();

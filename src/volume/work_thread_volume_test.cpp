@@ -55,7 +55,7 @@ class WorkThreadVolumeTest : public testing::Test {
   Task<void> open() {
     VolumeOptions options;
     options.compression = true;
-    options.work = WorkPlace(work_.get());
+    options.use(*work_);
     const auto factory = [this](Executor& executor, Device& device, const VolumeGeometry& geometry,
                                 bool create) -> std::unique_ptr<DedupeIndex> {
       UdsParameters parameters;

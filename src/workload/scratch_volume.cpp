@@ -85,7 +85,7 @@ Task<Result<void>> ScratchVolume::make_volume() {
     auto work = WorkThread::start(loop_);
     if (!work) co_return std::move(work).error();
     work_ = std::move(*work);
-    request_.options.work = WorkPlace(work_.get());
+    request_.options.use(*work_);
   }
   const auto factory = [this, make = uds_index_factory(say, request_.options.work)](
                            Executor& executor, Device& device, const VolumeGeometry& geometry,

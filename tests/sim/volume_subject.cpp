@@ -254,6 +254,8 @@ VolumeOptions VolumeSubject::next_options() {
   options.deduplication = random_.chance(7, 8);
   options.faults = faults_;
   options.commit_delay = Duration(random_.below(20'000'000));
+  // Up to 1 ms, in half of the histories.
+  if (options.commit_delay.count() % 2 == 0) options.gather_delay = options.commit_delay / 20;
   return options;
 }
 

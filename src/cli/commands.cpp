@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "cli/command.h"
+#include "cli/top.h"
 #include "cli/version.h"
 #include "device/backing_name.h"
 
@@ -19,6 +20,7 @@ constexpr std::array kCommands{
     Command{"serve", "serve a volume as a block device (NBD)", run_serve},
     Command{"status", "tell whether all is well, and what to do if not", run_status},
     Command{"info", "show what a volume is: sizes, layout, state", run_info},
+    Command{"top", "show a served volume at work, live", run_top},
     Command{"stats", "show space used and saved, and all counters", run_stats},
     Command{"set", "change switches of a served volume", run_set},
     Command{"grow", "make a volume larger, in use or stopped", run_grow},

@@ -14,7 +14,7 @@
 #include <uuid.h>
 
 #include "base/size_text.h"
-#include "cli/command.h"
+#include "cli/config_file.h"
 #include "cli/format_writer.h"
 #include "device/file_device.h"
 #include "format/index_geometry.h"
@@ -284,8 +284,9 @@ int run_format(int argc, char** argv) {
       "PiB.",
       "uvdo format");
   app.add_option("DEVICE", arguments.device, "file, block device, or MAJOR:MINOR of one")
-      ->required()
       ->transform(volume_path);
+  std::string config;
+  app.add_option("--config", config, "TOML file with these options in a table [format]");
   app.add_option("--size", arguments.size, "create DEVICE as a sparse file of this size");
   app.add_option("--logical-size", arguments.logical_size,
                  "size of the device that users see, with a unit (default: what surely fits)");
@@ -302,7 +303,9 @@ int run_format(int argc, char** argv) {
   app.add_option("--uuid", arguments.uuid, "the volume's UUID (default: a random one)");
   app.add_flag("--force", arguments.force, "overwrite what DEVICE holds");
   app.add_flag("-v,--verbose", arguments.verbose, "show the layout, too");
-  if (auto status = parse_arguments(app, argc, argv)) return *status;
+  if (auto status = parse_arguments_with_config(app, "format", arguments.device, argc, argv)) {
+    return *status;
+  }
   return format_volume(arguments);
 }
 

@@ -9,44 +9,28 @@
 #include <unistd.h>
 
 #include "async/work_thread.h"
+#include "base/machine_memory.h"
 #include "base/size_text.h"
-#include "cli/command.h"
+#include "cli/config_file.h"
 #include "cli/open_volume.h"
+#include "cli/serve_options.h"
 #include "device/file_device.h"
 #include "serve/control_path.h"
+#include "serve/metrics_server.h"
+#include "serve/metrics_text.h"
 #include "serve/nbd_server.h"
 #include "serve/process_memory.h"
 #include "serve/service_manager.h"
 #include "serve/service_views.h"
 #include "serve/tls_context.h"
 #include "serve/volume_control.h"
+#include "serve/volume_monitor.h"
+#include "volume/memory_plan.h"
 #include "volume/uds_index_factory.h"
+#include "volume/volume_headers.h"
 
 namespace uvdo {
 namespace {
-
-struct ServeOptions {
-  std::string volume;
-  std::vector<std::string> nbd;
-  std::string export_name;
-  bool read_only = false;
-  bool tls_required = false;
-  bool lock_memory = false;
-  std::string compression = "on";
-  std::string deduplication = "on";
-  std::string cache = "128M";
-  std::string buffers = "64M";
-  std::string control;
-  std::string offset;
-  std::string size;
-  ServiceWindow window;
-  TlsFiles tls;
-  std::vector<SocketAddress> addresses;
-  std::vector<ListeningSocket> inherited;
-  VolumeOptions volume_options;
-  std::string log_level = "info";
-  std::string log_format = "auto";
-};
 
 /// SIGTERM and SIGINT, as something that can be awaited.
 class StopSignal {
@@ -85,79 +69,36 @@ class StopSignal {
   Event stopped_;
 };
 
-Result<void> check_options(ServeOptions& options) {
-  const auto read_switch = [](const std::string& name, const std::string& value,
-                              bool& on) -> Result<void> {
-    if (value != "on" && value != "off") {
-      return Error(Errc::invalid_argument,
-                   fmt::format("--{} is on or off, not \"{}\"", name, value));
-    }
-    on = value == "on";
-    return {};
-  };
-  auto done = read_switch("compression", options.compression, options.volume_options.compression);
-  if (done) {
-    done =
-        read_switch("deduplication", options.deduplication, options.volume_options.deduplication);
-  }
-  if (!done) return done;
-  auto cache = parse_size(options.cache);
-  if (!cache) return std::move(cache).error().within("--cache");
-  constexpr std::uint64_t kLeastCache = 16ULL << 20U;
-  constexpr std::uint64_t kMostCache = 1ULL << 40U;
-  if (*cache < kLeastCache || *cache > kMostCache) {
-    return Error(Errc::invalid_argument,
-                 fmt::format("--cache is {}; the block map cache takes from 16 MiB to 1 TiB",
-                             options.cache));
-  }
-  options.volume_options.block_map_cache_pages = static_cast<std::uint32_t>(*cache / kBlockSize);
-  auto buffers = parse_size(options.buffers);
-  if (!buffers) return std::move(buffers).error().within("--buffers");
-  if (*buffers < (4ULL << 20U) || *buffers > (64ULL << 30U)) {
-    return Error(
-        Errc::invalid_argument,
-        fmt::format("--buffers is {}; data in flight takes from 4 MiB to 64 GiB", options.buffers));
-  }
-  const auto machine = static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) *
-                       static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
-  if (*cache + *buffers > machine) {
-    return Error(Errc::invalid_argument,
-                 fmt::format("--cache {} and --buffers {} are more than the machine's memory of {}",
-                             options.cache, options.buffers, size_text(machine)));
-  }
-  options.volume_options.buffer_bytes = *buffers;
-  if (!options.offset.empty()) {
-    auto offset = parse_size(options.offset);
-    if (!offset) return std::move(offset).error().within("--offset");
-    options.window.offset = *offset;
-  }
-  if (!options.size.empty()) {
-    auto size = parse_size(options.size);
-    if (!size) return std::move(size).error().within("--size");
-    options.window.size = *size;
-  }
-  for (const std::string& text : options.nbd) {
-    auto address = SocketAddress::parse(text);
-    if (!address) return std::move(address).error();
-    options.addresses.push_back(std::move(*address));
-  }
-  auto inherited = ServiceManager::take_sockets();
-  if (!inherited) return std::move(inherited).error();
-  options.inherited = std::move(*inherited);
-  if (options.addresses.empty() && options.inherited.empty()) {
-    return Error(Errc::invalid_argument,
-                 "say where to serve: --nbd unix:PATH or --nbd tcp:HOST:PORT");
-  }
-  return {};
+/// Refuses what the machine could not give later, when the volume is in use.
+Result<void> check_memory(const VolumeHeaders& headers, const ServeOptions& options,
+                          std::uint64_t server_bytes) {
+  const MemoryPlan plan =
+      plan_memory(options.volume_options, headers.geometry, headers.super_block);
+  const std::uint64_t needed = plan.total() + server_bytes;
+  const MachineMemory available = available_memory();
+  if (needed <= available.bytes) return {};
+  return Error(
+      Errc::no_memory,
+      fmt::format("the volume needs up to {} of memory ({} for the block map, {} for data in "
+                  "flight, {} for the index, {} for reference counts, {} for the rest), but {} is "
+                  "{}; free some, or give less with --cache and --buffers",
+                  size_text(needed), size_text(plan.block_map_cache + plan.block_map_tree),
+                  size_text(plan.buffers), size_text(plan.index), size_text(plan.reference_counts),
+                  size_text(plan.other + server_bytes), available.limit,
+                  size_text(available.bytes)));
 }
 
-Task<Result<void>> serve_volume(UringLoop& loop, Volume& volume, ServeOptions options,
-                                TlsUpgrader* tls, Log& log) {
+Task<Result<void>> serve_volume(UringLoop& loop, const FileDevice& device, Volume& volume,
+                                ServeOptions options, TlsUpgrader* tls, Log& log) {
   StopSignal signal(loop);
+  RequestTimes times;
   NbdServer::Settings settings;
   settings.log = [&log](const std::string& line) { log.write(line); };
   settings.connection.tls.upgrader = tls;
   settings.connection.tls.required = options.tls_required;
+  settings.connection.times = &times;
+  settings.connection.max_requests = options.requests_per_client;
+  settings.max_connections = options.clients;
   NbdServer server(loop, settings);
   WindowView window(volume, options.window);
   ReadOnlyView view(window);
@@ -165,13 +106,24 @@ Task<Result<void>> serve_volume(UringLoop& loop, Volume& volume, ServeOptions op
                               ? static_cast<BlockService*>(&volume)
                               : &window;
   if (options.read_only) service = &view;
-  server.add_export({options.export_name, "uvdo volume " + options.volume, service});
+  server.add_export(
+      {options.export_name, "uvdo volume " + options.volume, service, options.minimum_block});
   server.adopt(std::move(options.inherited));
   for (const SocketAddress& address : options.addresses) {
     auto listening = server.listen(address);
     if (!listening) co_return listening;
   }
-  VolumeControl control(loop, volume, {options.volume, [&signal] { signal.stop(); }, &log});
+  VolumeMonitor::Settings watching;
+  watching.volume = options.volume;
+  watching.marks = options.marks;
+  watching.watermark_command = options.watermark_command;
+  watching.device = [&device] { return device.activity(); };
+  watching.clients = [&server] { return server.connections(); };
+  VolumeMonitor monitor(loop, volume, times, std::move(watching),
+                        [&log](const LogLine& line) { log.write(line); });
+  VolumeControl control(
+      loop, volume,
+      {options.volume, [&signal] { signal.stop(); }, &log, &monitor, options.logical_block_size});
   std::string control_path = options.control;
   if (control_path.empty()) {
     auto made = make_control_folder();
@@ -192,11 +144,22 @@ Task<Result<void>> serve_volume(UringLoop& loop, Volume& volume, ServeOptions op
       });
   auto controlled = control_server.start(control_path);
   if (!controlled) co_return controlled;
-  if (options.lock_memory) {
-    auto locked = lock_memory(volume.memory_needed() + server.memory_bound());
-    if (!locked) co_return locked;
+  MetricsServer metrics(loop, [&] {
+    return metrics_text(
+        {options.volume, volume.statistics(), monitor.activity(), volume.is_recovering()});
+  });
+  Result<void> begun;
+  if (options.lock_memory) begun = lock_memory(volume.memory_needed() + server.memory_bound());
+  for (const SocketAddress& address : options.metrics_addresses) {
+    if (begun) begun = metrics.start(address);
+  }
+  if (!begun) {
+    co_await control_server.shutdown();
+    co_return begun;
   }
   server.start();
+  TaskGroup watch(loop);
+  watch.start(monitor.run());
 
   const ServiceManager manager;
   const std::string status =
@@ -204,6 +167,9 @@ Task<Result<void>> serve_volume(UringLoop& loop, Volume& volume, ServeOptions op
   log.write(fmt::format("serving {}", status));
   for (const std::string& address : server.addresses()) {
     log.write(fmt::format("  NBD on {}", address));
+  }
+  for (const std::string& address : metrics.addresses()) {
+    log.write(fmt::format("  metrics on {}", address));
   }
   log.write(fmt::format(
       "  up to {} of memory",
@@ -213,6 +179,9 @@ Task<Result<void>> serve_volume(UringLoop& loop, Volume& volume, ServeOptions op
   manager.notify_stopping();
   log.write("stopping");
   auto resumed = co_await volume.end_suspension();
+  monitor.stop();
+  co_await watch.wait();
+  co_await metrics.shutdown();
   co_await server.shutdown();
   auto stopped = co_await volume.stop();
   if (!resumed) stopped = std::move(resumed);
@@ -229,9 +198,21 @@ Task<void> run(UringLoop& loop, ServeOptions options, TlsUpgrader* tls, Log& log
     result = std::move(device).error();
     co_return;
   }
+  auto headers = co_await read_volume_headers(**device);
+  if (headers) {  // if not, the volume's opening says why
+    NbdServer::Settings settings;
+    settings.max_connections = options.clients;
+    auto fits = check_memory(
+        *headers, options,
+        NbdServer::memory_bound(settings, tls != nullptr) + ControlServer::kMemoryBound);
+    if (!fits) {
+      result = std::move(fits);
+      co_return;
+    }
+  }
   const LogFunction write = [&log](const LogLine& line) { log.write(line); };
   std::unique_ptr<WorkThread> work;
-  if (WorkThread::is_worthwhile()) {
+  if (options.second_thread) {
     auto started = WorkThread::start(loop);
     if (started) {
       work = std::move(*started);
@@ -248,7 +229,7 @@ Task<void> run(UringLoop& loop, ServeOptions options, TlsUpgrader* tls, Log& log
     result = std::move(volume).error();
     co_return;
   }
-  result = co_await serve_volume(loop, **volume, std::move(options), tls, log);
+  result = co_await serve_volume(loop, **device, **volume, std::move(options), tls, log);
   if (!(*volume)->is_stopped()) {
     auto stopped = co_await (*volume)->stop();
     if (result && !stopped) result = std::move(stopped);
@@ -268,34 +249,11 @@ int run_serve(int argc, char** argv) {
   ServeOptions options;
   CLI::App app("Serves a volume as a network block device until SIGTERM, SIGINT or uvdo stop.",
                "uvdo serve");
-  add_volume_argument(app, options.volume);
-  app.add_option("--nbd", options.nbd, "listen on unix:PATH or tcp:HOST:PORT (repeatable)");
-  app.add_option("--export-name", options.export_name, "the NBD export's name (default: empty)");
-  app.add_flag("--read-only", options.read_only, "refuse writes of clients");
-  app.add_option("--offset", options.offset, "serve the logical space from here on only");
-  app.add_option("--size", options.size, "serve only so much of it (default: up to its end)");
-  app.add_option("--compression", options.compression, "on or off")->capture_default_str();
-  app.add_option("--deduplication", options.deduplication, "on or off")->capture_default_str();
-  app.add_option("--cache", options.cache, "memory for the block map")->capture_default_str();
-  app.add_option("--buffers", options.buffers, "memory for data in flight")->capture_default_str();
-  app.add_flag("--lock-memory", options.lock_memory, "keep all memory from being paged out");
-  app.add_option("--control", options.control, "path of the control socket");
-  app.add_option("--log-level", options.log_level, "error, warning, notice, info or debug")
-      ->capture_default_str();
-  app.add_option("--log-format", options.log_format, "auto, plain, journal or json")
-      ->capture_default_str();
-  app.add_option("--tls-cert", options.tls.certificate, "PEM file of the server's certificate");
-  app.add_option("--tls-key", options.tls.key, "PEM file of its private key");
-  app.add_option("--tls-ca", options.tls.authority, "PEM file: only its clients are let in");
-  app.add_option("--tls-psk", options.tls.psk, "file of pre-shared keys, NAME:HEXKEY a line");
-  app.add_flag("--tls-required", options.tls_required, "refuse clients that don't use TLS");
-  if (auto status = parse_arguments(app, argc, argv)) return *status;
-  if (auto checked = check_options(options); !checked)
-    return usage_error(checked.error().message());
-  auto level = parse_log_level(options.log_level);
-  if (!level) return usage_error("--log-level: " + level.error().message());
-  auto format = Log::parse_format(options.log_format, STDOUT_FILENO);
-  if (!format) return usage_error("--log-format: " + format.error().message());
+  options.add_to(app);
+  if (auto status = parse_arguments_with_config(app, "serve", options.volume, argc, argv)) {
+    return *status;
+  }
+  if (auto checked = options.check(); !checked) return usage_error(checked.error().message());
   if (!options.offset.empty() || !options.size.empty()) {
     auto fits = check_window_of(options);
     if (!fits && fits.error().code() == Errc::invalid_argument) {
@@ -314,10 +272,8 @@ int run_serve(int argc, char** argv) {
     auto context = TlsContext::create(**loop, options.tls);
     if (!context) return fail(context.error());
     tls = std::move(*context);
-  } else if (options.tls_required) {
-    return usage_error("--tls-required needs --tls-cert and --tls-key, or --tls-psk");
   }
-  Log log(stdout, *format, *level);
+  Log log(stdout, options.format, options.level);
   Result<void> result;
   (*loop)->run(run(**loop, std::move(options), tls.get(), log, result));
   return result ? kExitOk : fail(result.error());

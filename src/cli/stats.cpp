@@ -7,6 +7,7 @@
 
 #include "cli/command.h"
 #include "cli/open_volume.h"
+#include "cli/stats_watch.h"
 #include "serve/control_client.h"
 #include "serve/statistics_json.h"
 #include "volume/statistics_text.h"
@@ -41,10 +42,24 @@ int run_stats(int argc, char** argv) {
   auto* verbose_flag = app.add_flag("-v,--verbose,--all", verbose, "every statistic, a line each");
   app.add_flag("--json", json, "every statistic as JSON, under the kernel's names")
       ->excludes(verbose_flag);
+  std::string watch;
+  std::uint64_t count = 0;
+  auto* watch_option =
+      app.add_option("--watch", watch, "a line of rates every so many seconds, until interrupted");
+  app.add_option("--count", count, "with --watch: end after so many lines")->needs(watch_option);
   app.add_option("--control", control, "the control socket that uvdo serve was given");
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   if (!control.empty() && volumes.size() != 1) {
     return usage_error("--control belongs to one volume; name only that");
+  }
+
+  if (!watch.empty()) {
+    auto interval = parse_interval(watch);
+    if (!interval) return usage_error("--watch: " + interval.error().message());
+    if (volumes.size() != 1 || json || verbose || human || si) {
+      return usage_error("--watch takes one volume, and no other form of output");
+    }
+    return watch_statistics({volumes[0], control}, *interval, count);
   }
 
   std::vector<NamedStatistics> all;

@@ -160,6 +160,10 @@ void FileDevice::submit(Request& request) {
   Transfer& transfer = take_transfer();
   transfer.request = &request;
   transfer.done_bytes = 0;
+  meter_.begin(request.op == Op::read    ? DeviceMeter::Kind::read
+               : request.op == Op::write ? DeviceMeter::Kind::write
+                                         : DeviceMeter::Kind::flush,
+               total_size(request.slices));
   start(transfer);
 }
 
@@ -200,6 +204,7 @@ void FileDevice::start(Transfer& transfer) {
 void FileDevice::finish(Transfer& transfer, int error) {
   Request& request = *transfer.request;
   request.error = error;
+  meter_.end();
   free_transfers_.push_back(&transfer);
   loop_.post(request.waiter);
 }

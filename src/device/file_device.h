@@ -7,6 +7,7 @@
 
 #include "async/uring_loop.h"
 #include "device/device.h"
+#include "device/device_activity.h"
 
 namespace uvdo {
 
@@ -53,6 +54,7 @@ class FileDevice final : public Device {
   Result<void> reopen() override;
   [[nodiscard]] const std::string& name() const override { return path_; }
   [[nodiscard]] bool is_direct() const { return direct_; }
+  [[nodiscard]] DeviceActivity activity() const { return meter_.activity(); }
 
  private:
   /// A request on its way through the kernel, resubmitted as long as it comes back short.
@@ -68,6 +70,7 @@ class FileDevice final : public Device {
   FileDescriptor fd_;
   std::uint64_t size_ = 0;
   bool direct_ = false;
+  DeviceMeter meter_;
   std::vector<std::unique_ptr<Transfer>> transfers_;
   std::vector<Transfer*> free_transfers_;
 

@@ -81,7 +81,13 @@ Health assess(const HealthFacts& facts) {
   } else {
     judge_space(facts, health);
   }
-  judge_index(facts, health);
+  if (facts.suspended) {
+    health.troubles.push_back(
+        {"The volume is suspended: requests of clients wait until it is resumed.",
+         "Resume it with uvdo resume, when what it was suspended for is done."});
+  } else {
+    judge_index(facts, health);
+  }
   if (facts.recovering) {
     health.notes.push_back(
         fmt::format("It was not shut down cleanly: the reference counts are made out in the "

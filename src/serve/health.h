@@ -15,6 +15,7 @@ struct HealthFacts {
   std::string volume;  ///< what people call it
   VolumeStatistics statistics;
   std::optional<std::string> read_only_reason;
+  bool suspended = false;
   bool recovering = false;  ///< slabs wait for scrubbing after a crash
   unsigned recovery_percentage = 100;
   /// When the room for data is used up if it goes on as it does now; nothing if it does not fill.

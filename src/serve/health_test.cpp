@@ -75,6 +75,17 @@ TEST(Health, TheIndexIsTroubleOnlyIfItHasFailed) {
   EXPECT_THAT(assess(some).notes[0], HasSubstr("switched off"));
 }
 
+TEST(Health, ASuspendedVolumeIsToBeResumed) {
+  HealthFacts paused = facts(10);
+  paused.suspended = true;
+  paused.statistics.extra.index_state = "closed";
+  const Health health = assess(paused);
+  ASSERT_EQ(health.troubles.size(), 1U);
+  EXPECT_THAT(health.troubles[0].problem, HasSubstr("suspended"));
+  EXPECT_THAT(health.troubles[0].advice, HasSubstr("uvdo resume"));
+  EXPECT_TRUE(health.notes.empty());
+}
+
 TEST(Health, ARecoveryIsWorthANote) {
   HealthFacts crashed = facts(10);
   crashed.recovering = true;

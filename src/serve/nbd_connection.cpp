@@ -97,7 +97,8 @@ Task<void> NbdConnection::serve_requests() {
       }
       while (in_flight_ >= settings_.max_requests) co_await request_done_.wait();
       const nbd::ExportState state{service_->size(), service_->is_read_only(),
-                                   session_.structured_replies, session_.allocation_context};
+                                   session_.structured_replies, session_.allocation_context,
+                                   session_.minimum_block};
       const nbd::Judgement judgement = nbd::judge(*header, state);
       if (judgement.verdict == Verdict::hang_up) {
         reason_ = judgement.reason;

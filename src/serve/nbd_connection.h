@@ -9,6 +9,7 @@
 #include "async/wait_queue.h"
 #include "serve/nbd_handshake.h"
 #include "serve/nbd_reply_queue.h"
+#include "serve/request_times.h"
 
 namespace uvdo {
 
@@ -32,6 +33,8 @@ struct NbdConnectionSettings {
   /// A client that does not move for so long, while others wait for the memory that it holds, is
   /// let go.
   Duration stall_limit = std::chrono::seconds(10);
+  /// Where the times of requests are noted; must outlive the connection.
+  RequestTimes* times = nullptr;
 };
 
 class NbdConnection final : private NbdReplyQueue::Owner {

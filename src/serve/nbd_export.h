@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "serve/nbd_protocol.h"
 #include "volume/block_service.h"
 
 namespace uvdo {
@@ -14,6 +15,8 @@ struct NbdExport {
   std::string name;         ///< at most 4096 bytes of UTF-8
   std::string description;  ///< for people; may be empty
   BlockService* service = nullptr;
+  /// Requests must be multiples of this: 1, 512 or 4096 bytes.
+  std::uint32_t minimum_block = nbd::kMinimumBlock;
 };
 
 class NbdExports {

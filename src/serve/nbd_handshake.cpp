@@ -231,7 +231,7 @@ NbdHandshake::Next NbdHandshake::answer_info(Option option, ConstBytes data) {
     reply(option, OptionReply::info, description.bytes());
   }
   WireBuilder sizes;
-  sizes.be16(static_cast<std::uint16_t>(Info::block_size)).be32(nbd::kMinimumBlock);
+  sizes.be16(static_cast<std::uint16_t>(Info::block_size)).be32(target->minimum_block);
   sizes.be32(nbd::kPreferredBlock).be32(nbd::kMaxPayload);
   reply(option, OptionReply::info, sizes.bytes());
   reply(option, OptionReply::ack);
@@ -314,6 +314,7 @@ std::uint16_t NbdHandshake::transmission_flags(const NbdExport& target) const {
 
 void NbdHandshake::select(const NbdExport& target) {
   session_.target = &target;
+  session_.minimum_block = target.minimum_block;
   session_.structured_replies = structured_replies_;
   session_.allocation_context = context_export_ == &target;
 }

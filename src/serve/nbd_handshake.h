@@ -25,6 +25,7 @@ struct NbdSession {
   const NbdExport* target = nullptr;
   bool structured_replies = false;
   bool allocation_context = false;
+  std::uint32_t minimum_block = nbd::kMinimumBlock;
 };
 
 class NbdHandshake {

@@ -145,6 +145,9 @@ std::uint16_t flags_allowed(Command command) {
 }
 
 Judgement judge_range(const RequestHeader& request, const ExportState& state, bool needs_room) {
+  if (((request.offset | request.length) & (state.minimum_block - 1)) != 0) {
+    return refuse(WireError::einval, "the range is no multiple of the smallest block size");
+  }
   if (request.offset > state.size || request.length > state.size - request.offset) {
     return refuse(needs_room ? WireError::enospc : WireError::einval,
                   "the range ends beyond the end of the export");

@@ -190,6 +190,7 @@ struct ExportState {
   bool read_only = false;
   bool structured_replies = false;
   bool allocation_context = false;
+  std::uint32_t minimum_block = kMinimumBlock;  ///< a power of two
 };
 /// The one place where a request is held against the protocol and the export.
 [[nodiscard]] Judgement judge(const RequestHeader& request, const ExportState& state);

@@ -158,11 +158,13 @@ void NbdConnection::finish_read(NbdPiece& piece) {
 }
 
 Task<void> NbdConnection::run_read(NbdPiece& piece) {
+  const RequestTimes::Span span(settings_.times, RequestKind::read, piece.length);
   Result<void> result = co_await service_->read(piece.offset, piece.buffer.bytes());
   finish(piece, result);
 }
 
 Task<void> NbdConnection::run_write(NbdPiece& piece) {
+  const RequestTimes::Span span(settings_.times, RequestKind::write, piece.length);
   auto write =
       service_->write(piece.offset, std::move(piece.buffer), durability_of(piece.request->header));
   Result<void> result = co_await std::move(write);
@@ -171,6 +173,10 @@ Task<void> NbdConnection::run_write(NbdPiece& piece) {
 
 Task<void> NbdConnection::run_other(NbdPiece& piece) {
   const RequestHeader& header = piece.request->header;
+  const bool is_flush = header.command == Command::flush;
+  const RequestTimes::Span span(header.command == Command::cache ? nullptr : settings_.times,
+                                is_flush ? RequestKind::flush : RequestKind::discard,
+                                header.length);
   Result<void> result;
   if (header.command == Command::flush) {
     Result<void> flushed = co_await service_->flush();

@@ -106,10 +106,14 @@ std::vector<std::string> NbdServer::addresses() const {
 }
 
 std::uint64_t NbdServer::memory_bound() const {
-  const std::uint64_t encrypted =
-      settings_.connection.tls.upgrader != nullptr ? kTlsMemory : std::uint64_t{0};
-  return reads_.pool.capacity() +
-         settings_.max_connections * (settings_.connection.receive_buffer + encrypted);
+  const bool with_tls = settings_.connection.tls.upgrader != nullptr;
+  return memory_bound(settings_, with_tls);
+}
+
+std::uint64_t NbdServer::memory_bound(const Settings& settings, bool with_tls) {
+  const std::uint64_t encrypted = with_tls ? kTlsMemory : std::uint64_t{0};
+  return std::max(settings.read_memory, NbdReadMemory::kLeast) +
+         settings.max_connections * (settings.connection.receive_buffer + encrypted);
 }
 
 void NbdServer::start() {

@@ -52,6 +52,8 @@ class NbdServer {
   [[nodiscard]] std::size_t connections() const { return peers_.size(); }
   /// Bytes of memory that the server takes at most: read data and receive buffers.
   [[nodiscard]] std::uint64_t memory_bound() const;
+  /// The same of a server that is still to be made.
+  [[nodiscard]] static std::uint64_t memory_bound(const Settings& settings, bool with_tls);
 
  private:
   struct Listener;

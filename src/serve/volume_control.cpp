@@ -26,7 +26,7 @@ struct ControlCommand {
 
 std::span<const ControlCommand> ControlCommand::all() {
   static constexpr std::array kCommands{
-      ControlCommand{"stats", {}, &VolumeControl::stats},
+      ControlCommand{"stats", {"activity"}, &VolumeControl::stats},
       ControlCommand{"info", {}, &VolumeControl::info},
       ControlCommand{"status", {}, &VolumeControl::status},
       ControlCommand{"set", {"compression", "deduplication"}, &VolumeControl::set},
@@ -91,10 +91,22 @@ void VolumeControl::stopped(const Result<void>& result) {
   stopped_.set();
 }
 
-Task<Result<ControlServer::Json>> VolumeControl::stats(const Json& /*request*/) {
-  // On a very large map the walk takes longer; the next to ask is told more.
-  co_await volume_.count_savings(std::chrono::seconds(2));
-  co_return to_json(volume_.statistics());
+Task<Result<ControlServer::Json>> VolumeControl::stats(const Json& request) {
+  bool with_activity = false;
+  if (request.contains("activity")) {
+    if (!request["activity"].is_boolean()) {
+      co_return Error(Errc::invalid_argument, "\"activity\" is true or false");
+    }
+    with_activity = request["activity"].get<bool>();
+  }
+  // On a very large map the walk takes longer; the next to ask is told more. Who watches asks
+  // again soon.
+  co_await volume_.count_savings(with_activity ? Duration{0} : std::chrono::seconds(2));
+  VolumeStatistics statistics = volume_.statistics();
+  statistics.logical_block_size = server_.logical_block_size;
+  Json json = to_json(statistics);
+  if (with_activity) json["activity"] = to_json(server_.monitor->activity());
+  co_return json;
 }
 
 Task<Result<ControlServer::Json>> VolumeControl::info(const Json& /*request*/) {
@@ -106,8 +118,10 @@ HealthFacts VolumeControl::facts() const {
   facts.volume = server_.volume;
   facts.statistics = volume_.statistics();
   if (volume_.is_read_only()) facts.read_only_reason = volume_.notifier().reason().message();
+  facts.suspended = volume_.is_suspended();
   facts.recovering = volume_.is_recovering();
   facts.recovery_percentage = volume_.recovery_percentage();
+  facts.until_full = server_.monitor->until_full();
   return facts;
 }
 

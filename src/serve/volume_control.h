@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "serve/control_server.h"
 #include "serve/health.h"
+#include "serve/volume_monitor.h"
 #include "volume/volume.h"
 
 namespace uvdo {
@@ -18,6 +19,8 @@ struct ServerControl {
   std::string volume;          ///< what people call it
   std::function<void()> stop;  ///< asks the server to end; returns at once
   Log* log = nullptr;
+  const VolumeMonitor* monitor = nullptr;
+  std::uint64_t logical_block_size = 512;  ///< what statistics call clients' smallest request
 };
 
 class VolumeControl {

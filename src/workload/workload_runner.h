@@ -5,8 +5,8 @@
 #include <random>
 #include <string>
 
+#include "base/latency_histogram.h"
 #include "workload/block_pattern.h"
-#include "workload/latency_histogram.h"
 #include "workload/scratch_volume.h"
 #include "workload/workload.h"
 #include "workload/workload_figures.h"

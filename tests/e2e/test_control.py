@@ -8,10 +8,12 @@ import re
 import resource
 import socket
 import stat
+import subprocess
+import time
 import unittest
 
 from served import MIB, Served
-from support import run, uvdo
+from support import UVDO, run, uvdo
 
 
 class Client:
@@ -278,6 +280,185 @@ class Commands(Control):
         done = uvdo("status", "4000:99999")
         self.assertEqual(done.returncode, 2)
         self.assertIn("MAJOR:MINOR", done.stderr)
+
+
+class Parameters(Control):
+    def headers(self):
+        with open(self.image, "rb") as image:
+            return image.read(8192)
+
+    def start_wrong(self, words, *options, status=2):
+        done = uvdo("serve", self.image, "--nbd", f"unix:{self.socket}", *options, timeout=60)
+        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+        for word in [words] if isinstance(words, str) else words:
+            self.assertIn(word, done.stderr)
+
+    def test_a_wrong_value_is_told_with_name_value_limits_and_reason(self):
+        before = self.headers()
+        for name, limits, *values in (("--cache", "16 MiB to 1 TiB", "1K", "2T", "lots", "1MB"),
+                                      ("--era-length", "1 to 16380", "0", "16381", "-1", "1.5"),
+                                      ("--buffers", "4 MiB to 64 GiB", "1M", "65G"),
+                                      ("--max-requests", "1 to 2048", "0", "2049", "many"),
+                                      ("--max-clients", "1 to 1024", "0", "1025"),
+                                      ("--minimum-io", "1, 512 or 4096", "0", "8192", "4K")):
+            for value in values:
+                self.start_wrong((f"{name} is \"{value}\"", limits), f"{name}={value}")
+        for words, *options in (("on or off", "--compression", "true"),
+                                ("error, warning", "--log-level", "all"),
+                                ("auto, plain", "--log-format", "xml"),
+                                ("ascending", "--watermarks", "90,80"),
+                                ("anybody who reaches", "--metrics", "tcp:0.0.0.0:9810"),
+                                ("--metrics", "--metrics", "9810"),
+                                ("cannot be read", "--config", f"{self.folder}/none.toml")):
+            self.start_wrong(words, *options)
+        self.assertEqual(self.headers(), before, "the volume is as it was")
+
+    def test_memory_that_the_machine_cannot_give_is_refused_before_the_volume_is_opened(self):
+        before = self.headers()
+        done = run("sh", "-c", 'ulimit -v 600000; exec "$0" "$@"', UVDO, "serve", self.image, "--nbd",
+                   f"unix:{self.socket}")
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertRegex(done.stderr, r"^uvdo: the volume needs up to [\d.]+ MiB of memory \(.*but the "
+                                      r"limit of its address space \(ulimit -v\) is 585.9 MiB; .*\n$")
+        self.assertEqual(self.headers(), before)
+
+    def test_a_configuration_file_makes_and_serves_a_volume(self):
+        config, volume = self.folder / "pool.toml", self.folder / "pool.img"
+        config.write_text(f'''
+            volume = "{volume}"
+            [format]
+            size = "4G"
+            slab-bits = 13
+            logical-size = "100M"
+            index-memory = 0.25
+            [serve]
+            nbd = ["unix:{self.socket}"]
+            cache = "32M"
+            compression = false
+            minimum-io = 512
+            era-length = 1000
+        ''')
+        made = uvdo("format", "--config", config, "--logical-size", "64M")
+        self.assertEqual(made.returncode, 0, made.stderr)
+        self.assertIn("logical size    64 MiB", made.stdout, "the command line comes first")
+        self.image = volume
+        with open(self.folder / "serve.log", "w") as log:
+            self.server = subprocess.Popen([UVDO, "serve", "--config", config, "--control",
+                                            self.folder / "control"], stdout=log, stderr=log)
+        self.control = self.folder / "control"
+        for _ in range(3000):
+            if "of memory" in self.log():
+                break
+            time.sleep(0.01)
+        stats, dump = self.stats(), json.loads(self.uvdo("dump", self.image).stdout)
+        self.assertEqual(stats["blockMapCacheSize"], 32 * MIB)
+        self.assertEqual(stats["logicalBlockSize"], 512)
+        self.assertFalse(stats["uvdo"]["compression"])
+        self.assertEqual(dump["options"]["blockMapMaximumAge"], 1000)
+        told = json.loads(run("nbdinfo", "--json", self.uri).stdout)["exports"][0]
+        self.assertEqual(told["block_size_minimum"], 512)
+        self.qemu_io("write -P 1 512 1024")
+        self.note(512, b"\x01" * 1024)
+        self.end()
+        for words, text in ((("line 2", "[serve] has no \"cash\"", "era-length"),
+                             "[serve]\ncash = \"1G\"\n"),
+                            (("line 1", "means nothing here"), "[server]\n"),
+                            (("line 2", "true or false"), "[serve]\nread-only = 1\n"),
+                            (("line 1",), "[serve\n"),
+                            (("--era-length is \"99999\"",), "[serve]\nera-length = 99999\n")):
+            config.write_text(text)
+            self.start_wrong(words, "--config", config)
+        self.assertEqual(uvdo("serve", "--nbd", "unix:x").returncode, 2)
+
+
+class Watching(Control):
+    def fetch(self, request, address=None):
+        client = socket.socket(socket.AF_UNIX if address is None else socket.AF_INET)
+        client.settimeout(30)
+        client.connect(address or str(self.folder / "metrics"))
+        client.sendall(request)
+        answer = b""
+        while chunk := client.recv(65536):
+            answer += chunk
+        client.close()
+        head, _, body = answer.partition(b"\r\n\r\n")
+        return head.decode(), body.decode()
+
+    def test_metrics_are_given_over_http_and_nonsense_is_refused(self):
+        self.serve("--metrics", f"unix:{self.folder}/metrics")
+        self.write(0, random.Random(5).randbytes(MIB))
+        get = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+        head, body = self.fetch(get)
+        self.assertTrue(head.startswith("HTTP/1.1 200 OK\r\n"), head)
+        self.assertIn("text/plain; version=0.0.4", head)
+        self.assertIn(f"Content-Length: {len(body.encode())}", head)
+        samples = dict(line.rsplit(" ", 1) for line in body.splitlines() if line[0] != "#")
+        label = f'volume="{self.image}"'
+        self.assertEqual(samples[f"uvdo_logical_size_bytes{{{label}}}"], str(self.LOGICAL))
+        count = f'uvdo_request_duration_seconds_count{{{label},operation="write"}}'
+        self.assertGreater(int(samples[count]), 0)
+        for line in body.splitlines():
+            if line[0] != "#":
+                family = re.sub(r"(_bucket|_sum|_count)?\{.*", "", line)
+                self.assertIn(f"# HELP {family} ", body)
+                self.assertIn(f"# TYPE {family} ", body)
+        self.assertEqual(self.fetch(get.replace(b"GET", b"HEAD"))[1], "")
+        for status, request in ((404, b"GET / HTTP/1.1\r\n\r\n"), (405, get.replace(b"GET", b"PUT")),
+                                (400, b"nonsense\r\n\r\n"), (400, b"\x00\xff\n\n"),
+                                (431, b"GET /metrics HTTP/1.1\r\n" + b"x" * 20000)):
+            try:
+                head, _ = self.fetch(request)
+            except ConnectionError:
+                self.assertEqual(status, 431)  # it was hung up on while it sent
+                continue
+            self.assertTrue(head.startswith(f"HTTP/1.1 {status} "), head)
+        clients = [self.fetch(get) for _ in range(40)]
+        self.assertTrue(all("200 OK" in head for head, _ in clients))
+        self.end()
+
+    def test_a_watermark_is_told_in_the_log_and_to_a_command(self):
+        seen = self.folder / "seen"
+        self.serve("--compression", "off", "--watermarks", "1,2", "--watermark-command",
+                   f'echo "$UVDO_EVENT $UVDO_PERCENT $UVDO_VOLUME" >> {seen}')
+        # The room for data is 1.2 GiB.
+        self.write(0, random.Random(6).randbytes(20 * MIB))
+        self.wait_for(seen, f"watermark-above 1 {self.image}\n")
+        self.assertRegex(self.log(), r"\n1 % of the room for data of [\d.]+ GiB is used, ")
+        self.qemu_io(f"discard 0 {20 * MIB}", "flush")
+        self.wait_for(seen, f"watermark-above 1 {self.image}\nwatermark-below 1 {self.image}\n")
+        self.content = bytearray()
+        self.end()
+
+    def wait_for(self, path, text):
+        for _ in range(1500):
+            if path.exists() and path.read_text() == text:
+                return
+            time.sleep(0.01)
+        self.fail((path.exists() and path.read_text(), self.log()))
+
+    def test_rates_are_shown_as_lines_and_on_a_screen(self):
+        self.serve()
+        self.write(0, random.Random(7).randbytes(4 * MIB))
+        lines = self.uvdo("stats", self.image, "--watch", "0.2", "--count", "2").stdout.splitlines()
+        self.assertEqual(len(lines), 3)
+        self.assertIn("held up by", lines[0])
+        self.assertIn("nothing", lines[1])
+        for words, *arguments in (("0.1 to 3600", "stats", self.image, "--watch", "0"),
+                                  ("0.1 to 3600", "top", self.image, "--interval", "often"),
+                                  ("terminal", "top", self.image),
+                                  ("one volume", "stats", self.image, "--watch", "1", "--json")):
+            self.refuse(words, *arguments, status=2)
+        # On a terminal: script(1) gives it one.
+        shown = run("script", "-qec", f"{UVDO} top {self.image} --control {self.control} "
+                    "--interval 0.2 --count 2", "/dev/null", stdin=subprocess.DEVNULL,
+                    env={**os.environ, "TERM": "xterm"})
+        self.assertEqual(shown.returncode, 0, shown.stdout)
+        for words in ("uvdo top", "normal", "99.9 %", "Held up by"):
+            self.assertIn(words, shown.stdout)
+        done = uvdo("stats", "--watch", "1", self.image)
+        self.assertEqual(done.returncode, 1)
+        self.end()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "workload/latency_histogram.h"
+#include "base/latency_histogram.h"
 
 #include <algorithm>
 #include <bit>
@@ -20,11 +20,30 @@ std::uint64_t LatencyHistogram::upper_end(std::size_t bucket) {
   return ((step + 1) << shift) - 1;
 }
 
-void LatencyHistogram::add(std::chrono::nanoseconds latency) {
+void LatencyHistogram::add(std::chrono::nanoseconds latency, std::uint64_t count) {
   const auto ns = static_cast<std::uint64_t>(std::max<std::int64_t>(0, latency.count()));
-  ++buckets_[bucket_of(ns)];
-  ++count_;
+  buckets_[bucket_of(ns)] += count;
+  count_ += count;
   maximum_ = std::max(maximum_, ns);
+}
+
+std::uint64_t LatencyHistogram::count_within(std::chrono::nanoseconds latency) const {
+  const auto ns = static_cast<std::uint64_t>(std::max<std::int64_t>(0, latency.count()));
+  std::uint64_t within = 0;
+  for (std::size_t i = 0; i <= bucket_of(ns); ++i) within += buckets_[i];
+  return within;
+}
+
+LatencyHistogram LatencyHistogram::since(const LatencyHistogram& earlier) const {
+  LatencyHistogram recent;
+  for (std::size_t i = 0; i < buckets_.size(); ++i) {
+    const std::uint64_t count = buckets_[i] - std::min(buckets_[i], earlier.buckets_[i]);
+    if (count == 0) continue;
+    recent.buckets_[i] = count;
+    recent.count_ += count;
+    recent.maximum_ = std::min(upper_end(i), maximum_);
+  }
+  return recent;
 }
 
 double LatencyHistogram::percentile(double percent) const {

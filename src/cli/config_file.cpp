@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "cli/config_file.h"
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <sstream>
+
+#include <fmt/format.h>
+
+#define TOML_EXCEPTIONS 0
+#define TOML_ENABLE_FORMATTERS 0
+#include <toml++/toml.h>
+
+namespace uvdo {
+namespace {
+
+constexpr std::array<std::string_view, 2> kTables{"format", "serve"};
+
+Error wrong(const std::string& path, const toml::source_region& where, std::string_view what) {
+  return {Errc::invalid_argument, fmt::format("{}, line {}: {}", path, where.begin.line, what)};
+}
+
+/// How a value stands on a command line; nothing if it is of a kind that no option has.
+std::optional<std::string> value_text(const toml::node& node) {
+  if (const auto text = node.value_exact<std::string>()) return *text;
+  if (const auto number = node.value_exact<std::int64_t>()) return fmt::format("{}", *number);
+  if (const auto number = node.value_exact<double>()) return fmt::format("{}", *number);
+  if (const auto on = node.value_exact<bool>()) return *on ? "on" : "off";
+  return std::nullopt;
+}
+
+bool is_flag(const CLI::Option& option) { return option.get_items_expected_max() == 0; }
+
+std::string option_names(const CLI::App& app) {
+  std::string names;
+  for (const CLI::Option* option : app.get_options()) {
+    const std::string name = option->get_name();
+    if (!name.starts_with("--")) continue;
+    const std::string key = name.substr(2);
+    if (key == "help" || key == "version" || key == "config") continue;
+    names += (names.empty() ? "" : ", ") + key;
+  }
+  return names;
+}
+
+Result<void> add_option(const CLI::App& app, std::string_view table, const std::string& key,
+                        const toml::node& node, ConfigFile& config) {
+  const CLI::Option* option = app.get_option_no_throw("--" + key);
+  if (option == nullptr || key == "config" || key == "help" || key == "version") {
+    return wrong(config.path, node.source(),
+                 fmt::format("[{}] has no \"{}\"; it has {}", table, key, option_names(app)));
+  }
+  if (is_flag(*option)) {
+    const auto on = node.value_exact<bool>();
+    if (!on) {
+      return wrong(config.path, node.source(), fmt::format("\"{}\" is true or false", key));
+    }
+    if (*on) config.arguments.push_back("--" + key);
+    return {};
+  }
+  const auto add = [&](const toml::node& value) -> Result<void> {
+    const auto text = value_text(value);
+    if (!text) {
+      return wrong(config.path, value.source(),
+                   fmt::format("\"{}\" is a text, a number, true or false", key));
+    }
+    config.arguments.push_back(fmt::format("--{}={}", key, *text));
+    return {};
+  };
+  const toml::array* values = node.as_array();
+  if (values == nullptr) return add(node);
+  if (option->get_items_expected_max() < 2) {
+    return wrong(config.path, node.source(), fmt::format("\"{}\" is one value, not several", key));
+  }
+  for (const toml::node& value : *values) {
+    if (auto added = add(value); !added) return added;
+  }
+  return {};
+}
+
+/// The option's value as it stands on the command line, if it does.
+std::optional<std::string> find_argument(std::string_view option, int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view argument = argv[i];
+    if (argument == option && i + 1 < argc) return argv[i + 1];
+    if (argument.starts_with(option) && argument.size() > option.size() &&
+        argument[option.size()] == '=') {
+      return std::string(argument.substr(option.size() + 1));
+    }
+  }
+  return std::nullopt;
+}
+
+/// Whether the command line has any of the option's names.
+bool is_given(const CLI::Option& option, int argc, char** argv) {
+  const auto matches = [&](std::string_view argument) {
+    for (const std::string& name : option.get_lnames()) {
+      const std::string whole = "--" + name;
+      if (argument == whole || argument.starts_with(whole + "=")) return true;
+    }
+    for (const std::string& name : option.get_snames()) {
+      if (argument.starts_with("-" + name)) return true;
+    }
+    return false;
+  };
+  return std::any_of(argv + 1, argv + argc, matches);
+}
+
+}  // namespace
+
+Result<ConfigFile> parse_config(const CLI::App& app, std::string_view table,
+                                const std::string& path, std::string_view text) {
+  ConfigFile config;
+  config.path = path;
+  const toml::parse_result parsed = toml::parse(text);
+  if (!parsed) return wrong(path, parsed.error().source(), parsed.error().description());
+  for (const auto& [key, node] : parsed.table()) {
+    const std::string_view name = key.str();
+    if (name == "volume") {
+      const auto volume = node.value_exact<std::string>();
+      if (!volume || volume->empty()) {
+        return wrong(path, node.source(), "\"volume\" is the path of a file or block device");
+      }
+      config.volume = *volume;
+      continue;
+    }
+    if (std::ranges::find(kTables, name) == kTables.end() || !node.is_table()) {
+      return wrong(
+          path, node.source(),
+          fmt::format("\"{}\" means nothing here; there are volume, [format] and [serve]", name));
+    }
+    if (name != table) continue;
+    for (const auto& [option, value] : *node.as_table()) {
+      auto added = add_option(app, table, std::string(option.str()), value, config);
+      if (!added) return std::move(added).error();
+    }
+  }
+  return config;
+}
+
+std::optional<int> parse_arguments_with_config(CLI::App& app, std::string_view table,
+                                               std::string& volume, int argc, char** argv) {
+  ConfigFile config;
+  if (const auto path = find_argument("--config", argc, argv)) {
+    std::ifstream file(*path);
+    std::stringstream text;
+    text << file.rdbuf();
+    if (!file) return usage_error(fmt::format("the file {} of --config cannot be read", *path));
+    auto parsed = parse_config(app, table, *path, text.str());
+    if (!parsed) return usage_error(parsed.error().message());
+    config = std::move(*parsed);
+  }
+  std::erase_if(config.arguments, [&](const std::string& argument) {
+    const CLI::Option* option = app.get_option_no_throw(argument.substr(0, argument.find('=')));
+    return is_given(*option, argc, argv);
+  });
+  std::vector<char*> arguments{argv[0]};
+  for (std::string& argument : config.arguments) arguments.push_back(argument.data());
+  arguments.insert(arguments.end(), argv + 1, argv + argc);
+  if (auto status = parse_arguments(app, static_cast<int>(arguments.size()), arguments.data())) {
+    return status;
+  }
+  if (volume.empty() && !config.volume.empty()) {
+    try {
+      volume = volume_path(config.volume);
+    } catch (const CLI::ValidationError& error) {
+      return usage_error(fmt::format("{}: {}", config.path, error.what()));
+    }
+  }
+  if (volume.empty()) {
+    return usage_error(fmt::format(
+        "name a file or block device, as an argument or as \"volume\" in the file of --config "
+        "(see {} --help)",
+        app.get_name()));
+  }
+  return std::nullopt;
+}
+
+}  // namespace uvdo

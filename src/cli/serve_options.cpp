@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "cli/serve_options.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "async/work_thread.h"
+#include "base/size_text.h"
+#include "cli/parameter.h"
+#include "serve/metrics_server.h"
+#include "serve/space_watch.h"
+
+namespace uvdo {
+namespace {
+
+using Kind = ParameterLimits::Kind;
+
+constexpr ParameterLimits kCache{Kind::size, 16ULL << 20U, 1ULL << 40U,
+                                 "with less, pages would be read again and again; no machine has "
+                                 "more"};
+constexpr ParameterLimits kEraLength{Kind::count, 1, 16380,
+                                     "changed pages of the block map are written after so many "
+                                     "blocks of the recovery journal, before it comes round"};
+constexpr ParameterLimits kBuffers{Kind::size, 4ULL << 20U, 64ULL << 30U,
+                                   "one request takes up to 128 KiB, and more than that many in "
+                                   "flight make nothing faster"};
+constexpr ParameterLimits kMaxRequests{Kind::count, 1, 2048,
+                                       "requests of one client in flight; with more it waits"};
+constexpr ParameterLimits kMaxClients{Kind::count, 1, 1024,
+                                      "each takes 256 KiB of memory; with more, new ones are "
+                                      "turned away"};
+
+Result<bool> parse_switch(std::string_view name, std::string_view value) {
+  if (value == "on") return true;
+  if (value == "off") return false;
+  return Error(Errc::invalid_argument, fmt::format("{} is on or off, not \"{}\"", name, value));
+}
+
+Result<void> check_memory_of_options(const ServeOptions& options) {
+  const auto machine = static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) *
+                       static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+  const std::uint64_t cache =
+      std::uint64_t{options.volume_options.block_map_cache_pages} * kBlockSize;
+  if (cache + options.volume_options.buffer_bytes <= machine) return {};
+  return Error(Errc::invalid_argument,
+               fmt::format("--cache {} and --buffers {} are more than the machine's memory of {}",
+                           options.cache, options.buffers, size_text(machine)));
+}
+
+}  // namespace
+
+void ServeOptions::add_to(CLI::App& app) {
+  add_volume_argument(app, volume)->required(false);
+  app.add_option("--config", config, "TOML file with these options in a table [serve]");
+  app.add_option("--nbd", nbd, "listen on unix:PATH or tcp:HOST:PORT (repeatable)")
+      ->allow_extra_args(false);
+  app.add_option("--export-name", export_name, "the NBD export's name (default: empty)");
+  app.add_flag("--read-only", read_only, "refuse writes of clients");
+  app.add_option("--offset", offset, "serve the logical space from here on only");
+  app.add_option("--size", size, "serve only so much of it (default: up to its end)");
+  app.add_option("--compression", compression, "on or off")->capture_default_str();
+  app.add_option("--deduplication", deduplication, "on or off")->capture_default_str();
+  app.add_option("--cache", cache, "memory for the block map: 16M to 1T")->capture_default_str();
+  app.add_option("--era-length", era_length,
+                 "journal blocks that a changed page of the block map waits: 1 to 16380")
+      ->capture_default_str();
+  app.add_option("--buffers", buffers, "memory for data in flight: 4M to 64G")
+      ->capture_default_str();
+  app.add_option("--minimum-io", minimum_io, "smallest request of clients: 1, 512 or 4096 bytes")
+      ->capture_default_str();
+  app.add_option("--max-requests", max_requests, "requests of a client in flight: 1 to 2048")
+      ->capture_default_str();
+  app.add_option("--max-clients", max_clients, "clients at once: 1 to 1024")->capture_default_str();
+  app.add_option("--threads", threads, "1, 2, or auto: 2 where there are processors for them")
+      ->capture_default_str();
+  app.add_flag("--lock-memory", lock_memory, "keep all memory from being paged out");
+  app.add_option("--control", control, "path of the control socket");
+  app.add_option("--metrics", metrics,
+                 "give metrics on unix:PATH or tcp:127.0.0.1:PORT to Prometheus");
+  app.add_option("--watermarks", watermarks, "percents of the room for data of which the log tells")
+      ->capture_default_str();
+  app.add_option("--watermark-command", watermark_command,
+                 "shell command that is run when one is passed");
+  app.add_option("--log-level", log_level, "error, warning, notice, info or debug")
+      ->capture_default_str();
+  app.add_option("--log-format", log_format, "auto, plain, journal or json")->capture_default_str();
+  app.add_option("--tls-cert", tls.certificate, "PEM file of the server's certificate");
+  app.add_option("--tls-key", tls.key, "PEM file of its private key");
+  app.add_option("--tls-ca", tls.authority, "PEM file: only its clients are let in");
+  app.add_option("--tls-psk", tls.psk, "file of pre-shared keys, NAME:HEXKEY a line");
+  app.add_flag("--tls-required", tls_required, "refuse clients that don't use TLS");
+}
+
+Result<void> ServeOptions::check() {
+  const auto compress = parse_switch("--compression", compression);
+  if (!compress) return compress.error().clone();
+  volume_options.compression = *compress;
+  const auto deduplicate = parse_switch("--deduplication", deduplication);
+  if (!deduplicate) return deduplicate.error().clone();
+  volume_options.deduplication = *deduplicate;
+
+  Result<void> wrong;
+  const auto number = [&](std::string_view name, const std::string& text,
+                          const ParameterLimits& limits) -> std::uint64_t {
+    auto value = parse_parameter(name, text, limits);
+    if (value) return *value;
+    if (wrong) wrong = std::move(value).error();
+    return limits.least;
+  };
+  volume_options.block_map_cache_pages =
+      static_cast<std::uint32_t>(number("--cache", cache, kCache) / kBlockSize);
+  volume_options.block_map_maximum_age =
+      static_cast<std::uint32_t>(number("--era-length", era_length, kEraLength));
+  volume_options.buffer_bytes = number("--buffers", buffers, kBuffers);
+  requests_per_client =
+      static_cast<std::uint32_t>(number("--max-requests", max_requests, kMaxRequests));
+  clients = number("--max-clients", max_clients, kMaxClients);
+  if (!wrong) return wrong;
+  if (minimum_io != "1" && minimum_io != "512" && minimum_io != "4096") {
+    return Error(Errc::invalid_argument,
+                 fmt::format("--minimum-io is \"{}\"; it takes 1, 512 or 4096: blocks have 4096 "
+                             "bytes, sectors 512, and requests of any bytes are served too",
+                             minimum_io));
+  }
+  minimum_block = minimum_io == "1" ? 1 : minimum_io == "512" ? 512 : 4096;
+  logical_block_size = minimum_block == kBlockSize ? 4096 : 512;
+  if (auto fits = check_memory_of_options(*this); !fits) return fits;
+  if (threads != "auto" && threads != "1" && threads != "2") {
+    return Error(Errc::invalid_argument,
+                 fmt::format("--threads is \"{}\"; it takes 1, 2 or auto: one thread has the "
+                             "metadata, and a second one names and compresses blocks and has the "
+                             "index",
+                             threads));
+  }
+  second_thread = threads == "2" || (threads == "auto" && WorkThread::is_worthwhile());
+  if (!offset.empty()) {
+    auto bytes = parse_size(offset);
+    if (!bytes) return bytes.error().within("--offset");
+    window.offset = *bytes;
+  }
+  if (!size.empty()) {
+    auto bytes = parse_size(size);
+    if (!bytes) return bytes.error().within("--size");
+    window.size = *bytes;
+  }
+
+  auto parsed_level = parse_log_level(log_level);
+  if (!parsed_level) return parsed_level.error().within("--log-level");
+  level = *parsed_level;
+  auto parsed_format = Log::parse_format(log_format, STDOUT_FILENO);
+  if (!parsed_format) return parsed_format.error().within("--log-format");
+  format = *parsed_format;
+  auto parsed_marks = parse_watermarks(watermarks);
+  if (!parsed_marks) return parsed_marks.error().within("--watermarks");
+  marks = std::move(*parsed_marks);
+
+  for (const std::string& text : nbd) {
+    auto address = SocketAddress::parse(text);
+    if (!address) return std::move(address).error();
+    addresses.push_back(std::move(*address));
+  }
+  if (!metrics.empty()) {
+    auto address = SocketAddress::parse(metrics);
+    if (!address) return address.error().within("--metrics");
+    auto allowed = MetricsServer::check_address(*address);
+    if (!allowed) return allowed.error().within("--metrics");
+    metrics_addresses.push_back(std::move(*address));
+  }
+  auto taken = ServiceManager::take_sockets();
+  if (!taken) return std::move(taken).error();
+  inherited = std::move(*taken);
+  if (addresses.empty() && inherited.empty()) {
+    return Error(Errc::invalid_argument,
+                 "say where to serve: --nbd unix:PATH or --nbd tcp:HOST:PORT");
+  }
+  if (tls_required && !tls.any()) {
+    return Error(Errc::invalid_argument,
+                 "--tls-required needs --tls-cert and --tls-key, or --tls-psk");
+  }
+  return {};
+}
+
+}  // namespace uvdo

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What uvdo serve is told: its options, their limits and defaults (vdo-behaviour.md, 1 and 13.1,
+// where they mean the same), and the checks of all of them.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "cli/command.h"
+#include "serve/service_manager.h"
+#include "serve/service_views.h"
+#include "serve/socket_address.h"
+#include "serve/tls_context.h"
+#include "volume/volume.h"
+
+namespace uvdo {
+
+struct ServeOptions {
+  // As they are written.
+  std::string volume;
+  std::string config;
+  std::vector<std::string> nbd;
+  std::string export_name;
+  bool read_only = false;
+  bool tls_required = false;
+  bool lock_memory = false;
+  std::string offset;
+  std::string size;
+  std::string threads = "auto";
+  std::string compression = "on";
+  std::string deduplication = "on";
+  std::string cache = "128M";
+  std::string era_length = "16380";
+  std::string buffers = "64M";
+  std::string minimum_io = "1";
+  std::string max_requests = "1024";
+  std::string max_clients = "256";
+  std::string control;
+  std::string metrics;
+  std::string watermarks = "80,90,95";
+  std::string watermark_command;
+  std::string log_level = "info";
+  std::string log_format = "auto";
+  TlsFiles tls;
+
+  // What they mean; set by check().
+  std::vector<SocketAddress> addresses;
+  std::vector<SocketAddress> metrics_addresses;  ///< one or none
+  std::vector<ListeningSocket> inherited;
+  VolumeOptions volume_options;
+  std::uint32_t minimum_block = 1;
+  std::uint64_t logical_block_size = 512;  ///< 512 or 4096
+  std::uint32_t requests_per_client = 0;
+  std::size_t clients = 0;
+  std::vector<unsigned> marks;
+  ServiceWindow window;
+  bool second_thread = false;  ///< hashing, compression and the index have a thread of their own
+  LogLevel level = LogLevel::info;
+  Log::Format format = Log::Format::plain;
+
+  void add_to(CLI::App& app);
+  /// Everything that can be wrong with the options alone.
+  Result<void> check();
+};
+
+}  // namespace uvdo

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What a device has done, and how busy it was with it.
+#pragma once
+
+#include <cstdint>
+
+#include "base/cycle_clock.h"
+
+namespace uvdo {
+
+/// Counted since the device was opened.
+struct DeviceActivity {
+  std::uint64_t reads = 0;
+  std::uint64_t writes = 0;
+  std::uint64_t flushes = 0;
+  std::uint64_t read_bytes = 0;
+  std::uint64_t written_bytes = 0;
+  std::uint64_t in_flight = 0;  ///< now
+  std::uint64_t busy_ns = 0;    ///< time in which at least one request was in flight
+  std::uint64_t waited_ns = 0;  ///< the times of all requests added up
+};
+
+/// Keeps the account of a device's requests.
+class DeviceMeter {
+ public:
+  enum class Kind : std::uint8_t { read, write, flush };
+  void begin(Kind kind, std::uint64_t bytes) {
+    advance();
+    ++activity_.in_flight;
+    switch (kind) {
+      case Kind::read:
+        ++activity_.reads;
+        activity_.read_bytes += bytes;
+        break;
+      case Kind::write:
+        ++activity_.writes;
+        activity_.written_bytes += bytes;
+        break;
+      case Kind::flush: ++activity_.flushes; break;
+    }
+  }
+  void end() {
+    advance();
+    --activity_.in_flight;
+  }
+  [[nodiscard]] DeviceActivity activity() const {
+    DeviceMeter now = *this;
+    now.advance();
+    return now.activity_;
+  }
+
+ private:
+  void advance() {
+    const std::uint64_t now = clock_.now();
+    if (activity_.in_flight > 0) {
+      const std::uint64_t passed = clock_.between(last_, now);
+      activity_.busy_ns += passed;
+      activity_.waited_ns += passed * activity_.in_flight;
+    }
+    last_ = now;
+  }
+  CycleClock clock_;
+  DeviceActivity activity_;
+  std::uint64_t last_ = 0;
+};
+
+}  // namespace uvdo

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The text is held against the rules of the format: those that promtool checks, and that scrapers
+// rely on.
+#include "serve/metrics_text.h"
+
+#include <map>
+#include <regex>
+#include <set>
+#include <sstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace uvdo {
+namespace {
+
+/// Reads the format strictly. Anything against its rules fails the test.
+class StrictReader {
+ public:
+  explicit StrictReader(const std::string& text) {
+    EXPECT_TRUE(text.ends_with('\n'));
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);) read(line);
+    for (const auto& [name, type] : types_) {
+      EXPECT_TRUE(sampled_.contains(name)) << name << " has no sample";
+      if (type == "histogram") check_histogram(name);
+    }
+  }
+  [[nodiscard]] double value(const std::string& series) const {
+    const auto found = samples_.find(series);
+    EXPECT_NE(found, samples_.end()) << series;
+    return found == samples_.end() ? 0 : found->second;
+  }
+  [[nodiscard]] std::size_t families() const { return types_.size(); }
+
+ private:
+  void read(const std::string& line) {
+    static const std::regex kHelp(R"(# HELP ([a-z_][a-z0-9_]*) ([A-Z].*[.]))");
+    static const std::regex kType(R"(# TYPE ([a-z_][a-z0-9_]*) (counter|gauge|histogram))");
+    static const std::regex kSample(
+        R"re(([a-z_][a-z0-9_]*)(\{(?:[a-z_]+="(?:[^"\\\n]|\\[\\"n])*",?)+\}) ([^ ]+))re");
+    std::smatch match;
+    if (std::regex_match(line, match, kHelp)) {
+      current_ = match[1];
+      EXPECT_FALSE(types_.contains(current_)) << current_ << " comes twice";
+      return;
+    }
+    if (std::regex_match(line, match, kType)) {
+      EXPECT_EQ(match[1], current_) << "TYPE follows its HELP";
+      types_[current_] = match[2];
+      const bool total = current_.ends_with("_total");
+      EXPECT_EQ(total, match[2] == "counter") << current_;
+      return;
+    }
+    ASSERT_TRUE(std::regex_match(line, match, kSample)) << line;
+    std::string family = match[1];
+    if (types_[current_] == "histogram") {
+      for (const char* suffix : {"_bucket", "_sum", "_count"}) {
+        if (family == current_ + suffix) family = current_;
+      }
+    }
+    EXPECT_EQ(family, current_) << "samples follow their HELP and TYPE";
+    sampled_.insert(family);
+    const std::string series = match[1].str() + match[2].str();
+    EXPECT_FALSE(samples_.contains(series)) << series << " comes twice";
+    samples_[series] = match[3] == "inf" || match[3] == "+Inf" ? 1e300 : std::stod(match[3]);
+    order_.push_back(series);
+  }
+  void check_histogram(const std::string& name) const {
+    double last = 0;
+    std::string last_labels;
+    static const std::regex kLe(",?le=\"([^\"]*)\"");
+    for (const std::string& series : order_) {
+      if (!series.starts_with(name + "_bucket")) continue;
+      const std::string labels = std::regex_replace(series, kLe, "").substr(name.size() + 7);
+      if (labels != last_labels) last = 0;
+      last_labels = labels;
+      EXPECT_GE(samples_.at(series), last) << series << ": buckets add up";
+      last = samples_.at(series);
+      if (series.find("+Inf") == std::string::npos) continue;
+      EXPECT_EQ(last, value(name + "_count" + labels));
+      EXPECT_GE(value(name + "_sum" + labels), 0);
+    }
+  }
+  std::string current_;
+  std::map<std::string, std::string> types_;
+  std::set<std::string> sampled_;
+  std::map<std::string, double> samples_;
+  std::vector<std::string> order_;
+};
+
+MetricsSource source() {
+  MetricsSource made;
+  made.volume = "v";
+  made.statistics.physical_blocks = 1000;
+  made.statistics.extra.fixed_overhead_blocks = 100;
+  made.statistics.overhead_blocks_used = 110;
+  made.statistics.data_blocks_used = 90;
+  RequestActivity& reads = made.activity.requests[0];
+  reads.latencies.add(std::chrono::microseconds(30), 7);
+  reads.latencies.add(std::chrono::seconds(60), 3);
+  reads.total_ns = 180'000'210'000;
+  return made;
+}
+
+TEST(MetricsText, KeepsTheRulesOfTheFormat) {
+  const StrictReader metrics(metrics_text(source()));
+  EXPECT_GT(metrics.families(), 45U);
+  EXPECT_EQ(metrics.value("uvdo_room_bytes{volume=\"v\"}"), 900 * 4096);
+  EXPECT_EQ(metrics.value("uvdo_room_used_bytes{volume=\"v\"}"), 100 * 4096);
+  EXPECT_EQ(metrics.value("uvdo_request_duration_seconds_bucket{volume=\"v\",operation=\"read\","
+                          "le=\"5e-05\"}"),
+            7);
+  EXPECT_EQ(metrics.value("uvdo_request_duration_seconds_bucket{volume=\"v\",operation=\"read\","
+                          "le=\"10\"}"),
+            7);
+  EXPECT_EQ(metrics.value("uvdo_request_duration_seconds_count{volume=\"v\",operation=\"read\"}"),
+            10);
+}
+
+TEST(MetricsText, WhatIsNotKnownIsLeftOut) {
+  MetricsSource some = source();
+  EXPECT_THAT(metrics_text(some), ::testing::Not(::testing::HasSubstr("by=\"zeros\"")));
+  some.statistics.savings.zero_blocks = 5;
+  EXPECT_EQ(StrictReader(metrics_text(some)).value("uvdo_saved_bytes{volume=\"v\",by=\"zeros\"}"),
+            5 * 4096);
+  EXPECT_THAT(metrics_text(some), ::testing::HasSubstr("uvdo_full_in_seconds{volume=\"v\"} +Inf"));
+  some.activity.until_full = std::chrono::seconds(5);
+  EXPECT_EQ(StrictReader(metrics_text(some)).value("uvdo_full_in_seconds{volume=\"v\"}"), 5);
+}
+
+TEST(MetricsText, OddNamesAreEscaped) {
+  MetricsSource odd = source();
+  odd.volume = "a\"b\\c\nd";
+  const StrictReader metrics(metrics_text(odd));
+  EXPECT_EQ(metrics.value("uvdo_read_only{volume=\"a\\\"b\\\\c\\nd\"}"), 0);
+}
+
+}  // namespace
+}  // namespace uvdo

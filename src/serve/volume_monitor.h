@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Watches a served volume: looks at its space once a second, says in the log and to a command of
+// the user when a watermark is passed, and knows what the volume is doing.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "async/uring_loop.h"
+#include "base/log.h"
+#include "device/device_activity.h"
+#include "serve/activity.h"
+#include "serve/hook.h"
+#include "serve/space_watch.h"
+#include "volume/volume.h"
+
+namespace uvdo {
+
+class VolumeMonitor {
+ public:
+  struct Settings {
+    std::string volume;             ///< what people call it
+    std::vector<unsigned> marks;    ///< percents of the room for data
+    std::string watermark_command;  ///< "" for none
+    std::function<DeviceActivity()> device = [] { return DeviceActivity{}; };
+    std::function<std::uint64_t()> clients = [] { return std::uint64_t{0}; };
+  };
+
+  VolumeMonitor(Executor& executor, const Volume& volume, const RequestTimes& times,
+                Settings settings, LogFunction log);
+
+  /// Watches until stop().
+  Task<void> run();
+  void stop();
+
+  [[nodiscard]] Activity activity() const;
+  [[nodiscard]] std::optional<std::chrono::seconds> until_full() const {
+    return space_.until_full();
+  }
+
+ private:
+  void look();
+  void tell(SpaceWatch::Crossing crossing, std::uint64_t used, std::uint64_t room);
+
+  Executor& executor_;
+  const Volume& volume_;
+  const RequestTimes& times_;
+  Settings settings_;
+  LogFunction log_;
+  SpaceWatch space_;
+  Hook hook_;
+  TimePoint started_;
+  Alarm alarm_;
+  bool stopping_ = false;
+};
+
+}  // namespace uvdo

@@ -16,7 +16,7 @@ TEST(FlatMap, AgreesWithAPlainMapOverRandomChanges) {
   std::mt19937_64 random(kSeed);
   FlatMap<std::uint64_t> map(4);
   std::unordered_map<std::uint64_t, std::uint64_t> model;
-  for (int i = 0; i < 200'000; ++i) {
+  for (std::uint64_t i = 0; i < 200'000; ++i) {
     // Few different keys, so that chains form and are cut in all places.
     const std::uint64_t key = random() % 300 * 1024;
     if (random() % 2 == 0) {

@@ -58,11 +58,11 @@ class RemoteIndexTest : public testing::Test {
     wait_opened();
     ASSERT_EQ(index_->state(), IndexState::online);
   }
-  void wait_opened() {
-    loop_->run([](UringLoop& loop, DedupeIndex& opening) -> Task<void> {
-      while (opening.state() == IndexState::opening) co_await loop.yield();
-    }(*loop_, *index_));
+  // No lambda: Clang 14 ends with an error of its own there.
+  static Task<void> wait_opened(UringLoop& loop, DedupeIndex& opening) {
+    while (opening.state() == IndexState::opening) co_await loop.yield();
   }
+  void wait_opened() { loop_->run(wait_opened(*loop_, *index_)); }
   void save() {
     bool is_saved = false;
     loop_->run([](DedupeIndex& index, bool& saved) -> Task<void> {

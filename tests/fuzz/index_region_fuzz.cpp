@@ -99,7 +99,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::copy(sound.begin(), sound.end(), region.bytes().begin());
   const std::uint8_t* const end = data + size;
   while (end - data >= 4) {
-    const std::size_t at = (data[0] | data[1] << 8U | data[2] << 16U) % sound.size();
+    const std::size_t at =
+        (data[0] + std::size_t{data[1]} * 256 + std::size_t{data[2]} * 65536) % sound.size();
     std::size_t length = std::min<std::size_t>(data[3], static_cast<std::size_t>(end - data) - 4);
     length = std::min(length, sound.size() - at);
     for (std::size_t i = 0; i < length; ++i) {

@@ -85,8 +85,8 @@ class Store final : public BlockService, public Instance {
   [[nodiscard]] std::uint32_t allocate();
   void supersede(std::uint32_t physical);
   /// Overwrites a part of a block; no data means zeros.
-  Task<Result<void>> change(std::uint64_t block, std::size_t at, std::size_t length,
-                            const std::byte* data);
+  Task<Result<void>> overwrite(std::uint64_t block, std::size_t at, std::size_t length,
+                               const std::byte* data);
   Task<Result<void>> change_locked(std::uint64_t block, std::size_t at, std::size_t length,
                                    const std::byte* data);
   Task<Result<void>> change_range(std::uint64_t offset, std::uint64_t length, const std::byte* data,
@@ -191,8 +191,8 @@ Task<Result<void>> Store::read(std::uint64_t offset, MutableBytes out) {
   co_return Result<void>();
 }
 
-Task<Result<void>> Store::change(std::uint64_t block, std::size_t at, std::size_t length,
-                                 const std::byte* data) {
+Task<Result<void>> Store::overwrite(std::uint64_t block, std::size_t at, std::size_t length,
+                                    const std::byte* data) {
   const bool locks = !has(Mistake::unlocked_update);
   if (locks) co_await lock(block);
   Result<void> result = co_await change_locked(block, at, length, data);
@@ -266,7 +266,8 @@ Task<Result<void>> Store::change_range(std::uint64_t offset, std::uint64_t lengt
     const std::uint64_t block = (offset + done) / kBlockSize;
     const std::size_t at = (offset + done) % kBlockSize;
     const std::size_t part = std::min<std::uint64_t>(kBlockSize - at, length - done);
-    Result<void> result = co_await change(block, at, part, data == nullptr ? nullptr : data + done);
+    Result<void> result =
+        co_await overwrite(block, at, part, data == nullptr ? nullptr : data + done);
     if (!result) co_return result;
     done += part;
   }

@@ -22,6 +22,15 @@ bool is_in_use(const std::string& volume) {
   return !opened && opened.error().code() == Errc::busy;
 }
 
+/// Of errno. The socket of a server that was killed takes connections for a moment longer, and
+/// resets them when the kernel has cleared the server away: then nobody serves.
+Error connection_error(const std::string& path, std::string_view what) {
+  if (errno == ECONNRESET || errno == EPIPE) {
+    return {Errc::not_found, fmt::format("no server answers at {}", path)};
+  }
+  return errno_error(errno, fmt::format("{} {}", what, path));
+}
+
 }  // namespace
 
 Result<nlohmann::ordered_json> ask_server(const std::string& path, nlohmann::ordered_json request) {
@@ -43,7 +52,7 @@ Result<nlohmann::ordered_json> ask_server(const std::string& path, nlohmann::ord
   const std::string line = request.dump() + "\n";
   for (std::size_t sent = 0; sent < line.size();) {
     const ssize_t n = send(fd.get(), line.data() + sent, line.size() - sent, MSG_NOSIGNAL);
-    if (n < 0 && errno != EINTR) return errno_error(errno, fmt::format("writing to {}", path));
+    if (n < 0 && errno != EINTR) return connection_error(path, "writing to");
     if (n > 0) sent += static_cast<std::size_t>(n);
   }
   std::string reply;
@@ -51,7 +60,7 @@ Result<nlohmann::ordered_json> ask_server(const std::string& path, nlohmann::ord
   while (reply.find('\n') == std::string::npos) {
     const ssize_t n = recv(fd.get(), buffer.data(), buffer.size(), 0);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return errno_error(errno, fmt::format("reading from {}", path));
+    if (n < 0) return connection_error(path, "reading from");
     if (n == 0) return Error(Errc::io, "the server ended the connection without an answer");
     reply.append(buffer.data(), static_cast<std::size_t>(n));
   }

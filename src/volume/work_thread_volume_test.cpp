@@ -77,8 +77,10 @@ class WorkThreadVolumeTest : public testing::Test {
     EXPECT_EQ(volume_->statistics().extra.index_state, "online");
   }
   Task<void> write_all(std::uint64_t round) {
-    const auto client = [](Volume& volume, std::uint64_t first, std::uint64_t r) -> Task<void> {
+    const auto client = [](UringLoop& loop, Volume& volume, std::uint64_t first,
+                           std::uint64_t r) -> Task<void> {
       for (std::uint64_t i = first; i < first + kBlocksEach; ++i) {
+        if (i % 64 == 0) co_await loop.yield();
         Buffer buffer = co_await volume.buffers().acquire(kBlockSize);
         fill(buffer.bytes(), i, r);
         const auto done =
@@ -88,7 +90,7 @@ class WorkThreadVolumeTest : public testing::Test {
     };
     TaskGroup clients(*loop_);
     for (std::size_t c = 0; c < kClients; ++c) {
-      clients.start(client(*volume_, c * kBlocksEach, round));
+      clients.start(client(*loop_, *volume_, c * kBlocksEach, round));
     }
     co_await clients.wait();
     const auto flushed = co_await volume_->flush();
@@ -98,6 +100,8 @@ class WorkThreadVolumeTest : public testing::Test {
     std::vector<std::byte> expected(kBlockSize);
     std::vector<std::byte> got(kBlockSize);
     for (std::uint64_t i = 0; i < kClients * kBlocksEach; ++i) {
+      // Sanitizers take away the tail calls by which reads that never wait keep the stack short.
+      if (i % 64 == 0) co_await loop_->yield();
       fill(expected, i, round);
       const auto done = co_await volume_->read(i * kBlockSize, got);
       EXPECT_TRUE(done.ok());

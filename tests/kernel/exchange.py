@@ -71,7 +71,7 @@ class Exchange(unittest.TestCase):
         self.random = random.Random(f"{self.id()} {self.SEED}")
         self.offset = 0                      # bytes of the volume before what both sides offer
         self.windows = None                  # (first, count) of the blocks to compare; None: all
-        self.last_statistics = None
+        self.last_statistics, self.closed_by = None, None
         self.boots = self.kernel.boots
 
     def tearDown(self):
@@ -170,14 +170,19 @@ class Exchange(unittest.TestCase):
             self.assertIsNone(wrong, f"read by {side.name}: {wrong}")
 
     def compare_statistics(self, side):
-        """Those of the volume's content, with what the other side said when it closed the volume."""
+        """Those of the volume's content, with what was said when the volume was closed last."""
         told = content_statistics(side.stats())
-        if self.last_statistics:
-            self.assertEqual(told, self.last_statistics, f"{side.name} disagrees (second: the other)")
+        if not self.last_statistics:
+            return
+        last, closed_by = dict(self.last_statistics), self.closed_by
+        if closed_by is side is self.kernel:
+            # The kernel counts an index anew when it loads it, and gets less if it had rebuilt it.
+            told["index.entriesIndexed"] = last["index.entriesIndexed"]
+        self.assertEqual(told, last, f"{side.name} disagrees (second: {closed_by.name})")
 
     def close(self, side):
         self.flush(side)
-        self.last_statistics = content_statistics(side.stats())
+        self.last_statistics, self.closed_by = content_statistics(side.stats()), side
         side.close()
         self.judge()
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "volume/volume.h"
 
+#include <array>
 #include <cstring>
 #include <random>
 
@@ -65,6 +66,9 @@ class VolumeTest : public testing::Test {
     Buffer buffer = co_await volume_->buffers().acquire(data.size());
     std::memcpy(buffer.data(), data.data(), data.size());
     co_return co_await volume_->write(offset, std::move(buffer), durability);
+  }
+  Task<void> write_well(std::uint64_t offset, std::vector<std::byte> data) {
+    expect_ok(co_await write(offset, std::move(data)));
   }
   static std::vector<std::byte> noise(std::size_t size, std::uint64_t seed) {
     std::mt19937_64 random(seed);
@@ -135,6 +139,39 @@ TEST_F(VolumeTest, CompressedBlocksAreReadBack) {
       auto data = noise(4096, i);
       std::fill(data.begin() + 200, data.end(), std::byte{1});
       co_await expect_content(i * 4096, data);
+    }
+    co_await stop();
+  });
+}
+
+TEST_F(VolumeTest, ACopyWhoseBlockHasNoReferenceLeftIsCompressedOnceMore) {
+  options_.compression = true;
+  run([&]() -> Task<void> {
+    co_await open();
+    // A block takes 254 references: of 255 copies one is left over. Those of two contents meet in
+    // the packer.
+    constexpr std::uint64_t kCopies = 255;
+    constexpr std::uint64_t kBlocksEach = 32;
+    const auto block_of = [](std::uint64_t content) {
+      auto block = noise(4096, content);
+      std::fill(block.begin() + 1000, block.end(), std::byte{1});
+      return block;
+    };
+    TaskGroup writers(*loop_);
+    for (std::uint64_t content = 0; content < 2; ++content) {
+      for (std::uint64_t first = 0; first < kCopies; first += kBlocksEach) {
+        std::vector<std::byte> data;
+        for (std::uint64_t i = first; i < std::min(first + kBlocksEach, kCopies); ++i) {
+          const auto block = block_of(content);
+          data.insert(data.end(), block.begin(), block.end());
+        }
+        writers.start(write_well((content * kCopies + first) * 4096, data));
+      }
+    }
+    co_await writers.wait();
+    expect_ok(co_await volume_->flush());
+    for (std::uint64_t i = 0; i < 2 * kCopies; ++i) {
+      co_await expect_content(i * 4096, block_of(i / kCopies));
     }
     co_await stop();
   });

@@ -153,7 +153,8 @@ void Volume::leave(WriteBlock& block) {
 }
 
 Task<Result<void>> Volume::follow(WriteJob& job, WriteBlock& block) {
-  while (block.stage != Stage::applied) {
+  // (The packer applies and ends the blocks that it takes.)
+  while (block.stage < Stage::applied) {
     if (block.role == HashLocks::Role::follower) {
       // No epoch is held here: the agent may have to wait for blocks that are to become free.
       while (!block.lock->is_settled) co_await block.lock->settled.wait();
@@ -168,7 +169,7 @@ Task<Result<void>> Volume::follow(WriteJob& job, WriteBlock& block) {
         block.stage = Stage::located;
         auto applied = co_await apply(job);
         if (!applied) co_return applied;
-        if (block.stage == Stage::applied) break;
+        if (block.stage >= Stage::applied) break;
       }
       // No reference is left, or the agent failed: this block becomes the one to share next.
       const auto joined = hash_locks_.join(block.name, block.data);
@@ -179,7 +180,7 @@ Task<Result<void>> Volume::follow(WriteJob& job, WriteBlock& block) {
     block.stage = Stage::undecided;
     Result<void> done;
     if (block.role == HashLocks::Role::agent && index_) done = co_await ask_again(job, block);
-    if (done && block.stage != Stage::applied) {
+    if (done && block.stage < Stage::applied) {
       std::optional<ReadGuard> guard;
       if (job.has_promise) guard.emplace(depot_->epochs());  // else it may have to wait for frees
       done = co_await place(job);

@@ -3,8 +3,6 @@
 
 #include <optional>
 
-#include <fmt/format.h>
-
 namespace uvdo {
 namespace {
 
@@ -18,23 +16,18 @@ struct Wanted {
 
 Result<Wanted> read_request(const Json& request) {
   Wanted wanted;
-  for (const auto& [key, value] : request.items()) {
-    if (key == "uvdo" || key == "command") continue;
-    const bool is_size = value.is_number_unsigned();
-    if (key == "logical" && is_size) {
-      wanted.logical = value.get<std::uint64_t>();
-    } else if (key == "physical" && is_size) {
-      wanted.physical = value.get<std::uint64_t>();
-    } else if (key == "physical" && value == "max") {
-      wanted.physical_max = true;
-    } else if (key == "logical" || key == "physical") {
-      return Error(Errc::invalid_argument, fmt::format("\"{}\" is a number of bytes{}", key,
-                                                       key == "physical" ? " or \"max\"" : ""));
-    } else {
-      return Error(
-          Errc::invalid_argument,
-          fmt::format("\"{}\" does not belong to grow; \"logical\" and \"physical\" do", key));
+  if (request.contains("logical")) {
+    if (!request["logical"].is_number_unsigned()) {
+      return Error(Errc::invalid_argument, "\"logical\" is a number of bytes");
     }
+    wanted.logical = request["logical"].get<std::uint64_t>();
+  }
+  if (request.contains("physical")) {
+    wanted.physical_max = request["physical"] == "max";
+    if (!wanted.physical_max && !request["physical"].is_number_unsigned()) {
+      return Error(Errc::invalid_argument, "\"physical\" is a number of bytes or \"max\"");
+    }
+    if (!wanted.physical_max) wanted.physical = request["physical"].get<std::uint64_t>();
   }
   if (wanted.logical || wanted.physical || wanted.physical_max) return wanted;
   return Error(Errc::invalid_argument, "grow needs \"logical\" or \"physical\"");

@@ -73,6 +73,10 @@ class DedupeIndex {
 
   /// Lookups that were given up because they took too long.
   [[nodiscard]] virtual std::uint64_t timeouts() const { return 0; }
+  /// Names given to record() that the index does not know yet.
+  [[nodiscard]] virtual std::uint64_t records_under_way() const { return 0; }
+  /// Names given to record() that it could not take, since it was too busy.
+  [[nodiscard]] virtual std::uint64_t dropped_records() const { return 0; }
   /// Between offline (answers nothing, notes nothing, is kept and saved) and online, for an index
   /// that has something to keep.
   virtual void set_enabled([[maybe_unused]] bool enabled) {}

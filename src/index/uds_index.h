@@ -78,7 +78,7 @@ class UdsIndex final : public DedupeIndex {
   [[nodiscard]] std::uint64_t oldest_chapter() const { return oldest_; }
   [[nodiscard]] std::uint64_t newest_chapter() const { return open_->number; }
   /// Records that were not kept because chapters are written too slowly.
-  [[nodiscard]] std::uint64_t dropped_records() const { return dropped_records_; }
+  [[nodiscard]] std::uint64_t dropped_records() const override { return dropped_records_; }
   /// Waits until all closed chapters are written.
   Task<void> wait_written() { return writing_.wait(); }
 

@@ -81,6 +81,8 @@ Json dump_index(const DedupeIndex* index) {
           {"entries", s.entries_indexed},
           {"discarded", s.entries_discarded},
           {"timeouts", index->timeouts()},
+          {"recordsUnderWay", index->records_under_way()},
+          {"recordsDropped", index->dropped_records()},
           {"memoryBytes", index->memory_needed()}};
 }
 

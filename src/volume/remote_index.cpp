@@ -65,7 +65,8 @@ void RemoteIndex::publish() {
   const IndexStatistics s = index_->statistics();
   const std::array<std::uint64_t, kFigures> figures{
       s.entries_indexed,   s.posts_found,   s.posts_not_found,   s.queries_found,
-      s.queries_not_found, s.updates_found, s.updates_not_found, s.entries_discarded};
+      s.queries_not_found, s.updates_found, s.updates_not_found, s.entries_discarded,
+      index_->dropped_records()};
   for (std::size_t i = 0; i < kFigures; ++i) {
     figures_[i].store(figures[i], std::memory_order_relaxed);
   }
@@ -80,6 +81,10 @@ IndexState RemoteIndex::state() const {
 IndexStatistics RemoteIndex::statistics() const {
   const auto figure = [this](std::size_t i) { return figures_[i].load(std::memory_order_relaxed); };
   return {figure(0), figure(1), figure(2), figure(3), figure(4), figure(5), figure(6), figure(7)};
+}
+
+std::uint64_t RemoteIndex::dropped_records() const {
+  return dropped_here_ + figures_[kFigures - 1].load(std::memory_order_relaxed);
 }
 
 std::uint64_t RemoteIndex::memory_needed() const {
@@ -177,7 +182,7 @@ void RemoteIndex::give_up(Asked& asked) {
 void RemoteIndex::record(const IndexQuery& query, const IndexData& data) {
   if (state() != IndexState::online) return;
   if (notes_under_way_ == kMostNotes) {
-    ++dropped_records_;
+    ++dropped_here_;
     return;
   }
   ++notes_under_way_;

@@ -29,6 +29,8 @@ class RemoteIndex final : public DedupeIndex {
   [[nodiscard]] IndexState state() const override;
   [[nodiscard]] IndexStatistics statistics() const override;
   [[nodiscard]] std::uint64_t timeouts() const override { return timeouts_; }
+  [[nodiscard]] std::uint64_t records_under_way() const override { return notes_under_way_; }
+  [[nodiscard]] std::uint64_t dropped_records() const override;
   [[nodiscard]] std::uint64_t memory_needed() const override;
   void set_enabled(bool enabled) override { enabled_ = enabled; }
   Task<void> lookup(std::span<IndexQuery> queries) override;
@@ -37,9 +39,6 @@ class RemoteIndex final : public DedupeIndex {
   Task<Result<void>> checkpoint() override;
   Result<void> reopen() override;
   Task<Result<void>> create_anew() override;
-
-  /// Names that were not noted because too many were under way.
-  [[nodiscard]] std::uint64_t dropped_records() const { return dropped_records_; }
 
  private:
   /// The names of one call of lookup() on their way.
@@ -55,7 +54,7 @@ class RemoteIndex final : public DedupeIndex {
     std::vector<IndexData> data;
     std::vector<IndexNote> notes;  // room for record_all()
   };
-  static constexpr std::size_t kFigures = 8;
+  static constexpr std::size_t kFigures = 9;
 
   RemoteIndex(WorkThread& work, Executor& home, Device& device, Duration lookup_timeout,
               IndexLog log);
@@ -97,7 +96,7 @@ class RemoteIndex final : public DedupeIndex {
   std::size_t notes_under_way_ = 0;
   bool sends_at_turn_end_ = false;
   std::uint64_t timeouts_ = 0;
-  std::uint64_t dropped_records_ = 0;
+  std::uint64_t dropped_here_ = 0;  ///< names that were one too many under way
 
   // What is known at home of the index.
   std::atomic<IndexState> state_{IndexState::opening};

@@ -180,6 +180,7 @@ TEST_F(RemoteIndexTest, DropsRecordsRatherThanGatherThemWithoutEnd) {
     index_->record(query, data_of(i));
   }
   EXPECT_EQ(index_->dropped_records(), 70000U - 65536U);
+  EXPECT_EQ(index_->records_under_way(), 65536U);
   save();
 }
 

@@ -158,6 +158,7 @@ void visit_extra_statistics(Statistics& s, Visitor& v) {
   v.group("uvdo", [&] {
     v.value("running", s.extra.running);
     v.value("indexState", s.extra.index_state);
+    v.value("indexRecordsUnderWay", s.extra.index_records_under_way);
     v.value("compression", s.extra.compression);
     v.value("deduplication", s.extra.deduplication);
     v.value("bufferBytes", s.extra.buffer_bytes);

@@ -94,6 +94,7 @@ VolumeStatistics Volume::statistics() const {
   if (index_) {
     s.index = index_->statistics();
     s.dedupe_advice_timeouts = index_->timeouts();
+    s.extra.index_records_under_way = index_->records_under_way();
   }
 
   add_savings(s);

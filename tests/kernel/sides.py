@@ -325,7 +325,13 @@ class Uvdo:
         self.client = nbd_client.Client(self.folder / "nbd")
 
     def stats(self):
-        told = support.uvdo("stats", "--json", self.image)
-        if told.returncode:
-            raise AssertionError(told.stderr)
-        return next(iter(json.loads(told.stdout).values()))
+        # The index hears of blocks after they are stored, and the last of them may be on their way.
+        for _ in range(3000):
+            told = support.uvdo("stats", "--json", self.image)
+            if told.returncode:
+                raise AssertionError(told.stderr)
+            found = next(iter(json.loads(told.stdout).values()))
+            if found["uvdo"]["indexRecordsUnderWay"] == 0:
+                return found
+            time.sleep(0.02)
+        raise AssertionError(f"the index takes no more names: {found['uvdo']}")

@@ -1,21 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Gathers compressed blocks until up to 14 of them fill one physical block (vdo-behaviour.md, 6).
+//
+// Fragments wait by size, not in bins. When too many wait, one bin is made of them: the largest,
+// and then again and again the largest that still fits. So what a bin gets is chosen among
+// hundreds, and the waste stays within a few per cent of the best possible.
 #pragma once
 
 #include <array>
 #include <coroutine>
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <vector>
 
 #include "async/executor.h"
 #include "async/wait_queue.h"
 #include "base/aligned_memory.h"
+#include "base/block_arena.h"
 #include "dedupe/hurry.h"
+#include "depot/read_epochs.h"
 #include "format/block_mapping.h"
 #include "format/compressed_block.h"
 #include "packer/data_writer.h"
+#include "packer/size_set.h"
 
 namespace uvdo {
 
@@ -36,49 +42,64 @@ class BinAllocator {
 
 class Packer {
  public:
-  static constexpr std::size_t kBins = 16;
+  /// Fragments that wait at a time.
+  static constexpr std::size_t kMostWaiting = 768;
   /// How long a fragment waits for company when nobody waits for it.
-  static constexpr Duration kPatience = std::chrono::milliseconds(10);
+  static constexpr Duration kPatience = std::chrono::seconds(1);
+  static constexpr std::uint64_t kMemory = kMostWaiting * kBlockSize;
 
-  Packer(Executor& executor, DataWriter& writer, BinAllocator& allocator);
+  /// `epochs`: of those who may refer to physical blocks.
+  Packer(Executor& executor, DataWriter& writer, BinAllocator& allocator, ReadEpochs& epochs);
   Packer(const Packer&) = delete;
   Packer& operator=(const Packer&) = delete;
 
-  /// One compressed block on its way: co_await it for where it went.
+  /// One compressed block on its way: co_await it for where it went. It is in a read epoch from the
+  /// moment on that its bin has a block, so that the block stays the bin's, whatever the other
+  /// members do, until this is destroyed.
   class [[nodiscard]] Fragment final : public Hurry {
    public:
-    Fragment(Packer& packer, ConstBytes bytes) : packer_(packer), bytes_(bytes) {}
-    [[nodiscard]] bool await_ready() { return !packer_.add(*this); }
-    void await_suspend(std::coroutine_handle<> handle) { handle_ = handle; }
-    /// The fragment's mapping, written; or nothing: the block is to be stored uncompressed (it has
-    /// found no company, or somebody could not wait). An error of the device otherwise.
+    /// `bytes` are copied when this is awaited. `is_urgent`: it is to wait for nobody.
+    Fragment(Packer& packer, ConstBytes bytes, bool is_urgent)
+        : packer_(packer), bytes_(bytes), is_urgent_(is_urgent) {}
+    [[nodiscard]] static bool await_ready() { return false; }
+    void await_suspend(std::coroutine_handle<> handle) {
+      handle_ = handle;
+      packer_.add(*this);
+      if (is_urgent_) hurry();
+    }
+    /// The fragment's mapping, written; or nothing: there was none to go with it, and the block is
+    /// to be stored uncompressed. An error of the device otherwise.
     Result<std::optional<BlockMapping>> await_resume() {
       if (error_) return std::move(*error_);
       return location_;
     }
-    /// Somebody waits for this block: it leaves the packer at once, uncompressed.
-    void hurry() override { packer_.eject(*this); }
+    /// Somebody waits for this block: it goes at once, with those that fit best.
+    void hurry() override {
+      if (memory_ != nullptr) packer_.write_bin_with(*this);
+    }
 
    private:
     friend class Packer;
+    struct Links {
+      Fragment* before = nullptr;
+      Fragment* after = nullptr;
+    };
     Packer& packer_;
-    ConstBytes bytes_;  // until add() has copied them
-    std::size_t size_ = 0;
-    int bin_ = -1;
+    ConstBytes bytes_;  // the giver's until add(), then in memory_
+    bool is_urgent_;
+    std::byte* memory_ = nullptr;  // of the packer's, while this waits
+    Links of_size_;
+    Links of_age_;
+    TimePoint since_{};
+    std::optional<ReadGuard> guard_;
     std::optional<BlockMapping> location_;
     std::optional<Error> error_;
     std::coroutine_handle<> handle_{};
   };
 
-  /// Writes out all bins: a flush or a stop waits for what is in them.
+  /// Writes out all that waits: a flush or a stop waits for it.
   void flush();
-  /// While raised (nested), fragments are not kept for longer than a turn.
-  void raise_urgency() {
-    ++urgency_;
-    flush();
-  }
-  void lower_urgency() { --urgency_; }
-  /// Runs until stop(): writes bins that have waited too long.
+  /// Runs until stop(): writes what has waited too long.
   Task<void> run();
   void stop();
   /// Waits until nothing is being written.
@@ -86,31 +107,36 @@ class Packer {
   [[nodiscard]] const PackerCounters& counters() const { return counters_; }
 
  private:
-  struct Bin {
-    AlignedMemory bytes;  // fragments, one after the other
-    AlignedMemory block;  // what is written
-    std::vector<Fragment*> members;
-    std::size_t used = 0;
-    TimePoint since{};
+  /// Fragments in order of arrival.
+  struct Queue {
+    Fragment* first = nullptr;
+    Fragment* last = nullptr;
   };
-  bool add(Fragment& fragment);
-  void eject(Fragment& fragment);
-  void put(Bin& bin, Fragment& fragment);
-  void write(Bin& bin);
-  Task<void> write_bin(Bin bin);
-  Task<void> flush_at_turn_end();
+  struct Bin {
+    AlignedMemory block;  // what is written
+    std::array<Fragment*, kMaxFragments> members{};
+    std::size_t count = 0;
+  };
+  static void append(Queue& queue, Fragment& fragment, Fragment::Links Fragment::*links);
+  static void unlink(Queue& queue, Fragment& fragment, Fragment::Links Fragment::*links);
+  void add(Fragment& fragment);
+  void remove(Fragment& fragment);
+  void write_bin_with(Fragment& first);
+  Task<void> write(Bin bin);
+  [[nodiscard]] Fragment* largest_up_to(std::size_t size);
   Bin take_spare();
-  void dismiss(Fragment& fragment);
 
   Executor& executor_;
   DataWriter& writer_;
   BinAllocator& allocator_;
-  std::array<Bin, kBins> bins_;
+  ReadEpochs& epochs_;
+  BlockArena memory_{kMostWaiting};  // of the fragments that wait
+  SizeSet sizes_;
+  std::array<Queue, kBlockSize> by_size_;
+  Queue by_age_;
   std::vector<Bin> spare_;
   TaskGroup tasks_;
   Alarm alarm_;
-  unsigned urgency_ = 0;
-  bool flush_planned_ = false;
   bool stopping_ = false;
   PackerCounters counters_;
 };

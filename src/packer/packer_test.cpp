@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "packer/packer.h"
 
+#include <algorithm>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -23,22 +24,23 @@ class CountingAllocator final : public BinAllocator {
 /// A packer on a small device in memory, and the fates of the fragments given to it.
 struct Bench {
   explicit Bench(SimExecutor& executor)
-      : device(std::move(*MemoryDevice::create(1U << 20U))),
+      : device(std::move(*MemoryDevice::create(16U << 20U))),
         writer(executor, *device, 0),
-        packer(executor, writer, allocator),
+        packer(executor, writer, allocator, epochs),
         tasks(executor) {}
-  void give(std::size_t size) {
+  void give(std::size_t size, bool is_urgent = false) {
     results.emplace_back();
-    tasks.start([](Bench& bench, std::size_t index, std::size_t bytes) -> Task<void> {
+    tasks.start([](Bench& bench, std::size_t index, std::size_t bytes, bool urgent) -> Task<void> {
       const std::vector<std::byte> data(bytes, static_cast<std::byte>(index));
-      Packer::Fragment fragment(bench.packer, data);
+      Packer::Fragment fragment(bench.packer, data, urgent);
       auto where = co_await fragment;
       bench.results[index] = where ? *where : std::nullopt;
       ++bench.ended;
-    }(*this, results.size() - 1, size));
+    }(*this, results.size() - 1, size, is_urgent));
   }
   std::unique_ptr<MemoryDevice> device;
   CountingAllocator allocator;
+  ReadEpochs epochs;
   DataWriter writer;
   Packer packer;
   TaskGroup tasks;
@@ -57,6 +59,7 @@ TEST(Packer, FourteenSmallFragmentsMakeOneBlock) {
   simulate([](SimExecutor& ex) -> Task<void> {
     Bench bench(ex);
     for (int i = 0; i < 14; ++i) bench.give(100);
+    bench.packer.flush();
     co_await bench.tasks.wait();
     EXPECT_EQ(bench.allocator.bins, std::vector<std::uint32_t>{14});
     for (unsigned i = 0; i < 14; ++i) {
@@ -82,44 +85,56 @@ TEST(Packer, AFragmentWithoutCompanyIsLeftToBeWrittenPlain) {
   });
 }
 
-TEST(Packer, TheFullestBinThatFitsIsChosen) {
+TEST(Packer, ABinIsFilledWithTheLargestThatFit) {
   simulate([](SimExecutor& ex) -> Task<void> {
     Bench bench(ex);
-    bench.give(3000);
-    bench.give(2000);  // does not fit to the first
-    bench.give(1000);  // fits to both: the fuller one
+    for (const std::size_t size : {500U, 3000U, 2000U, 600U, 900U, 200U}) bench.give(size);
     bench.packer.flush();
     co_await bench.packer.drain();
     co_await bench.tasks.wait();
-    EXPECT_EQ(bench.results[0]->pbn, bench.results[2]->pbn);
-    EXPECT_EQ(bench.results[1], std::nullopt);
+    // 3000 + 900, 2000 + 600 + 500 + 200
+    EXPECT_EQ(bench.allocator.bins, (std::vector<std::uint32_t>{2, 4}));
+    EXPECT_EQ(bench.results[1]->pbn, bench.results[4]->pbn);
+    for (const std::size_t other : {0U, 3U, 5U}) {
+      EXPECT_EQ(bench.results[other]->pbn, bench.results[2]->pbn);
+    }
   });
 }
 
-TEST(Packer, WhoIsHurriedLeavesAndTheOthersStayWhole) {
+TEST(Packer, WhoIsHurriedGoesAtOnceWithThoseThatFitBest) {
   simulate([](SimExecutor& ex) -> Task<void> {
     Bench bench(ex);
-    bench.give(500);
-    const std::vector<std::byte> data(700, std::byte{77});
-    bool plain = false;
-    Packer::Fragment* hurried = nullptr;
-    bench.tasks.start([](Packer& packer, const std::vector<std::byte>& bytes, bool& got_nothing,
-                         Packer::Fragment*& address) -> Task<void> {
-      Packer::Fragment fragment(packer, bytes);
-      address = &fragment;
-      auto where = co_await fragment;
-      got_nothing = where.ok() && !where->has_value();
-    }(bench.packer, data, plain, hurried));
-    bench.give(600);
-    hurried->hurry();
+    bench.give(1400);
+    bench.give(1300);
+    bench.give(2700);
+    bench.give(2600, true);
+    EXPECT_EQ(bench.allocator.bins, std::vector<std::uint32_t>{2});
+    co_await bench.packer.drain();
+    co_await bench.tasks.wait();
+    EXPECT_EQ(bench.results[3], mapped_to_fragment(Pbn{1}, 0));
+    EXPECT_EQ(bench.results[0], mapped_to_fragment(Pbn{1}, 1));
+  });
+}
+
+TEST(Packer, AFewPerCentOfTheSpaceAreLost) {
+  simulate([](SimExecutor& ex) -> Task<void> {
+    Bench bench(ex);
+    std::size_t bytes = 0;
+    constexpr std::size_t kFragments = 4000;
+    for (std::size_t i = 0; i < kFragments; ++i) {
+      const std::size_t size = 900 + ex.random() % 1900;
+      bytes += size;
+      bench.give(size);
+      EXPECT_LT(bench.packer.counters().fragments_in_packer, Packer::kMostWaiting);
+    }
     bench.packer.flush();
     co_await bench.packer.drain();
     co_await bench.tasks.wait();
-    EXPECT_TRUE(plain);
-    EXPECT_EQ(bench.allocator.bins, std::vector<std::uint32_t>{2});
-    const ConstBytes block = bench.device->bytes().subspan(kBlockSize, kBlockSize);
-    EXPECT_EQ(fragment_of(block, 1)->size(), 600U);
-    EXPECT_EQ(fragment_of(block, 1)->front(), std::byte{1});
+    const std::size_t alone = static_cast<std::size_t>(
+        std::ranges::count_if(bench.results, [](const auto& result) { return !result; }));
+    EXPECT_LT(alone, kFragments / 100);
+    const std::size_t blocks = bench.allocator.bins.size() + alone;
+    EXPECT_LT(static_cast<double>(blocks), 1.04 * static_cast<double>(bytes) / kFragmentSpace);
   });
 }
 

@@ -64,9 +64,9 @@ RemoteIndex::~RemoteIndex() {
 void RemoteIndex::publish() {
   const IndexStatistics s = index_->statistics();
   const std::array<std::uint64_t, kFigures> figures{
-      s.entries_indexed,   s.posts_found,   s.posts_not_found,   s.queries_found,
-      s.queries_not_found, s.updates_found, s.updates_not_found, s.entries_discarded,
-      index_->dropped_records()};
+      s.entries_indexed,   s.posts_found,       s.posts_not_found,
+      s.queries_found,     s.queries_not_found, s.updates_found,
+      s.updates_not_found, s.entries_discarded, index_->dropped_records()};
   for (std::size_t i = 0; i < kFigures; ++i) {
     figures_[i].store(figures[i], std::memory_order_relaxed);
   }

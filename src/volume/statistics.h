@@ -143,7 +143,7 @@ struct ExtraStatistics {
   std::uint64_t buffer_bytes = 0;      ///< reserved for requests in flight
   std::uint64_t buffer_bytes_in_use = 0;
   std::uint64_t index_records_under_way = 0;  ///< of stored blocks, not yet in the index
-  std::uint64_t unscrubbed_slabs = 0;  ///< whose reference counts are not loaded yet
+  std::uint64_t unscrubbed_slabs = 0;         ///< whose reference counts are not loaded yet
   /// What is no data block of a slab, as `overhead_blocks_used` without the block map's pages.
   std::uint64_t fixed_overhead_blocks = 0;
 };

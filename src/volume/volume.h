@@ -15,6 +15,7 @@
 
 #include "async/wait_queue.h"
 #include "async/work_thread.h"
+#include "base/block_arena.h"
 #include "base/log.h"
 #include "blockmap/block_map.h"
 #include "dedupe/hash_locks.h"
@@ -198,6 +199,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
  private:
   struct WriteBlock;
   struct WriteJob;
+  static constexpr std::size_t kMostParked = Packer::kMostWaiting + 256;
   struct StartPlan;
 
   Volume(Executor& executor, Device& device, const VolumeOptions& options,
@@ -250,6 +252,11 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   /// Goes on with a job whose blocks are locked and whose generation has been entered.
   Task<Result<void>> start_job(std::unique_ptr<WriteJob> job);
   std::unique_ptr<WriteJob> take_job();
+  void enter_generation(WriteJob& job);
+  /// The job gives nothing to the packer any more, or without delay.
+  void leave_way_to_packer(WriteJob& job);
+  /// Waits until all writes that were accepted before are in the map.
+  Task<void> finish_writes();
   void finish_job(std::unique_ptr<WriteJob> job);
   Task<void> store_behind(std::unique_ptr<WriteJob> job);
   void keep_lost(WriteJob& job);
@@ -266,14 +273,22 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   /// Ends the part of an agent, or of a follower, in a hash lock.
   void settle(WriteBlock& block);
   void leave(WriteBlock& block);
-  Task<Result<void>> place(WriteJob& job);
+  /// Finds places for the undecided blocks. They are located then, or in the map already. `guard`
+  /// is given up where the rest takes long.
+  Task<Result<void>> place(WriteJob& job, std::optional<ReadGuard>& guard);
+  /// Ends the blocks of a job that are in the map, and gives its buffers back, if all others are in
+  /// the packer: they may have to wait there for long.
+  void park(WriteJob& job);
+  void end_block(WriteBlock& block);
   Task<Result<void>> place_whole(WriteJob& job);
   Task<void> pack_all(WriteJob& job, TaskGroup& packing, Result<void>& failure);
   Task<void> pack(WriteJob& job, WriteBlock& block, ConstBytes fragment, Result<void>& failure);
+  Task<Result<BlockMapping>> write_alone(WriteBlock& block);
   Task<Result<Pbn>> allocate_unpromised();
   /// Makes the map say where the located blocks are. One that cannot be shared any more becomes
   /// undecided.
   Task<Result<void>> apply(WriteJob& job);
+  Task<Result<void>> apply_alone(WriteJob& job, WriteBlock& block);
   Task<Result<void>> apply_in_leaf(WriteJob& job, WriteBlock& block, MapPage& leaf);
   Task<Result<LeafPin>> leaf_for_write(PageNumber page);
   enum class RemapOutcome : std::uint8_t {
@@ -366,8 +381,13 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   /// Data of writes that were answered and then failed: read-only mode gives them until the end.
   std::unordered_map<std::uint64_t, AlignedMemory> lost_;
   HashLocks hash_locks_;
-  ReadEpochs writes_;  // writes accepted and not yet applied, by flush generation
+  // Writes accepted and not yet applied, and those of them that may still give something to the
+  // packer, by flush generation.
+  ReadEpochs writes_;
   WaitQueue write_applied_;
+  ReadEpochs ways_to_packer_;
+  WaitQueue packer_reached_;
+  BlockArena parked_{kMostParked};  // data of fragments in the packer
   std::vector<std::unique_ptr<WriteJob>> spare_jobs_;
   std::unique_ptr<WriteJob> gathered_;  // small writes of this turn
   bool gathering_ = false;              // the turn's end, or the alarm, will start them

@@ -80,13 +80,9 @@ Task<void> Volume::write_back_regularly() {
 }
 
 Task<void> Volume::drain_writes() {
-  const auto generation = writes_.retire();
-  hurry_gathered();
-  packer_->raise_urgency();
-  while (!writes_.is_over(generation)) co_await write_applied_.wait();
+  co_await finish_writes();
   co_await jobs_.wait();
   co_await packer_->drain();
-  packer_->lower_urgency();
 }
 
 void Volume::entered_read_only(const Error& reason) {

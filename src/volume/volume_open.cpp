@@ -36,6 +36,7 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
       locks_(executor),
       hash_locks_(executor),
       write_applied_(executor),
+      packer_reached_(executor),
       gather_alarm_(executor),
       fragment_(kBlockSize),
       identity_(kBlockSize),
@@ -69,7 +70,8 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
   map_ = std::make_unique<BlockMap>(executor, device_, *journal_, notifier_,
                                     static_cast<PageAllocator&>(*this), map);
   data_writer_ = std::make_unique<DataWriter>(executor, device_, geometry.bio_offset);
-  packer_ = std::make_unique<Packer>(executor, *data_writer_, static_cast<BinAllocator&>(*this));
+  packer_ = std::make_unique<Packer>(executor, *data_writer_, static_cast<BinAllocator&>(*this),
+                                     depot_->epochs());
 }
 
 Volume::~Volume() = default;

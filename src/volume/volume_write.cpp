@@ -70,7 +70,7 @@ Task<Result<void>> Volume::write_piece(std::uint64_t offset, ConstBytes piece,
   job->durability = durability;
   ++requests_.partial_writes;
   co_await locks_.lock(lbn);
-  job->generation = writes_.enter();
+  enter_generation(*job);
   // Nobody else writes the block now, so what is read here stays right until this is applied.
   auto done = co_await read_blocks(lbn, bytes);
   if (!done) {
@@ -92,7 +92,7 @@ Task<Result<void>> Volume::write_blocks(Lbn first, Buffer data, Durability durab
   auto job = take_job();
   job->add(first, std::move(data));
   job->durability = durability;
-  job->generation = writes_.enter();
+  enter_generation(*job);
   co_return co_await start_job(std::move(job));
 }
 
@@ -102,7 +102,7 @@ bool Volume::gather(Lbn first, Buffer& data) {
   if (gathered_ != nullptr && gathered_->count + count > WriteJob::kMaxBlocks) start_gathered();
   if (gathered_ == nullptr) {
     gathered_ = take_job();
-    gathered_->generation = writes_.enter();
+    enter_generation(*gathered_);
     gathered_->durability = Durability::cached;
     gathered_->has_promise = true;
     if (!std::exchange(gathering_, true)) jobs_.start(start_gathered_at_turn_end());
@@ -159,6 +159,10 @@ Task<Result<void>> Volume::start_job(std::unique_ptr<WriteJob> job) {
   }
   const auto count = static_cast<std::uint32_t>(job->count);
   job->has_promise = depot_->reserve(count);
+  if (!job->has_promise) {
+    packer_->flush();  // what waits there was promised more than it takes
+    job->has_promise = depot_->reserve(count);
+  }
   if (!job->has_promise && depot_->has_pending_frees()) {
     co_await depot_->wait_for_frees();
     job->has_promise = depot_->reserve(count);
@@ -210,19 +214,42 @@ std::unique_ptr<Volume::WriteJob> Volume::take_job() {
   return job;
 }
 
+void Volume::enter_generation(WriteJob& job) {
+  job.generation = writes_.enter();
+  job.way_to_packer = ways_to_packer_.enter();
+  job.is_on_its_way = true;
+}
+
+void Volume::leave_way_to_packer(WriteJob& job) {
+  if (!std::exchange(job.is_on_its_way, false)) return;
+  ways_to_packer_.leave(job.way_to_packer);
+  if (!packer_reached_.empty()) packer_reached_.wake_all();
+}
+
 void Volume::finish_job(std::unique_ptr<WriteJob> job) {
+  leave_way_to_packer(*job);
   if (job->promised > 0) depot_->unreserve(job->promised);
   job->promised = 0;
   job->has_promise = false;
   job->last_point = {};
-  for (const WriteBlock& block : job->all()) {
-    if (block.stage != Stage::ended) locks_.unlock(block.lbn);
+  for (WriteBlock& block : job->all()) {
+    if (block.stage != Stage::ended) end_block(block);
   }
   writes_.leave(job->generation);
   if (!write_applied_.empty()) write_applied_.wake_all();
-  for (; job->buffer_count > 0; --job->buffer_count) job->data[job->buffer_count - 1] = Buffer();
+  job->release_buffers();
   job->count = 0;
   spare_jobs_.push_back(std::move(job));
+}
+
+Task<void> Volume::finish_writes() {
+  const auto generation = writes_.retire();
+  const auto ways = ways_to_packer_.retire();
+  hurry_gathered();
+  // The packer is emptied once, when all that goes there has come: so its bins are well filled.
+  while (!ways_to_packer_.is_over(ways)) co_await packer_reached_.wait();
+  packer_->flush();
+  while (!writes_.is_over(generation)) co_await write_applied_.wait();
 }
 
 Task<Result<void>> Volume::flush() {
@@ -232,13 +259,7 @@ Task<Result<void>> Volume::flush() {
   if (opened_read_only_) co_return Result<void>();  // nothing was ever written
   if (notifier_.is_read_only()) co_return notifier_.error();
   if (notifier_.is_on(Fault::flush_ignored)) co_return Result<void>();
-  const auto generation = writes_.retire();
-  hurry_gathered();
-  if (!notifier_.is_on(Fault::flush_forgets_packer) && !writes_.is_over(generation)) {
-    packer_->raise_urgency();
-    while (!writes_.is_over(generation)) co_await write_applied_.wait();
-    packer_->lower_urgency();
-  }
+  if (!notifier_.is_on(Fault::flush_forgets_packer)) co_await finish_writes();
   // A write that was answered and then failed is not among the journal's entries.
   if (notifier_.is_read_only()) co_return notifier_.error();
   co_return co_await journal_->commit_all();

@@ -25,17 +25,18 @@ constexpr std::size_t kWorthTheWay = 4;
 Task<Result<void>> Volume::store(WriteJob& job) {
   Result<void> done;
   {
-    const ReadGuard guard(depot_->epochs());
+    std::optional<ReadGuard> guard(depot_->epochs());
     done = co_await find_locations(job);
     if (done) done = co_await apply(job);
     if (done && job.has_promise) {
-      done = co_await place(job);
+      done = co_await place(job, guard);
       if (done) done = co_await apply(job);
     }
   }
   if (done && !job.has_promise) {
     // No block is held here, so that waiting for space keeps nobody from freeing some.
-    done = co_await place(job);
+    std::optional<ReadGuard> none;
+    done = co_await place(job, none);
     if (done) done = co_await apply(job);
   }
   for (WriteBlock& block : job.all()) {
@@ -183,7 +184,7 @@ Task<Result<void>> Volume::follow(WriteJob& job, WriteBlock& block) {
     if (done && block.stage < Stage::applied) {
       std::optional<ReadGuard> guard;
       if (job.has_promise) guard.emplace(depot_->epochs());  // else it may have to wait for frees
-      done = co_await place(job);
+      done = co_await place(job, guard);
       if (done) done = co_await apply(job);
     }
     if (block.role == HashLocks::Role::agent && block.lock != nullptr) settle(block);
@@ -214,15 +215,54 @@ bool Volume::may_compress(const WriteJob& job) const {
   return options_.compression && job.has_promise && job.durability == Durability::cached;
 }
 
-Task<Result<void>> Volume::place(WriteJob& job) {
-  if (may_compress(job)) {
-    TaskGroup packing(executor_);
-    Result<void> failure;
-    co_await pack_all(job, packing, failure);
-    co_await packing.wait();
-    if (!failure) co_return failure;
+Task<Result<void>> Volume::place(WriteJob& job, std::optional<ReadGuard>& guard) {
+  if (!may_compress(job)) {
+    leave_way_to_packer(job);
+    co_return co_await place_whole(job);
   }
-  co_return co_await place_whole(job);
+  TaskGroup packing(executor_);
+  Result<void> packed;
+  co_await pack_all(job, packing, packed);
+  leave_way_to_packer(job);
+  // What cannot be compressed does not wait for the rest.
+  auto done = co_await place_whole(job);
+  if (done) done = co_await apply(job);
+  if (done) park(job);
+  guard.reset();  // those in the packer, which may take long, have guards of their own
+  co_await packing.wait();
+  if (done) done = std::move(packed);
+  co_return done;
+}
+
+void Volume::park(WriteJob& job) {
+  std::size_t in_packer = 0;
+  for (const WriteBlock& block : job.all()) {
+    if (block.stage == Stage::packing) {
+      ++in_packer;
+    } else if (block.stage < Stage::applied) {
+      return;
+    }
+  }
+  if (in_packer == 0 || in_packer > parked_.available()) return;
+  for (WriteBlock& block : job.all()) {
+    if (block.stage == Stage::applied) {
+      end_block(block);
+    } else if (block.stage == Stage::packing) {
+      block.parked = parked_.take();
+      std::memcpy(block.parked, block.data, kBlockSize);
+      block.data = block.parked;
+      locks_.publish(block.lbn, block.data);
+      if (block.lock != nullptr) block.lock->data = block.data;
+    }
+  }
+  job.release_buffers();
+}
+
+void Volume::end_block(WriteBlock& block) {
+  if (block.role == HashLocks::Role::agent && block.lock != nullptr) settle(block);
+  locks_.unlock(block.lbn);
+  block.stage = Stage::ended;
+  if (block.parked != nullptr) parked_.give_back(std::exchange(block.parked, nullptr));
 }
 
 /// Compresses the undecided blocks and starts to pack them, unless somebody waits for them.
@@ -259,50 +299,68 @@ Task<void> Volume::pack_all(WriteJob& job, TaskGroup& packing, Result<void>& fai
   }
 }
 
-/// Takes a compressed block through the packer to its end, so that who waits for it does not wait
-/// for the other blocks of its job. It stays undecided if it is not worth it. `bytes` are used up
-/// when this waits for the first time.
+/// Takes a compressed block through the packer to its end, so that nobody who waits for it waits
+/// for the other blocks of its job. `bytes` are used up when this waits for the first time.
 Task<void> Volume::pack(WriteJob& job, WriteBlock& block, ConstBytes bytes, Result<void>& failure) {
-  if (block.lock != nullptr && block.lock->users > 1) co_return;  // they wait
-  Packer::Fragment fragment(*packer_, bytes);
+  // Followers wait for it, or a flush that has emptied the packer.
+  const bool is_urgent = (block.lock != nullptr && block.lock->users > 1) || !job.is_on_its_way;
+  Packer::Fragment fragment(*packer_, bytes, is_urgent);
+  block.stage = Stage::packing;
   locks_.set_hurry(block.lbn, &fragment);
   if (block.lock != nullptr) block.lock->hurry = &fragment;
-  auto location = co_await fragment;
+  auto packed = co_await fragment;
   locks_.set_hurry(block.lbn, nullptr);
   if (block.lock != nullptr) block.lock->hurry = nullptr;
-  if (!location) {
-    --job.promised;  // its bin had taken a block
-    failure = std::move(location).error();
+  --job.promised;  // it has its block, or its bin has
+  if (!packed) {
+    failure = std::move(packed).error();
     co_return;
   }
-  if (!*location) co_return;
-  --job.promised;
-  block.location = **location;
+  std::optional<ReadGuard> guard;
+  if (*packed) {
+    block.location = **packed;
+  } else {
+    guard.emplace(depot_->epochs());
+    block.stage = Stage::alone;
+    auto alone = co_await write_alone(block);
+    if (!alone) {
+      failure = std::move(alone).error();
+      co_return;
+    }
+    block.location = *alone;
+  }
   block.is_new = true;
-  block.stage = Stage::located;
   if (block.query != nullptr) index_->record(*block.query, encode_advice(block.location));
+  auto applied = co_await apply_alone(job, block);
+  if (!applied) {
+    failure = std::move(applied);
+    co_return;
+  }
+  end_block(block);
+}
+
+/// Stores the data of a block that was promised room in a block of their own.
+Task<Result<BlockMapping>> Volume::write_alone(WriteBlock& block) {
+  const Pbn pbn = depot_->allocate(1, true)->first;
+  const std::array<BlockWrite, 1> write{BlockWrite{pbn, block.data}};
+  auto written = co_await data_writer_->write(write);
+  if (written || notifier_.is_on(Fault::write_error_ignored)) co_return mapped_to(pbn);
+  depot_->release(pbn);
+  co_return std::move(written).error();
+}
+
+Task<Result<void>> Volume::apply_alone(WriteJob& job, WriteBlock& block) {
   const PageNumber page = page_number(block.lbn);
   LeafPin leaf = map_->cached_leaf(page);
   if (!leaf) {
     auto loaded = co_await leaf_for_write(page);
-    if (!loaded) {
-      failure = std::move(loaded).error();
-      co_return;
-    }
+    if (!loaded) co_return std::move(loaded).error();
     leaf = std::move(*loaded);
   }
   auto applied = try_apply(job, block, *leaf);
-  if (applied && is_waiting(*applied)) {
-    auto done = co_await apply_in_leaf(job, block, *leaf);
-    if (!done) applied = std::move(done).error();
-  }
-  if (!applied) {
-    failure = std::move(applied).error();
-    co_return;
-  }
-  if (block.lock != nullptr) settle(block);
-  locks_.unlock(block.lbn);
-  block.stage = Stage::ended;
+  if (!applied) co_return std::move(applied).error();
+  if (is_waiting(*applied)) co_return co_await apply_in_leaf(job, block, *leaf);
+  co_return Result<void>();
 }
 
 Task<Result<void>> Volume::place_whole(WriteJob& job) {

@@ -11,6 +11,8 @@ namespace uvdo {
 
 enum class Stage : std::uint8_t {
   undecided,  ///< needs a location
+  packing,    ///< in the packer, or on its way from there into the map
+  alone,      ///< back from the packer, on its way into the map; its data are being written
   located,    ///< `location` is where its data are, or zero
   applied,    ///< the map says so
   ended,      ///< applied, and unlocked
@@ -29,6 +31,7 @@ struct Volume::WriteBlock {
   BlockMapping location;
   bool is_new = false;              ///< location is a block that this write made
   std::uint32_t fragment_size = 0;  ///< while it is being compressed
+  std::byte* parked = nullptr;      ///< the memory of `data`, if the job does not hold it any more
 };
 
 struct Volume::WriteJob {
@@ -41,7 +44,9 @@ struct Volume::WriteJob {
   std::size_t count = 0;
   std::uint32_t promised = 0;  ///< blocks that the depot has promised and that were not used yet
   bool has_promise = false;
-  ReadEpochs::Epoch generation = 0;  ///< of writes_, for flushes
+  ReadEpochs::Epoch generation = 0;     ///< of writes_, for flushes
+  ReadEpochs::Epoch way_to_packer = 0;  ///< of ways_to_packer_
+  bool is_on_its_way = false;           ///< to the packer, so that a flush waits for it there
   JournalPoint last_point;
 
   // Room to work in; kept with the job, so that nothing is cleared that is not used.
@@ -63,6 +68,9 @@ struct Volume::WriteJob {
       block.data = bytes.data() + at;
     }
     data[buffer_count++] = std::move(bytes);
+  }
+  void release_buffers() {
+    for (; buffer_count > 0; --buffer_count) data[buffer_count - 1] = Buffer();
   }
 };
 

@@ -139,9 +139,9 @@ class Served(unittest.TestCase):
         self.qemu_io(f"write -s {source} {offset} {len(data)}")
         self.note(offset, data)
 
-    def copy_in(self, flush=True):
+    def copy_in(self):
         source = self.folder / "in.img"
         source.write_bytes(self.content)
-        done = run("nbdcopy", *(["--flush"] if flush else []), source, self.uri)
+        done = run("nbdcopy", "--flush", source, self.uri)
         self.assertEqual(done.returncode, 0, done.stderr)
         source.unlink()

@@ -7,13 +7,28 @@
 
 namespace uvdo {
 
+std::vector<ReplayRanges::Range> ReplayRanges::ranges(std::uint64_t limit) const {
+  std::vector<Range> ranges(1);
+  std::uint64_t changes = 0;
+  for (std::uint64_t i = 0; i < kSlices; ++i) {
+    if (changes > 0 && changes + changes_[i] > limit) {
+      ranges.back().end = i * slice_;
+      ranges.push_back({i * slice_, UINT64_MAX});
+      changes = 0;
+    }
+    changes += changes_[i];
+  }
+  return ranges;
+}
+
 PageReplay::PageReplay(Executor& executor, Device& device, const VolumeGeometry& geometry,
-                       std::uint64_t nonce, Damage damage)
+                       std::uint64_t nonce, Damage damage, std::size_t batch)
     : executor_(executor),
       device_(device),
       geometry_(geometry),
       nonce_(nonce),
       damage_(damage),
+      batch_(batch),
       blocks_(kPagesAtOnce * kBlockSize) {}
 
 Task<Result<void>> PageReplay::apply() {
@@ -23,7 +38,7 @@ Task<Result<void>> PageReplay::apply() {
   for (std::size_t i = 0; done && i < changes_.size();) {
     std::size_t end = i;
     while (end < changes_.size() && changes_[end].page() == changes_[i].page()) ++end;
-    pages.push_back({changes_[i].page(), std::span(changes_).subspan(i, end - i), false, {}});
+    pages.push_back({changes_[i].page(), std::span(changes_).subspan(i, end - i)});
     i = end;
     if (pages.size() == kPagesAtOnce || i == changes_.size()) {
       done = co_await apply_to(pages);
@@ -35,66 +50,96 @@ Task<Result<void>> PageReplay::apply() {
 }
 
 Task<Result<void>> PageReplay::apply_to(std::span<Page> pages) {
+  const auto any = [](const Page&) { return true; };
+  const auto is_new = [](const Page& page) { return page.is_new; };
+  const std::vector<Run> all = runs_of(pages, any);
+  Result<void> done;
   TaskGroup group(executor_);
-  for (std::size_t i = 0; i < pages.size(); ++i) group.start(read(pages[i], blocks_.block(i)));
+  for (const Run run : all) group.start(read(pages, run, done));
   co_await group.wait();
-  bool any_new = false;
+  if (!done) co_return done;
   for (std::size_t i = 0; i < pages.size(); ++i) {
-    if (!pages[i].result) co_return std::move(pages[i].result);
+    done = prepare(pages[i], blocks_.block(i));
+    if (!done) co_return done;
     for (const PageChange& change : pages[i].changes) {
       if (change.slot() == kEntriesPerPage) continue;  // touched only
       set_entry(blocks_.block(i), change.slot(), change.mapping());
     }
-    any_new |= pages[i].is_new;
   }
-  if (any_new) {
+  const std::vector<Run> made = runs_of(pages, is_new);
+  if (!made.empty()) {
     // A page without an earlier valid version is made valid only when all of it is there.
-    for (std::size_t i = 0; i < pages.size(); ++i) {
-      if (pages[i].is_new) group.start(write(pages[i], blocks_.block(i)));
-    }
-    co_await group.wait();
-    for (Page& page : pages) {
-      if (!page.result) co_return std::move(page.result);
-    }
-    auto flushed = co_await device_.flush();
-    if (!flushed) co_return flushed;
+    done = co_await write_runs(pages, made);
+    if (done) done = co_await device_.flush();
+    if (!done) co_return done;
   }
-  for (std::size_t i = 0; i < pages.size(); ++i) {
-    set_initialized(blocks_.block(i));
-    group.start(write(pages[i], blocks_.block(i)));
-  }
-  co_await group.wait();
-  for (Page& page : pages) {
-    if (!page.result) co_return std::move(page.result);
-  }
-  pages_written_ += pages.size();
-  co_return Result<void>();
+  for (std::size_t i = 0; i < pages.size(); ++i) set_initialized(blocks_.block(i));
+  done = co_await write_runs(pages, all);
+  if (done) pages_written_ += pages.size();
+  co_return done;
 }
 
-Task<void> PageReplay::read(Page& page, MutableBytes block) {
-  page.result = co_await device_.read(geometry_.device_byte(page.pbn), block);
-  PageStatus status = PageStatus::bad;
-  if (page.result) status = page_status(block, nonce_, page.pbn);
-  if (status == PageStatus::valid) co_return;
+template <typename Predicate>
+std::vector<PageReplay::Run> PageReplay::runs_of(std::span<const Page> pages, Predicate wanted) {
+  std::vector<Run> runs;
+  for (std::size_t i = 0; i < pages.size(); ++i) {
+    if (!wanted(pages[i])) continue;
+    const bool goes_on = !runs.empty() && runs.back().first + runs.back().count == i &&
+                         pages[i].pbn == pages[i - 1].pbn + 1;
+    if (goes_on) {
+      ++runs.back().count;
+    } else {
+      runs.push_back({i, 1});
+    }
+  }
+  return runs;
+}
+
+Task<void> PageReplay::read(std::span<Page> pages, Run run, Result<void>& result) {
+  auto done = co_await device_.read(geometry_.device_byte(pages[run.first].pbn), blocks_of(run));
+  if (done) co_return;
+  if (damage_ == Damage::fail) {
+    result = std::move(done);
+    co_return;
+  }
+  // One of them cannot be read: which?
+  for (std::size_t i = run.first; i < run.first + run.count; ++i) {
+    auto read =
+        co_await device_.read(geometry_.device_byte(pages[i].pbn), MutableBytes(blocks_.block(i)));
+    pages[i].is_unreadable = !read;
+  }
+}
+
+/// Makes a page of what was read if it is none.
+Result<void> PageReplay::prepare(Page& page, MutableBytes block) {
+  const PageStatus status =
+      page.is_unreadable ? PageStatus::bad : page_status(block, nonce_, page.pbn);
+  if (status == PageStatus::valid) return {};
   if (status == PageStatus::bad) {
     if (damage_ == Damage::fail) {
-      if (page.result) {
-        page.result =
-            Error(Errc::corrupt, fmt::format("the block map page at physical block {} belongs to "
-                                             "another place",
-                                             page.pbn.value()));
-      }
-      co_return;
+      return Error(Errc::corrupt, fmt::format("the block map page at physical block {} belongs to "
+                                              "another place",
+                                              page.pbn.value()));
     }
-    page.result = Result<void>();
     ++pages_replaced_;
   }
   page.is_new = true;
   format_page(block, nonce_, page.pbn);
+  return {};
 }
 
-Task<void> PageReplay::write(Page& page, MutableBytes block) {
-  page.result = co_await device_.write(geometry_.device_byte(page.pbn), block);
+Task<Result<void>> PageReplay::write_runs(std::span<const Page> pages,
+                                          const std::vector<Run>& runs) {
+  Result<void> done;
+  TaskGroup group(executor_);
+  for (const Run run : runs) group.start(write(pages, run, done));
+  co_await group.wait();
+  co_return done;
+}
+
+Task<void> PageReplay::write(std::span<const Page> pages, Run run, Result<void>& result) {
+  auto done = co_await device_.write(geometry_.device_byte(pages[run.first].pbn), blocks_of(run));
+  if (!done) result = std::move(done);
 }
 
 }  // namespace uvdo

@@ -3,6 +3,7 @@
 // use (vdo-behaviour.md, 9.3 and 10).
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -16,6 +17,30 @@
 
 namespace uvdo {
 
+/// Divides the pages of a volume into ranges with no more changes than memory is meant for. A long
+/// journal is gone through once for each range, so that each page is read and written once: with
+/// changes all over a large device, pages are far more than blocks of the journal.
+class ReplayRanges {
+ public:
+  struct Range {
+    std::uint64_t first = 0;
+    std::uint64_t end = UINT64_MAX;
+    [[nodiscard]] bool contains(Pbn page) const {
+      return page.value() >= first && page.value() < end;
+    }
+  };
+  /// Of a volume with so many physical blocks.
+  explicit ReplayRanges(std::uint64_t blocks) : slice_(blocks / kSlices + 1), changes_(kSlices) {}
+  void count(Pbn page) { ++changes_[std::min(page.value() / slice_, kSlices - 1)]; }
+  /// All pages, in ranges of at most `limit` changes, but for single slices that have more.
+  [[nodiscard]] std::vector<Range> ranges(std::uint64_t limit) const;
+
+ private:
+  static constexpr std::uint64_t kSlices = 65536;
+  std::uint64_t slice_;
+  std::vector<std::uint32_t> changes_;
+};
+
 class PageReplay {
  public:
   /// Changes that are gathered before they are applied: 16 MiB of memory, twice while sorting.
@@ -25,13 +50,13 @@ class PageReplay {
   enum class Damage : std::uint8_t { fail, take_as_empty };
 
   PageReplay(Executor& executor, Device& device, const VolumeGeometry& geometry,
-             std::uint64_t nonce, Damage damage);
+             std::uint64_t nonce, Damage damage, std::size_t batch = kBatch);
 
   /// Adds a change; later ones of a slot win. Call apply() when is_full(), and at the end.
   void add(const PageChange& change) { changes_.push_back(change); }
-  /// Sees to it that a page is complete on disk, even if nothing in it changes.
-  void touch(Pbn page) { changes_.emplace_back(page, kEntriesPerPage, kUnmapped); }
-  [[nodiscard]] bool is_full() const { return changes_.size() >= kBatch; }
+  /// A change that only sees to it that a page is complete on disk.
+  [[nodiscard]] static PageChange touched(Pbn page) { return {page, kEntriesPerPage, kUnmapped}; }
+  [[nodiscard]] bool is_full() const { return changes_.size() >= batch_; }
   /// Writes all changed pages. They are stable after a flush. corrupt: a page of another place.
   Task<Result<void>> apply();
 
@@ -39,23 +64,37 @@ class PageReplay {
   [[nodiscard]] std::uint64_t pages_replaced() const { return pages_replaced_; }
 
  private:
-  static constexpr std::size_t kPagesAtOnce = 128;
+  static constexpr std::size_t kPagesAtOnce = 512;
 
   struct Page {
     Pbn pbn;
     std::span<const PageChange> changes;
     bool is_new = false;
-    Result<void> result;
+    bool is_unreadable = false;
+  };
+  /// Pages that lie side by side on the device, and here.
+  struct Run {
+    std::size_t first = 0;
+    std::size_t count = 0;
   };
   Task<Result<void>> apply_to(std::span<Page> pages);
-  Task<void> read(Page& page, MutableBytes block);
-  Task<void> write(Page& page, MutableBytes block);
+  template <typename Predicate>
+  static std::vector<Run> runs_of(std::span<const Page> pages, Predicate wanted);
+  /// Reads and writes the pages of a run; of several errors, one is left in `result`.
+  Task<void> read(std::span<Page> pages, Run run, Result<void>& result);
+  Task<void> write(std::span<const Page> pages, Run run, Result<void>& result);
+  Task<Result<void>> write_runs(std::span<const Page> pages, const std::vector<Run>& runs);
+  Result<void> prepare(Page& page, MutableBytes block);
+  [[nodiscard]] MutableBytes blocks_of(Run run) {
+    return blocks_.bytes().subspan(run.first * kBlockSize, run.count * kBlockSize);
+  }
 
   Executor& executor_;
   Device& device_;
   VolumeGeometry geometry_;
   std::uint64_t nonce_;
   Damage damage_;
+  std::size_t batch_;
   std::vector<PageChange> changes_;
   AlignedMemory blocks_;
   std::uint64_t pages_written_ = 0;

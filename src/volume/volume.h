@@ -55,6 +55,8 @@ struct VolumeOptions {
     work = WorkPlace(&thread);
     gather_delay = std::chrono::microseconds(500);
   }
+  /// Changes of block map pages that a recovery holds in memory, 16 bytes each.
+  std::size_t replay_batch = std::size_t{1} << 20U;
   /// Mistakes to be made on purpose, in tests.
   FaultPoints faults;
 };

@@ -10,6 +10,23 @@
 #include "volume/start_plan.h"
 
 namespace uvdo {
+namespace {
+
+/// Passes on what the usable entries of a recovery journal block demand of block map pages.
+template <typename Function>
+void for_each_change(ConstBytes block, Function&& function) {
+  const UsableEntries usable = usable_journal_entries(block, decode_journal_header(block));
+  for (unsigned i = 0; i < usable.count; ++i) {
+    const JournalEntry entry = journal_entry(block, i);
+    function(PageChange(entry.page_pbn, entry.slot, entry.new_mapping));
+    // The new page itself may not have been written, and perhaps never will be.
+    if (entry.operation == JournalOperation::block_map_remapping) {
+      function(PageReplay::touched(entry.new_mapping.pbn));
+    }
+  }
+}
+
+}  // namespace
 
 Task<Result<Volume::StartPlan>> Volume::make_start_plan(Executor& executor, Device& device,
                                                         const VolumeGeometry& geometry,
@@ -61,27 +78,34 @@ Task<Result<void>> Volume::recover_block_map(const StartPlan& plan) {
   const UsableJournal& journal = *plan.journal;
   if (!journal.extent.found) co_return Result<void>();
   log_(fmt::format("replaying {} recovery entries into block map", journal.entries));
-  PageReplay replay(executor_, device_, geometry_, super_block_.nonce, PageReplay::Damage::fail);
   JournalReader reader(device_, plan.ring);
-  for (JournalSequence s = journal.extent.block_map_head; s <= journal.last; ++s) {
-    auto block = co_await reader.block(s);
-    if (!block) co_return std::move(block).error();
-    const UsableEntries usable = usable_journal_entries(*block, decode_journal_header(*block));
-    for (unsigned i = 0; i < usable.count; ++i) {
-      const JournalEntry entry = journal_entry(*block, i);
-      replay.add({entry.page_pbn, entry.slot, entry.new_mapping});
-      // The new page itself may not have been written, and perhaps never will be.
-      if (entry.operation == JournalOperation::block_map_remapping) {
-        replay.touch(entry.new_mapping.pbn);
-      }
+  PageReplay replay(executor_, device_, geometry_, super_block_.nonce, PageReplay::Damage::fail,
+                    options_.replay_batch);
+  std::vector<ReplayRanges::Range> ranges(1);
+  if (journal.entries > options_.replay_batch) {
+    ReplayRanges counted(super_block_.config.physical_blocks);
+    for (JournalSequence s = journal.extent.block_map_head; s <= journal.last; ++s) {
+      auto block = co_await reader.block(s);
+      if (!block) co_return std::move(block).error();
+      for_each_change(*block, [&](const PageChange& change) { counted.count(change.page()); });
     }
-    if (!replay.is_full()) continue;
+    ranges = counted.ranges(options_.replay_batch);
+  }
+  for (const ReplayRanges::Range range : ranges) {
+    for (JournalSequence s = journal.extent.block_map_head; s <= journal.last; ++s) {
+      auto block = co_await reader.block(s);
+      if (!block) co_return std::move(block).error();
+      for_each_change(*block, [&](const PageChange& change) {
+        if (range.contains(change.page())) replay.add(change);
+      });
+      if (!replay.is_full()) continue;
+      auto applied = co_await replay.apply();
+      if (!applied) co_return applied;
+    }
     auto applied = co_await replay.apply();
     if (!applied) co_return applied;
   }
-  auto done = co_await replay.apply();
-  if (done) done = co_await device_.flush();
-  co_return done;
+  co_return co_await device_.flush();
 }
 
 Task<Result<void>> Volume::recover_slabs(const StartPlan& plan) {

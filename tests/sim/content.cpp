@@ -130,7 +130,8 @@ std::string Value::describe() const {
 
 ContentId ContentSource::next(SimRandom& random) {
   const std::uint32_t whole = mix_.zero + mix_.unique + mix_.duplicate + mix_.compressible +
-                              mix_.very_compressible + mix_.near_duplicate + mix_.colliding;
+                              mix_.very_compressible + mix_.near_duplicate + mix_.colliding +
+                              mix_.copy;
   auto pick = static_cast<std::uint32_t>(random.below(whole));
   const auto falls_into = [&](std::uint32_t share) {
     if (pick < share) return true;
@@ -146,6 +147,9 @@ ContentId ContentSource::next(SimRandom& random) {
   }
   if (falls_into(mix_.compressible)) return {ContentKind::compressible, ++last_number_};
   if (falls_into(mix_.very_compressible)) return {ContentKind::very_compressible, ++last_number_};
+  if (falls_into(mix_.copy)) {
+    return {ContentKind::compressible, static_cast<std::uint32_t>(random.below(2))};
+  }
   if (falls_into(mix_.colliding)) {
     return {ContentKind::colliding, static_cast<std::uint32_t>(random.below(mix_.duplicates))};
   }

@@ -67,6 +67,7 @@ struct ContentMix {
   std::uint32_t very_compressible = 10;
   std::uint32_t near_duplicate = 10;
   std::uint32_t duplicates = 16;
+  std::uint32_t copy = 0;  ///< one of two contents that can be compressed
   std::uint32_t colliding = 0;
 };
 

@@ -6,8 +6,8 @@
 namespace uvdo::sim {
 namespace {
 
-std::array<Profile, 14> make_profiles() {
-  std::array<Profile, 14> all;
+std::array<Profile, 15> make_profiles() {
+  std::array<Profile, 15> all;
   std::size_t count = 0;
   const auto add = [&](std::string_view name, std::string_view what) -> Profile& {
     Profile& profile = all.at(count++);
@@ -58,6 +58,31 @@ std::array<Profile, 14> make_profiles() {
                       .very_compressible = 35,
                       .near_duplicate = 0,
                       .duplicates = 16};
+
+  // In flight are more copies of one block than a block takes references (254).
+  Profile& copies = add("copies", "hundreds of copies of two compressible blocks at once");
+  copies.blocks = 1200;
+  copies.clients = 64;
+  copies.operations = 400;
+  copies.cycles = 3;
+  copies.mix = {.write = 60,
+                .fua_write = 2,
+                .read = 5,
+                .discard = 4,
+                .write_zeroes = 2,
+                .flush = 3,
+                .extents = 1};
+  copies.content = {.zero = 1,
+                    .unique = 1,
+                    .duplicate = 0,
+                    .compressible = 1,
+                    .very_compressible = 1,
+                    .near_duplicate = 0,
+                    .copy = 96};
+  copies.longest = 32;
+  copies.partial_percent = 2;
+  copies.hot_percent = 5;
+  copies.pause_percent = 2;
 
   Profile& flushes = add("flushes", "flushes and FUA writes all the time");
   flushes.mix.flush = 30;

@@ -253,6 +253,8 @@ VolumeOptions VolumeSubject::next_options() {
   options.compression = random_.chance(2, 3);
   options.deduplication = random_.chance(7, 8);
   options.faults = faults_;
+  // A recovery's memory is too small for most journals.
+  options.replay_batch = random_.between(8, 512);
   options.commit_delay = Duration(random_.below(20'000'000));
   // Up to 1 ms, in half of the histories.
   if (options.commit_delay.count() % 2 == 0) options.gather_delay = options.commit_delay / 20;

@@ -4,6 +4,7 @@
 flushed is there, blocks that were not are old or new, and the volume is consistent."""
 import time
 
+import content
 import exchange
 import sides
 
@@ -41,6 +42,22 @@ class Crash(exchange.Exchange):
             self.recover(self.kernel)
             self.cut(self.kernel)
             self.recover(self.uvdo)
+
+    def test_slab_journals_are_read(self):
+        """So much is written that blocks of slab journals get full: their entries are in no part of
+        the recovery journal that the other side would replay, and are newer than the counts."""
+        self.format_by_uvdo()
+        end = self.LOGICAL // exchange.BLOCK // 4
+        for side, other in ((self.uvdo, self.kernel), (self.kernel, self.uvdo)):
+            self.open(side)
+            # All of a quarter, for new blocks, and again some of it, so that blocks get free.
+            self.apply(side, [("write", first, [self.fresh(content.UNIQUE) for _ in range(64)])
+                              for first in range(0, end, 64)])
+            self.apply(side, self.writes(60, within=(0, end)))
+            self.flush(side)
+            self.crash(side, self.mixture(60, within=(0, end)))
+            self.predict()
+            self.recover(other)
 
     def test_killed_during_the_other_sides_recovery(self):
         self.format_by_uvdo()

@@ -16,6 +16,7 @@ class BlockArena {
     free_.reserve(blocks);
     for (std::size_t i = blocks; i > 0; --i) free_.push_back(memory_.block(i - 1).data());
   }
+  [[nodiscard]] std::size_t size_in_bytes() const { return memory_.size(); }
   /// Blocks that are left.
   [[nodiscard]] std::size_t available() const { return free_.size(); }
   /// One of them; there must be one.

@@ -6,11 +6,13 @@
 
 namespace uvdo {
 
-Packer::Packer(Executor& executor, DataWriter& writer, BinAllocator& allocator, ReadEpochs& epochs)
+Packer::Packer(Executor& executor, DataWriter& writer, BinAllocator& allocator, ReadEpochs& epochs,
+               std::size_t most_waiting)
     : executor_(executor),
       writer_(writer),
       allocator_(allocator),
       epochs_(epochs),
+      memory_(most_waiting),
       tasks_(executor),
       alarm_(executor) {}
 

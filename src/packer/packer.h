@@ -42,14 +42,13 @@ class BinAllocator {
 
 class Packer {
  public:
-  /// Fragments that wait at a time.
-  static constexpr std::size_t kMostWaiting = 768;
   /// How long a fragment waits for company when nobody waits for it.
   static constexpr Duration kPatience = std::chrono::seconds(1);
-  static constexpr std::uint64_t kMemory = kMostWaiting * kBlockSize;
 
-  /// `epochs`: of those who may refer to physical blocks.
-  Packer(Executor& executor, DataWriter& writer, BinAllocator& allocator, ReadEpochs& epochs);
+  /// `epochs`: of those who may refer to physical blocks. `most_waiting`: fragments that wait at a
+  /// time, at least one; each takes 4 KiB.
+  Packer(Executor& executor, DataWriter& writer, BinAllocator& allocator, ReadEpochs& epochs,
+         std::size_t most_waiting);
   Packer(const Packer&) = delete;
   Packer& operator=(const Packer&) = delete;
 
@@ -105,6 +104,7 @@ class Packer {
   /// Waits until nothing is being written.
   Task<void> drain();
   [[nodiscard]] const PackerCounters& counters() const { return counters_; }
+  [[nodiscard]] std::uint64_t memory_needed() const { return memory_.size_in_bytes(); }
 
  private:
   /// Fragments in order of arrival.
@@ -130,7 +130,7 @@ class Packer {
   DataWriter& writer_;
   BinAllocator& allocator_;
   ReadEpochs& epochs_;
-  BlockArena memory_{kMostWaiting};  // of the fragments that wait
+  BlockArena memory_;  // of the fragments that wait
   SizeSet sizes_;
   std::array<Queue, kBlockSize> by_size_;
   Queue by_age_;

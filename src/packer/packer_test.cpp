@@ -12,6 +12,8 @@
 namespace uvdo {
 namespace {
 
+constexpr std::size_t kMostWaiting = 768;
+
 class CountingAllocator final : public BinAllocator {
  public:
   Pbn allocate_bin(std::uint32_t members) override {
@@ -26,7 +28,7 @@ struct Bench {
   explicit Bench(SimExecutor& executor)
       : device(std::move(*MemoryDevice::create(16U << 20U))),
         writer(executor, *device, 0),
-        packer(executor, writer, allocator, epochs),
+        packer(executor, writer, allocator, epochs, kMostWaiting),
         tasks(executor) {}
   void give(std::size_t size, bool is_urgent = false) {
     results.emplace_back();
@@ -125,7 +127,7 @@ TEST(Packer, AFewPerCentOfTheSpaceAreLost) {
       const std::size_t size = 900 + ex.random() % 1900;
       bytes += size;
       bench.give(size);
-      EXPECT_LT(bench.packer.counters().fragments_in_packer, Packer::kMostWaiting);
+      EXPECT_LT(bench.packer.counters().fragments_in_packer, kMostWaiting);
     }
     bench.packer.flush();
     co_await bench.packer.drain();

@@ -42,6 +42,9 @@ struct VolumeOptions {
   std::uint32_t block_map_maximum_age = 16380;  ///< journal blocks, 1..16380
   std::uint64_t buffer_bytes = 64ULL << 20U;    ///< data in flight
   bool compression = false;
+  /// Compressed blocks that are kept until others fill a physical block with them: the more, the
+  /// less space is lost. 8 KiB each.
+  std::uint32_t packer_fragments = 768;
   bool deduplication = true;
   /// A commit of the journal at the latest this long after a write, flush or not.
   Duration commit_delay = std::chrono::milliseconds(50);
@@ -201,7 +204,6 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
  private:
   struct WriteBlock;
   struct WriteJob;
-  static constexpr std::size_t kMostParked = Packer::kMostWaiting + 256;
   struct StartPlan;
 
   Volume(Executor& executor, Device& device, const VolumeOptions& options,
@@ -389,7 +391,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   WaitQueue write_applied_;
   ReadEpochs ways_to_packer_;
   WaitQueue packer_reached_;
-  BlockArena parked_{kMostParked};  // data of fragments in the packer
+  BlockArena parked_;  // data of fragments in the packer
   std::vector<std::unique_ptr<WriteJob>> spare_jobs_;
   std::unique_ptr<WriteJob> gathered_;  // small writes of this turn
   bool gathering_ = false;              // the turn's end, or the alarm, will start them

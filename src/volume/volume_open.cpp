@@ -37,6 +37,7 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
       hash_locks_(executor),
       write_applied_(executor),
       packer_reached_(executor),
+      parked_(options.packer_fragments + options.packer_fragments / 3),
       gather_alarm_(executor),
       fragment_(kBlockSize),
       identity_(kBlockSize),
@@ -71,7 +72,7 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
                                     static_cast<PageAllocator&>(*this), map);
   data_writer_ = std::make_unique<DataWriter>(executor, device_, geometry.bio_offset);
   packer_ = std::make_unique<Packer>(executor, *data_writer_, static_cast<BinAllocator&>(*this),
-                                     depot_->epochs());
+                                     depot_->epochs(), options.packer_fragments);
 }
 
 Volume::~Volume() = default;

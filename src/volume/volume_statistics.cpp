@@ -112,8 +112,8 @@ VolumeStatistics Volume::statistics() const {
 std::uint64_t Volume::memory_needed() const {
   return map_->cache_pages() * (kBlockSize + sizeof(MapPage)) + map_->interior_pages() * 5120 +
          depot_->memory_needed() + buffers_.capacity() + merge_buffers_.capacity() +
-         scratch_buffers_.capacity() + fragment_buffers_.capacity() + Packer::kMemory +
-         kMostParked * kBlockSize + (index_ ? index_->memory_needed() : 0) +
+         scratch_buffers_.capacity() + fragment_buffers_.capacity() + packer_->memory_needed() +
+         parked_.size_in_bytes() + (index_ ? index_->memory_needed() : 0) +
          SavingsCounter::kMemoryBound + (4ULL << 20U);
 }
 

@@ -247,6 +247,7 @@ Task<Result<void>> VolumeSubject::format(Executor& executor, Device& device) {
 VolumeOptions VolumeSubject::next_options() {
   VolumeOptions options;
   options.block_map_cache_pages = static_cast<std::uint32_t>(random_.between(16, 64));
+  options.packer_fragments = static_cast<std::uint32_t>(random_.between(1, 24));
   options.block_map_maximum_age =
       random_.chance(1, 2) ? 16380 : static_cast<std::uint32_t>(random_.between(1, 40));
   options.buffer_bytes = random_.between(1, 4) << 20U;

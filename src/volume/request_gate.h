@@ -16,7 +16,7 @@ class RequestGate {
   /// Holds those that come from now on; returns when none is under way.
   Task<void> close() {
     state_ = State::closed;
-    while (under_way_ > 0) co_await left_.wait();
+    return drain();
   }
   void open() {
     state_ = State::open;
@@ -26,6 +26,11 @@ class RequestGate {
   void abandon() {
     state_ = State::abandoned;
     opened_.wake_all();
+  }
+
+  /// Returns when none is under way, whoever may come next.
+  Task<void> drain() {
+    while (under_way_ > 0) co_await left_.wait();
   }
 
   [[nodiscard]] bool is_open() const { return state_ == State::open; }

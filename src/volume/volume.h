@@ -352,7 +352,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   [[nodiscard]] std::uint64_t device_byte(Pbn pbn) const { return geometry_.device_byte(pbn); }
   Result<void> check_range(std::uint64_t offset, std::uint64_t length) const;
   Result<void> check_writable();
-  /// The error of requests that come to a suspended volume that ends.
+  /// The error of requests that come to a volume that ends.
   static Error refused();
 
   Executor& executor_;

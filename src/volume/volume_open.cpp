@@ -150,7 +150,9 @@ Task<Result<void>> Volume::stop() {
     auto ended = co_await stop_abandoned();
     co_return resumed ? std::move(ended) : std::move(resumed);
   }
+  requests_gate_.abandon();
   co_await drain_writes();
+  co_await requests_gate_.drain();
   co_await walks_.wait();
   // Until then somebody may have waited for what the background does.
   ending_ = true;

@@ -45,11 +45,12 @@ class VolumeTest : public testing::Test {
   static void expect_ok(const Result<void>& result) {
     EXPECT_TRUE(result.ok()) << (result.ok() ? "" : result.error().message());
   }
-  Task<void> open() {
+  Task<void> open() { return open(*device_); }
+  Task<void> open(Device& device) {
     IndexFactory factory = [](Executor&, Device&, const VolumeGeometry&, bool) {
       return std::make_unique<BoundedMemoryIndex>(1U << 20U);
     };
-    auto opened = co_await Volume::open(*loop_, *device_, options_, factory,
+    auto opened = co_await Volume::open(*loop_, device, options_, factory,
                                         [this](std::string line) { log_.push_back(line); });
     if (!opened) {
       ADD_FAILURE() << opened.error().message();
@@ -88,6 +89,68 @@ class VolumeTest : public testing::Test {
   std::unique_ptr<Volume> volume_;
   std::vector<std::string> log_;
 };
+
+/// Reads of some place come back when they are let.
+class PatientDevice final : public Device {
+ public:
+  explicit PatientDevice(Device& device) : device_(device) {}
+  void submit(Request& request) override {
+    if (is_patient_ && request.op == Op::read) {
+      kept_ = &request;
+    } else {
+      device_.submit(request);
+    }
+  }
+  [[nodiscard]] std::uint64_t size() const override { return device_.size(); }
+  [[nodiscard]] const std::string& name() const override { return device_.name(); }
+  void keep_the_next_read() { is_patient_ = true; }
+  void let_it_go(Executor& executor) {
+    is_patient_ = false;
+    device_.submit(*kept_);
+    executor.post(kept_->waiter);
+  }
+
+ private:
+  Device& device_;
+  bool is_patient_ = false;
+  Request* kept_ = nullptr;
+};
+
+TEST_F(VolumeTest, AStopWaitsForReadsUnderWayAndRefusesLaterOnes) {
+  run([&]() -> Task<void> {
+    co_await open();
+    co_await write_well(0, noise(8192, 1));
+    co_await stop();
+    PatientDevice patient(*device_);
+    co_await open(patient);
+    co_await expect_content(0, noise(4096, 1));  // the map's page is in memory now
+    patient.keep_the_next_read();
+    bool is_read = false;
+    TaskGroup requests(*loop_);
+    requests.start([](Volume& volume, bool& done) -> Task<void> {
+      std::vector<std::byte> got(4096);
+      expect_ok(co_await volume.read(4096, got));
+      done = true;
+    }(*volume_, is_read));
+    co_await loop_->yield();
+    requests.start([](Volume& volume, bool& done) -> Task<void> {
+      expect_ok(co_await volume.stop());
+      EXPECT_TRUE(done);
+    }(*volume_, is_read));
+    for (int turn = 0; turn < 10; ++turn) co_await loop_->yield();
+    EXPECT_FALSE(is_read);
+    std::vector<std::byte> late(4096);
+    const auto refused = co_await volume_->read(0, late);
+    EXPECT_FALSE(refused.ok());
+    if (!refused.ok()) {
+      EXPECT_EQ(refused.error().code(), Errc::cancelled);
+    }
+    patient.let_it_go(*loop_);
+    co_await requests.wait();
+    EXPECT_TRUE(is_read);
+    volume_.reset();
+  });
+}
 
 TEST_F(VolumeTest, WhatIsWrittenIsReadBeforeAndAfterARestart) {
   run([&]() -> Task<void> {

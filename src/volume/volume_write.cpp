@@ -33,7 +33,7 @@ Result<void> Volume::check_writable() {
 }
 
 Error Volume::refused() {
-  return {Errc::cancelled, "the volume was suspended and is being stopped"};
+  return {Errc::cancelled, "the volume is being stopped"};
 }
 
 Task<Result<void>> Volume::write(std::uint64_t offset, Buffer data, Durability durability) {

@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "async/frame_pool.h"
 
+#include <algorithm>
 #include <array>
+#include <cstdint>
+#include <mutex>
 #include <new>
+#include <utility>
+
+#include <sys/mman.h>
 
 namespace uvdo {
 namespace {
@@ -21,28 +27,69 @@ constexpr bool kPooled = true;
 
 constexpr std::size_t kGrain = 64;
 constexpr std::size_t kClasses = 128;  // frames up to 8 KiB are pooled
+/// Address space that is taken at once; memory is taken as it is used.
+constexpr std::size_t kArenaBytes = std::size_t{16} << 20U;
+/// Frames that a thread takes from the store at once, in bytes.
+constexpr std::size_t kRefillBytes = std::size_t{8} << 10U;
 
 struct FreeFrame {
   FreeFrame* next;
 };
 
+/// Where the threads get their frames from, a few at a time, and where those go that a thread has
+/// left behind. It is never destroyed: frames may outlive the thread that made them.
+class FrameStore {
+ public:
+  /// A list of at least one frame.
+  FreeFrame* take(std::size_t index) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (left_behind_[index] != nullptr) return std::exchange(left_behind_[index], nullptr);
+    const std::size_t size = (index + 1) * kGrain;
+    const std::size_t count = std::max<std::size_t>(1, kRefillBytes / size);
+    if (static_cast<std::size_t>(end_ - next_) < count * size) take_arena();
+    FreeFrame* list = nullptr;
+    for (std::size_t i = count; i-- > 0;) list = new (next_ + i * size) FreeFrame{list};
+    next_ += count * size;
+    return list;
+  }
+  void leave_behind(FreeFrame* list, std::size_t index) {
+    if (list == nullptr) return;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    FreeFrame* last = list;
+    while (last->next != nullptr) last = last->next;
+    last->next = std::exchange(left_behind_[index], list);
+  }
+
+ private:
+  void take_arena() {
+    void* arena =
+        mmap(nullptr, kArenaBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (arena == MAP_FAILED) throw std::bad_alloc();
+    next_ = static_cast<std::byte*>(arena);
+    end_ = next_ + kArenaBytes;
+  }
+  std::mutex mutex_;
+  std::array<FreeFrame*, kClasses> left_behind_{};
+  std::byte* next_ = nullptr;
+  std::byte* end_ = nullptr;
+};
+
+FrameStore& store() {
+  static auto* const instance = new FrameStore;
+  return *instance;
+}
+
 class FramePool {
  public:
-  FramePool() = default;
+  FramePool() { store(); }  // so that it is made before the first frame is needed
   FramePool(const FramePool&) = delete;
   FramePool& operator=(const FramePool&) = delete;
   ~FramePool() {
-    for (FreeFrame*& head : free_) {
-      while (head != nullptr) {
-        FreeFrame* frame = head;
-        head = frame->next;
-        ::operator delete(frame);
-      }
-    }
+    for (std::size_t i = 0; i < kClasses; ++i) store().leave_behind(free_[i], i);
   }
   void* take(std::size_t index) {
     FreeFrame* frame = free_[index];
-    if (frame == nullptr) return ::operator new((index + 1) * kGrain);
+    if (frame == nullptr) frame = store().take(index);
     free_[index] = frame->next;
     return frame;
   }

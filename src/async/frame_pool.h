@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Memory of coroutine frames: a free list for each size class and thread, so that a request in a
-// steady state allocates nothing. Under AddressSanitizer frames come from the heap instead, so
-// that a use after free is seen.
+// Memory of coroutine frames: a free list for each size class and thread, filled from address space
+// that is taken at once, so that requests allocate nothing. Under AddressSanitizer frames come from
+// the heap instead, so that a use after free is seen.
 #pragma once
 
 #include <cstddef>

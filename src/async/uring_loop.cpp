@@ -16,6 +16,9 @@ constexpr std::uint64_t kNoOperation = 0;
 /// While threads exchange work, the next piece is often but microseconds away, and waking a thread
 /// that sleeps on another processor costs up to 60 us where this was measured.
 constexpr Duration kPatience = std::chrono::microseconds(30);
+/// Coroutines that may be ready, and sleep, at once before memory is taken for more.
+constexpr std::size_t kHandles = 16384;
+constexpr std::size_t kTimers = 1024;
 
 void relax() {
 #if defined(__x86_64__)
@@ -27,7 +30,10 @@ bool later(const Timer* a, const Timer* b) { return a->deadline > b->deadline; }
 
 }  // namespace
 
-UringLoop::UringLoop() : random_(std::random_device{}()) {}
+UringLoop::UringLoop() : random_(std::random_device{}()) {
+  for (auto* handles : {&ready_, &running_, &late_}) handles->reserve(kHandles);
+  timers_.reserve(kTimers);
+}
 
 Result<std::unique_ptr<UringLoop>> UringLoop::create(unsigned entries) {
   std::unique_ptr<UringLoop> loop(new UringLoop);

@@ -18,6 +18,11 @@ class FlatMap {
   /// A map that holds `expected` entries without growing.
   explicit FlatMap(std::size_t expected = 16) : slots_(std::bit_ceil(expected * 2 + 2)) {}
 
+  /// Takes the memory for `count` entries, without using it yet: few entries stay close together.
+  void reserve(std::size_t count) {
+    slots_.reserve(std::bit_ceil(count * 2 + 2));
+    old_.reserve(slots_.capacity());
+  }
   [[nodiscard]] std::size_t size() const { return size_; }
   [[nodiscard]] bool empty() const { return size_ == 0; }
 
@@ -79,15 +84,17 @@ class FlatMap {
     return static_cast<std::size_t>(h) & mask();
   }
   void grow() {
-    std::vector<Slot> old(slots_.size() * 2);
-    old.swap(slots_);
+    old_.resize(slots_.size() * 2);
+    old_.swap(slots_);
     size_ = 0;
-    for (Slot& slot : old) {
+    for (Slot& slot : old_) {
       if (slot.used) insert(slot.key, std::move(slot.value));
     }
+    old_.clear();
   }
 
   std::vector<Slot> slots_;
+  std::vector<Slot> old_;  // empty but while the map grows
   std::size_t size_ = 0;
 };
 

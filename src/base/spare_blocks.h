@@ -14,6 +14,11 @@ namespace uvdo {
 
 class SpareBlocks {
  public:
+  /// Takes the memory of `count` blocks now.
+  void reserve(std::size_t count) {
+    spare_.reserve(count);
+    while (spare_.size() < count) spare_.emplace_back(kBlockSize);
+  }
   /// 4096 bytes of zeros.
   [[nodiscard]] AlignedMemory take() {
     if (spare_.empty()) return AlignedMemory(kBlockSize);

@@ -15,12 +15,7 @@ HashLocks::Joined HashLocks::join(const RecordName& name, const std::byte* data)
     if (lock.hurry != nullptr) lock.hurry->hurry();
     return {Role::follower, &lock};
   }
-  if (free_.empty()) {
-    locks_.push_back(std::make_unique<HashLock>(executor_));
-    free_.push_back(locks_.back().get());
-  }
-  HashLock& lock = *free_.back();
-  free_.pop_back();
+  HashLock& lock = locks_.take(executor_);
   lock.name = name;
   lock.data = data;
   lock.is_settled = false;
@@ -43,7 +38,7 @@ void HashLocks::settle(HashLock& lock, std::optional<BlockMapping> location) {
 
 void HashLocks::release(HashLock& lock) {
   check(lock.users > 0, "a hash lock was left once too often");
-  if (--lock.users == 0) free_.push_back(&lock);
+  if (--lock.users == 0) locks_.give(lock);
 }
 
 }  // namespace uvdo

@@ -3,12 +3,12 @@
 // block; writers of the same data that come meanwhile wait for it and share (vdo-behaviour.md, 7).
 #pragma once
 
-#include <memory>
+#include <algorithm>
 #include <optional>
-#include <vector>
 
 #include "async/wait_queue.h"
 #include "base/flat_map.h"
+#include "base/object_pool.h"
 #include "dedupe/hurry.h"
 #include "format/block_mapping.h"
 #include "format/record_name.h"
@@ -29,7 +29,11 @@ struct HashLock {
 
 class HashLocks {
  public:
-  explicit HashLocks(Executor& executor) : executor_(executor), index_(2048) {}
+  /// Takes the memory for `blocks` that are being stored at once now.
+  HashLocks(Executor& executor, std::size_t blocks)
+      : executor_(executor), index_(std::min(blocks, kUsual)), locks_(blocks) {
+    index_.reserve(blocks);
+  }
   HashLocks(const HashLocks&) = delete;
   HashLocks& operator=(const HashLocks&) = delete;
 
@@ -51,11 +55,11 @@ class HashLocks {
   [[nodiscard]] std::size_t size() const { return index_.size(); }
 
  private:
+  static constexpr std::size_t kUsual = 2048;
   void release(HashLock& lock);
   Executor& executor_;
   FlatMap<HashLock*> index_;
-  std::vector<std::unique_ptr<HashLock>> locks_;
-  std::vector<HashLock*> free_;
+  ObjectPool<HashLock> locks_;
 };
 
 }  // namespace uvdo

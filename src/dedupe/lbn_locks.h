@@ -3,6 +3,7 @@
 // order; a reader is given the writer's data as soon as the write has been accepted.
 #pragma once
 
+#include <algorithm>
 #include <coroutine>
 #include <cstdint>
 #include <vector>
@@ -16,7 +17,13 @@ namespace uvdo {
 
 class LbnLocks {
  public:
-  explicit LbnLocks(Executor& executor) : executor_(executor), freed_(executor), index_(2048) {}
+  /// Takes the memory for `blocks` that are locked at once now.
+  LbnLocks(Executor& executor, std::size_t blocks)
+      : executor_(executor), freed_(executor), index_(std::min(blocks, kUsual)) {
+    index_.reserve(blocks);
+    slots_.reserve(blocks);
+    free_slots_.reserve(blocks);
+  }
   ~LbnLocks() { check(index_.empty(), "logical blocks are still locked"); }
 
   class Awaiter {
@@ -60,6 +67,7 @@ class LbnLocks {
   [[nodiscard]] std::size_t size() const { return index_.size(); }
 
  private:
+  static constexpr std::size_t kUsual = 2048;
   struct Slot {
     const std::byte* data = nullptr;
     Hurry* hurry = nullptr;

@@ -15,7 +15,7 @@ TEST(LbnLocks, HaveOneHolderAndServeTheOthersInOrder) {
   SimExecutor executor({.seed = 5});
   std::vector<int> order;
   const auto outcome = executor.run([](SimExecutor& ex, std::vector<int>& log) -> Task<void> {
-    LbnLocks locks(ex);
+    LbnLocks locks(ex, 16);
     TaskGroup tasks(ex);
     for (int id = 0; id < 5; ++id) {
       tasks.start([](SimExecutor& e, LbnLocks& l, std::vector<int>& o, int n) -> Task<void> {
@@ -35,7 +35,7 @@ TEST(LbnLocks, HaveOneHolderAndServeTheOthersInOrder) {
 TEST(LbnLocks, GiveReadersTheHoldersDataUntilItLeaves) {
   SimExecutor executor({.seed = 5});
   const auto outcome = executor.run([](SimExecutor& ex) -> Task<void> {
-    LbnLocks locks(ex);
+    LbnLocks locks(ex, 16);
     const std::array<std::byte, 1> data{};
     co_await locks.lock(Lbn{1});
     EXPECT_EQ(locks.published(Lbn{1}), nullptr);
@@ -51,7 +51,7 @@ TEST(LbnLocks, GiveReadersTheHoldersDataUntilItLeaves) {
 TEST(LbnLocks, DrainWaitsForHoldersOfItsRangeButNotForLaterOnes) {
   SimExecutor executor({.seed = 5});
   const auto outcome = executor.run([](SimExecutor& ex) -> Task<void> {
-    LbnLocks locks(ex);
+    LbnLocks locks(ex, 16);
     co_await locks.lock(Lbn{5});
     co_await locks.lock(Lbn{50});
     bool drained = false;
@@ -82,7 +82,7 @@ TEST(HashLocks, FollowersOfEqualDataLearnWhereTheAgentPutIt) {
   SimExecutor executor({.seed = 5});
   Blocks blocks;
   const auto outcome = executor.run([](SimExecutor& ex, Blocks& b) -> Task<void> {
-    HashLocks locks(ex);
+    HashLocks locks(ex, 16);
     const RecordName name{};
     const auto agent = locks.join(name, b.one.data());
     EXPECT_EQ(agent.role, HashLocks::Role::agent);
@@ -101,7 +101,7 @@ TEST(HashLocks, EqualNamesOfDifferentDataShareNothing) {
   SimExecutor executor({.seed = 5});
   Blocks blocks;
   const auto outcome = executor.run([](SimExecutor& ex, Blocks& b) -> Task<void> {
-    HashLocks locks(ex);
+    HashLocks locks(ex, 16);
     const RecordName name{};
     const auto agent = locks.join(name, b.one.data());
     EXPECT_EQ(locks.join(name, b.other.data()).role, HashLocks::Role::collision);

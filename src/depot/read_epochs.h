@@ -17,6 +17,8 @@ class ReadEpochs {
   using Epoch = std::uint64_t;
 
   ReadEpochs() { active_.push_back(0); }
+  /// Takes the memory for `count` epochs that last at once now.
+  void reserve(std::size_t count) { active_.reserve(count); }
 
   /// A reader begins; it gives the number back with leave().
   Epoch enter() {

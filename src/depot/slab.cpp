@@ -35,7 +35,8 @@ void Slab::ensure_counts() {
   if (counts_.empty()) counts_.resize(config_.data_blocks);
   if (references_.empty()) references_.resize(reference_block_count());
   if (holds_.empty()) holds_.resize(config_.slab_journal_blocks);
-  closed_.reserve(1);
+  // All that can be closed before writers wait, as far as it takes little beside the counts.
+  closed_.reserve(std::min<std::size_t>(config_.blocking + 1, config_.data_blocks / 256 + 1));
 }
 
 void Slab::dirty_all_reference_blocks() {

@@ -7,6 +7,14 @@
 #include <fmt/format.h>
 
 namespace uvdo {
+namespace {
+
+/// Slab journal blocks that are being filled or written, and blocks that are to become free, before
+/// memory is taken for more.
+constexpr std::size_t kMostJournalBlocks = 1024;
+constexpr std::size_t kFreesAtOnce = 16384;
+
+}  // namespace
 
 SlabDepot::SlabDepot(Executor& executor, Device& device, const VolumeGeometry& geometry,
                      const SuperBlock& super_block, RecoveryJournal& journal,
@@ -34,6 +42,13 @@ SlabDepot::SlabDepot(Executor& executor, Device& device, const VolumeGeometry& g
     slabs_.push_back(std::make_unique<Slab>(n, config_, nonce_, spares_));
   }
   unscrubbed_ = count;
+  spares_.reserve(std::min<std::size_t>(2 * count + 16, kMostJournalBlocks));
+  pending_frees_.reserve(kFreesAtOnce);
+  pending_tickets_.reserve(kFreesAtOnce);
+  watched_.reserve(kFreesAtOnce / 4);
+  epochs_.reserve(kFreesAtOnce / 4);
+  to_write_.reserve(count);
+  to_write_counts_.reserve(count);
 }
 
 void SlabDepot::became_ready(Slab& slab) {

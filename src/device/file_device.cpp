@@ -22,6 +22,11 @@ struct FileDevice::Transfer : UringLoop::Operation {
   std::vector<iovec> rest;  // what is left of a transfer that came back short
 };
 
+namespace {
+/// Transfers that may be under way at once before memory is taken for more.
+constexpr std::size_t kTransfers = 4096;
+}  // namespace
+
 FileDescriptor::~FileDescriptor() {
   if (fd_ >= 0) close(fd_);
 }
@@ -104,7 +109,10 @@ Result<void> FileDevice::reopen() {
 }
 
 FileDevice::FileDevice(UringLoop& loop, std::string path, OpenMode mode)
-    : loop_(loop), path_(std::move(path)), mode_(mode) {}
+    : loop_(loop),
+      path_(std::move(path)),
+      mode_(mode),
+      transfers_(std::make_unique<ObjectPool<Transfer>>(kTransfers)) {}
 
 FileDevice::~FileDevice() = default;
 
@@ -129,11 +137,10 @@ Result<void> FileDevice::extend(std::uint64_t size) {
 }
 
 FileDevice::Transfer& FileDevice::take_transfer() {
-  if (free_transfers_.empty()) {
-    transfers_.push_back(std::make_unique<Transfer>());
-    Transfer& made = *transfers_.back();
-    made.device = this;
-    made.complete = [](UringLoop::Operation& operation) {
+  Transfer& taken = transfers_->take();
+  if (taken.device == nullptr) {
+    taken.device = this;
+    taken.complete = [](UringLoop::Operation& operation) {
       auto& transfer = static_cast<Transfer&>(operation);
       FileDevice& device = *transfer.device;
       if (transfer.result == -EINTR || transfer.result == -EAGAIN) {
@@ -149,11 +156,8 @@ FileDevice::Transfer& FileDevice::take_transfer() {
       if (transfer.result == 0) return device.finish(transfer, EIO);
       device.start(transfer);
     };
-    return made;
   }
-  Transfer& transfer = *free_transfers_.back();
-  free_transfers_.pop_back();
-  return transfer;
+  return taken;
 }
 
 void FileDevice::submit(Request& request) {
@@ -205,7 +209,7 @@ void FileDevice::finish(Transfer& transfer, int error) {
   Request& request = *transfer.request;
   request.error = error;
   meter_.end();
-  free_transfers_.push_back(&transfer);
+  transfers_->give(transfer);
   loop_.post(request.waiter);
 }
 

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "async/uring_loop.h"
+#include "base/object_pool.h"
 #include "device/device.h"
 #include "device/device_activity.h"
 
@@ -71,8 +72,7 @@ class FileDevice final : public Device {
   std::uint64_t size_ = 0;
   bool direct_ = false;
   DeviceMeter meter_;
-  std::vector<std::unique_ptr<Transfer>> transfers_;
-  std::vector<Transfer*> free_transfers_;
+  std::unique_ptr<ObjectPool<Transfer>> transfers_;
 
  public:
   ~FileDevice() override;

@@ -37,8 +37,23 @@ void build_compressed_block(std::span<const ConstBytes> fragments, MutableBytes 
   std::memset(p + at, 0, kBlockSize - at);
 }
 
-Result<ConstBytes> fragment_of(ConstBytes block, unsigned slot) {
+std::optional<ConstBytes> find_fragment(ConstBytes block, unsigned slot) {
   check(block.size() == kBlockSize, "a compressed block is 4096 bytes");
+  const std::byte* p = block.data();
+  if (load_le32(p) != kMajorVersion || load_le32(p + 4) != kMinorVersion) return std::nullopt;
+  if (slot >= kMaxFragments) return std::nullopt;
+  std::size_t at = 0;
+  for (unsigned i = 0; i < slot; ++i) {
+    at += load_le16(p + kSizesOffset + std::size_t{2} * i);
+    if (at >= kFragmentSpace) return std::nullopt;
+  }
+  const std::size_t size = load_le16(p + kSizesOffset + std::size_t{2} * slot);
+  if (size == 0 || size > kFragmentSpace - at) return std::nullopt;
+  return block.subspan(kCompressedHeaderSize + at, size);
+}
+
+Result<ConstBytes> fragment_of(ConstBytes block, unsigned slot) {
+  if (const auto found = find_fragment(block, slot)) return *found;
   const std::byte* p = block.data();
   if (load_le32(p) != kMajorVersion || load_le32(p + 4) != kMinorVersion) {
     return Error(Errc::corrupt, fmt::format("not a compressed block: its version is {}.{}, not 1.0",
@@ -47,41 +62,37 @@ Result<ConstBytes> fragment_of(ConstBytes block, unsigned slot) {
   if (slot >= kMaxFragments) {
     return Error(Errc::corrupt, fmt::format("a compressed block has no fragment {}", slot));
   }
-  std::size_t at = 0;
-  for (unsigned i = 0; i < slot; ++i) {
-    at += load_le16(p + kSizesOffset + std::size_t{2} * i);
-    if (at >= kFragmentSpace) {
-      return Error(Errc::corrupt,
-                   fmt::format("the compressed block is damaged: fragment {} ends outside", i));
-    }
-  }
-  const std::size_t size = load_le16(p + kSizesOffset + std::size_t{2} * slot);
-  if (size == 0 || size > kFragmentSpace - at) {
-    return Error(Errc::corrupt,
-                 fmt::format("the compressed block is damaged: fragment {} at {} has {} bytes",
-                             slot, at, size));
-  }
-  return block.subspan(kCompressedHeaderSize + at, size);
+  return Error(Errc::corrupt,
+               fmt::format("the compressed block is damaged: its fragment {} has no bytes, or ends "
+                           "outside",
+                           slot));
+}
+
+bool try_decompress_fragment(ConstBytes fragment, MutableBytes out) {
+  check(out.size() == kBlockSize, "a fragment decompresses to 4096 bytes");
+  if (fragment.size() > kBlockSize) return false;
+  return LZ4_decompress_safe(reinterpret_cast<const char*>(fragment.data()),
+                             reinterpret_cast<char*>(out.data()), static_cast<int>(fragment.size()),
+                             int{kBlockSize}) == int{kBlockSize};
 }
 
 Result<void> decompress_fragment(ConstBytes fragment, MutableBytes out) {
-  check(out.size() == kBlockSize, "a fragment decompresses to 4096 bytes");
+  if (try_decompress_fragment(fragment, out)) return {};
   if (fragment.size() > kBlockSize) return Error(Errc::corrupt, "the fragment is too long");
-  const int size = LZ4_decompress_safe(reinterpret_cast<const char*>(fragment.data()),
-                                       reinterpret_cast<char*>(out.data()),
-                                       static_cast<int>(fragment.size()), int{kBlockSize});
-  if (size != int{kBlockSize}) {
-    return Error(Errc::corrupt,
-                 "the fragment of a compressed block is damaged: it does not "
-                 "decompress to 4096 bytes");
-  }
-  return {};
+  return Error(Errc::corrupt,
+               "the fragment of a compressed block is damaged: it does not "
+               "decompress to 4096 bytes");
 }
 
 Result<void> read_fragment(ConstBytes block, unsigned slot, MutableBytes out) {
   auto fragment = fragment_of(block, slot);
   if (!fragment) return std::move(fragment).error();
   return decompress_fragment(*fragment, out);
+}
+
+bool try_read_fragment(ConstBytes block, unsigned slot, MutableBytes out) {
+  const auto fragment = find_fragment(block, slot);
+  return fragment && try_decompress_fragment(*fragment, out);
 }
 
 Lz4Compressor::Lz4Compressor() : state_(LZ4_createStream()) {

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "base/block_types.h"
@@ -34,6 +35,12 @@ Result<void> decompress_fragment(ConstBytes fragment, MutableBytes out);
 
 /// Decompresses fragment `slot` of a compressed block into 4096 bytes.
 Result<void> read_fragment(ConstBytes block, unsigned slot, MutableBytes out);
+
+/// The same three where it is expected that the block is none, or another one: nothing and false
+/// instead of errors, which take memory.
+std::optional<ConstBytes> find_fragment(ConstBytes block, unsigned slot);
+bool try_decompress_fragment(ConstBytes fragment, MutableBytes out);
+bool try_read_fragment(ConstBytes block, unsigned slot, MutableBytes out);
 
 /// Compresses blocks; keeps the state that LZ4 needs (16 KiB). One a thread.
 class Lz4Compressor {

@@ -29,45 +29,9 @@ DeltaListReader list_reader(const IndexGeometry& geometry, ConstBytes page, std:
 }
 
 /// A record on its way into the index: its address above its number.
-using Key = std::uint64_t;
+using Key = ChapterIndexRoom::Key;
 std::uint32_t record_of(Key key) { return static_cast<std::uint32_t>(key); }
 std::uint32_t address_of(Key key) { return static_cast<std::uint32_t>(key >> 32U); }
-
-/// The keys of a chapter by list, each list in ascending order.
-struct SortedKeys {
-  std::vector<Key> keys;
-  std::vector<std::uint32_t> begin;  // of each list, and the end
-};
-
-SortedKeys sort_keys(const IndexGeometry& geometry, std::span<const IndexRecord> records) {
-  // First into buckets by list and the upper bits of the address: about one record in each.
-  constexpr unsigned kFineBits = 6;
-  const unsigned shift = geometry.chapter_address_bits - kFineBits;
-  SortedKeys sorted;
-  sorted.keys.resize(records.size());
-  std::vector<std::uint32_t> begin((std::size_t{geometry.chapter_lists} << kFineBits) + 1);
-  std::vector<ChapterPlace> places(records.size());
-  const auto bucket_of = [&](const ChapterPlace& place) {
-    return (std::size_t{place.list} << kFineBits) + (place.address >> shift);
-  };
-  for (std::size_t i = 0; i < records.size(); ++i) {
-    places[i] = chapter_place_of(geometry, records[i].name);
-    ++begin[bucket_of(places[i]) + 1];
-  }
-  for (std::size_t i = 1; i < begin.size(); ++i) begin[i] += begin[i - 1];
-  std::vector<std::uint32_t> next(begin);
-  for (std::size_t i = 0; i < records.size(); ++i) {
-    sorted.keys[next[bucket_of(places[i])]++] = Key{places[i].address} << 32U | i;
-  }
-  for (std::size_t i = 1; i < begin.size(); ++i) {
-    if (begin[i] - begin[i - 1] < 2) continue;
-    std::sort(sorted.keys.begin() + begin[i - 1], sorted.keys.begin() + begin[i]);
-  }
-  for (std::size_t list = 0; list <= geometry.chapter_lists; ++list) {
-    sorted.begin.push_back(begin[list << kFineBits]);
-  }
-  return sorted;
-}
 
 std::uint64_t bits_of_list(const IndexGeometry& geometry, std::span<const Key> keys) {
   std::uint64_t bits = 0;
@@ -94,7 +58,7 @@ void put_list(const IndexGeometry& geometry, std::span<const Key> keys,
 }
 
 /// Empties lists until those from `first` on fit on one page.
-void shed_overflow(std::uint32_t first, std::vector<std::uint64_t>& bits) {
+void shed_overflow(std::uint32_t first, std::span<std::uint64_t> bits) {
   for (;;) {
     std::uint64_t free = kFirstFree;
     std::size_t list = first;
@@ -108,6 +72,34 @@ void shed_overflow(std::uint32_t first, std::vector<std::uint64_t>& bits) {
 }
 
 }  // namespace
+
+ChapterIndexRoom::ChapterIndexRoom(const IndexGeometry& geometry)
+    : keys_(geometry.records_per_chapter),
+      begin_((std::size_t{geometry.chapter_lists} << kFineBits) + 1),
+      next_(begin_.size()),
+      bits_(geometry.chapter_lists) {}
+
+void ChapterIndexRoom::sort(const IndexGeometry& geometry, std::span<const IndexRecord> records) {
+  check(records.size() <= keys_.size(), "a chapter has more records than it may have");
+  const unsigned shift = geometry.chapter_address_bits - kFineBits;
+  const auto bucket_of = [&](const ChapterPlace& place) {
+    return (std::size_t{place.list} << kFineBits) + (place.address >> shift);
+  };
+  std::fill(begin_.begin(), begin_.end(), 0);
+  for (const IndexRecord& record : records) {
+    ++begin_[bucket_of(chapter_place_of(geometry, record.name)) + 1];
+  }
+  for (std::size_t i = 1; i < begin_.size(); ++i) begin_[i] += begin_[i - 1];
+  std::copy(begin_.begin(), begin_.end(), next_.begin());
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    const ChapterPlace place = chapter_place_of(geometry, records[i].name);
+    keys_[next_[bucket_of(place)]++] = Key{place.address} << 32U | i;
+  }
+  for (std::size_t i = 1; i < begin_.size(); ++i) {
+    if (begin_[i] - begin_[i - 1] < 2) continue;
+    std::sort(keys_.begin() + begin_[i - 1], keys_.begin() + begin_[i]);
+  }
+}
 
 std::optional<IndexPageHeader> decode_index_page(ConstBytes page, std::uint64_t nonce) {
   IndexPageHeader header;
@@ -177,15 +169,12 @@ bool IndexPageMap::decode(ConstBytes bytes) {
 
 std::uint64_t encode_chapter_index(const IndexGeometry& geometry, std::uint64_t nonce,
                                    std::uint64_t chapter, std::span<const IndexRecord> records,
-                                   MutableBytes pages, std::span<std::uint16_t> last_lists) {
-  const SortedKeys sorted = sort_keys(geometry, records);
-  const auto keys_of = [&](std::uint32_t list) {
-    return std::span(sorted.keys)
-        .subspan(sorted.begin[list], sorted.begin[list + 1] - sorted.begin[list]);
-  };
-  std::vector<std::uint64_t> bits(geometry.chapter_lists);
+                                   MutableBytes pages, std::span<std::uint16_t> last_lists,
+                                   ChapterIndexRoom& room) {
+  room.sort(geometry, records);
+  const std::span<std::uint64_t> bits = room.bits();
   for (std::uint32_t list = 0; list < geometry.chapter_lists; ++list) {
-    bits[list] = bits_of_list(geometry, keys_of(list));
+    bits[list] = bits_of_list(geometry, room.keys_of(list));
     if (bits[list] > kMaxDeltaListBits) bits[list] = 0;
   }
   std::uint64_t left_out = 0;
@@ -214,9 +203,9 @@ std::uint64_t encode_chapter_index(const IndexGeometry& geometry, std::uint64_t 
     BitWriter lists(page, kHeaderBytes * 8 + kOffsetBits * (std::uint64_t{end} - first + 1));
     for (std::uint32_t list = first; list < end; ++list) {
       if (bits[list] != 0) {
-        put_list(geometry, keys_of(list), records, lists);
+        put_list(geometry, room.keys_of(list), records, lists);
       } else {
-        left_out += keys_of(list).size();
+        left_out += room.keys_of(list).size();
       }
     }
     std::memset(page + kIndexPageSize - kGuardBytes, 0xFF, kGuardBytes);

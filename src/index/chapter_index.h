@@ -75,11 +75,40 @@ class IndexPageMap {
   std::vector<std::uint16_t> last_lists_;
 };
 
+/// What it takes to make the index of a chapter, kept from one chapter to the next.
+class ChapterIndexRoom {
+ public:
+  explicit ChapterIndexRoom(const IndexGeometry& geometry);
+
+  /// Puts the records in order of their lists, and of the addresses within these.
+  void sort(const IndexGeometry& geometry, std::span<const IndexRecord> records);
+  /// The sorted records of a list, as their addresses above their numbers.
+  using Key = std::uint64_t;
+  [[nodiscard]] std::span<const Key> keys_of(std::uint32_t list) const {
+    const std::uint32_t first = begin_of(list);
+    return std::span(keys_).subspan(first, begin_of(list + 1) - first);
+  }
+  /// Room for the length of each list.
+  [[nodiscard]] std::span<std::uint64_t> bits() { return bits_; }
+
+ private:
+  /// First into buckets by list and the upper bits of the address: about one record in each.
+  static constexpr unsigned kFineBits = 6;
+  [[nodiscard]] std::uint32_t begin_of(std::uint32_t list) const {
+    return begin_[std::size_t{list} << kFineBits];
+  }
+  std::vector<Key> keys_;
+  std::vector<std::uint32_t> begin_;  // of each bucket, and the end
+  std::vector<std::uint32_t> next_;   // free place of each bucket
+  std::vector<std::uint64_t> bits_;
+};
+
 /// Makes the index pages of a full chapter, whose record i is on record page i / 1024. `pages`
 /// takes I * kIndexPageSize bytes (and kBitSlack writable ones behind), `last_lists` I - 1
 /// numbers. The number of records that had no room and stay out of the index.
 std::uint64_t encode_chapter_index(const IndexGeometry& geometry, std::uint64_t nonce,
                                    std::uint64_t chapter, std::span<const IndexRecord> records,
-                                   MutableBytes pages, std::span<std::uint16_t> last_lists);
+                                   MutableBytes pages, std::span<std::uint16_t> last_lists,
+                                   ChapterIndexRoom& room);
 
 }  // namespace uvdo

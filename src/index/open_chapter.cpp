@@ -5,6 +5,7 @@
 #include <bit>
 #include <cstring>
 #include <string_view>
+#include <utility>
 
 #include "index/delta_list.h"
 
@@ -19,7 +20,9 @@ OpenChapter::OpenChapter(std::uint32_t capacity)
     : capacity_(capacity),
       slot_shift_(64 - static_cast<unsigned>(std::bit_width(capacity * 2 - 1))),
       memory_(std::uint64_t{capacity} * kRecordSize),
-      slots_(std::size_t{1} << (64 - slot_shift_)) {
+      slot_memory_(sizeof(std::uint32_t) << (64 - slot_shift_)),
+      slots_(reinterpret_cast<std::uint32_t*>(slot_memory_.data()),
+             std::size_t{1} << (64 - slot_shift_)) {
   check(capacity < 1U << kNumberBits, "a chapter has at most 262144 records");
 }
 
@@ -48,7 +51,7 @@ void OpenChapter::put(const RecordName& name, const IndexData& data) {
 }
 
 void OpenChapter::clear() {
-  size_ = 0;
+  if (std::exchange(size_, 0) == 0) return;
   std::fill(slots_.begin(), slots_.end(), 0);
 }
 

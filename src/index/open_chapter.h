@@ -5,7 +5,6 @@
 
 #include <optional>
 #include <span>
-#include <vector>
 
 #include "index/page_memory.h"
 #include "index/record_page.h"
@@ -64,7 +63,8 @@ class OpenChapter {
   std::uint32_t size_ = 0;
   unsigned slot_shift_;
   PageMemory memory_;
-  std::vector<std::uint32_t> slots_;
+  PageMemory slot_memory_;  // touched only when the chapter is used
+  std::span<std::uint32_t> slots_;
 };
 
 }  // namespace uvdo

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "index/page_cache.h"
 
+#include <bit>
 #include <cstring>
+#include <utility>
 
 namespace uvdo {
 
@@ -12,9 +14,8 @@ PageCache::PageCache(Executor& executor, Device& device, const IndexGeometry& ge
       serve_(std::move(serve)),
       memory_(std::uint64_t{pages} * kIndexPageSize),
       pages_(pages),
-      reads_(executor) {
-  by_key_.reserve(std::size_t{pages} * 2);
-}
+      chains_(std::bit_ceil(std::size_t{pages} * 2)),
+      reads_(executor) {}
 
 void PageCache::unlink(Page& page) {
   (page.newer != nullptr ? page.newer->older : newest_) = page.older;
@@ -29,13 +30,26 @@ void PageCache::link_newest(Page& page) {
 }
 
 PageCache::Page* PageCache::find(Key key) {
-  if (newest_ != nullptr && newest_->key == key) return newest_;
-  const auto it = by_key_.find(key);
-  if (it == by_key_.end()) return nullptr;
-  Page& page = *it->second;
-  unlink(page);
-  link_newest(page);
-  return &page;
+  if (newest_ != nullptr && newest_->has_key && newest_->key == key) return newest_;
+  Page* page = chain_of(key);
+  while (page != nullptr && page->key != key) page = page->next_of_hash;
+  if (page == nullptr) return nullptr;
+  unlink(*page);
+  link_newest(*page);
+  return page;
+}
+
+void PageCache::give_key(Page& page, Key key) {
+  page.key = key;
+  page.has_key = true;
+  page.next_of_hash = std::exchange(chain_of(key), &page);
+}
+
+void PageCache::forget_key(Page& page) {
+  if (!std::exchange(page.has_key, false)) return;
+  Page** link = &chain_of(page.key);
+  while (*link != &page) link = &(*link)->next_of_hash;
+  *link = page.next_of_hash;
 }
 
 PageCache::Page* PageCache::take_page(Key key) {
@@ -49,11 +63,10 @@ PageCache::Page* PageCache::take_page(Key key) {
     while (page != nullptr && (page->state == State::loading || page->in_use)) page = page->newer;
     if (page == nullptr) return nullptr;
     unlink(*page);
-    by_key_.erase(page->key);
+    forget_key(*page);
   }
-  page->key = key;
   page->header.reset();
-  by_key_.emplace(key, page);
+  give_key(*page, key);
   link_newest(*page);
   return page;
 }
@@ -88,11 +101,7 @@ Task<void> PageCache::read(Page& page, std::uint64_t offset) {
     serve_(std::exchange(page.waiting, {}));
     page.in_use = false;
   }
-  if (!result) {
-    // Who asks for it later tries again.
-    by_key_.erase(page.key);
-    page.key = {~std::uint64_t{0}, static_cast<std::uint32_t>(&page - pages_.data())};
-  }
+  if (!result) forget_key(page);  // who asks for it later tries again
   if (!waiting_for_room_.empty()) serve_(std::exchange(waiting_for_room_, {}));
 }
 

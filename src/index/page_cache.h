@@ -5,7 +5,6 @@
 
 #include <functional>
 #include <optional>
-#include <unordered_map>
 #include <vector>
 
 #include "async/wait_queue.h"
@@ -31,10 +30,12 @@ class PageCache {
     std::byte* data = nullptr;
     /// Of an index page that is well-formed and of its chapter.
     std::optional<IndexPageHeader> header;
+    bool has_key = false;  ///< find() finds it
     ParkingLot waiting;
     bool in_use = false;  ///< its waiters are being served: not to be evicted
     Page* newer = nullptr;
     Page* older = nullptr;
+    Page* next_of_hash = nullptr;
 
     [[nodiscard]] ConstBytes bytes() const { return {data, kIndexPageSize}; }
   };
@@ -61,12 +62,13 @@ class PageCache {
   [[nodiscard]] std::uint64_t read_errors() const { return read_errors_; }
 
  private:
-  struct KeyHash {
-    std::size_t operator()(const Key& key) const noexcept {
-      return static_cast<std::size_t>((key.chapter * 0x9E3779B97F4A7C15U + key.page) *
-                                      0xD1B54A32D192ED03U);
-    }
-  };
+  /// Where the pages begin whose keys have the same hash.
+  [[nodiscard]] Page*& chain_of(Key key) {
+    const std::uint64_t hash = (key.chapter * 0x9E3779B97F4A7C15U + key.page) * 0xD1B54A32D192ED03U;
+    return chains_[static_cast<std::size_t>(hash >> 32U) & (chains_.size() - 1)];
+  }
+  void give_key(Page& page, Key key);
+  void forget_key(Page& page);
   Page* take_page(Key key);
   void unlink(Page& page);
   void link_newest(Page& page);
@@ -80,7 +82,7 @@ class PageCache {
   PageMemory memory_;
   std::vector<Page> pages_;
   std::size_t used_ = 0;
-  std::unordered_map<Key, Page*, KeyHash> by_key_;
+  std::vector<Page*> chains_;  // a power of two
   Page* newest_ = nullptr;
   Page* oldest_ = nullptr;
   ParkingLot waiting_for_room_;

@@ -27,6 +27,7 @@ class PageMemory {
   [[nodiscard]] std::byte* data() const { return data_; }
   [[nodiscard]] std::uint64_t size() const { return size_; }
   [[nodiscard]] MutableBytes bytes() const { return {data_, size_}; }
+  explicit operator bool() const { return data_ != nullptr; }
   /// Lets the system use huge pages: faster, but memory is taken in pieces of 2 MiB.
   void allow_huge_pages() const;
 

@@ -4,7 +4,7 @@
 // likely to come again together (uds-index.md, 14.3).
 #pragma once
 
-#include <memory>
+#include <array>
 #include <optional>
 #include <vector>
 
@@ -29,10 +29,9 @@ class SparseCache {
   };
 
   SparseCache(Executor& executor, const IndexStorage& storage, const IndexGeometry& geometry,
-              PageCache::Serve serve)
-      : storage_(storage), geometry_(geometry), serve_(std::move(serve)), reads_(executor) {}
+              PageCache::Serve serve);
 
-  /// Makes `chapter` the most recent member.
+  /// Makes `chapter` the most recent member. Does nothing if very many are being read.
   void use(std::uint64_t chapter);
   /// Whether a member is being read, so that a search should wait for it.
   [[nodiscard]] bool is_loading() const { return loading_ > 0; }
@@ -45,16 +44,22 @@ class SparseCache {
   struct Member {
     std::uint64_t chapter = 0;
     bool ready = false;
+    bool loading = false;
+    bool in_use = false;  ///< one of members_
     std::uint32_t misses = 0;
     PageMemory memory;
     std::vector<IndexPageHeader> headers;
   };
-  Task<void> read(std::shared_ptr<Member> member);
+  void drop(Member& member);
+  Task<void> read(Member& member);
 
   const IndexStorage& storage_;
   const IndexGeometry& geometry_;
   PageCache::Serve serve_;
-  std::vector<std::shared_ptr<Member>> members_;  // the most recent first
+  // With as many to spare as are perhaps still being read, though others have taken their places.
+  std::array<Member, 2 * kMembers> all_;
+  std::vector<Member*> spare_;
+  std::vector<Member*> members_;  // the most recent first
   std::uint32_t loading_ = 0;
   ParkingLot waiting_;
   TaskGroup reads_;

@@ -9,9 +9,6 @@
 namespace uvdo {
 namespace {
 
-/// Closed chapters that wait in memory to be written; when they are all there, new records are
-/// dropped.
-constexpr std::size_t kMaxClosed = 2;
 /// Record pages written by one request.
 constexpr std::uint32_t kPagesPerWrite = 16;
 /// Record pages that are sorted before others get their turn.
@@ -19,16 +16,26 @@ constexpr std::uint32_t kPagesPerTurn = 4;
 
 }  // namespace
 
+UdsIndex::ChapterRoom::ChapterRoom(const IndexGeometry& geometry)
+    : record_pages(std::uint64_t{kPagesPerWrite} * kIndexPageSize),
+      index_pages(std::uint64_t{geometry.index_pages_per_chapter} * kIndexPageSize),
+      order(geometry) {}
+
 std::unique_ptr<OpenChapter> UdsIndex::take_chapter() {
-  if (spare_.empty()) return std::make_unique<OpenChapter>(geometry_.records_per_chapter);
   std::unique_ptr<OpenChapter> chapter = std::move(spare_.back());
   spare_.pop_back();
   return chapter;
 }
 
-/// Closes the full open chapter and opens the next one, if there is room for another closed one.
+void UdsIndex::give_chapter(std::unique_ptr<OpenChapter> chapter) {
+  chapter->clear();
+  spare_.push_back(std::move(chapter));
+}
+
+/// Closes the full open chapter and opens the next one, if there is a chapter to spare; otherwise
+/// new records are dropped until one has been written.
 void UdsIndex::close_chapter() {
-  if (closed_.size() >= kMaxClosed) return;
+  if (spare_.empty()) return;
   const std::uint64_t newest = open_->number + 1;
   closed_.push_back(std::move(open_));
   open_ = take_chapter();
@@ -55,8 +62,7 @@ Task<void> UdsIndex::write_chapters() {
       fail(written.error(), fmt::format("chapter {} cannot be written", closed_.front()->number));
       break;
     }
-    closed_.front()->clear();
-    spare_.push_back(std::move(closed_.front()));
+    give_chapter(std::move(closed_.front()));
     closed_.pop_front();
     if (open_->is_full()) close_chapter();
   }
@@ -66,7 +72,7 @@ Task<Result<void>> UdsIndex::write_chapter(const OpenChapter& chapter) {
   const IndexGeometry& g = geometry_;
   const std::uint64_t slot = physical_chapter(g, storage_.layout(), chapter.number);
   // Record pages first, and stable before the index pages that vouch for them.
-  const PageMemory staging(std::uint64_t{kPagesPerWrite} * kIndexPageSize);
+  const PageMemory& staging = room_->record_pages;
   for (std::uint32_t first = 0; first < g.record_pages_per_chapter; first += kPagesPerWrite) {
     const std::uint32_t count = std::min(kPagesPerWrite, g.record_pages_per_chapter - first);
     for (std::uint32_t i = 0; i < count; ++i) {
@@ -83,16 +89,16 @@ Task<Result<void>> UdsIndex::write_chapter(const OpenChapter& chapter) {
   auto flushed = co_await device_.flush();
   if (!flushed) co_return std::move(flushed).error();
 
-  const PageMemory index(std::uint64_t{g.index_pages_per_chapter} * kIndexPageSize);
+  const PageMemory& index = room_->index_pages;
   encode_chapter_index(g, storage_.layout().volume_nonce, chapter.number, chapter.records(),
-                       index.bytes(), page_map_.last_lists(slot));
+                       index.bytes(), page_map_.last_lists(slot), room_->order);
   co_await executor_.yield();
   auto written = co_await device_.write(storage_.slot_page_offset(slot, 0), index.bytes());
   if (!written) co_return std::move(written).error();
   auto stable = co_await device_.flush();
   if (!stable) co_return std::move(stable).error();
   for (std::uint32_t i = 0; i < g.index_pages_per_chapter; ++i) {
-    pages_.insert({chapter.number, i}, index.bytes().subspan(i * kIndexPageSize, kIndexPageSize));
+    pages_->insert({chapter.number, i}, index.bytes().subspan(i * kIndexPageSize, kIndexPageSize));
   }
   co_return Result<void>{};
 }

@@ -14,6 +14,9 @@ namespace {
 
 /// The kernel's page cache holds as many pages as seven chapters have record pages.
 constexpr std::uint32_t kCachedChapters = 7;
+/// Calls of lookup() that may wait for storage before more memory is taken, and their lookups.
+constexpr std::size_t kBatches = 256;
+constexpr std::size_t kLookupsPerBatch = 32;
 
 bool means_no_index(const Error& error) {
   return error.code() == Errc::not_found || error.code() == Errc::corrupt;
@@ -56,14 +59,12 @@ UdsIndex::UdsIndex(Executor& executor, Device& device, const UdsParameters& para
       storage_(executor, device, geometry_,
                {parameters.region_start, parameters.region_blocks, parameters.nonce}),
       page_map_(geometry_),
-      pages_(executor, device, geometry_, kCachedChapters * geometry.record_pages_per_chapter,
-             [this](ParkingLot parked) { serve(std::move(parked)); }),
-      sparse_(executor, storage_, geometry_,
-              [this](ParkingLot parked) { serve(std::move(parked)); }),
+      batches_(kBatches, kLookupsPerBatch),
       writing_(executor),
       opening_(executor),
       lookups_done_(executor) {
-  forget_all();
+  take_memory();
+  memory_needed_ = count_memory();
 }
 
 UdsIndex::~UdsIndex() {
@@ -77,17 +78,16 @@ IndexState UdsIndex::state() const {
 
 IndexStatistics UdsIndex::statistics() const {
   IndexStatistics statistics = statistics_;
+  if (names_ == nullptr) return statistics;
   statistics.entries_indexed = names_->entries();
   statistics.entries_discarded = names_->discarded();
   return statistics;
 }
 
-std::uint64_t UdsIndex::memory_needed() const {
-  // The open chapter, one that is being written and one that waits, with their hash tables; pages
-  // of a chapter while it is made.
-  constexpr std::uint64_t kOpenChapters = 3;
+std::uint64_t UdsIndex::count_memory() const {
+  // Chapters with their hash tables; pages of a chapter while it is made.
   const std::uint64_t chapter = std::uint64_t{geometry_.records_per_chapter} * (kRecordSize + 8);
-  std::uint64_t total = kOpenChapters * chapter + chapter;
+  std::uint64_t total = kChaptersInMemory * chapter + chapter;
   total += std::uint64_t{kCachedChapters} * geometry_.record_pages_per_chapter * kIndexPageSize;
   for (const VolumeSubIndex& sub : names_->subs()) total += sub.capacity_bytes();
   return total + geometry_.page_map_blocks * kBlockSize;
@@ -102,13 +102,42 @@ void UdsIndex::fail(const Error& error, std::string_view what) {
   note(fmt::format("deduplication stops: {}: {}", what, error.message()));
 }
 
+/// Takes all the memory that an open index needs, whatever comes; most of it is touched only when
+/// it is used.
+void UdsIndex::take_memory() {
+  const auto serve_all = [this](ParkingLot parked) { serve(std::move(parked)); };
+  pages_ =
+      std::make_unique<PageCache>(executor_, device_, geometry_,
+                                  kCachedChapters * geometry_.record_pages_per_chapter, serve_all);
+  sparse_ = std::make_unique<SparseCache>(executor_, storage_, geometry_, serve_all);
+  room_ = std::make_unique<ChapterRoom>(geometry_);
+  closed_.reserve(kChaptersInMemory);
+  spare_.reserve(kChaptersInMemory);
+  while (spare_.size() < kChaptersInMemory) {
+    spare_.push_back(std::make_unique<OpenChapter>(geometry_.records_per_chapter));
+  }
+  forget_all();
+}
+
+/// Gives it back, for an index that is closed.
+void UdsIndex::free_memory() {
+  names_.reset();
+  pages_.reset();
+  sparse_.reset();
+  room_.reset();
+  open_.reset();
+  while (!closed_.empty()) closed_.pop_front();
+  spare_.clear();
+}
+
 /// Back to an index that knows nothing.
 void UdsIndex::forget_all() {
+  names_.reset();  // before the new ones take their memory
   names_ = std::make_unique<VolumeIndex>(geometry_);
   oldest_ = 0;
-  closed_.clear();
+  for (; !closed_.empty(); closed_.pop_front()) give_chapter(std::move(closed_.front()));
+  if (open_ != nullptr) give_chapter(std::move(open_));
   open_ = take_chapter();
-  open_->clear();
   open_->number = 0;
 }
 
@@ -136,7 +165,7 @@ Task<void> UdsIndex::open(bool create) {
     fail(created.error(), "the deduplication index cannot be made");
     co_return;
   }
-  pages_.set_nonce(storage_.layout().volume_nonce);
+  pages_->set_nonce(storage_.layout().volume_nonce);
   has_saved_open_chapter_ = false;
   must_save_ = true;
   state_ = IndexState::online;
@@ -145,7 +174,7 @@ Task<void> UdsIndex::open(bool create) {
 Task<Result<void>> UdsIndex::open_existing() {
   auto opened = co_await storage_.open();
   if (!opened) co_return std::move(opened).error();
-  pages_.set_nonce(storage_.layout().volume_nonce);
+  pages_->set_nonce(storage_.layout().volume_nonce);
   auto saves = co_await storage_.read_saves();
   if (!saves) co_return std::move(saves).error();
   const auto slot = storage_.newest_save();
@@ -222,8 +251,9 @@ Task<Result<void>> UdsIndex::load_page_map(const IndexSave& save) {
 Task<void> UdsIndex::quiesce() {
   while (lookups_waiting_ > 0) co_await lookups_done_.wait();
   co_await writing_.wait();
-  co_await pages_.wait_idle();
-  co_await sparse_.wait_idle();
+  if (pages_ == nullptr) co_return;
+  co_await pages_->wait_idle();
+  co_await sparse_->wait_idle();
 }
 
 Task<Result<void>> UdsIndex::save() {
@@ -238,6 +268,7 @@ Task<Result<void>> UdsIndex::save() {
   // Writing the last chapters may have failed.
   if (online && state_ == IndexState::closing && must_save_) result = co_await write_save();
   if (state_ != IndexState::error) state_ = IndexState::closed;
+  free_memory();
   co_return result;
 }
 
@@ -266,7 +297,7 @@ Result<void> UdsIndex::reopen() {
     return Error(Errc::busy, "the deduplication index is not closed");
   }
   stop_opening_ = false;
-  forget_all();
+  take_memory();
   state_ = IndexState::opening;
   opening_.start(open(false));
   return {};
@@ -281,6 +312,7 @@ Task<Result<void>> UdsIndex::create_anew() {
   co_await opening_.wait();
   co_await quiesce();
   stop_opening_ = false;
+  if (pages_ == nullptr) take_memory();
   state_ = IndexState::opening;
   opening_.start(open(true));
   co_await opening_.wait();

@@ -9,7 +9,6 @@
 // All of it runs on the thread of its executor.
 #pragma once
 
-#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -17,6 +16,7 @@
 #include <vector>
 
 #include "async/wait_queue.h"
+#include "base/ring_queue.h"
 #include "device/device.h"
 #include "index/chapter_index.h"
 #include "index/dedupe_index.h"
@@ -58,7 +58,7 @@ class UdsIndex final : public DedupeIndex {
   [[nodiscard]] IndexStatistics statistics() const override;
   [[nodiscard]] std::uint64_t timeouts() const override { return timeouts_; }
   void set_enabled(bool enabled) override { enabled_ = enabled; }
-  [[nodiscard]] std::uint64_t memory_needed() const override;
+  [[nodiscard]] std::uint64_t memory_needed() const override { return memory_needed_; }
   Task<void> lookup(std::span<IndexQuery> queries) override;
   void record(const IndexQuery& query, const IndexData& data) override;
   void record_all(std::span<const IndexNote> notes) override;
@@ -94,6 +94,9 @@ class UdsIndex final : public DedupeIndex {
   Task<Result<void>> load_page_map(const IndexSave& save);
   Task<Result<void>> write_save();
   Task<void> quiesce();
+  [[nodiscard]] std::uint64_t count_memory() const;
+  void take_memory();
+  void free_memory();
   void forget_all();
   void note(std::string_view sentence) const;
   void fail(const Error& error, std::string_view what);
@@ -113,14 +116,13 @@ class UdsIndex final : public DedupeIndex {
   Task<Result<bool>> is_in_chapter(std::uint64_t chapter, const RecordName& name);
 
   // Lookups (uds_lookup.cpp).
-  void look_up_group(std::span<IndexQuery> queries, std::uint32_t first,
-                     std::vector<PendingQuery>& pending);
+  void look_up_group(std::span<IndexQuery> queries, std::uint32_t first, LookupBatch& batch);
   bool answer_from_memory(IndexQuery& query, VolumeSubIndex::Match match, PendingQuery& pending);
   ParkingLot* resolve(IndexQuery& query, PendingQuery& pending);
   PageCache::Page* page_of(std::uint64_t chapter, std::uint32_t page);
   void finish(IndexQuery& query, std::uint64_t chapter, const IndexData* data);
   void serve(ParkingLot parked);
-  Task<void> wait_for(std::shared_ptr<LookupBatch> batch);
+  Task<void> wait_for(LookupBatch& batch);
   [[nodiscard]] bool is_sparse(std::uint64_t chapter) const;
   [[nodiscard]] const OpenChapter* chapter_in_memory(std::uint64_t chapter) const;
   bool store(const RecordName& name, const IndexData& data);
@@ -129,9 +131,19 @@ class UdsIndex final : public DedupeIndex {
   void record_at(const VolumeIndex::Place& place, const IndexQuery& query, const IndexData& data);
 
   // Chapters (uds_chapters.cpp).
+  /// The open one, one that is being written and one that waits.
+  static constexpr std::size_t kChaptersInMemory = 3;
+  /// What it takes to write a chapter.
+  struct ChapterRoom {
+    explicit ChapterRoom(const IndexGeometry& geometry);
+    PageMemory record_pages;
+    PageMemory index_pages;
+    ChapterIndexRoom order;
+  };
   void close_chapter();
   Task<void> write_chapters();
   Task<Result<void>> write_chapter(const OpenChapter& chapter);
+  void give_chapter(std::unique_ptr<OpenChapter> chapter);
   std::unique_ptr<OpenChapter> take_chapter();
 
   Executor& executor_;
@@ -140,14 +152,18 @@ class UdsIndex final : public DedupeIndex {
   IndexGeometry geometry_;
   IndexLog log_;
   IndexStorage storage_;
-  std::unique_ptr<VolumeIndex> names_;
+  std::uint64_t memory_needed_ = 0;
+  std::unique_ptr<VolumeIndex> names_;  // nothing while the index is closed
   IndexPageMap page_map_;
-  PageCache pages_;
-  SparseCache sparse_;
+  LookupBatches batches_;
+  // What takes much memory; nothing of it is there while the index is closed.
+  std::unique_ptr<PageCache> pages_;
+  std::unique_ptr<SparseCache> sparse_;
+  std::unique_ptr<ChapterRoom> room_;
 
   std::uint64_t oldest_ = 0;
   std::unique_ptr<OpenChapter> open_;
-  std::deque<std::unique_ptr<OpenChapter>> closed_;  // the oldest first; it is being written
+  RingQueue<std::unique_ptr<OpenChapter>> closed_;  // the oldest first; it is being written
   std::vector<std::unique_ptr<OpenChapter>> spare_;
   TaskGroup writing_;
 

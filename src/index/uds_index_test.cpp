@@ -3,6 +3,7 @@
 #include "index/uds_index.h"
 
 #include <algorithm>
+#include <fstream>
 
 #include <gtest/gtest.h>
 
@@ -12,6 +13,14 @@
 
 namespace uvdo {
 namespace {
+
+/// Bytes of address space of this process.
+std::uint64_t address_space() {
+  std::ifstream figures("/proc/self/statm");
+  std::uint64_t pages = 0;
+  figures >> pages;
+  return pages * 4096;
+}
 
 constexpr std::uint64_t kStart = 1;
 constexpr std::uint64_t kNonce = 0x1234567;
@@ -425,6 +434,22 @@ TEST(UdsIndex, ASparseIndexFindsStreamsThatComeAgainInTheirOrder) {
   world.save();
   world.open();
   EXPECT_GE(world.query(40 * chapter, 43 * chapter), 3 * chapter * 95 / 100);
+  world.save();
+}
+
+TEST(UdsIndex, GivesItsMemoryBackWhenItIsClosed) {
+  World world(*compute_index_geometry(*parse_index_memory("0.25"), false));
+  world.open(true);
+  EXPECT_EQ(world.post(0, 1000), 0U);
+  const std::uint64_t open = address_space();
+  world.run([](UdsIndex& index) -> Task<void> {
+    const auto saved = co_await index.save();
+    EXPECT_TRUE(saved.ok());
+  }(world.index()));
+  EXPECT_GT(open - address_space(), world.index().memory_needed() * 3 / 4);
+  EXPECT_TRUE(world.index().reopen().ok());
+  world.run(world.index().wait_opened());
+  EXPECT_EQ(world.query(0, 1000), 1000U);
   world.save();
 }
 

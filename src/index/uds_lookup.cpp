@@ -24,8 +24,8 @@ bool UdsIndex::is_sparse(std::uint64_t chapter) const {
 
 const OpenChapter* UdsIndex::chapter_in_memory(std::uint64_t chapter) const {
   if (chapter == open_->number) return open_.get();
-  for (const auto& closed : closed_) {
-    if (closed->number == chapter) return closed.get();
+  for (std::size_t i = 0; i < closed_.size(); ++i) {
+    if (closed_[i]->number == chapter) return closed_[i].get();
   }
   return nullptr;
 }
@@ -37,25 +37,19 @@ Task<void> UdsIndex::lookup(std::span<IndexQuery> queries) {
   }
   if (state() != IndexState::online) co_return;
   must_save_ = true;
-  std::vector<PendingQuery> pending;
+  LookupBatch& batch = batches_.take(queries);
   for (std::size_t first = 0; first < queries.size(); first += kGroup) {
     const std::size_t count = std::min(kGroup, queries.size() - first);
-    look_up_group(queries.subspan(first, count), static_cast<std::uint32_t>(first), pending);
+    look_up_group(queries.subspan(first, count), static_cast<std::uint32_t>(first), batch);
   }
-  if (pending.empty()) co_return;
-
-  std::shared_ptr<LookupBatch> batch;
-  for (PendingQuery& one : pending) {
+  for (PendingQuery& one : batch.pending) {
     ParkingLot* lot = resolve(queries[one.query], one);
     if (lot == nullptr) continue;
-    if (batch == nullptr) {
-      batch = std::make_shared<LookupBatch>();
-      batch->queries = queries;
-    }
-    ++batch->remaining;
-    lot->push_back({batch, one});
+    ++batch.parked;
+    lot->park(one);
   }
-  if (batch != nullptr) co_await wait_for(std::move(batch));
+  if (batch.parked > 0) co_await wait_for(batch);
+  if (batch.parked == 0) batches_.give(batch);
 }
 
 /// Finds the places of some names and has all brought near that a lookup or a record needs.
@@ -72,18 +66,19 @@ void UdsIndex::prefetch(std::size_t count, Name&& name_at, std::span<VolumeIndex
   for (std::size_t i = 0; i < count; ++i) places[i].sub->prefetch_entries(places[i].at);
 }
 
-/// Looks up at most kGroup names; those that need more than memory go to `pending`.
+/// Looks up at most kGroup names; those that need more than memory are pending then.
 void UdsIndex::look_up_group(std::span<IndexQuery> queries, std::uint32_t first,
-                             std::vector<PendingQuery>& pending) {
+                             LookupBatch& batch) {
   std::array<VolumeIndex::Place, kGroup> places;
   const std::size_t count = queries.size();
   prefetch(
       count, [&](std::size_t i) -> const RecordName& { return queries[i].name; }, places);
   for (std::size_t i = 0; i < count; ++i) {
     const VolumeSubIndex::Match match = places[i].sub->find(places[i].at, queries[i].name);
-    PendingQuery one{first + static_cast<std::uint32_t>(i), false, 0, std::nullopt};
-    if (answer_from_memory(queries[i], match, one)) continue;
-    pending.push_back(one);
+    PendingQuery one;
+    one.batch = &batch;
+    one.query = first + static_cast<std::uint32_t>(i);
+    if (!answer_from_memory(queries[i], match, one)) batch.pending.push_back(one);
   }
 }
 
@@ -112,7 +107,7 @@ bool UdsIndex::answer_from_memory(IndexQuery& query, VolumeSubIndex::Match match
     finish(query, 0, nullptr);
     return true;
   }
-  if (is_hook && is_sparse(match.chapter)) sparse_.use(match.chapter);
+  if (is_hook && is_sparse(match.chapter)) sparse_->use(match.chapter);
   pending.chapter = match.chapter;
   return false;
 }
@@ -120,21 +115,23 @@ bool UdsIndex::answer_from_memory(IndexQuery& query, VolumeSubIndex::Match match
 /// The page, ready or being read; nullptr if it can be neither now.
 PageCache::Page* UdsIndex::page_of(std::uint64_t chapter, std::uint32_t page) {
   const PageCache::Key key{chapter, page};
-  if (PageCache::Page* found = pages_.find(key)) return found;
-  return pages_.load(key, storage_.page_offset(chapter, page));
+  if (PageCache::Page* found = pages_->find(key)) return found;
+  return pages_->load(key, storage_.page_offset(chapter, page));
 }
 
 /// Goes on with a lookup as far as it gets without waiting. Where it has to be parked; nullptr if
 /// it is answered.
 ParkingLot* UdsIndex::resolve(IndexQuery& query, PendingQuery& pending) {
   if (pending.in_sparse) {
-    if (sparse_.is_loading()) return &sparse_.waiting();
-    const auto hit = sparse_.search(query.name, oldest_);
+    if (sparse_->is_loading()) return &sparse_->waiting();
+    const auto hit = sparse_->search(query.name, oldest_);
     if (!hit) {
       finish(query, 0, nullptr);
       return nullptr;
     }
-    pending = {pending.query, false, hit->chapter, hit->record_page};
+    pending.in_sparse = false;
+    pending.chapter = hit->chapter;
+    pending.record_page = hit->record_page;
   }
   // The chapter may have been written over since.
   if (pending.chapter < oldest_) {
@@ -145,7 +142,7 @@ ParkingLot* UdsIndex::resolve(IndexQuery& query, PendingQuery& pending) {
     const ChapterPlace place = chapter_place_of(geometry_, query.name);
     const std::uint64_t slot = physical_chapter(geometry_, storage_.layout(), pending.chapter);
     PageCache::Page* index = page_of(pending.chapter, page_map_.page_of(slot, place.list));
-    if (index == nullptr) return &pages_.waiting_for_room();
+    if (index == nullptr) return &pages_->waiting_for_room();
     if (index->state == PageCache::State::loading) return &index->waiting;
     if (index->header) {
       pending.record_page =
@@ -159,7 +156,7 @@ ParkingLot* UdsIndex::resolve(IndexQuery& query, PendingQuery& pending) {
   }
   PageCache::Page* page =
       page_of(pending.chapter, geometry_.index_pages_per_chapter + *pending.record_page);
-  if (page == nullptr) return &pages_.waiting_for_room();
+  if (page == nullptr) return &pages_->waiting_for_room();
   if (page->state == PageCache::State::loading) return &page->waiting;
   const auto data = find_in_record_page(page->bytes(), query.name);
   if (!data) query.ticket = foreign_ticket(pending.chapter);
@@ -205,27 +202,31 @@ bool UdsIndex::store(const RecordName& name, const IndexData& data) {
 
 /// Those who were parked go on.
 void UdsIndex::serve(ParkingLot parked) {
-  for (ParkedQuery& one : parked) {
-    LookupBatch& batch = *one.batch;
-    if (batch.abandoned) continue;
-    ParkingLot* lot = resolve(batch.queries[one.query.query], one.query);
-    if (lot != nullptr) {
-      lot->push_back(std::move(one));
-      continue;
+  while (PendingQuery* one = parked.take()) {
+    LookupBatch& batch = *one->batch;
+    if (!batch.abandoned) {
+      ParkingLot* lot = resolve(batch.queries[one->query], *one);
+      if (lot != nullptr) {
+        lot->park(*one);
+        continue;
+      }
     }
-    if (--batch.remaining == 0 && batch.sleeper) {
+    if (--batch.parked > 0) continue;
+    if (batch.abandoned) {
+      batches_.give(batch);
+    } else if (batch.sleeper) {
       executor_.post(std::exchange(batch.sleeper, {}));
     }
   }
 }
 
 /// Waits until a batch is answered, but not longer than a client can be expected to wait.
-Task<void> UdsIndex::wait_for(std::shared_ptr<LookupBatch> batch) {
+Task<void> UdsIndex::wait_for(LookupBatch& batch) {
   struct Sleep {
     Executor& executor;
     LookupBatch& batch;
     Timer timer;
-    [[nodiscard]] bool await_ready() const noexcept { return batch.remaining == 0; }
+    [[nodiscard]] bool await_ready() const noexcept { return batch.parked == 0; }
     void await_suspend(std::coroutine_handle<> handle) {
       batch.sleeper = handle;
       timer.waiter = handle;
@@ -237,11 +238,11 @@ Task<void> UdsIndex::wait_for(std::shared_ptr<LookupBatch> batch) {
     }
   };
   ++lookups_waiting_;
-  Sleep sleep{executor_, *batch, Timer{executor_.now() + parameters_.lookup_timeout, {}, false}};
+  Sleep sleep{executor_, batch, Timer{executor_.now() + parameters_.lookup_timeout, {}, false}};
   co_await sleep;
-  if (batch->remaining > 0) {
-    batch->abandoned = true;
-    timeouts_ += batch->remaining;
+  if (batch.parked > 0) {
+    batch.abandoned = true;
+    timeouts_ += batch.parked;
   }
   if (--lookups_waiting_ == 0) lookups_done_.wake_all();
 }

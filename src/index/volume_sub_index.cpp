@@ -34,12 +34,22 @@ std::uint64_t region_capacity(const SubIndexGeometry& g, std::uint32_t lists,
   return static_cast<std::uint64_t>(expected * 1.01 + spread) + std::uint64_t{lists} * 4 + 1024;
 }
 
+/// Names that may share places with others: several times what a full index has of names that are
+/// spread evenly.
+std::uint64_t collision_capacity(const SubIndexGeometry& g) {
+  constexpr std::uint64_t kFewest = 65536;
+  const double entries = static_cast<double>(g.records_per_chapter * g.chapters);
+  const double places = std::ldexp(g.lists, static_cast<int>(g.address_bits));
+  return std::max(kFewest, static_cast<std::uint64_t>(4 * entries * entries / places));
+}
+
 }  // namespace
 
 VolumeSubIndex::VolumeSubIndex(const SubIndexGeometry& geometry)
     : geometry_(geometry),
       chapter_mask_(low_bits(geometry.chapter_bits)),
-      sub_key_bits_(geometry.address_bits - 4) {
+      sub_key_bits_(geometry.address_bits - 4),
+      collisions_(collision_capacity(geometry)) {
   const DeltaCode& code = geometry.code;
   check(code.minimum_bits + (std::uint64_t{1} << sub_key_bits_) / code.values_per_bit + 2 <=
             kBitsAtOnce,
@@ -116,13 +126,9 @@ VolumeSubIndex::Match VolumeSubIndex::find(Place place, const RecordName& name) 
     key += cursor.delta;
     if (key < wanted) continue;
     if (key > wanted) break;
-    if (!collisions_.empty()) {
-      const auto [first, last] = collisions_.equal_range(key_of(place));
-      for (auto it = first; it != last; ++it) {
-        if (same_name(it->second.name, name) && it->second.chapter >= low_) {
-          return {Kind::collision, it->second.chapter};
-        }
-      }
+    const CollisionTable::Entry* collision = find_collision(place, name);
+    if (collision != nullptr && collision->chapter >= low_) {
+      return {Kind::collision, collision->chapter};
     }
     const std::uint64_t payload = payload_at(sub, cursor.at);
     if (!is_live(payload)) break;
@@ -187,16 +193,20 @@ bool VolumeSubIndex::put_plain(Place place, std::uint64_t chapter) {
 }
 
 bool VolumeSubIndex::put_collision(Place place, const RecordName& name, std::uint64_t chapter) {
-  const auto [first, last] = collisions_.equal_range(key_of(place));
-  for (auto it = first; it != last; ++it) {
-    if (same_name(it->second.name, name)) {
-      it->second.chapter = chapter;
-      return true;
-    }
+  if (CollisionTable::Entry* collision = find_collision(place, name)) {
+    collision->chapter = chapter;
+    return true;
   }
   if (find(place, name).kind != Kind::plain) return put_plain(place, chapter);
-  collisions_.emplace(key_of(place), Collision{name, chapter});
-  return true;
+  if (collisions_.insert(key_of(place), name, chapter)) return true;
+  ++overflows_;
+  return false;
+}
+
+CollisionTable::Entry* VolumeSubIndex::find_collision(Place place, const RecordName& name) const {
+  return collisions_.find(key_of(place), [&](const CollisionTable::Entry& entry) {
+    return same_name(entry.name, name);
+  });
 }
 
 /// Puts `bits` in the place of the short list at `place`, moving what follows.
@@ -340,13 +350,13 @@ std::uint32_t VolumeSubIndex::copy_live(const SubList& sub, std::uint32_t list, 
     std::uint64_t payload = payload_at(sub, cursor.at);
     if (!is_live(payload)) {
       ++discarded_;
-      Collision heir;
       const Place place{list, static_cast<std::uint32_t>(sub.key_base + key)};
-      if (collisions_.empty() || !take_live_collision(key_of(place), heir)) {
+      const std::optional<std::uint64_t> heir = take_live_collision(key_of(place));
+      if (!heir) {
         --entries_;
         continue;
       }
-      payload = heir.chapter & chapter_mask_;
+      payload = *heir & chapter_mask_;
     }
     put_coded(writer, payload, key - last_key);
     last_key = key;
@@ -354,20 +364,22 @@ std::uint32_t VolumeSubIndex::copy_live(const SubList& sub, std::uint32_t list, 
   return static_cast<std::uint32_t>((writer.position(to) + 7) / 8);
 }
 
-bool VolumeSubIndex::take_live_collision(std::uint64_t key, Collision& taken) {
-  const auto [first, last] = collisions_.equal_range(key);
-  for (auto it = first; it != last; ++it) {
-    if (it->second.chapter < low_) continue;
-    taken = it->second;
-    collisions_.erase(it);
-    return true;
-  }
-  return false;
+/// The chapter of a name of a place that has not expired, which is no collision any more.
+std::optional<std::uint64_t> VolumeSubIndex::take_live_collision(std::uint64_t key) {
+  CollisionTable::Entry* heir = collisions_.find(
+      key, [&](const CollisionTable::Entry& entry) { return entry.chapter >= low_; });
+  if (heir == nullptr) return std::nullopt;
+  const std::uint64_t chapter = heir->chapter;
+  collisions_.erase(*heir);
+  return chapter;
 }
 
 void VolumeSubIndex::forget_expired_collisions() {
-  discarded_ +=
-      std::erase_if(collisions_, [&](const auto& entry) { return entry.second.chapter < low_; });
+  collisions_.for_each([&](CollisionTable::Entry& entry) {
+    if (entry.chapter >= low_) return;
+    collisions_.erase(entry);
+    ++discarded_;
+  });
 }
 
 void VolumeSubIndex::load_list(std::uint32_t list, std::span<const Entry> entries) {
@@ -386,8 +398,9 @@ void VolumeSubIndex::load_list(std::uint32_t list, std::span<const Entry> entrie
   for (const Entry& entry : entries) {
     if (entry.chapter < low_ || entry.chapter > high_) continue;
     if (entry.collision != nullptr && last_plain == entry.address) {
-      collisions_.emplace(key_of({list, entry.address}),
-                          Collision{*entry.collision, entry.chapter});
+      if (!collisions_.insert(key_of({list, entry.address}), *entry.collision, entry.chapter)) {
+        ++overflows_;
+      }
       continue;
     }
     const std::uint32_t its_sub = entry.address >> sub_key_bits_;
@@ -595,7 +608,9 @@ void VolumeSubIndex::finish_load() {
 
 std::vector<bool> VolumeSubIndex::lists_with_collisions() const {
   std::vector<bool> marks(geometry_.lists);
-  for (const auto& [key, collision] : collisions_) marks[key >> geometry_.address_bits] = true;
+  collisions_.for_each([&](const CollisionTable::Entry& entry) {
+    marks[entry.key >> geometry_.address_bits] = true;
+  });
   return marks;
 }
 
@@ -616,11 +631,12 @@ void VolumeSubIndex::read_list(std::uint32_t list, std::uint64_t low, bool with_
         entries.push_back({address, chapter_of(payload), nullptr});
       }
       if (!with_collisions) continue;
-      const auto [first, last] = collisions_.equal_range(key_of({list, address}));
-      for (auto it = first; it != last; ++it) {
-        if (it->second.chapter < std::max(low, low_)) continue;
-        entries.push_back({address, it->second.chapter, &it->second.name});
-      }
+      collisions_.find(key_of({list, address}), [&](const CollisionTable::Entry& entry) {
+        if (entry.chapter >= std::max(low, low_)) {
+          entries.push_back({address, entry.chapter, &entry.name});
+        }
+        return false;
+      });
     }
   }
 }

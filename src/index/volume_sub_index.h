@@ -13,13 +13,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
-#include <unordered_map>
 #include <vector>
 
 #include "base/bytes.h"
 #include "format/index_geometry.h"
 #include "format/record_name.h"
+#include "index/collision_table.h"
 #include "index/delta_list.h"
 #include "index/page_memory.h"
 
@@ -90,8 +91,10 @@ class VolumeSubIndex {
   [[nodiscard]] std::uint64_t discarded() const { return discarded_; }
   /// Entries that were not made because there was no room.
   [[nodiscard]] std::uint64_t overflows() const { return overflows_; }
-  /// Bytes of address space of the lists: what they take when full.
-  [[nodiscard]] std::uint64_t capacity_bytes() const { return arena_.size(); }
+  /// Bytes of address space of the lists and of what belongs to them: what they take when full.
+  [[nodiscard]] std::uint64_t capacity_bytes() const {
+    return arena_.size() + collisions_.capacity_bytes();
+  }
 
   /// Replaces the content of an empty list; lists come in ascending order. `entries` ascend by
   /// address; collision entries follow the plain one of their address. What has no room is left
@@ -127,10 +130,6 @@ class VolumeSubIndex {
   static constexpr std::uint32_t kSubLists = 16;
   static constexpr std::uint32_t kMaxSubListBytes = 255;
 
-  struct Collision {
-    RecordName name;
-    std::uint64_t chapter = 0;
-  };
   /// A short list, and what it takes to change it.
   struct SubList {
     std::byte* bits = nullptr;
@@ -179,7 +178,8 @@ class VolumeSubIndex {
   void sweep(std::uint64_t lists);
   void sweep_list(std::uint32_t list);
   std::uint32_t copy_live(const SubList& sub, std::uint32_t list, std::byte* to);
-  bool take_live_collision(std::uint64_t key, Collision& taken);
+  [[nodiscard]] CollisionTable::Entry* find_collision(Place place, const RecordName& name) const;
+  std::optional<std::uint64_t> take_live_collision(std::uint64_t key);
   void forget_expired_collisions();
   void append_loaded(std::span<const std::byte> list);
   class Splitter;
@@ -196,7 +196,7 @@ class VolumeSubIndex {
   std::uint64_t region_bytes_;
   PageMemory arena_;
   std::vector<std::uint32_t> starts_;  // per region: of each list, and the region's end
-  std::unordered_multimap<std::uint64_t, Collision> collisions_;  // by key_of()
+  CollisionTable collisions_;          // by key_of()
 
   std::uint32_t sweep_next_ = 0;
   std::uint64_t sweep_owed_ = 0;    // lists that this chapter still has to sweep

@@ -32,6 +32,7 @@ RecoveryJournal::RecoveryJournal(Executor& executor, Device& device, ReadOnlyNot
       block_map_blocks_(config.block_map_blocks) {
   for (std::size_t i = kBuffers; i-- > 0;) free_buffers_.push_back(i);
   writing_.reserve(kBuffers);
+  unwritten_.reserve(kBuffers);
 }
 
 void RecoveryJournal::open_block() {

@@ -28,7 +28,11 @@ struct BlockWrite {
 class DataWriter {
  public:
   DataWriter(Executor& executor, Device& device, std::uint64_t bio_offset)
-      : executor_(executor), device_(device), bio_offset_(bio_offset), tasks_(executor) {}
+      : executor_(executor), device_(device), bio_offset_(bio_offset), tasks_(executor) {
+    batch_.reserve(kMaxRun);
+    spare_.resize(kRuns);
+    for (auto& run : spare_) run.reserve(kMaxRun);
+  }
   ~DataWriter() { check(batch_.empty(), "data blocks were never written"); }
 
   class [[nodiscard]] Awaiter {
@@ -63,6 +67,7 @@ class DataWriter {
 
  private:
   static constexpr std::size_t kMaxRun = 120;
+  static constexpr std::size_t kRuns = 512;   // under way before memory is taken for more
   static constexpr std::size_t kEnough = 64;  // blocks that don't wait for the turn's end
   struct Item {
     Pbn pbn;

@@ -5,6 +5,12 @@
 #include <cstring>
 
 namespace uvdo {
+namespace {
+
+/// Bins that are being written before memory is taken for more.
+constexpr std::size_t kSpareBins = 256;
+
+}  // namespace
 
 Packer::Packer(Executor& executor, DataWriter& writer, BinAllocator& allocator, ReadEpochs& epochs,
                std::size_t most_waiting)
@@ -14,7 +20,10 @@ Packer::Packer(Executor& executor, DataWriter& writer, BinAllocator& allocator, 
       epochs_(epochs),
       memory_(most_waiting),
       tasks_(executor),
-      alarm_(executor) {}
+      alarm_(executor) {
+  spare_.reserve(kSpareBins);
+  while (spare_.size() < kSpareBins) spare_.push_back(make_bin());
+}
 
 // ---- those that wait
 
@@ -94,6 +103,10 @@ Packer::Bin Packer::take_spare() {
     spare_.pop_back();
     return bin;
   }
+  return make_bin();
+}
+
+Packer::Bin Packer::make_bin() {
   Bin bin;
   bin.block = AlignedMemory(kBlockSize);
   return bin;

@@ -125,6 +125,7 @@ class Packer {
   Task<void> write(Bin bin);
   [[nodiscard]] Fragment* largest_up_to(std::size_t size);
   Bin take_spare();
+  static Bin make_bin();
 
   Executor& executor_;
   DataWriter& writer_;

@@ -12,6 +12,12 @@ constexpr Duration kWatchInterval = std::chrono::milliseconds(100);
 constexpr Duration kNoTimeout = std::chrono::hours(24);
 /// Names to be noted that may be under way; one more is dropped.
 constexpr std::size_t kMostNotes = 65536;
+/// So many of them travel together.
+constexpr std::size_t kNotesTogether = 256;
+/// Names of a lookup, and lookups and travelling notes, before memory is taken for more.
+constexpr std::size_t kNamesOfLookup = 32;
+constexpr std::size_t kLookups = 256;
+constexpr std::size_t kTravels = 32;
 
 }  // namespace
 
@@ -24,7 +30,14 @@ RemoteIndex::RemoteIndex(WorkThread& work, Executor& home, Device& device, Durat
       log_(std::move(log)),
       watchers_(work.executor()),
       messages_(home),
-      watch_alarm_(home) {}
+      watch_alarm_(home) {
+  asked_.reserve(kLookups);
+  spare_asked_.reserve(kLookups);
+  while (asked_.size() < kLookups) add_asked();
+  spare_notes_.reserve(kMostNotes / kNotesTogether);
+  while (spare_notes_.size() < kTravels) spare_notes_.push_back(make_notes());
+  notes_ = make_notes();
+}
 
 Result<std::unique_ptr<RemoteIndex>> RemoteIndex::start(WorkThread& work, Executor& home,
                                                         Device& device,
@@ -104,11 +117,14 @@ Task<void> RemoteIndex::say_at_home(std::string line) {
 
 // ---- lookups
 
+void RemoteIndex::add_asked() {
+  asked_.push_back(std::make_unique<Asked>());
+  asked_.back()->queries.reserve(kNamesOfLookup);
+  spare_asked_.push_back(asked_.back().get());
+}
+
 RemoteIndex::Asked& RemoteIndex::take_asked(std::span<IndexQuery> queries) {
-  if (spare_asked_.empty()) {
-    asked_.push_back(std::make_unique<Asked>());
-    spare_asked_.push_back(asked_.back().get());
-  }
+  if (spare_asked_.empty()) add_asked();
   Asked& asked = *spare_asked_.back();
   spare_asked_.pop_back();
   asked.queries.assign(queries.begin(), queries.end());
@@ -179,6 +195,14 @@ void RemoteIndex::give_up(Asked& asked) {
 
 // ---- records
 
+RemoteIndex::Notes RemoteIndex::make_notes() {
+  Notes notes;
+  notes.queries.reserve(kNotesTogether);
+  notes.data.reserve(kNotesTogether);
+  notes.notes.reserve(kNotesTogether);
+  return notes;
+}
+
 void RemoteIndex::record(const IndexQuery& query, const IndexData& data) {
   if (state() != IndexState::online) return;
   if (notes_under_way_ == kMostNotes) {
@@ -188,7 +212,11 @@ void RemoteIndex::record(const IndexQuery& query, const IndexData& data) {
   ++notes_under_way_;
   notes_.queries.push_back(query);
   notes_.data.push_back(data);
-  if (!std::exchange(sends_at_turn_end_, true)) messages_.start(send_at_turn_end());
+  if (notes_.queries.size() == kNotesTogether) {
+    send_notes();
+  } else if (!std::exchange(sends_at_turn_end_, true)) {
+    messages_.start(send_at_turn_end());
+  }
 }
 
 Task<void> RemoteIndex::send_at_turn_end() {
@@ -199,11 +227,9 @@ Task<void> RemoteIndex::send_at_turn_end() {
 
 void RemoteIndex::send_notes() {
   if (notes_.queries.empty()) return;
-  Notes next;
-  if (!spare_notes_.empty()) {
-    next = std::move(spare_notes_.back());
-    spare_notes_.pop_back();
-  }
+  if (spare_notes_.empty()) spare_notes_.push_back(make_notes());
+  Notes next = std::move(spare_notes_.back());
+  spare_notes_.pop_back();
   std::swap(next, notes_);
   messages_.start(send(std::move(next)));
 }

@@ -65,6 +65,8 @@ class RemoteIndex final : public DedupeIndex {
   Task<void> say_at_home(std::string line);
 
   // At home.
+  void add_asked();
+  static Notes make_notes();
   Asked& take_asked(std::span<IndexQuery> queries);
   Task<void> ask(Asked& asked);
   Task<void> watch_lookups();

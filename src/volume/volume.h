@@ -17,6 +17,7 @@
 #include "async/work_thread.h"
 #include "base/block_arena.h"
 #include "base/log.h"
+#include "base/object_pool.h"
 #include "blockmap/block_map.h"
 #include "dedupe/hash_locks.h"
 #include "dedupe/lbn_locks.h"
@@ -254,15 +255,15 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
     if (gather_sleeps_) gather_alarm_.ring();
   }
   /// Goes on with a job whose blocks are locked and whose generation has been entered.
-  Task<Result<void>> start_job(std::unique_ptr<WriteJob> job);
-  std::unique_ptr<WriteJob> take_job();
+  Task<Result<void>> start_job(WriteJob& job);
+  WriteJob& take_job();
   void enter_generation(WriteJob& job);
   /// The job gives nothing to the packer any more, or without delay.
   void leave_way_to_packer(WriteJob& job);
   /// Waits until all writes that were accepted before are in the map.
   Task<void> finish_writes();
-  void finish_job(std::unique_ptr<WriteJob> job);
-  Task<void> store_behind(std::unique_ptr<WriteJob> job);
+  void finish_job(WriteJob& job);
+  Task<void> store_behind(WriteJob& job);
   void keep_lost(WriteJob& job);
   /// What a reader is to be given instead of what the map says; nullptr if that is right.
   const std::byte* newer_data(Lbn lbn);
@@ -319,7 +320,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   Task<Result<void>> read_blocks(Lbn first, MutableBytes out);
   Task<Result<void>> read_mapped(Lbn first, std::span<const BlockMapping> mappings,
                                  MutableBytes out);
-  Task<Result<void>> read_physical(BlockMapping mapping, MutableBytes out);
+  Task<bool> read_unverified(BlockMapping mapping, MutableBytes out);
 
   // volume_discard.cpp
   Task<Result<void>> zero_range(std::uint64_t offset, std::uint64_t length, BlockMapping mapping,
@@ -392,9 +393,9 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   ReadEpochs ways_to_packer_;
   WaitQueue packer_reached_;
   BlockArena parked_;  // data of fragments in the packer
-  std::vector<std::unique_ptr<WriteJob>> spare_jobs_;
-  std::unique_ptr<WriteJob> gathered_;  // small writes of this turn
-  bool gathering_ = false;              // the turn's end, or the alarm, will start them
+  std::unique_ptr<ObjectPool<WriteJob>> write_jobs_;
+  WriteJob* gathered_ = nullptr;  // small writes of this turn
+  bool gathering_ = false;        // the turn's end, or the alarm, will start them
   bool gather_sleeps_ = false;
   Alarm gather_alarm_;
   struct GatheredHurry final : Hurry {

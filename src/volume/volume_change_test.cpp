@@ -16,49 +16,6 @@
 #include "volume/format_volume.h"
 #include "volume/volume.h"
 
-namespace {
-
-std::atomic<std::uint64_t> allocations{0};
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kCounts = false;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-constexpr bool kCounts = false;
-#else
-#define UVDO_COUNT_ALLOCATIONS
-constexpr bool kCounts = true;
-#endif
-#else
-#define UVDO_COUNT_ALLOCATIONS
-constexpr bool kCounts = true;
-#endif
-
-}  // namespace
-
-#ifdef UVDO_COUNT_ALLOCATIONS
-namespace {
-void* allocate(std::size_t size, std::size_t alignment) {
-  ++allocations;
-  const std::size_t whole = (size + alignment - 1) / alignment * alignment;
-  void* memory = std::aligned_alloc(alignment, whole == 0 ? alignment : whole);
-  if (memory == nullptr) throw std::bad_alloc();
-  return memory;
-}
-}  // namespace
-void* operator new(std::size_t size) { return allocate(size, alignof(std::max_align_t)); }
-void* operator new[](std::size_t size) { return allocate(size, alignof(std::max_align_t)); }
-void* operator new(std::size_t size, std::align_val_t alignment) {
-  return allocate(size, static_cast<std::size_t>(alignment));
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
-#endif
-
 namespace uvdo {
 namespace {
 
@@ -147,22 +104,6 @@ class VolumeChangeTest : public testing::Test {
     auto done = co_await volume_->write(offset, std::move(buffer), durability);
     EXPECT_TRUE(done.ok());
   }
-  /// Everything that clients do, many times.
-  Task<void> work(std::uint64_t rounds) {
-    const Buffer out = co_await volume_->buffers().acquire(65536);
-    std::mt19937_64 random(5);
-    for (std::uint64_t i = 0; i < rounds; ++i) {
-      const std::uint64_t at = random() % (kLogicalBytes / 131072) * 131072;
-      co_await write(at, 65536, i % 200);
-      co_await write(at + 65536, 4096, i);
-      co_await write(at + 70000, 512, i, i % 8 == 0 ? Durability::fua : Durability::cached);
-      if (i % 4 == 0) expect_ok(co_await volume_->discard(at, 16384, Durability::cached));
-      if (i % 16 == 0) expect_ok(co_await volume_->flush());
-      expect_ok(co_await volume_->read(at, out.bytes()));
-    }
-    expect_ok(co_await volume_->flush());
-  }
-
   std::unique_ptr<UringLoop> loop_;
   std::unique_ptr<MemoryDevice> device_;
   VolumeOptions options_;
@@ -231,34 +172,6 @@ TEST_F(VolumeChangeTest, ASuspendedVolumeThatIsStoppedLetsThoseWhoWaitGo) {
     co_await stop();
     co_await open();
     EXPECT_FALSE(volume_->is_read_only());
-    co_await stop();
-  });
-}
-
-TEST_F(VolumeChangeTest, NeitherRequestsNorASuspensionTakeMemoryFromTheHeap) {
-  if (!kCounts) GTEST_SKIP() << "sanitizers have their own heap";
-  constexpr std::uint64_t kRounds = 800;
-  run([&]() -> Task<void> {
-    co_await open();
-    co_await work(2 * kRounds);
-    const std::uint64_t before = allocations;
-    co_await work(kRounds);
-    // Pools may have to hold more than ever before, now and then; requests by themselves take none.
-    EXPECT_LE(allocations - before, kRounds / 50);
-    // As many as ever wait together take the memory for their coroutines once.
-    for (const bool is_measured : {false, true}) {
-      expect_ok(co_await volume_->suspend(Volume::SuspendMode::save));
-      const std::uint64_t suspended = allocations;
-      TaskGroup waiting(*loop_);
-      for (std::uint64_t i = 0; i < 16; ++i) waiting.start(write(i * 4096, 4096, i));
-      Alarm alarm(*loop_);
-      co_await alarm.sleep(std::chrono::milliseconds(100));
-      expect_ok(co_await volume_->resume());
-      if (is_measured) {
-        EXPECT_EQ(allocations - suspended, 0U);
-      }
-      co_await waiting.wait();
-    }
     co_await stop();
   });
 }

@@ -12,6 +12,15 @@ namespace uvdo {
 namespace {
 
 constexpr std::uint64_t kInternalBuffers = 4ULL << 20U;
+/// Writes under way, or gatherings of small ones, before memory is taken for more.
+constexpr std::size_t kJobs = 1024;
+/// Flushes that wait for writes, likewise.
+constexpr std::size_t kGenerations = 4096;
+
+/// Blocks that can be on their way through the volume.
+std::size_t blocks_at_once(const VolumeOptions& options) {
+  return (options.buffer_bytes + kInternalBuffers) / kBlockSize;
+}
 
 }  // namespace
 
@@ -33,11 +42,12 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
       merge_buffers_(executor, kInternalBuffers),
       scratch_buffers_(executor, kInternalBuffers),
       fragment_buffers_(executor, kInternalBuffers),
-      locks_(executor),
-      hash_locks_(executor),
+      locks_(executor, blocks_at_once(options)),
+      hash_locks_(executor, blocks_at_once(options)),
       write_applied_(executor),
       packer_reached_(executor),
       parked_(options.packer_fragments + options.packer_fragments / 3),
+      write_jobs_(std::make_unique<ObjectPool<WriteJob>>(kJobs)),
       gather_alarm_(executor),
       fragment_(kBlockSize),
       identity_(kBlockSize),
@@ -49,6 +59,8 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
       commit_alarm_(executor),
       write_back_alarm_(executor) {
   notifier_.set_faults(options.faults);
+  writes_.reserve(kGenerations);
+  ways_to_packer_.reserve(kGenerations);
   RecoveryJournalConfig journal;
   const Partition ring = super_block.find(PartitionId::recovery_journal);
   journal.device_offset = device_byte(ring.start);

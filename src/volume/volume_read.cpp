@@ -175,15 +175,17 @@ Task<Result<void>> Volume::read_mapped(Lbn first, std::span<const BlockMapping> 
   co_return Result<void>();
 }
 
-Task<Result<void>> Volume::read_physical(BlockMapping mapping, MutableBytes out) {
+/// Reads what `mapping`, which nobody vouches for, says. False if there is no such block now, or it
+/// cannot be read.
+Task<bool> Volume::read_unverified(BlockMapping mapping, MutableBytes out) {
   ++requests_.data_reads;
   if (!mapping.is_compressed()) {
-    co_return co_await device_.read(device_byte(mapping.pbn), out);
+    const auto done = co_await device_.read(device_byte(mapping.pbn), out);
+    co_return done.ok();
   }
   Buffer block = co_await fragment_buffers_.acquire(kBlockSize);
-  auto done = co_await device_.read(device_byte(mapping.pbn), block.bytes());
-  if (done) done = read_fragment(block.bytes(), mapping.slot(), out);
-  co_return done;
+  const auto done = co_await device_.read(device_byte(mapping.pbn), block.bytes());
+  co_return done.ok() && try_read_fragment(block.bytes(), mapping.slot(), out);
 }
 
 }  // namespace uvdo

@@ -32,9 +32,7 @@ Result<void> Volume::check_writable() {
   return notifier_.error();
 }
 
-Error Volume::refused() {
-  return {Errc::cancelled, "the volume is being stopped"};
-}
+Error Volume::refused() { return {Errc::cancelled, "the volume is being stopped"}; }
 
 Task<Result<void>> Volume::write(std::uint64_t offset, Buffer data, Durability durability) {
   if (!requests_gate_.is_open() && !co_await requests_gate_.wait()) co_return refused();
@@ -65,20 +63,20 @@ Task<Result<void>> Volume::write_piece(std::uint64_t offset, ConstBytes piece,
   const Lbn lbn{offset / kBlockSize};
   Buffer block = co_await merge_buffers_.acquire(kBlockSize);
   const MutableBytes bytes = block.bytes();
-  auto job = take_job();
-  job->add(lbn, std::move(block));
-  job->durability = durability;
+  WriteJob& job = take_job();
+  job.add(lbn, std::move(block));
+  job.durability = durability;
   ++requests_.partial_writes;
   co_await locks_.lock(lbn);
-  enter_generation(*job);
+  enter_generation(job);
   // Nobody else writes the block now, so what is read here stays right until this is applied.
   auto done = co_await read_blocks(lbn, bytes);
   if (!done) {
-    finish_job(std::move(job));
+    finish_job(job);
     co_return done;
   }
   std::memcpy(bytes.data() + offset % kBlockSize, piece.data(), piece.size());
-  co_return co_await start_job(std::move(job));
+  co_return co_await start_job(job);
 }
 
 Task<Result<void>> Volume::write_blocks(Lbn first, Buffer data, Durability durability) {
@@ -89,11 +87,11 @@ Task<Result<void>> Volume::write_blocks(Lbn first, Buffer data, Durability durab
     auto mapped = co_await ensure_leaves(first, count);
     if (mapped && gather(first, data)) co_return mapped;
   }
-  auto job = take_job();
-  job->add(first, std::move(data));
-  job->durability = durability;
-  enter_generation(*job);
-  co_return co_await start_job(std::move(job));
+  WriteJob& job = take_job();
+  job.add(first, std::move(data));
+  job.durability = durability;
+  enter_generation(job);
+  co_return co_await start_job(job);
 }
 
 bool Volume::gather(Lbn first, Buffer& data) {
@@ -101,7 +99,7 @@ bool Volume::gather(Lbn first, Buffer& data) {
   if (stopping_ || notifier_.is_read_only() || !depot_->reserve(count)) return false;
   if (gathered_ != nullptr && gathered_->count + count > WriteJob::kMaxBlocks) start_gathered();
   if (gathered_ == nullptr) {
-    gathered_ = take_job();
+    gathered_ = &take_job();
     enter_generation(*gathered_);
     gathered_->durability = Durability::cached;
     gathered_->has_promise = true;
@@ -126,7 +124,7 @@ void Volume::allow_hurry(const WriteBlock& block) {
   if (locks_.has_waiters(block.lbn)) hurry_gathered();
 }
 
-void Volume::start_gathered() { jobs_.start(store_behind(std::move(gathered_))); }
+void Volume::start_gathered() { jobs_.start(store_behind(*std::exchange(gathered_, nullptr))); }
 
 Task<void> Volume::start_gathered_at_turn_end() {
   co_await executor_.turn_end();
@@ -148,54 +146,54 @@ Task<Result<void>> Volume::ensure_leaves(Lbn first, std::size_t count) {
   co_return done;
 }
 
-Task<Result<void>> Volume::start_job(std::unique_ptr<WriteJob> job) {
+Task<Result<void>> Volume::start_job(WriteJob& job) {
   // Pages that are missing are made now: once answered, the write must not fail for want of one.
   auto done = check_writable();
-  if (done) done = co_await ensure_leaves(job->blocks[0].lbn, job->count);
+  if (done) done = co_await ensure_leaves(job.blocks[0].lbn, job.count);
   if (!done) {
     if (done.error().code() == Errc::no_space) ++errors_.no_space;
-    finish_job(std::move(job));
+    finish_job(job);
     co_return done;
   }
-  const auto count = static_cast<std::uint32_t>(job->count);
-  job->has_promise = depot_->reserve(count);
-  if (!job->has_promise) {
+  const auto count = static_cast<std::uint32_t>(job.count);
+  job.has_promise = depot_->reserve(count);
+  if (!job.has_promise) {
     packer_->flush();  // what waits there was promised more than it takes
-    job->has_promise = depot_->reserve(count);
+    job.has_promise = depot_->reserve(count);
   }
-  if (!job->has_promise && depot_->has_pending_frees()) {
+  if (!job.has_promise && depot_->has_pending_frees()) {
     co_await depot_->wait_for_frees();
-    job->has_promise = depot_->reserve(count);
+    job.has_promise = depot_->reserve(count);
   }
-  if (job->has_promise) {
-    job->promised = count;
-    if (job->durability == Durability::cached) {
-      for (WriteBlock& block : job->all()) locks_.publish(block.lbn, block.data);
-      jobs_.start(store_behind(std::move(job)));
+  if (job.has_promise) {
+    job.promised = count;
+    if (job.durability == Durability::cached) {
+      for (WriteBlock& block : job.all()) locks_.publish(block.lbn, block.data);
+      jobs_.start(store_behind(job));
       co_return done;
     }
     ++requests_.fua_writes;
   }
   // Without a promise the answer waits for whether the data find a place after all.
-  done = co_await store(*job);
+  done = co_await store(job);
   if (!done && done.error().code() == Errc::no_space) ++errors_.no_space;
-  if (done && job->durability == Durability::fua) {
-    const JournalPoint point = job->last_point;
-    finish_job(std::move(job));
+  if (done && job.durability == Durability::fua) {
+    const JournalPoint point = job.last_point;
+    finish_job(job);
     if (notifier_.is_on(Fault::fua_ignored)) co_return done;
     co_return co_await journal_->commit(point);
   }
-  finish_job(std::move(job));
+  finish_job(job);
   co_return done;
 }
 
-Task<void> Volume::store_behind(std::unique_ptr<WriteJob> job) {
-  auto done = co_await store(*job);
+Task<void> Volume::store_behind(WriteJob& job) {
+  auto done = co_await store(job);
   if (!done) {
-    keep_lost(*job);
+    keep_lost(job);
     notifier_.enter(done.error().within("a write that had been acknowledged failed"));
   }
-  finish_job(std::move(job));
+  finish_job(job);
 }
 
 void Volume::keep_lost(WriteJob& job) {
@@ -207,12 +205,7 @@ void Volume::keep_lost(WriteJob& job) {
   }
 }
 
-std::unique_ptr<Volume::WriteJob> Volume::take_job() {
-  if (spare_jobs_.empty()) return std::make_unique<WriteJob>();
-  auto job = std::move(spare_jobs_.back());
-  spare_jobs_.pop_back();
-  return job;
-}
+Volume::WriteJob& Volume::take_job() { return write_jobs_->take(); }
 
 void Volume::enter_generation(WriteJob& job) {
   job.generation = writes_.enter();
@@ -226,20 +219,20 @@ void Volume::leave_way_to_packer(WriteJob& job) {
   if (!packer_reached_.empty()) packer_reached_.wake_all();
 }
 
-void Volume::finish_job(std::unique_ptr<WriteJob> job) {
-  leave_way_to_packer(*job);
-  if (job->promised > 0) depot_->unreserve(job->promised);
-  job->promised = 0;
-  job->has_promise = false;
-  job->last_point = {};
-  for (WriteBlock& block : job->all()) {
+void Volume::finish_job(WriteJob& job) {
+  leave_way_to_packer(job);
+  if (job.promised > 0) depot_->unreserve(job.promised);
+  job.promised = 0;
+  job.has_promise = false;
+  job.last_point = {};
+  for (WriteBlock& block : job.all()) {
     if (block.stage != Stage::ended) end_block(block);
   }
-  writes_.leave(job->generation);
+  writes_.leave(job.generation);
   if (!write_applied_.empty()) write_applied_.wake_all();
-  job->release_buffers();
-  job->count = 0;
-  spare_jobs_.push_back(std::move(job));
+  job.release_buffers();
+  job.count = 0;
+  write_jobs_->give(job);
 }
 
 Task<void> Volume::finish_writes() {

@@ -120,9 +120,9 @@ Task<void> Volume::verify(WriteBlock& block, BlockMapping advice) {
   if (!usable && depot_->claim_free(advice.pbn)) usable = block.claimed = true;
   if (usable) {
     Buffer candidate = co_await scratch_buffers_.acquire(kBlockSize);
-    auto read = co_await read_physical(advice, candidate.bytes());
-    usable = read && (notifier_.is_on(Fault::share_without_compare) ||
-                      std::memcmp(candidate.data(), block.data, kBlockSize) == 0);
+    const bool is_read = co_await read_unverified(advice, candidate.bytes());
+    usable = is_read && (notifier_.is_on(Fault::share_without_compare) ||
+                         std::memcmp(candidate.data(), block.data, kBlockSize) == 0);
   }
   if (!usable) {
     ++dedupe_.advice_stale;

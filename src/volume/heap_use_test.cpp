@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Requests in a steady state, and a suspended volume, take no memory from the heap: a volume may
+// hold the swap space of the machine that serves it.
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <random>
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "async/work_thread.h"
+#include "device/file_device.h"
+#include "device/memory_device.h"
+#include "format/index_geometry.h"
+#include "volume/format_volume.h"
+#include "volume/remote_index.h"
+#include "volume/volume.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define UVDO_HEAP_IS_TAKEN
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define UVDO_HEAP_IS_TAKEN
+#endif
+#endif
+#if defined(__GLIBC__) && !defined(UVDO_HEAP_IS_TAKEN)
+#define UVDO_COUNT_ALLOCATIONS
+#endif
+
+namespace {
+
+std::atomic<std::uint64_t> allocations{0};
+
+}  // namespace
+
+#ifdef UVDO_COUNT_ALLOCATIONS
+// Whoever takes memory, this program or a library, does so through one of these.
+extern "C" {
+// NOLINTBEGIN: names of the C library
+void* __libc_malloc(std::size_t size);
+void* __libc_calloc(std::size_t count, std::size_t size);
+void* __libc_realloc(void* old, std::size_t size);
+void* __libc_memalign(std::size_t alignment, std::size_t size);
+// NOLINTEND
+void* malloc(std::size_t size) {
+  ++allocations;
+  return __libc_malloc(size);
+}
+void* calloc(std::size_t count, std::size_t size) {
+  ++allocations;
+  return __libc_calloc(count, size);
+}
+void* realloc(void* old, std::size_t size) {
+  ++allocations;
+  return __libc_realloc(old, size);
+}
+void* aligned_alloc(std::size_t alignment, std::size_t size) {
+  ++allocations;
+  return __libc_memalign(alignment, size);
+}
+int posix_memalign(void** memory, std::size_t alignment, std::size_t size) {
+  ++allocations;
+  *memory = __libc_memalign(alignment, size);
+  return *memory == nullptr ? ENOMEM : 0;
+}
+}
+#endif
+
+namespace uvdo {
+namespace {
+
+constexpr std::uint64_t kDeviceBytes = 4ULL << 30U;
+constexpr std::uint64_t kLogicalBytes = 128ULL << 20U;
+constexpr std::size_t kClients = 12;
+constexpr std::uint64_t kRounds = 200;  // of each client
+
+struct Variant {
+  const char* name;
+  bool compression;
+  bool thread;
+  bool file;
+};
+
+class HeapUseTest : public testing::TestWithParam<Variant> {
+ protected:
+  void SetUp() override {
+#ifndef UVDO_COUNT_ALLOCATIONS
+    GTEST_SKIP() << "this C library or sanitizer has its own heap";
+#endif
+    auto loop = UringLoop::create();
+    ASSERT_TRUE(loop.ok()) << loop.error().message();
+    loop_ = std::move(*loop);
+    if (GetParam().thread) {
+      auto work = WorkThread::start(*loop_);
+      ASSERT_TRUE(work.ok()) << work.error().message();
+      work_ = std::move(*work);
+    }
+    make_device();
+    ASSERT_NE(device_, nullptr);
+    FormatRequest request;
+    request.device_bytes = kDeviceBytes;
+    request.slab_bits = 13;
+    request.logical_bytes = kLogicalBytes;
+    request.nonce = 77;
+    const auto layout = make_volume_layout(request);
+    ASSERT_TRUE(layout.ok()) << layout.error().message();
+    loop_->run([](Device& device, const VolumeLayout& what) -> Task<void> {
+      expect_ok(co_await format_volume(device, what));
+    }(*device_, *layout));
+  }
+  void TearDown() override {
+    device_.reset();
+    if (!path_.empty()) std::filesystem::remove(path_);
+  }
+  static void expect_ok(const Result<void>& result) {
+    EXPECT_TRUE(result.ok()) << (result.ok() ? "" : result.error().message());
+  }
+  void make_device() {
+    if (!GetParam().file) {
+      auto memory = MemoryDevice::create(kDeviceBytes);
+      ASSERT_TRUE(memory.ok());
+      device_ = std::move(*memory);
+      return;
+    }
+    path_ = testing::TempDir() + "uvdo-heap-use-" + std::to_string(getpid());
+    std::ofstream(path_).close();
+    std::filesystem::resize_file(path_, kDeviceBytes);
+    auto file = FileDevice::open(*loop_, path_, OpenMode::read_write);
+    ASSERT_TRUE(file.ok()) << file.error().message();
+    device_ = std::move(*file);
+  }
+  std::unique_ptr<DedupeIndex> make_index(Executor& executor, Device& device,
+                                          const VolumeGeometry& geometry, bool create) {
+    UdsParameters parameters;
+    parameters.geometry = index_geometry_of(2, 16, 0);
+    parameters.region_start = geometry.index_start.value() - geometry.bio_offset;
+    parameters.region_blocks = geometry.index_blocks();
+    parameters.nonce = geometry.nonce;
+    parameters.create = create;
+    if (work_ != nullptr) {
+      auto index = RemoteIndex::start(*work_, executor, device, parameters, {});
+      EXPECT_TRUE(index.ok());
+      return std::move(*index);
+    }
+    auto index = UdsIndex::start(executor, device, parameters, {});
+    EXPECT_TRUE(index.ok());
+    return std::move(*index);
+  }
+  Task<void> open() {
+    VolumeOptions options;
+    options.compression = GetParam().compression;
+    if (work_ != nullptr) options.use(*work_);
+    const auto factory = [this](Executor& executor, Device& device, const VolumeGeometry& geometry,
+                                bool create) {
+      return make_index(executor, device, geometry, create);
+    };
+    auto opened = co_await Volume::open(*loop_, *device_, options, factory, [](const LogLine&) {});
+    EXPECT_TRUE(opened.ok());
+    volume_ = std::move(*opened);
+    while (volume_->index()->state() == IndexState::opening) co_await loop_->yield();
+    EXPECT_EQ(volume_->index()->state(), IndexState::online);
+  }
+  /// Data of one of four kinds by `seed`: new, known, compressible, zero.
+  static void fill(MutableBytes bytes, std::uint64_t seed) {
+    std::mt19937_64 random(seed % 4 == 1 ? seed % 512 : seed);
+    for (std::size_t i = 0; i < bytes.size(); i += 8) {
+      const bool is_varied = seed % 4 < 2 || (seed % 4 == 2 && i % 4096 < 1024);
+      store_le64(bytes.data() + i, is_varied ? random() : 0);
+    }
+  }
+  Task<void> write(std::uint64_t offset, std::size_t size, std::uint64_t seed,
+                   Durability durability = Durability::cached) {
+    Buffer buffer = co_await volume_->buffers().acquire(size);
+    fill(buffer.bytes(), seed);
+    expect_ok(co_await volume_->write(offset, std::move(buffer), durability));
+  }
+  /// Everything that clients do, many times, each in its own part and in one that they share.
+  Task<void> work_as(std::uint64_t client, std::uint64_t first, std::uint64_t last) {
+    const Buffer out = co_await volume_->buffers().acquire(65536);
+    std::mt19937_64 random(client);
+    constexpr std::uint64_t kPlaces = kLogicalBytes / 131072;
+    for (std::uint64_t i = first; i < last; ++i) {
+      const std::uint64_t at = random() % kPlaces * 131072;
+      const std::uint64_t seed = i * kClients + client;
+      co_await write(at, 65536, seed);
+      co_await write(at + 65536, 4096, i);
+      co_await write(at + 70000, 512, seed, i % 8 == 0 ? Durability::fua : Durability::cached);
+      if (i % 4 == 0) expect_ok(co_await volume_->discard(at, 16384, Durability::cached));
+      if (i % 4 == 2) {
+        expect_ok(
+            co_await volume_->write_zeroes(at + 8192, 16384, ZeroMode::mapped, Durability::cached));
+      }
+      if (i % 16 == client) expect_ok(co_await volume_->flush());
+      expect_ok(co_await volume_->read(at, out.bytes()));
+      co_await loop_->yield();
+    }
+  }
+  Task<void> work(std::uint64_t first, std::uint64_t last) {
+    TaskGroup clients(*loop_);
+    for (std::size_t c = 0; c < kClients; ++c) clients.start(work_as(c, first, last));
+    co_await clients.wait();
+    expect_ok(co_await volume_->flush());
+  }
+
+  Task<void> measure_requests() {
+    co_await open();
+    co_await work(0, kRounds);
+    const std::uint64_t before = allocations;
+    co_await work(kRounds, 3 * kRounds);
+    EXPECT_EQ(allocations - before, 0U);
+    EXPECT_GT(volume_->dedupe().advice_valid, 0U);
+    EXPECT_GT(volume_->dedupe().advice_stale, 0U);
+    EXPECT_EQ(volume_->packer().counters().fragments_written > 0, GetParam().compression);
+    expect_ok(co_await volume_->stop());
+    volume_.reset();
+  }
+  Task<void> measure_suspension() {
+    co_await open();
+    co_await work(0, kRounds / 4);
+    expect_ok(co_await volume_->suspend(Volume::SuspendMode::save));
+    const std::uint64_t before = allocations;
+    TaskGroup waiting(*loop_);
+    for (std::uint64_t i = 0; i < 16; ++i) waiting.start(write(i * 4096, 4096, i));
+    Alarm alarm(*loop_);
+    co_await alarm.sleep(std::chrono::milliseconds(100));
+    EXPECT_EQ(allocations - before, 0U);
+    expect_ok(co_await volume_->resume());
+    if (!GetParam().file) {
+      EXPECT_EQ(allocations - before, 0U);  // (a file is opened anew)
+    }
+    co_await waiting.wait();
+    expect_ok(co_await volume_->stop());
+    volume_.reset();
+  }
+
+  std::unique_ptr<UringLoop> loop_;
+  std::unique_ptr<WorkThread> work_;
+  std::unique_ptr<Device> device_;
+  std::string path_;
+  std::unique_ptr<Volume> volume_;
+};
+
+TEST_P(HeapUseTest, RequestsTakeNone) { loop_->run(measure_requests()); }
+
+TEST_P(HeapUseTest, ASuspendedVolumeTakesNone) { loop_->run(measure_suspension()); }
+
+INSTANTIATE_TEST_SUITE_P(Volumes, HeapUseTest,
+                         testing::Values(Variant{"plain", false, false, false},
+                                         Variant{"compressing", true, false, false},
+                                         Variant{"onAFile", true, false, true},
+                                         Variant{"withAWorkThread", true, true, true}),
+                         [](const auto& variant) { return std::string(variant.param.name); });
+
+}  // namespace
+}  // namespace uvdo

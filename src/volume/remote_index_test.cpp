@@ -58,9 +58,11 @@ class RemoteIndexTest : public testing::Test {
     wait_opened();
     ASSERT_EQ(index_->state(), IndexState::online);
   }
-  // No lambda: Clang 14 ends with an error of its own there.
-  static Task<void> wait_opened(UringLoop& loop, DedupeIndex& opening) {
-    while (opening.state() == IndexState::opening) co_await loop.yield();
+  // Clang 14 ends with an error of its own where this is a lambda, or the condition comes first.
+  static Task<void> wait_opened(UringLoop& loop, DedupeIndex& index) {
+    do {
+      co_await loop.yield();
+    } while (index.state() == IndexState::opening);
   }
   void wait_opened() { loop_->run(wait_opened(*loop_, *index_)); }
   void save() {
@@ -187,7 +189,9 @@ TEST_F(RemoteIndexTest, DropsRecordsRatherThanGatherThemWithoutEnd) {
 TEST_F(RemoteIndexTest, SaysAtHomeWhatHappens) {
   open(false);
   loop_->run([](UringLoop& loop, const std::vector<std::string>& log) -> Task<void> {
-    while (log.empty()) co_await loop.yield();
+    do {  // (Clang 14 ends with an error of its own where the condition comes first.)
+      co_await loop.yield();
+    } while (log.empty());
   }(*loop_, log_));
   EXPECT_NE(log_[0].find("a new deduplication index is made"), std::string::npos) << log_[0];
   save();

@@ -1,25 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// A fixed number of 4 KiB blocks of memory, made once.
+// A fixed number of 4 KiB blocks of memory, taken once, and touched as far as they are used.
 #pragma once
 
+#include <array>
 #include <cstddef>
+#include <memory>
 #include <vector>
 
-#include "base/aligned_memory.h"
 #include "base/block_types.h"
+#include "base/check.h"
 
 namespace uvdo {
 
 class BlockArena {
  public:
-  explicit BlockArena(std::size_t blocks) : memory_(blocks * kBlockSize) {
+  explicit BlockArena(std::size_t blocks)
+      : blocks_(blocks), memory_(std::make_unique_for_overwrite<Block[]>(blocks)) {
     free_.reserve(blocks);
-    for (std::size_t i = blocks; i > 0; --i) free_.push_back(memory_.block(i - 1).data());
+    for (std::size_t i = blocks; i > 0; --i) free_.push_back(memory_[i - 1].bytes.data());
   }
-  [[nodiscard]] std::size_t size_in_bytes() const { return memory_.size(); }
+  [[nodiscard]] std::size_t size_in_bytes() const { return blocks_ * kBlockSize; }
   /// Blocks that are left.
   [[nodiscard]] std::size_t available() const { return free_.size(); }
-  /// One of them; there must be one.
+  /// One of them, at a 4096-byte boundary, with anything in it; there must be one.
   [[nodiscard]] std::byte* take() {
     check(!free_.empty(), "a block is taken of an arena that has none left");
     std::byte* const block = free_.back();
@@ -29,7 +32,11 @@ class BlockArena {
   void give_back(std::byte* block) { free_.push_back(block); }
 
  private:
-  AlignedMemory memory_;
+  struct alignas(kBlockSize) Block {
+    std::array<std::byte, kBlockSize> bytes;
+  };
+  std::size_t blocks_;
+  std::unique_ptr<Block[]> memory_;  // NOLINT(*-c-arrays)
   std::vector<std::byte*> free_;
 };
 

@@ -5,8 +5,6 @@
 
 #include <bit>
 #include <cstdint>
-#include <optional>
-#include <span>
 
 #include "base/check.h"
 #include "format/record_name.h"

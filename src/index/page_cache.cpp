@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "index/page_cache.h"
 
-#include <bit>
 #include <cstring>
 #include <utility>
 
@@ -11,10 +10,11 @@ PageCache::PageCache(Executor& executor, Device& device, const IndexGeometry& ge
                      std::uint32_t pages, Serve serve)
     : device_(device),
       geometry_(geometry),
+      pages_per_chapter_(geometry.index_pages_per_chapter + geometry.record_pages_per_chapter),
       serve_(std::move(serve)),
       memory_(std::uint64_t{pages} * kIndexPageSize),
       pages_(pages),
-      chains_(std::bit_ceil(std::size_t{pages} * 2)),
+      by_number_(pages),
       reads_(executor) {}
 
 void PageCache::unlink(Page& page) {
@@ -31,25 +31,16 @@ void PageCache::link_newest(Page& page) {
 
 PageCache::Page* PageCache::find(Key key) {
   if (newest_ != nullptr && newest_->has_key && newest_->key == key) return newest_;
-  Page* page = chain_of(key);
-  while (page != nullptr && page->key != key) page = page->next_of_hash;
-  if (page == nullptr) return nullptr;
-  unlink(*page);
-  link_newest(*page);
-  return page;
-}
-
-void PageCache::give_key(Page& page, Key key) {
-  page.key = key;
-  page.has_key = true;
-  page.next_of_hash = std::exchange(chain_of(key), &page);
+  Page* const* found = by_number_.find(number_of(key));
+  if (found == nullptr) return nullptr;
+  Page& page = **found;
+  unlink(page);
+  link_newest(page);
+  return &page;
 }
 
 void PageCache::forget_key(Page& page) {
-  if (!std::exchange(page.has_key, false)) return;
-  Page** link = &chain_of(page.key);
-  while (*link != &page) link = &(*link)->next_of_hash;
-  *link = page.next_of_hash;
+  if (std::exchange(page.has_key, false)) by_number_.erase(number_of(page.key));
 }
 
 PageCache::Page* PageCache::take_page(Key key) {
@@ -66,7 +57,9 @@ PageCache::Page* PageCache::take_page(Key key) {
     forget_key(*page);
   }
   page->header.reset();
-  give_key(*page, key);
+  page->key = key;
+  page->has_key = true;
+  by_number_.insert(number_of(key), page);
   link_newest(*page);
   return page;
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "async/wait_queue.h"
+#include "base/flat_map.h"
 #include "device/device.h"
 #include "index/chapter_index.h"
 #include "index/index_waiters.h"
@@ -35,7 +36,6 @@ class PageCache {
     bool in_use = false;  ///< its waiters are being served: not to be evicted
     Page* newer = nullptr;
     Page* older = nullptr;
-    Page* next_of_hash = nullptr;
 
     [[nodiscard]] ConstBytes bytes() const { return {data, kIndexPageSize}; }
   };
@@ -62,12 +62,10 @@ class PageCache {
   [[nodiscard]] std::uint64_t read_errors() const { return read_errors_; }
 
  private:
-  /// Where the pages begin whose keys have the same hash.
-  [[nodiscard]] Page*& chain_of(Key key) {
-    const std::uint64_t hash = (key.chapter * 0x9E3779B97F4A7C15U + key.page) * 0xD1B54A32D192ED03U;
-    return chains_[static_cast<std::size_t>(hash >> 32U) & (chains_.size() - 1)];
+  /// The number of a page among those of all chapters.
+  [[nodiscard]] std::uint64_t number_of(Key key) const {
+    return key.chapter * pages_per_chapter_ + key.page;
   }
-  void give_key(Page& page, Key key);
   void forget_key(Page& page);
   Page* take_page(Key key);
   void unlink(Page& page);
@@ -77,12 +75,13 @@ class PageCache {
 
   Device& device_;
   const IndexGeometry& geometry_;
+  std::uint64_t pages_per_chapter_;
   std::uint64_t nonce_ = 0;
   Serve serve_;
   PageMemory memory_;
   std::vector<Page> pages_;
   std::size_t used_ = 0;
-  std::vector<Page*> chains_;  // a power of two
+  FlatMap<Page*> by_number_;
   Page* newest_ = nullptr;
   Page* oldest_ = nullptr;
   ParkingLot waiting_for_room_;

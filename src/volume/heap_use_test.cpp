@@ -17,6 +17,7 @@
 #include "format/index_geometry.h"
 #include "volume/format_volume.h"
 #include "volume/remote_index.h"
+#include "volume/uds_index_factory.h"
 #include "volume/volume.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -134,12 +135,8 @@ class HeapUseTest : public testing::TestWithParam<Variant> {
   }
   std::unique_ptr<DedupeIndex> make_index(Executor& executor, Device& device,
                                           const VolumeGeometry& geometry, bool create) {
-    UdsParameters parameters;
+    UdsParameters parameters = uds_parameters(geometry, create);
     parameters.geometry = index_geometry_of(2, 16, 0);
-    parameters.region_start = geometry.index_start.value() - geometry.bio_offset;
-    parameters.region_blocks = geometry.index_blocks();
-    parameters.nonce = geometry.nonce;
-    parameters.create = create;
     if (work_ != nullptr) {
       auto index = RemoteIndex::start(*work_, executor, device, parameters, {});
       EXPECT_TRUE(index.ok());

@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include "index/uds_index.h"
 #include "volume/remote_index.h"
 
 namespace uvdo {
@@ -23,17 +22,22 @@ Result<std::unique_ptr<DedupeIndex>> start_index(WorkPlace work, Executor& execu
 
 }  // namespace
 
+UdsParameters uds_parameters(const VolumeGeometry& geometry, bool create) {
+  UdsParameters parameters;
+  parameters.memory = geometry.index_memory;
+  parameters.sparse = geometry.sparse;
+  parameters.region_start = geometry.index_start.value() - geometry.bio_offset;
+  parameters.region_blocks = geometry.index_blocks();
+  parameters.nonce = geometry.nonce;
+  parameters.create = create;
+  return parameters;
+}
+
 IndexFactory uds_index_factory(LogFunction log, WorkPlace work) {
   return [log = std::move(log), work](Executor& executor, Device& device,
                                       const VolumeGeometry& geometry,
                                       bool create) -> std::unique_ptr<DedupeIndex> {
-    UdsParameters parameters;
-    parameters.memory = geometry.index_memory;
-    parameters.sparse = geometry.sparse;
-    parameters.region_start = geometry.index_start.value() - geometry.bio_offset;
-    parameters.region_blocks = geometry.index_blocks();
-    parameters.nonce = geometry.nonce;
-    parameters.create = create;
+    const UdsParameters parameters = uds_parameters(geometry, create);
     auto index = start_index(work, executor, device, parameters, [log](std::string_view line) {
       log({LogLevel::notice, std::string(line)});
     });

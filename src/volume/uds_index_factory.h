@@ -2,9 +2,13 @@
 // Gives a volume the deduplication index that lies in front of it on its device.
 #pragma once
 
+#include "index/uds_index.h"
 #include "volume/volume.h"
 
 namespace uvdo {
+
+/// Where the index of a volume lies, and what it is; `create` if the volume is new.
+[[nodiscard]] UdsParameters uds_parameters(const VolumeGeometry& geometry, bool create);
 
 /// A factory of the index on disk. A volume whose index cannot even be begun (its geometry block
 /// names a size that no index has) goes without deduplication, and a line says so. The index runs

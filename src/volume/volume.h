@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/object_pool.h"
 #include "blockmap/block_map.h"
+#include "blockmap/page_replay.h"
 #include "dedupe/hash_locks.h"
 #include "dedupe/lbn_locks.h"
 #include "depot/slab_depot.h"
@@ -60,7 +61,7 @@ struct VolumeOptions {
     gather_delay = std::chrono::microseconds(500);
   }
   /// Changes of block map pages that a recovery holds in memory, 16 bytes each.
-  std::size_t replay_batch = std::size_t{1} << 20U;
+  std::size_t replay_batch = PageReplay::kBatch;
   /// Mistakes to be made on purpose, in tests.
   FaultPoints faults;
 };

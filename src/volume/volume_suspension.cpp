@@ -11,7 +11,7 @@ Task<Result<void>> Volume::suspend(SuspendMode mode) {
   co_await administration_.acquire();
   Result<void> done;
   if (stopping_ || is_last_) {
-    done = Error(Errc::cancelled, "the volume is being stopped");
+    done = refused();
   } else if (suspended_) {
     done = Error(Errc::busy, "the volume is suspended already");
   } else {
@@ -59,7 +59,7 @@ Task<Result<void>> Volume::resume() {
   co_await administration_.acquire();
   Result<void> done;
   if (stopping_ || abandoned_) {
-    done = Error(Errc::cancelled, "the volume is being stopped");
+    done = refused();
   } else if (!suspended_) {
     done = Error(Errc::invalid_argument, "the volume is not suspended");
   } else {

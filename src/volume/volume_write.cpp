@@ -26,7 +26,7 @@ Result<void> Volume::check_range(std::uint64_t offset, std::uint64_t length) con
 }
 
 Result<void> Volume::check_writable() {
-  if (stopping_) return Error(Errc::cancelled, "the volume is being stopped");
+  if (stopping_) return refused();
   if (!notifier_.is_read_only()) return {};
   ++errors_.read_only;
   return notifier_.error();

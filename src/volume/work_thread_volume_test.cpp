@@ -11,6 +11,7 @@
 #include "format/index_geometry.h"
 #include "volume/format_volume.h"
 #include "volume/remote_index.h"
+#include "volume/uds_index_factory.h"
 #include "volume/volume.h"
 
 namespace uvdo {
@@ -58,12 +59,8 @@ class WorkThreadVolumeTest : public testing::Test {
     options.use(*work_);
     const auto factory = [this](Executor& executor, Device& device, const VolumeGeometry& geometry,
                                 bool create) -> std::unique_ptr<DedupeIndex> {
-      UdsParameters parameters;
+      UdsParameters parameters = uds_parameters(geometry, create);
       parameters.geometry = index_geometry_of(2, 16, 0);
-      parameters.region_start = geometry.index_start.value() - geometry.bio_offset;
-      parameters.region_blocks = geometry.index_blocks();
-      parameters.nonce = geometry.nonce;
-      parameters.create = create;
       auto index = RemoteIndex::start(*work_, executor, device, parameters,
                                       [](std::string_view line) { ADD_FAILURE() << line; });
       EXPECT_TRUE(index.ok());

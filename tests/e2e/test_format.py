@@ -184,6 +184,27 @@ class RefusalTest(FormatTest):
                 self.assertEqual(result.returncode, 1)
                 self.assertIn("in use", result.stderr)
 
+    def test_device_in_use_is_never_formatted(self):
+        """Who mounts a device, or uses it for device mapper, opens it exclusively."""
+        if os.geteuid() != 0 or run("losetup", "-f").returncode != 0:
+            self.skipTest("needs root and loop devices")
+        run("truncate", "-s", "6G", self.image)
+        loop = run("losetup", "--show", "-f", self.image)
+        if loop.returncode:
+            self.skipTest("no loop device: " + loop.stderr)
+        device = loop.stdout.strip()
+        self.addCleanup(run, "losetup", "-d", device)
+        user = os.open(device, os.O_RDWR | os.O_EXCL)
+        try:
+            refused = uvdo("format", device, "--slab-bits", "13", "--force")
+        finally:
+            os.close(user)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("in use", refused.stderr)
+        self.assertEqual(read_block(device, 0), bytes(BLOCK))
+        made = uvdo("format", device, "--slab-bits", "13")
+        self.assertEqual(made.returncode, 0, made.stderr)
+
     def test_full_disk_is_told(self):
         def limit():
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -3,9 +3,11 @@
 """info, check, stats, cat and export on volumes that a Linux kernel wrote, whole and damaged."""
 import hashlib
 import json
+import os
 import pathlib
 import shutil
 import struct
+import subprocess
 import tempfile
 import unittest
 
@@ -169,6 +171,22 @@ class ContentTest(OfflineTest):
         output, _ = self.export(self.extracted("fresh-slab19-logical1T"))
         self.assertEqual(output.stat().st_size, 1 << 40)
         self.assertEqual(self.extents(output), [])
+
+    def test_export_shows_on_a_terminal_how_far_it_is_and_nothing_elsewhere(self):
+        image, output = self.extracted("index"), self.folder / "export.out"
+        self.assertEqual(self.export(image)[1].stderr, "")
+        output.unlink()
+        user, terminal = os.openpty()
+        try:
+            done = subprocess.run([UVDO, "export", image, "-o", output], stdout=subprocess.DEVNULL,
+                                  stderr=terminal, check=False)
+            shown = os.read(user, 65536).decode()  # it fits into the terminal's buffer
+        finally:
+            os.close(terminal)
+            os.close(user)
+        self.assertEqual(done.returncode, 0, shown)
+        self.assertRegex(shown, r"\[#* *\] +\d+%")
+        self.assertEqual(sha256(output), manifest("index")["sha256"])
 
     @staticmethod
     def extents(path):

@@ -30,6 +30,7 @@ struct Options {
   bool full = false;
   bool thread = false;
   bool existing = false;
+  std::uint32_t rebuilds = 0;
   bool json = false;
   std::uint64_t slice = 1000000;
   std::uint64_t random_slice = 100000;
@@ -261,6 +262,15 @@ class Bench {
 
   /// Loads and saves what is there.
   Task<void> load_often() {
+    for (std::uint32_t i = 0; i < options_.rebuilds; ++i) {
+      co_await wipe_saves();
+      const double wall = seconds_now();
+      const double cpu = cpu_now();
+      co_await start(false);
+      report_once("rebuild from all chapters", seconds_now() - wall, cpu_now() - cpu);
+      report_once("peak memory", 0, 0, memory_mb("VmHWM:"));
+      co_await save();
+    }
     for (int i = 0; i < 5; ++i) {
       double wall = seconds_now();
       double cpu = cpu_now();
@@ -286,7 +296,15 @@ class Bench {
     report_once("full: rebuild from the last save", seconds_now() - wall, cpu_now() - cpu);
     co_await here_->close();
     index_.reset();
-    // Without a save: both areas are wiped.
+    co_await wipe_saves();
+    wall = seconds_now();
+    cpu = cpu_now();
+    co_await start(false);
+    report_once("full: rebuild from all chapters", seconds_now() - wall, cpu_now() - cpu);
+  }
+
+  /// As after a crash before the first save.
+  Task<void> wipe_saves() {
     const IndexGeometry g = geometry();
     const PageMemory zeros(kBlockSize);
     for (std::uint64_t slot = 0; slot < 2; ++slot) {
@@ -294,10 +312,6 @@ class Bench {
       const auto wiped = co_await device_.write(block * kBlockSize, zeros.bytes());
       check(wiped.ok(), "the save is not wiped");
     }
-    wall = seconds_now();
-    cpu = cpu_now();
-    co_await start(false);
-    report_once("full: rebuild from all chapters", seconds_now() - wall, cpu_now() - cpu);
   }
 
   /// How many of the newest names are still known: each 1021st of them is looked up.
@@ -387,6 +401,8 @@ int main(int argc, char** argv) {
   app.add_option("--clients", options.clients, "batches under way at once, with --thread");
   app.add_flag("--existing", options.existing,
                "only load and save the index that an earlier run has left on --file, five times");
+  app.add_option("--rebuilds", options.rebuilds,
+                 "with --existing: so often, first, rebuild it from its chapters");
   app.add_flag("--json", options.json, "print JSON");
   app.add_option("--names", options.slice, "names of each measurement");
   app.add_option("--partly", options.partly, "names in the partly filled index");

@@ -52,8 +52,8 @@ Task<void> UdsIndex::lookup(std::span<IndexQuery> queries) {
   if (batch.parked == 0) batches_.give(batch);
 }
 
-/// Finds the places of some names and has all brought near that a lookup or a record needs.
-template <class Name>
+/// Finds the places of some names and has all brought near that a lookup needs, or a record.
+template <UdsIndex::Access access, class Name>
 void UdsIndex::prefetch(std::size_t count, Name&& name_at, std::span<VolumeIndex::Place> places) {
   for (std::size_t i = 0; i < count; ++i) {
     const RecordName& name = name_at(i);
@@ -63,7 +63,13 @@ void UdsIndex::prefetch(std::size_t count, Name&& name_at, std::span<VolumeIndex
   }
   if (count == 1) return;
   for (std::size_t i = 0; i < count; ++i) places[i].sub->prefetch_list(places[i].at);
-  for (std::size_t i = 0; i < count; ++i) places[i].sub->prefetch_entries(places[i].at);
+  for (std::size_t i = 0; i < count; ++i) {
+    if constexpr (access == Access::record) {
+      places[i].sub->prefetch_to_end(places[i].at);
+    } else {
+      places[i].sub->prefetch_entries(places[i].at);
+    }
+  }
 }
 
 /// Looks up at most kGroup names; those that need more than memory are pending then.
@@ -71,7 +77,7 @@ void UdsIndex::look_up_group(std::span<IndexQuery> queries, std::uint32_t first,
                              LookupBatch& batch) {
   std::array<VolumeIndex::Place, kGroup> places;
   const std::size_t count = queries.size();
-  prefetch(
+  prefetch<Access::lookup>(
       count, [&](std::size_t i) -> const RecordName& { return queries[i].name; }, places);
   for (std::size_t i = 0; i < count; ++i) {
     const VolumeSubIndex::Match match = places[i].sub->find(places[i].at, queries[i].name);
@@ -178,7 +184,11 @@ void UdsIndex::finish(IndexQuery& query, std::uint64_t chapter, const IndexData*
   const VolumeIndex::Place place = names_->place_of(query.name);
   const VolumeSubIndex::Match match = place.sub->find(place.at, query.name);
   if (match.kind == VolumeSubIndex::Kind::plain && match.chapter != chapter) return;
-  if (!store(query.name, *data)) return;
+  if (!has_room()) {
+    ++dropped_records_;
+    return;
+  }
+  open_->put(query.name, *data);
   if (match.kind == VolumeSubIndex::Kind::collision) {
     place.sub->put_collision(place.at, query.name, open_->number);
   } else {
@@ -187,17 +197,10 @@ void UdsIndex::finish(IndexQuery& query, std::uint64_t chapter, const IndexData*
   if (open_->is_full()) close_chapter();
 }
 
-/// Puts a record into the open chapter, unless it is full and cannot be closed yet.
-bool UdsIndex::store(const RecordName& name, const IndexData& data) {
-  if (open_->is_full()) {
-    close_chapter();
-    if (open_->is_full()) {
-      ++dropped_records_;
-      return false;
-    }
-  }
-  open_->put(name, data);
-  return true;
+/// Whether the open chapter can take a record; one that is full is closed if that is possible.
+bool UdsIndex::has_room() {
+  if (open_->is_full()) close_chapter();
+  return !open_->is_full();
 }
 
 /// Those who were parked go on.
@@ -257,7 +260,7 @@ void UdsIndex::record_all(std::span<const IndexNote> notes) {
   for (; !notes.empty(); notes = notes.subspan(std::min(kGroup, notes.size()))) {
     if (state() != IndexState::online) return;
     const std::size_t count = std::min(kGroup, notes.size());
-    prefetch(
+    prefetch<Access::record>(
         count, [&](std::size_t i) -> const RecordName& { return notes[i].query->name; }, places);
     for (std::size_t i = 0; i < count; ++i) record_at(places[i], *notes[i].query, notes[i].data);
   }
@@ -266,8 +269,12 @@ void UdsIndex::record_all(std::span<const IndexNote> notes) {
 void UdsIndex::record_at(const VolumeIndex::Place& place, const IndexQuery& query,
                          const IndexData& data) {
   must_save_ = true;
-  const VolumeSubIndex::Match match = place.sub->find(place.at, query.name);
-  // Whether the entry that is there stands for this name.
+  if (!has_room()) {
+    ++dropped_records_;
+    return;
+  }
+  const VolumeSubIndex::Match match = place.sub->find_or_put(place.at, query.name, open_->number);
+  // Whether the entry that was there stands for this name.
   bool is_ours = match.kind == VolumeSubIndex::Kind::collision;
   if (match.kind == VolumeSubIndex::Kind::plain) {
     const OpenChapter* chapter = chapter_in_memory(match.chapter);
@@ -279,14 +286,10 @@ void UdsIndex::record_at(const VolumeIndex::Place& place, const IndexQuery& quer
   } else if (is_ours && open_->find(query.name) != nullptr) {
     ++statistics_.updates_found;
   }
-  if (!store(query.name, data)) return;
-  if (match.kind == VolumeSubIndex::Kind::none || is_ours) {
-    if (match.kind == VolumeSubIndex::Kind::collision) {
-      place.sub->put_collision(place.at, query.name, open_->number);
-    } else {
-      place.sub->put_plain(place.at, open_->number);
-    }
-  } else {
+  open_->put(query.name, data);
+  if (match.kind == VolumeSubIndex::Kind::plain && is_ours) {
+    place.sub->put_plain(place.at, open_->number);
+  } else if (match.kind != VolumeSubIndex::Kind::none) {
     place.sub->put_collision(place.at, query.name, open_->number);
   }
   if (open_->is_full()) close_chapter();

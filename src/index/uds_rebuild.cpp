@@ -129,6 +129,7 @@ Task<Result<void>> UdsIndex::rebuild() {
     note(fmt::format("the deduplication index is rebuilt from chapters {} to {}", oldest_,
                      open_->number - 1));
     const std::uint64_t newest = open_->number;
+    names_->set_range(oldest_, oldest_);
     for (std::uint64_t chapter = oldest_; chapter < newest && !stop_opening_; ++chapter) {
       auto replayed = co_await replay(chapter);
       if (!replayed) co_return std::move(replayed).error();
@@ -258,16 +259,16 @@ void UdsIndex::replay_records(std::uint64_t chapter, ConstBytes page,
       ++count;
     }
     for (std::size_t i = 0; i < count; ++i) places[i].sub->prefetch_list(places[i].at);
-    for (std::size_t i = 0; i < count; ++i) places[i].sub->prefetch_entries(places[i].at);
+    for (std::size_t i = 0; i < count; ++i) places[i].sub->prefetch_to_end(places[i].at);
     for (std::size_t i = 0; i < count; ++i) {
       VolumeSubIndex& sub = *places[i].sub;
-      const VolumeSubIndex::Match match = sub.find(places[i].at, names[i]);
+      const VolumeSubIndex::Match match = sub.find_or_put(places[i].at, names[i], chapter);
       if (match.kind == VolumeSubIndex::Kind::collision ||
           (match.kind == VolumeSubIndex::Kind::plain && match.chapter == chapter)) {
         sub.put_collision(places[i].at, names[i], chapter);
       } else if (match.kind == VolumeSubIndex::Kind::plain && doubtful.size() < kMaxDoubtful) {
         doubtful.push_back({names[i], match.chapter});
-      } else {
+      } else if (match.kind == VolumeSubIndex::Kind::plain) {
         sub.put_plain(places[i].at, chapter);
       }
     }

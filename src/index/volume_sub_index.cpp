@@ -12,6 +12,7 @@ constexpr std::uint32_t kHeadBytes = 16;  // the lengths of the short lists
 constexpr std::uint32_t kScratchBytes = 512;
 constexpr std::uint32_t kMinGap = 24;
 constexpr std::uint64_t kWorthHugePages = std::uint64_t{64} << 20U;
+constexpr std::uint32_t kCacheLine = 64;
 constexpr std::uint32_t kNearLists = 8;  // how far a gap is looked for before all are moved
 
 /// The sum of the eight bytes of a word.
@@ -93,24 +94,6 @@ VolumeSubIndex::SubList VolumeSubIndex::sub_list_at(Place place) const {
   return {list + offset_of_sub_list(list, sub), load_u8(list + sub), sub << sub_key_bits_};
 }
 
-/// Goes on to the entry behind cursor.next; false at the end of the short list, whose last byte
-/// has less room left than any entry takes.
-bool VolumeSubIndex::step(const SubList& sub, Cursor& cursor) const {
-  const DeltaCode& code = geometry_.code;
-  if (cursor.next + geometry_.chapter_bits + code.minimum_bits > std::uint64_t{sub.bytes} * 8) {
-    return false;
-  }
-  const std::uint64_t word = load_bits(sub.bits, cursor.next + geometry_.chapter_bits);
-  const std::uint64_t low = word & low_bits(code.minimum_bits);
-  const auto zeros =
-      static_cast<std::uint64_t>(std::countr_zero(word >> code.minimum_bits | 1ULL << 63U));
-  const std::uint64_t is_long = low >= code.short_values ? ~std::uint64_t{0} : 0;
-  cursor.at = cursor.next;
-  cursor.delta = low + (is_long & (zeros * code.values_per_bit));
-  cursor.next += geometry_.chapter_bits + code.minimum_bits + (is_long & (zeros + 1));
-  return true;
-}
-
 void VolumeSubIndex::prefetch_entries(Place place) const {
   const SubList sub = sub_list_at(place);
   __builtin_prefetch(sub.bits);
@@ -118,69 +101,95 @@ void VolumeSubIndex::prefetch_entries(Place place) const {
 }
 
 VolumeSubIndex::Match VolumeSubIndex::find(Place place, const RecordName& name) const {
-  const SubList sub = sub_list_at(place);
-  const std::uint64_t wanted = place.address - sub.key_base;
-  Cursor cursor;
-  std::uint64_t key = 0;
-  while (step(sub, cursor)) {
-    key += cursor.delta;
-    if (key < wanted) continue;
-    if (key > wanted) break;
-    const CollisionTable::Entry* collision = find_collision(place, name);
-    if (collision != nullptr && collision->chapter >= low_) {
-      return {Kind::collision, collision->chapter};
-    }
-    const std::uint64_t payload = payload_at(sub, cursor.at);
-    if (!is_live(payload)) break;
-    return {Kind::plain, chapter_of(payload)};
+  const Spot spot = spot_of(place);
+  if (!spot.is_there) return {};
+  return match_at(place, name, payload_at(spot.sub, spot.cursor.at));
+}
+
+/// What the entry at a place, with this payload, says of a name.
+VolumeSubIndex::Match VolumeSubIndex::match_at(Place place, const RecordName& name,
+                                               std::uint64_t payload) const {
+  const CollisionTable::Entry* collision = find_collision(place, name);
+  if (collision != nullptr && collision->chapter >= low_) {
+    return {Kind::collision, collision->chapter};
   }
-  return {};
+  if (!is_live(payload)) return {};
+  return {Kind::plain, chapter_of(payload)};
+}
+
+void VolumeSubIndex::prefetch_to_end(Place place) const {
+  const std::byte* list = list_at(place.list);
+  const std::uint32_t from = offset_of_sub_list(list, place.address >> sub_key_bits_);
+  const std::uint32_t end = bytes_of_list(list);
+  for (std::uint32_t at = from; at < end; at += kCacheLine) __builtin_prefetch(list + at);
+  __builtin_prefetch(list + end);
+}
+
+/// Walks to where the entry of a place is or would be.
+VolumeSubIndex::Spot VolumeSubIndex::spot_of(Place place) const {
+  Spot spot{sub_list_at(place)};
+  const std::uint64_t wanted = place.address - spot.sub.key_base;
+  std::uint64_t key = 0;
+  while (step(spot.sub, spot.cursor)) {
+    if (key + spot.cursor.delta >= wanted) {
+      spot.is_there = key + spot.cursor.delta == wanted;
+      spot.follows = !spot.is_there;
+      break;
+    }
+    key += spot.cursor.delta;
+  }
+  spot.delta = wanted - key;
+  return spot;
 }
 
 bool VolumeSubIndex::put_plain(Place place, std::uint64_t chapter) {
-  // The sweep pays its way: so much a new entry.
-  if (sweep_owed_ > 0) {
-    sweep_credit_ += geometry_.lists;
-    const std::uint64_t price = geometry_.records_per_chapter * sweep_chapters_;
-    if (sweep_credit_ >= price) {
-      const std::uint64_t due = std::min(sweep_credit_ / price, sweep_owed_);
-      sweep_credit_ %= price;
-      sweep(due);
-    }
+  pay_sweep();
+  return put_at(place, spot_of(place), chapter);
+}
+
+VolumeSubIndex::Match VolumeSubIndex::find_or_put(Place place, const RecordName& name,
+                                                  std::uint64_t chapter) {
+  pay_sweep();
+  const Spot spot = spot_of(place);
+  if (spot.is_there) {
+    const Match match = match_at(place, name, payload_at(spot.sub, spot.cursor.at));
+    if (match.kind != Kind::none) return match;
   }
+  put_at(place, spot, chapter);
+  return {};
+}
+
+/// The sweep pays its way: so much a new entry.
+void VolumeSubIndex::pay_sweep() {
+  if (sweep_owed_ == 0) return;
+  sweep_credit_ += geometry_.lists;
+  const std::uint64_t price = geometry_.records_per_chapter * sweep_chapters_;
+  if (sweep_credit_ < price) return;
+  const std::uint64_t due = std::min(sweep_credit_ / price, sweep_owed_);
+  sweep_credit_ %= price;
+  sweep(due);
+}
+
+bool VolumeSubIndex::put_at(Place place, const Spot& spot, std::uint64_t chapter) {
+  const SubList& sub = spot.sub;
   const std::uint64_t payload = chapter & chapter_mask_;
-  const SubList sub = sub_list_at(place);
-  const std::uint64_t wanted = place.address - sub.key_base;
-  Cursor cursor;
-  std::uint64_t key = 0;
-  bool follows = false;
-  while (step(sub, cursor)) {
-    if (key + cursor.delta == wanted) {
-      store_bits(sub.bits, cursor.at, payload, geometry_.chapter_bits);
-      return true;
-    }
-    if (key + cursor.delta > wanted) {
-      follows = true;
-      break;
-    }
-    key += cursor.delta;
+  if (spot.is_there) {
+    store_bits(sub.bits, spot.cursor.at, payload, geometry_.chapter_bits);
+    return true;
   }
   // The new entry goes to cursor.at if another one follows, otherwise to the end.
-  const Cursor place_of_new = cursor;
-  std::uint64_t end = cursor.next;
-  if (follows) {
-    while (step(sub, cursor)) {
-    }
-    end = cursor.next;
+  Cursor cursor = spot.cursor;
+  while (spot.follows && step(sub, cursor)) {
   }
+  const std::uint64_t end = cursor.next;
   std::array<std::byte, kScratchBytes> scratch;
-  const std::uint64_t cut = follows ? place_of_new.at : end;
+  const std::uint64_t cut = spot.follows ? spot.cursor.at : end;
   std::memcpy(scratch.data(), sub.bits, cut / 8 + 1);
   BitWriter writer(scratch.data(), cut);
-  put_coded(writer, payload, wanted - key);
-  if (follows) {
-    put_coded(writer, payload_at(sub, place_of_new.at), key + place_of_new.delta - wanted);
-    writer.put_bits(sub.bits, place_of_new.next, end - place_of_new.next);
+  put_coded(writer, payload, spot.delta);
+  if (spot.follows) {
+    put_coded(writer, payload_at(sub, spot.cursor.at), spot.cursor.delta - spot.delta);
+    writer.put_bits(sub.bits, spot.cursor.next, end - spot.cursor.next);
   }
   const std::uint64_t bytes = (writer.position(scratch.data()) + 7) / 8;
   if (bytes > kMaxSubListBytes ||
@@ -294,8 +303,8 @@ void VolumeSubIndex::advance_to(std::uint64_t chapter) {
     sweep(sweep_owed_);
     sweep_credit_ = 0;
     ++high_;
-    if (high_ < window_) continue;
-    low_ = std::max(low_, high_ - window_ + 1);
+    if (high_ < low_ + window_) continue;
+    low_ = high_ - window_ + 1;
     sweep_owed_ = (geometry_.lists + sweep_chapters_ - 1) / sweep_chapters_;
     if (++chapters_since_purge_ >= sweep_chapters_) {
       chapters_since_purge_ = 0;

@@ -66,10 +66,14 @@ class VolumeSubIndex {
   void prefetch_start(Place place) const { __builtin_prefetch(&starts_[start_slot(place.list)]); }
   void prefetch_list(Place place) const { __builtin_prefetch(list_at(place.list)); }
   void prefetch_entries(Place place) const;
+  /// In the place of prefetch_entries() when an entry will be made: what follows it is moved.
+  void prefetch_to_end(Place place) const;
 
   [[nodiscard]] Match find(Place place, const RecordName& name) const;
   /// Makes the plain entry of a place, or changes its chapter. False if there is no room.
   bool put_plain(Place place, std::uint64_t chapter);
+  /// find(), and put_plain() if nothing is found, in one walk.
+  Match find_or_put(Place place, const RecordName& name, std::uint64_t chapter);
   /// Makes the collision entry of a name, or changes its chapter. The place has a plain entry,
   /// otherwise it becomes one.
   bool put_collision(Place place, const RecordName& name, std::uint64_t chapter);
@@ -142,6 +146,14 @@ class VolumeSubIndex {
     std::uint64_t next = 0;  // first bit behind it
     std::uint64_t delta = 0;
   };
+  /// Where an entry is or would be.
+  struct Spot {
+    SubList sub;
+    Cursor cursor{};          ///< its entry, or the one before which it goes, or the last one
+    std::uint64_t delta = 0;  ///< from the entry before it
+    bool is_there = false;
+    bool follows = false;  ///< the cursor is at an entry behind it
+  };
 
   [[nodiscard]] std::size_t start_slot(std::uint32_t list) const {
     return std::size_t{list / kListsPerRegion} * (kListsPerRegion + 1) + list % kListsPerRegion;
@@ -156,7 +168,7 @@ class VolumeSubIndex {
   [[nodiscard]] static std::uint32_t bytes_of_list(const std::byte* list);
   [[nodiscard]] static std::uint32_t offset_of_sub_list(const std::byte* list, std::uint32_t sub);
   [[nodiscard]] SubList sub_list_at(Place place) const;
-  [[nodiscard]] bool step(const SubList& sub, Cursor& cursor) const;
+  [[gnu::always_inline]] [[nodiscard]] bool step(const SubList& sub, Cursor& cursor) const;
   [[nodiscard]] std::uint64_t payload_at(const SubList& sub, std::uint64_t at) const {
     return load_bits(sub.bits, at) & chapter_mask_;
   }
@@ -172,6 +184,10 @@ class VolumeSubIndex {
   void put_coded(BitWriter& writer, std::uint64_t payload, std::uint64_t delta) const {
     put_entry(writer, geometry_.code, geometry_.chapter_bits, payload, delta);
   }
+  [[nodiscard]] Spot spot_of(Place place) const;
+  [[nodiscard]] Match match_at(Place place, const RecordName& name, std::uint64_t payload) const;
+  bool put_at(Place place, const Spot& spot, std::uint64_t chapter);
+  void pay_sweep();
   bool replace_sub_list(Place place, const std::byte* bits, std::uint32_t new_bytes);
   bool make_room(std::uint32_t list, std::uint32_t bytes);
   bool spread_region(std::uint32_t region, std::uint32_t favoured, std::uint32_t bytes);
@@ -209,5 +225,23 @@ class VolumeSubIndex {
   std::uint64_t discarded_ = 0;
   std::uint64_t overflows_ = 0;
 };
+
+/// Goes on to the entry behind cursor.next; false at the end of the short list, whose last byte
+/// has less room left than any entry takes.
+inline bool VolumeSubIndex::step(const SubList& sub, Cursor& cursor) const {
+  const DeltaCode& code = geometry_.code;
+  if (cursor.next + geometry_.chapter_bits + code.minimum_bits > std::uint64_t{sub.bytes} * 8) {
+    return false;
+  }
+  const std::uint64_t word = load_bits(sub.bits, cursor.next + geometry_.chapter_bits);
+  const std::uint64_t low = word & low_bits(code.minimum_bits);
+  const auto zeros =
+      static_cast<std::uint64_t>(std::countr_zero(word >> code.minimum_bits | 1ULL << 63U));
+  const std::uint64_t is_long = low >= code.short_values ? ~std::uint64_t{0} : 0;
+  cursor.at = cursor.next;
+  cursor.delta = low + (is_long & (zeros * code.values_per_bit));
+  cursor.next += geometry_.chapter_bits + code.minimum_bits + (is_long & (zeros + 1));
+  return true;
+}
 
 }  // namespace uvdo

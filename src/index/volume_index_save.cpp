@@ -115,10 +115,18 @@ Task<Result<void>> save_lists(const VolumeSubIndex& sub, std::byte tag, std::uin
   std::vector<VolumeSubIndex::Entry> entries;
   std::vector<std::byte> coded(kMaxSavedListBits / 8 + 64);
   for (std::uint32_t list = 0; list < g.lists; ++list) {
-    entries.clear();
-    sub.read_list(list, low, marks[list], entries);
     std::uint64_t oldest = sub.high();
-    const std::uint64_t bits = code_list(g, entries, coded.data(), saved, oldest);
+    std::uint64_t bits = 0;
+    if (marks[list]) {
+      entries.clear();
+      sub.read_list(list, low, entries);
+      bits = code_list(g, entries, coded.data(), saved, oldest);
+    } else {
+      const JoinedList joined = sub.code_list(list, low, coded.data());
+      saved.entries += joined.entries;
+      oldest -= joined.oldest_age;
+      bits = joined.bits;
+    }
     saved.flush[list] = oldest;
     saved.lengths[list] = static_cast<std::uint16_t>(bits);
     if (bits == 0) continue;
@@ -300,35 +308,34 @@ Task<Result<void>> load_lists(VolumeSubIndex& sub, std::byte tag, const SavedSub
     }
     const std::byte* at = stream.bytes().data();
     const auto number = static_cast<std::uint32_t>(list);
+    const CodedList coded{at + kListHeaderSize, place->begin, place->begin + bits};
+    // Two at once, if the next one is at hand.
+    CodedList next_coded;
+    std::size_t size_of_next = 0;
     if (list + 1 < last && saved.lengths[list + 1] > 0 && stream.has(2 * kMostOfList) &&
-        may_stay_coded(list) && may_stay_coded(list + 1)) {
-      const auto next = place_of_list(at + place->size, tag, list + 1, saved.lengths[list + 1]);
+        may_stay_coded(list + 1)) {
+      const std::uint64_t bits_of_next = saved.lengths[list + 1];
+      const auto next = place_of_list(at + place->size, tag, list + 1, bits_of_next);
       if (!next) co_return damaged("a list is not where it should be");
-      const unsigned loaded = sub.load_coded_lists(
-          number, {at + kListHeaderSize, place->begin, place->begin + bits},
-          {at + place->size + kListHeaderSize, next->begin, next->begin + saved.lengths[list + 1]});
+      next_coded = {at + place->size + kListHeaderSize, next->begin, next->begin + bits_of_next};
+      size_of_next = next->size;
+    }
+    if (may_stay_coded(list)) {
+      const unsigned loaded = sub.load_coded_lists(number, coded, next_coded);
       if (loaded > 0) {
-        stream.consume(place->size + (loaded == 2 ? next->size : 0));
+        stream.consume(place->size + (loaded == 2 ? size_of_next : 0));
         list += loaded - 1;
         continue;
       }
     }
-    stream.consume(kListHeaderSize);
-    const std::uint64_t offset = place->begin;
-    const std::uint64_t bytes = place->size - kListHeaderSize;
-    if (may_stay_coded(list) &&
-        sub.load_coded_list(number, stream.bytes().data(), offset, offset + bits)) {
-      stream.consume(bytes);
-      continue;
-    }
     entries.clear();
     names.clear();
-    DeltaListReader reader(stream.bytes().data(), offset, offset + bits, g.code, g.chapter_bits);
+    DeltaListReader reader(coded.bits, coded.begin, coded.end, g.code, g.chapter_bits);
     if (!decode_list(g, saved, saved.flush[list], reader, names, entries)) {
       co_return damaged("a list cannot be decoded");
     }
     sub.load_list(number, entries);
-    stream.consume(bytes);
+    stream.consume(place->size);
   }
   co_return Result<void>{};
 }

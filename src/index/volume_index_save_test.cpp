@@ -52,7 +52,6 @@ std::vector<std::byte> encode_zone(VolumeIndex& index, std::uint32_t zone, std::
   const std::uint32_t per_zone = (g.lists + zones - 1) / zones;
   const std::uint32_t first = zone * per_zone;
   const std::uint32_t last = std::min(first + per_zone, g.lists);
-  const auto marks = sub.lists_with_collisions();
   std::vector<std::byte> lists;
   std::vector<std::uint16_t> lengths;
   std::vector<std::uint64_t> flush;
@@ -61,7 +60,7 @@ std::vector<std::byte> encode_zone(VolumeIndex& index, std::uint32_t zone, std::
   std::uint64_t count = 0;
   for (std::uint32_t list = first; list < last; ++list) {
     of_list.clear();
-    sub.read_list(list, sub.low(), marks[list], of_list);
+    sub.read_list(list, sub.low(), of_list);
     const unsigned offset = list % 8;
     std::fill(coded.begin(), coded.end(), std::byte{0xA5});
     BitWriter writer(coded.data(), offset);

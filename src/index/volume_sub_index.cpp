@@ -8,7 +8,6 @@
 namespace uvdo {
 namespace {
 
-constexpr std::uint32_t kHeadBytes = 16;  // the lengths of the short lists
 constexpr std::uint32_t kScratchBytes = 512;
 constexpr std::uint32_t kMinGap = 24;
 constexpr std::uint64_t kWorthHugePages = std::uint64_t{64} << 20U;
@@ -29,7 +28,7 @@ std::uint64_t region_capacity(const SubIndexGeometry& g, std::uint32_t lists,
       static_cast<double>(g.records_per_chapter) * static_cast<double>(chapters) * lists / g.lists;
   const double bits = g.chapter_bits + g.code.minimum_bits + 1.5;
   // Half a byte is lost at the end of each of the 16 short lists.
-  const double expected = entries * bits / 8 + lists * (kHeadBytes + 8.0);
+  const double expected = entries * bits / 8 + lists * (kShortListHead + 8.0);
   // Three standard deviations, and as much as it takes for gaps to be found near at hand.
   const double spread = 3 * std::sqrt(entries) * bits / 8;
   return static_cast<std::uint64_t>(expected * 1.01 + spread) + std::uint64_t{lists} * 4 + 1024;
@@ -47,17 +46,16 @@ std::uint64_t collision_capacity(const SubIndexGeometry& g) {
 }  // namespace
 
 VolumeSubIndex::VolumeSubIndex(const SubIndexGeometry& geometry)
-    : geometry_(geometry),
-      chapter_mask_(low_bits(geometry.chapter_bits)),
-      sub_key_bits_(geometry.address_bits - 4),
-      collisions_(collision_capacity(geometry)) {
+    : geometry_(geometry), coding_(geometry), collisions_(collision_capacity(geometry)) {
   const DeltaCode& code = geometry.code;
-  check(code.minimum_bits + (std::uint64_t{1} << sub_key_bits_) / code.values_per_bit + 2 <=
-            kBitsAtOnce,
-        "the deltas of this index are too small for their keys");
+  check(
+      code.minimum_bits + (std::uint64_t{1} << coding_.short_key_bits) / code.values_per_bit + 2 <=
+          kBitsAtOnce,
+      "the deltas of this index are too small for their keys");
   const std::uint64_t round = std::max<std::uint64_t>(1, geometry.chapters / 64);
-  window_ = std::min(geometry.chapters, chapter_mask_ + 1 - std::min(round, chapter_mask_));
-  sweep_chapters_ = std::min(round, chapter_mask_ + 1 - window_);
+  window_ =
+      std::min(geometry.chapters, coding_.chapter_mask + 1 - std::min(round, coding_.chapter_mask));
+  sweep_chapters_ = std::min(round, coding_.chapter_mask + 1 - window_);
   const std::uint32_t regions = (geometry.lists + kListsPerRegion - 1) / kListsPerRegion;
   region_bytes_ = region_capacity(geometry, kListsPerRegion, window_ + (sweep_chapters_ + 1) / 2);
   arena_ = PageMemory(regions * region_bytes_);
@@ -67,7 +65,7 @@ VolumeSubIndex::VolumeSubIndex(const SubIndexGeometry& geometry)
   for (std::uint32_t region = 0; region < regions; ++region) {
     std::uint32_t* starts = &starts_[std::size_t{region} * (kListsPerRegion + 1)];
     const std::uint32_t lists = lists_in_region(region);
-    for (std::uint32_t i = 0; i < lists; ++i) starts[i] = i * (kHeadBytes + kMinGap);
+    for (std::uint32_t i = 0; i < lists; ++i) starts[i] = i * (kShortListHead + kMinGap);
     starts[lists] = static_cast<std::uint32_t>(region_bytes_);
   }
 }
@@ -77,21 +75,21 @@ std::uint32_t VolumeSubIndex::lists_in_region(std::uint32_t region) const {
 }
 
 std::uint32_t VolumeSubIndex::bytes_of_list(const std::byte* list) {
-  return kHeadBytes + sum_of_bytes(detail::load_word(list)) +
+  return kShortListHead + sum_of_bytes(detail::load_word(list)) +
          sum_of_bytes(detail::load_word(list + 8));
 }
 
 std::uint32_t VolumeSubIndex::offset_of_sub_list(const std::byte* list, std::uint32_t sub) {
   const std::uint64_t first = detail::load_word(list);
   const std::uint64_t second = detail::load_word(list + 8);
-  if (sub < 8) return kHeadBytes + sum_of_bytes(first & low_bits(8 * sub));
-  return kHeadBytes + sum_of_bytes(first) + sum_of_bytes(second & low_bits(8 * (sub - 8)));
+  if (sub < 8) return kShortListHead + sum_of_bytes(first & low_bits(8 * sub));
+  return kShortListHead + sum_of_bytes(first) + sum_of_bytes(second & low_bits(8 * (sub - 8)));
 }
 
 VolumeSubIndex::SubList VolumeSubIndex::sub_list_at(Place place) const {
   std::byte* list = list_at(place.list);
-  const std::uint32_t sub = place.address >> sub_key_bits_;
-  return {list + offset_of_sub_list(list, sub), load_u8(list + sub), sub << sub_key_bits_};
+  const std::uint32_t sub = place.address >> coding_.short_key_bits;
+  return {list + offset_of_sub_list(list, sub), load_u8(list + sub), sub << coding_.short_key_bits};
 }
 
 void VolumeSubIndex::prefetch_entries(Place place) const {
@@ -119,7 +117,7 @@ VolumeSubIndex::Match VolumeSubIndex::match_at(Place place, const RecordName& na
 
 void VolumeSubIndex::prefetch_to_end(Place place) const {
   const std::byte* list = list_at(place.list);
-  const std::uint32_t from = offset_of_sub_list(list, place.address >> sub_key_bits_);
+  const std::uint32_t from = offset_of_sub_list(list, place.address >> coding_.short_key_bits);
   const std::uint32_t end = bytes_of_list(list);
   for (std::uint32_t at = from; at < end; at += kCacheLine) __builtin_prefetch(list + at);
   __builtin_prefetch(list + end);
@@ -172,7 +170,7 @@ void VolumeSubIndex::pay_sweep() {
 
 bool VolumeSubIndex::put_at(Place place, const Spot& spot, std::uint64_t chapter) {
   const SubList& sub = spot.sub;
-  const std::uint64_t payload = chapter & chapter_mask_;
+  const std::uint64_t payload = chapter & coding_.chapter_mask;
   if (spot.is_there) {
     store_bits(sub.bits, spot.cursor.at, payload, geometry_.chapter_bits);
     return true;
@@ -192,7 +190,7 @@ bool VolumeSubIndex::put_at(Place place, const Spot& spot, std::uint64_t chapter
     writer.put_bits(sub.bits, spot.cursor.next, end - spot.cursor.next);
   }
   const std::uint64_t bytes = (writer.position(scratch.data()) + 7) / 8;
-  if (bytes > kMaxSubListBytes ||
+  if (bytes > kMaxShortListBytes ||
       !replace_sub_list(place, scratch.data(), static_cast<std::uint32_t>(bytes))) {
     ++overflows_;
     return false;
@@ -220,7 +218,7 @@ CollisionTable::Entry* VolumeSubIndex::find_collision(Place place, const RecordN
 
 /// Puts `bits` in the place of the short list at `place`, moving what follows.
 bool VolumeSubIndex::replace_sub_list(Place place, const std::byte* bits, std::uint32_t new_bytes) {
-  const std::uint32_t sub = place.address >> sub_key_bits_;
+  const std::uint32_t sub = place.address >> coding_.short_key_bits;
   std::byte* list = list_at(place.list);
   const std::uint32_t old_bytes = load_u8(list + sub);
   const std::uint32_t list_bytes = bytes_of_list(list);
@@ -325,11 +323,11 @@ void VolumeSubIndex::sweep_list(std::uint32_t list) {
   std::byte* head = list_at(list);
   __builtin_prefetch(head + 1024);
   __builtin_prefetch(head + 1088);
-  std::uint32_t from = kHeadBytes;
-  std::uint32_t to = kHeadBytes;
-  for (std::uint32_t i = 0; i < kSubLists; ++i) {
+  std::uint32_t from = kShortListHead;
+  std::uint32_t to = kShortListHead;
+  for (std::uint32_t i = 0; i < kShortLists; ++i) {
     const std::uint32_t bytes = load_u8(head + i);
-    const SubList sub{head + from, bytes, i << sub_key_bits_};
+    const SubList sub{head + from, bytes, i << coding_.short_key_bits};
     bool all_live = true;
     Cursor cursor;
     while (step(sub, cursor)) all_live &= is_live(payload_at(sub, cursor.at));
@@ -365,7 +363,7 @@ std::uint32_t VolumeSubIndex::copy_live(const SubList& sub, std::uint32_t list, 
         --entries_;
         continue;
       }
-      payload = *heir & chapter_mask_;
+      payload = *heir & coding_.chapter_mask;
     }
     put_coded(writer, payload, key - last_key);
     last_key = key;
@@ -393,13 +391,12 @@ void VolumeSubIndex::forget_expired_collisions() {
 
 void VolumeSubIndex::load_list(std::uint32_t list, std::span<const Entry> entries) {
   check(list >= load_next_ && list < geometry_.lists, "lists are loaded in order");
-  constexpr std::array<std::byte, kHeadBytes> kEmpty{};
-  while (load_next_ < list) append_loaded(kEmpty);
+  append_empty(list);
   // An entry may be larger than what is left of its short list, hence the room behind.
-  std::array<std::byte, kHeadBytes + kSubLists * kMaxSubListBytes + kScratchBytes> coded;
-  std::memset(coded.data(), 0, kHeadBytes);
+  std::array<std::byte, kShortListHead + kShortLists * kMaxShortListBytes + kScratchBytes> coded;
+  std::memset(coded.data(), 0, kShortListHead);
   std::uint32_t sub = 0;
-  std::uint32_t begin = kHeadBytes;
+  std::uint32_t begin = kShortListHead;
   std::uint64_t last_key = 0;
   BitWriter writer(coded.data() + begin);
   std::uint32_t bytes = 0;
@@ -412,7 +409,7 @@ void VolumeSubIndex::load_list(std::uint32_t list, std::span<const Entry> entrie
       }
       continue;
     }
-    const std::uint32_t its_sub = entry.address >> sub_key_bits_;
+    const std::uint32_t its_sub = entry.address >> coding_.short_key_bits;
     if (its_sub != sub) {
       store_u8(coded.data() + sub, static_cast<std::uint8_t>(bytes));
       begin += bytes;
@@ -421,11 +418,11 @@ void VolumeSubIndex::load_list(std::uint32_t list, std::span<const Entry> entrie
       last_key = 0;
       writer = BitWriter(coded.data() + begin);
     }
-    const std::uint64_t key = entry.address & low_bits(sub_key_bits_);
+    const std::uint64_t key = entry.address & low_bits(coding_.short_key_bits);
     const BitWriter before = writer;
-    put_coded(writer, entry.chapter & chapter_mask_, key - last_key);
+    put_coded(writer, entry.chapter & coding_.chapter_mask, key - last_key);
     const std::uint64_t position = writer.position(coded.data() + begin);
-    if (position > kMaxSubListBytes * std::uint64_t{8}) {
+    if (position > kMaxShortListBytes * std::uint64_t{8}) {
       writer = before;
       ++overflows_;
       continue;
@@ -439,143 +436,26 @@ void VolumeSubIndex::load_list(std::uint32_t list, std::span<const Entry> entrie
   append_loaded({coded.data(), begin + bytes});
 }
 
-/// Finds the short lists within a list as it is coded on storage.
-class VolumeSubIndex::Splitter {
- public:
-  /// The entries of a short list. The first is coded anew, for its delta is from the short list's
-  /// base; the others stay as they are.
-  struct Run {
-    std::uint64_t first = 0;   // bit of its first entry
-    std::uint64_t second = 0;  // bit behind that
-    std::uint64_t end = 0;
-    std::uint64_t key = 0;  // of the first entry
-  };
-
-  Splitter(const VolumeSubIndex& index, const CodedList& list)
-      : code_(index.geometry_.code),
-        payload_bits_(index.geometry_.chapter_bits),
-        fixed_bits_(payload_bits_ + code_.minimum_bits),
-        sub_key_bits_(index.sub_key_bits_),
-        list_(list) {}
-
-  void split() {
-    Walk walk = start();
-    while (has_more(walk)) step(walk);
-    finish(walk);
-  }
-  /// Where an entry ends is known when it is decoded; two lists at once keep the processor busy.
-  static void split(Splitter& a, Splitter& b) {
-    Walk walk_a = a.start();
-    Walk walk_b = b.start();
-    while (a.has_more(walk_a) && b.has_more(walk_b)) {
-      a.step(walk_a);
-      b.step(walk_b);
-    }
-    while (a.has_more(walk_a)) a.step(walk_a);
-    while (b.has_more(walk_b)) b.step(walk_b);
-    a.finish(walk_a);
-    b.finish(walk_b);
-  }
-  /// Whether the list is plain, ascends and ends where it should.
-  [[nodiscard]] bool is_plain() const { return is_plain_; }
-  [[nodiscard]] const Run& run(std::uint32_t sub) const { return runs_[sub]; }
-  [[nodiscard]] std::uint64_t count() const { return count_; }
-  [[nodiscard]] const std::byte* bits() const { return list_.bits; }
-
- private:
-  /// Apart from the rest, so that it stays in registers.
-  struct Walk {
-    std::uint64_t at = 0;
-    std::uint64_t key = 0;
-    std::uint64_t sub = kSubLists;
-    std::uint64_t count = 0;
-    bool is_plain = true;
-  };
-  [[nodiscard]] Walk start() const { return {list_.begin}; }
-  [[nodiscard]] bool has_more(const Walk& walk) const {
-    return walk.is_plain && walk.at + fixed_bits_ <= list_.end;
-  }
-  void step(Walk& walk) {
-    const std::uint64_t word = load_bits(list_.bits, walk.at + payload_bits_);
-    const std::uint64_t low = word & low_bits(code_.minimum_bits);
-    const std::uint64_t rest = (word & low_bits(kBitsAtOnce)) >> code_.minimum_bits;
-    const std::uint64_t is_long = low >= code_.short_values ? ~std::uint64_t{0} : 0;
-    const auto zeros = static_cast<std::uint64_t>(std::countr_zero(rest | 1ULL << 63U));
-    const std::uint64_t delta = low + (is_long & (zeros * code_.values_per_bit));
-    const std::uint64_t next = walk.at + fixed_bits_ + (is_long & (zeros + 1));
-    walk.key += delta;
-    const std::uint64_t sub = walk.key >> sub_key_bits_;
-    const bool is_endless = (is_long & static_cast<std::uint64_t>(rest == 0)) != 0;
-    if (is_endless || (delta == 0 && walk.at != list_.begin) || sub >= kSubLists) {
-      walk.is_plain = false;
-      return;
-    }
-    if (sub != walk.sub) {
-      runs_[walk.sub].end = walk.at;
-      walk.sub = sub;
-      runs_[sub] = {walk.at, next, 0, walk.key};
-    }
-    walk.at = next;
-    ++walk.count;
-  }
-  void finish(const Walk& walk) {
-    runs_[walk.sub].end = list_.end;
-    count_ = walk.count;
-    is_plain_ = walk.is_plain && walk.at == list_.end;
-  }
-
-  DeltaCode code_;
-  std::uint64_t payload_bits_;
-  std::uint64_t fixed_bits_;
-  unsigned sub_key_bits_;
-  CodedList list_;
-  std::uint64_t count_ = 0;
-  bool is_plain_ = false;
-  std::array<Run, kSubLists + 1> runs_{};
-};
-
-bool VolumeSubIndex::load_coded_list(std::uint32_t list, const std::byte* bits, std::uint64_t begin,
-                                     std::uint64_t end) {
-  Splitter splitter(*this, {bits, begin, end});
-  splitter.split();
-  return append_coded(list, splitter);
-}
-
 unsigned VolumeSubIndex::load_coded_lists(std::uint32_t list, const CodedList& first,
                                           const CodedList& second) {
-  Splitter a(*this, first);
-  Splitter b(*this, second);
-  Splitter::split(a, b);
-  if (!append_coded(list, a)) return 0;
-  return append_coded(list + 1, b) ? 2 : 1;
+  check(list >= load_next_ && list < geometry_.lists, "lists are loaded in order");
+  CutList first_cut;
+  CutList second_cut;
+  const unsigned cut = cut_lists(coding_, first, second, first_cut, second_cut);
+  if ((cut & 1U) == 0) return 0;
+  append_empty(list);
+  entries_ += first_cut.entries;
+  append_loaded(first_cut.used());
+  if ((cut & 2U) == 0 || second.begin == second.end) return 1;
+  entries_ += second_cut.entries;
+  append_loaded(second_cut.used());
+  return 2;
 }
 
-/// Appends a list by its short lists. False, and nothing is done, if it is not plain or one of them
-/// is too long.
-bool VolumeSubIndex::append_coded(std::uint32_t list, const Splitter& split) {
-  check(list >= load_next_ && list < geometry_.lists, "lists are loaded in order");
-  if (!split.is_plain()) return false;
-  std::array<std::byte, kHeadBytes + kSubLists * kMaxSubListBytes + kScratchBytes> coded;
-  std::memset(coded.data(), 0, kHeadBytes);
-  std::byte* to = coded.data() + kHeadBytes;
-  for (std::uint32_t i = 0; i < kSubLists; ++i) {
-    const Splitter::Run& run = split.run(i);
-    if (run.second == 0) continue;
-    if (run.end - run.first > kMaxSubListBytes * 8) return false;
-    BitWriter writer(to);
-    put_coded(writer, load_bits(split.bits(), run.first) & chapter_mask_,
-              run.key & low_bits(sub_key_bits_));
-    writer.put_bits(split.bits(), run.second, run.end - run.second);
-    const std::uint64_t bytes = (writer.position(to) + 7) / 8;
-    if (bytes > kMaxSubListBytes) return false;
-    store_u8(coded.data() + i, static_cast<std::uint8_t>(bytes));
-    to += bytes;
-  }
-  constexpr std::array<std::byte, kHeadBytes> kEmpty{};
+/// Lists up to `list` are empty.
+void VolumeSubIndex::append_empty(std::uint32_t list) {
+  constexpr std::array<std::byte, kShortListHead> kEmpty{};
   while (load_next_ < list) append_loaded(kEmpty);
-  entries_ += split.count();
-  append_loaded({coded.data(), to});
-  return true;
 }
 
 void VolumeSubIndex::append_loaded(std::span<const std::byte> list) {
@@ -583,14 +463,14 @@ void VolumeSubIndex::append_loaded(std::span<const std::byte> list) {
   const std::uint32_t left = region * kListsPerRegion + lists_in_region(region) - load_next_;
   starts_[start_slot(load_next_)] = load_end_;
   std::byte* at = list_at(load_next_);
-  if (load_end_ + list.size() + (left - 1) * kHeadBytes <= region_bytes_) {
+  if (load_end_ + list.size() + (left - 1) * kShortListHead <= region_bytes_) {
     std::memcpy(at, list.data(), list.size());
     load_end_ += static_cast<std::uint32_t>(list.size());
   } else {
     const SubList whole{};
     std::uint64_t lost = 0;
-    std::uint32_t from = kHeadBytes;
-    for (std::uint32_t i = 0; i < kSubLists; ++i) {
+    std::uint32_t from = kShortListHead;
+    for (std::uint32_t i = 0; i < kShortLists; ++i) {
       SubList sub = whole;
       sub.bytes = load_u8(list.data() + i);
       sub.bits = const_cast<std::byte*>(list.data()) + from;
@@ -600,8 +480,8 @@ void VolumeSubIndex::append_loaded(std::span<const std::byte> list) {
     }
     entries_ -= lost;
     overflows_ += lost;
-    std::memset(at, 0, kHeadBytes);
-    load_end_ += kHeadBytes;
+    std::memset(at, 0, kShortListHead);
+    load_end_ += kShortListHead;
   }
   ++load_next_;
   if (left == 1) {
@@ -610,10 +490,7 @@ void VolumeSubIndex::append_loaded(std::span<const std::byte> list) {
   }
 }
 
-void VolumeSubIndex::finish_load() {
-  constexpr std::array<std::byte, kHeadBytes> kEmpty{};
-  while (load_next_ < geometry_.lists) append_loaded(kEmpty);
-}
+void VolumeSubIndex::finish_load() { append_empty(geometry_.lists); }
 
 std::vector<bool> VolumeSubIndex::lists_with_collisions() const {
   std::vector<bool> marks(geometry_.lists);
@@ -623,12 +500,18 @@ std::vector<bool> VolumeSubIndex::lists_with_collisions() const {
   return marks;
 }
 
-void VolumeSubIndex::read_list(std::uint32_t list, std::uint64_t low, bool with_collisions,
+JoinedList VolumeSubIndex::code_list(std::uint32_t list, std::uint64_t low, std::byte* to) const {
+  if (low > high_) return {};
+  return join_lists(coding_, list_at(list), high_, high_ - std::max(low, low_), to);
+}
+
+void VolumeSubIndex::read_list(std::uint32_t list, std::uint64_t low,
                                std::vector<Entry>& entries) const {
   const std::byte* head = list_at(list);
-  std::uint32_t from = kHeadBytes;
-  for (std::uint32_t i = 0; i < kSubLists; ++i) {
-    const SubList sub{const_cast<std::byte*>(head) + from, load_u8(head + i), i << sub_key_bits_};
+  std::uint32_t from = kShortListHead;
+  for (std::uint32_t i = 0; i < kShortLists; ++i) {
+    const SubList sub{const_cast<std::byte*>(head) + from, load_u8(head + i),
+                      i << coding_.short_key_bits};
     from += sub.bytes;
     Cursor cursor;
     std::uint64_t key = sub.key_base;
@@ -639,7 +522,6 @@ void VolumeSubIndex::read_list(std::uint32_t list, std::uint64_t low, bool with_
       if (is_live(payload) && chapter_of(payload) >= low) {
         entries.push_back({address, chapter_of(payload), nullptr});
       }
-      if (!with_collisions) continue;
       collisions_.find(key_of({list, address}), [&](const CollisionTable::Entry& entry) {
         if (entry.chapter >= std::max(low, low_)) {
           entries.push_back({address, entry.chapter, &entry.name});
@@ -656,14 +538,15 @@ void VolumeSubIndex::validate() const {
     const std::byte* head = list_at(list);
     const std::size_t slot = start_slot(list);
     check(starts_[slot] + bytes_of_list(head) <= starts_[slot + 1], "lists overlap");
-    for (std::uint32_t i = 0; i < kSubLists; ++i) {
-      const SubList sub = sub_list_at({list, i << sub_key_bits_});
+    for (std::uint32_t i = 0; i < kShortLists; ++i) {
+      const SubList sub = sub_list_at({list, i << coding_.short_key_bits});
       Cursor cursor;
       std::uint64_t key = 0;
       while (step(sub, cursor)) {
         check(cursor.at == 0 || cursor.delta > 0, "an address is there twice");
         key += cursor.delta;
-        check(key < std::uint64_t{1} << sub_key_bits_, "an address is beyond its short list");
+        check(key < std::uint64_t{1} << coding_.short_key_bits,
+              "an address is beyond its short list");
         ++found;
       }
       check((cursor.next + 7) / 8 == sub.bytes, "a short list has a wrong length");

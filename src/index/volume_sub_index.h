@@ -2,10 +2,9 @@
 // The in-memory form of the volume index, or of one of the two of a sparse index: which chapter a
 // name was last seen in (uds-index.md, 8).
 //
-// A list of the format (256 entries when full) is cut into 16 by the upper bits of the address.
-// Each of these short lists is coded as on storage and begins at a byte; their 16 lengths stand in
-// front. So a lookup decodes about eight entries from one or two cache lines, and memory is what
-// the coded entries take plus some 5 %. 128 lists share a region of fixed size, with gaps.
+// A list of the format (256 entries when full) is cut into 16 short ones (short_lists.h). So a
+// lookup decodes about eight entries from one or two cache lines, and memory is what the coded
+// entries take plus some 5 %. 128 lists share a region of fixed size, with gaps.
 //
 // Names of collision entries are kept aside. Expired entries are removed by a sweep that goes
 // round as chapters are added; the newest chapters of the window are never doubtful, because the
@@ -23,6 +22,7 @@
 #include "index/collision_table.h"
 #include "index/delta_list.h"
 #include "index/page_memory.h"
+#include "index/short_lists.h"
 
 namespace uvdo {
 
@@ -104,35 +104,25 @@ class VolumeSubIndex {
   /// address; collision entries follow the plain one of their address. What has no room is left
   /// out.
   void load_list(std::uint32_t list, std::span<const Entry> entries);
-  /// The same for a list as it is coded on storage: bits [begin, end) of `bits`. None of its
-  /// entries is older than low() or newer than high(). False, and nothing is done, if it is not a
-  /// plain ascending list that fits as it is: then load_list() has to look at it.
-  bool load_coded_list(std::uint32_t list, const std::byte* bits, std::uint64_t begin,
-                       std::uint64_t end);
-  /// Bits [begin, end) of `bits`.
-  struct CodedList {
-    const std::byte* bits = nullptr;
-    std::uint64_t begin = 0;
-    std::uint64_t end = 0;
-  };
-  /// The same for `list` and the one behind it, in less time: how many of the two are loaded.
+  /// The same for `list` and the one behind it as they are coded on storage; how many of the two
+  /// are loaded: load_list() has to look at one that is not plain (cut_lists()). None of their
+  /// entries is older than low() or newer than high(). An empty second list is left alone.
   unsigned load_coded_lists(std::uint32_t list, const CodedList& first, const CodedList& second);
   void finish_load();
-  /// Marks the lists that have collision entries, for read_list().
+  /// Marks the lists that have collision entries.
   [[nodiscard]] std::vector<bool> lists_with_collisions() const;
-  /// Appends what a list holds of chapters low..high(), in the order of the format. Collision
-  /// entries are looked for only `with_collisions`. The next change of the index ends the lives of
-  /// the names.
-  void read_list(std::uint32_t list, std::uint64_t low, bool with_collisions,
-                 std::vector<Entry>& entries) const;
+  /// Codes a list that has none as on storage, with what it holds of chapters low..high(). `to` has
+  /// room as join_lists() wants it.
+  JoinedList code_list(std::uint32_t list, std::uint64_t low, std::byte* to) const;
+  /// Appends what any list holds of chapters low..high(), in the order of the format. The next
+  /// change of the index ends the lives of the names.
+  void read_list(std::uint32_t list, std::uint64_t low, std::vector<Entry>& entries) const;
 
   /// Checks the structure; for tests. Aborts when it is violated.
   void validate() const;
 
  private:
   static constexpr std::uint32_t kListsPerRegion = 128;
-  static constexpr std::uint32_t kSubLists = 16;
-  static constexpr std::uint32_t kMaxSubListBytes = 255;
 
   /// A short list, and what it takes to change it.
   struct SubList {
@@ -170,13 +160,13 @@ class VolumeSubIndex {
   [[nodiscard]] SubList sub_list_at(Place place) const;
   [[gnu::always_inline]] [[nodiscard]] bool step(const SubList& sub, Cursor& cursor) const;
   [[nodiscard]] std::uint64_t payload_at(const SubList& sub, std::uint64_t at) const {
-    return load_bits(sub.bits, at) & chapter_mask_;
+    return coding_.chapter_at(sub.bits, at);
   }
   [[nodiscard]] bool is_live(std::uint64_t payload) const {
-    return ((high_ - payload) & chapter_mask_) <= high_ - low_;
+    return ((high_ - payload) & coding_.chapter_mask) <= high_ - low_;
   }
   [[nodiscard]] std::uint64_t chapter_of(std::uint64_t payload) const {
-    return high_ - ((high_ - payload) & chapter_mask_);
+    return high_ - ((high_ - payload) & coding_.chapter_mask);
   }
   [[nodiscard]] std::uint64_t key_of(Place place) const {
     return std::uint64_t{place.list} << geometry_.address_bits | place.address;
@@ -197,13 +187,11 @@ class VolumeSubIndex {
   [[nodiscard]] CollisionTable::Entry* find_collision(Place place, const RecordName& name) const;
   std::optional<std::uint64_t> take_live_collision(std::uint64_t key);
   void forget_expired_collisions();
+  void append_empty(std::uint32_t list);
   void append_loaded(std::span<const std::byte> list);
-  class Splitter;
-  bool append_coded(std::uint32_t list, const Splitter& split);
 
   SubIndexGeometry geometry_;
-  std::uint64_t chapter_mask_;
-  unsigned sub_key_bits_;
+  ListCoding coding_;
   std::uint64_t window_;
   std::uint64_t sweep_chapters_;  // a round of the sweep takes at most so many chapters
   std::uint64_t low_ = 0;
@@ -229,18 +217,10 @@ class VolumeSubIndex {
 /// Goes on to the entry behind cursor.next; false at the end of the short list, whose last byte
 /// has less room left than any entry takes.
 inline bool VolumeSubIndex::step(const SubList& sub, Cursor& cursor) const {
-  const DeltaCode& code = geometry_.code;
-  if (cursor.next + geometry_.chapter_bits + code.minimum_bits > std::uint64_t{sub.bytes} * 8) {
-    return false;
-  }
-  const std::uint64_t word = load_bits(sub.bits, cursor.next + geometry_.chapter_bits);
-  const std::uint64_t low = word & low_bits(code.minimum_bits);
-  const auto zeros =
-      static_cast<std::uint64_t>(std::countr_zero(word >> code.minimum_bits | 1ULL << 63U));
-  const std::uint64_t is_long = low >= code.short_values ? ~std::uint64_t{0} : 0;
-  cursor.at = cursor.next;
-  cursor.delta = low + (is_long & (zeros * code.values_per_bit));
-  cursor.next += geometry_.chapter_bits + code.minimum_bits + (is_long & (zeros + 1));
+  if (cursor.next + coding_.fixed_bits() > std::uint64_t{sub.bytes} * 8) return false;
+  const DecodedDelta delta =
+      decode_delta(coding_.code, sub.bits, cursor.next + coding_.chapter_bits);
+  cursor = {cursor.next, cursor.next + coding_.chapter_bits + delta.bits, delta.delta};
   return true;
 }
 

@@ -109,6 +109,7 @@ void UringLoop::run_due_timers() {
 }
 
 void UringLoop::run(Task<void> main) {
+  const std::lock_guard turn(turn_);
   stop_ = false;
   if (!listening_) listen_for_wake();
   spawn([](UringLoop& loop, Task<void> task) -> Task<void> {
@@ -167,20 +168,32 @@ void UringLoop::submit_and_reap(bool may_block) {
     return;
   }
   ++enter_calls_;
-  if (!may_block) {
-    io_uring_submit_and_get_events(&ring_);
-  } else if (timers_.empty()) {
-    io_uring_submit_and_wait(&ring_, 1);
+  if (may_block) {
+    sleep();
   } else {
-    const auto left = std::max(Duration{0}, timers_.front()->deadline - now());
+    io_uring_submit_and_get_events(&ring_);
+  }
+  reap();
+}
+
+/// Submits, and waits for a completion or the first timer.
+void UringLoop::sleep() {
+  const Timer* first = first_timer();
+  const Duration left = first == nullptr ? Duration{0} : first->deadline - now();
+  turn_.unlock();
+  if (first == nullptr) {
+    io_uring_submit_and_wait(&ring_, 1);
+  } else if (left > Duration{0}) {
     __kernel_timespec timeout{};
     timeout.tv_sec = std::chrono::duration_cast<std::chrono::seconds>(left).count();
     timeout.tv_nsec = (left % std::chrono::seconds(1)).count();
     io_uring_cqe* cqe = nullptr;
     io_uring_submit_and_wait_timeout(&ring_, &cqe, 1, &timeout, nullptr);
+  } else {
+    io_uring_submit_and_get_events(&ring_);
   }
+  turn_.lock();
   asleep_.store(false, std::memory_order_relaxed);
-  reap();
 }
 
 bool UringLoop::has_deferred_completions() const {
@@ -226,9 +239,32 @@ void UringLoop::post_from_any_thread(Arrival& arrival) {
   while (!arrivals_.compare_exchange_weak(arrival.next, &arrival, std::memory_order_seq_cst,
                                           std::memory_order_relaxed)) {
   }
+  wake();
+}
+
+void UringLoop::wake() {
   if (!asleep_.load(std::memory_order_seq_cst) || !asleep_.exchange(false)) return;
   const std::uint64_t one = 1;
   [[maybe_unused]] const auto written = write(wake_fd_, &one, sizeof one);
+}
+
+UringLoop::Hold UringLoop::hold_if_asleep() {
+  if (!asleep_.load(std::memory_order_relaxed)) return {};
+  std::unique_lock turn(turn_, std::try_to_lock);
+  // What is on its way here comes first.
+  if (!turn || !asleep_.load(std::memory_order_seq_cst) ||
+      arrivals_.load(std::memory_order_relaxed) != nullptr) {
+    return {};
+  }
+  return {*this, std::move(turn)};
+}
+
+UringLoop::Hold::~Hold() {
+  if (!turn_) return;
+  const bool has_work =
+      !loop_->ready_.empty() || !loop_->late_.empty() || loop_->first_timer() != first_timer_;
+  turn_.unlock();
+  if (has_work) loop_->wake();
 }
 
 void UringLoop::take_arrivals() {

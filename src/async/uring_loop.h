@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <random>
 #include <span>
 #include <vector>
@@ -56,6 +57,28 @@ class UringLoop final : public Executor {
   /// threads may make. Takes no lock; a system call only if the loop sleeps.
   void post_from_any_thread(Arrival& arrival);
 
+  /// As long as it lives, the loop sleeps, and who has it, in another thread, does what only the
+  /// loop's own thread may do otherwise: starts and resumes its coroutines, posts, arms timers; but
+  /// asks for no I/O. In the end the loop wakes if there is something to do for it.
+  class [[nodiscard]] Hold {
+   public:
+    Hold() = default;
+    Hold(Hold&&) noexcept = default;
+    Hold& operator=(Hold&&) = delete;
+    ~Hold();
+    explicit operator bool() const { return turn_.owns_lock(); }
+
+   private:
+    friend UringLoop;
+    Hold(UringLoop& loop, std::unique_lock<std::mutex> turn)
+        : loop_(&loop), first_timer_(loop.first_timer()), turn_(std::move(turn)) {}
+    UringLoop* loop_ = nullptr;
+    Timer* first_timer_ = nullptr;
+    std::unique_lock<std::mutex> turn_;
+  };
+  /// Nothing if the loop does not sleep, or is about to wake. Any thread may call it.
+  Hold hold_if_asleep();
+
   /// Queues `operation`: `prepare` fills the submission entry with an io_uring_prep_* function.
   /// Entries go to the kernel at the end of the turn.
   template <class Prepare>
@@ -96,9 +119,12 @@ class UringLoop final : public Executor {
   void run_ready();
   void run_due_timers();
   void submit_and_reap(bool may_block);
+  void sleep();
   unsigned reap();
   void listen_for_wake();
   void take_arrivals();
+  void wake();
+  [[nodiscard]] Timer* first_timer() const { return timers_.empty() ? nullptr : timers_.front(); }
   [[nodiscard]] bool something_comes_soon();
   [[nodiscard]] bool fall_asleep();
 
@@ -119,6 +145,7 @@ class UringLoop final : public Executor {
   std::atomic<Arrival*> arrivals_{nullptr};  // the latest first
   std::atomic<bool> asleep_{false};          // who sends something here must wake the loop
   TimePoint last_arrival_{};
+  std::mutex turn_;  // the loop's thread has it, but for when it sleeps
 };
 
 }  // namespace uvdo

@@ -44,6 +44,9 @@ class WorkThread {
   Crossing enter() { return Crossing(loop_.get()); }
   /// co_await thread.leave(): goes on at home.
   Crossing leave() { return Crossing(&home_); }
+  /// Holds the thread asleep: what takes less than to wake it can be done at home in its place.
+  /// Nothing if it is awake.
+  UringLoop::Hold hold_if_asleep() { return loop_->hold_if_asleep(); }
   /// Of the thread; for coroutines that are in it.
   [[nodiscard]] Executor& executor() { return *loop_; }
   /// Runs `f` in the thread, and blocks until that is done: for starting and ending things.

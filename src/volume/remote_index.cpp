@@ -18,6 +18,8 @@ constexpr std::size_t kNotesTogether = 256;
 constexpr std::size_t kNamesOfLookup = 32;
 constexpr std::size_t kLookups = 256;
 constexpr std::size_t kTravels = 32;
+/// So many are no reason to wake the thread.
+constexpr std::size_t kFewNames = 8;
 
 }  // namespace
 
@@ -129,6 +131,8 @@ RemoteIndex::Asked& RemoteIndex::take_asked(std::span<IndexQuery> queries) {
   spare_asked_.pop_back();
   asked.queries.assign(queries.begin(), queries.end());
   asked.answers = queries.data();
+  asked.waiter = {};
+  asked.is_here = false;
   asked.asked_at = home_.now();
   return asked;
 }
@@ -142,7 +146,14 @@ Task<void> RemoteIndex::lookup(std::span<IndexQuery> queries) {
   send_notes();  // arrives first: what was noted before is found
   Asked& asked = take_asked(queries);
   ++waiting_;
-  messages_.start(ask(asked));
+  if (const UringLoop::Hold hold = hold_for(queries.size())) {
+    asked.is_here = true;
+    messages_.start(ask(asked));
+    if (asked.answers == nullptr) co_return;
+    asked.is_here = false;  // it waits for a page, and goes on in the thread
+  } else {
+    messages_.start(ask(asked));
+  }
   if (!std::exchange(is_watching_, true)) messages_.start(watch_lookups());
   struct Wait {
     Asked& asked;
@@ -154,19 +165,28 @@ Task<void> RemoteIndex::lookup(std::span<IndexQuery> queries) {
 }
 
 Task<void> RemoteIndex::ask(Asked& asked) {
-  co_await work_.enter();
+  ++away_;
+  if (!asked.is_here) co_await work_.enter();
   co_await index_->lookup(asked.queries);
   publish();
-  co_await work_.leave();
+  if (!asked.is_here) co_await work_.leave();
+  --away_;
   if (asked.answers != nullptr) answer(asked);
   spare_asked_.push_back(&asked);
+}
+
+/// For doing at home, in the place of the thread, what concerns so many names. Nothing if they are
+/// too many, or if they would overtake others.
+UringLoop::Hold RemoteIndex::hold_for(std::size_t names) {
+  if (names > kFewNames || away_ > 0) return {};
+  return work_.hold_if_asleep();
 }
 
 void RemoteIndex::answer(Asked& asked) {
   std::copy(asked.queries.begin(), asked.queries.end(), asked.answers);
   asked.answers = nullptr;
   if (--waiting_ == 0 && is_saving_) watch_alarm_.ring();
-  home_.post(asked.waiter);
+  if (asked.waiter) home_.post(asked.waiter);
 }
 
 /// Gives up lookups that take too long, as long as somebody waits for any.
@@ -227,6 +247,11 @@ Task<void> RemoteIndex::send_at_turn_end() {
 
 void RemoteIndex::send_notes() {
   if (notes_.queries.empty()) return;
+  if (const UringLoop::Hold hold = hold_for(notes_.queries.size())) {
+    note_all(notes_);
+    forget(notes_);
+    return;
+  }
   if (spare_notes_.empty()) spare_notes_.push_back(make_notes());
   Notes next = std::move(spare_notes_.back());
   spare_notes_.pop_back();
@@ -235,18 +260,29 @@ void RemoteIndex::send_notes() {
 }
 
 Task<void> RemoteIndex::send(Notes notes) {
+  ++away_;
   co_await work_.enter();
+  note_all(notes);
+  co_await work_.leave();
+  --away_;
+  forget(notes);
+  spare_notes_.push_back(std::move(notes));
+}
+
+/// In the thread, or in its place.
+void RemoteIndex::note_all(Notes& notes) {
   notes.notes.clear();
   for (std::size_t i = 0; i < notes.queries.size(); ++i) {
     notes.notes.push_back({&notes.queries[i], notes.data[i]});
   }
   index_->record_all(notes.notes);
   publish();
-  co_await work_.leave();
+}
+
+void RemoteIndex::forget(Notes& notes) {
   notes_under_way_ -= notes.queries.size();
   notes.queries.clear();
   notes.data.clear();
-  spare_notes_.push_back(std::move(notes));
 }
 
 // ---- saving

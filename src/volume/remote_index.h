@@ -2,6 +2,9 @@
 // The index of a volume in the work thread. Lookups are copied, go there and come back; what is to
 // be noted is sent there in batches. The index's I/O is done at home, on the volume's device.
 //
+// Few names are looked up and noted at home when the thread sleeps and holds nothing of ours: that
+// takes a microsecond, and to wake a thread takes fifty.
+//
 // Nobody waits for the work thread more than a bounded time: a lookup that takes too long is given
 // up, and its answer dropped when it comes; notes are dropped when too many are under way.
 #pragma once
@@ -47,6 +50,7 @@ class RemoteIndex final : public DedupeIndex {
     IndexQuery* answers = nullptr;  ///< where they are wanted; nowhere if that was given up
     std::coroutine_handle<> waiter{};
     TimePoint asked_at{};
+    bool is_here = false;  ///< looked up at home, the thread held asleep
   };
   /// Copies of what record() was given.
   struct Notes {
@@ -69,6 +73,9 @@ class RemoteIndex final : public DedupeIndex {
   static Notes make_notes();
   Asked& take_asked(std::span<IndexQuery> queries);
   Task<void> ask(Asked& asked);
+  UringLoop::Hold hold_for(std::size_t names);
+  void note_all(Notes& notes);
+  void forget(Notes& notes);
   Task<void> watch_lookups();
   void answer(Asked& asked);
   void give_up(Asked& asked);
@@ -89,6 +96,7 @@ class RemoteIndex final : public DedupeIndex {
   TaskGroup messages_;  // at home
   std::vector<std::unique_ptr<Asked>> asked_;
   std::vector<Asked*> spare_asked_;
+  std::size_t away_ = 0;     // lookups and travelling notes that are not back yet
   std::size_t waiting_ = 0;  // lookups that somebody waits for
   bool is_watching_ = false;
   bool is_saving_ = false;

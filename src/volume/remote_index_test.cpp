@@ -160,6 +160,41 @@ TEST_F(RemoteIndexTest, AWriterIsNotKeptByAnAnswerThatTakesTooLong) {
   EXPECT_EQ(index_->timeouts(), 10 * kClients);
 }
 
+TEST_F(RemoteIndexTest, AnswersALoneLookupAtOnceWhenTheThreadSleeps) {
+  open(true);
+  EXPECT_EQ(post(0, 10), 0U);
+  IndexQuery known;
+  IndexQuery unknown;
+  known.name = name_of(3);
+  unknown.name = name_of(1000000);
+  const auto look_up = [](DedupeIndex& index, IndexQuery& query, bool& answered) -> Task<void> {
+    co_await index.lookup({&query, 1});
+    answered = true;
+  };
+  // The loop of this thread does not run: who waits for the thread waits for ever.
+  bool at_once = false;
+  for (int i = 0; i < 1000 && !at_once; ++i) {
+    bool is_answered = false;
+    spawn(look_up(*index_, known, is_answered));
+    at_once = is_answered;
+    if (at_once) break;
+    loop_->run([](UringLoop& loop, bool& answered) -> Task<void> {
+      do {
+        co_await loop.yield();
+      } while (!answered);
+    }(*loop_, is_answered));
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_TRUE(at_once);
+  EXPECT_TRUE(known.found);
+  EXPECT_EQ(known.data, data_of(3));
+  at_once = false;
+  spawn(look_up(*index_, unknown, at_once));
+  EXPECT_TRUE(at_once);
+  EXPECT_FALSE(unknown.found);
+  save();
+}
+
 TEST_F(RemoteIndexTest, CanBeSwitchedOffAndOn) {
   open(true);
   EXPECT_EQ(post(0, 100), 0U);

@@ -263,11 +263,7 @@ class Bench {
   /// Loads and saves what is there.
   Task<void> load_often() {
     for (std::uint32_t i = 0; i < options_.rebuilds; ++i) {
-      co_await wipe_saves();
-      const double wall = seconds_now();
-      const double cpu = cpu_now();
-      co_await start(false);
-      report_once("rebuild from all chapters", seconds_now() - wall, cpu_now() - cpu);
+      co_await rebuild("rebuild from all chapters");
       report_once("peak memory", 0, 0, memory_mb("VmHWM:"));
       co_await save();
     }
@@ -290,21 +286,17 @@ class Bench {
     co_await fill(next_ + 1000000);
     co_await here_->close();
     index_.reset();
-    double wall = seconds_now();
-    double cpu = cpu_now();
+    const double wall = seconds_now();
+    const double cpu = cpu_now();
     co_await start(false);
     report_once("full: rebuild from the last save", seconds_now() - wall, cpu_now() - cpu);
     co_await here_->close();
     index_.reset();
-    co_await wipe_saves();
-    wall = seconds_now();
-    cpu = cpu_now();
-    co_await start(false);
-    report_once("full: rebuild from all chapters", seconds_now() - wall, cpu_now() - cpu);
+    co_await rebuild("full: rebuild from all chapters");
   }
 
   /// As after a crash before the first save.
-  Task<void> wipe_saves() {
+  Task<void> rebuild(std::string what) {
     const IndexGeometry g = geometry();
     const PageMemory zeros(kBlockSize);
     for (std::uint64_t slot = 0; slot < 2; ++slot) {
@@ -312,6 +304,10 @@ class Bench {
       const auto wiped = co_await device_.write(block * kBlockSize, zeros.bytes());
       check(wiped.ok(), "the save is not wiped");
     }
+    const double wall = seconds_now();
+    const double cpu = cpu_now();
+    co_await start(false);
+    report_once(what, seconds_now() - wall, cpu_now() - cpu);
   }
 
   /// How many of the newest names are still known: each 1021st of them is looked up.

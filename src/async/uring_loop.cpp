@@ -179,18 +179,18 @@ void UringLoop::submit_and_reap(bool may_block) {
 /// Submits, and waits for a completion or the first timer.
 void UringLoop::sleep() {
   const Timer* first = first_timer();
-  const Duration left = first == nullptr ? Duration{0} : first->deadline - now();
+  // Whoever holds the loop may arm others; the deadline is read while it is still ours.
+  const Duration left =
+      first == nullptr ? Duration{0} : std::max(Duration{0}, first->deadline - now());
   turn_.unlock();
   if (first == nullptr) {
     io_uring_submit_and_wait(&ring_, 1);
-  } else if (left > Duration{0}) {
+  } else {
     __kernel_timespec timeout{};
     timeout.tv_sec = std::chrono::duration_cast<std::chrono::seconds>(left).count();
     timeout.tv_nsec = (left % std::chrono::seconds(1)).count();
     io_uring_cqe* cqe = nullptr;
     io_uring_submit_and_wait_timeout(&ring_, &cqe, 1, &timeout, nullptr);
-  } else {
-    io_uring_submit_and_get_events(&ring_);
   }
   turn_.lock();
   asleep_.store(false, std::memory_order_relaxed);

@@ -53,8 +53,9 @@ class UringLoop final : public Executor {
     std::coroutine_handle<> handle{};
     Arrival* next = nullptr;
   };
-  /// Resumes arrival.handle in this loop, in the order of the calls; the only call that other
-  /// threads may make. Takes no lock; a system call only if the loop sleeps.
+  /// Resumes arrival.handle in this loop, in the order of the calls; this and hold_if_asleep() are
+  /// the only calls that other threads may make. Takes no lock; a system call only if the loop
+  /// sleeps.
   void post_from_any_thread(Arrival& arrival);
 
   /// As long as it lives, the loop sleeps, and who has it, in another thread, does what only the

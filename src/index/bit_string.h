@@ -15,6 +15,8 @@ namespace uvdo {
 inline constexpr std::size_t kBitSlack = 8;
 /// How many bits load_bits() gives, and store_bits() takes, at any offset.
 inline constexpr unsigned kBitsAtOnce = 57;
+/// How many bits BitWriter appends at once: those of kBitsAtOnce that are whole bytes.
+inline constexpr unsigned kPutAtOnce = 56;
 
 namespace detail {
 inline std::uint64_t load_word(const std::byte* p) {
@@ -72,7 +74,7 @@ class BitWriter {
       : next_(bits + at / 8), filled_(at % 8) {
     held_ = filled_ == 0 ? 0 : load_u8(next_) & low_bits(filled_);
   }
-  /// Appends the low `width` (0..56) bits of value, which has no bits above them.
+  /// Appends the low `width` (0..kPutAtOnce) bits of value, which has no bits above them.
   void put(std::uint64_t value, unsigned width) {
     held_ |= value << filled_;
     filled_ += width;
@@ -83,7 +85,7 @@ class BitWriter {
     filled_ %= 8;
   }
   void put_zeros(std::uint64_t count) {
-    for (; count > 56; count -= 56) put(0, 56);
+    for (; count > kPutAtOnce; count -= kPutAtOnce) put(0, kPutAtOnce);
     put(0, static_cast<unsigned>(count));
   }
   void put_bytes(ConstBytes bytes) {
@@ -91,8 +93,8 @@ class BitWriter {
   }
   /// Appends `count` bits of another string that starts at bit `from_at`.
   void put_bits(const std::byte* from, std::uint64_t from_at, std::uint64_t count) {
-    for (; count > 56; count -= 56, from_at += 56) {
-      put(load_bits(from, from_at) & low_bits(56), 56);
+    for (; count > kPutAtOnce; count -= kPutAtOnce, from_at += kPutAtOnce) {
+      put(load_bits(from, from_at) & low_bits(kPutAtOnce), kPutAtOnce);
     }
     const auto rest = static_cast<unsigned>(count);
     put(load_bits(from, from_at) & low_bits(rest), rest);

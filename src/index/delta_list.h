@@ -23,19 +23,35 @@ constexpr std::uint64_t coded_bits(const DeltaCode& code, std::uint64_t delta) {
          (code.values_per_bit - code.short_values + delta) / code.values_per_bit;
 }
 
-/// Appends an entry without its name; deltas have at most 32 bits.
-inline void put_entry(BitWriter& writer, const DeltaCode& code, unsigned payload_bits,
-                      std::uint64_t payload, std::uint64_t delta) {
-  if (delta < code.short_values) {
-    writer.put(payload | delta << payload_bits, payload_bits + code.minimum_bits);
-    return;
-  }
+/// The code of an entry without its name.
+struct EntryCode {
+  std::uint64_t bits = 0;  ///< of more than kPutAtOnce only those that every entry has
+  std::uint64_t size = 0;  ///< bits
+};
+/// Deltas have at most 32 bits.
+inline EntryCode code_entry(const DeltaCode& code, unsigned payload_bits, std::uint64_t payload,
+                            std::uint64_t delta) {
+  const std::uint64_t fixed = payload_bits + code.minimum_bits;
+  if (delta < code.short_values) return {payload | delta << payload_bits, fixed};
   // Half the width, because a division takes half the time then.
   const auto over = static_cast<std::uint32_t>(delta - code.short_values);
   const std::uint64_t low = over % code.values_per_bit + code.short_values;
-  const std::uint64_t zeros = over / code.values_per_bit;
-  writer.put(payload | low << payload_bits, payload_bits + code.minimum_bits);
-  writer.put_zeros(zeros);
+  const std::uint64_t size = fixed + over / code.values_per_bit + 1;
+  const std::uint64_t last = size <= kPutAtOnce ? std::uint64_t{1} << (size - 1) : 0;
+  return {payload | low << payload_bits | last, size};
+}
+
+/// Appends an entry without its name.
+inline void put_entry(BitWriter& writer, const DeltaCode& code, unsigned payload_bits,
+                      std::uint64_t payload, std::uint64_t delta) {
+  const EntryCode entry = code_entry(code, payload_bits, payload, delta);
+  if (entry.size <= kPutAtOnce) {
+    writer.put(entry.bits, static_cast<unsigned>(entry.size));
+    return;
+  }
+  const unsigned fixed = payload_bits + code.minimum_bits;
+  writer.put(entry.bits, fixed);
+  writer.put_zeros(entry.size - fixed - 1);
   writer.put(1, 1);
 }
 

@@ -13,32 +13,10 @@ namespace {
 constexpr std::size_t kMostEntries = 1024;
 /// A power of two. Deltas with so many zeros are not plain; a full list has none.
 constexpr std::uint64_t kManyZeros = 32;
-/// Bits of whole bytes that a word read at any bit has.
-constexpr std::uint64_t kWordBytes = 7;
-constexpr std::uint64_t kWordBits = kWordBytes * 8;
-
-/// A coded entry of at most kWordBits bits.
-struct Code {
-  std::uint64_t bits = 0;
-  std::uint64_t size = 0;
-};
-
-Code code_entry(const ListCoding& coding, std::uint64_t chapter, std::uint64_t delta) {
-  const DeltaCode& code = coding.code;
-  if (delta < code.short_values) {
-    return {chapter | delta << coding.chapter_bits, coding.fixed_bits()};
-  }
-  const auto over = static_cast<std::uint32_t>(delta - code.short_values);
-  const std::uint64_t low = over % code.values_per_bit + code.short_values;
-  const std::uint64_t size = coding.fixed_bits() + over / code.values_per_bit + 1;
-  if (size > kWordBits) return {0, size};
-  return {chapter | low << coding.chapter_bits | std::uint64_t{1} << (size - 1), size};
-}
-
 /// Writes `head` at bit `to_at` (0..7) of `to` and behind it bits [from, from + count) of `bits`.
 /// Eight bytes behind them are clobbered, and as many are read. Bits in front of `from` that
 /// the head will cover have to be there.
-void put_behind(std::byte* to, std::uint64_t to_at, Code head, const std::byte* bits,
+void put_behind(std::byte* to, std::uint64_t to_at, EntryCode head, const std::byte* bits,
                 std::uint64_t from, std::uint64_t count) {
   // Where the source would begin if the head were part of it: then bytes meet bytes.
   const std::uint64_t covered = to_at + head.size;
@@ -48,7 +26,7 @@ void put_behind(std::byte* to, std::uint64_t to_at, Code head, const std::byte* 
   detail::store_word(
       to, (first & ~low_bits(static_cast<unsigned>(covered))) | head.bits << to_at | kept);
   const std::uint64_t bytes = (covered + count + 7) / 8;
-  for (std::uint64_t at = kWordBytes; at < bytes; at += kWordBytes) {
+  for (std::uint64_t at = kPutAtOnce / 8; at < bytes; at += kPutAtOnce / 8) {
     detail::store_word(to + at, load_bits(bits, source + at * 8));
   }
 }
@@ -139,9 +117,10 @@ class CutWalk {
       const std::uint64_t start = entries.deltas[begin] - coding.chapter_bits;
       const std::uint64_t second = entries.deltas[begin + 1] - coding.chapter_bits;
       const std::uint64_t key = entries.keys[begin] & low_bits(coding.short_key_bits);
-      const Code head = code_entry(coding, coding.chapter_at(list.bits, start), key);
+      const EntryCode head =
+          code_entry(coding.code, coding.chapter_bits, coding.chapter_at(list.bits, start), key);
       // Nearer to the first address of the short list than to the entry before it.
-      if (head.size > std::min(second - start, kWordBits)) return false;
+      if (head.size > std::min<std::uint64_t>(second - start, kPutAtOnce)) return false;
       const std::uint64_t count = entries.deltas[first[i + 1]] - coding.chapter_bits - second;
       bytes = (head.size + count + 7) / 8;
       if (bytes > kMaxShortListBytes) return false;
@@ -210,10 +189,11 @@ class Joint {
     if (walk.count() == 0) return;
     const DecodedDelta first = decode_delta(coding_.code, walk.bits(), coding_.chapter_bits);
     const std::uint64_t second = coding_.chapter_bits + first.bits;
-    const Code head = code_entry(coding_, coding_.chapter_at(walk.bits(), 0),
-                                 first_key + first.delta - last_key_);
+    const EntryCode head =
+        code_entry(coding_.code, coding_.chapter_bits, coding_.chapter_at(walk.bits(), 0),
+                   first_key + first.delta - last_key_);
     const std::uint64_t at = joined_.bits % 8;
-    if (walk.oldest_age() > max_age_ || at + head.size > kWordBits) {
+    if (walk.oldest_age() > max_age_ || at + head.size > kPutAtOnce) {
       append_one_by_one(walk, first_key);
       return;
     }
@@ -290,6 +270,14 @@ class Joint {
 #if defined(__x86_64__)
 // The same code with shifts by any register, which these loops consist of: a fifth less time.
 #define UVDO_BMI2 [[gnu::target("bmi,bmi2")]]
+bool has_bmi2() {
+  static const bool has = __builtin_cpu_supports("bmi") != 0 && __builtin_cpu_supports("bmi2") != 0;
+  return has;
+}
+#else
+#define UVDO_BMI2
+bool has_bmi2() { return false; }
+#endif
 UVDO_BMI2 unsigned cut_both_bmi2(const ListCoding& coding, const CodedList& first,
                                  const CodedList& second, CutList& first_cut, CutList& second_cut) {
   return cut_both(coding, first, second, first_cut, second_cut);
@@ -299,16 +287,6 @@ UVDO_BMI2 JoinedList join_all_bmi2(const ListCoding& coding, const std::byte* li
   return join_all(coding, list, newest, max_age, to);
 }
 #undef UVDO_BMI2
-
-bool has_bmi2() {
-  static const bool has = __builtin_cpu_supports("bmi") != 0 && __builtin_cpu_supports("bmi2") != 0;
-  return has;
-}
-#else
-constexpr auto cut_both_bmi2 = cut_both;
-constexpr auto join_all_bmi2 = join_all;
-bool has_bmi2() { return false; }
-#endif
 
 }  // namespace
 

@@ -125,10 +125,10 @@ class UdsIndex final : public DedupeIndex {
   Task<void> wait_for(LookupBatch& batch);
   [[nodiscard]] bool is_sparse(std::uint64_t chapter) const;
   [[nodiscard]] const OpenChapter* chapter_in_memory(std::uint64_t chapter) const;
-  bool has_room();
-  enum class Access : std::uint8_t { lookup, record };
-  template <Access access, class Name>
-  void prefetch(std::size_t count, Name&& name_at, std::span<VolumeIndex::Place> places);
+  bool can_take_record();
+  template <class Name>
+  void prefetch(std::size_t count, Name&& name_at, VolumeIndex::Access access,
+                std::span<VolumeIndex::Place> places);
   void record_at(const VolumeIndex::Place& place, const IndexQuery& query, const IndexData& data);
 
   // Chapters (uds_chapters.cpp).

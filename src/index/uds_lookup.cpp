@@ -53,23 +53,16 @@ Task<void> UdsIndex::lookup(std::span<IndexQuery> queries) {
 }
 
 /// Finds the places of some names and has all brought near that a lookup needs, or a record.
-template <UdsIndex::Access access, class Name>
-void UdsIndex::prefetch(std::size_t count, Name&& name_at, std::span<VolumeIndex::Place> places) {
+template <class Name>
+void UdsIndex::prefetch(std::size_t count, Name&& name_at, VolumeIndex::Access access,
+                        std::span<VolumeIndex::Place> places) {
   for (std::size_t i = 0; i < count; ++i) {
     const RecordName& name = name_at(i);
     places[i] = names_->place_of(name);
     places[i].sub->prefetch_start(places[i].at);
     open_->prefetch(name);
   }
-  if (count == 1) return;
-  for (std::size_t i = 0; i < count; ++i) places[i].sub->prefetch_list(places[i].at);
-  for (std::size_t i = 0; i < count; ++i) {
-    if constexpr (access == Access::record) {
-      places[i].sub->prefetch_to_end(places[i].at);
-    } else {
-      places[i].sub->prefetch_entries(places[i].at);
-    }
-  }
+  if (count > 1) VolumeIndex::prefetch(places.first(count), access);
 }
 
 /// Looks up at most kGroup names; those that need more than memory are pending then.
@@ -77,8 +70,9 @@ void UdsIndex::look_up_group(std::span<IndexQuery> queries, std::uint32_t first,
                              LookupBatch& batch) {
   std::array<VolumeIndex::Place, kGroup> places;
   const std::size_t count = queries.size();
-  prefetch<Access::lookup>(
-      count, [&](std::size_t i) -> const RecordName& { return queries[i].name; }, places);
+  prefetch(
+      count, [&](std::size_t i) -> const RecordName& { return queries[i].name; },
+      VolumeIndex::Access::lookup, places);
   for (std::size_t i = 0; i < count; ++i) {
     const VolumeSubIndex::Match match = places[i].sub->find(places[i].at, queries[i].name);
     PendingQuery one;
@@ -184,10 +178,7 @@ void UdsIndex::finish(IndexQuery& query, std::uint64_t chapter, const IndexData*
   const VolumeIndex::Place place = names_->place_of(query.name);
   const VolumeSubIndex::Match match = place.sub->find(place.at, query.name);
   if (match.kind == VolumeSubIndex::Kind::plain && match.chapter != chapter) return;
-  if (!has_room()) {
-    ++dropped_records_;
-    return;
-  }
+  if (!can_take_record()) return;
   open_->put(query.name, *data);
   if (match.kind == VolumeSubIndex::Kind::collision) {
     place.sub->put_collision(place.at, query.name, open_->number);
@@ -197,10 +188,13 @@ void UdsIndex::finish(IndexQuery& query, std::uint64_t chapter, const IndexData*
   if (open_->is_full()) close_chapter();
 }
 
-/// Whether the open chapter can take a record; one that is full is closed if that is possible.
-bool UdsIndex::has_room() {
+/// Whether the open chapter can take a record, which is dropped otherwise. A full one is closed if
+/// that is possible.
+bool UdsIndex::can_take_record() {
   if (open_->is_full()) close_chapter();
-  return !open_->is_full();
+  if (!open_->is_full()) return true;
+  ++dropped_records_;
+  return false;
 }
 
 /// Those who were parked go on.
@@ -260,8 +254,9 @@ void UdsIndex::record_all(std::span<const IndexNote> notes) {
   for (; !notes.empty(); notes = notes.subspan(std::min(kGroup, notes.size()))) {
     if (state() != IndexState::online) return;
     const std::size_t count = std::min(kGroup, notes.size());
-    prefetch<Access::record>(
-        count, [&](std::size_t i) -> const RecordName& { return notes[i].query->name; }, places);
+    prefetch(
+        count, [&](std::size_t i) -> const RecordName& { return notes[i].query->name; },
+        VolumeIndex::Access::record, places);
     for (std::size_t i = 0; i < count; ++i) record_at(places[i], *notes[i].query, notes[i].data);
   }
 }
@@ -269,10 +264,7 @@ void UdsIndex::record_all(std::span<const IndexNote> notes) {
 void UdsIndex::record_at(const VolumeIndex::Place& place, const IndexQuery& query,
                          const IndexData& data) {
   must_save_ = true;
-  if (!has_room()) {
-    ++dropped_records_;
-    return;
-  }
+  if (!can_take_record()) return;
   const VolumeSubIndex::Match match = place.sub->find_or_put(place.at, query.name, open_->number);
   // Whether the entry that was there stands for this name.
   bool is_ours = match.kind == VolumeSubIndex::Kind::collision;

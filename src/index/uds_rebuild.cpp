@@ -258,8 +258,7 @@ void UdsIndex::replay_records(std::uint64_t chapter, ConstBytes page,
       places[count].sub->prefetch_start(places[count].at);
       ++count;
     }
-    for (std::size_t i = 0; i < count; ++i) places[i].sub->prefetch_list(places[i].at);
-    for (std::size_t i = 0; i < count; ++i) places[i].sub->prefetch_to_end(places[i].at);
+    VolumeIndex::prefetch(std::span(places).first(count), VolumeIndex::Access::record);
     for (std::size_t i = 0; i < count; ++i) {
       VolumeSubIndex& sub = *places[i].sub;
       const VolumeSubIndex::Match match = sub.find_or_put(places[i].at, names[i], chapter);

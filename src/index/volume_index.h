@@ -32,6 +32,19 @@ class VolumeIndex {
     VolumeSubIndex& sub = subs_[is_hook(name) ? 1 : 0];
     return {&sub, sub.place_of(name)};
   }
+  /// What is done next at some places.
+  enum class Access : std::uint8_t { lookup, record };
+  /// Brings near what that needs; prefetch_start() was called for each of them before.
+  static void prefetch(std::span<const Place> places, Access access) {
+    for (const Place& place : places) place.sub->prefetch_list(place.at);
+    for (const Place& place : places) {
+      if (access == Access::record) {
+        place.sub->prefetch_to_end(place.at);
+      } else {
+        place.sub->prefetch_entries(place.at);
+      }
+    }
+  }
   /// In the order of a saved stream.
   [[nodiscard]] std::span<VolumeSubIndex> subs() { return subs_; }
   [[nodiscard]] std::span<const VolumeSubIndex> subs() const { return subs_; }

@@ -79,21 +79,22 @@ std::uint32_t VolumeSubIndex::bytes_of_list(const std::byte* list) {
          sum_of_bytes(detail::load_word(list + 8));
 }
 
-std::uint32_t VolumeSubIndex::offset_of_sub_list(const std::byte* list, std::uint32_t sub) {
+std::uint32_t VolumeSubIndex::offset_of_short_list(const std::byte* list, std::uint32_t sub) {
   const std::uint64_t first = detail::load_word(list);
   const std::uint64_t second = detail::load_word(list + 8);
   if (sub < 8) return kShortListHead + sum_of_bytes(first & low_bits(8 * sub));
   return kShortListHead + sum_of_bytes(first) + sum_of_bytes(second & low_bits(8 * (sub - 8)));
 }
 
-VolumeSubIndex::SubList VolumeSubIndex::sub_list_at(Place place) const {
+VolumeSubIndex::ShortList VolumeSubIndex::short_list_at(Place place) const {
   std::byte* list = list_at(place.list);
   const std::uint32_t sub = place.address >> coding_.short_key_bits;
-  return {list + offset_of_sub_list(list, sub), load_u8(list + sub), sub << coding_.short_key_bits};
+  return {list + offset_of_short_list(list, sub), load_u8(list + sub),
+          sub << coding_.short_key_bits};
 }
 
 void VolumeSubIndex::prefetch_entries(Place place) const {
-  const SubList sub = sub_list_at(place);
+  const ShortList sub = short_list_at(place);
   __builtin_prefetch(sub.bits);
   __builtin_prefetch(sub.bits + sub.bytes);
 }
@@ -101,7 +102,7 @@ void VolumeSubIndex::prefetch_entries(Place place) const {
 VolumeSubIndex::Match VolumeSubIndex::find(Place place, const RecordName& name) const {
   const Spot spot = spot_of(place);
   if (!spot.is_there) return {};
-  return match_at(place, name, payload_at(spot.sub, spot.cursor.at));
+  return match_at(place, name, coding_.chapter_at(spot.sub.bits, spot.cursor.at));
 }
 
 /// What the entry at a place, with this payload, says of a name.
@@ -117,7 +118,7 @@ VolumeSubIndex::Match VolumeSubIndex::match_at(Place place, const RecordName& na
 
 void VolumeSubIndex::prefetch_to_end(Place place) const {
   const std::byte* list = list_at(place.list);
-  const std::uint32_t from = offset_of_sub_list(list, place.address >> coding_.short_key_bits);
+  const std::uint32_t from = offset_of_short_list(list, place.address >> coding_.short_key_bits);
   const std::uint32_t end = bytes_of_list(list);
   for (std::uint32_t at = from; at < end; at += kCacheLine) __builtin_prefetch(list + at);
   __builtin_prefetch(list + end);
@@ -125,7 +126,7 @@ void VolumeSubIndex::prefetch_to_end(Place place) const {
 
 /// Walks to where the entry of a place is or would be.
 VolumeSubIndex::Spot VolumeSubIndex::spot_of(Place place) const {
-  Spot spot{sub_list_at(place)};
+  Spot spot{short_list_at(place)};
   const std::uint64_t wanted = place.address - spot.sub.key_base;
   std::uint64_t key = 0;
   while (step(spot.sub, spot.cursor)) {
@@ -150,7 +151,7 @@ VolumeSubIndex::Match VolumeSubIndex::find_or_put(Place place, const RecordName&
   pay_sweep();
   const Spot spot = spot_of(place);
   if (spot.is_there) {
-    const Match match = match_at(place, name, payload_at(spot.sub, spot.cursor.at));
+    const Match match = match_at(place, name, coding_.chapter_at(spot.sub.bits, spot.cursor.at));
     if (match.kind != Kind::none) return match;
   }
   put_at(place, spot, chapter);
@@ -169,7 +170,7 @@ void VolumeSubIndex::pay_sweep() {
 }
 
 bool VolumeSubIndex::put_at(Place place, const Spot& spot, std::uint64_t chapter) {
-  const SubList& sub = spot.sub;
+  const ShortList& sub = spot.sub;
   const std::uint64_t payload = chapter & coding_.chapter_mask;
   if (spot.is_there) {
     store_bits(sub.bits, spot.cursor.at, payload, geometry_.chapter_bits);
@@ -186,12 +187,12 @@ bool VolumeSubIndex::put_at(Place place, const Spot& spot, std::uint64_t chapter
   BitWriter writer(scratch.data(), cut);
   put_coded(writer, payload, spot.delta);
   if (spot.follows) {
-    put_coded(writer, payload_at(sub, spot.cursor.at), spot.cursor.delta - spot.delta);
+    put_coded(writer, coding_.chapter_at(sub.bits, spot.cursor.at), spot.cursor.delta - spot.delta);
     writer.put_bits(sub.bits, spot.cursor.next, end - spot.cursor.next);
   }
   const std::uint64_t bytes = (writer.position(scratch.data()) + 7) / 8;
   if (bytes > kMaxShortListBytes ||
-      !replace_sub_list(place, scratch.data(), static_cast<std::uint32_t>(bytes))) {
+      !replace_short_list(place, scratch.data(), static_cast<std::uint32_t>(bytes))) {
     ++overflows_;
     return false;
   }
@@ -217,7 +218,8 @@ CollisionTable::Entry* VolumeSubIndex::find_collision(Place place, const RecordN
 }
 
 /// Puts `bits` in the place of the short list at `place`, moving what follows.
-bool VolumeSubIndex::replace_sub_list(Place place, const std::byte* bits, std::uint32_t new_bytes) {
+bool VolumeSubIndex::replace_short_list(Place place, const std::byte* bits,
+                                        std::uint32_t new_bytes) {
   const std::uint32_t sub = place.address >> coding_.short_key_bits;
   std::byte* list = list_at(place.list);
   const std::uint32_t old_bytes = load_u8(list + sub);
@@ -230,7 +232,7 @@ bool VolumeSubIndex::replace_sub_list(Place place, const std::byte* bits, std::u
       list = list_at(place.list);
     }
   }
-  std::byte* at = list + offset_of_sub_list(list, sub);
+  std::byte* at = list + offset_of_short_list(list, sub);
   const auto behind = static_cast<std::size_t>(list + list_bytes - (at + old_bytes));
   if (new_bytes != old_bytes) std::memmove(at + new_bytes, at + old_bytes, behind);
   std::memcpy(at, bits, new_bytes);
@@ -327,10 +329,10 @@ void VolumeSubIndex::sweep_list(std::uint32_t list) {
   std::uint32_t to = kShortListHead;
   for (std::uint32_t i = 0; i < kShortLists; ++i) {
     const std::uint32_t bytes = load_u8(head + i);
-    const SubList sub{head + from, bytes, i << coding_.short_key_bits};
+    const ShortList sub{head + from, bytes, i << coding_.short_key_bits};
     bool all_live = true;
     Cursor cursor;
-    while (step(sub, cursor)) all_live &= is_live(payload_at(sub, cursor.at));
+    while (step(sub, cursor)) all_live &= is_live(coding_.chapter_at(sub.bits, cursor.at));
     std::uint32_t kept = bytes;
     if (!all_live) {
       std::array<std::byte, kScratchBytes> scratch;
@@ -347,14 +349,14 @@ void VolumeSubIndex::sweep_list(std::uint32_t list) {
 
 /// Copies the entries of a short list that have not expired; the number of bytes. A collision
 /// entry takes the place of an expired plain one.
-std::uint32_t VolumeSubIndex::copy_live(const SubList& sub, std::uint32_t list, std::byte* to) {
+std::uint32_t VolumeSubIndex::copy_live(const ShortList& sub, std::uint32_t list, std::byte* to) {
   BitWriter writer(to);
   Cursor cursor;
   std::uint64_t key = 0;
   std::uint64_t last_key = 0;
   while (step(sub, cursor)) {
     key += cursor.delta;
-    std::uint64_t payload = payload_at(sub, cursor.at);
+    std::uint64_t payload = coding_.chapter_at(sub.bits, cursor.at);
     if (!is_live(payload)) {
       ++discarded_;
       const Place place{list, static_cast<std::uint32_t>(sub.key_base + key)};
@@ -467,13 +469,10 @@ void VolumeSubIndex::append_loaded(std::span<const std::byte> list) {
     std::memcpy(at, list.data(), list.size());
     load_end_ += static_cast<std::uint32_t>(list.size());
   } else {
-    const SubList whole{};
     std::uint64_t lost = 0;
     std::uint32_t from = kShortListHead;
     for (std::uint32_t i = 0; i < kShortLists; ++i) {
-      SubList sub = whole;
-      sub.bytes = load_u8(list.data() + i);
-      sub.bits = const_cast<std::byte*>(list.data()) + from;
+      const ShortList sub{const_cast<std::byte*>(list.data()) + from, load_u8(list.data() + i)};
       from += sub.bytes;
       Cursor cursor;
       while (step(sub, cursor)) ++lost;
@@ -510,14 +509,14 @@ void VolumeSubIndex::read_list(std::uint32_t list, std::uint64_t low,
   const std::byte* head = list_at(list);
   std::uint32_t from = kShortListHead;
   for (std::uint32_t i = 0; i < kShortLists; ++i) {
-    const SubList sub{const_cast<std::byte*>(head) + from, load_u8(head + i),
-                      i << coding_.short_key_bits};
+    const ShortList sub{const_cast<std::byte*>(head) + from, load_u8(head + i),
+                        i << coding_.short_key_bits};
     from += sub.bytes;
     Cursor cursor;
     std::uint64_t key = sub.key_base;
     while (step(sub, cursor)) {
       key += cursor.delta;
-      const std::uint64_t payload = payload_at(sub, cursor.at);
+      const std::uint64_t payload = coding_.chapter_at(sub.bits, cursor.at);
       const auto address = static_cast<std::uint32_t>(key);
       if (is_live(payload) && chapter_of(payload) >= low) {
         entries.push_back({address, chapter_of(payload), nullptr});
@@ -539,7 +538,7 @@ void VolumeSubIndex::validate() const {
     const std::size_t slot = start_slot(list);
     check(starts_[slot] + bytes_of_list(head) <= starts_[slot + 1], "lists overlap");
     for (std::uint32_t i = 0; i < kShortLists; ++i) {
-      const SubList sub = sub_list_at({list, i << coding_.short_key_bits});
+      const ShortList sub = short_list_at({list, i << coding_.short_key_bits});
       Cursor cursor;
       std::uint64_t key = 0;
       while (step(sub, cursor)) {

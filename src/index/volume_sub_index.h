@@ -125,7 +125,7 @@ class VolumeSubIndex {
   static constexpr std::uint32_t kListsPerRegion = 128;
 
   /// A short list, and what it takes to change it.
-  struct SubList {
+  struct ShortList {
     std::byte* bits = nullptr;
     std::uint32_t bytes = 0;
     std::uint32_t key_base = 0;
@@ -138,7 +138,7 @@ class VolumeSubIndex {
   };
   /// Where an entry is or would be.
   struct Spot {
-    SubList sub;
+    ShortList sub;
     Cursor cursor{};          ///< its entry, or the one before which it goes, or the last one
     std::uint64_t delta = 0;  ///< from the entry before it
     bool is_there = false;
@@ -156,12 +156,9 @@ class VolumeSubIndex {
   }
   [[nodiscard]] std::uint32_t lists_in_region(std::uint32_t region) const;
   [[nodiscard]] static std::uint32_t bytes_of_list(const std::byte* list);
-  [[nodiscard]] static std::uint32_t offset_of_sub_list(const std::byte* list, std::uint32_t sub);
-  [[nodiscard]] SubList sub_list_at(Place place) const;
-  [[gnu::always_inline]] [[nodiscard]] bool step(const SubList& sub, Cursor& cursor) const;
-  [[nodiscard]] std::uint64_t payload_at(const SubList& sub, std::uint64_t at) const {
-    return coding_.chapter_at(sub.bits, at);
-  }
+  [[nodiscard]] static std::uint32_t offset_of_short_list(const std::byte* list, std::uint32_t sub);
+  [[nodiscard]] ShortList short_list_at(Place place) const;
+  [[gnu::always_inline]] [[nodiscard]] bool step(const ShortList& sub, Cursor& cursor) const;
   [[nodiscard]] bool is_live(std::uint64_t payload) const {
     return ((high_ - payload) & coding_.chapter_mask) <= high_ - low_;
   }
@@ -178,12 +175,12 @@ class VolumeSubIndex {
   [[nodiscard]] Match match_at(Place place, const RecordName& name, std::uint64_t payload) const;
   bool put_at(Place place, const Spot& spot, std::uint64_t chapter);
   void pay_sweep();
-  bool replace_sub_list(Place place, const std::byte* bits, std::uint32_t new_bytes);
+  bool replace_short_list(Place place, const std::byte* bits, std::uint32_t new_bytes);
   bool make_room(std::uint32_t list, std::uint32_t bytes);
   bool spread_region(std::uint32_t region, std::uint32_t favoured, std::uint32_t bytes);
   void sweep(std::uint64_t lists);
   void sweep_list(std::uint32_t list);
-  std::uint32_t copy_live(const SubList& sub, std::uint32_t list, std::byte* to);
+  std::uint32_t copy_live(const ShortList& sub, std::uint32_t list, std::byte* to);
   [[nodiscard]] CollisionTable::Entry* find_collision(Place place, const RecordName& name) const;
   std::optional<std::uint64_t> take_live_collision(std::uint64_t key);
   void forget_expired_collisions();
@@ -216,7 +213,7 @@ class VolumeSubIndex {
 
 /// Goes on to the entry behind cursor.next; false at the end of the short list, whose last byte
 /// has less room left than any entry takes.
-inline bool VolumeSubIndex::step(const SubList& sub, Cursor& cursor) const {
+inline bool VolumeSubIndex::step(const ShortList& sub, Cursor& cursor) const {
   if (cursor.next + coding_.fixed_bits() > std::uint64_t{sub.bytes} * 8) return false;
   const DecodedDelta delta =
       decode_delta(coding_.code, sub.bits, cursor.next + coding_.chapter_bits);

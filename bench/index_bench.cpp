@@ -9,11 +9,11 @@
 #include <random>
 #include <string>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <sys/resource.h>
 
+#include "arguments/arguments.h"
 #include "async/uring_loop.h"
 #include "base/block_types.h"
 #include "device/file_device.h"
@@ -393,23 +393,23 @@ int run_bench(const Options& options) {
 
 int main(int argc, char** argv) {
   uvdo::Options options;
-  CLI::App app("Measures the deduplication index");
-  app.add_option("--file", options.file,
-                 "keep the index on this file or device (its content is lost); default: memory");
-  app.add_option("--memory", options.memory, "size of the index: 0.25, 0.5, 0.75, 1 ...");
-  app.add_flag("--sparse", options.sparse, "a sparse index");
-  app.add_flag("--full", options.full, "also fill the index, which takes about a minute");
-  app.add_flag("--thread", options.thread, "the index in a second thread, as a volume has it");
-  app.add_option("--clients", options.clients, "batches under way at once, with --thread");
-  app.add_flag("--existing", options.existing,
-               "only load and save the index that an earlier run has left on --file, five times");
-  app.add_option("--rebuilds", options.rebuilds,
-                 "with --existing: so often, first, rebuild it from its chapters");
-  app.add_flag("--json", options.json, "print JSON");
-  app.add_option("--names", options.slice, "names of each measurement");
-  app.add_option("--partly", options.partly, "names in the partly filled index");
-  app.add_option("--full-names", options.full_names, "names that fill the index");
-  app.add_option("--batch", options.batch, "lookups that are asked together");
-  CLI11_PARSE(app, argc, argv);
+  uvdo::Arguments app("Measures the deduplication index", "index_bench");
+  app.option("--file", options.file,
+             "keep the index on this file or device (its content is lost); default: memory");
+  app.option("--memory", options.memory, "size of the index: 0.25, 0.5, 0.75, 1 ...");
+  app.flag("--sparse", options.sparse, "a sparse index");
+  app.flag("--full", options.full, "also fill the index, which takes about a minute");
+  app.flag("--thread", options.thread, "the index in a second thread, as a volume has it");
+  app.option("--clients", options.clients, "batches under way at once, with --thread");
+  app.flag("--existing", options.existing,
+           "only load and save the index that an earlier run has left on --file, five times");
+  app.option("--rebuilds", options.rebuilds,
+             "with --existing: so often, first, rebuild it from its chapters");
+  app.flag("--json", options.json, "print JSON");
+  app.option("--names", options.slice, "names of each measurement");
+  app.option("--partly", options.partly, "names in the partly filled index");
+  app.option("--full-names", options.full_names, "names that fill the index");
+  app.option("--batch", options.batch, "lookups that are asked together");
+  if (auto status = app.parse(argc, argv)) return *status;
   return uvdo::run_bench(options);
 }

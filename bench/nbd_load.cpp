@@ -13,7 +13,6 @@
 #include <thread>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -22,6 +21,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "arguments/arguments.h"
 #include "serve/nbd_protocol.h"
 
 namespace uvdo {
@@ -236,20 +236,20 @@ double processor_time_us(int pid) {
 
 int run(int argc, char** argv) {
   Arguments arguments;
-  CLI::App app("Loads an NBD server.");
-  app.add_option("--socket", arguments.socket_path, "path of a unix socket");
-  app.add_option("--port", arguments.port, "TCP port of this machine");
-  app.add_option("--export", arguments.export_name);
-  app.add_option("--connections", arguments.connections);
-  app.add_option("--depth", arguments.depth, "requests in flight on each connection");
-  app.add_option("--size", arguments.size, "bytes of a request");
-  app.add_option("--read-percent", arguments.read_percent);
-  app.add_option("--seconds", arguments.seconds);
-  app.add_flag("--sequential", arguments.sequential);
-  app.add_flag("--structured", arguments.structured, "ask for structured replies");
-  app.add_flag("--json", arguments.json, "print JSON");
-  app.add_option("--pid", arguments.pid, "process of the server");
-  CLI11_PARSE(app, argc, argv);
+  uvdo::Arguments app("Loads an NBD server.", "nbd_load");
+  app.option("--socket", arguments.socket_path, "path of a unix socket");
+  app.option("--port", arguments.port, "TCP port of this machine");
+  app.option("--export", arguments.export_name);
+  app.option("--connections", arguments.connections);
+  app.option("--depth", arguments.depth, "requests in flight on each connection");
+  app.option("--size", arguments.size, "bytes of a request");
+  app.option("--read-percent", arguments.read_percent);
+  app.option("--seconds", arguments.seconds);
+  app.flag("--sequential", arguments.sequential);
+  app.flag("--structured", arguments.structured, "ask for structured replies");
+  app.flag("--json", arguments.json, "print JSON");
+  app.option("--pid", arguments.pid, "process of the server");
+  if (auto status = app.parse(argc, argv)) return *status;
 
   std::vector<std::unique_ptr<Connection>> connections;
   for (unsigned i = 0; i < arguments.connections; ++i) {

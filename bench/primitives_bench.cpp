@@ -8,10 +8,10 @@
 #include <functional>
 #include <limits>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "arguments/arguments.h"
 #include "base/aligned_memory.h"
 #include "base/crc32.h"
 #include "base/flat_map.h"
@@ -168,9 +168,9 @@ class Primitives {
 
 int main(int argc, char** argv) {
   bool json = false;
-  CLI::App app("Measures the parts of a block's way.", "primitives_bench");
-  app.add_flag("--json", json, "print JSON");
-  CLI11_PARSE(app, argc, argv);
+  uvdo::Arguments app("Measures the parts of a block's way.", "primitives_bench");
+  app.flag("--json", json, "print JSON");
+  if (auto status = app.parse(argc, argv)) return *status;
   uvdo::Primitives primitives;
   primitives.run();
   if (json) {

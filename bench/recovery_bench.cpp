@@ -9,7 +9,6 @@
 #include <string>
 #include <thread>
 
-#include <CLI/CLI.hpp>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -17,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "arguments/arguments.h"
 #include "async/sim_random.h"
 #include "async/uring_loop.h"
 #include "base/size_text.h"
@@ -243,13 +243,14 @@ int run(const Options& options) {
 
 int parse_and_run(int argc, char** argv) {
   Options options;
-  CLI::App app{"Recovers a volume whose recovery journal is full, and tells what that took."};
-  app.add_option("file", options.file, "where the volume is made (a new file)")->required();
-  app.add_option("--logical", options.logical, "logical size");
-  app.add_option("--physical", options.physical, "physical size");
-  app.add_option("--cache-pages", options.cache_pages, "block map cache, in pages of 4 KiB");
-  app.add_flag("--json", options.json, "figures as JSON");
-  CLI11_PARSE(app, argc, argv);
+  uvdo::Arguments app("Recovers a volume whose recovery journal is full, and tells what that took.",
+                      "recovery_bench");
+  app.option("file", options.file, "where the volume is made (a new file)").required();
+  app.option("--logical", options.logical, "logical size");
+  app.option("--physical", options.physical, "physical size");
+  app.option("--cache-pages", options.cache_pages, "block map cache, in pages of 4 KiB");
+  app.flag("--json", options.json, "figures as JSON");
+  if (auto status = app.parse(argc, argv)) return *status;
   return run(options);
 }
 

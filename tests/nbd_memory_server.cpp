@@ -4,11 +4,11 @@
 #include <cstdio>
 #include <string>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <signal.h>
 #include <sys/signalfd.h>
 
+#include "arguments/arguments.h"
 #include "serve/nbd_server.h"
 #include "serve/service_manager.h"
 #include "serve/testing/memory_block_service.h"
@@ -105,24 +105,24 @@ Task<void> serve(UringLoop& loop, const Arguments& arguments, int signal_fd, int
 
 int run(int argc, char** argv) {
   Arguments arguments;
-  CLI::App app("Serves memory over NBD, for tests.");
-  app.add_option("--listen", arguments.addresses);
-  app.add_option("--name", arguments.name);
-  app.add_option("--description", arguments.description);
-  app.add_option("--size", arguments.size);
-  app.add_option("--fail-at", arguments.fail_at);
-  app.add_flag("--read-only", arguments.read_only);
-  app.add_flag("--null", arguments.null);
-  app.add_flag("--two-exports", arguments.two_exports);
-  app.add_flag("--hold", arguments.hold, "no request ends before the shutdown");
-  app.add_option("--drain-ms", arguments.drain_ms);
-  app.add_option("--stall-ms", arguments.stall_ms);
-  app.add_option("--tls-cert", arguments.tls.certificate);
-  app.add_option("--tls-key", arguments.tls.key);
-  app.add_option("--tls-ca", arguments.tls.authority);
-  app.add_option("--tls-psk", arguments.tls.psk);
-  app.add_flag("--tls-required", arguments.tls_required);
-  CLI11_PARSE(app, argc, argv);
+  uvdo::Arguments app("Serves memory over NBD, for tests.", "nbd_memory_server");
+  app.option("--listen", arguments.addresses);
+  app.option("--name", arguments.name);
+  app.option("--description", arguments.description);
+  app.option("--size", arguments.size);
+  app.option("--fail-at", arguments.fail_at);
+  app.flag("--read-only", arguments.read_only);
+  app.flag("--null", arguments.null);
+  app.flag("--two-exports", arguments.two_exports);
+  app.flag("--hold", arguments.hold, "no request ends before the shutdown");
+  app.option("--drain-ms", arguments.drain_ms);
+  app.option("--stall-ms", arguments.stall_ms);
+  app.option("--tls-cert", arguments.tls.certificate);
+  app.option("--tls-key", arguments.tls.key);
+  app.option("--tls-ca", arguments.tls.authority);
+  app.option("--tls-psk", arguments.tls.psk);
+  app.flag("--tls-required", arguments.tls_required);
+  if (auto status = app.parse(argc, argv)) return *status;
 
   sigset_t signals;
   sigemptyset(&signals);

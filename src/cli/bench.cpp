@@ -113,30 +113,28 @@ Task<Result<void>> run_all(UringLoop& loop, BenchSettings settings,
 
 int run_bench(int argc, char** argv) {
   BenchArguments arguments;
-  CLI::App app("Measures how fast volumes are: in memory, or on a disk.", "uvdo bench");
-  app.add_option("PATH", arguments.path,
-                 "a directory, for a scratch file that is removed again, or a block device whose "
-                 "content is lost; memory if left out");
-  app.add_option("--workloads", arguments.workloads, "what to run; all if left out")
-      ->delimiter(',');
-  app.add_option("--depth", arguments.depths, "requests in flight; several for a series")
-      ->delimiter(',')
-      ->check(CLI::Range(1, 4096))
-      ->default_str("256");
-  app.add_option("--blocks", arguments.settings.blocks, "blocks of a workload, about")
-      ->check(CLI::Range(1000, 1'000'000))
-      ->capture_default_str();
-  app.add_option("--size", arguments.size, "size of the scratch file or memory")
-      ->capture_default_str();
-  app.add_option("--set-size", arguments.set_size, "data that are there before most workloads")
-      ->capture_default_str();
-  app.add_option("--index-records", arguments.settings.index_records,
-                 "records put into the index first; 66000000 fill it")
-      ->capture_default_str();
-  app.add_flag("!--no-deduplication", arguments.settings.deduplication, "deduplication off");
-  app.add_flag("--destroy", arguments.destroy, "write to the block device PATH");
-  app.add_flag("--json", arguments.json, "print JSON");
-  app.add_flag("--list", arguments.list, "print the workloads and what they do");
+  Arguments app("Measures how fast volumes are: in memory, or on a disk.", "uvdo bench");
+  app.option("PATH", arguments.path,
+             "a directory, for a scratch file that is removed again, or a block device whose "
+             "content is lost; memory if left out");
+  app.option("--workloads", arguments.workloads, "what to run; all if left out").delimiter(',');
+  app.option("--depth", arguments.depths, "requests in flight; several for a series")
+      .delimiter(',')
+      .range(1, 4096)
+      .show_default("256");
+  app.option("--blocks", arguments.settings.blocks, "blocks of a workload, about")
+      .range(1000, 1'000'000)
+      .show_default();
+  app.option("--size", arguments.size, "size of the scratch file or memory").show_default();
+  app.option("--set-size", arguments.set_size, "data that are there before most workloads")
+      .show_default();
+  app.option("--index-records", arguments.settings.index_records,
+             "records put into the index first; 66000000 fill it")
+      .show_default();
+  app.flag("!--no-deduplication", arguments.settings.deduplication, "deduplication off");
+  app.flag("--destroy", arguments.destroy, "write to the block device PATH");
+  app.flag("--json", arguments.json, "print JSON");
+  app.flag("--list", arguments.list, "print the workloads and what they do");
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   if (arguments.depths.empty()) arguments.depths = {arguments.settings.depth};
 

@@ -62,11 +62,11 @@ int run_cat(int argc, char** argv) {
   std::string offset_text = "0";
   std::string length_text;
   bool raw = false;
-  CLI::App app("Writes the contents of a stopped volume to standard output.", "uvdo cat");
+  Arguments app("Writes the contents of a stopped volume to standard output.", "uvdo cat");
   add_volume_argument(app, volume);
-  app.add_option("--offset", offset_text, "where to begin (4096, 1M, ...)");
-  app.add_option("--length", length_text, "how much to write; by default up to the end");
-  app.add_flag("--raw", raw, "do not replay the journal of a volume that was not shut down");
+  app.option("--offset", offset_text, "where to begin (4096, 1M, ...)");
+  app.option("--length", length_text, "how much to write; by default up to the end");
+  app.flag("--raw", raw, "do not replay the journal of a volume that was not shut down");
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   auto offset = parse_size(offset_text);
   if (!offset) return usage_error(offset.error().message());

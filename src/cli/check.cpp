@@ -128,16 +128,16 @@ int check(const CheckArguments& arguments) {
 
 int run_check(int argc, char** argv) {
   CheckArguments arguments;
-  CLI::App app("Checks a stopped volume: counts all references anew and compares everything.",
-               "uvdo check");
+  Arguments app("Checks a stopped volume: counts all references anew and compares everything.",
+                "uvdo check");
   add_volume_argument(app, arguments.volume);
-  app.add_flag("-v,--verbose", arguments.verbose, "show every finding, not ten of a kind");
-  app.add_flag("--json", arguments.json, "print the result as JSON");
-  app.add_flag("--metadata-only", arguments.metadata_only,
-               "do not read the data blocks that are not compressed");
-  app.add_flag("--raw", arguments.raw,
-               "check what the disk holds, without replaying the journal of a volume that was not "
-               "shut down");
+  app.flag("-v,--verbose", arguments.verbose, "show every finding, not ten of a kind");
+  app.flag("--json", arguments.json, "print the result as JSON");
+  app.flag("--metadata-only", arguments.metadata_only,
+           "do not read the data blocks that are not compressed");
+  app.flag("--raw", arguments.raw,
+           "check what the disk holds, without replaying the journal of a volume that was not "
+           "shut down");
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   return check(arguments);
 }

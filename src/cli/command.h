@@ -9,8 +9,7 @@
 #include <string>
 #include <string_view>
 
-#include <CLI/CLI.hpp>
-
+#include "arguments/arguments.h"
 #include "base/result.h"
 
 namespace uvdo {
@@ -34,13 +33,11 @@ int run_uvdo(int argc, char** argv);
 
 /// Parses the arguments of a subcommand. The exit status if there is nothing left to do: help was
 /// asked for, or the arguments are wrong (then the user has been told).
-[[nodiscard]] std::optional<int> parse_arguments(CLI::App& app, int argc, char** argv);
+[[nodiscard]] std::optional<int> parse_arguments(Arguments& app, int argc, char** argv);
 
 /// Adds the argument VOLUME, required: a path, or MAJOR:MINOR of a block device, which becomes its
 /// path.
-CLI::Option* add_volume_argument(CLI::App& app, std::string& volume);
-/// The path of a backing store as people call it; for Option::transform (throws as CLI11 wants).
-std::string volume_path(const std::string& name);
+Arguments::Option add_volume_argument(Arguments& app, std::string& volume);
 
 /// Prints "uvdo: <message>" to stderr; returns kExitFailed.
 int fail(const Error& error);

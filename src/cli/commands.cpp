@@ -82,32 +82,15 @@ int run_uvdo(int argc, char** argv) {
   return status;
 }
 
-std::optional<int> parse_arguments(CLI::App& app, int argc, char** argv) {
-  app.set_version_flag("--version", fmt::format("uvdo {}", kVersion));
-  try {
-    app.parse(argc, argv);
-    return std::nullopt;
-  } catch (const CLI::CallForHelp&) {
-    fmt::print("{}", app.help());
-    return kExitOk;
-  } catch (const CLI::CallForVersion& version) {
-    fmt::print("{}\n", version.what());
-    return kExitOk;
-  } catch (const CLI::ParseError& error) {
-    return usage_error(fmt::format("{} (see {} --help)", error.what(), app.get_name()));
-  }
+std::optional<int> parse_arguments(Arguments& app, int argc, char** argv) {
+  app.version(fmt::format("uvdo {}", kVersion));
+  return app.parse(argc, argv);
 }
 
-CLI::Option* add_volume_argument(CLI::App& app, std::string& volume) {
-  return app.add_option("VOLUME", volume, "the volume's file or block device, or MAJOR:MINOR")
-      ->required()
-      ->transform(volume_path);
-}
-
-std::string volume_path(const std::string& name) {
-  auto path = backing_store_path(name);
-  if (!path) throw CLI::ValidationError(path.error().message());
-  return *path;
+Arguments::Option add_volume_argument(Arguments& app, std::string& volume) {
+  return app.option("VOLUME", volume, "the volume's file or block device, or MAJOR:MINOR")
+      .required()
+      .transform(backing_store_path);
 }
 
 int fail(std::string_view message) {

@@ -12,6 +12,8 @@
 #define TOML_ENABLE_FORMATTERS 0
 #include <toml++/toml.h>
 
+#include "device/backing_name.h"
+
 namespace uvdo {
 namespace {
 
@@ -30,13 +32,9 @@ std::optional<std::string> value_text(const toml::node& node) {
   return std::nullopt;
 }
 
-bool is_flag(const CLI::Option& option) { return option.get_items_expected_max() == 0; }
-
-std::string option_names(const CLI::App& app) {
+std::string option_names(const Arguments& app) {
   std::string names;
-  for (const CLI::Option* option : app.get_options()) {
-    const std::string name = option->get_name();
-    if (!name.starts_with("--")) continue;
+  for (const std::string& name : app.long_names()) {
     const std::string key = name.substr(2);
     if (key == "help" || key == "version" || key == "config") continue;
     names += (names.empty() ? "" : ", ") + key;
@@ -44,14 +42,14 @@ std::string option_names(const CLI::App& app) {
   return names;
 }
 
-Result<void> add_option(const CLI::App& app, std::string_view table, const std::string& key,
+Result<void> add_option(const Arguments& app, std::string_view table, const std::string& key,
                         const toml::node& node, ConfigFile& config) {
-  const CLI::Option* option = app.get_option_no_throw("--" + key);
-  if (option == nullptr || key == "config" || key == "help" || key == "version") {
+  const auto option = app.find("--" + key);
+  if (!option || key == "config" || key == "help" || key == "version") {
     return wrong(config.path, node.source(),
                  fmt::format("[{}] has no \"{}\"; it has {}", table, key, option_names(app)));
   }
-  if (is_flag(*option)) {
+  if (option->is_flag) {
     const auto on = node.value_exact<bool>();
     if (!on) {
       return wrong(config.path, node.source(), fmt::format("\"{}\" is true or false", key));
@@ -70,7 +68,7 @@ Result<void> add_option(const CLI::App& app, std::string_view table, const std::
   };
   const toml::array* values = node.as_array();
   if (values == nullptr) return add(node);
-  if (option->get_items_expected_max() < 2) {
+  if (!option->takes_several) {
     return wrong(config.path, node.source(), fmt::format("\"{}\" is one value, not several", key));
   }
   for (const toml::node& value : *values) {
@@ -93,23 +91,20 @@ std::optional<std::string> find_argument(std::string_view option, int argc, char
 }
 
 /// Whether the command line has any of the option's names.
-bool is_given(const CLI::Option& option, int argc, char** argv) {
+bool is_given(const Arguments::Shape& option, int argc, char** argv) {
   const auto matches = [&](std::string_view argument) {
-    for (const std::string& name : option.get_lnames()) {
-      const std::string whole = "--" + name;
-      if (argument == whole || argument.starts_with(whole + "=")) return true;
-    }
-    for (const std::string& name : option.get_snames()) {
-      if (argument.starts_with("-" + name)) return true;
-    }
-    return false;
+    return std::ranges::any_of(option.names, [&](const std::string& name) {
+      const bool is_long = name.starts_with("--");
+      return is_long ? argument == name || argument.starts_with(name + "=")
+                     : argument.starts_with(name);
+    });
   };
   return std::any_of(argv + 1, argv + argc, matches);
 }
 
 }  // namespace
 
-Result<ConfigFile> parse_config(const CLI::App& app, std::string_view table,
+Result<ConfigFile> parse_config(const Arguments& app, std::string_view table,
                                 const std::string& path, std::string_view text) {
   ConfigFile config;
   config.path = path;
@@ -139,7 +134,7 @@ Result<ConfigFile> parse_config(const CLI::App& app, std::string_view table,
   return config;
 }
 
-std::optional<int> parse_arguments_with_config(CLI::App& app, std::string_view table,
+std::optional<int> parse_arguments_with_config(Arguments& app, std::string_view table,
                                                std::string& volume, int argc, char** argv) {
   ConfigFile config;
   if (const auto path = find_argument("--config", argc, argv)) {
@@ -152,7 +147,7 @@ std::optional<int> parse_arguments_with_config(CLI::App& app, std::string_view t
     config = std::move(*parsed);
   }
   std::erase_if(config.arguments, [&](const std::string& argument) {
-    const CLI::Option* option = app.get_option_no_throw(argument.substr(0, argument.find('=')));
+    const auto option = app.find(argument.substr(0, argument.find('=')));
     return is_given(*option, argc, argv);
   });
   std::vector<char*> arguments{argv[0]};
@@ -162,17 +157,15 @@ std::optional<int> parse_arguments_with_config(CLI::App& app, std::string_view t
     return status;
   }
   if (volume.empty() && !config.volume.empty()) {
-    try {
-      volume = volume_path(config.volume);
-    } catch (const CLI::ValidationError& error) {
-      return usage_error(fmt::format("{}: {}", config.path, error.what()));
-    }
+    auto path = backing_store_path(config.volume);
+    if (!path) return usage_error(fmt::format("{}: {}", config.path, path.error().message()));
+    volume = std::move(*path);
   }
   if (volume.empty()) {
     return usage_error(fmt::format(
         "name a file or block device, as an argument or as \"volume\" in the file of --config "
         "(see {} --help)",
-        app.get_name()));
+        app.name()));
   }
   return std::nullopt;
 }

@@ -27,12 +27,12 @@ struct ConfigFile {
 /// Reads `text`, the contents of the file `path`, for the command whose options are in `app` and
 /// whose table is `table`. invalid_argument: not TOML, a key that is no option, or a value of a
 /// kind that the option does not have; with the line.
-Result<ConfigFile> parse_config(const CLI::App& app, std::string_view table,
+Result<ConfigFile> parse_config(const Arguments& app, std::string_view table,
                                 const std::string& path, std::string_view text);
 
 /// parse_arguments(), after what the file of --config says (which is added to the options). If the
 /// command line does not name a volume, `volume` is what the file says.
-[[nodiscard]] std::optional<int> parse_arguments_with_config(CLI::App& app, std::string_view table,
+[[nodiscard]] std::optional<int> parse_arguments_with_config(Arguments& app, std::string_view table,
                                                              std::string& volume, int argc,
                                                              char** argv);
 

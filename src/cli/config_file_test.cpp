@@ -14,11 +14,11 @@ using ::testing::IsEmpty;
 class ConfigFileTest : public ::testing::Test {
  protected:
   ConfigFileTest() : app_("", "uvdo serve") {
-    app_.add_option("--nbd", nbd_, "")->allow_extra_args(false);
-    app_.add_option("--cache", cache_, "");
-    app_.add_option("--era-length", era_, "");
-    app_.add_option("--compression", compression_, "");
-    app_.add_flag("--read-only", read_only_, "");
+    app_.option("--nbd", nbd_, "").one_value_each();
+    app_.option("--cache", cache_, "");
+    app_.option("--era-length", era_, "");
+    app_.option("--compression", compression_, "");
+    app_.flag("--read-only", read_only_, "");
   }
   Result<ConfigFile> parse(std::string_view text) {
     return parse_config(app_, "serve", "u.toml", text);
@@ -28,7 +28,7 @@ class ConfigFileTest : public ::testing::Test {
     return parsed ? "" : parsed.error().message();
   }
 
-  CLI::App app_;
+  Arguments app_;
   std::vector<std::string> nbd_;
   std::string cache_;
   std::string era_;
@@ -78,8 +78,8 @@ TEST_F(ConfigFileTest, TheCommandLineComesFirst) {
   std::fclose(file);
   std::string volume;
   std::string config;
-  app_.add_option("VOLUME", volume, "");
-  app_.add_option("--config", config, "");
+  app_.option("VOLUME", volume, "");
+  app_.option("--config", config, "");
   std::vector<std::string> words{"serve", "--config", path, "--cache=2G", "--nbd", "unix:b"};
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());

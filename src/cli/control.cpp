@@ -49,9 +49,9 @@ Result<void> add_setting(Json& request, const std::string& setting) {
 int run_set(int argc, char** argv) {
   ServedVolume served;
   std::vector<std::string> settings;
-  CLI::App app("Changes switches of a volume that is being served.", "uvdo set");
+  Arguments app("Changes switches of a volume that is being served.", "uvdo set");
   served.add_to(app);
-  app.add_option("KEY=VALUE", settings, "compression=on|off, deduplication=on|off")->required();
+  app.option("KEY=VALUE", settings, "compression=on|off, deduplication=on|off").required();
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   Json request = {{"command", "set"}};
   for (const std::string& setting : settings) {
@@ -70,9 +70,9 @@ int run_set(int argc, char** argv) {
 int run_index(int argc, char** argv) {
   ServedVolume served;
   std::string action;
-  CLI::App app("Closes, opens, switches or makes anew the deduplication index of a served volume.",
-               "uvdo index");
-  app.add_option("ACTION", action, "create, close, enable or disable")->required();
+  Arguments app("Closes, opens, switches or makes anew the deduplication index of a served volume.",
+                "uvdo index");
+  app.option("ACTION", action, "create, close, enable or disable").required();
   served.add_to(app);
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   constexpr std::array<std::string_view, 4> kActions{"create", "close", "enable", "disable"};
@@ -88,7 +88,7 @@ int run_index(int argc, char** argv) {
 
 int run_flush(int argc, char** argv) {
   ServedVolume served;
-  CLI::App app("Makes everything that was written to a served volume stable.", "uvdo flush");
+  Arguments app("Makes everything that was written to a served volume stable.", "uvdo flush");
   served.add_to(app);
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   auto answer = served.ask({{"command", "flush"}});
@@ -97,8 +97,8 @@ int run_flush(int argc, char** argv) {
 
 int run_dump(int argc, char** argv) {
   ServedVolume served;
-  CLI::App app("Prints the inside of a served volume as JSON, to look for the cause of something.",
-               "uvdo dump");
+  Arguments app("Prints the inside of a served volume as JSON, to look for the cause of something.",
+                "uvdo dump");
   served.add_to(app);
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   auto answer = served.ask({{"command", "dump"}});
@@ -110,9 +110,9 @@ int run_dump(int argc, char** argv) {
 int run_log_level(int argc, char** argv) {
   ServedVolume served;
   std::string level;
-  CLI::App app("Shows or changes how much the server of a volume logs.", "uvdo log-level");
+  Arguments app("Shows or changes how much the server of a volume logs.", "uvdo log-level");
   served.add_to(app);
-  app.add_option("LEVEL", level, "error, warning, notice, info or debug: that and what is graver");
+  app.option("LEVEL", level, "error, warning, notice, info or debug: that and what is graver");
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   Json request = {{"command", "log-level"}};
   if (!level.empty()) {
@@ -129,7 +129,7 @@ int run_log_level(int argc, char** argv) {
 
 int run_stop(int argc, char** argv) {
   ServedVolume served;
-  CLI::App app("Stops the server of a volume and waits until the volume is saved.", "uvdo stop");
+  Arguments app("Stops the server of a volume and waits until the volume is saved.", "uvdo stop");
   served.add_to(app);
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   auto answer = served.ask({{"command", "stop"}});

@@ -212,15 +212,14 @@ int export_volume(const ExportArguments& arguments) {
 
 int run_export(int argc, char** argv) {
   ExportArguments arguments;
-  CLI::App app("Copies the contents of a stopped volume to a sparse file.", "uvdo export");
+  Arguments app("Copies the contents of a stopped volume to a sparse file.", "uvdo export");
   add_volume_argument(app, arguments.volume);
-  app.add_option("-o,--output", arguments.output, "file to make, or block device to overwrite")
-      ->required();
-  app.add_flag("--force", arguments.force, "overwrite the output if it exists");
-  app.add_flag("--skip-errors", arguments.skip_errors,
-               "go on where blocks are damaged, with zeros in their place (exit status 1)");
-  app.add_flag("--raw", arguments.raw,
-               "do not replay the journal of a volume that was not shut down");
+  app.option("-o,--output", arguments.output, "file to make, or block device to overwrite")
+      .required();
+  app.flag("--force", arguments.force, "overwrite the output if it exists");
+  app.flag("--skip-errors", arguments.skip_errors,
+           "go on where blocks are damaged, with zeros in their place (exit status 1)");
+  app.flag("--raw", arguments.raw, "do not replay the journal of a volume that was not shut down");
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   return export_volume(arguments);
 }

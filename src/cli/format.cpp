@@ -16,6 +16,7 @@
 #include "base/size_text.h"
 #include "cli/config_file.h"
 #include "cli/format_writer.h"
+#include "device/backing_name.h"
 #include "device/file_device.h"
 #include "format/index_geometry.h"
 #include "format/volume_layout.h"
@@ -48,7 +49,7 @@ struct Target {
 
 Result<Uuid> make_uuid(const std::string& text) {
   Uuid uuid{};
-  auto* bytes = reinterpret_cast<unsigned char*>(uuid.data());
+  auto bytes = reinterpret_cast<unsigned char*>(uuid.data());
   if (text.empty()) {
     uuid_generate_random(bytes);
   } else if (uuid_parse(text.c_str(), bytes) != 0) {
@@ -279,30 +280,29 @@ int format_volume(const FormatArguments& arguments) {
 
 int run_format(int argc, char** argv) {
   FormatArguments arguments;
-  CLI::App app(
+  Arguments app(
       "Makes a new volume on a file or block device. Sizes take B K M G T P or KiB MiB GiB TiB "
       "PiB.",
       "uvdo format");
-  app.add_option("DEVICE", arguments.device, "file, block device, or MAJOR:MINOR of one")
-      ->transform(volume_path);
+  app.option("DEVICE", arguments.device, "file, block device, or MAJOR:MINOR of one")
+      .transform(backing_store_path);
   std::string config;
-  app.add_option("--config", config, "TOML file with these options in a table [format]");
-  app.add_option("--size", arguments.size, "create DEVICE as a sparse file of this size");
-  app.add_option("--logical-size", arguments.logical_size,
-                 "size of the device that users see, with a unit (default: what surely fits)");
-  auto* bits = app.add_option("--slab-bits", arguments.slab_bits,
-                              "slabs of 2^N blocks: 13 (32M) to 23 (32G)")
-                   ->capture_default_str();
-  app.add_option("--slab-size", arguments.slab_size, "the same as a size: 32M to 32G")
-      ->excludes(bits);
-  app.add_option("--index-memory,--uds-memory-size", arguments.index_memory,
-                 "memory of the deduplication index in GB: 0.25, 0.5, 0.75, 1 to 1024")
-      ->capture_default_str();
-  app.add_flag("--sparse-index,--uds-sparse", arguments.sparse,
-               "an index that remembers ten times as much, on ten times the space");
-  app.add_option("--uuid", arguments.uuid, "the volume's UUID (default: a random one)");
-  app.add_flag("--force", arguments.force, "overwrite what DEVICE holds");
-  app.add_flag("-v,--verbose", arguments.verbose, "show the layout, too");
+  app.option("--config", config, "TOML file with these options in a table [format]");
+  app.option("--size", arguments.size, "create DEVICE as a sparse file of this size");
+  app.option("--logical-size", arguments.logical_size,
+             "size of the device that users see, with a unit (default: what surely fits)");
+  auto bits =
+      app.option("--slab-bits", arguments.slab_bits, "slabs of 2^N blocks: 13 (32M) to 23 (32G)")
+          .show_default();
+  app.option("--slab-size", arguments.slab_size, "the same as a size: 32M to 32G").excludes(bits);
+  app.option("--index-memory,--uds-memory-size", arguments.index_memory,
+             "memory of the deduplication index in GB: 0.25, 0.5, 0.75, 1 to 1024")
+      .show_default();
+  app.flag("--sparse-index,--uds-sparse", arguments.sparse,
+           "an index that remembers ten times as much, on ten times the space");
+  app.option("--uuid", arguments.uuid, "the volume's UUID (default: a random one)");
+  app.flag("--force", arguments.force, "overwrite what DEVICE holds");
+  app.flag("-v,--verbose", arguments.verbose, "show the layout, too");
   if (auto status = parse_arguments_with_config(app, "format", arguments.device, argc, argv)) {
     return *status;
   }

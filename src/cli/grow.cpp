@@ -87,14 +87,13 @@ std::optional<int> grow_served(const GrowArguments& arguments, const GrowthReque
 
 int run_grow(int argc, char** argv) {
   GrowArguments arguments;
-  CLI::App app("Makes a volume larger: what it offers, what it takes on its disk, or both.",
-               "uvdo grow");
-  app.add_option("VOLUME", arguments.volume, "file or block device that holds the volume")
-      ->required();
-  app.add_option("--logical", arguments.logical, "the new size of the device that clients see");
-  app.add_option("--physical", arguments.physical,
-                 "how much of its file or block device the volume takes from now on, or max");
-  app.add_option("--control", arguments.control, "the control socket that uvdo serve was given");
+  Arguments app("Makes a volume larger: what it offers, what it takes on its disk, or both.",
+                "uvdo grow");
+  app.option("VOLUME", arguments.volume, "file or block device that holds the volume").required();
+  app.option("--logical", arguments.logical, "the new size of the device that clients see");
+  app.option("--physical", arguments.physical,
+             "how much of its file or block device the volume takes from now on, or max");
+  app.option("--control", arguments.control, "the control socket that uvdo serve was given");
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   auto request = read_sizes(arguments);
   if (!request) return usage_error(request.error().message());

@@ -193,9 +193,9 @@ void print_layout(const Json& info) {
 int run_info(int argc, char** argv) {
   ServedVolume served;
   bool json = false;
-  CLI::App app("Shows what a volume is: sizes, layout, state.", "uvdo info");
+  Arguments app("Shows what a volume is: sizes, layout, state.", "uvdo info");
   served.add_to(app);
-  app.add_flag("--json", json, "print JSON");
+  app.flag("--json", json, "print JSON");
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   auto info = describe(served);
   if (!info) return fail(info.error());

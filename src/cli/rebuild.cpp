@@ -133,14 +133,14 @@ Task<void> run(UringLoop& loop, const RebuildArguments& arguments, int& status) 
 
 int run_rebuild(int argc, char** argv) {
   RebuildArguments arguments;
-  CLI::App app("Rebuilds a volume that an error has left read-only: counts all references anew.",
-               "uvdo rebuild");
+  Arguments app("Rebuilds a volume that an error has left read-only: counts all references anew.",
+                "uvdo rebuild");
   add_volume_argument(app, arguments.volume);
-  app.add_flag("-n,--dry-run", arguments.dry_run, "only say what would be lost");
-  app.add_flag("-y,--yes", arguments.yes, "go on although something is lost");
-  app.add_flag("--force", arguments.force,
-               "also a volume that is not in read-only mode: what its journal cannot tell any "
-               "more is given up");
+  app.flag("-n,--dry-run", arguments.dry_run, "only say what would be lost");
+  app.flag("-y,--yes", arguments.yes, "go on although something is lost");
+  app.flag("--force", arguments.force,
+           "also a volume that is not in read-only mode: what its journal cannot tell any "
+           "more is given up");
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   auto loop = UringLoop::create();
   if (!loop) return fail(loop.error());

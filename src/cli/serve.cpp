@@ -247,8 +247,8 @@ Result<void> check_window_of(const ServeOptions& options) {
 
 int run_serve(int argc, char** argv) {
   ServeOptions options;
-  CLI::App app("Serves a volume as a network block device until SIGTERM, SIGINT or uvdo stop.",
-               "uvdo serve");
+  Arguments app("Serves a volume as a network block device until SIGTERM, SIGINT or uvdo stop.",
+                "uvdo serve");
   options.add_to(app);
   if (auto status = parse_arguments_with_config(app, "serve", options.volume, argc, argv)) {
     return *status;

@@ -49,46 +49,42 @@ Result<void> check_memory_of_options(const ServeOptions& options) {
 
 }  // namespace
 
-void ServeOptions::add_to(CLI::App& app) {
-  add_volume_argument(app, volume)->required(false);
-  app.add_option("--config", config, "TOML file with these options in a table [serve]");
-  app.add_option("--nbd", nbd, "listen on unix:PATH or tcp:HOST:PORT (repeatable)")
-      ->allow_extra_args(false);
-  app.add_option("--export-name", export_name, "the NBD export's name (default: empty)");
-  app.add_flag("--read-only", read_only, "refuse writes of clients");
-  app.add_option("--offset", offset, "serve the logical space from here on only");
-  app.add_option("--size", size, "serve only so much of it (default: up to its end)");
-  app.add_option("--compression", compression, "on or off")->capture_default_str();
-  app.add_option("--deduplication", deduplication, "on or off")->capture_default_str();
-  app.add_option("--cache", cache, "memory for the block map: 16M to 1T")->capture_default_str();
-  app.add_option("--era-length", era_length,
-                 "journal blocks that a changed page of the block map waits: 1 to 16380")
-      ->capture_default_str();
-  app.add_option("--buffers", buffers, "memory for data in flight: 4M to 64G")
-      ->capture_default_str();
-  app.add_option("--minimum-io", minimum_io, "smallest request of clients: 1, 512 or 4096 bytes")
-      ->capture_default_str();
-  app.add_option("--max-requests", max_requests, "requests of a client in flight: 1 to 2048")
-      ->capture_default_str();
-  app.add_option("--max-clients", max_clients, "clients at once: 1 to 1024")->capture_default_str();
-  app.add_option("--threads", threads, "1, 2, or auto: 2 where there are processors for them")
-      ->capture_default_str();
-  app.add_flag("--lock-memory", lock_memory, "keep all memory from being paged out");
-  app.add_option("--control", control, "path of the control socket");
-  app.add_option("--metrics", metrics,
-                 "give metrics on unix:PATH or tcp:127.0.0.1:PORT to Prometheus");
-  app.add_option("--watermarks", watermarks, "percents of the room for data of which the log tells")
-      ->capture_default_str();
-  app.add_option("--watermark-command", watermark_command,
-                 "shell command that is run when one is passed");
-  app.add_option("--log-level", log_level, "error, warning, notice, info or debug")
-      ->capture_default_str();
-  app.add_option("--log-format", log_format, "auto, plain, journal or json")->capture_default_str();
-  app.add_option("--tls-cert", tls.certificate, "PEM file of the server's certificate");
-  app.add_option("--tls-key", tls.key, "PEM file of its private key");
-  app.add_option("--tls-ca", tls.authority, "PEM file: only its clients are let in");
-  app.add_option("--tls-psk", tls.psk, "file of pre-shared keys, NAME:HEXKEY a line");
-  app.add_flag("--tls-required", tls_required, "refuse clients that don't use TLS");
+void ServeOptions::add_to(Arguments& app) {
+  add_volume_argument(app, volume).required(false);
+  app.option("--config", config, "TOML file with these options in a table [serve]");
+  app.option("--nbd", nbd, "listen on unix:PATH or tcp:HOST:PORT (repeatable)").one_value_each();
+  app.option("--export-name", export_name, "the NBD export's name (default: empty)");
+  app.flag("--read-only", read_only, "refuse writes of clients");
+  app.option("--offset", offset, "serve the logical space from here on only");
+  app.option("--size", size, "serve only so much of it (default: up to its end)");
+  app.option("--compression", compression, "on or off").show_default();
+  app.option("--deduplication", deduplication, "on or off").show_default();
+  app.option("--cache", cache, "memory for the block map: 16M to 1T").show_default();
+  app.option("--era-length", era_length,
+             "journal blocks that a changed page of the block map waits: 1 to 16380")
+      .show_default();
+  app.option("--buffers", buffers, "memory for data in flight: 4M to 64G").show_default();
+  app.option("--minimum-io", minimum_io, "smallest request of clients: 1, 512 or 4096 bytes")
+      .show_default();
+  app.option("--max-requests", max_requests, "requests of a client in flight: 1 to 2048")
+      .show_default();
+  app.option("--max-clients", max_clients, "clients at once: 1 to 1024").show_default();
+  app.option("--threads", threads, "1, 2, or auto: 2 where there are processors for them")
+      .show_default();
+  app.flag("--lock-memory", lock_memory, "keep all memory from being paged out");
+  app.option("--control", control, "path of the control socket");
+  app.option("--metrics", metrics, "give metrics on unix:PATH or tcp:127.0.0.1:PORT to Prometheus");
+  app.option("--watermarks", watermarks, "percents of the room for data of which the log tells")
+      .show_default();
+  app.option("--watermark-command", watermark_command,
+             "shell command that is run when one is passed");
+  app.option("--log-level", log_level, "error, warning, notice, info or debug").show_default();
+  app.option("--log-format", log_format, "auto, plain, journal or json").show_default();
+  app.option("--tls-cert", tls.certificate, "PEM file of the server's certificate");
+  app.option("--tls-key", tls.key, "PEM file of its private key");
+  app.option("--tls-ca", tls.authority, "PEM file: only its clients are let in");
+  app.option("--tls-psk", tls.psk, "file of pre-shared keys, NAME:HEXKEY a line");
+  app.flag("--tls-required", tls_required, "refuse clients that don't use TLS");
 }
 
 Result<void> ServeOptions::check() {

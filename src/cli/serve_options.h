@@ -59,7 +59,7 @@ struct ServeOptions {
   LogLevel level = LogLevel::info;
   Log::Format format = Log::Format::plain;
 
-  void add_to(CLI::App& app);
+  void add_to(Arguments& app);
   /// Everything that can be wrong with the options alone.
   Result<void> check();
 };

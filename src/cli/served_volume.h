@@ -14,9 +14,9 @@ struct ServedVolume {
   std::string control;  ///< socket; empty: where servers listen by default
 
   /// Adds VOLUME and --control.
-  void add_to(CLI::App& app) {
+  void add_to(Arguments& app) {
     add_volume_argument(app, volume);
-    app.add_option("--control", control, "the control socket that uvdo serve was given");
+    app.option("--control", control, "the control socket that uvdo serve was given");
   }
   [[nodiscard]] Result<nlohmann::ordered_json> ask(nlohmann::ordered_json request) const {
     return ask_volume(volume, std::move(request), control);

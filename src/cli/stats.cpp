@@ -8,6 +8,7 @@
 #include "cli/command.h"
 #include "cli/open_volume.h"
 #include "cli/stats_watch.h"
+#include "device/backing_name.h"
 #include "serve/control_client.h"
 #include "serve/statistics_json.h"
 #include "volume/statistics_text.h"
@@ -33,21 +34,21 @@ int run_stats(int argc, char** argv) {
   bool si = false;
   bool verbose = false;
   bool json = false;
-  CLI::App app("Shows space used and saved, and all counters of volumes.", "uvdo stats");
-  app.add_option("VOLUME", volumes, "files or block devices that hold volumes, or MAJOR:MINOR")
-      ->required()
-      ->transform(volume_path);
-  auto* human_flag = app.add_flag("--human-readable", human, "sizes like 1.5G, by powers of 1024");
-  app.add_flag("--si", si, "sizes like 1.5G, by powers of 1000")->excludes(human_flag);
-  auto* verbose_flag = app.add_flag("-v,--verbose,--all", verbose, "every statistic, a line each");
-  app.add_flag("--json", json, "every statistic as JSON, under the kernel's names")
-      ->excludes(verbose_flag);
+  Arguments app("Shows space used and saved, and all counters of volumes.", "uvdo stats");
+  app.option("VOLUME", volumes, "files or block devices that hold volumes, or MAJOR:MINOR")
+      .required()
+      .transform(backing_store_path);
+  auto human_flag = app.flag("--human-readable", human, "sizes like 1.5G, by powers of 1024");
+  app.flag("--si", si, "sizes like 1.5G, by powers of 1000").excludes(human_flag);
+  auto verbose_flag = app.flag("-v,--verbose,--all", verbose, "every statistic, a line each");
+  app.flag("--json", json, "every statistic as JSON, under the kernel's names")
+      .excludes(verbose_flag);
   std::string watch;
   std::uint64_t count = 0;
-  auto* watch_option =
-      app.add_option("--watch", watch, "a line of rates every so many seconds, until interrupted");
-  app.add_option("--count", count, "with --watch: end after so many lines")->needs(watch_option);
-  app.add_option("--control", control, "the control socket that uvdo serve was given");
+  auto watch_option =
+      app.option("--watch", watch, "a line of rates every so many seconds, until interrupted");
+  app.option("--count", count, "with --watch: end after so many lines").needs(watch_option);
+  app.option("--control", control, "the control socket that uvdo serve was given");
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   if (!control.empty() && volumes.size() != 1) {
     return usage_error("--control belongs to one volume; name only that");

@@ -56,10 +56,10 @@ void print(const Json& status) {
 int run_status(int argc, char** argv) {
   ServedVolume served;
   bool json = false;
-  CLI::App app("Tells in sentences whether all is well with a volume, and what to do if not.",
-               "uvdo status");
+  Arguments app("Tells in sentences whether all is well with a volume, and what to do if not.",
+                "uvdo status");
   served.add_to(app);
-  app.add_flag("--json", json, "print JSON");
+  app.flag("--json", json, "print JSON");
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   auto answer = served.ask({{"command", "status"}});
   const bool is_served = answer.ok();

@@ -14,10 +14,9 @@ struct Server {
   std::string volume;
   std::string control;
 
-  void add_to(CLI::App& app) {
-    app.add_option("VOLUME", volume, "the volume's file or block device, as it is served")
-        ->required();
-    app.add_option("--control", control, "the control socket that uvdo serve was given");
+  void add_to(Arguments& app) {
+    app.option("VOLUME", volume, "the volume's file or block device, as it is served").required();
+    app.option("--control", control, "the control socket that uvdo serve was given");
   }
   [[nodiscard]] Result<nlohmann::ordered_json> ask(nlohmann::ordered_json request) const {
     auto answer = ask_volume(volume, std::move(request), control);
@@ -31,13 +30,12 @@ struct Server {
 int run_suspend(int argc, char** argv) {
   Server server;
   bool no_flush = false;
-  CLI::App app(
+  Arguments app(
       "Pauses a served volume: when the command returns, nothing uses the volume's file or block "
       "device until uvdo resume, and requests of clients wait.",
       "uvdo suspend");
   server.add_to(app);
-  app.add_flag("--no-flush", no_flush,
-               "do not save the volume; only what was answered is made stable");
+  app.flag("--no-flush", no_flush, "do not save the volume; only what was answered is made stable");
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   auto answer = server.ask({{"command", "suspend"}, {"flush", !no_flush}});
   if (!answer) return fail(answer.error());
@@ -48,8 +46,8 @@ int run_suspend(int argc, char** argv) {
 
 int run_resume(int argc, char** argv) {
   Server server;
-  CLI::App app("Lets a suspended volume go on, on the device that is in its place now.",
-               "uvdo resume");
+  Arguments app("Lets a suspended volume go on, on the device that is in its place now.",
+                "uvdo resume");
   server.add_to(app);
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   auto answer = server.ask({{"command", "resume"}});

@@ -194,11 +194,10 @@ int run_top(int argc, char** argv) {
   ServedVolume served;
   std::string interval_text = "1";
   std::uint64_t count = 0;
-  CLI::App app("Shows a served volume at work, live in the terminal; q ends it.", "uvdo top");
+  Arguments app("Shows a served volume at work, live in the terminal; q ends it.", "uvdo top");
   served.add_to(app);
-  app.add_option("--interval", interval_text, "seconds between two looks: 0.1 to 3600")
-      ->capture_default_str();
-  app.add_option("--count", count, "end after so many looks (default: when q is pressed)");
+  app.option("--interval", interval_text, "seconds between two looks: 0.1 to 3600").show_default();
+  app.option("--count", count, "end after so many looks (default: when q is pressed)");
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   auto interval = parse_interval(interval_text);
   if (!interval) return usage_error("--interval: " + interval.error().message());

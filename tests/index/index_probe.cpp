@@ -10,9 +10,9 @@
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include "arguments/arguments.h"
 #include "async/uring_loop.h"
 #include "base/block_types.h"
 #include "device/file_device.h"
@@ -186,27 +186,33 @@ int run_probe(const Options& options, bool post) {
 
 int main(int argc, char** argv) {
   uvdo::Options options;
-  CLI::App app("Asks the index of a stopped volume");
-  app.require_subcommand(1);
-  CLI::App* lookup = app.add_subcommand("lookup", "look up the names of standard input");
-  CLI::App* post = app.add_subcommand("post", "look up names, and record those that are missing");
-  CLI::App* names = app.add_subcommand("names", "print names with their data");
-  for (CLI::App* command : {lookup, post}) {
-    command->add_option("VOLUME", options.volume)->required();
-    command->add_flag("--crash", options.crash, "leave without saving");
-    command->add_flag("--create", options.create, "make a new index first");
+  const std::string_view action = argc < 2 ? "" : argv[1];
+  if (action != "lookup" && action != "post" && action != "names") {
+    fmt::print(stderr,
+               "index_probe lookup|post|names ...: look names up, or record them, too, in the "
+               "index of a stopped volume; or print names\n");
+    return 2;
   }
-  for (CLI::App* command : {post, names}) {
-    command->add_option("FIRST", options.first)->required();
-    command->add_option("COUNT", options.count)->required();
+  uvdo::Arguments app(
+      "Asks the index of a stopped volume; the names come from standard input, or "
+      "for `post` and `names` are COUNT from FIRST on.",
+      fmt::format("index_probe {}", action));
+  if (action != "names") {
+    app.option("VOLUME", options.volume).required();
+    app.flag("--crash", options.crash, "leave without saving");
+    app.flag("--create", options.create, "make a new index first");
   }
-  CLI11_PARSE(app, argc, argv);
-  if (names->parsed()) {
+  if (action != "lookup") {
+    app.option("FIRST", options.first).required();
+    app.option("COUNT", options.count).required();
+  }
+  if (auto status = app.parse(argc - 1, argv + 1)) return *status;
+  if (action == "names") {
     for (std::uint64_t i = options.first; i < options.first + options.count; ++i) {
       fmt::print("{} {}\n", uvdo::hex(uvdo::numbered_name(i).bytes),
                  uvdo::hex(uvdo::numbered_data(i)));
     }
     return 0;
   }
-  return uvdo::run_probe(options, post->parsed());
+  return uvdo::run_probe(options, action == "post");
 }

@@ -7,12 +7,12 @@
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "arguments/arguments.h"
 #include "small_history.h"
 #include "subjects.h"
 
@@ -151,33 +151,30 @@ int run(const Options& options) {
 
 int parse_and_run(int argc, char** argv) {
   Options options;
-  CLI::App app{
+  Arguments app(
       "Runs all histories of a few operations on a tiny volume, cuts the power at every moment "
-      "with every subset of what was not flushed, recovers, compares and audits."};
-  app.add_option("--length", options.length, "operations of a history, at most")
-      ->check(CLI::Range(1, 5));
-  app.add_option("--jobs", options.jobs, "processes to share the work")->check(CLI::Range(1, 64));
-  app.add_option("--seed", options.seed, "how long the disk takes and who runs first");
-  app.add_option("--seeds", options.seeds, "so many seeds, one after the other");
-  app.add_option("--every", options.every, "only one of so many histories");
-  app.add_option("--variant", options.variant, "only one of the four ways to run a history")
-      ->check(CLI::IsMember(
-          {"all", "in-turn-roomy", "in-turn-full", "together-roomy", "together-full"}));
-  app.add_option("--samples", options.states.samples,
-                 "subsets of unflushed writes, where there are more than eight of them");
-  app.add_option("--torn", options.states.torn_samples, "images with a torn block at each moment");
-  app.add_option("--history", options.history, "only this one: names of operations")
-      ->check(CLI::IsMember(
-          std::vector<std::string>(kSmallOperations.begin(), kSmallOperations.end())));
-  app.add_flag("--trace", options.trace, "print every step");
+      "with every subset of what was not flushed, recovers, compares and audits.",
+      "uvdo-exhaustive");
+  app.option("--length", options.length, "operations of a history, at most").range(1, 5);
+  app.option("--jobs", options.jobs, "processes to share the work").range(1, 64);
+  app.option("--seed", options.seed, "how long the disk takes and who runs first");
+  app.option("--seeds", options.seeds, "so many seeds, one after the other");
+  app.option("--every", options.every, "only one of so many histories");
+  app.option("--variant", options.variant, "only one of the four ways to run a history")
+      .one_of({"all", "in-turn-roomy", "in-turn-full", "together-roomy", "together-full"});
+  app.option("--samples", options.states.samples,
+             "subsets of unflushed writes, where there are more than eight of them");
+  app.option("--torn", options.states.torn_samples, "images with a torn block at each moment");
+  app.option("--history", options.history, "only this one: names of operations")
+      .one_of({kSmallOperations.begin(), kSmallOperations.end()});
+  app.flag("--trace", options.trace, "print every step");
   if (FaultPoints::kPossible) {
     std::vector<std::string> names;
     for (const auto& [name, fault] : kFaults) names.emplace_back(name);
-    app.add_option("--mistake", options.mistake, "a deliberate mistake")
-        ->check(CLI::IsMember(names));
+    app.option("--mistake", options.mistake, "a deliberate mistake").one_of(names);
   }
-  app.add_flag("--expect-failure", options.expect_failure, "succeed only if a history fails");
-  CLI11_PARSE(app, argc, argv);
+  app.flag("--expect-failure", options.expect_failure, "succeed only if a history fails");
+  if (auto status = app.parse(argc, argv)) return *status;
   return run(options);
 }
 

@@ -10,12 +10,12 @@
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "arguments/arguments.h"
 #include "base/fault_points.h"
 #include "history.h"
 #include "subjects.h"
@@ -153,22 +153,23 @@ int run(const Options& options) {
 int parse_and_run(int argc, char** argv) {
   Options options;
   options.subject = std::string(subject_names().front());
-  CLI::App app{
+  Arguments app(
       "Runs simulated histories of a volume: racing clients, power cuts, faults. The seed "
-      "decides everything; a failing seed fails again."};
-  app.add_option("--seed", options.seed, "the first seed");
-  app.add_option("--count", options.count, "how many seeds, one after the other");
-  app.add_option("--ops", options.operations, "operations between two starts");
-  app.add_option("--jobs", options.jobs, "processes to share the work")->check(CLI::Range(1, 64));
-  app.add_option("--profile", options.profile, "kind of history, or 'any' (the seed decides)")
-      ->check([](const std::string& name) -> std::string {
+      "decides everything; a failing seed fails again.",
+      "uvdo-sim");
+  app.option("--seed", options.seed, "the first seed");
+  app.option("--count", options.count, "how many seeds, one after the other");
+  app.option("--ops", options.operations, "operations between two starts");
+  app.option("--jobs", options.jobs, "processes to share the work").range(1, 64);
+  app.option("--profile", options.profile, "kind of history, or 'any' (the seed decides)")
+      .check([](const std::string& name) -> std::string {
         if (name == "any" || find_profile(name) != nullptr) return {};
         std::string known = "no such profile; there are: any";
         for (const Profile& profile : profiles()) known += fmt::format(", {}", profile.name);
         return known;
       });
-  app.add_option("--subject", options.subject, "what to run")
-      ->check([](const std::string& name) -> std::string {
+  app.option("--subject", options.subject, "what to run")
+      .check([](const std::string& name) -> std::string {
         if (make_subject(name) != nullptr) return {};
         std::string known = "no such subject; there are:";
         for (const std::string_view other : subject_names()) known += fmt::format(" {}", other);
@@ -177,11 +178,11 @@ int parse_and_run(int argc, char** argv) {
         }
         return known;
       });
-  app.add_flag("--trace", options.trace, "print every step of the clients and the disk");
-  app.add_flag("--clean", options.clean, "neither power cuts nor faults");
-  app.add_flag("--expect-failure", options.expect_failure, "succeed only if a history fails");
-  app.add_flag("--keep-going", options.keep_going, "do not stop at the first failure");
-  CLI11_PARSE(app, argc, argv);
+  app.flag("--trace", options.trace, "print every step of the clients and the disk");
+  app.flag("--clean", options.clean, "neither power cuts nor faults");
+  app.flag("--expect-failure", options.expect_failure, "succeed only if a history fails");
+  app.flag("--keep-going", options.keep_going, "do not stop at the first failure");
+  if (auto status = app.parse(argc, argv)) return *status;
   return run(options);
 }
 

@@ -7,7 +7,7 @@
 #include <cstdlib>
 #include <ctime>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <sys/stat.h>
 
 namespace uvdo {
@@ -17,7 +17,7 @@ constexpr std::array kLevels{LogLevel::error, LogLevel::warning, LogLevel::notic
                              LogLevel::debug};
 
 /// A JSON string. Bytes that are no UTF-8 (of file names) are kept out of the way as '?'.
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   std::string out = "\"";
   for (std::size_t i = 0; i < text.size(); ++i) {
     const auto byte = static_cast<unsigned char>(text[i]);
@@ -80,9 +80,9 @@ Result<LogLevel> parse_log_level(std::string_view text) {
 std::string encode(const LogLine& line, Log::Format format, std::uint64_t time_us) {
   if (format == Log::Format::json) {
     std::string out = fmt::format(R"({{"time":"{}","level":"{}","message":{})", time_text(time_us),
-                                  name_of(line.level), quoted(line.text));
+                                  name_of(line.level), in_quotes(line.text));
     for (const auto& [name, value] : line.fields) {
-      out += fmt::format(",{}:{}", quoted(name), quoted(value));
+      out += fmt::format(",{}:{}", in_quotes(name), in_quotes(value));
     }
     return out + "}\n";
   }

@@ -6,7 +6,7 @@
 #include <cctype>
 #include <limits>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 namespace uvdo {
 namespace {

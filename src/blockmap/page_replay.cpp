@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "blockmap/page_replay.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "format/block_map_page.h"
 

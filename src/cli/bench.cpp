@@ -4,10 +4,10 @@
 #include <string>
 #include <vector>
 
-#include <fmt/format.h>
-#include <nlohmann/json.hpp>
+#include <fmt/core.h>
 
 #include "async/uring_loop.h"
+#include "base/json.h"
 #include "base/size_text.h"
 #include "cli/command.h"
 #include "workload/workload_runner.h"
@@ -86,7 +86,7 @@ Result<BenchSettings> settings_of(const BenchArguments& arguments) {
 Task<Result<void>> run_all(UringLoop& loop, BenchSettings settings,
                            const std::vector<Workload>& chosen, const std::vector<unsigned>& depths,
                            bool json) {
-  auto list = nlohmann::ordered_json::array();
+  auto list = Json::array();
   if (!json) fmt::print("{}\n", figures_header());
   for (const Workload& workload : chosen) {
     const std::size_t runs = workload.depth == 0 ? depths.size() : 1;
@@ -105,7 +105,7 @@ Task<Result<void>> run_all(UringLoop& loop, BenchSettings settings,
       }
     }
   }
-  if (json) fmt::print("{}\n", list.dump(2));
+  if (json) fmt::print("{}\n", json_text(list, 2));
   co_return Result<void>();
 }
 

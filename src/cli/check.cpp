@@ -3,9 +3,9 @@
 #include <array>
 #include <string>
 
-#include <fmt/format.h>
-#include <nlohmann/json.hpp>
+#include <fmt/core.h>
 
+#include "base/json.h"
 #include "base/size_text.h"
 #include "cli/command.h"
 #include "cli/open_volume.h"
@@ -49,9 +49,8 @@ class FindingPrinter {
   std::array<std::uint64_t, kFindingKinds> seen_{};
 };
 
-nlohmann::ordered_json summary_json(const VolumeImage& image, const AuditSummary& summary,
-                                    nlohmann::ordered_json findings) {
-  auto kinds = nlohmann::ordered_json::object();
+Json summary_json(const VolumeImage& image, const AuditSummary& summary, Json findings) {
+  auto kinds = Json::object();
   for (std::size_t kind = 0; kind < kFindingKinds; ++kind) {
     if (summary.by_kind[kind] == 0) continue;
     kinds[std::string(name_of(static_cast<FindingKind>(kind)))] = summary.by_kind[kind];
@@ -96,7 +95,7 @@ int check(const CheckArguments& arguments) {
   if (!image) return fail(image.error());
   Progress progress;
   FindingPrinter printer(progress, arguments.verbose);
-  auto findings = nlohmann::ordered_json::array();
+  auto findings = Json::array();
   AuditOptions options;
   options.read_data = !arguments.metadata_only;
   options.progress = [&](std::string_view what, std::uint64_t done, std::uint64_t total) {
@@ -111,7 +110,7 @@ int check(const CheckArguments& arguments) {
   });
   progress.clear();
   if (arguments.json) {
-    fmt::print("{}\n", summary_json(**image, summary, std::move(findings)).dump(2));
+    fmt::print("{}\n", json_text(summary_json(**image, summary, std::move(findings)), 2));
   } else {
     print_summary(**image, summary);
     if (summary.is_consistent()) {

@@ -5,15 +5,13 @@
 #include <array>
 #include <string>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "base/log.h"
 #include "cli/served_volume.h"
 
 namespace uvdo {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 Result<bool> parse_switch(const std::string& key, const std::string& value) {
   if (value == "on") return true;

@@ -3,7 +3,7 @@
 #include <optional>
 #include <string>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "async/uring_loop.h"
 #include "base/size_text.h"
@@ -69,7 +69,7 @@ Task<void> grow_stopped(UringLoop& loop, const GrowArguments& arguments, GrowthR
 
 /// Nothing if the volume is not being served.
 std::optional<int> grow_served(const GrowArguments& arguments, const GrowthRequest& request) {
-  nlohmann::ordered_json asked = {{"command", "grow"}};
+  Json asked = {{"command", "grow"}};
   if (request.logical_bytes) asked["logical"] = *request.logical_bytes;
   if (request.physical_bytes) asked["physical"] = *request.physical_bytes;
   if (request.physical_max) asked["physical"] = "max";

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "base/size_text.h"
 #include "cli/open_volume.h"
@@ -14,8 +14,6 @@
 
 namespace uvdo {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 /// Of a stopped volume.
 Result<Json> describe_image(VolumeImage& image) {

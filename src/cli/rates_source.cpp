@@ -5,7 +5,7 @@
 #include <chrono>
 #include <cstdlib>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -35,7 +35,7 @@ Result<Snapshot> take_snapshot(const ServedVolume& served) {
   if (!answer) return std::move(answer).error();
   auto statistics = statistics_from_json(*answer);
   if (!statistics) return std::move(statistics).error();
-  auto activity = activity_from_json(answer->value("activity", nlohmann::ordered_json::object()));
+  auto activity = activity_from_json(answer->value("activity", Json::object()));
   if (!activity) return std::move(activity).error();
   return Snapshot{std::move(*statistics), std::move(*activity)};
 }

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -133,15 +133,13 @@ Task<Result<void>> serve_volume(UringLoop& loop, const FileDevice& device, Volum
     control_path = *path;
   }
   ControlLink link(options.volume, options.control.empty() ? control_path : std::string());
-  ControlServer control_server(
-      loop,
-      [&](std::string command, ControlServer::Json request) -> Task<Result<ControlServer::Json>> {
-        auto answer = co_await control.handle(std::move(command), std::move(request));
-        // Also when another file has taken the place of the first.
-        const auto usual = control_path_of(options.volume);
-        link.keep(volume.is_suspended() || !usual || *usual != control_path);
-        co_return answer;
-      });
+  ControlServer control_server(loop, [&](std::string command, Json request) -> Task<Result<Json>> {
+    auto answer = co_await control.handle(std::move(command), std::move(request));
+    // Also when another file has taken the place of the first.
+    const auto usual = control_path_of(options.volume);
+    link.keep(volume.is_suspended() || !usual || *usual != control_path);
+    co_return answer;
+  });
   auto controlled = control_server.start(control_path);
   if (!controlled) co_return controlled;
   MetricsServer metrics(loop, [&] {

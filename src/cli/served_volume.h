@@ -18,7 +18,7 @@ struct ServedVolume {
     add_volume_argument(app, volume);
     app.option("--control", control, "the control socket that uvdo serve was given");
   }
-  [[nodiscard]] Result<nlohmann::ordered_json> ask(nlohmann::ordered_json request) const {
+  [[nodiscard]] Result<Json> ask(Json request) const {
     return ask_volume(volume, std::move(request), control);
   }
 };

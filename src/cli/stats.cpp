@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "cli/command.h"
 #include "cli/open_volume.h"
@@ -70,9 +70,9 @@ int run_stats(int argc, char** argv) {
     all.push_back({volume, std::move(*statistics)});
   }
   if (json) {
-    auto object = nlohmann::ordered_json::object();
+    auto object = Json::object();
     for (const auto& [name, statistics] : all) object[name] = to_json(statistics);
-    fmt::print("{}\n", object.dump(2));
+    fmt::print("{}\n", json_text(object, 2));
     return kExitOk;
   }
   if (verbose) {

@@ -2,15 +2,13 @@
 // uvdo status: in sentences, whether all is well with a volume, and what to do if not.
 #include <string>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "cli/open_volume.h"
 #include "cli/served_volume.h"
 
 namespace uvdo {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr int kExitNotServed = 3;
 
@@ -71,7 +69,7 @@ int run_status(int argc, char** argv) {
   }
   if (is_served) status["served"] = true;
   if (json) {
-    fmt::print("{}\n", status.dump(2));
+    fmt::print("{}\n", json_text(status, 2));
   } else {
     print(status);
   }

@@ -2,7 +2,7 @@
 // uvdo suspend and uvdo resume: a served volume lets its device alone, and goes on.
 #include <string>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "cli/command.h"
 #include "serve/control_client.h"
@@ -18,7 +18,7 @@ struct Server {
     app.option("VOLUME", volume, "the volume's file or block device, as it is served").required();
     app.option("--control", control, "the control socket that uvdo serve was given");
   }
-  [[nodiscard]] Result<nlohmann::ordered_json> ask(nlohmann::ordered_json request) const {
+  [[nodiscard]] Result<Json> ask(Json request) const {
     auto answer = ask_volume(volume, std::move(request), control);
     if (!answer) return std::move(answer).error().within(volume);
     return answer;

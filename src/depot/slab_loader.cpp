@@ -3,7 +3,7 @@
 // replay of a slab journal over them, called scrubbing (vdo-behaviour.md, 8).
 #include <algorithm>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "depot/slab_depot.h"
 

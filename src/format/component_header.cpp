@@ -2,7 +2,7 @@
 // What is wrong with a component header.
 #include "format/component_header.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 namespace uvdo {
 

@@ -2,7 +2,7 @@
 // Record names against the check values of the format; the test for zeros; advice.
 #include "format/record_name.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 
 #include "format/advice.h"

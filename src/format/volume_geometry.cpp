@@ -6,7 +6,7 @@
 #include <bit>
 #include <cstring>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "base/crc32.h"
 #include "format/component_header.h"

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <string_view>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "base/block_types.h"
 #include "base/murmur3.h"

@@ -2,7 +2,7 @@
 // Closing chapters and writing them in the background (uds-index.md, 12).
 #include <algorithm>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "index/uds_index.h"
 

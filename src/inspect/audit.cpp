@@ -6,7 +6,7 @@
 #include <bit>
 #include <vector>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "format/compressed_block.h"
 #include "inspect/slab_counts.h"

@@ -5,7 +5,7 @@
 #include <array>
 #include <memory>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 namespace uvdo {
 namespace {

@@ -6,7 +6,7 @@
 #include <array>
 #include <optional>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "format/slab_journal_block.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "journal/journal_scan.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "format/journal_limits.h"
 

@@ -3,8 +3,6 @@
 
 namespace uvdo {
 
-using Json = nlohmann::ordered_json;
-
 namespace {
 
 Json to_json(const LatencyHistogram& histogram) {

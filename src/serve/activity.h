@@ -8,8 +8,7 @@
 #include <cstdint>
 #include <optional>
 
-#include <nlohmann/json.hpp>
-
+#include "base/json.h"
 #include "base/latency_histogram.h"
 #include "base/result.h"
 #include "device/device_activity.h"
@@ -42,8 +41,8 @@ struct Activity {
   }
 };
 
-[[nodiscard]] nlohmann::ordered_json to_json(const Activity& activity);
+[[nodiscard]] Json to_json(const Activity& activity);
 /// Keys that are missing keep their defaults. protocol: a value of the wrong type.
-Result<Activity> activity_from_json(const nlohmann::ordered_json& json);
+Result<Activity> activity_from_json(const Json& json);
 
 }  // namespace uvdo

@@ -5,7 +5,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -33,7 +33,7 @@ Error connection_error(const std::string& path, std::string_view what) {
 
 }  // namespace
 
-Result<nlohmann::ordered_json> ask_server(const std::string& path, nlohmann::ordered_json request) {
+Result<Json> ask_server(const std::string& path, Json request) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) {
@@ -49,7 +49,7 @@ Result<nlohmann::ordered_json> ask_server(const std::string& path, nlohmann::ord
     return errno_error(errno, fmt::format("connecting to {}", path));
   }
   request["uvdo"] = kControlVersion;
-  const std::string line = request.dump() + "\n";
+  const std::string line = json_text(request) + "\n";
   for (std::size_t sent = 0; sent < line.size();) {
     const ssize_t n = send(fd.get(), line.data() + sent, line.size() - sent, MSG_NOSIGNAL);
     if (n < 0 && errno != EINTR) return connection_error(path, "writing to");
@@ -64,12 +64,14 @@ Result<nlohmann::ordered_json> ask_server(const std::string& path, nlohmann::ord
     if (n == 0) return Error(Errc::io, "the server ended the connection without an answer");
     reply.append(buffer.data(), static_cast<std::size_t>(n));
   }
-  const auto json = nlohmann::ordered_json::parse(reply, nullptr, false);
-  if (!json.is_object() || !json.contains("ok") || !json["ok"].is_boolean()) {
+  const auto parsed = parse_json(reply);
+  if (!parsed || !parsed->is_object() || !parsed->contains("ok") ||
+      !parsed->at("ok").is_boolean()) {
     return Error(Errc::protocol, "the server's answer cannot be understood");
   }
-  if (json["ok"].get<bool>()) return json.value("result", nlohmann::ordered_json());
-  const auto error = json.value("error", nlohmann::ordered_json::object());
+  const Json& json = *parsed;
+  if (json["ok"].get<bool>()) return json.value("result", Json());
+  const auto error = json.value("error", Json::object());
   if (!error.is_object() || !error.contains("message") || !error["message"].is_string()) {
     return Error(Errc::protocol, "the server's answer cannot be understood");
   }
@@ -81,10 +83,9 @@ Result<nlohmann::ordered_json> ask_server(const std::string& path, nlohmann::ord
   return Error(kind, error["message"].get<std::string>());
 }
 
-Result<nlohmann::ordered_json> ask_volume(const std::string& volume, nlohmann::ordered_json request,
-                                          const std::string& path) {
+Result<Json> ask_volume(const std::string& volume, Json request, const std::string& path) {
   auto usual = control_path_of(volume);
-  Result<nlohmann::ordered_json> answer = Error(Errc::not_found, "");
+  Result<Json> answer = Error(Errc::not_found, "");
   if (!path.empty()) {
     answer = ask_server(path, request);
   } else if (usual) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "serve/control_server.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 namespace uvdo {
 
@@ -56,29 +56,29 @@ std::string ControlServer::refusal(const Error& error) {
   const Json reply = {{"uvdo", kControlVersion},
                       {"ok", false},
                       {"error", {{"code", name_of(error.code())}, {"message", error.message()}}}};
-  return reply.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return json_text(reply);
 }
 
 Task<std::string> ControlServer::answer(std::string line) {
-  Json request = Json::parse(line, nullptr, false);
-  if (!request.is_object()) {
+  auto request = parse_json(line);
+  if (!request || !request->is_object()) {
     co_return refusal({Errc::protocol, "a request is one JSON object on a line"});
   }
-  const auto version = request.find("uvdo");
-  if (version == request.end() || *version != kControlVersion) {
+  const auto version = request->find("uvdo");
+  if (version == request->end() || *version != kControlVersion) {
     co_return refusal(
         {Errc::unsupported,
          fmt::format("a request names the protocol's version: \"uvdo\": {}", kControlVersion)});
   }
-  const auto command = request.find("command");
-  if (command == request.end() || !command->is_string()) {
+  const auto command = request->find("command");
+  if (command == request->end() || !command->is_string()) {
     co_return refusal({Errc::protocol, "a request names a \"command\""});
   }
   std::string name = command->get<std::string>();
-  auto result = co_await handler_(std::move(name), std::move(request));
+  auto result = co_await handler_(std::move(name), std::move(*request));
   if (!result) co_return refusal(result.error());
   const Json reply = {{"uvdo", kControlVersion}, {"ok", true}, {"result", *result}};
-  co_return reply.dump(-1, ' ', false, Json::error_handler_t::replace);
+  co_return json_text(reply);
 }
 
 }  // namespace uvdo

@@ -9,8 +9,7 @@
 #include <functional>
 #include <string>
 
-#include <nlohmann/json.hpp>
-
+#include "base/json.h"
 #include "serve/client_server.h"
 
 namespace uvdo {
@@ -21,7 +20,6 @@ inline constexpr std::size_t kMaxControlClients = 256;      ///< more are told t
 
 class ControlServer {
  public:
-  using Json = nlohmann::ordered_json;
   /// Answers one request (its "command" and the whole object).
   using Handler = std::function<Task<Result<Json>>(std::string command, Json request)>;
 

@@ -6,8 +6,6 @@
 namespace uvdo {
 namespace {
 
-using Json = ControlServer::Json;
-
 struct Wanted {
   std::optional<std::uint64_t> logical;
   std::optional<std::uint64_t> physical;

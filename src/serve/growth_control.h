@@ -9,6 +9,6 @@ namespace uvdo {
 
 /// Grows the volume as {"logical": bytes, "physical": bytes or "max"} says, physically first.
 /// Answers with the sizes that it has then.
-Task<Result<ControlServer::Json>> grow_by_request(Volume& volume, ControlServer::Json request);
+Task<Result<Json>> grow_by_request(Volume& volume, Json request);
 
 }  // namespace uvdo

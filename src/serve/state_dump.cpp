@@ -4,8 +4,6 @@
 namespace uvdo {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 Json text_of(JournalPoint point) {
   return {{"block", point.sequence}, {"entry", point.entry_count}};
 }

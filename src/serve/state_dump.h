@@ -4,12 +4,11 @@
 // version.
 #pragma once
 
-#include <nlohmann/json.hpp>
-
+#include "base/json.h"
 #include "volume/volume.h"
 
 namespace uvdo {
 
-[[nodiscard]] nlohmann::ordered_json dump_state(const Volume& volume);
+[[nodiscard]] Json dump_state(const Volume& volume);
 
 }  // namespace uvdo

@@ -6,15 +6,13 @@
 #include <string>
 #include <type_traits>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "volume/statistics_fields.h"
 #include "volume/statistics_text.h"
 
 namespace uvdo {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 class JsonWriter {
  public:

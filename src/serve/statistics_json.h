@@ -3,16 +3,15 @@
 // is under "savings" and "uvdo". Both ways: a running volume sends them over its control socket.
 #pragma once
 
-#include <nlohmann/json.hpp>
-
+#include "base/json.h"
 #include "base/result.h"
 #include "volume/statistics.h"
 
 namespace uvdo {
 
-[[nodiscard]] nlohmann::ordered_json to_json(const VolumeStatistics& statistics);
+[[nodiscard]] Json to_json(const VolumeStatistics& statistics);
 
 /// Keys that are missing keep their defaults. protocol: a value of the wrong type.
-Result<VolumeStatistics> statistics_from_json(const nlohmann::ordered_json& json);
+Result<VolumeStatistics> statistics_from_json(const Json& json);
 
 }  // namespace uvdo

@@ -30,7 +30,7 @@ TEST(StatisticsJson, KeepsEveryField) {
   visit_statistics(statistics, filler);
   ASSERT_GT(filler.next, 140U);
   const auto json = to_json(statistics);
-  auto back = statistics_from_json(nlohmann::ordered_json::parse(json.dump()));
+  auto back = statistics_from_json(*parse_json(json_text(json)));
   ASSERT_TRUE(back.ok());
   EXPECT_EQ(to_json(*back), json);
   EXPECT_EQ(statistics_message(*back), statistics_message(statistics));
@@ -48,11 +48,11 @@ TEST(StatisticsJson, WrongTypesAreErrors) {
   for (const char* text :
        {"[]", "3", R"({"version": "x"})", R"({"mode": "odd"})", R"({"uvdo": {"running": 1}})",
         R"({"version": -1})", R"({"journal": 1})"}) {
-    auto result = statistics_from_json(nlohmann::ordered_json::parse(text));
+    auto result = statistics_from_json(*parse_json(text));
     ASSERT_FALSE(result.ok()) << text;
     EXPECT_EQ(result.error().code(), Errc::protocol);
   }
-  EXPECT_TRUE(statistics_from_json(nlohmann::ordered_json::object()).ok());
+  EXPECT_TRUE(statistics_from_json(Json::object()).ok());
 }
 
 }  // namespace

@@ -3,8 +3,6 @@
 
 namespace uvdo {
 
-using Json = ControlServer::Json;
-
 Task<Result<Json>> suspend_by_request(Volume& volume, Json request) {
   auto mode = Volume::SuspendMode::save;
   if (request.contains("flush")) {

@@ -9,7 +9,7 @@ namespace uvdo {
 
 /// Suspends the volume; {"flush": false} does not save it. Answers when nothing reaches its device
 /// any more.
-Task<Result<ControlServer::Json>> suspend_by_request(Volume& volume, ControlServer::Json request);
-Task<Result<ControlServer::Json>> resume_by_request(Volume& volume);
+Task<Result<Json>> suspend_by_request(Volume& volume, Json request);
+Task<Result<Json>> resume_by_request(Volume& volume);
 
 }  // namespace uvdo

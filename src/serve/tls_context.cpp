@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "serve/tls_context.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "serve/tls_stream.h"
 

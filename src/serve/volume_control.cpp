@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <array>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "serve/growth_control.h"
 #include "serve/state_dump.h"
@@ -16,7 +16,6 @@ namespace uvdo {
 
 /// A command: its name, its parameters, and who carries it out.
 struct ControlCommand {
-  using Json = VolumeControl::Json;
   std::string_view name;
   std::array<std::string_view, 4> parameters;
   Task<Result<Json>> (VolumeControl::*run)(const Json& request);
@@ -56,7 +55,7 @@ Error no_such_command(std::string_view name) {
 }
 
 /// Every parameter of the request is one of the command's.
-Result<void> check_parameters(const ControlCommand& command, const ControlCommand::Json& request) {
+Result<void> check_parameters(const ControlCommand& command, const Json& request) {
   for (const auto& [key, value] : request.items()) {
     if (key == "uvdo" || key == "command") continue;
     if (!key.empty() && std::ranges::find(command.parameters, key) != command.parameters.end()) {
@@ -76,7 +75,7 @@ Result<void> check_parameters(const ControlCommand& command, const ControlComman
 
 }  // namespace
 
-Task<Result<ControlServer::Json>> VolumeControl::handle(std::string command, Json request) {
+Task<Result<Json>> VolumeControl::handle(std::string command, Json request) {
   const auto all = ControlCommand::all();
   const auto found = std::ranges::find(all, command, &ControlCommand::name);
   if (found == all.end()) co_return no_such_command(command);
@@ -91,7 +90,7 @@ void VolumeControl::stopped(const Result<void>& result) {
   stopped_.set();
 }
 
-Task<Result<ControlServer::Json>> VolumeControl::stats(const Json& request) {
+Task<Result<Json>> VolumeControl::stats(const Json& request) {
   bool with_activity = false;
   if (request.contains("activity")) {
     if (!request["activity"].is_boolean()) {
@@ -109,7 +108,7 @@ Task<Result<ControlServer::Json>> VolumeControl::stats(const Json& request) {
   co_return json;
 }
 
-Task<Result<ControlServer::Json>> VolumeControl::info(const Json& /*request*/) {
+Task<Result<Json>> VolumeControl::info(const Json& /*request*/) {
   co_return describe_volume(volume_, server_.volume);
 }
 
@@ -125,7 +124,7 @@ HealthFacts VolumeControl::facts() const {
   return facts;
 }
 
-Task<Result<ControlServer::Json>> VolumeControl::status(const Json& /*request*/) {
+Task<Result<Json>> VolumeControl::status(const Json& /*request*/) {
   const Health health = assess(facts());
   Json troubles = Json::array();
   for (const Trouble& trouble : health.troubles) {
@@ -137,7 +136,7 @@ Task<Result<ControlServer::Json>> VolumeControl::status(const Json& /*request*/)
                  {"notes", health.notes}};
 }
 
-Task<Result<ControlServer::Json>> VolumeControl::set(const Json& request) {
+Task<Result<Json>> VolumeControl::set(const Json& request) {
   for (const auto& [key, value] : request.items()) {
     if (key != "compression" && key != "deduplication") continue;
     if (!value.is_boolean()) {
@@ -157,7 +156,7 @@ std::string VolumeControl::index_state() const {
   return std::string(name_of(index != nullptr ? index->state() : IndexState::closed));
 }
 
-Task<Result<ControlServer::Json>> VolumeControl::index(const Json& request) {
+Task<Result<Json>> VolumeControl::index(const Json& request) {
   const std::string action = request.contains("action") && request["action"].is_string()
                                  ? request["action"].get<std::string>()
                                  : "";
@@ -181,15 +180,15 @@ Task<Result<ControlServer::Json>> VolumeControl::index(const Json& request) {
   co_return Json{{"state", index_state()}};
 }
 
-Task<Result<ControlServer::Json>> VolumeControl::grow(const Json& request) {
+Task<Result<Json>> VolumeControl::grow(const Json& request) {
   co_return co_await grow_by_request(volume_, request);
 }
 
-Task<Result<ControlServer::Json>> VolumeControl::suspend(const Json& request) {
+Task<Result<Json>> VolumeControl::suspend(const Json& request) {
   co_return co_await suspend_by_request(volume_, request);
 }
 
-Task<Result<ControlServer::Json>> VolumeControl::resume(const Json& /*request*/) {
+Task<Result<Json>> VolumeControl::resume(const Json& /*request*/) {
   co_return co_await resume_by_request(volume_);
 }
 
@@ -198,18 +197,16 @@ Result<void> VolumeControl::check_in_use() const {
   return Error(Errc::busy, "the volume is suspended; resume it first");
 }
 
-Task<Result<ControlServer::Json>> VolumeControl::flush(const Json& /*request*/) {
+Task<Result<Json>> VolumeControl::flush(const Json& /*request*/) {
   if (auto in_use = check_in_use(); !in_use) co_return std::move(in_use).error();
   auto flushed = co_await volume_.flush();
   if (!flushed) co_return std::move(flushed).error();
   co_return Json::object();
 }
 
-Task<Result<ControlServer::Json>> VolumeControl::dump(const Json& /*request*/) {
-  co_return dump_state(volume_);
-}
+Task<Result<Json>> VolumeControl::dump(const Json& /*request*/) { co_return dump_state(volume_); }
 
-Task<Result<ControlServer::Json>> VolumeControl::log_level(const Json& request) {
+Task<Result<Json>> VolumeControl::log_level(const Json& request) {
   if (request.contains("level")) {
     if (!request["level"].is_string()) {
       co_return Error(Errc::invalid_argument, "\"level\" is a name, such as \"debug\"");
@@ -221,7 +218,7 @@ Task<Result<ControlServer::Json>> VolumeControl::log_level(const Json& request) 
   co_return Json{{"level", std::string(name_of(server_.log->level()))}};
 }
 
-Task<Result<ControlServer::Json>> VolumeControl::stop(const Json& /*request*/) {
+Task<Result<Json>> VolumeControl::stop(const Json& /*request*/) {
   server_.stop();
   co_await stopped_.wait();
   if (!stop_result_) co_return stop_result_.error().clone();

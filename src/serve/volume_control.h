@@ -25,8 +25,6 @@ struct ServerControl {
 
 class VolumeControl {
  public:
-  using Json = ControlServer::Json;
-
   VolumeControl(Executor& executor, Volume& volume, ServerControl server)
       : volume_(volume), server_(std::move(server)), stopped_(executor) {}
 

@@ -5,8 +5,6 @@
 
 namespace uvdo {
 
-using Json = nlohmann::ordered_json;
-
 Json describe_volume(const VolumeGeometry& geometry, const SuperBlock& super,
                      const VolumeFacts& facts) {
   const SlabConfig& slab = super.depot.slab;

@@ -6,8 +6,7 @@
 #include <optional>
 #include <string>
 
-#include <nlohmann/json.hpp>
-
+#include "base/json.h"
 #include "format/super_block.h"
 #include "format/volume_geometry.h"
 #include "volume/volume.h"
@@ -24,11 +23,10 @@ struct VolumeFacts {
   std::optional<std::uint64_t> slabs_dirty;  ///< as the disk says; of stopped volumes
 };
 
-[[nodiscard]] nlohmann::ordered_json describe_volume(const VolumeGeometry& geometry,
-                                                     const SuperBlock& super_block,
-                                                     const VolumeFacts& facts);
+[[nodiscard]] Json describe_volume(const VolumeGeometry& geometry, const SuperBlock& super_block,
+                                   const VolumeFacts& facts);
 
 /// The same of a volume in use, with its mode.
-[[nodiscard]] nlohmann::ordered_json describe_volume(const Volume& volume, const std::string& name);
+[[nodiscard]] Json describe_volume(const Volume& volume, const std::string& name);
 
 }  // namespace uvdo

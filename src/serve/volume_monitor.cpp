@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <ctime>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "base/size_text.h"
 #include "serve/health.h"

@@ -6,7 +6,7 @@
 #include <array>
 #include <optional>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "async/wait_queue.h"
 #include "blockmap/page_replay.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "volume/uds_index_factory.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "volume/remote_index.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "volume/volume_headers.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "base/aligned_memory.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // What goes on behind the requests: regular commits, writing back of old pages and slab journals
 // so that the recovery journal can go round, and the record of read-only mode.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "volume/volume.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Opening a volume (vdo-behaviour.md, 8) and stopping it (11).
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "format/journal_limits.h"
 #include "volume/start_plan.h"

@@ -3,7 +3,7 @@
 // read at once, and blocks that are being written are given from memory.
 #include <cstring>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "volume/volume.h"
 

@@ -3,7 +3,7 @@
 //
 // Until the super block is written at the end, a recovery leaves the recovery journal and all that
 // tells where it begins as they were: broken off at any point, it is repeated from the start.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "blockmap/page_replay.h"
 #include "volume/rebuild.h"

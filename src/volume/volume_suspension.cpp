@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Suspending a volume and going on (vdo-behaviour.md, 11). Requests are held at their entry, and
 // whatever goes on in the background at the device: between the two nothing is under way.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "volume/volume.h"
 

@@ -4,7 +4,7 @@
 // happens to its data then is in write_job.cpp (vdo-behaviour.md, 5.1 and 5.6).
 #include <cstring>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "volume/write_job.h"
 

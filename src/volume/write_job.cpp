@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "format/advice.h"
 #include "format/zero_block.h"

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "workload/workload_figures.h"
 
-#include <fmt/format.h>
-#include <nlohmann/json.hpp>
+#include <fmt/core.h>
 
 #include "base/block_types.h"
+#include "base/json.h"
 
 namespace uvdo {
 
@@ -27,7 +27,7 @@ std::string figures_line(const WorkloadFigures& f) {
       f.system_us, f.latency_us[0], f.latency_us[1], f.latency_us[2], f.device_writes);
 }
 
-nlohmann::ordered_json to_json(const WorkloadFigures& f) {
+Json to_json(const WorkloadFigures& f) {
   return {{"workload", f.workload},
           {"depth", f.depth},
           {"request_bytes", f.request_bytes},

@@ -6,7 +6,7 @@
 #include <span>
 #include <string>
 
-#include <nlohmann/json_fwd.hpp>
+#include "base/json.h"
 
 namespace uvdo {
 
@@ -31,6 +31,6 @@ struct WorkloadFigures {
 
 [[nodiscard]] std::string figures_header();
 [[nodiscard]] std::string figures_line(const WorkloadFigures& figures);
-[[nodiscard]] nlohmann::ordered_json to_json(const WorkloadFigures& figures);
+[[nodiscard]] Json to_json(const WorkloadFigures& figures);
 
 }  // namespace uvdo

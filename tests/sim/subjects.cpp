@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "subjects.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "reference_store.h"
 #include "volume_subject.h"

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 
 #include "base/check.h"
 
@@ -15,32 +16,40 @@ namespace uvdo {
 using ConstBytes = std::span<const std::byte>;
 using MutableBytes = std::span<std::byte>;
 
+// Written out by pack expansions: GCC leaves a loop over the bytes as it is at -O2, and only
+// straight code becomes a single load or store.
 namespace detail {
+template <std::size_t... byte>
+constexpr std::uint64_t load_le(const std::byte* p, std::index_sequence<byte...>) {
+  return ((std::to_integer<std::uint64_t>(p[byte]) << (8 * byte)) | ...);
+}
+template <std::size_t... byte>
+constexpr void store_le(std::byte* p, std::uint64_t value, std::index_sequence<byte...>) {
+  ((p[byte] = static_cast<std::byte>(value >> (8 * byte))), ...);
+}
+template <std::size_t... byte>
+constexpr std::uint64_t load_be(const std::byte* p, std::index_sequence<byte...>) {
+  return ((std::to_integer<std::uint64_t>(p[sizeof...(byte) - 1 - byte]) << (8 * byte)) | ...);
+}
+template <std::size_t... byte>
+constexpr void store_be(std::byte* p, std::uint64_t value, std::index_sequence<byte...>) {
+  ((p[sizeof...(byte) - 1 - byte] = static_cast<std::byte>(value >> (8 * byte))), ...);
+}
 template <std::size_t kWidth>
 constexpr std::uint64_t load_le(const std::byte* p) {
-  std::uint64_t value = 0;
-  for (std::size_t i = 0; i < kWidth; ++i) {
-    value |= static_cast<std::uint64_t>(std::to_integer<std::uint8_t>(p[i])) << (8 * i);
-  }
-  return value;
+  return load_le(p, std::make_index_sequence<kWidth>());
 }
 template <std::size_t kWidth>
 constexpr void store_le(std::byte* p, std::uint64_t value) {
-  for (std::size_t i = 0; i < kWidth; ++i) p[i] = static_cast<std::byte>(value >> (8 * i));
+  store_le(p, value, std::make_index_sequence<kWidth>());
 }
 template <std::size_t kWidth>
 constexpr std::uint64_t load_be(const std::byte* p) {
-  std::uint64_t value = 0;
-  for (std::size_t i = 0; i < kWidth; ++i) {
-    value = (value << 8U) | std::to_integer<std::uint8_t>(p[i]);
-  }
-  return value;
+  return load_be(p, std::make_index_sequence<kWidth>());
 }
 template <std::size_t kWidth>
 constexpr void store_be(std::byte* p, std::uint64_t value) {
-  for (std::size_t i = 0; i < kWidth; ++i) {
-    p[i] = static_cast<std::byte>(value >> (8 * (kWidth - 1 - i)));
-  }
+  store_be(p, value, std::make_index_sequence<kWidth>());
 }
 }  // namespace detail
 

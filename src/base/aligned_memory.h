@@ -16,10 +16,16 @@ namespace uvdo {
 class AlignedMemory {
  public:
   AlignedMemory() = default;
-  explicit AlignedMemory(std::size_t size)
-      : bytes_(static_cast<std::byte*>(::operator new (size, std::align_val_t{kBlockSize}))),
-        size_(size) {
+  explicit AlignedMemory(std::size_t size) : AlignedMemory(unset(size)) {
     std::memset(bytes_.get(), 0, size);
+  }
+  /// `size` bytes of anything: for much memory that is written before it is read.
+  static AlignedMemory unset(std::size_t size) {
+    AlignedMemory memory;
+    memory.bytes_.reset(
+        static_cast<std::byte*>(::operator new (size, std::align_val_t{kBlockSize})));
+    memory.size_ = size;
+    return memory;
   }
   [[nodiscard]] std::byte* data() const { return bytes_.get(); }
   [[nodiscard]] std::size_t size() const { return size_; }

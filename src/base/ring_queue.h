@@ -3,6 +3,7 @@
 // more than ever before, so that what flows through it in a steady state allocates nothing.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <utility>
 #include <vector>
@@ -26,10 +27,10 @@ class RingQueue {
 
   /// Takes the memory for `count` elements now.
   void reserve(std::size_t count) {
-    while (slots_.size() < count) grow();
+    if (slots_.size() < count) move_to(std::bit_ceil(count));
   }
   void push_back(T value) {
-    if (size_ == slots_.size()) grow();
+    if (size_ == slots_.size()) move_to(slots_.empty() ? 8 : slots_.size() * 2);
     slots_[place(size_)] = std::move(value);
     ++size_;
   }
@@ -44,8 +45,8 @@ class RingQueue {
   [[nodiscard]] std::size_t place(std::size_t i) const {
     return (first_ + i) & (slots_.size() - 1);
   }
-  void grow() {
-    std::vector<T> larger(slots_.empty() ? 8 : slots_.size() * 2);
+  void move_to(std::size_t slots) {
+    std::vector<T> larger(slots);
     for (std::size_t i = 0; i < size_; ++i) larger[i] = std::move((*this)[i]);
     slots_ = std::move(larger);
     first_ = 0;

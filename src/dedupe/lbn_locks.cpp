@@ -51,12 +51,21 @@ Task<void> LbnLocks::drain(Lbn first, Lbn last) {
   const std::uint64_t limit = generation_;
   while (true) {
     bool busy = false;
-    index_.for_each([&](std::uint64_t lbn, std::uint32_t slot) {
+    const auto visit = [&](std::uint64_t lbn, std::uint32_t slot) {
       if (lbn < first.value() || lbn >= last.value()) return;
       if (slots_[slot].generation > limit) return;
       busy = true;
       if (slots_[slot].hurry != nullptr) slots_[slot].hurry->hurry();
-    });
+    };
+    // Asking for each block of a short range is less work than a walk over the table.
+    if (index_.empty()) co_return;
+    if (last.value() - first.value() <= kShortRange) {
+      for (std::uint64_t lbn = first.value(); lbn < last.value(); ++lbn) {
+        if (const std::uint32_t* slot = index_.find(lbn)) visit(lbn, *slot);
+      }
+    } else {
+      index_.for_each(visit);
+    }
     if (!busy) co_return;
     co_await freed_.wait();
   }

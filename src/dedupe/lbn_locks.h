@@ -68,6 +68,7 @@ class LbnLocks {
 
  private:
   static constexpr std::size_t kUsual = 2048;
+  static constexpr std::uint64_t kShortRange = 1024;
   struct Slot {
     const std::byte* data = nullptr;
     Hurry* hurry = nullptr;

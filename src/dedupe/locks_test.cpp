@@ -52,21 +52,23 @@ TEST(LbnLocks, DrainWaitsForHoldersOfItsRangeButNotForLaterOnes) {
   SimExecutor executor({.seed = 5});
   const auto outcome = executor.run([](SimExecutor& ex) -> Task<void> {
     LbnLocks locks(ex, 16);
-    co_await locks.lock(Lbn{5});
-    co_await locks.lock(Lbn{50});
-    bool drained = false;
-    TaskGroup tasks(ex);
-    tasks.start([](LbnLocks& l, bool& done) -> Task<void> {
-      co_await l.drain(Lbn{0}, Lbn{10});
-      done = true;
-    }(locks, drained));
-    co_await locks.lock(Lbn{6});
-    EXPECT_FALSE(drained);
-    locks.unlock(Lbn{5});
-    co_await tasks.wait();
-    EXPECT_TRUE(drained);
-    locks.unlock(Lbn{6});
-    locks.unlock(Lbn{50});
+    for (const std::uint64_t end : {10, 5000}) {
+      co_await locks.lock(Lbn{5});
+      co_await locks.lock(Lbn{end});
+      bool drained = false;
+      TaskGroup tasks(ex);
+      tasks.start([](LbnLocks& l, std::uint64_t last, bool& done) -> Task<void> {
+        co_await l.drain(Lbn{0}, Lbn{last});
+        done = true;
+      }(locks, end, drained));
+      co_await locks.lock(Lbn{6});
+      EXPECT_FALSE(drained);
+      locks.unlock(Lbn{5});
+      co_await tasks.wait();
+      EXPECT_TRUE(drained);
+      locks.unlock(Lbn{6});
+      locks.unlock(Lbn{end});
+    }
   }(executor));
   EXPECT_TRUE(outcome.finished) << outcome.why;
 }

@@ -20,11 +20,11 @@ bool overlaps(std::uint64_t a, std::uint64_t a_length, std::uint64_t b, std::uin
 }
 
 SimPayload gather(std::span<const iovec> slices, std::uint64_t length) {
-  auto bytes = std::make_shared<std::vector<std::byte>>(length);
-  std::byte* at = bytes->data();
+  auto bytes = std::make_shared<std::vector<std::byte>>();
+  bytes->reserve(length);
   for (const iovec& slice : slices) {
-    std::memcpy(at, slice.iov_base, slice.iov_len);
-    at += slice.iov_len;
+    const auto* from = static_cast<const std::byte*>(slice.iov_base);
+    bytes->insert(bytes->end(), from, from + slice.iov_len);
   }
   return bytes;
 }

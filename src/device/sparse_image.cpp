@@ -22,7 +22,7 @@ namespace {
 template <class T>
 T& own(std::shared_ptr<T>& pointer) {
   if (!pointer) {
-    pointer = std::make_shared<T>();
+    pointer = std::make_shared<T>();  // zeros
   } else if (pointer.use_count() > 1) {
     pointer = std::make_shared<T>(*pointer);
   }
@@ -72,12 +72,17 @@ const SparseImage::Page* SparseImage::find(std::uint64_t page) const {
   return leaf == nullptr ? nullptr : leaf->pages[page % kFanout].get();
 }
 
-SparseImage::Page& SparseImage::page_to_write(std::uint64_t page) {
+SparseImage::Page& SparseImage::page_to_write(std::uint64_t page, bool whole) {
   Branch& branch = own(branches_[page / (kFanout * kFanout)]);
   branch.hashed = false;
   Leaf& leaf = own(branch.leaves[page / kFanout % kFanout]);
   leaf.hashed = false;
-  Page& owned = own(leaf.pages[page % kFanout]);
+  std::shared_ptr<Page>& pointer = leaf.pages[page % kFanout];
+  // What will be overwritten as a whole is not worth copying first.
+  if (whole && (!pointer || pointer.use_count() > 1)) {
+    pointer = std::make_shared_for_overwrite<Page>();
+  }
+  Page& owned = own(pointer);
   owned.hashed = false;
   return owned;
 }
@@ -102,7 +107,8 @@ void SparseImage::write(std::uint64_t offset, ConstBytes data) {
   while (!data.empty()) {
     const std::uint64_t at = offset % kPageSize;
     const std::size_t length = std::min<std::size_t>(kPageSize - at, data.size());
-    std::memcpy(page_to_write(offset / kPageSize).bytes.data() + at, data.data(), length);
+    Page& page = page_to_write(offset / kPageSize, length == kPageSize);
+    std::memcpy(page.bytes.data() + at, data.data(), length);
     offset += length;
     data = data.subspan(length);
   }

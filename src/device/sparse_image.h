@@ -42,9 +42,9 @@ class SparseImage {
   static constexpr std::size_t kPageSize = 4096;
   static constexpr std::size_t kFanout = 128;
   struct Page {
-    std::array<std::byte, kPageSize> bytes{};
-    std::uint64_t hash = 0;
-    bool hashed = false;
+    std::array<std::byte, kPageSize> bytes;
+    std::uint64_t hash;
+    bool hashed;
   };
   struct Leaf {
     std::array<std::shared_ptr<Page>, kFanout> pages;
@@ -58,7 +58,8 @@ class SparseImage {
   };
 
   [[nodiscard]] const Page* find(std::uint64_t page) const;
-  Page& page_to_write(std::uint64_t page);
+  /// The page as this image's own; its old bytes are lost if it will be written as a whole.
+  Page& page_to_write(std::uint64_t page, bool whole);
   template <class Visitor>
   void for_each_page(Visitor&& visit) const;
 

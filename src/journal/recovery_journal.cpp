@@ -19,7 +19,7 @@ RecoveryJournal::RecoveryJournal(Executor& executor, Device& device, ReadOnlyNot
       notifier_(notifier),
       config_(config),
       usable_(config.size - reserve_of(config.size)),
-      buffers_(kBuffers * kBlockSize),
+      buffers_(AlignedMemory::unset(kBuffers * kBlockSize)),
       tail_(config.tail),
       last_point_{config.tail.value() - 1, kEntriesPerBlock - 1},
       committed_(last_point_),

@@ -18,22 +18,27 @@ void fill_random(SimRandom random, MutableBytes out) {
   for (std::size_t i = 0; i + 8 <= out.size(); i += 8) store_le64(out.data() + i, random.next());
 }
 
+constexpr std::array<std::byte, kBlockSize> kPattern = [] {
+  std::array<std::byte, kBlockSize> pattern{};
+  for (std::size_t i = 0; i < kBlockSize; ++i) pattern[i] = static_cast<std::byte>(i / 97);
+  return pattern;
+}();
+
 void make_block(ContentId id, MutableBytes block) {
-  std::fill(block.begin(), block.end(), std::byte{0});
   SimRandom random((std::uint64_t{id.number} << 8U) | 0x55U);
   switch (id.kind) {
-    case ContentKind::zero: break;
+    case ContentKind::zero: std::memset(block.data(), 0, kBlockSize); break;
     case ContentKind::unique: fill_random(random, block); break;
     case ContentKind::compressible: {
       // A third cannot be compressed; the rest is a pattern.
       const std::size_t hard = 1024 + id.number % 64 * 8;
       fill_random(random, block.first(hard));
-      for (std::size_t i = hard; i < kBlockSize; ++i) block[i] = static_cast<std::byte>(i / 97);
+      std::memcpy(block.data() + hard, kPattern.data() + hard, kBlockSize - hard);
       break;
     }
     case ContentKind::very_compressible:
-      store_le32(block.data(), id.number);
-      std::fill(block.begin() + 8, block.end(), static_cast<std::byte>(id.number | 1U));
+      store_le64(block.data(), id.number);
+      std::memset(block.data() + 8, static_cast<std::uint8_t>(id.number | 1U), kBlockSize - 8);
       break;
     case ContentKind::near_duplicate:
       fill_random(random, block);
@@ -43,7 +48,9 @@ void make_block(ContentId id, MutableBytes block) {
       // Every second pair can be compressed.
       const std::uint32_t pair = id.number / 2;
       random = SimRandom((std::uint64_t{pair} << 8U) | 0xAAU);
-      fill_random(random, block.first(pair % 2 == 0 ? kBlockSize : 128));
+      const std::size_t hard = pair % 2 == 0 ? kBlockSize : 128;
+      fill_random(random, block.first(hard));
+      std::memset(block.data() + hard, 0, kBlockSize - hard);
       if (id.number % 2 != 0) make_colliding(block);
       break;
     }

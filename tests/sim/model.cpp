@@ -36,33 +36,28 @@ bool Model::has_room(std::uint64_t block) const {
                                          [](const Pending& slot) { return slot.token == 0; });
 }
 
-// Adds every case that can come of the present ones by operations that have not taken effect yet.
-void Model::close_cases(Block& block) {
+// Adds every case that can come of the present ones by the operation in slot `begun`, which has
+// just begun, and then by others that have not taken effect yet.
+void Model::add_cases(Block& block, std::size_t begun) {
+  const std::size_t present = block.cases.size();
   for (std::size_t at = 0; at < block.cases.size(); ++at) {
     for (std::size_t slot = 0; slot < kMostAtOnce; ++slot) {
+      // What the other operations make of the present cases is among those.
+      if (at < present && slot != begun) continue;
       const auto bit = static_cast<std::uint8_t>(1U << slot);
       if (block.slots[slot].token == 0 || (block.cases[at].applied & bit) != 0) continue;
       Case made{apply(block.slots[slot], block.cases[at].value),
                 static_cast<std::uint8_t>(block.cases[at].applied | bit)};
       const bool known =
-          std::any_of(block.cases.begin(), block.cases.end(), [&](const Case& other) {
-            return other.applied == made.applied && other.value == made.value;
-          });
+          std::any_of(block.cases.begin() + static_cast<std::ptrdiff_t>(present), block.cases.end(),
+                      [&](const Case& other) {
+                        return other.applied == made.applied && other.value == made.value;
+                      });
       if (!known) block.cases.push_back(std::move(made));
     }
   }
-}
-
-// Brings the history up to date with the cases. Values that are no longer current were so until
-// `gone_at`.
-void Model::refresh_history(Block& block, std::uint64_t gone_at) const {
-  for (Past& past : block.history) {
-    if (past.until != kNow) continue;
-    const bool current = std::any_of(block.cases.begin(), block.cases.end(),
-                                     [&](const Case& c) { return c.value == past.value; });
-    if (!current) past.until = gone_at;
-  }
-  for (const Case& one : block.cases) {
+  for (std::size_t at = present; at < block.cases.size(); ++at) {
+    const Case& one = block.cases[at];
     const auto found = std::find_if(block.history.begin(), block.history.end(),
                                     [&](const Past& past) { return past.value == one.value; });
     if (found == block.history.end()) {
@@ -72,6 +67,16 @@ void Model::refresh_history(Block& block, std::uint64_t gone_at) const {
       found->dead = false;
       found->with = static_cast<std::uint8_t>(found->with | one.applied);
     }
+  }
+}
+
+// After cases were dropped: values that are no longer current were so until `gone_at`.
+void Model::retire_history(Block& block, std::uint64_t gone_at) {
+  for (Past& past : block.history) {
+    if (past.until != kNow) continue;
+    const bool current = std::any_of(block.cases.begin(), block.cases.end(),
+                                     [&](const Case& c) { return c.value == past.value; });
+    if (!current) past.until = gone_at;
   }
 }
 
@@ -95,8 +100,7 @@ Model::Token Model::begin(std::vector<BlockChange> changes) {
     known_.try_emplace(block.slots[slot].value.hash(), change.content, change.block);
     const auto bit = static_cast<std::uint8_t>(1U << slot);
     for (Past& past : block.history) past.with = static_cast<std::uint8_t>(past.with & ~bit);
-    close_cases(block);
-    refresh_history(block, clock_);
+    add_cases(block, slot);
     if (!block.listed) {
       block.listed = true;
       dirty_.push_back(change.block);
@@ -113,21 +117,25 @@ void Model::settle(Block& block, std::size_t slot, bool applied, bool stable) {
   if (applied) {
     std::erase_if(block.cases, [&](const Case& one) { return (one.applied & bit) == 0; });
     check(!block.cases.empty(), "the model lost its cases");
-    refresh_history(block, clock_);
+    retire_history(block, clock_);
     if (stable) {
       for (Past& past : block.history) past.dead = past.dead || (past.with & bit) == 0;
     }
   }
-  std::vector<Case> merged;
+  // Cases that differed in nothing else become one.
+  std::size_t kept = 0;
   for (Case& one : block.cases) {
     one.applied = static_cast<std::uint8_t>(one.applied & ~bit);
-    const bool known = std::any_of(merged.begin(), merged.end(), [&](const Case& other) {
+    const auto end = block.cases.begin() + static_cast<std::ptrdiff_t>(kept);
+    const bool known = std::any_of(block.cases.begin(), end, [&](const Case& other) {
       return other.applied == one.applied && other.value == one.value;
     });
-    if (!known) merged.push_back(std::move(one));
+    if (known) continue;
+    if (&one != &block.cases[kept]) block.cases[kept] = std::move(one);
+    ++kept;
   }
-  block.cases = std::move(merged);
-  block.slots[slot] = {};
+  block.cases.resize(kept);
+  block.slots[slot].token = 0;
   if (is_quiet(block)) block.quiet_since = clock_;
   drop_old(block);
 }
@@ -211,7 +219,7 @@ std::optional<std::string> Model::check_read(Token token, std::uint64_t number, 
   if (block.cases.size() > 1 && is_quiet(block) && block.quiet_since <= read->begun) {
     std::erase_if(block.cases, [&](const Case& one) { return !matches(one.value); });
     check(!block.cases.empty(), "the model lost its cases");
-    refresh_history(block, block.quiet_since);
+    retire_history(block, block.quiet_since);
   }
   return std::nullopt;
 }

@@ -121,8 +121,8 @@ class Model {
   [[nodiscard]] const Block* find(std::uint64_t number) const { return blocks_[number].get(); }
   static Value apply(const Pending& pending, const Value& value);
   static bool is_quiet(const Block& block);
-  static void close_cases(Block& block);
-  void refresh_history(Block& block, std::uint64_t gone_at) const;
+  static void add_cases(Block& block, std::size_t begun);
+  static void retire_history(Block& block, std::uint64_t gone_at);
   void settle(Block& block, std::size_t slot, bool applied, bool stable);
   static void drop_old(Block& block);
   [[nodiscard]] std::optional<Operation> take_operation(Token token);

@@ -22,7 +22,12 @@ class Workload::ReadBuffer {
                 std::free),
         skew_(random.chance(1, 4) ? random.below(512) : 0),
         size_(size) {
-    std::memset(memory_.get(), static_cast<int>(kCanary), (size / kBlockSize + 4) * kBlockSize);
+    const auto mark = [](std::byte* at) { std::memset(at, static_cast<int>(kCanary), kCanaries); };
+    std::byte* begin = bytes().data();
+    mark(begin - kCanaries);
+    // What is not read shall not hold what another read has left here.
+    for (std::size_t at = 0; at < size; at += kSectorSize) mark(begin + at);
+    mark(begin + size);
   }
   [[nodiscard]] MutableBytes bytes() { return {memory_.get() + kBlockSize + skew_, size_}; }
   [[nodiscard]] bool is_intact() const {

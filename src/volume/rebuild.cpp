@@ -9,7 +9,6 @@
 #include <fmt/core.h>
 
 #include "async/wait_queue.h"
-#include "blockmap/page_replay.h"
 #include "format/block_map_tree.h"
 #include "format/journal_limits.h"
 #include "format/reference_block.h"
@@ -33,6 +32,7 @@ class Rebuild {
         super_(super_block),
         slabs_(super_block.depot),
         dry_run_(options.dry_run),
+        replay_batch_(options.replay_batch),
         log_(options.log),
         counts_(slabs_.slab_count()),
         extent_(super_block.journal.journal_start),
@@ -86,68 +86,86 @@ class Rebuild {
     if (!extent) co_return std::move(extent).error();
     extent_ = *extent;
     if (!extent_.found) co_return Result<void>();
-    JournalReader reader(device_, ring);
-    PageReplay replay(executor_, device_, geometry_, super_.nonce,
-                      PageReplay::Damage::take_as_empty);
     const JournalSequence tail = extent_.highest_tail;
     JournalSequence first = extent_.block_map_head;
     if (tail.value() >= ring.size) first = std::max(first, tail - (ring.size - 1));
+    JournalReader reader(device_, ring);
+    ReplayRanges counted(super_.config.physical_blocks);
     for (JournalSequence s = first; s <= tail; ++s) {
       auto block = co_await reader.block(s);
       if (!block) co_return std::move(block).error();
-      const JournalBlockHeader header = decode_journal_header(*block);
-      if (!reader.is_block(*block, s) || header.type != extent_.tail_type) {
-        ++report_.journal_blocks_skipped;
-        tell(fmt::format("block {} of the recovery journal is missing or damaged", s.value()));
-        continue;
-      }
-      for_each_rebuild_entry(*block, header, [&](unsigned index) {
-        if (const auto change = change_of(*block, header, index)) {
-          ++report_.journal_entries;
-          if (dry_run_) {
-            overlay_.push_back(*change);
-          } else {
-            replay.add(*change);
-          }
-        }
+      for_each_change(reader, *block, s, Pass::first, [&](const PageChange& change) {
+        ++report_.journal_entries;
+        counted.count(change.page());
+        if (dry_run_) overlay_.push_back(change);
       });
-      if (dry_run_ && overlay_.size() >= overlay_limit_) {
+      if (overlay_.size() >= overlay_limit_) {
         sort_page_changes(overlay_);
         overlay_limit_ = overlay_.size() + PageReplay::kBatch;
       }
-      if (!replay.is_full()) continue;
+    }
+    sort_page_changes(overlay_);
+    if (dry_run_) co_return Result<void>();
+    PageReplay replay(executor_, device_, geometry_, super_.nonce,
+                      PageReplay::Damage::take_as_empty, replay_batch_);
+    for (const ReplayRanges::Range range : counted.ranges(replay_batch_)) {
+      for (JournalSequence s = first; s <= tail; ++s) {
+        auto block = co_await reader.block(s);
+        if (!block) co_return std::move(block).error();
+        for_each_change(reader, *block, s, Pass::later, [&](const PageChange& change) {
+          if (range.contains(change.page())) replay.add(change);
+        });
+        if (!replay.is_full()) continue;
+        auto applied = co_await replay.apply();
+        if (!applied) co_return applied;
+      }
       auto applied = co_await replay.apply();
       if (!applied) co_return applied;
     }
-    sort_page_changes(overlay_);
-    auto done = co_await replay.apply();
-    if (done && !dry_run_) done = co_await device_.flush();
     report_.pages_lost += replay.pages_replaced();
-    co_return done;
+    co_return co_await device_.flush();
+  }
+
+  /// The journal is gone through more than once; what is given up is told once.
+  enum class Pass : std::uint8_t { first, later };
+
+  /// Passes on what the block `s` of the recovery journal demands of block map pages.
+  template <typename Function>
+  void for_each_change(const JournalReader& reader, ConstBytes block, JournalSequence s, Pass pass,
+                       Function&& function) {
+    const JournalBlockHeader header = decode_journal_header(block);
+    if (!reader.is_block(block, s) || header.type != extent_.tail_type) {
+      if (pass == Pass::later) return;
+      ++report_.journal_blocks_skipped;
+      tell(fmt::format("block {} of the recovery journal is missing or damaged", s.value()));
+      return;
+    }
+    for_each_rebuild_entry(block, header, [&](unsigned index) {
+      bool is_valid = true;
+      if (const auto change = change_of(block, header, index, is_valid)) function(*change);
+      if (is_valid || pass == Pass::later) return;
+      ++report_.journal_entries_skipped;
+      tell(fmt::format("entry {} of block {} of the recovery journal is not valid", index,
+                       s.value()));
+    });
   }
 
   std::optional<PageChange> change_of(ConstBytes block, const JournalBlockHeader& header,
-                                      unsigned index) {
+                                      unsigned index, bool& is_valid) const {
     if (header.type == kJournalTypeOld) {
       const OldJournalEntry entry = old_journal_entry(block, index);
-      if (is_applicable(entry, super_, slabs_)) {
-        // What goes away needs no mention: what takes its place does.
-        if (entry.operation == OldJournalOperation::data_increment ||
-            entry.operation == OldJournalOperation::block_map_increment) {
-          return PageChange(entry.page_pbn, entry.slot, entry.mapping);
-        }
-        return std::nullopt;
+      is_valid = is_applicable(entry, super_, slabs_);
+      // What goes away needs no mention: what takes its place does.
+      if (is_valid && (entry.operation == OldJournalOperation::data_increment ||
+                       entry.operation == OldJournalOperation::block_map_increment)) {
+        return PageChange(entry.page_pbn, entry.slot, entry.mapping);
       }
-    } else {
-      const JournalEntry entry = journal_entry(block, index);
-      if (is_applicable(entry, super_, slabs_)) {
-        return PageChange(entry.page_pbn, entry.slot, entry.new_mapping);
-      }
+      return std::nullopt;
     }
-    ++report_.journal_entries_skipped;
-    tell(fmt::format("entry {} of block {} of the recovery journal is not valid", index,
-                     header.sequence.value()));
-    return std::nullopt;
+    const JournalEntry entry = journal_entry(block, index);
+    is_valid = is_applicable(entry, super_, slabs_);
+    if (!is_valid) return std::nullopt;
+    return PageChange(entry.page_pbn, entry.slot, entry.new_mapping);
   }
 
   // ---- slabs
@@ -362,6 +380,7 @@ class Rebuild {
   SuperBlock super_;
   SlabLayout slabs_;
   bool dry_run_;
+  std::size_t replay_batch_;
   LogFunction log_;
   std::vector<std::vector<ReferenceCount>> counts_;  // by slab; empty: all free
   bool counts_are_written_ = false;

@@ -9,6 +9,7 @@
 
 #include "async/executor.h"
 #include "base/log.h"
+#include "blockmap/page_replay.h"
 #include "device/device.h"
 #include "format/super_block.h"
 #include "format/volume_geometry.h"
@@ -17,6 +18,8 @@ namespace uvdo {
 
 struct RebuildOptions {
   bool dry_run = false;  ///< only finds out; writes nothing
+  /// Changes of the map that are gathered before they are written.
+  std::size_t replay_batch = PageReplay::kBatch;
   LogFunction log;
 };
 

@@ -221,7 +221,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   static Task<Result<StartPlan>> make_start_plan(Executor& executor, Device& device,
                                                  const VolumeGeometry& geometry,
                                                  const SuperBlock& super_block,
-                                                 const LogFunction& log);
+                                                 std::size_t replay_batch, const LogFunction& log);
   Task<Result<void>> recover_block_map(const StartPlan& plan);
   Task<Result<void>> recover_slabs(const StartPlan& plan);
   Task<void> scrub_in_background();

@@ -98,7 +98,8 @@ Task<Result<std::unique_ptr<Volume>>> Volume::open(Executor& executor, Device& d
   if (!headers) co_return std::move(headers).error();
   const VolumeGeometry& geometry = headers->geometry;
   const SuperBlock& super_block = headers->super_block;
-  auto plan = co_await make_start_plan(executor, device, geometry, super_block, log);
+  auto plan =
+      co_await make_start_plan(executor, device, geometry, super_block, options.replay_batch, log);
   if (!plan) co_return std::move(plan).error().within(device.name());
   if (!plan->damage && plan->super_block.journal.journal_start.value() > kLastSequence) {
     plan->damage = Error(Errc::corrupt, "its recovery journal is at the last of its block numbers");

@@ -31,6 +31,7 @@ void for_each_change(ConstBytes block, Function&& function) {
 Task<Result<Volume::StartPlan>> Volume::make_start_plan(Executor& executor, Device& device,
                                                         const VolumeGeometry& geometry,
                                                         const SuperBlock& super_block,
+                                                        std::size_t replay_batch,
                                                         const LogFunction& log) {
   StartPlan plan;
   plan.super_block = super_block;
@@ -45,6 +46,7 @@ Task<Result<Volume::StartPlan>> Volume::make_start_plan(Executor& executor, Devi
     case VolumeState::rebuild_for_upgrade: {
       log("rebuilding reference counts to clear read-only mode");
       RebuildOptions options;
+      options.replay_batch = replay_batch;
       options.log = log;
       auto rebuilt = co_await rebuild_volume(executor, device, geometry, plan.super_block, options);
       if (!rebuilt) co_return std::move(rebuilt).error().within("the rebuild failed");

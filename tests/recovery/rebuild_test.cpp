@@ -107,6 +107,69 @@ TEST_F(RebuildTest, ARebuildBrokenOffAfterAnyWriteIsBegunAnew) {
   }
 }
 
+// With little memory the journal is gone through once for each range of pages.
+TEST_F(RebuildTest, EachPageIsWrittenOnceHoweverTheJournalIsOrdered) {
+  set_state(VolumeState::dirty);
+  use(
+      [&](Volume& volume) -> Task<void> {
+        for (std::uint64_t round = 0; round < 27; ++round) {
+          for (std::uint64_t i = 0; i < 40; ++i) {
+            co_await write(volume, i * 811 + 10 + round, 5000 + round);
+          }
+        }
+        co_await flush(volume);
+      },
+      End::crash);
+  set_state(VolumeState::force_rebuild);
+  const DiskContent before = content_;
+  const RebuildReport report = dry_run();
+  const auto rebuild = [&](std::size_t batch) {
+    content_ = before;
+    RebuildReport done;
+    run([&](Device& device) -> Task<void> {
+      auto geometry = decode_volume_geometry(content_.at(0));
+      SuperBlock super = super_block();
+      RebuildOptions options;
+      options.replay_batch = batch;
+      auto rebuilt = co_await rebuild_volume(*executor_, device, *geometry, super, options);
+      EXPECT_TRUE(rebuilt.ok());
+      if (rebuilt) done = std::move(*rebuilt);
+    });
+    EXPECT_EQ(done.journal_entries, report.journal_entries);
+    EXPECT_EQ(done.losses(), 0U);
+    return writes_;
+  };
+  const std::uint64_t writes = rebuild(PageReplay::kBatch);
+  const DiskContent rebuilt = content_;
+  // Five blocks of the journal, and each has changes of forty pages.
+  EXPECT_GT(report.journal_entries, 5 * 200U);
+  EXPECT_LE(rebuild(40), writes + 40);  // none has a neighbour at worst
+  EXPECT_EQ(content_, rebuilt);
+  content_ = before;
+  options_.replay_batch = 40;
+  expect_recovered();
+}
+
+// What is given up is told once.
+TEST_F(RebuildTest, DamageOfTheJournalIsCountedOnceHoweverOftenItIsRead) {
+  const SuperBlock super = super_block();
+  const JournalSequence damaged = super.journal.journal_start;
+  const Pbn place =
+      super.find(PartitionId::recovery_journal).start + damaged.value() % kJournalBlocks;
+  const auto sector = block(place).begin() + kSectorSize;
+  ASSERT_EQ(load_u8(&*sector), check_byte_of(damaged, kJournalBlocks));
+  // The page of the first entry lies outside of the volume.
+  std::byte* entry = &*sector + kJournalSectorHeaderSize;
+  JournalEntry first = journal_entry(block(place), 0);
+  first.page_pbn = super.depot.last_block + 5;
+  encode_journal_entry(first, entry);
+  EXPECT_EQ(dry_run().journal_entries_skipped, 1U);
+  options_.replay_batch = 8;
+  use([&](Volume& volume) { return nothing(volume); }, End::stop);
+  EXPECT_TRUE(has_logged("1 things given up"));
+  expect_consistent();
+}
+
 TEST_F(RebuildTest, MappingsThatCannotBeAreCleared) {
   const auto [leaf, slot] = a_mapping();
   set_entry(block(leaf), slot, mapped_to(Pbn{2}));

@@ -67,9 +67,14 @@ class History {
     const std::uint64_t scale = random_.between(1, profile_.operations > 1000 ? 14 : 11);
     device_.crash_after(random_.below(std::uint64_t{1} << scale));
     const auto ranges = subject_.critical_ranges();
-    if (ranges.empty() || random_.chance(1, 2)) return;
-    const auto& [begin, end] = ranges[random_.below(ranges.size())];
-    const std::uint64_t skip = random_.below(std::uint64_t{1} << random_.between(0, 6));
+    if (ranges.empty() || (!profile_.near && random_.chance(1, 2))) return;
+    const std::size_t which =
+        profile_.near ? static_cast<std::size_t>(*profile_.near) : random_.below(ranges.size());
+    if (which >= ranges.size()) return;
+    const auto& [begin, end] = ranges[which];
+    const std::uint64_t most =
+        profile_.near ? profile_.near_skip : std::uint64_t{1} << random_.between(0, 6);
+    const std::uint64_t skip = random_.below(most);
     device_.crash_after(UINT64_MAX);
     device_.crash_near(begin, end, skip, random_.below(5));
   }

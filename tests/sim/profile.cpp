@@ -6,8 +6,8 @@
 namespace uvdo::sim {
 namespace {
 
-std::array<Profile, 15> make_profiles() {
-  std::array<Profile, 15> all;
+std::array<Profile, 20> make_profiles() {
+  std::array<Profile, 20> all;
   std::size_t count = 0;
   const auto add = [&](std::string_view name, std::string_view what) -> Profile& {
     Profile& profile = all.at(count++);
@@ -143,6 +143,93 @@ std::array<Profile, 15> make_profiles() {
   changes.change_percent = 90;
   changes.fault_percent = 10;
   changes.operations = 200;
+
+  Profile& full = add("full", "no block is free: what is freed is used again at once");
+  full.blocks = 2500;
+  full.cycles = 3;
+  full.operations = 400;
+  full.crash_percent = 90;
+  full.mix = {.write = 60,
+              .fua_write = 2,
+              .read = 5,
+              .discard = 12,
+              .write_zeroes = 2,
+              .flush = 4,
+              .extents = 0};
+  full.content = {.zero = 1,
+                  .unique = 90,
+                  .duplicate = 5,
+                  .compressible = 2,
+                  .very_compressible = 1,
+                  .near_duplicate = 1,
+                  .duplicates = 16};
+  full.longest = 32;
+  full.clients = 10;
+  full.partial_percent = 2;
+  full.hot_percent = 5;
+  full.pause_percent = 5;
+
+  Profile& recur = add("recur", "no block is free, and data that went come again");
+  recur.blocks = 800;
+  recur.cycles = 3;
+  recur.operations = 600;
+  recur.crash_percent = 30;
+  recur.mix = full.mix;
+  recur.content = full.content;
+  recur.content.unique = 30;
+  recur.content.duplicate = 65;
+  recur.content.duplicates = 500;
+  recur.clients = 24;
+  recur.partial_percent = 2;
+  recur.hot_percent = 5;
+  recur.pause_percent = 5;
+
+  Profile& sparse = add("sparse", "short writes to more pages than are cached, and never a flush");
+  sparse.blocks = 30'000;
+  sparse.cycles = 3;
+  sparse.operations = 500;
+  sparse.crash_percent = 100;
+  sparse.mix = {.write = 80,
+                .fua_write = 0,
+                .read = 5,
+                .discard = 10,
+                .write_zeroes = 2,
+                .flush = 0,
+                .extents = 0};
+  sparse.longest = 2;
+  sparse.clients = 24;
+  sparse.partial_percent = 5;
+  sparse.hot_percent = 0;
+  sparse.pause_percent = 2;
+
+  Profile& scrub =
+      add("scrub", "power cuts behind writes of reference counts, with clients at work");
+  scrub.blocks = 160;
+  scrub.cycles = 10;
+  scrub.operations = 300;
+  scrub.crash_percent = 100;
+  scrub.near = Critical::counts;
+  scrub.mix = wrap.mix;
+  scrub.mix.discard = 10;
+  scrub.content = wrap.content;
+  scrub.longest = 32;
+  scrub.clients = 24;
+  scrub.partial_percent = 2;
+  scrub.pause_percent = 0;
+
+  Profile& summary = add("summary", "power cuts behind writes of the slab summary");
+  summary.blocks = 160;
+  summary.cycles = 3;
+  summary.operations = 3000;
+  summary.crash_percent = 100;
+  summary.near = Critical::summary;
+  summary.near_skip = 32;
+  summary.mix = wrap.mix;
+  summary.content = wrap.content;
+  summary.longest = 32;
+  summary.clients = 12;
+  summary.partial_percent = 2;
+  summary.pause_percent = 1;
   return all;
 }
 

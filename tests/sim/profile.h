@@ -4,11 +4,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
 #include "content.h"
 #include "device/sim_device.h"
+#include "subject.h"
 
 namespace uvdo::sim {
 
@@ -37,6 +39,10 @@ struct Profile {
   std::uint32_t hot_percent = 40;      ///< requests that go to one of `hot_blocks`
   std::uint32_t hot_blocks = 12;
   std::uint32_t crash_percent = 70;  ///< cycles that end with a power cut
+  /// If set, each power cut comes right behind a write of this structure, after fewer than
+  /// `near_skip` of its writes; otherwise half of them behind some write of any.
+  std::optional<Critical> near{};
+  std::uint64_t near_skip = 1;
   std::uint32_t fault_percent = 0;   ///< cycles with failing requests
   std::uint32_t change_percent = 0;  ///< cycles in which the service is grown and suspended
   std::uint32_t pause_percent = 20;  ///< operations after which a client waits a while

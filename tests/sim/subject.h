@@ -36,6 +36,9 @@ class Instance {
   }
 };
 
+/// Structures of a volume, in the order of its critical_ranges(); the last three of its first slab.
+enum class Critical : std::uint8_t { summary, journal, counts, slab_journal, data };
+
 class Subject {
  public:
   Subject() = default;

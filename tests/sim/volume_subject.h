@@ -37,7 +37,10 @@ class VolumeSubject final : public Subject {
   VolumeSubject() { choose(1); }
   /// One that makes a mistake on purpose.
   explicit VolumeSubject(Fault fault) : faults_(fault) { choose(1); }
-  explicit VolumeSubject(const VolumeShape& shape) : fixed_shape_(shape) { choose(1); }
+  explicit VolumeSubject(const VolumeShape& shape, FaultPoints mistake = {})
+      : fixed_shape_(shape), faults_(mistake) {
+    choose(1);
+  }
 
   void choose(std::uint64_t seed) override;
   [[nodiscard]] std::uint64_t variant() const override { return variant_; }
@@ -45,6 +48,7 @@ class VolumeSubject final : public Subject {
   [[nodiscard]] std::uint64_t logical_blocks() const override {
     return layout_.super_block.config.logical_blocks;
   }
+  /// In the order of Critical.
   [[nodiscard]] std::vector<std::pair<std::uint64_t, std::uint64_t>> critical_ranges()
       const override;
   Task<Result<void>> format(Executor& executor, Device& device) override;

@@ -58,8 +58,8 @@ Task<Result<void>> copy_summary(Device& device, const VolumeGeometry& geometry,
   co_return co_await device.write(geometry.device_byte(to), all.bytes());
 }
 
-}  // namespace
-
+/// Blocks that a volume has after growth to `bytes` of its device; to all of it if nothing is
+/// given.
 Result<std::uint64_t> physical_blocks_after_growth(const VolumeHeaders& headers, Device& device,
                                                    std::optional<std::uint64_t> bytes) {
   if (bytes) return *bytes / kBlockSize + headers.geometry.bio_offset;
@@ -79,6 +79,24 @@ Result<std::uint64_t> logical_blocks_of(std::uint64_t bytes) {
   return Error(
       Errc::invalid_argument,
       fmt::format("a logical size of {} bytes is not possible: use a multiple of 4096", bytes));
+}
+
+}  // namespace
+
+Result<SuperBlock> grown_super_block(const VolumeHeaders& headers, Device& device,
+                                     const GrowthRequest& request) {
+  Result<SuperBlock> grown = headers.super_block;
+  if (request.moves_metadata()) {
+    auto blocks = physical_blocks_after_growth(headers, device, request.physical_bytes);
+    if (!blocks) return std::move(blocks).error();
+    grown = grown_layout(headers.geometry, *grown, *blocks);
+  }
+  if (grown && request.logical_bytes) {
+    auto blocks = logical_blocks_of(*request.logical_bytes);
+    if (!blocks) return std::move(blocks).error();
+    grown = grown_logical(*grown, *blocks);
+  }
+  return grown;
 }
 
 Task<Result<void>> copy_blocks(Device& device, std::uint64_t from, std::uint64_t to,
@@ -103,34 +121,20 @@ Task<Result<SuperBlock>> grow_stopped_volume(Device& device, const VolumeHeaders
   const SuperBlock& before = headers.super_block;
   auto done = check_state(before.state);
   if (!done) co_return std::move(done).error();
-  SuperBlock grown = before;
-  const bool moves = request.physical_max || request.physical_bytes.has_value();
-  if (moves) {
-    auto blocks = physical_blocks_after_growth(headers, device, request.physical_bytes);
-    if (!blocks) co_return std::move(blocks).error();
-    auto larger = grown_layout(geometry, before, *blocks);
-    if (!larger) co_return std::move(larger).error();
-    grown = *larger;
-  }
-  if (request.logical_bytes) {
-    auto blocks = logical_blocks_of(*request.logical_bytes);
-    if (!blocks) co_return std::move(blocks).error();
-    auto larger = grown_logical(grown, *blocks);
-    if (!larger) co_return std::move(larger).error();
-    grown = *larger;
-  }
-  if (moves) {
-    done = device.extend(geometry.device_byte(Pbn{grown.config.physical_blocks}));
+  auto grown = grown_super_block(headers, device, request);
+  if (!grown) co_return grown;
+  if (request.moves_metadata()) {
+    done = device.extend(geometry.device_byte(Pbn{grown->config.physical_blocks}));
     if (!done) co_return std::move(done).error();
     const Partition journal = before.find(PartitionId::recovery_journal);
     done = co_await copy_blocks(
         device, geometry.device_byte(journal.start),
-        geometry.device_byte(grown.find(PartitionId::recovery_journal).start), journal.blocks);
-    if (done) done = co_await copy_summary(device, geometry, before, grown);
+        geometry.device_byte(grown->find(PartitionId::recovery_journal).start), journal.blocks);
+    if (done) done = co_await copy_summary(device, geometry, before, *grown);
     if (!done) co_return std::move(done).error();
   }
   SuperBlockStore store(device, geometry.device_byte(geometry.data_start));
-  done = co_await store.write(grown);
+  done = co_await store.write(*grown);
   if (!done) co_return std::move(done).error();
   co_return grown;
 }

@@ -13,20 +13,21 @@
 
 namespace uvdo {
 
-/// What a volume is to become.
+/// What a volume is to become; one size, or both in one step.
 struct GrowthRequest {
-  std::optional<std::uint64_t> logical_bytes;   ///< a multiple of 4096
-  std::optional<std::uint64_t> physical_bytes;  ///< the device's bytes that the volume takes
+  std::optional<std::uint64_t> logical_bytes = {};   ///< a multiple of 4096
+  std::optional<std::uint64_t> physical_bytes = {};  ///< the device's bytes that the volume takes
   bool physical_max = false;  ///< as far as the device, and the limits of volumes, go
+
+  /// Whether the physical size is to grow, and so the journal and the summary to move.
+  [[nodiscard]] bool moves_metadata() const { return physical_max || physical_bytes.has_value(); }
 };
 
-/// Blocks that a volume has after growth to `bytes` of its device; to all of it if nothing is
-/// given. no_space: all of it is taken already.
-Result<std::uint64_t> physical_blocks_after_growth(const VolumeHeaders& headers, Device& device,
-                                                   std::optional<std::uint64_t> bytes);
-
-/// Blocks of a logical size. invalid_argument: it is not a multiple of 4096.
-Result<std::uint64_t> logical_blocks_of(std::uint64_t bytes);
+/// The super block that a volume has after the growth: all that can be known to be wrong with it is
+/// found here, before anything is changed. invalid_argument: the sizes are not possible; no_space:
+/// the volume takes all of its device already.
+Result<SuperBlock> grown_super_block(const VolumeHeaders& headers, Device& device,
+                                     const GrowthRequest& request);
 
 /// Copies `blocks` blocks of the device from one place to another that does not overlap.
 Task<Result<void>> copy_blocks(Device& device, std::uint64_t from, std::uint64_t to,

@@ -31,6 +31,7 @@
 #include "packer/data_writer.h"
 #include "packer/packer.h"
 #include "volume/block_service.h"
+#include "volume/growth.h"
 #include "volume/request_gate.h"
 #include "volume/savings_counter.h"
 #include "volume/statistics.h"
@@ -133,14 +134,11 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
 
   // ---- growing, also while requests are under way (volume_growth.cpp)
 
-  /// Makes the logical device `bytes` large. invalid_argument: smaller than it is, too large or
-  /// not a multiple of 4096; read_only.
-  Task<Result<void>> grow_logical(std::uint64_t bytes);
-  /// Makes the volume take `bytes` of its device, or as much as there is and a volume can have if
-  /// nothing is given. A file is made longer for that. invalid_argument: too little or too much;
-  /// no_space: the device is not so large; busy: it recovers; read_only. The volume keeps its size
-  /// then.
-  Task<Result<void>> grow_physical(std::optional<std::uint64_t> bytes);
+  /// Gives the volume its new logical size, physical size, or both, in one step. A file is made
+  /// longer for the physical one. invalid_argument: too small or too large; no_space: the device is
+  /// not so large; busy: it is suspended, or recovers (physical growth); read_only. It keeps both
+  /// sizes then.
+  Task<Result<void>> grow(GrowthRequest request);
 
   // ---- suspending (volume_suspension.cpp, vdo-behaviour.md, 11)
 
@@ -229,8 +227,8 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
 
   // volume_growth.cpp
   Result<void> check_may_change();
-  Task<Result<void>> grow_logical_alone(std::uint64_t bytes);
-  Task<Result<void>> grow_physical_alone(std::optional<std::uint64_t> bytes);
+  Task<Result<void>> grow_alone(const GrowthRequest& request);
+  Task<Result<void>> move_into_growth(const SuperBlock& grown);
   // volume_suspension.cpp
   Task<Result<void>> suspend_alone(SuspendMode mode);
   Task<Result<void>> resume_alone();

@@ -114,22 +114,45 @@ TEST_F(VolumeChangeTest, ImpossibleChangesAreToldAndChangeNothing) {
   run([&]() -> Task<void> {
     co_await open();
     const VolumeConfig before = volume_->super_block().config;
-    expect_error(co_await volume_->grow_logical(kLogicalBytes - 4096), "cannot shrink");
-    expect_error(co_await volume_->grow_logical(kLogicalBytes + 1), "multiple of 4096");
-    expect_error(co_await volume_->grow_physical(kVolumeBytes - 4096), "cannot shrink");
-    expect_error(co_await volume_->grow_physical(kVolumeBytes + (64ULL << 20U)), "too little");
-    expect_error(co_await volume_->grow_physical(kDeviceBytes + 4096), "make it larger first");
+    expect_error(co_await volume_->grow({.logical_bytes = kLogicalBytes - 4096}), "cannot shrink");
+    expect_error(co_await volume_->grow({.logical_bytes = kLogicalBytes + 1}), "multiple of 4096");
+    expect_error(co_await volume_->grow({.physical_bytes = kVolumeBytes - 4096}), "cannot shrink");
+    expect_error(co_await volume_->grow({.physical_bytes = kVolumeBytes + (64ULL << 20U)}),
+                 "too little");
+    expect_error(co_await volume_->grow({.physical_bytes = kDeviceBytes + 4096}),
+                 "make it larger first");
+    // Both in one step: neither, if one of them cannot be.
+    expect_error(
+        co_await volume_->grow({.logical_bytes = kLogicalBytes - 4096, .physical_max = true}),
+        "cannot shrink");
+    expect_error(co_await volume_->grow(
+                     {.logical_bytes = 2 * kLogicalBytes, .physical_bytes = kDeviceBytes + 4096}),
+                 "make it larger first");
     expect_error(co_await volume_->resume(), "not suspended");
     EXPECT_EQ(volume_->super_block().config, before);
     expect_ok(co_await volume_->suspend(Volume::SuspendMode::no_save));
     expect_error(co_await volume_->suspend(Volume::SuspendMode::save), "suspended already");
-    expect_error(co_await volume_->grow_logical(2 * kLogicalBytes), "resume it first");
-    expect_error(co_await volume_->grow_physical(std::nullopt), "resume it first");
+    expect_error(co_await volume_->grow({.logical_bytes = 2 * kLogicalBytes}), "resume it first");
+    expect_error(co_await volume_->grow({.physical_max = true}), "resume it first");
     EXPECT_EQ(volume_->super_block().config, before);
     expect_ok(co_await volume_->resume());
-    expect_ok(co_await volume_->grow_physical(std::nullopt));
+    expect_ok(co_await volume_->grow({.physical_max = true}));
     EXPECT_EQ(volume_->super_block().config.physical_blocks, kDeviceBytes / 4096);
-    expect_error(co_await volume_->grow_physical(std::nullopt), "takes all of");
+    expect_error(co_await volume_->grow({.physical_max = true}), "takes all of");
+    co_await stop();
+  });
+}
+
+TEST_F(VolumeChangeTest, BothSizesGrowInOneStep) {
+  run([&]() -> Task<void> {
+    co_await open();
+    expect_ok(co_await volume_->grow({.logical_bytes = 2 * kLogicalBytes, .physical_max = true}));
+    EXPECT_EQ(volume_->size(), 2 * kLogicalBytes);
+    EXPECT_EQ(volume_->super_block().config.physical_blocks, kDeviceBytes / 4096);
+    co_await stop();
+    co_await open();
+    EXPECT_EQ(volume_->size(), 2 * kLogicalBytes);
+    EXPECT_EQ(volume_->super_block().config.physical_blocks, kDeviceBytes / 4096);
     co_await stop();
   });
 }

@@ -21,64 +21,62 @@ Result<void> Volume::check_may_change() {
   return {};
 }
 
-Task<Result<void>> Volume::grow_logical(std::uint64_t bytes) {
+Task<Result<void>> Volume::grow(GrowthRequest request) {
   co_await administration_.acquire();
   auto done = check_may_change();
-  if (done) done = co_await grow_logical_alone(bytes);
-  administration_.release();
-  co_return done;
-}
-
-Task<Result<void>> Volume::grow_logical_alone(std::uint64_t bytes) {
-  auto blocks = logical_blocks_of(bytes);
-  if (!blocks) co_return std::move(blocks).error();
-  auto grown = grown_logical(super_block_, *blocks);
-  if (!grown) co_return std::move(grown).error();
-  const std::uint64_t before = super_block_.config.logical_blocks;
-  // The trees grow by use; until the new size is stable no client may rely on it.
-  auto done = co_await change_super_block(*grown);
-  if (done && *blocks > before) {
-    log_(fmt::format("the logical size has grown from {} to {}", size_text(before * kBlockSize),
-                     size_text(bytes)));
-  }
-  co_return done;
-}
-
-Task<Result<void>> Volume::grow_physical(std::optional<std::uint64_t> bytes) {
-  co_await administration_.acquire();
-  auto done = check_may_change();
-  if (done && is_recovering()) {
+  if (done && request.moves_metadata() && is_recovering()) {
     done =
         Error(Errc::busy,
               fmt::format("the volume is recovering ({}%) and cannot grow before that has ended; "
                           "try again then",
                           recovery_percentage()));
   }
-  if (done) done = co_await grow_physical_alone(bytes);
+  if (done) done = co_await grow_alone(request);
   administration_.release();
   co_return done;
 }
 
-Task<Result<void>> Volume::grow_physical_alone(std::optional<std::uint64_t> bytes) {
-  auto blocks = physical_blocks_after_growth({geometry_, super_block_}, raw_device_, bytes);
-  if (!blocks) co_return std::move(blocks).error();
-  auto grown = grown_layout(geometry_, super_block_, *blocks);
+Task<Result<void>> Volume::grow_alone(const GrowthRequest& request) {
+  auto grown = grown_super_block({geometry_, super_block_}, raw_device_, request);
   if (!grown) co_return std::move(grown).error();
-  auto done = raw_device_.extend(device_byte(Pbn{*blocks}));
+  const VolumeConfig before = super_block_.config;
+  Result<void> done;
+  // The trees grow by use; until a new size is stable no client may rely on it.
+  if (request.moves_metadata()) {
+    done = co_await move_into_growth(*grown);
+  } else {
+    done = co_await change_super_block(*grown);
+  }
+  if (!done) co_return std::move(done).error().within("the volume keeps its size");
+  const VolumeConfig& now = super_block_.config;
+  if (now.physical_blocks > before.physical_blocks) {
+    log_(fmt::format("the physical size has grown from {} to {}, {} slabs",
+                     size_text(before.physical_blocks * kBlockSize),
+                     size_text(now.physical_blocks * kBlockSize), depot_->slab_count()));
+  }
+  if (now.logical_blocks > before.logical_blocks) {
+    log_(fmt::format("the logical size has grown from {} to {}",
+                     size_text(before.logical_blocks * kBlockSize),
+                     size_text(now.logical_blocks * kBlockSize)));
+  }
+  co_return done;
+}
+
+Task<Result<void>> Volume::move_into_growth(const SuperBlock& grown) {
+  auto done = raw_device_.extend(device_byte(Pbn{grown.config.physical_blocks}));
   if (!done) co_return done;
-  const std::uint64_t before = super_block_.config.physical_blocks;
   // Slabs first: who writes them waits for commits.
   co_await depot_->begin_growth();
   co_await journal_->begin_move();
   const std::uint64_t old_ring = journal_->device_offset();
-  const Partition ring = grown->find(PartitionId::recovery_journal);
+  const Partition ring = grown.find(PartitionId::recovery_journal);
   const std::uint64_t new_ring = device_byte(ring.start);
   if (!notifier_.is_on(Fault::growth_without_copy)) {
     done = co_await copy_blocks(device_, old_ring, new_ring, ring.blocks);
   }
-  if (done) done = co_await depot_->write_grown_summary(*grown);
+  if (done) done = co_await depot_->write_grown_summary(grown);
   // Until here the old volume is whole: whatever fails leaves it as it was.
-  if (done) done = co_await change_super_block(*grown);
+  if (done) done = co_await change_super_block(grown);
   if (done) {
     map_->set_slabs(SlabLayout(super_block_.depot));
     depot_->grow(super_block_);
@@ -86,10 +84,6 @@ Task<Result<void>> Volume::grow_physical_alone(std::optional<std::uint64_t> byte
     depot_->give_up_growth();
   }
   journal_->end_move(done ? new_ring : old_ring);
-  if (!done) co_return std::move(done).error().within("the volume keeps its size");
-  log_(fmt::format("the physical size has grown from {} to {}, {} slabs",
-                   size_text(before * kBlockSize), size_text(*blocks * kBlockSize),
-                   depot_->slab_count()));
   co_return done;
 }
 

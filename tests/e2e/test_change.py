@@ -173,6 +173,11 @@ class Growth(Changes):
             self.refuse("grow", self.image, "--physical", "300G", told="at most 8192")
             self.refuse("grow", self.image, "--logical", "8P", told="too large")
             self.refuse("grow", self.image, "--logical", "1000000000", told="multiple of 4096")
+            # Both at once: neither.
+            self.refuse("grow", self.image, "--physical", "5G", "--logical", "64M",
+                        told="cannot shrink")
+            self.refuse("grow", self.image, "--physical", "4097M", "--logical", "20G",
+                        told="too little")
         before = support.fingerprint(self.image)
         all_refusals()
         self.assertEqual(support.fingerprint(self.image), before)

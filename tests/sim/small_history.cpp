@@ -216,9 +216,9 @@ std::string SmallHistories::record(const Base& base, const SmallHistory& history
           physical ? before.physical_blocks + before.slab_size : before.logical_blocks * 2;
       Result<void> done;
       if (physical) {
-        done = co_await volume.grow_physical(larger * kBlockSize);
+        done = co_await volume.grow({.physical_bytes = larger * kBlockSize});
       } else {
-        done = co_await volume.grow_logical(larger * kBlockSize);
+        done = co_await volume.grow({.logical_bytes = larger * kBlockSize});
       }
       // Together with a suspension it may come when the volume is suspended, with another growth
       // when that size has been passed.

@@ -56,10 +56,10 @@ class VolumeInstance final : public Instance {
  private:
   Task<std::string> grow_logical(SimRandom& random) {
     const std::uint64_t size = volume_->size() + random.between(0, 5000) * kBlockSize;
-    auto done = co_await volume_->grow_logical(size);
+    auto done = co_await volume_->grow({.logical_bytes = size});
     if (!done) co_return "logical growth: " + done.error().message();
     if (volume_->size() != size) co_return "the logical size is not what it was made";
-    done = co_await volume_->grow_logical(size - kBlockSize);
+    done = co_await volume_->grow({.logical_bytes = size - kBlockSize});
     co_return done ? "it has shrunk" : "";
   }
 
@@ -71,7 +71,7 @@ class VolumeInstance final : public Instance {
     const std::uint64_t size =
         (super_block.config.physical_blocks + random.between(least, least + 2 * slab)) * kBlockSize;
     const SlabNumber slabs = volume_->depot().slab_count();
-    auto done = co_await volume_->grow_physical(size);
+    auto done = co_await volume_->grow({.physical_bytes = size});
     // The simulated disk is not endless, and a recovery may be going on.
     if (!done && (done.error().code() == Errc::no_space || done.error().code() == Errc::busy ||
                   done.error().code() == Errc::invalid_argument)) {

@@ -69,14 +69,15 @@ class StopSignal {
   Event stopped_;
 };
 
-/// Refuses what the machine could not give later, when the volume is in use.
-Result<void> check_memory(const VolumeHeaders& headers, const ServeOptions& options,
-                          std::uint64_t server_bytes) {
+/// The bytes of memory that the server needs at most; what the machine could not give later, when
+/// the volume is in use, is refused.
+Result<std::uint64_t> check_memory(const VolumeHeaders& headers, const ServeOptions& options,
+                                   std::uint64_t server_bytes) {
   const MemoryPlan plan =
       plan_memory(options.volume_options, headers.geometry, headers.super_block);
   const std::uint64_t needed = plan.total() + server_bytes;
   const MachineMemory available = available_memory();
-  if (needed <= available.bytes) return {};
+  if (needed <= available.bytes) return needed;
   return Error(
       Errc::no_memory,
       fmt::format("the volume needs up to {} of memory ({} for the block map, {} for data in "
@@ -84,12 +85,13 @@ Result<void> check_memory(const VolumeHeaders& headers, const ServeOptions& opti
                   "{}; free some, or give less with --cache and --buffers",
                   size_text(needed), size_text(plan.block_map_cache + plan.block_map_tree),
                   size_text(plan.buffers), size_text(plan.index), size_text(plan.reference_counts),
-                  size_text(plan.other + server_bytes), available.limit,
+                  size_text(plan.pools + plan.other + server_bytes), available.limit,
                   size_text(available.bytes)));
 }
 
 Task<Result<void>> serve_volume(UringLoop& loop, const FileDevice& device, Volume& volume,
-                                ServeOptions options, TlsUpgrader* tls, Log& log) {
+                                std::uint64_t memory_bytes, ServeOptions options, TlsUpgrader* tls,
+                                Log& log) {
   StopSignal signal(loop);
   RequestTimes times;
   NbdServer::Settings settings;
@@ -147,7 +149,7 @@ Task<Result<void>> serve_volume(UringLoop& loop, const FileDevice& device, Volum
         {options.volume, volume.statistics(), monitor.activity(), volume.is_recovering()});
   });
   Result<void> begun;
-  if (options.lock_memory) begun = lock_memory(volume.memory_needed() + server.memory_bound());
+  if (options.lock_memory) begun = lock_memory(memory_bytes);
   for (const SocketAddress& address : options.metrics_addresses) {
     if (begun) begun = metrics.start(address);
   }
@@ -169,9 +171,7 @@ Task<Result<void>> serve_volume(UringLoop& loop, const FileDevice& device, Volum
   for (const std::string& address : metrics.addresses()) {
     log.write(fmt::format("  metrics on {}", address));
   }
-  log.write(fmt::format(
-      "  up to {} of memory",
-      size_text(volume.memory_needed() + server.memory_bound() + ControlServer::kMemoryBound)));
+  log.write(fmt::format("  up to {} of memory", size_text(memory_bytes)));
   manager.notify_ready(status);
   co_await signal.wait();
   manager.notify_stopping();
@@ -197,6 +197,7 @@ Task<void> run(UringLoop& loop, ServeOptions options, TlsUpgrader* tls, Log& log
     co_return;
   }
   auto headers = co_await read_volume_headers(**device);
+  std::uint64_t memory_bytes = 0;
   if (headers) {  // if not, the volume's opening says why
     NbdServer::Settings settings;
     settings.max_connections = options.clients;
@@ -204,9 +205,10 @@ Task<void> run(UringLoop& loop, ServeOptions options, TlsUpgrader* tls, Log& log
         *headers, options,
         NbdServer::memory_bound(settings, tls != nullptr) + ControlServer::kMemoryBound);
     if (!fits) {
-      result = std::move(fits);
+      result = std::move(fits).error();
       co_return;
     }
+    memory_bytes = *fits;
   }
   const LogFunction write = [&log](const LogLine& line) { log.write(line); };
   std::unique_ptr<WorkThread> work;
@@ -227,7 +229,8 @@ Task<void> run(UringLoop& loop, ServeOptions options, TlsUpgrader* tls, Log& log
     result = std::move(volume).error();
     co_return;
   }
-  result = co_await serve_volume(loop, **device, **volume, std::move(options), tls, log);
+  result =
+      co_await serve_volume(loop, **device, **volume, memory_bytes, std::move(options), tls, log);
   if (!(*volume)->is_stopped()) {
     auto stopped = co_await (*volume)->stop();
     if (result && !stopped) result = std::move(stopped);

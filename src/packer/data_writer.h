@@ -64,6 +64,10 @@ class DataWriter {
 
   [[nodiscard]] std::uint64_t blocks_written() const { return blocks_written_; }
   [[nodiscard]] std::uint64_t requests() const { return requests_; }
+  /// Bytes of memory that one keeps for its runs.
+  [[nodiscard]] static constexpr std::uint64_t memory_needed() {
+    return kRuns * kMaxRun * sizeof(Item);
+  }
 
  private:
   static constexpr std::size_t kMaxRun = 120;

@@ -5,12 +5,7 @@
 #include <cstring>
 
 namespace uvdo {
-namespace {
-
-/// Bins that are being written before memory is taken for more.
-constexpr std::size_t kSpareBins = 256;
-
-}  // namespace
+namespace {}  // namespace
 
 Packer::Packer(Executor& executor, DataWriter& writer, BinAllocator& allocator, ReadEpochs& epochs,
                std::size_t most_waiting)

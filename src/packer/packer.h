@@ -104,9 +104,14 @@ class Packer {
   /// Waits until nothing is being written.
   Task<void> drain();
   [[nodiscard]] const PackerCounters& counters() const { return counters_; }
-  [[nodiscard]] std::uint64_t memory_needed() const { return memory_.size_in_bytes(); }
+  /// Bytes of memory of a packer in which so many fragments may wait.
+  [[nodiscard]] static std::uint64_t memory_needed(std::size_t most_waiting) {
+    return (most_waiting + kSpareBins) * kBlockSize;
+  }
 
  private:
+  // Bins that are being written before memory is taken for more.
+  static constexpr std::size_t kSpareBins = 256;
   /// Fragments in order of arrival.
   struct Queue {
     Fragment* first = nullptr;

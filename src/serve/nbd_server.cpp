@@ -105,11 +105,6 @@ std::vector<std::string> NbdServer::addresses() const {
   return names;
 }
 
-std::uint64_t NbdServer::memory_bound() const {
-  const bool with_tls = settings_.connection.tls.upgrader != nullptr;
-  return memory_bound(settings_, with_tls);
-}
-
 std::uint64_t NbdServer::memory_bound(const Settings& settings, bool with_tls) {
   const std::uint64_t encrypted = with_tls ? kTlsMemory : std::uint64_t{0};
   return std::max(settings.read_memory, NbdReadMemory::kLeast) +

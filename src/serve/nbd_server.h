@@ -50,9 +50,7 @@ class NbdServer {
   Task<void> shutdown();
 
   [[nodiscard]] std::size_t connections() const { return peers_.size(); }
-  /// Bytes of memory that the server takes at most: read data and receive buffers.
-  [[nodiscard]] std::uint64_t memory_bound() const;
-  /// The same of a server that is still to be made.
+  /// Bytes of memory that a server takes at most: read data and receive buffers.
   [[nodiscard]] static std::uint64_t memory_bound(const Settings& settings, bool with_tls);
 
  private:

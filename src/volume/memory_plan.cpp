@@ -1,19 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "volume/memory_plan.h"
 
+#include "volume/pool_sizes.h"
+#include "volume/volume.h"
+#include "volume/write_job.h"
+
 namespace uvdo {
 namespace {
 
 constexpr std::uint64_t kInteriorPage = 5120;  // with what belongs to it
-constexpr std::uint64_t kFixed = 48ULL << 20U;
+constexpr std::uint64_t kLocksOfBlock = 256;   // of its logical place and of its name
+constexpr std::uint64_t kFixed = 32ULL << 20U;
 
-/// What the geometry calls gigabytes are the lists of names; pages of chapters and the chapters
-/// that are being filled come on top.
+/// The lists of names take a little less than the gigabytes that the geometry tells; pages of
+/// chapters and the chapters that are being filled come on top.
 std::uint64_t index_bytes(IndexMemory memory) {
   constexpr std::uint64_t kGigabyte = 1ULL << 30U;
-  constexpr std::uint64_t kAround = 80ULL << 20U;
-  if (memory.value > 0) return static_cast<std::uint64_t>(memory.value) * kGigabyte + kAround;
-  return static_cast<std::uint64_t>(-std::int64_t{memory.value}) * (kGigabyte / 1024) + kAround;
+  constexpr std::uint64_t kAround = 8ULL << 20U;
+  const std::uint64_t told =
+      memory.value > 0
+          ? static_cast<std::uint64_t>(memory.value) * kGigabyte
+          : static_cast<std::uint64_t>(-std::int64_t{memory.value}) * (kGigabyte / 1024);
+  return told / 16 * 15 + kAround;
+}
+
+std::uint64_t pool_bytes(const VolumeOptions& options) {
+  return 3 * kInternalBuffers + parked_blocks(options) * kBlockSize +
+         Packer::memory_needed(options.packer_fragments) + DataWriter::memory_needed() +
+         kJobs * sizeof(Volume::WriteJob) + blocks_at_once(options) * kLocksOfBlock +
+         SavingsCounter::kMemoryBound;
 }
 
 }  // namespace
@@ -28,6 +43,7 @@ MemoryPlan plan_memory(const VolumeOptions& options, const VolumeGeometry& geome
   plan.reference_counts = super_block.depot.slab_count() * super_block.depot.slab.data_blocks;
   plan.index = index_bytes(geometry.index_memory);
   plan.buffers = options.buffer_bytes;
+  plan.pools = pool_bytes(options);
   plan.other = kFixed;
   return plan;
 }

@@ -185,6 +185,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   [[nodiscard]] VolumeStatistics statistics() const;
   /// Bytes of memory that the volume needs: cache, reference counts, buffers, journal, index.
   [[nodiscard]] std::uint64_t memory_needed() const;
+  struct WriteJob;  ///< a write under way (write_job.h)
   [[nodiscard]] const Device& device() const { return raw_device_; }
   [[nodiscard]] const VolumeOptions& options() const { return options_; }
   [[nodiscard]] const VolumeGeometry& geometry() const { return geometry_; }
@@ -203,7 +204,6 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
 
  private:
   struct WriteBlock;
-  struct WriteJob;
   struct StartPlan;
 
   Volume(Executor& executor, Device& device, const VolumeOptions& options,

@@ -3,26 +3,13 @@
 #include <fmt/core.h>
 
 #include "format/journal_limits.h"
+#include "volume/pool_sizes.h"
 #include "volume/start_plan.h"
 #include "volume/volume.h"
 #include "volume/volume_headers.h"
 #include "volume/write_job.h"
 
 namespace uvdo {
-namespace {
-
-constexpr std::uint64_t kInternalBuffers = 4ULL << 20U;
-/// Writes under way, or gatherings of small ones, before memory is taken for more.
-constexpr std::size_t kJobs = 1024;
-/// Flushes that wait for writes, likewise.
-constexpr std::size_t kGenerations = 4096;
-
-/// Blocks that can be on their way through the volume.
-std::size_t blocks_at_once(const VolumeOptions& options) {
-  return (options.buffer_bytes + kInternalBuffers) / kBlockSize;
-}
-
-}  // namespace
 
 Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
                const VolumeGeometry& geometry, const SuperBlock& super_block, LogFunction log)
@@ -46,7 +33,7 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
       hash_locks_(executor, blocks_at_once(options)),
       write_applied_(executor),
       packer_reached_(executor),
-      parked_(options.packer_fragments + options.packer_fragments / 3),
+      parked_(parked_blocks(options)),
       write_jobs_(std::make_unique<ObjectPool<WriteJob>>(kJobs)),
       gather_alarm_(executor),
       fragment_(kBlockSize),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The statistics of a volume in use, under the kernel's names (vdo-behaviour.md, 14).
+#include "volume/memory_plan.h"
 #include "volume/volume.h"
 
 namespace uvdo {
@@ -110,11 +111,9 @@ VolumeStatistics Volume::statistics() const {
 }
 
 std::uint64_t Volume::memory_needed() const {
-  return map_->cache_pages() * (kBlockSize + sizeof(MapPage)) + map_->interior_pages() * 5120 +
-         depot_->memory_needed() + buffers_.capacity() + merge_buffers_.capacity() +
-         scratch_buffers_.capacity() + fragment_buffers_.capacity() + packer_->memory_needed() +
-         parked_.size_in_bytes() + (index_ ? index_->memory_needed() : 0) +
-         SavingsCounter::kMemoryBound + (4ULL << 20U);
+  MemoryPlan plan = plan_memory(options_, geometry_, super_block_);
+  plan.index = index_ ? index_->memory_needed() : 0;
+  return plan.total();
 }
 
 }  // namespace uvdo

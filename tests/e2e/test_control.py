@@ -324,6 +324,17 @@ class Parameters(Control):
         self.assertRegex(done.stderr, r"^uvdo: the volume needs up to [\d.]+ MiB of memory \(.*but the "
                                       r"limit of its address space \(ulimit -v\) is 585.9 MiB; .*\n$")
         self.assertEqual(self.headers(), before)
+        # The parts make the whole, and the same is announced when it is enough.
+        told = re.findall(r"([\d.]+) ([KM])iB (?:of memory|for)", done.stderr)
+        total, *parts = [float(n) / (1024 if unit == "K" else 1) for n, unit in told]
+        self.assertEqual(len(parts), 5, done.stderr)
+        self.assertAlmostEqual(total, sum(parts), delta=0.5)
+        self.serve()
+        self.assertAlmostEqual(self.memory_budget() / MIB, total, delta=0.1)
+        self.wait_for_index()
+        taken = json.loads(self.uvdo("dump", self.image).stdout)["index"]["memoryBytes"] / MIB
+        self.assertTrue(taken <= parts[2] <= taken * 1.1, (taken, parts))
+        self.stop()
 
     def test_a_configuration_file_makes_and_serves_a_volume(self):
         config, volume = self.folder / "pool.toml", self.folder / "pool.img"

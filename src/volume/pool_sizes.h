@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// How much the pools of a volume hold besides the buffers of clients' data. They are made when it
+// is opened.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "volume/volume.h"
+
+namespace uvdo {
+
+/// Bytes of each of the three pools of buffers that the volume itself needs.
+inline constexpr std::uint64_t kInternalBuffers = 4ULL << 20U;
+/// Writes under way, or gatherings of small ones, before memory is taken for more.
+inline constexpr std::size_t kJobs = 1024;
+/// Flushes that wait for writes, likewise.
+inline constexpr std::size_t kGenerations = 4096;
+
+/// Blocks that can be on their way through the volume.
+[[nodiscard]] inline std::size_t blocks_at_once(const VolumeOptions& options) {
+  return (options.buffer_bytes + kInternalBuffers) / kBlockSize;
+}
+
+/// Blocks of fragments that are being compressed, or wait in the packer, and keep their data.
+[[nodiscard]] inline std::size_t parked_blocks(const VolumeOptions& options) {
+  return options.packer_fragments + options.packer_fragments / 3;
+}
+
+}  // namespace uvdo

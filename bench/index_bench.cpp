@@ -141,7 +141,7 @@ class Bench {
         compute_index_geometry(parameters.memory, options_.sparse)->region_blocks;
     parameters.nonce = 1;
     parameters.create = create;
-    const IndexLog log = [](std::string_view line) { fmt::print(stderr, "{}\n", line); };
+    const LogFunction log = [](const LogLine& line) { fmt::print(stderr, "{}\n", line.text); };
     if (options_.thread) {
       auto started = RemoteIndex::start(*work_, loop_, device_, parameters, log);
       check(started.ok(), "the index does not start");

@@ -25,7 +25,8 @@ bool means_no_index(const Error& error) {
 }  // namespace
 
 Result<std::unique_ptr<UdsIndex>> UdsIndex::start(Executor& executor, Device& device,
-                                                  const UdsParameters& parameters, IndexLog log) {
+                                                  const UdsParameters& parameters,
+                                                  LogFunction log) {
   IndexGeometry geometry;
   if (parameters.geometry) {
     geometry = *parameters.geometry;
@@ -50,7 +51,7 @@ Result<std::unique_ptr<UdsIndex>> UdsIndex::start(Executor& executor, Device& de
 }
 
 UdsIndex::UdsIndex(Executor& executor, Device& device, const UdsParameters& parameters,
-                   const IndexGeometry& geometry, IndexLog log)
+                   const IndexGeometry& geometry, LogFunction log)
     : executor_(executor),
       device_(device),
       parameters_(parameters),
@@ -93,13 +94,13 @@ std::uint64_t UdsIndex::count_memory() const {
   return total + geometry_.page_map_blocks * kBlockSize;
 }
 
-void UdsIndex::note(std::string_view sentence) const {
-  if (log_) log_(sentence);
+void UdsIndex::note(LogLevel level, std::string sentence) const {
+  if (log_) log_({level, std::move(sentence)});
 }
 
 void UdsIndex::fail(const Error& error, std::string_view what) {
   state_ = IndexState::error;
-  note(fmt::format("deduplication stops: {}: {}", what, error.message()));
+  note(LogLevel::error, fmt::format("deduplication stops: {}: {}", what, error.message()));
 }
 
 /// Takes all the memory that an open index needs, whatever comes; most of it is touched only when
@@ -157,7 +158,8 @@ Task<void> UdsIndex::open(bool create) {
       fail(opened.error(), "the deduplication index cannot be opened");
       co_return;
     }
-    note(fmt::format("a new deduplication index is made: {}", opened.error().message()));
+    note(LogLevel::warning,
+         fmt::format("a new deduplication index is made: {}", opened.error().message()));
   }
   forget_all();
   const auto created = co_await storage_.create();

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "async/wait_queue.h"
+#include "base/log.h"
 #include "base/ring_queue.h"
 #include "device/device.h"
 #include "index/chapter_index.h"
@@ -42,15 +43,12 @@ struct UdsParameters {
   std::optional<IndexGeometry> geometry;
 };
 
-/// Takes sentences for people.
-using IndexLog = std::function<void(std::string_view)>;
-
 class UdsIndex final : public DedupeIndex {
  public:
   /// Starts to load, rebuild or make the index, and returns at once; the state is `opening` until
   /// that is done. invalid_argument if there is no such index, or no room for it in the region.
   static Result<std::unique_ptr<UdsIndex>> start(Executor& executor, Device& device,
-                                                 const UdsParameters& parameters, IndexLog log);
+                                                 const UdsParameters& parameters, LogFunction log);
   /// The index must have been closed, by save() or close().
   ~UdsIndex() override;
 
@@ -84,7 +82,7 @@ class UdsIndex final : public DedupeIndex {
 
  private:
   UdsIndex(Executor& executor, Device& device, const UdsParameters& parameters,
-           const IndexGeometry& geometry, IndexLog log);
+           const IndexGeometry& geometry, LogFunction log);
 
   // Opening and closing (uds_index.cpp).
   Task<void> open(bool create);
@@ -98,7 +96,7 @@ class UdsIndex final : public DedupeIndex {
   void take_memory();
   void free_memory();
   void forget_all();
-  void note(std::string_view sentence) const;
+  void note(LogLevel level, std::string sentence) const;
   void fail(const Error& error, std::string_view what);
 
   // Rebuilding (uds_rebuild.cpp).
@@ -151,7 +149,7 @@ class UdsIndex final : public DedupeIndex {
   Device& device_;
   UdsParameters parameters_;
   IndexGeometry geometry_;
-  IndexLog log_;
+  LogFunction log_;
   IndexStorage storage_;
   std::uint64_t memory_needed_ = 0;
   std::unique_ptr<VolumeIndex> names_;  // nothing while the index is closed

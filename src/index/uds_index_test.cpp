@@ -58,7 +58,7 @@ class World {
   UdsIndex& index() { return *index_; }
   SimDevice& device() { return device_; }
   SimExecutor& executor() { return executor_; }
-  const std::vector<std::string>& log() const { return log_; }
+  const std::vector<LogLine>& log() const { return log_; }
 
   void run(Task<void> task) {
     const auto outcome = executor_.run(std::move(task));
@@ -67,7 +67,7 @@ class World {
   void open(bool create = false) {
     parameters_.create = create;
     auto started = UdsIndex::start(executor_, device_, parameters_,
-                                   [this](std::string_view line) { log_.emplace_back(line); });
+                                   [this](const LogLine& line) { log_.push_back(line); });
     ASSERT_TRUE(started.ok());
     index_ = std::move(*started);
     run(index_->wait_opened());
@@ -126,7 +126,7 @@ class World {
   SimExecutor executor_;
   SimDevice device_;
   UdsParameters parameters_;
-  std::vector<std::string> log_;
+  std::vector<LogLine> log_;
   std::unique_ptr<UdsIndex> index_;
 };
 
@@ -137,7 +137,8 @@ TEST(UdsIndex, MakesANewIndexWhereThereIsNone) {
   world.open();
   EXPECT_EQ(world.index().state(), IndexState::online);
   ASSERT_EQ(world.log().size(), 1U);
-  EXPECT_NE(world.log()[0].find("a new deduplication index is made"), std::string::npos);
+  EXPECT_NE(world.log()[0].text.find("a new deduplication index is made"), std::string::npos);
+  EXPECT_EQ(world.log()[0].level, LogLevel::warning);
   world.save();
 }
 
@@ -177,7 +178,9 @@ TEST(UdsIndex, RebuildsAllButTheOpenChapterAfterACrash) {
   world.settle();
   world.close();
   world.open();
-  EXPECT_FALSE(world.log().empty());
+  ASSERT_FALSE(world.log().empty());
+  EXPECT_EQ(world.log().front().level, LogLevel::warning);
+  EXPECT_EQ(world.log().back().level, LogLevel::notice);
   EXPECT_EQ(world.index().newest_chapter(), 4U);
   EXPECT_EQ(world.query(0, 4 * 2048), 4 * 2048U);
   EXPECT_EQ(world.query(4 * 2048, 9000), 0U);
@@ -195,8 +198,9 @@ TEST(UdsIndex, RebuildsFromTheSaveAndTheChaptersWrittenSince) {
   world.close();
   world.open();
   ASSERT_FALSE(world.log().empty());
-  EXPECT_NE(world.log()[0].find("from its last save and chapters 4 to 7"), std::string::npos)
-      << world.log()[0];
+  EXPECT_NE(world.log()[0].text.find("from its last save and chapters 4 to 7"), std::string::npos)
+      << world.log()[0].text;
+  EXPECT_EQ(world.log()[0].level, LogLevel::notice);
   EXPECT_EQ(world.query(0, 7 * 2048), 7 * 2048U);
   EXPECT_EQ(world.query(7 * 2048, 15000), 0U);
   world.save();
@@ -320,7 +324,8 @@ TEST(UdsIndex, AChapterThatCannotBeWrittenEndsDeduplicationAlone) {
   world.settle();
   EXPECT_EQ(world.index().state(), IndexState::error);
   ASSERT_FALSE(world.log().empty());
-  EXPECT_NE(world.log().back().find("deduplication stops: "), std::string::npos);
+  EXPECT_NE(world.log().back().text.find("deduplication stops: "), std::string::npos);
+  EXPECT_EQ(world.log().back().level, LogLevel::error);
   EXPECT_EQ(world.query(0, 9000), 0U);
   world.device().clear_faults();
   world.close();

@@ -126,8 +126,8 @@ Task<Result<void>> UdsIndex::rebuild() {
     if (!*sensible) {
       co_return Error(Errc::corrupt, "the chapters of the deduplication index make no sense");
     }
-    note(fmt::format("the deduplication index is rebuilt from chapters {} to {}", oldest_,
-                     open_->number - 1));
+    note(LogLevel::warning, fmt::format("the deduplication index is rebuilt from chapters {} to {}",
+                                        oldest_, open_->number - 1));
     const std::uint64_t newest = open_->number;
     names_->set_range(oldest_, oldest_);
     for (std::uint64_t chapter = oldest_; chapter < newest && !stop_opening_; ++chapter) {
@@ -135,9 +135,10 @@ Task<Result<void>> UdsIndex::rebuild() {
       if (!replayed) co_return std::move(replayed).error();
     }
     names_->advance_to(newest);
-    note("the deduplication index is rebuilt");
+    note(LogLevel::notice, "the deduplication index is rebuilt");
   } else {
-    note("the deduplication index was not saved, and no chapter of it was written: it is empty");
+    note(LogLevel::notice,
+         "the deduplication index was not saved, and no chapter of it was written: it is empty");
   }
   has_saved_open_chapter_ = false;
   must_save_ = true;
@@ -176,7 +177,8 @@ Task<Result<bool>> UdsIndex::rebuild_from_save(const IndexSave& save) {
     oldest_ += chapters_to_expire(geometry_, layout, n);
   }
   open_->number = newest;
-  note(fmt::format("the deduplication index is rebuilt from its last save and chapters {} to {}",
+  note(LogLevel::notice,
+       fmt::format("the deduplication index is rebuilt from its last save and chapters {} to {}",
                    save.newest, newest));
   for (std::uint64_t chapter = save.newest; chapter < newest && !stop_opening_; ++chapter) {
     auto replayed = co_await replay(chapter);
@@ -188,7 +190,7 @@ Task<Result<bool>> UdsIndex::rebuild_from_save(const IndexSave& save) {
   names_->advance_to(newest);
   has_saved_open_chapter_ = false;
   must_save_ = true;
-  note("the deduplication index is rebuilt");
+  note(LogLevel::notice, "the deduplication index is rebuilt");
   co_return true;
 }
 

@@ -24,7 +24,7 @@ constexpr std::size_t kFewNames = 8;
 }  // namespace
 
 RemoteIndex::RemoteIndex(WorkThread& work, Executor& home, Device& device, Duration lookup_timeout,
-                         IndexLog log)
+                         LogFunction log)
     : work_(work),
       home_(home),
       device_(work, device),
@@ -44,7 +44,7 @@ RemoteIndex::RemoteIndex(WorkThread& work, Executor& home, Device& device, Durat
 Result<std::unique_ptr<RemoteIndex>> RemoteIndex::start(WorkThread& work, Executor& home,
                                                         Device& device,
                                                         const UdsParameters& parameters,
-                                                        IndexLog log) {
+                                                        LogFunction log) {
   std::unique_ptr<RemoteIndex> remote(
       new RemoteIndex(work, home, device, parameters.lookup_timeout, std::move(log)));
   UdsParameters patient = parameters;
@@ -52,10 +52,10 @@ Result<std::unique_ptr<RemoteIndex>> RemoteIndex::start(WorkThread& work, Execut
   Result<void> done;
   work.call([&] {
     auto index = UdsIndex::start(work.executor(), remote->device_, patient,
-                                 [&owner = *remote](std::string_view line) {
+                                 [&owner = *remote](LogLine line) {
                                    if (owner.index_)
                                      owner.publish();  // a change of the state comes with a line
-                                   owner.watchers_.start(owner.say_at_home(std::string(line)));
+                                   owner.watchers_.start(owner.say_at_home(std::move(line)));
                                  });
     if (!index) {
       done = std::move(index).error();
@@ -111,9 +111,9 @@ Task<void> RemoteIndex::watch_opening() {
   publish();
 }
 
-Task<void> RemoteIndex::say_at_home(std::string line) {
+Task<void> RemoteIndex::say_at_home(LogLine line) {
   co_await work_.leave();
-  log_(line);
+  log_(std::move(line));
   co_await work_.enter();
 }
 

@@ -26,7 +26,7 @@ class RemoteIndex final : public DedupeIndex {
   /// home thread, whose executor is `home`.
   static Result<std::unique_ptr<RemoteIndex>> start(WorkThread& work, Executor& home,
                                                     Device& device, const UdsParameters& parameters,
-                                                    IndexLog log);
+                                                    LogFunction log);
   ~RemoteIndex() override;
 
   [[nodiscard]] IndexState state() const override;
@@ -61,12 +61,12 @@ class RemoteIndex final : public DedupeIndex {
   static constexpr std::size_t kFigures = 9;
 
   RemoteIndex(WorkThread& work, Executor& home, Device& device, Duration lookup_timeout,
-              IndexLog log);
+              LogFunction log);
 
   // In the work thread.
   void publish();
   Task<void> watch_opening();
-  Task<void> say_at_home(std::string line);
+  Task<void> say_at_home(LogLine line);
 
   // At home.
   void add_asked();
@@ -87,7 +87,7 @@ class RemoteIndex final : public DedupeIndex {
   Executor& home_;
   RemoteDevice device_;
   Duration lookup_timeout_;
-  IndexLog log_;
+  LogFunction log_;
   std::uint64_t memory_needed_ = 0;
   std::unique_ptr<UdsIndex> index_;  // the work thread's
   TaskGroup watchers_;               // in the work thread

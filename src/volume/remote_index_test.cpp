@@ -52,7 +52,7 @@ class RemoteIndexTest : public testing::Test {
   void open(bool create) {
     parameters_.create = create;
     auto index = RemoteIndex::start(*work_, *loop_, *device_, parameters_,
-                                    [this](std::string_view line) { log_.emplace_back(line); });
+                                    [this](const LogLine& line) { log_.push_back(line); });
     ASSERT_TRUE(index.ok()) << index.error().message();
     index_ = std::move(*index);
     wait_opened();
@@ -102,7 +102,7 @@ class RemoteIndexTest : public testing::Test {
   UdsParameters parameters_;
   std::unique_ptr<MemoryDevice> device_;
   std::unique_ptr<RemoteIndex> index_;
-  std::vector<std::string> log_;
+  std::vector<LogLine> log_;
 
  private:
   Task<void> post_some(std::uint64_t first, std::uint64_t count, std::uint64_t& found) {
@@ -139,7 +139,7 @@ TEST_F(RemoteIndexTest, KnowsEverythingAgainAfterItsSave) {
   open(false);
   EXPECT_EQ(post(0, kEach), kEach * kClients);
   save();
-  EXPECT_TRUE(log_.empty()) << log_.front();
+  EXPECT_TRUE(log_.empty()) << log_.front().text;
 }
 
 TEST_F(RemoteIndexTest, AWriterIsNotKeptByAnAnswerThatTakesTooLong) {
@@ -223,12 +223,13 @@ TEST_F(RemoteIndexTest, DropsRecordsRatherThanGatherThemWithoutEnd) {
 
 TEST_F(RemoteIndexTest, SaysAtHomeWhatHappens) {
   open(false);
-  loop_->run([](UringLoop& loop, const std::vector<std::string>& log) -> Task<void> {
+  loop_->run([](UringLoop& loop, const std::vector<LogLine>& log) -> Task<void> {
     do {  // (Clang 14 ends with an error of its own where the condition comes first.)
       co_await loop.yield();
     } while (log.empty());
   }(*loop_, log_));
-  EXPECT_NE(log_[0].find("a new deduplication index is made"), std::string::npos) << log_[0];
+  EXPECT_NE(log_[0].text.find("a new deduplication index is made"), std::string::npos)
+      << log_[0].text;
   save();
 }
 

@@ -9,7 +9,7 @@ namespace uvdo {
 namespace {
 
 Result<std::unique_ptr<DedupeIndex>> start_index(WorkPlace work, Executor& executor, Device& device,
-                                                 const UdsParameters& parameters, IndexLog log) {
+                                                 const UdsParameters& parameters, LogFunction log) {
   const auto as_index = [](auto started) -> Result<std::unique_ptr<DedupeIndex>> {
     if (!started) return std::move(started).error();
     return std::unique_ptr<DedupeIndex>(std::move(*started));
@@ -38,9 +38,7 @@ IndexFactory uds_index_factory(LogFunction log, WorkPlace work) {
                                       const VolumeGeometry& geometry,
                                       bool create) -> std::unique_ptr<DedupeIndex> {
     const UdsParameters parameters = uds_parameters(geometry, create);
-    auto index = start_index(work, executor, device, parameters, [log](std::string_view line) {
-      log({LogLevel::notice, std::string(line)});
-    });
+    auto index = start_index(work, executor, device, parameters, log);
     if (!index) {
       log({LogLevel::warning, fmt::format("no deduplication: {}", index.error().message())});
       return nullptr;

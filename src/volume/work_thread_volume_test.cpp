@@ -62,7 +62,7 @@ class WorkThreadVolumeTest : public testing::Test {
       UdsParameters parameters = uds_parameters(geometry, create);
       parameters.geometry = index_geometry_of(2, 16, 0);
       auto index = RemoteIndex::start(*work_, executor, device, parameters,
-                                      [](std::string_view line) { ADD_FAILURE() << line; });
+                                      [](const LogLine& line) { ADD_FAILURE() << line.text; });
       EXPECT_TRUE(index.ok());
       return index ? std::move(*index) : nullptr;
     };

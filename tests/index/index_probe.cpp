@@ -114,8 +114,9 @@ class Probe {
     parameters.region_blocks = geometry->index_blocks();
     parameters.nonce = geometry->nonce;
     parameters.create = options_.create;
-    auto index = UdsIndex::start(loop_, device_, parameters,
-                                 [](std::string_view line) { fmt::print(stderr, "{}\n", line); });
+    auto index = UdsIndex::start(loop_, device_, parameters, [](const LogLine& line) {
+      fmt::print(stderr, "{}\n", line.text);
+    });
     if (!index) co_return std::move(index).error();
     index_ = std::move(*index);
     co_await index_->wait_opened();

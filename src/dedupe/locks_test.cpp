@@ -52,7 +52,7 @@ TEST(LbnLocks, DrainWaitsForHoldersOfItsRangeButNotForLaterOnes) {
   SimExecutor executor({.seed = 5});
   const auto outcome = executor.run([](SimExecutor& ex) -> Task<void> {
     LbnLocks locks(ex, 16);
-    for (const std::uint64_t end : {10, 5000}) {
+    for (const std::uint64_t end : {std::uint64_t{10}, std::uint64_t{5000}}) {
       co_await locks.lock(Lbn{5});
       co_await locks.lock(Lbn{end});
       bool drained = false;

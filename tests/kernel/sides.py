@@ -324,6 +324,12 @@ class Uvdo:
             raise AssertionError(done.stderr)
         self.client = nbd_client.Client(self.folder / "nbd")
 
+    def begin_growth(self, logical, physical):
+        """The command that asks for it; sizes in blocks."""
+        return subprocess.Popen([support.UVDO, "grow", "--logical", f"{logical * BLOCK}B", "--physical",
+                                 f"{physical * BLOCK}B", self.image],
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
     def stats(self):
         # The index hears of blocks after they are stored, and the last of them may be on their way.
         for _ in range(3000):

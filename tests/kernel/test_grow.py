@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Volumes that one side makes larger while they are in use, and the other goes on with."""
+import time
+
 import exchange
 import sides
 from content import BLOCK
@@ -58,6 +60,30 @@ class Grow(exchange.Exchange):
                 self.flush(other)
                 self.compare(other)
                 self.close(other)
+
+    def test_killed_in_the_middle_of_growth(self):
+        """All was flushed before; afterwards the volume has its old sizes or the new ones."""
+        self.kernel.expected = sides.AFTER_CRASH
+        seen = set()
+        for number in range(8):
+            self.open(self.uvdo)
+            self.apply(self.uvdo, self.writes(10))
+            self.flush(self.uvdo)
+            old = self.sizes()
+            new = (old[0] + self.STEP // BLOCK, old[1] + self.STEP_PHYSICAL // BLOCK)
+            growth = self.uvdo.begin_growth(*new)
+            time.sleep(0.02 * number)
+            self.uvdo.kill()
+            growth.wait()
+            self.assertIn(self.sizes(), (old, new))
+            seen.add(self.sizes() == new)
+            self.LOGICAL, self.SIZE = (blocks * BLOCK for blocks in self.sizes())
+            self.kernel.resize(max(self.image.stat().st_size, self.SIZE))
+            self.open(self.kernel)
+            self.compare(self.kernel)
+            self.apply(self.kernel, self.writes(10))
+            self.close(self.kernel)
+        self.assertEqual(seen, {False, True}, "a growth that was broken off, and one that was not")
 
 
 if __name__ == "__main__":

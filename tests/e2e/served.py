@@ -64,6 +64,14 @@ class Served(unittest.TestCase):
             time.sleep(0.01)
         self.fail(self.log())
 
+    def wait_for_index(self):
+        """The index opens behind the volume: what is written before is not deduplicated."""
+        for _ in range(6000):
+            if self.stats()["uvdo"]["indexState"] != "opening":
+                return
+            time.sleep(0.01)
+        self.fail("the index does not open")
+
     def memory_budget(self):
         """What the server has announced at its start, in bytes."""
         announced = re.search(r"up to ([\d.]+) (MiB|GiB) of memory", self.log())

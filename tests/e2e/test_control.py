@@ -76,12 +76,6 @@ class Control(Served):
         self.stop()
         self.judge_volume()
 
-    def wait_for_index(self):
-        for _ in range(1000):
-            if self.stats()["uvdo"]["indexState"] == "online":
-                return
-        self.fail("the index is not opened")
-
 
 class Socket(Control):
     def test_it_belongs_to_its_user_alone_and_goes_away_with_the_server(self):

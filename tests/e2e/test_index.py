@@ -9,7 +9,6 @@ import random
 import shutil
 import sys
 import tempfile
-import time
 import unittest
 
 from support import BLOCK, TESTS, extract, run, uvdo
@@ -173,15 +172,9 @@ class Ours(Folder):
 
 
 class IndexServed(Served):
-    """Waits for the index, which opens behind the volume."""
-
     def serve(self, *options, **process):
         super().serve(*options, **process)
-        for _ in range(1200):
-            if self.stats()["uvdo"]["indexState"] != "opening":
-                return
-            time.sleep(0.05)
-        self.fail("the index does not open")
+        self.wait_for_index()
 
 
 class Trouble(IndexServed):

@@ -211,6 +211,7 @@ class Savings(Served):
         """A block takes 254 references."""
         self.note(0, random.Random(3).randbytes(BLOCK) * 300)
         self.serve("--compression", "off")
+        self.wait_for_index()
         self.copy_in()
         self.assertEqual(self.data_blocks(), 2)
         self.stop_and_judge()
@@ -225,6 +226,7 @@ class Savings(Served):
         self.assertGreater(len(text), 8 * MIB)
         self.note(0, text[:8 * MIB])
         self.serve("--compression", "on")
+        self.wait_for_index()
         self.copy_in()
         used = self.data_blocks()
         self.stop_and_judge()
@@ -243,6 +245,7 @@ class Copies(Served):
         part = random.Random(1).randbytes(64 * MIB)
         self.note(0, part * 10)
         self.serve()
+        self.wait_for_index()
         self.copy_in()
         self.assertEqual(self.stats()["dataBlocksUsed"], len(part) // BLOCK)
         self.stop_and_judge()

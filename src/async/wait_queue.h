@@ -126,6 +126,7 @@ class Semaphore {
     }
   }
   [[nodiscard]] std::uint64_t available() const { return available_; }
+  [[nodiscard]] bool has_waiters() const { return head_ != nullptr; }
 
  private:
   Executor& executor_;

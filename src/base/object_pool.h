@@ -26,6 +26,8 @@ class ObjectPool {
     while (made_ > 0) place(--made_)->~T();
   }
 
+  /// Whether an object can be taken without an allocation.
+  [[nodiscard]] bool has_spare() const { return !spare_.empty() || made_ < capacity_; }
   /// An object as it was given back, or a new one made of `arguments`.
   template <class... Arguments>
   [[nodiscard]] T& take(Arguments&&... arguments) {

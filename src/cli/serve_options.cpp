@@ -66,7 +66,7 @@ void ServeOptions::add_to(Arguments& app) {
   app.option("--buffers", buffers, "memory for data in flight: 4M to 64G").show_default();
   app.option("--minimum-io", minimum_io, "smallest request of clients: 1, 512 or 4096 bytes")
       .show_default();
-  app.option("--max-requests", max_requests, "requests of a client in flight: 1 to 2048")
+  app.option("--max-requests", max_requests, "requests of all clients in flight: 1 to 2048")
       .show_default();
   app.option("--max-clients", max_clients, "clients at once: 1 to 1024").show_default();
   app.option("--threads", threads, "1, 2, or auto: 2 where there are processors for them")
@@ -108,8 +108,7 @@ Result<void> ServeOptions::check() {
   volume_options.block_map_maximum_age =
       static_cast<std::uint32_t>(number("--era-length", era_length, kEraLength));
   volume_options.buffer_bytes = number("--buffers", buffers, kBuffers);
-  requests_per_client =
-      static_cast<std::uint32_t>(number("--max-requests", max_requests, kMaxRequests));
+  requests = static_cast<std::uint32_t>(number("--max-requests", max_requests, kMaxRequests));
   clients = number("--max-clients", max_clients, kMaxClients);
   if (!wrong) return wrong;
   if (minimum_io != "1" && minimum_io != "512" && minimum_io != "4096") {

@@ -34,7 +34,7 @@ struct ServeOptions {
   std::string era_length = "16380";
   std::string buffers = "64M";
   std::string minimum_io = "1";
-  std::string max_requests = "1024";
+  std::string max_requests = "2048";
   std::string max_clients = "256";
   std::string control;
   std::string metrics;
@@ -51,7 +51,7 @@ struct ServeOptions {
   VolumeOptions volume_options;
   std::uint32_t minimum_block = 1;
   std::uint64_t logical_block_size = 512;  ///< 512 or 4096
-  std::uint32_t requests_per_client = 0;
+  std::uint32_t requests = 0;
   std::size_t clients = 0;
   std::vector<unsigned> marks;
   ServiceWindow window;

@@ -22,10 +22,10 @@ constexpr std::size_t kTail = 4096;
 }  // namespace
 
 NbdConnection::NbdConnection(Executor& executor, Stream& stream, const NbdExports& exports,
-                             NbdReadMemory& reads, const NbdConnectionSettings& settings)
+                             NbdServerMemory& memory, const NbdConnectionSettings& settings)
     : executor_(executor),
       settings_(settings),
-      reads_(reads),
+      memory_(memory),
       channel_(stream, settings.receive_buffer),
       handshake_(channel_, exports, settings.tls),
       replies_(executor, *this),
@@ -35,7 +35,6 @@ NbdConnection::NbdConnection(Executor& executor, Stream& stream, const NbdExport
       started_(executor.now()),
       last_progress_(started_) {
   check(settings.receive_buffer >= BufferPool::kLargest, "a receive buffer of 128 KiB or more");
-  check(reads.pool.capacity() >= NbdReadMemory::kLeast, "memory for the largest read");
 }
 
 Task<void> NbdConnection::run() {
@@ -80,8 +79,9 @@ void NbdConnection::check_progress(TimePoint now) {
   }
   if (now - last_progress_ < settings_.stall_limit) return;
   const bool holds_write_memory = receiving_payload_ && service_->buffers().is_short();
-  const bool holds_read_memory = replies_.is_sending() && reads_.pool.is_short();
-  if (leaving_ || holds_write_memory || holds_read_memory) {
+  const bool holds_server_memory =
+      (receiving_payload_ || replies_.is_sending()) && memory_.is_short();
+  if (leaving_ || holds_write_memory || holds_server_memory) {
     reason_ = "the client stalled while others waited for the memory that it held";
     channel_.shut_down();
   }
@@ -106,6 +106,7 @@ Task<void> NbdConnection::serve_requests() {
       }
       channel_.consume(nbd::kRequestSize);
       if (header->command == Command::disconnect) co_return;
+      if (!memory_.request_slots.try_acquire()) co_await memory_.request_slots.acquire();
       if (judgement.verdict == Verdict::serve && !draining_ && try_fast_path(*header)) continue;
       const bool in_step = co_await dispatch(*header, judgement);
       if (!in_step) co_return;
@@ -121,9 +122,9 @@ bool NbdConnection::try_fast_path(const RequestHeader& header) {
     return false;
   }
   if (header.command == Command::read) {
-    Buffer buffer = reads_.pool.try_acquire(header.length);
+    Buffer buffer = memory_.reads.try_acquire(header.length);
     if (buffer.data() == nullptr) return false;
-    NbdPiece& piece = new_piece(begin(header, 1), header.offset, header.length);
+    NbdPiece& piece = first_piece(begin(header, 1), header.offset, header.length);
     if (is_gathered(*piece.request)) piece.request->gathered = &piece;
     piece.buffer = std::move(buffer);
     spawn(run_read(piece));
@@ -135,7 +136,7 @@ bool NbdConnection::try_fast_path(const RequestHeader& header) {
     std::memcpy(buffer.data(), channel_.available().data(), header.length);
     channel_.consume(header.length);
     fill_limit_ = channel_.capacity();
-    NbdPiece& piece = new_piece(begin(header, 1), header.offset, header.length);
+    NbdPiece& piece = first_piece(begin(header, 1), header.offset, header.length);
     piece.buffer = std::move(buffer);
     spawn(run_write(piece));
     return true;
@@ -179,7 +180,7 @@ Task<bool> NbdConnection::dispatch(const RequestHeader& header, const nbd::Judge
     case Command::write_zeroes:
     case Command::disconnect: break;
   }
-  spawn(run_other(new_piece(begin(header, 1), header.offset, header.length)));
+  spawn(run_other(first_piece(begin(header, 1), header.offset, header.length)));
   co_return true;
 }
 
@@ -197,7 +198,7 @@ Task<bool> NbdConnection::receive_write(const RequestHeader& header) {
   bool in_step = true;
   while (left > 0) {
     const std::uint32_t length = piece_length(offset, left);
-    NbdPiece& piece = new_piece(request, offset, length);
+    NbdPiece& piece = *co_await next_piece(request, offset, length, left == header.length);
     offset += length;
     left -= length;
     if (in_step) {
@@ -223,29 +224,29 @@ Task<void> NbdConnection::start_read(const RequestHeader& header) {
   if (!is_gathered(request)) {
     while (left > 0) {
       const std::uint32_t length = piece_length(offset, left);
-      NbdPiece& piece = new_piece(request, offset, length);
+      NbdPiece& piece = *co_await next_piece(request, offset, length, left == header.length);
       offset += length;
       left -= length;
-      Buffer buffer = co_await buffer_from(reads_.pool, length);
+      Buffer buffer = co_await buffer_from(memory_.reads, length);
       piece.buffer = std::move(buffer);
       spawn(run_read(piece));
     }
     co_return;
   }
   // The reply goes out in one piece, so that all of its buffers are needed at the same time.
-  co_await reads_.gathering.acquire();
+  co_await memory_.gathering.acquire();
   NbdPiece** end = &request.gathered;
   while (left > 0) {
     const std::uint32_t length = piece_length(offset, left);
-    NbdPiece& piece = new_piece(request, offset, length);
+    NbdPiece& piece = *co_await next_piece(request, offset, length, left == header.length);
     offset += length;
     left -= length;
-    Buffer buffer = co_await buffer_from(reads_.pool, length);
+    Buffer buffer = co_await buffer_from(memory_.reads, length);
     piece.buffer = std::move(buffer);
     *end = &piece;
     end = &piece.chain;
   }
-  reads_.gathering.release();
+  memory_.gathering.release();
   // With the last piece the request may be done and gone.
   NbdPiece* next = request.gathered;
   while (next != nullptr) {
@@ -256,8 +257,8 @@ Task<void> NbdConnection::start_read(const RequestHeader& header) {
 }
 
 Task<void> NbdConnection::start_block_status(const RequestHeader& header) {
-  NbdPiece& piece = new_piece(begin(header, 1), header.offset, header.length);
-  Buffer buffer = co_await buffer_from(reads_.pool, BufferPool::kSizes[1]);
+  NbdPiece& piece = first_piece(begin(header, 1), header.offset, header.length);
+  Buffer buffer = co_await buffer_from(memory_.reads, BufferPool::kSizes[1]);
   piece.buffer = std::move(buffer);
   spawn(run_block_status(piece));
 }

@@ -9,26 +9,16 @@
 #include "async/wait_queue.h"
 #include "serve/nbd_handshake.h"
 #include "serve/nbd_reply_queue.h"
+#include "serve/nbd_server_memory.h"
 #include "serve/request_times.h"
 
 namespace uvdo {
 
-/// Memory for the data of reads, shared by all connections of a server. It is apart from the
-/// volume's own, so that clients that read slowly cannot keep the volume from working.
-struct NbdReadMemory {
-  /// At least room for the largest read that must be answered in one piece, of any alignment.
-  static constexpr std::uint64_t kLeast = std::uint64_t{72} << 20U;
-  explicit NbdReadMemory(Executor& executor, std::uint64_t bytes = kLeast)
-      : pool(executor, bytes), gathering(executor, 1) {}
-  BufferPool pool;
-  /// Held by the one who collects many buffers, so that two never wait for each other.
-  Semaphore gathering;
-};
-
 struct NbdConnectionSettings {
   NbdTlsPolicy tls{};
   std::size_t receive_buffer = std::size_t{256} << 10U;  ///< bytes; at least 128 KiB
-  std::uint32_t max_requests = 1024;                     ///< in flight; then reading stops
+  /// In flight, of the server's; with so many, reading stops.
+  std::uint32_t max_requests = NbdServerMemory::kUsualRequests / 2;
   Duration handshake_limit = std::chrono::seconds(30);
   /// A client that does not move for so long, while others wait for the memory that it holds, is
   /// let go.
@@ -39,8 +29,8 @@ struct NbdConnectionSettings {
 
 class NbdConnection final : private NbdReplyQueue::Owner {
  public:
-  NbdConnection(Executor& executor, Stream& stream, const NbdExports& exports, NbdReadMemory& reads,
-                const NbdConnectionSettings& settings);
+  NbdConnection(Executor& executor, Stream& stream, const NbdExports& exports,
+                NbdServerMemory& memory, const NbdConnectionSettings& settings);
 
   /// Serves the client until it leaves. When this returns nothing of it is under way any more and
   /// the stream has been shut down.
@@ -76,8 +66,12 @@ class NbdConnection final : private NbdReplyQueue::Owner {
   Task<void> run_other(NbdPiece& piece);
   Task<Result<std::size_t>> describe_extents(const NbdPiece& piece);
 
+  /// Needs a slot of the server's requests.
   NbdRequest& begin(const nbd::RequestHeader& header, std::uint32_t pieces);
-  NbdPiece& new_piece(NbdRequest& request, std::uint64_t offset, std::uint32_t length);
+  NbdPiece& first_piece(NbdRequest& request, std::uint64_t offset, std::uint32_t length);
+  /// The first piece of a request, or one more.
+  Task<NbdPiece*> next_piece(NbdRequest& request, std::uint64_t offset, std::uint32_t length,
+                             bool is_first);
   void answer_error(const nbd::RequestHeader& header, nbd::WireError error,
                     std::string_view message);
   void finish(NbdPiece& piece, const Result<void>& result);
@@ -88,15 +82,13 @@ class NbdConnection final : private NbdReplyQueue::Owner {
 
   Executor& executor_;
   const NbdConnectionSettings& settings_;
-  NbdReadMemory& reads_;
+  NbdServerMemory& memory_;
   NbdChannel channel_;
   NbdHandshake handshake_;
   NbdReplyQueue replies_;
   NbdSession session_{};
   BlockService* service_ = nullptr;
 
-  FreeList<NbdRequest, &NbdRequest::next_free> requests_;
-  FreeList<NbdPiece, &NbdPiece::next> pieces_;
   std::uint32_t in_flight_ = 0;
   WaitQueue request_done_;
   TaskGroup sender_;

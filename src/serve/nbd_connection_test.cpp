@@ -84,6 +84,51 @@ TEST(NbdConnection, WhatIsReadIsWhatWasWritten) {
                            data.size()));
 }
 
+TEST(NbdConnection, ClientsShareTheServersRequestsInTurn) {
+  SimExecutorOptions sim;
+  sim.seed = 5;
+  SimExecutor executor(sim);
+  NbdServerMemory server(executor, 0, 3);
+  testing::MemoryBlockService::Options memory;
+  memory.size = 4U << 20U;
+  testing::MemoryBlockService service(executor, memory);
+  NbdExports exports;
+  exports.add({"vol", "a volume", &service});
+  NbdConnectionSettings settings;
+  settings.max_requests = 2;
+  NbdScript script;
+  script.choose(false);
+  for (unsigned i = 0; i < 40; ++i) {
+    script.request(Command::write, 1000, 300000, 0, i).raw(std::string(300000, 'a'));
+    script.request(Command::flush, 0, 0, 0, 100 + i);
+  }
+  struct Client {
+    Client(Executor& executor, const std::vector<std::byte>& bytes, const NbdExports& exports,
+           NbdServerMemory& server, const NbdConnectionSettings& settings)
+        : stream(executor, bytes, 1U << 20U),
+          connection(executor, stream, exports, server, settings) {}
+    testing::ScriptStream stream;
+    NbdConnection connection;
+  };
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < 5; ++i) {
+    clients.push_back(
+        std::make_unique<Client>(executor, script.bytes(), exports, server, settings));
+  }
+  const auto outcome = executor.run([](Executor& at, auto& all) -> Task<void> {
+    TaskGroup running(at);
+    for (const auto& client : all) running.start(client->connection.run());
+    co_await running.wait();
+  }(executor, clients));
+  EXPECT_TRUE(outcome.finished) << outcome.why;
+  for (const auto& client : clients) {
+    EXPECT_EQ(client->stream.output().size(),
+              nbd::kGreetingSize + kExportAnswer + 80 * nbd::kSimpleReplySize);
+  }
+  EXPECT_EQ(server.request_slots.available(), 3U);
+  EXPECT_EQ(server.more_pieces.available(), NbdServerMemory::kMorePieces);
+}
+
 TEST(NbdConnection, RefusedWritesAreConsumedAndTheConnectionGoesOn) {
   NbdScript script;
   script.choose(false);

@@ -49,7 +49,7 @@ bool NbdConnection::is_gathered(const NbdRequest& request) const {
 }
 
 NbdRequest& NbdConnection::begin(const RequestHeader& header, std::uint32_t pieces) {
-  NbdRequest& request = requests_.take();
+  NbdRequest& request = memory_.requests.take();
   request.header = header;
   request.pieces_left = pieces;
   request.error = WireError::none;
@@ -59,21 +59,31 @@ NbdRequest& NbdConnection::begin(const RequestHeader& header, std::uint32_t piec
   return request;
 }
 
-NbdPiece& NbdConnection::new_piece(NbdRequest& request, std::uint64_t offset,
-                                   std::uint32_t length) {
-  NbdPiece& piece = pieces_.take();
+NbdPiece& NbdConnection::first_piece(NbdRequest& request, std::uint64_t offset,
+                                     std::uint32_t length) {
+  NbdPiece& piece = memory_.pieces.take();
   piece.request = &request;
   piece.offset = offset;
   piece.length = length;
   piece.error = WireError::none;
+  piece.is_first = true;
   piece.last = false;
   piece.chain = nullptr;
   return piece;
 }
 
+Task<NbdPiece*> NbdConnection::next_piece(NbdRequest& request, std::uint64_t offset,
+                                          std::uint32_t length, bool is_first) {
+  if (!is_first) co_await memory_.more_pieces.acquire();
+  NbdPiece& piece = first_piece(request, offset, length);
+  piece.is_first = is_first;
+  co_return &piece;
+}
+
 void NbdConnection::release(NbdPiece& piece) {
   piece.buffer = Buffer();
-  pieces_.give(piece);
+  if (!piece.is_first) memory_.more_pieces.release();
+  memory_.pieces.give(piece);
 }
 
 void NbdConnection::on_replied(NbdPiece& piece) {
@@ -86,7 +96,8 @@ void NbdConnection::on_replied(NbdPiece& piece) {
     release(at);
   }
   if (!last) return;
-  requests_.give(request);
+  memory_.requests.give(request);
+  memory_.request_slots.release();
   --in_flight_;
   request_done_.wake_all();
 }
@@ -101,7 +112,7 @@ void NbdConnection::answer_error(const RequestHeader& header, WireError error,
                                  std::string_view message) {
   NbdRequest& request = begin(header, 1);
   request.error = error;
-  NbdPiece& piece = new_piece(request, header.offset, 0);
+  NbdPiece& piece = first_piece(request, header.offset, 0);
   const bool structured = session_.structured_replies && (header.command == Command::read ||
                                                           header.command == Command::block_status);
   if (structured) request.message = message;

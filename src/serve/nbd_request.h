@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A request under way and its pieces. A request is cut at multiples of 128 KiB of the device; each
-// piece has a buffer and runs by itself. Both come from free lists: a connection in a steady state
-// allocates nothing.
+// piece has a buffer and runs by itself. Both come from NbdServerMemory.
 #pragma once
 
-#include <memory>
 #include <string>
-#include <vector>
 
 #include "async/buffer_pool.h"
 #include "serve/nbd_protocol.h"
@@ -21,7 +18,6 @@ struct NbdRequest {
   nbd::WireError error = nbd::WireError::none;  ///< the first one
   std::string message;                          ///< of the first error
   NbdPiece* gathered = nullptr;  ///< of a read that is answered at once: its pieces in order
-  NbdRequest* next_free = nullptr;
 };
 
 /// A part of a request; also the unit of replies.
@@ -40,34 +36,12 @@ struct NbdPiece {
   std::uint64_t offset = 0;  ///< bytes on the device
   std::uint32_t length = 0;
   Answer answer = Answer::simple;
-  bool last = false;  ///< with this reply the request is answered
+  bool is_first = true;  ///< of its request's pieces
+  bool last = false;     ///< with this reply the request is answered
   nbd::WireError error = nbd::WireError::none;
   Buffer buffer;
   NbdPiece* chain = nullptr;  ///< the next piece of a gathered read
-  NbdPiece* next = nullptr;   ///< in the reply queue or the free list
-};
-
-/// Objects that are handed out and taken back, never more than were in use at once.
-template <class T, T* T::*kNext>
-class FreeList {
- public:
-  T& take() {
-    if (head_ == nullptr) {
-      all_.push_back(std::make_unique<T>());
-      return *all_.back();
-    }
-    T& object = *head_;
-    head_ = object.*kNext;
-    return object;
-  }
-  void give(T& object) {
-    object.*kNext = head_;
-    head_ = &object;
-  }
-
- private:
-  T* head_ = nullptr;
-  std::vector<std::unique_ptr<T>> all_;
+  NbdPiece* next = nullptr;   ///< in the reply queue
 };
 
 /// The length of the piece that begins at `offset` of a range with `left` bytes to go.

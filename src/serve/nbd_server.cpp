@@ -70,7 +70,7 @@ struct NbdServer::Listener {
 struct NbdServer::Peer {
   Peer(NbdServer& server, int fd)
       : stream(server.loop_, fd),
-        connection(server.loop_, stream, server.exports_, server.reads_,
+        connection(server.loop_, stream, server.exports_, server.memory_,
                    server.settings_.connection) {}
   SocketStream stream;
   NbdConnection connection;
@@ -79,7 +79,7 @@ struct NbdServer::Peer {
 NbdServer::NbdServer(UringLoop& loop, Settings settings)
     : loop_(loop),
       settings_(std::move(settings)),
-      reads_(loop, std::max(settings_.read_memory, NbdReadMemory::kLeast)),
+      memory_(loop, settings_.read_memory, settings_.max_requests),
       tasks_(loop),
       clients_(loop),
       alarm_(loop) {}
@@ -107,7 +107,8 @@ std::vector<std::string> NbdServer::addresses() const {
 
 std::uint64_t NbdServer::memory_bound(const Settings& settings, bool with_tls) {
   const std::uint64_t encrypted = with_tls ? kTlsMemory : std::uint64_t{0};
-  return std::max(settings.read_memory, NbdReadMemory::kLeast) +
+  return std::max(settings.read_memory, NbdServerMemory::kLeastForReads) +
+         settings.max_requests * (sizeof(NbdRequest) + sizeof(NbdPiece)) +
          settings.max_connections * (settings.connection.receive_buffer + encrypted);
 }
 

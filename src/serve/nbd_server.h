@@ -19,8 +19,9 @@ class NbdServer {
  public:
   struct Settings {
     NbdConnectionSettings connection{};
-    std::size_t max_connections = 256;                  ///< more are turned away
-    std::uint64_t read_memory = NbdReadMemory::kLeast;  ///< bytes for the data of reads
+    std::size_t max_connections = 256;                             ///< more are turned away
+    std::uint32_t max_requests = NbdServerMemory::kUsualRequests;  ///< of all, in flight
+    std::uint64_t read_memory = NbdServerMemory::kLeastForReads;   ///< bytes for the data of reads
     /// How long shutdown() waits for requests under way and for clients to take their replies.
     Duration drain_limit = std::chrono::seconds(10);
     /// Told what people may want to know, a sentence each.
@@ -50,7 +51,7 @@ class NbdServer {
   Task<void> shutdown();
 
   [[nodiscard]] std::size_t connections() const { return peers_.size(); }
-  /// Bytes of memory that a server takes at most: read data and receive buffers.
+  /// Bytes of memory that a server takes at most: read data, requests and receive buffers.
   [[nodiscard]] static std::uint64_t memory_bound(const Settings& settings, bool with_tls);
 
  private:
@@ -67,7 +68,7 @@ class NbdServer {
   UringLoop& loop_;
   Settings settings_;
   NbdExports exports_;
-  NbdReadMemory reads_;
+  NbdServerMemory memory_;
   std::list<Listener> listeners_;
   std::unordered_set<Peer*> peers_;
   TaskGroup tasks_;  // acceptors and the watch

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Requests in a steady state, and a suspended volume, take no memory from the heap: a volume may
 // hold the swap space of the machine that serves it.
-#include <atomic>
-#include <cstdlib>
+#include "base/testing/heap_use.h"
+
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -20,56 +20,6 @@
 #include "volume/uds_index_factory.h"
 #include "volume/volume.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define UVDO_HEAP_IS_TAKEN
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define UVDO_HEAP_IS_TAKEN
-#endif
-#endif
-#if defined(__GLIBC__) && !defined(UVDO_HEAP_IS_TAKEN)
-#define UVDO_COUNT_ALLOCATIONS
-#endif
-
-namespace {
-
-std::atomic<std::uint64_t> allocations{0};
-
-}  // namespace
-
-#ifdef UVDO_COUNT_ALLOCATIONS
-// Whoever takes memory, this program or a library, does so through one of these.
-extern "C" {
-// NOLINTBEGIN: names of the C library
-void* __libc_malloc(std::size_t size);
-void* __libc_calloc(std::size_t count, std::size_t size);
-void* __libc_realloc(void* old, std::size_t size);
-void* __libc_memalign(std::size_t alignment, std::size_t size);
-// NOLINTEND
-void* malloc(std::size_t size) {
-  ++allocations;
-  return __libc_malloc(size);
-}
-void* calloc(std::size_t count, std::size_t size) {
-  ++allocations;
-  return __libc_calloc(count, size);
-}
-void* realloc(void* old, std::size_t size) {
-  ++allocations;
-  return __libc_realloc(old, size);
-}
-void* aligned_alloc(std::size_t alignment, std::size_t size) {
-  ++allocations;
-  return __libc_memalign(alignment, size);
-}
-int posix_memalign(void** memory, std::size_t alignment, std::size_t size) {
-  ++allocations;
-  *memory = __libc_memalign(alignment, size);
-  return *memory == nullptr ? ENOMEM : 0;
-}
-}
-#endif
-
 namespace uvdo {
 namespace {
 
@@ -85,12 +35,11 @@ struct Variant {
   bool file;
 };
 
-class HeapUseTest : public testing::TestWithParam<Variant> {
+class HeapUseTest : public ::testing::TestWithParam<Variant> {
  protected:
   void SetUp() override {
-#ifndef UVDO_COUNT_ALLOCATIONS
-    GTEST_SKIP() << "this C library or sanitizer has its own heap";
-#endif
+    if (!testing::kCountsAllocations)
+      GTEST_SKIP() << "this C library or sanitizer has its own heap";
     auto loop = UringLoop::create();
     ASSERT_TRUE(loop.ok()) << loop.error().message();
     loop_ = std::move(*loop);
@@ -126,7 +75,7 @@ class HeapUseTest : public testing::TestWithParam<Variant> {
       device_ = std::move(*memory);
       return;
     }
-    path_ = testing::TempDir() + "uvdo-heap-use-" + std::to_string(getpid());
+    path_ = ::testing::TempDir() + "uvdo-heap-use-" + std::to_string(getpid());
     std::ofstream(path_).close();
     std::filesystem::resize_file(path_, kDeviceBytes);
     auto file = FileDevice::open(*loop_, path_, OpenMode::read_write);
@@ -205,9 +154,9 @@ class HeapUseTest : public testing::TestWithParam<Variant> {
   Task<void> measure_requests() {
     co_await open();
     co_await work(0, kRounds);
-    const std::uint64_t before = allocations;
+    const std::uint64_t before = testing::allocations();
     co_await work(kRounds, 3 * kRounds);
-    EXPECT_EQ(allocations - before, 0U);
+    EXPECT_EQ(testing::allocations() - before, 0U);
     EXPECT_GT(volume_->dedupe().advice_valid, 0U);
     EXPECT_GT(volume_->dedupe().advice_stale, 0U);
     EXPECT_EQ(volume_->packer().counters().fragments_written > 0, GetParam().compression);
@@ -218,15 +167,15 @@ class HeapUseTest : public testing::TestWithParam<Variant> {
     co_await open();
     co_await work(0, kRounds / 4);
     expect_ok(co_await volume_->suspend(Volume::SuspendMode::save));
-    const std::uint64_t before = allocations;
+    const std::uint64_t before = testing::allocations();
     TaskGroup waiting(*loop_);
     for (std::uint64_t i = 0; i < 16; ++i) waiting.start(write(i * 4096, 4096, i));
     Alarm alarm(*loop_);
     co_await alarm.sleep(std::chrono::milliseconds(100));
-    EXPECT_EQ(allocations - before, 0U);
+    EXPECT_EQ(testing::allocations() - before, 0U);
     expect_ok(co_await volume_->resume());
     if (!GetParam().file) {
-      EXPECT_EQ(allocations - before, 0U);  // (a file is opened anew)
+      EXPECT_EQ(testing::allocations() - before, 0U);  // (a file is opened anew)
     }
     co_await waiting.wait();
     expect_ok(co_await volume_->stop());
@@ -245,10 +194,10 @@ TEST_P(HeapUseTest, RequestsTakeNone) { loop_->run(measure_requests()); }
 TEST_P(HeapUseTest, ASuspendedVolumeTakesNone) { loop_->run(measure_suspension()); }
 
 INSTANTIATE_TEST_SUITE_P(Volumes, HeapUseTest,
-                         testing::Values(Variant{"plain", false, false, false},
-                                         Variant{"compressing", true, false, false},
-                                         Variant{"onAFile", true, false, true},
-                                         Variant{"withAWorkThread", true, true, true}),
+                         ::testing::Values(Variant{"plain", false, false, false},
+                                           Variant{"compressing", true, false, false},
+                                           Variant{"onAFile", true, false, true},
+                                           Variant{"withAWorkThread", true, true, true}),
                          [](const auto& variant) { return std::string(variant.param.name); });
 
 }  // namespace

@@ -27,7 +27,7 @@ std::uint64_t index_bytes(IndexMemory memory) {
 std::uint64_t pool_bytes(const VolumeOptions& options) {
   return 3 * kInternalBuffers + parked_blocks(options) * kBlockSize +
          Packer::memory_needed(options.packer_fragments) + DataWriter::memory_needed() +
-         kJobs * sizeof(Volume::WriteJob) + blocks_at_once(options) * kLocksOfBlock +
+         options.write_jobs * sizeof(Volume::WriteJob) + blocks_at_once(options) * kLocksOfBlock +
          SavingsCounter::kMemoryBound;
 }
 

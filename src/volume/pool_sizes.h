@@ -12,9 +12,7 @@ namespace uvdo {
 
 /// Bytes of each of the three pools of buffers that the volume itself needs.
 inline constexpr std::uint64_t kInternalBuffers = 4ULL << 20U;
-/// Writes under way, or gatherings of small ones, before memory is taken for more.
-inline constexpr std::size_t kJobs = 1024;
-/// Flushes that wait for writes, likewise.
+/// Flushes that wait for writes, before memory is taken for more.
 inline constexpr std::size_t kGenerations = 4096;
 
 /// Blocks that can be on their way through the volume.

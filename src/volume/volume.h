@@ -48,6 +48,8 @@ struct VolumeOptions {
   /// Compressed blocks that are kept until others fill a physical block with them: the more, the
   /// less space is lost. 8 KiB each.
   std::uint32_t packer_fragments = 768;
+  /// Writes under way, or gatherings of small ones; with so many, more of them wait.
+  std::size_t write_jobs = 1024;
   bool deduplication = true;
   /// A commit of the journal at the latest this long after a write, flush or not.
   Duration commit_delay = std::chrono::milliseconds(50);
@@ -255,6 +257,10 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   }
   /// Goes on with a job whose blocks are locked and whose generation has been entered.
   Task<Result<void>> start_job(WriteJob& job);
+  /// Waits until take_job() has one to give.
+  Task<void> wait_for_job();
+  [[nodiscard]] bool has_job() const;
+  /// Needs has_job().
   WriteJob& take_job();
   void enter_generation(WriteJob& job);
   /// The job gives nothing to the packer any more, or without delay.
@@ -393,6 +399,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   WaitQueue packer_reached_;
   BlockArena parked_;  // data of fragments in the packer
   std::unique_ptr<ObjectPool<WriteJob>> write_jobs_;
+  WaitQueue job_finished_;
   WriteJob* gathered_ = nullptr;  // small writes of this turn
   bool gathering_ = false;        // the turn's end, or the alarm, will start them
   bool gather_sleeps_ = false;

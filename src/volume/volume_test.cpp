@@ -68,8 +68,9 @@ class VolumeTest : public testing::Test {
     std::memcpy(buffer.data(), data.data(), data.size());
     co_return co_await volume_->write(offset, std::move(buffer), durability);
   }
-  Task<void> write_well(std::uint64_t offset, std::vector<std::byte> data) {
-    expect_ok(co_await write(offset, std::move(data)));
+  Task<void> write_well(std::uint64_t offset, std::vector<std::byte> data,
+                        Durability durability = Durability::cached) {
+    expect_ok(co_await write(offset, std::move(data), durability));
   }
   static std::vector<std::byte> noise(std::size_t size, std::uint64_t seed) {
     std::mt19937_64 random(seed);
@@ -238,6 +239,37 @@ TEST_F(VolumeTest, ACopyWhoseBlockHasNoReferenceLeftIsCompressedOnceMore) {
     }
     co_await stop();
   });
+}
+
+TEST_F(VolumeTest, MoreWritesThanItTakesAtOnceWaitAndAllArrive) {
+  constexpr std::uint64_t kWrites = 96;
+  constexpr std::uint64_t kRoom = 16384;  // of each
+  const auto data_of = [](std::uint64_t i) {
+    std::vector<std::byte> data = noise(i % 5 == 0 ? 12288 : 4096, i % 4 == 1 ? 1 : i);
+    if (i % 4 == 2) std::fill(data.begin() + 1000, data.end(), std::byte{0});  // compressible
+    if (i % 4 == 3) data.resize(1500);
+    return data;
+  };
+  options_.compression = true;
+  for (const std::size_t jobs : {1, 2, 7}) {
+    options_.write_jobs = jobs;
+    run([&]() -> Task<void> {
+      co_await open();
+      TaskGroup writers(*loop_);
+      for (std::uint64_t i = 0; i < kWrites; ++i) {
+        writers.start(write_well(i * kRoom + i % 3 * 100, data_of(i),
+                                 i % 7 == 0 ? Durability::fua : Durability::cached));
+      }
+      co_await writers.wait();
+      expect_ok(co_await volume_->flush());
+      co_await stop();
+      co_await open();
+      for (std::uint64_t i = 0; i < kWrites; ++i) {
+        co_await expect_content(i * kRoom + i % 3 * 100, data_of(i));
+      }
+      co_await stop();
+    });
+  }
 }
 
 TEST_F(VolumeTest, DiscardedBlocksReadAsZerosAndAreFree) {

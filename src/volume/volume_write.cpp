@@ -63,11 +63,12 @@ Task<Result<void>> Volume::write_piece(std::uint64_t offset, ConstBytes piece,
   const Lbn lbn{offset / kBlockSize};
   Buffer block = co_await merge_buffers_.acquire(kBlockSize);
   const MutableBytes bytes = block.bytes();
+  ++requests_.partial_writes;
+  co_await locks_.lock(lbn);
+  if (!has_job()) co_await wait_for_job();
   WriteJob& job = take_job();
   job.add(lbn, std::move(block));
   job.durability = durability;
-  ++requests_.partial_writes;
-  co_await locks_.lock(lbn);
   enter_generation(job);
   // Nobody else writes the block now, so what is read here stays right until this is applied.
   auto done = co_await read_blocks(lbn, bytes);
@@ -82,11 +83,15 @@ Task<Result<void>> Volume::write_piece(std::uint64_t offset, ConstBytes piece,
 Task<Result<void>> Volume::write_blocks(Lbn first, Buffer data, Durability durability) {
   const std::size_t count = data.size() / kBlockSize;
   requests_.writes += count;
+  // Who has a job waits for no lock: so jobs end, and those who have locks get one.
   for (std::size_t i = 0; i < count; ++i) co_await locks_.lock(first + i);
-  if (durability == Durability::cached && count <= kMostGathered) {
+  bool may_gather = durability == Durability::cached && count <= kMostGathered;
+  if (may_gather) {
     auto mapped = co_await ensure_leaves(first, count);
-    if (mapped && gather(first, data)) co_return mapped;
+    may_gather = mapped.ok();
   }
+  if (!has_job()) co_await wait_for_job();
+  if (may_gather && gather(first, data)) co_return Result<void>();
   WriteJob& job = take_job();
   job.add(first, std::move(data));
   job.durability = durability;
@@ -205,7 +210,20 @@ void Volume::keep_lost(WriteJob& job) {
   }
 }
 
-Volume::WriteJob& Volume::take_job() { return write_jobs_->take(); }
+bool Volume::has_job() const { return write_jobs_->has_spare(); }
+
+Task<void> Volume::wait_for_job() {
+  while (!has_job()) {
+    hurry_gathered();
+    packer_->flush();  // jobs may be waiting for company there
+    co_await job_finished_.wait();
+  }
+}
+
+Volume::WriteJob& Volume::take_job() {
+  check(has_job(), "more writes are under way than there is memory for");
+  return write_jobs_->take();
+}
 
 void Volume::enter_generation(WriteJob& job) {
   job.generation = writes_.enter();
@@ -233,6 +251,7 @@ void Volume::finish_job(WriteJob& job) {
   job.release_buffers();
   job.count = 0;
   write_jobs_->give(job);
+  job_finished_.wake_one();
 }
 
 Task<void> Volume::finish_writes() {

@@ -302,8 +302,9 @@ Task<void> Volume::pack_all(WriteJob& job, TaskGroup& packing, Result<void>& fai
 /// Takes a compressed block through the packer to its end, so that nobody who waits for it waits
 /// for the other blocks of its job. `bytes` are used up when this waits for the first time.
 Task<void> Volume::pack(WriteJob& job, WriteBlock& block, ConstBytes bytes, Result<void>& failure) {
-  // Followers wait for it, or a flush that has emptied the packer.
-  const bool is_urgent = (block.lock != nullptr && block.lock->users > 1) || !job.is_on_its_way;
+  // Followers wait for it, or a flush that has emptied the packer, or writes for a job.
+  const bool is_urgent = (block.lock != nullptr && block.lock->users > 1) || !job.is_on_its_way ||
+                         !job_finished_.empty();
   Packer::Fragment fragment(*packer_, bytes, is_urgent);
   block.stage = Stage::packing;
   locks_.set_hurry(block.lbn, &fragment);

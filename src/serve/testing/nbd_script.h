@@ -70,6 +70,7 @@ struct NbdRun {
     std::size_t longest_piece = std::size_t{1} << 20U;
     std::uint64_t seed = 1;
     std::uint32_t max_requests = 16;
+    std::uint32_t server_requests = 16;
     std::uint64_t fail_at = UINT64_MAX;
   };
   bool finished = false;          ///< the connection came to its end
@@ -84,7 +85,7 @@ inline NbdRun run_nbd(std::vector<std::byte> input, const NbdRun::Options& optio
   SimExecutorOptions sim;
   sim.seed = options.seed;
   SimExecutor executor(sim);
-  NbdReadMemory reads(executor);
+  NbdServerMemory server(executor, 0, options.server_requests);
   MemoryBlockService::Options memory;
   memory.size = options.size;
   memory.read_only = options.read_only;
@@ -96,7 +97,7 @@ inline NbdRun run_nbd(std::vector<std::byte> input, const NbdRun::Options& optio
   NbdConnectionSettings settings;
   settings.max_requests = options.max_requests;
   ScriptStream stream(executor, std::move(input), options.longest_piece);
-  NbdConnection connection(executor, stream, exports, reads, settings);
+  NbdConnection connection(executor, stream, exports, server, settings);
   NbdRun run;
   const SimExecutor::Outcome outcome = executor.run(connection.run());
   check(outcome.finished, "a connection whose input ends comes to its end");
@@ -105,7 +106,7 @@ inline NbdRun run_nbd(std::vector<std::byte> input, const NbdRun::Options& optio
   run.reason = connection.reason();
   run.output = stream.output();
   run.counts = service.counts;
-  check(reads.pool.bytes_in_use() == 0 && service.buffers().bytes_in_use() == 0,
+  check(server.reads.bytes_in_use() == 0 && service.buffers().bytes_in_use() == 0,
         "a connection that has ended holds no buffers");
   return run;
 }

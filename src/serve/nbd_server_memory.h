@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What the connections of an NBD server share: memory for the data of reads, and the requests that
+// may be under way. All of it is taken at the start, so that a request takes none.
+#pragma once
+
+#include <algorithm>
+
+#include "async/buffer_pool.h"
+#include "async/wait_queue.h"
+#include "base/object_pool.h"
+#include "serve/nbd_request.h"
+
+namespace uvdo {
+
+/// The memory for the data of reads is apart from the volume's own, so that clients that read
+/// slowly cannot keep the volume from working.
+struct NbdServerMemory {
+  /// Bytes; at least room for the largest read that must be answered in one piece, of any
+  /// alignment.
+  static constexpr std::uint64_t kLeastForReads = std::uint64_t{72} << 20U;
+  /// Requests of all clients at once, as many as dm-vdo takes (vdo-behaviour.md, 1).
+  static constexpr std::uint32_t kUsualRequests = 2048;
+  /// Pieces of long requests beside the first of each; at least those of the longest.
+  static constexpr std::uint32_t kMorePieces = 1024;
+
+  NbdServerMemory(Executor& executor, std::uint64_t read_bytes, std::uint32_t most_requests)
+      : reads(executor, std::max(read_bytes, kLeastForReads)),
+        gathering(executor, 1),
+        request_slots(executor, most_requests),
+        more_pieces(executor, kMorePieces),
+        requests(most_requests),
+        pieces(std::size_t{most_requests} + kMorePieces) {}
+
+  /// Whether somebody waits for what clients that don't move may be holding.
+  [[nodiscard]] bool is_short() const {
+    return reads.is_short() || request_slots.has_waiters() || more_pieces.has_waiters();
+  }
+
+  BufferPool reads;
+  /// Held by the one who collects many buffers, so that two never wait for each other.
+  Semaphore gathering;
+  /// Who has one takes a request and its first piece; clients get them in turn.
+  Semaphore request_slots;
+  /// Of the pieces after the first.
+  Semaphore more_pieces;
+  ObjectPool<NbdRequest> requests;
+  ObjectPool<NbdPiece> pieces;
+};
+
+}  // namespace uvdo

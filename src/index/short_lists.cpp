@@ -31,63 +31,78 @@ void put_behind(std::byte* to, std::uint64_t to_at, EntryCode head, const std::b
   }
 }
 
-/// The entries of a list that is being cut: where their deltas are, and their keys.
-struct Entries {
-  std::array<std::uint32_t, kMostEntries + 1> deltas;
-  std::array<std::uint32_t, kMostEntries> keys;
-  std::uint32_t count = 0;
+/// What is known of the short lists of a list that is being cut: where the last entry of each ends,
+/// as the bit where the delta of the next one would be (0: it has none), and that entry's key.
+struct Ends {
+  std::array<std::uint32_t, kShortLists> at{};
+  std::array<std::uint32_t, kShortLists> keys;
+  std::uint32_t entries = 0;
   bool is_plain = false;
 };
 
 /// A walk over a list that is cut, apart from the rest, so that it stays in registers.
 class CutWalk {
  public:
-  [[gnu::always_inline]] CutWalk(const ListCoding& coding, const CodedList& list, Entries& entries)
-      : coding_(coding), bits_(list.bits), end_(list.end + coding.chapter_bits), entries_(entries) {
+  /// Steps that may be taken without a look where the list ends.
+  static constexpr unsigned kStepsAtOnce = 4;
+
+  [[gnu::always_inline]] CutWalk(const ListCoding& coding, const CodedList& list, Ends& ends)
+      : coding_(coding), bits_(list.bits), end_(list.end + coding.chapter_bits), ends_(ends) {
     at_ = list.begin + coding.chapter_bits;
-    entries.deltas[0] = static_cast<std::uint32_t>(at_);
     // Nothing is done for a list that is too long; it does not end where it should then.
     if (list.end - list.begin <= kMostEntries * coding.fixed_bits()) last_ = end_;
     if (has_more()) step();
     // A delta of 0 makes a collision entry, but for the first.
-    least_delta_ = 1;
+    less_than_1_ = 0;
   }
   [[gnu::always_inline]] [[nodiscard]] bool has_more() const {
     return at_ + coding_.fixed_bits() <= last_;
   }
+  [[gnu::always_inline]] [[nodiscard]] bool has_many_more() const {
+    return at_ + kStepsAtOnce * (coding_.fixed_bits() + DecodedDelta::kEndless) <= last_;
+  }
   [[gnu::always_inline]] void step() {
     const DecodedDelta delta = decode_delta(coding_.code, bits_, at_);
-    least_delta_ = std::min(least_delta_, delta.delta);
+    less_than_1_ |= delta.delta - 1;
     zeros_ |= delta.zeros;
     at_ += coding_.chapter_bits + delta.bits;
     key_ += delta.delta;
-    entries_.keys[count_] = static_cast<std::uint32_t>(key_);
-    entries_.deltas[++count_] = static_cast<std::uint32_t>(at_);
+    ++count_;
+    // Each entry says so; the last one is right.
+    const std::uint64_t of = key_ >> coding_.short_key_bits & (kShortLists - 1);
+    ends_.at[of] = static_cast<std::uint32_t>(at_);
+    ends_.keys[of] = static_cast<std::uint32_t>(key_);
   }
   [[gnu::always_inline]] void finish() {
-    entries_.count = count_;
-    entries_.is_plain = at_ == end_ && least_delta_ > 0 && zeros_ < kManyZeros &&
-                        key_ >> coding_.short_key_bits < kShortLists;
+    ends_.entries = count_;
+    ends_.is_plain = at_ == end_ && less_than_1_ >> 63U == 0 && zeros_ < kManyZeros &&
+                     key_ >> coding_.short_key_bits < kShortLists;
   }
 
  private:
   const ListCoding coding_;
   const std::byte* bits_;
   std::uint64_t end_;  // counted as at_ is
-  Entries& entries_;
+  Ends& ends_;
   std::uint64_t at_;  // the bit where the next delta would be
   std::uint64_t last_ = 0;
   std::uint64_t key_ = 0;
-  std::uint64_t least_delta_ = 1;
-  std::uint64_t zeros_ = 0;  // of all deltas, or-ed
+  std::uint64_t less_than_1_ = 0;  // its highest bit is set if a delta was 0
+  std::uint64_t zeros_ = 0;        // of all deltas, or-ed
   std::uint32_t count_ = 0;
 };
 
-[[gnu::always_inline]] inline void find_entries(const ListCoding& coding, const CodedList& first,
-                                                const CodedList& second, Entries& of_first,
-                                                Entries& of_second) {
+[[gnu::always_inline]] inline void find_ends(const ListCoding& coding, const CodedList& first,
+                                             const CodedList& second, Ends& of_first,
+                                             Ends& of_second) {
   CutWalk a(coding, first, of_first);
   CutWalk b(coding, second, of_second);
+  while (a.has_many_more() && b.has_many_more()) {
+    for (unsigned i = 0; i < CutWalk::kStepsAtOnce; ++i) {
+      a.step();
+      b.step();
+    }
+  }
   while (a.has_more() && b.has_more()) {
     a.step();
     b.step();
@@ -98,48 +113,47 @@ class CutWalk {
   b.finish();
 }
 
-/// Writes the short lists of a list whose entries are known; false if one of them is too long.
+/// Writes the short lists of a list whose ends are known; false if one of them is too long.
 [[gnu::always_inline]] inline bool write_short_lists(const ListCoding& coding,
-                                                     const CodedList& list, const Entries& entries,
+                                                     const CodedList& list, const Ends& ends,
                                                      CutList& cut) {
-  if (!entries.is_plain) return false;
-  // The first entry of each short list; behind them, that of a seventeenth.
-  std::array<std::uint32_t, kShortLists + 1> first;
-  first.fill(entries.count);
-  for (std::uint32_t i = entries.count; i-- > 0;)
-    first[entries.keys[i] >> coding.short_key_bits] = i;
-  for (std::uint32_t i = kShortLists; i-- > 0;) first[i] = std::min(first[i], first[i + 1]);
+  if (!ends.is_plain) return false;
   std::byte* to = cut.bytes.data() + kShortListHead;
+  std::uint64_t begin = list.begin + coding.chapter_bits;
+  std::uint64_t key = 0;  // of the entry before `begin`
   for (std::uint32_t i = 0; i < kShortLists; ++i) {
-    const std::uint32_t begin = first[i];
     std::uint64_t bytes = 0;
-    if (begin != first[i + 1]) {
-      const std::uint64_t start = entries.deltas[begin] - coding.chapter_bits;
-      const std::uint64_t second = entries.deltas[begin + 1] - coding.chapter_bits;
-      const std::uint64_t key = entries.keys[begin] & low_bits(coding.short_key_bits);
-      const EntryCode head =
-          code_entry(coding.code, coding.chapter_bits, coding.chapter_at(list.bits, start), key);
+    if (ends.at[i] != 0) {
+      const DecodedDelta delta = decode_delta(coding.code, list.bits, begin);
+      const EntryCode head = code_entry(coding.code, coding.chapter_bits,
+                                        coding.chapter_at(list.bits, begin - coding.chapter_bits),
+                                        (key + delta.delta) & low_bits(coding.short_key_bits));
       // Nearer to the first address of the short list than to the entry before it.
-      if (head.size > std::min<std::uint64_t>(second - start, kPutAtOnce)) return false;
-      const std::uint64_t count = entries.deltas[first[i + 1]] - coding.chapter_bits - second;
+      if (head.size > std::min<std::uint64_t>(coding.chapter_bits + delta.bits, kPutAtOnce)) {
+        return false;
+      }
+      const std::uint64_t second = begin + delta.bits;
+      const std::uint64_t count = ends.at[i] - coding.chapter_bits - second;
       bytes = (head.size + count + 7) / 8;
       if (bytes > kMaxShortListBytes) return false;
       put_behind(to, 0, head, list.bits, second, count);
+      begin = ends.at[i];
+      key = ends.keys[i];
     }
     store_u8(cut.bytes.data() + i, static_cast<std::uint8_t>(bytes));
     to += bytes;
   }
   cut.size = static_cast<std::uint32_t>(to - cut.bytes.data());
-  cut.entries = entries.count;
+  cut.entries = ends.entries;
   return true;
 }
 
 [[gnu::always_inline]] inline unsigned cut_both(const ListCoding& coding, const CodedList& first,
                                                 const CodedList& second, CutList& first_cut,
                                                 CutList& second_cut) {
-  Entries of_first;
-  Entries of_second;
-  find_entries(coding, first, second, of_first, of_second);
+  Ends of_first;
+  Ends of_second;
+  find_ends(coding, first, second, of_first, of_second);
   unsigned done = write_short_lists(coding, first, of_first, first_cut) ? 1 : 0;
   if (write_short_lists(coding, second, of_second, second_cut)) done |= 2U;
   return done;

@@ -9,7 +9,6 @@
 
 namespace uvdo {
 namespace {
-constexpr std::uint64_t kFewest = 8;
 constexpr std::array<std::uint64_t, 3> kShareDivisor{4, 4, 2};
 }  // namespace
 
@@ -26,7 +25,7 @@ BufferPool::BufferPool(Executor& executor, std::uint64_t bytes)
     : classes_{SizeClass(executor), SizeClass(executor), SizeClass(executor)} {
   std::array<std::uint64_t, 3> counts{};
   for (std::size_t i = 0; i < kSizes.size(); ++i) {
-    counts[i] = std::max(kFewest, bytes / kShareDivisor[i] / kSizes[i]);
+    counts[i] = std::max<std::uint64_t>(1, bytes / kShareDivisor[i] / kSizes[i]);
     capacity_ += counts[i] * kSizes[i];
   }
   void* arena =
@@ -70,9 +69,12 @@ Buffer BufferPool::try_acquire(std::size_t size) {
 
 Task<Buffer> BufferPool::acquire(std::size_t size) {
   const std::size_t index = class_of(size);
-  ++waiting_;
-  co_await classes_[index].available.acquire();
-  --waiting_;
+  if (!classes_[index].available.try_acquire()) {
+    ++shortages_;
+    ++waiting_;
+    co_await classes_[index].available.acquire();
+    --waiting_;
+  }
   co_return take(index, size);
 }
 

@@ -53,7 +53,7 @@ class BufferPool {
   static constexpr std::size_t kLargest = kSizes.back();
 
   /// A pool of about `bytes` in all: a quarter in 4 KiB, a quarter in 32 KiB, half in 128 KiB
-  /// buffers, at least a few of each.
+  /// buffers, at least one of each.
   BufferPool(Executor& executor, std::uint64_t bytes);
   BufferPool(const BufferPool&) = delete;
   BufferPool& operator=(const BufferPool&) = delete;
@@ -65,6 +65,8 @@ class BufferPool {
   [[nodiscard]] Buffer try_acquire(std::size_t size);
   /// Whether somebody waits for a buffer, so that those who hold some idly should let go.
   [[nodiscard]] bool is_short() const { return waiting_ > 0; }
+  /// How often somebody has had to wait.
+  [[nodiscard]] std::uint64_t shortages() const { return shortages_; }
   /// Bytes in use now, and of the whole arena.
   [[nodiscard]] std::uint64_t bytes_in_use() const { return bytes_in_use_; }
   [[nodiscard]] std::uint64_t capacity() const { return capacity_; }
@@ -86,6 +88,7 @@ class BufferPool {
   std::uint64_t capacity_ = 0;
   std::uint64_t bytes_in_use_ = 0;
   std::uint64_t waiting_ = 0;
+  std::uint64_t shortages_ = 0;
 };
 
 }  // namespace uvdo

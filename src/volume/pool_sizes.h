@@ -10,14 +10,12 @@
 
 namespace uvdo {
 
-/// Bytes of each of the three pools of buffers that the volume itself needs.
-inline constexpr std::uint64_t kInternalBuffers = 4ULL << 20U;
 /// Flushes that wait for writes, before memory is taken for more.
 inline constexpr std::size_t kGenerations = 4096;
 
 /// Blocks that can be on their way through the volume.
 [[nodiscard]] inline std::size_t blocks_at_once(const VolumeOptions& options) {
-  return (options.buffer_bytes + kInternalBuffers) / kBlockSize;
+  return (options.buffer_bytes + options.internal_buffer_bytes) / kBlockSize;
 }
 
 /// Blocks of fragments that are being compressed, or wait in the packer, and keep their data.

@@ -135,6 +135,15 @@ struct SavingsStatistics {
 };
 
 /// What uvdo counts besides.
+/// How often somebody had to wait for something of a pool.
+struct PoolShortages {
+  std::uint64_t buffers = 0;  ///< clients' data
+  std::uint64_t merge_buffers = 0;
+  std::uint64_t scratch_buffers = 0;
+  std::uint64_t fragment_buffers = 0;
+  std::uint64_t write_jobs = 0;
+};
+
 struct ExtraStatistics {
   bool running = false;                ///< false: taken from a stopped volume's disk
   std::string index_state = "closed";  ///< closed closing error offline online opening suspended
@@ -142,6 +151,7 @@ struct ExtraStatistics {
   bool deduplication = false;          ///< whether new data is deduplicated
   std::uint64_t buffer_bytes = 0;      ///< reserved for requests in flight
   std::uint64_t buffer_bytes_in_use = 0;
+  PoolShortages shortages;
   std::uint64_t index_records_under_way = 0;  ///< of stored blocks, not yet in the index
   std::uint64_t unscrubbed_slabs = 0;         ///< whose reference counts are not loaded yet
   /// What is no data block of a slab, as `overhead_blocks_used` without the block map's pages.

@@ -44,6 +44,8 @@ struct VolumeOptions {
   std::uint32_t block_map_cache_pages = 32768;  ///< 4 KiB each
   std::uint32_t block_map_maximum_age = 16380;  ///< journal blocks, 1..16380
   std::uint64_t buffer_bytes = 64ULL << 20U;    ///< data in flight
+  /// Each of the three pools of buffers that the volume itself needs.
+  std::uint64_t internal_buffer_bytes = 4ULL << 20U;
   bool compression = false;
   /// Compressed blocks that are kept until others fill a physical block with them: the more, the
   /// less space is lost. 8 KiB each.
@@ -400,6 +402,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   BlockArena parked_;  // data of fragments in the packer
   std::unique_ptr<ObjectPool<WriteJob>> write_jobs_;
   WaitQueue job_finished_;
+  std::uint64_t job_shortages_ = 0;
   WriteJob* gathered_ = nullptr;  // small writes of this turn
   bool gathering_ = false;        // the turn's end, or the alarm, will start them
   bool gather_sleeps_ = false;

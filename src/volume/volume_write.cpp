@@ -213,6 +213,7 @@ void Volume::keep_lost(WriteJob& job) {
 bool Volume::has_job() const { return write_jobs_->has_spare(); }
 
 Task<void> Volume::wait_for_job() {
+  ++job_shortages_;
   while (!has_job()) {
     hurry_gathered();
     packer_->flush();  // jobs may be waiting for company there

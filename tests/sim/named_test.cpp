@@ -142,6 +142,26 @@ std::vector<Named> make_all() {
         return s.block_map.cache_pressure > 0 && s.block_map.discard_required > 0;
       });
 
+  // Whoever needs memory of a pool finds it empty, often; each waits, and all get on. (Without a
+  // work thread nobody waits while he has a buffer for fragments.)
+  p = base();
+  p.clients = 24;
+  p.operations = 600;
+  p.longest = 32;
+  p.partial_percent = 40;
+  add("EveryPoolRunsShort", {10, 4, 224, 64}, p, [](const VolumeStatistics& s) {
+    const PoolShortages& short_of = s.extra.shortages;
+    return short_of.buffers > 0 && short_of.merge_buffers > 0 && short_of.scratch_buffers > 0 &&
+           short_of.write_jobs > 0;
+  });
+
+  p = base();
+  p.blocks = 1'000'000;
+  p.clients = 16;
+  p.operations = 150;
+  p.longest = 2;
+  p.hot_percent = 5;
+  p.mix.write = 80;
   p.crash_percent = 50;
   add("TheMapGrowsUntilNoBlockIsFree", {9, 1, 224, 64, 1'000'000}, p,
       [](const VolumeStatistics& s) { return s.errors.no_space_error_count > 0; });

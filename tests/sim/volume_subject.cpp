@@ -259,9 +259,10 @@ VolumeOptions VolumeSubject::next_options() {
   options.commit_delay = Duration(random_.below(20'000'000));
   // Up to 1 ms, in half of the histories.
   if (options.commit_delay.count() % 2 == 0) options.gather_delay = options.commit_delay / 20;
-  // Too few for the writes that come, in a third of them.
+  // Too few of everything for the requests that come, in a third of them.
   if (options.commit_delay.count() % 3 == 0) {
     options.write_jobs = static_cast<std::size_t>(options.commit_delay.count() % 16) + 1;
+    options.internal_buffer_bytes = 1;
   }
   return options;
 }

@@ -25,7 +25,7 @@ constexpr bool kPooled = true;
 #endif
 
 constexpr std::size_t kGrain = 64;
-constexpr std::size_t kClasses = 128;  // frames up to 8 KiB are pooled
+constexpr std::size_t kClasses = 256;  // frames up to 16 KiB are pooled
 /// Address space that is taken at once; memory is taken as it is used.
 constexpr std::size_t kArenaBytes = std::size_t{16} << 20U;
 /// Frames that a thread takes from the store at once, in bytes.

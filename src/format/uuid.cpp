@@ -3,7 +3,6 @@
 #include "format/uuid.h"
 
 #include <cstdint>
-#include <iterator>
 
 #include <fmt/core.h>
 
@@ -13,7 +12,7 @@ std::string to_text(const Uuid& uuid) {
   std::string text;
   for (std::size_t i = 0; i < uuid.size(); ++i) {
     if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
-    fmt::format_to(std::back_inserter(text), "{:02x}", std::to_integer<unsigned>(uuid[i]));
+    text += fmt::format("{:02x}", std::to_integer<unsigned>(uuid[i]));
   }
   return text;
 }

@@ -251,7 +251,7 @@ TEST_F(VolumeTest, MoreWritesThanItTakesAtOnceWaitAndAllArrive) {
     return data;
   };
   options_.compression = true;
-  for (const std::size_t jobs : {1, 2, 7}) {
+  for (const std::size_t jobs : {1U, 2U, 7U}) {
     options_.write_jobs = jobs;
     run([&]() -> Task<void> {
       co_await open();

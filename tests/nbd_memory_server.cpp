@@ -29,6 +29,7 @@ struct Arguments {
   bool hold = false;
   int drain_ms = 10000;
   int stall_ms = 10000;
+  std::uint32_t max_requests = NbdServerMemory::kUsualRequests;
   bool tls_required = false;
   TlsFiles tls;
 };
@@ -46,6 +47,7 @@ Task<void> serve(UringLoop& loop, const Arguments& arguments, int signal_fd, int
   NbdServer::Settings settings;
   settings.drain_limit = std::chrono::milliseconds(arguments.drain_ms);
   settings.connection.stall_limit = std::chrono::milliseconds(arguments.stall_ms);
+  settings.max_requests = arguments.max_requests;
   settings.log = [](const std::string& line) { fmt::print(stderr, "{}\n", line); };
   std::unique_ptr<TlsContext> tls;
   if (arguments.tls.any()) {
@@ -117,6 +119,7 @@ int run(int argc, char** argv) {
   app.flag("--hold", arguments.hold, "no request ends before the shutdown");
   app.option("--drain-ms", arguments.drain_ms);
   app.option("--stall-ms", arguments.stall_ms);
+  app.option("--max-requests", arguments.max_requests);
   app.option("--tls-cert", arguments.tls.certificate);
   app.option("--tls-key", arguments.tls.key);
   app.option("--tls-ca", arguments.tls.authority);

@@ -78,11 +78,12 @@ void NbdConnection::check_progress(TimePoint now) {
     return;
   }
   if (now - last_progress_ < settings_.stall_limit) return;
-  const bool holds_write_memory = receiving_payload_ && service_->buffers().is_short();
-  const bool holds_server_memory =
-      (receiving_payload_ || replies_.is_sending()) && memory_.is_short();
-  if (leaving_ || holds_write_memory || holds_server_memory) {
-    reason_ = "the client stalled while others waited for the memory that it held";
+  const bool holds_write_memory = receiving_into_buffer_ && service_->buffers().is_short();
+  const bool holds_read_memory = replies_.is_sending() && memory_.reads.is_short();
+  const bool holds_requests =
+      (receiving_payload_ || replies_.is_sending()) && memory_.is_short_of_requests();
+  if (leaving_ || holds_write_memory || holds_read_memory || holds_requests) {
+    reason_ = "the client stalled while others waited for the memory or the requests that it held";
     channel_.shut_down();
   }
 }
@@ -154,8 +155,13 @@ Task<bool> NbdConnection::dispatch(const RequestHeader& header, const nbd::Judge
   if (error != WireError::none) {
     // The payload comes in any case.
     if (header.command == Command::write) {
+      receiving_payload_ = true;
       const bool skipped = co_await channel_.skip(header.length);
-      if (!skipped) co_return false;
+      receiving_payload_ = false;
+      if (!skipped) {
+        memory_.request_slots.release();
+        co_return false;
+      }
     }
     answer_error(header, error, reason);
     co_return true;
@@ -187,8 +193,13 @@ Task<bool> NbdConnection::dispatch(const RequestHeader& header, const nbd::Judge
 Task<bool> NbdConnection::receive_write(const RequestHeader& header) {
   if (header.length <= kCopyLimit) {
     fill_limit_ = channel_.capacity();
+    receiving_payload_ = true;
     const bool there = co_await channel_.need(header.length);
-    if (!there) co_return false;
+    receiving_payload_ = false;
+    if (!there) {
+      memory_.request_slots.release();
+      co_return false;
+    }
   } else {
     fill_limit_ = kTail;
   }
@@ -203,9 +214,9 @@ Task<bool> NbdConnection::receive_write(const RequestHeader& header) {
     left -= length;
     if (in_step) {
       Buffer buffer = co_await buffer_from(service_->buffers(), length);
-      receiving_payload_ = true;
+      receiving_payload_ = receiving_into_buffer_ = true;
       in_step = co_await channel_.read_into(buffer.bytes(), left == 0 ? kTail : 0);
-      receiving_payload_ = false;
+      receiving_payload_ = receiving_into_buffer_ = false;
       piece.buffer = std::move(buffer);
     }
     if (in_step) {

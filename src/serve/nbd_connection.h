@@ -94,8 +94,9 @@ class NbdConnection final : private NbdReplyQueue::Owner {
   TaskGroup sender_;
 
   bool draining_ = false;
-  bool leaving_ = false;            // the client said goodbye or vanished
-  bool receiving_payload_ = false;  // into a buffer of the volume's pool
+  bool leaving_ = false;  // the client said goodbye or vanished
+  bool receiving_payload_ = false;
+  bool receiving_into_buffer_ = false;  // of the volume's pool
   std::size_t fill_limit_;
   TimePoint started_;
   TimePoint last_progress_;

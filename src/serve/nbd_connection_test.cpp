@@ -40,12 +40,14 @@ TEST(NbdConnection, AClientThatLeavesAtAnyByteLeavesNothingBehind) {
   NbdScript script;
   script.choose(true);
   script.request(Command::write, 1000, 40000, nbd::kFua).raw(std::string(40000, 'x'));
+  script.request(Command::write, 1000, 500).raw(std::string(500, 'x'));
+  script.request(Command::write, 1U << 30U, 500).raw(std::string(500, 'x'));  // is refused
   script.request(Command::read, 0, 300000);
   script.request(Command::block_status, 0, 1 << 20);
   script.request(Command::disconnect, 0, 0);
   const std::vector<std::byte>& whole = script.bytes();
-  for (std::size_t size = 0; size <= whole.size(); size += size < 400 ? 1 : 997) {
-    // run_nbd checks that the connection ends and that all buffers are given back.
+  for (std::size_t size = 0; size <= whole.size(); size += size < 400 || size > 40000 ? 1 : 997) {
+    // run_nbd checks that the connection ends, and that all buffers and requests are given back.
     run_nbd({whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size)});
   }
 }

@@ -31,9 +31,9 @@ struct NbdServerMemory {
         requests(most_requests),
         pieces(std::size_t{most_requests} + kMorePieces) {}
 
-  /// Whether somebody waits for what clients that don't move may be holding.
-  [[nodiscard]] bool is_short() const {
-    return reads.is_short() || request_slots.has_waiters() || more_pieces.has_waiters();
+  /// Whether somebody waits for a request or a piece.
+  [[nodiscard]] bool is_short_of_requests() const {
+    return request_slots.has_waiters() || more_pieces.has_waiters();
   }
 
   BufferPool reads;

@@ -346,6 +346,16 @@ class Behaviour(Case):
         self.assertEqual(server.stop(), 0)
         self.assertLess(time.time() - started, 5)
 
+    def test_a_client_that_stalls_in_a_payload_gives_its_request_back(self):
+        for size in (4096, 300000):
+            server = self.serve("--max-requests", "1", "--stall-ms", "300")
+            raw = server.raw().greet().go()
+            raw.request(WRITE, 0, size, b"x" * 100)
+            time.sleep(0.1)
+            client = server.connect()
+            self.assertEqual(client.pread(4096, 0), bytes(4096))
+            self.assertEqual(server.stop(), 0)
+
     def test_a_stop_finishes_what_is_under_way_and_refuses_the_rest(self):
         server = self.serve("--hold")
         raw = server.raw().greet().go()

@@ -108,6 +108,9 @@ inline NbdRun run_nbd(std::vector<std::byte> input, const NbdRun::Options& optio
   run.counts = service.counts;
   check(server.reads.bytes_in_use() == 0 && service.buffers().bytes_in_use() == 0,
         "a connection that has ended holds no buffers");
+  check(server.request_slots.available() == options.server_requests &&
+            server.more_pieces.available() == NbdServerMemory::kMorePieces,
+        "a connection that has ended holds no requests");
   return run;
 }
 

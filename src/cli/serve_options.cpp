@@ -25,7 +25,7 @@ constexpr ParameterLimits kBuffers{Kind::size, 4ULL << 20U, 64ULL << 30U,
                                    "one request takes up to 128 KiB, and more than that many in "
                                    "flight make nothing faster"};
 constexpr ParameterLimits kMaxRequests{Kind::count, 1, 2048,
-                                       "requests of one client in flight; with more it waits"};
+                                       "requests of all clients in flight; with more they wait"};
 constexpr ParameterLimits kMaxClients{Kind::count, 1, 1024,
                                       "each takes 256 KiB of memory; with more, new ones are "
                                       "turned away"};

@@ -129,19 +129,6 @@ std::vector<Named> make_all() {
   add("SiblingsOfFragmentsAreOverwritten", {9, 2, 224, 64}, p,
       [](const VolumeStatistics& s) { return s.packer.compressed_blocks_written > 10; });
 
-  // A path of pages for nearly every write, on a cache of a few pages.
-  p = base();
-  p.blocks = 1'000'000;
-  p.clients = 16;
-  p.operations = 150;
-  p.longest = 2;
-  p.hot_percent = 5;
-  p.mix.write = 80;
-  add("TheMapGrowsWhileItsCacheIsFull", {11, 3, 224, 128, 1'000'000}, p,
-      [](const VolumeStatistics& s) {
-        return s.block_map.cache_pressure > 0 && s.block_map.discard_required > 0;
-      });
-
   // Whoever needs memory of a pool finds it empty, often; each waits, and all get on. (Without a
   // work thread nobody waits while he has a buffer for fragments.)
   p = base();
@@ -155,6 +142,7 @@ std::vector<Named> make_all() {
            short_of.write_jobs > 0;
   });
 
+  // A path of pages for nearly every write, on a cache of a few pages.
   p = base();
   p.blocks = 1'000'000;
   p.clients = 16;
@@ -162,6 +150,11 @@ std::vector<Named> make_all() {
   p.longest = 2;
   p.hot_percent = 5;
   p.mix.write = 80;
+  add("TheMapGrowsWhileItsCacheIsFull", {11, 3, 224, 128, 1'000'000}, p,
+      [](const VolumeStatistics& s) {
+        return s.block_map.cache_pressure > 0 && s.block_map.discard_required > 0;
+      });
+
   p.crash_percent = 50;
   add("TheMapGrowsUntilNoBlockIsFree", {9, 1, 224, 64, 1'000'000}, p,
       [](const VolumeStatistics& s) { return s.errors.no_space_error_count > 0; });

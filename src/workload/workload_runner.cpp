@@ -67,6 +67,10 @@ WorkloadRunner::Plan WorkloadRunner::make_plan(const Workload& workload) const {
   } else if (workload.start == Start::empty) {
     plan.places = (settings_.device_bytes - (1ULL << 30U)) / workload.request_bytes;
     if (!plan.is_raw()) plan.places = kSmallVolume / workload.request_bytes;
+    // What was never written would not be read from the disk.
+    if (workload.action == Workload::Action::raw_read) {
+      plan.places = settings_.set_bytes / workload.request_bytes;
+    }
   }
   if (workload.start == Start::every_leaf) {
     plan.logical_bytes = kLargeVolume;
@@ -109,7 +113,11 @@ Task<Result<void>> WorkloadRunner::run_on(ScratchVolume& scratch, const Plan& pl
   figures.workload = plan.workload.name;
   figures.depth = plan.workload.depth;
   figures.request_bytes = plan.workload.request_bytes;
-  if (plan.is_raw()) co_return co_await measure(scratch, plan, figures);
+  if (plan.is_raw()) {
+    auto ready = co_await prepare_raw(scratch, plan);
+    if (ready) ready = co_await measure(scratch, plan, figures);
+    co_return ready;
+  }
   auto done = co_await scratch.make_volume();
   if (!done) co_return done;
   figures.memory_bytes = scratch.volume().memory_needed();
@@ -155,6 +163,18 @@ Task<Result<void>> WorkloadRunner::prepare(ScratchVolume& scratch, const Plan& p
     done = co_await many(scratch, writes, 0, writes.requests, nullptr);
   }
   if (done) done = co_await scratch.volume().flush();
+  co_return done;
+}
+
+Task<Result<void>> WorkloadRunner::prepare_raw(ScratchVolume& scratch, const Plan& plan) {
+  if (plan.workload.action != Workload::Action::raw_read) co_return Result<void>();
+  Plan writes;
+  writes.workload.action = Workload::Action::raw_write;
+  writes.workload.request_bytes = 128U << 10U;
+  writes.workload.depth = 32;
+  writes.requests = writes.places = settings_.set_bytes / writes.workload.request_bytes;
+  auto done = co_await many(scratch, writes, 0, writes.requests, nullptr);
+  if (done) done = co_await scratch.device().flush();
   co_return done;
 }
 

@@ -38,6 +38,8 @@ class WorkloadRunner {
   Plan make_plan(const Workload& workload) const;
   Task<Result<void>> run_on(ScratchVolume& scratch, const Plan& plan, WorkloadFigures& figures);
   Task<Result<void>> prepare(ScratchVolume& scratch, const Plan& plan);
+  /// Writes what a raw workload reads.
+  Task<Result<void>> prepare_raw(ScratchVolume& scratch, const Plan& plan);
   Task<Result<void>> fill_index(DedupeIndex& index);
   Task<Result<void>> measure(ScratchVolume& scratch, const Plan& plan, WorkloadFigures& figures);
   /// Requests first .. first + count, `depth` at a time.

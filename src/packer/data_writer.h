@@ -33,7 +33,9 @@ class DataWriter {
     spare_.resize(kRuns);
     for (auto& run : spare_) run.reserve(kMaxRun);
   }
-  ~DataWriter() { check(batch_.empty(), "data blocks were never written"); }
+  ~DataWriter() {
+    check(batch_.empty() && tasks_.running() == 0, "data blocks are still being written");
+  }
 
   class [[nodiscard]] Awaiter {
    public:
@@ -61,6 +63,10 @@ class DataWriter {
 
   /// co_await writer.write(blocks): completes when all of them have been written (not flushed).
   Awaiter write(std::span<const BlockWrite> blocks) { return {*this, blocks}; }
+
+  /// Waits until nothing of this runs, so that it may go. A batch that went at once leaves somebody
+  /// behind who comes at the turn's end and finds nothing to send.
+  Task<void> wait_idle() { return tasks_.wait(); }
 
   [[nodiscard]] std::uint64_t blocks_written() const { return blocks_written_; }
   [[nodiscard]] std::uint64_t requests() const { return requests_; }

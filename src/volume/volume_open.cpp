@@ -162,6 +162,7 @@ Task<Result<void>> Volume::stop() {
   write_back_alarm_.ring();
   co_await background_.wait();
   co_await jobs_.wait();
+  co_await data_writer_->wait_idle();
   if (opened_read_only_) co_return Result<void>();  // there is nothing to save
   auto done = co_await save(true);
   co_await jobs_.wait();  // a failure has to be recorded before the volume goes away

@@ -148,6 +148,7 @@ Task<Result<void>> Volume::stop_abandoned() {
   write_back_alarm_.ring();
   co_await background_.wait();
   co_await jobs_.wait();
+  co_await data_writer_->wait_idle();
   if (index_) {
     // It was saved with the volume, if it could be; now it only ends.
     [[maybe_unused]] const auto without_device = co_await index_->save();

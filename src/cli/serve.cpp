@@ -100,8 +100,6 @@ Task<Result<void>> serve_volume(UringLoop& loop, const FileDevice& device, Volum
   settings.connection.tls.required = options.tls_required;
   settings.connection.times = &times;
   settings.max_requests = options.requests;
-  // So that a client that takes its time does not stop the others.
-  settings.connection.max_requests = (options.requests + 1) / 2;
   settings.max_connections = options.clients;
   NbdServer server(loop, settings);
   WindowView window(volume, options.window);

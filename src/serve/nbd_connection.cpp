@@ -78,7 +78,7 @@ void NbdConnection::check_progress(TimePoint now) {
     return;
   }
   if (now - last_progress_ < settings_.stall_limit) return;
-  const bool holds_write_memory = receiving_into_buffer_ && service_->buffers().is_short();
+  const bool holds_write_memory = receiving_payload_ && service_->buffers().is_short();
   const bool holds_read_memory = replies_.is_sending() && memory_.reads.is_short();
   const bool holds_requests =
       (receiving_payload_ || replies_.is_sending()) && memory_.is_short_of_requests();
@@ -96,7 +96,7 @@ Task<void> NbdConnection::serve_requests() {
         reason_ = "the client sent something that is not an NBD request";
         co_return;
       }
-      while (in_flight_ >= settings_.max_requests) co_await request_done_.wait();
+      while (in_flight_ >= memory_.most_of_a_client) co_await request_done_.wait();
       const nbd::ExportState state{service_->size(), service_->is_read_only(),
                                    session_.structured_replies, session_.allocation_context,
                                    session_.minimum_block};
@@ -107,7 +107,6 @@ Task<void> NbdConnection::serve_requests() {
       }
       channel_.consume(nbd::kRequestSize);
       if (header->command == Command::disconnect) co_return;
-      if (!memory_.request_slots.try_acquire()) co_await memory_.request_slots.acquire();
       if (judgement.verdict == Verdict::serve && !draining_ && try_fast_path(*header)) continue;
       const bool in_step = co_await dispatch(*header, judgement);
       if (!in_step) co_return;
@@ -124,7 +123,7 @@ bool NbdConnection::try_fast_path(const RequestHeader& header) {
   }
   if (header.command == Command::read) {
     Buffer buffer = memory_.reads.try_acquire(header.length);
-    if (buffer.data() == nullptr) return false;
+    if (buffer.data() == nullptr || !memory_.request_slots.try_acquire()) return false;
     NbdPiece& piece = first_piece(begin(header, 1), header.offset, header.length);
     if (is_gathered(*piece.request)) piece.request->gathered = &piece;
     piece.buffer = std::move(buffer);
@@ -133,7 +132,7 @@ bool NbdConnection::try_fast_path(const RequestHeader& header) {
   }
   if (header.command == Command::write && channel_.available().size() >= header.length) {
     Buffer buffer = service_->buffers().try_acquire(header.length);
-    if (buffer.data() == nullptr) return false;
+    if (buffer.data() == nullptr || !memory_.request_slots.try_acquire()) return false;
     std::memcpy(buffer.data(), channel_.available().data(), header.length);
     channel_.consume(header.length);
     fill_limit_ = channel_.capacity();
@@ -155,24 +154,19 @@ Task<bool> NbdConnection::dispatch(const RequestHeader& header, const nbd::Judge
   if (error != WireError::none) {
     // The payload comes in any case.
     if (header.command == Command::write) {
-      receiving_payload_ = true;
       const bool skipped = co_await channel_.skip(header.length);
-      receiving_payload_ = false;
-      if (!skipped) {
-        memory_.request_slots.release();
-        co_return false;
-      }
+      if (!skipped) co_return false;
     }
+    co_await memory_.request_slots.acquire();
     answer_error(header, error, reason);
     co_return true;
   }
+  if (header.command == Command::write && header.length > 0) {
+    const bool in_step = co_await receive_write(header);
+    co_return in_step;
+  }
+  co_await memory_.request_slots.acquire();
   switch (header.command) {
-    case Command::write:
-      if (header.length > 0) {
-        const bool in_step = co_await receive_write(header);
-        co_return in_step;
-      }
-      break;
     case Command::read:
       if (header.length > 0) {
         co_await start_read(header);
@@ -180,6 +174,7 @@ Task<bool> NbdConnection::dispatch(const RequestHeader& header, const nbd::Judge
       }
       break;
     case Command::block_status: co_await start_block_status(header); co_return true;
+    case Command::write:
     case Command::flush:
     case Command::trim:
     case Command::cache:
@@ -193,16 +188,12 @@ Task<bool> NbdConnection::dispatch(const RequestHeader& header, const nbd::Judge
 Task<bool> NbdConnection::receive_write(const RequestHeader& header) {
   if (header.length <= kCopyLimit) {
     fill_limit_ = channel_.capacity();
-    receiving_payload_ = true;
     const bool there = co_await channel_.need(header.length);
-    receiving_payload_ = false;
-    if (!there) {
-      memory_.request_slots.release();
-      co_return false;
-    }
+    if (!there) co_return false;
   } else {
     fill_limit_ = kTail;
   }
+  co_await memory_.request_slots.acquire();
   NbdRequest& request = begin(header, piece_count(header.offset, header.length));
   std::uint64_t offset = header.offset;
   std::uint32_t left = header.length;
@@ -214,9 +205,9 @@ Task<bool> NbdConnection::receive_write(const RequestHeader& header) {
     left -= length;
     if (in_step) {
       Buffer buffer = co_await buffer_from(service_->buffers(), length);
-      receiving_payload_ = receiving_into_buffer_ = true;
+      receiving_payload_ = true;
       in_step = co_await channel_.read_into(buffer.bytes(), left == 0 ? kTail : 0);
-      receiving_payload_ = receiving_into_buffer_ = false;
+      receiving_payload_ = false;
       piece.buffer = std::move(buffer);
     }
     if (in_step) {

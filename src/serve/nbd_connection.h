@@ -17,8 +17,6 @@ namespace uvdo {
 struct NbdConnectionSettings {
   NbdTlsPolicy tls{};
   std::size_t receive_buffer = std::size_t{256} << 10U;  ///< bytes; at least 128 KiB
-  /// In flight, of the server's; with so many, reading stops.
-  std::uint32_t max_requests = NbdServerMemory::kUsualRequests / 2;
   Duration handshake_limit = std::chrono::seconds(30);
   /// A client that does not move for so long, while others wait for the memory that it holds, is
   /// let go.
@@ -94,9 +92,8 @@ class NbdConnection final : private NbdReplyQueue::Owner {
   TaskGroup sender_;
 
   bool draining_ = false;
-  bool leaving_ = false;  // the client said goodbye or vanished
-  bool receiving_payload_ = false;
-  bool receiving_into_buffer_ = false;  // of the volume's pool
+  bool leaving_ = false;            // the client said goodbye or vanished
+  bool receiving_payload_ = false;  // of a request that is under way, into a buffer of the volume's
   std::size_t fill_limit_;
   TimePoint started_;
   TimePoint last_progress_;

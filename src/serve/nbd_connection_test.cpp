@@ -16,12 +16,10 @@ namespace {
 using nbd::Command;
 using nbd::Option;
 using nbd::WireError;
+using testing::kExportAnswer;
 using testing::NbdRun;
 using testing::NbdScript;
 using testing::run_nbd;
-
-// The answer to EXPORT_NAME, behind the greeting and the replies to other options.
-constexpr std::size_t kExportAnswer = 10;
 
 // Simple replies without data, behind a handshake of EXPORT_NAME alone: cookie to error.
 std::map<std::uint64_t, WireError> simple_replies(const NbdRun& run) {
@@ -77,7 +75,7 @@ TEST(NbdConnection, WhatIsReadIsWhatWasWritten) {
   for (unsigned i = 0; i < 500000; ++i) data.push_back(static_cast<char>('a' + i % 23));
   script.request(Command::write, 12345, 500000).raw(data);
   NbdRun::Options options;
-  options.max_requests = 1;  // so that the read comes after the write
+  options.server_requests = 1;  // so that the read comes after the write
   script.request(Command::read, 12345, 500000, 0, 8);
   const NbdRun run = run_nbd(script.bytes(), options);
   ASSERT_EQ(run.output.size(),
@@ -97,7 +95,6 @@ TEST(NbdConnection, ClientsShareTheServersRequestsInTurn) {
   NbdExports exports;
   exports.add({"vol", "a volume", &service});
   NbdConnectionSettings settings;
-  settings.max_requests = 2;
   NbdScript script;
   script.choose(false);
   for (unsigned i = 0; i < 40; ++i) {
@@ -167,7 +164,7 @@ TEST(NbdConnection, AStructuredReadIsCoveredByItsChunksExactlyOnce) {
   script.request(Command::read, 1000, 700000, 0, 9);
   for (const std::uint64_t fault : {UINT64_MAX, std::uint64_t{600000}}) {
     NbdRun::Options options;
-    options.max_requests = 1;
+    options.server_requests = 1;
     options.fail_at = fault;
     const NbdRun run = run_nbd(script.bytes(), options);
     ConstBytes bytes = ConstBytes(run.output)

@@ -22,7 +22,6 @@ using nbd::Command;
 using testing::NbdScript;
 
 constexpr std::uint64_t kSize = 64ULL << 20U;
-constexpr std::size_t kExportAnswer = 10;
 
 /// A blocking client that takes no memory either once it is connected.
 class Client {
@@ -90,7 +89,7 @@ TEST(NbdHeapUse, RequestsTakeNone) {
   std::atomic<bool> has_ended = false;
   const auto talk = [&] {
     Client client(path);
-    client.exchange(greeting.bytes(), nbd::kGreetingSize + kExportAnswer);
+    client.exchange(greeting.bytes(), nbd::kGreetingSize + testing::kExportAnswer);
     for (unsigned i = 0; i < 4; ++i) client.exchange(round.bytes(), replies);
     const std::uint64_t before = testing::allocations();
     for (unsigned i = 0; i < 12; ++i) client.exchange(round.bytes(), replies);

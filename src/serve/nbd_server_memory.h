@@ -28,6 +28,7 @@ struct NbdServerMemory {
         gathering(executor, 1),
         request_slots(executor, most_requests),
         more_pieces(executor, kMorePieces),
+        most_of_a_client((most_requests + 1) / 2),
         requests(most_requests),
         pieces(std::size_t{most_requests} + kMorePieces) {}
 
@@ -43,6 +44,9 @@ struct NbdServerMemory {
   Semaphore request_slots;
   /// Of the pieces after the first.
   Semaphore more_pieces;
+  /// Requests that a client may have under way, so that one that takes its time does not stop the
+  /// others.
+  std::uint32_t most_of_a_client;
   ObjectPool<NbdRequest> requests;
   ObjectPool<NbdPiece> pieces;
 };

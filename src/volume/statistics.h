@@ -134,7 +134,6 @@ struct SavingsStatistics {
   std::optional<std::uint64_t> fragments_mapped;
 };
 
-/// What uvdo counts besides.
 /// How often somebody had to wait for something of a pool.
 struct PoolShortages {
   std::uint64_t buffers = 0;  ///< clients' data
@@ -144,6 +143,7 @@ struct PoolShortages {
   std::uint64_t write_jobs = 0;
 };
 
+/// What uvdo counts besides.
 struct ExtraStatistics {
   bool running = false;                ///< false: taken from a stopped volume's disk
   std::string index_state = "closed";  ///< closed closing error offline online opening suspended

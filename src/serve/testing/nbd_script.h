@@ -12,6 +12,9 @@
 
 namespace uvdo::testing {
 
+/// The answer to EXPORT_NAME, behind the greeting and the replies to other options, in bytes.
+inline constexpr std::size_t kExportAnswer = 10;
+
 /// The bytes that a client sends.
 class NbdScript {
  public:
@@ -69,8 +72,7 @@ struct NbdRun {
     bool read_only = false;
     std::size_t longest_piece = std::size_t{1} << 20U;
     std::uint64_t seed = 1;
-    std::uint32_t max_requests = 16;
-    std::uint32_t server_requests = 16;
+    std::uint32_t server_requests = 32;
     std::uint64_t fail_at = UINT64_MAX;
   };
   bool finished = false;          ///< the connection came to its end
@@ -95,7 +97,6 @@ inline NbdRun run_nbd(std::vector<std::byte> input, const NbdRun::Options& optio
   NbdExports exports;
   exports.add({"vol", "a volume", &service});
   NbdConnectionSettings settings;
-  settings.max_requests = options.max_requests;
   ScriptStream stream(executor, std::move(input), options.longest_piece);
   NbdConnection connection(executor, stream, exports, server, settings);
   NbdRun run;

@@ -3,6 +3,7 @@
 // more than ever before, so that what flows through it in a steady state allocates nothing.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <utility>
@@ -25,12 +26,10 @@ class RingQueue {
   [[nodiscard]] T& back() { return (*this)[size_ - 1]; }
   [[nodiscard]] const T& back() const { return (*this)[size_ - 1]; }
 
-  /// Takes the memory for `count` elements now.
-  void reserve(std::size_t count) {
-    if (slots_.size() < count) move_to(std::bit_ceil(count));
-  }
+  /// Takes the memory for `count` elements, without using it yet: few elements stay close together.
+  void reserve(std::size_t count) { slots_.reserve(std::max(kFewest, std::bit_ceil(count))); }
   void push_back(T value) {
-    if (size_ == slots_.size()) move_to(slots_.empty() ? 8 : slots_.size() * 2);
+    if (size_ == slots_.size()) grow();
     slots_[place(size_)] = std::move(value);
     ++size_;
   }
@@ -42,14 +41,17 @@ class RingQueue {
   }
 
  private:
+  static constexpr std::size_t kFewest = 8;
+
   [[nodiscard]] std::size_t place(std::size_t i) const {
     return (first_ + i) & (slots_.size() - 1);
   }
-  void move_to(std::size_t slots) {
-    std::vector<T> larger(slots);
-    for (std::size_t i = 0; i < size_; ++i) larger[i] = std::move((*this)[i]);
-    slots_ = std::move(larger);
-    first_ = 0;
+  void grow() {
+    const std::size_t old = slots_.size();
+    slots_.resize(old == 0 ? kFewest : 2 * old);
+    // What went round stands behind the rest again.
+    std::move(slots_.begin(), slots_.begin() + static_cast<std::ptrdiff_t>(first_),
+              slots_.begin() + static_cast<std::ptrdiff_t>(old));
   }
 
   std::vector<T> slots_;  // a power of two

@@ -4,9 +4,6 @@
 #include <algorithm>
 
 #include <fmt/core.h>
-#include <sys/mman.h>
-
-#include "base/out_of_memory.h"
 
 namespace uvdo {
 
@@ -21,19 +18,18 @@ BlockMap::BlockMap(Executor& executor, Device& device, RecoveryJournal& journal,
       config_(config),
       maximum_age_((std::uint64_t{config.maximum_age} * 311 + 433) / 434),
       frames_(config.cache_pages),
+      frame_memory_(config.cache_pages * kBlockSize),
       leaf_index_(config.cache_pages),
+      interior_(config.logical_blocks),
       allocation_(executor, 1),
+      new_page_(kBlockSize),
       changed_(executor),
       writer_(executor, 1),
       copies_(kWriteBatch * kBlockSize) {
-  void* arena = mmap(nullptr, frames_.size() * kBlockSize, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (arena == MAP_FAILED) out_of_memory();
-  arena_ = static_cast<std::byte*>(arena);
-  for (std::size_t i = 0; i < frames_.size(); ++i) frames_[i].bytes = arena_ + i * kBlockSize;
+  for (std::size_t i = 0; i < frames_.size(); ++i) {
+    frames_[i].bytes = frame_memory_.data() + i * kBlockSize;
+  }
 }
-
-BlockMap::~BlockMap() { munmap(arena_, frames_.size() * kBlockSize); }
 
 // ---- leaves
 
@@ -178,20 +174,19 @@ Task<Result<Pbn>> BlockMap::leaf_pbn(PageNumber number, bool create) {
 }
 
 /// The interior page of a height (1..4; 4 is the root) and index; nullptr if there is none.
-Task<Result<BlockMap::InteriorPage*>> BlockMap::interior(std::uint32_t root, unsigned height,
-                                                         std::uint64_t index, bool create) {
-  const std::uint64_t key = interior_key(root, height, index);
-  while (true) {
-    const auto found = interior_.find(key);
-    if (found == interior_.end()) break;
-    if (found->second->state == MapPage::State::ready) co_return found->second.get();
+Task<Result<MapPage*>> BlockMap::interior(std::uint32_t root, unsigned height, std::uint64_t index,
+                                          bool create) {
+  while (MapPage* page = interior_.find(root, height, index)) {
+    if (page->state == MapPage::State::ready) co_return page;
+    if (page->state == MapPage::State::empty) break;
     co_await changed_.wait();
   }
-  if (height == kRootHeight)
-    co_return co_await add_interior(key, config_.root_origin + root, false);
+  if (height == kRootHeight) {
+    co_return co_await load_interior(root, height, index, config_.root_origin + root, false);
+  }
   auto parent = co_await interior(root, height + 1, index / kEntriesPerPage, create);
   if (!parent) co_return std::move(parent).error();
-  if (*parent == nullptr) co_return static_cast<InteriorPage*>(nullptr);
+  if (*parent == nullptr) co_return static_cast<MapPage*>(nullptr);
   const auto slot = static_cast<unsigned>(index % kEntriesPerPage);
   const BlockMapping child = (*parent)->entry(slot);
   if (child.pbn != kZeroPbn) {
@@ -201,59 +196,50 @@ Task<Result<BlockMap::InteriorPage*>> BlockMap::interior(std::uint32_t root, uns
                                   "which cannot be a page",
                                   (*parent)->pbn.value(), child.pbn.value()));
     }
-    co_return co_await add_interior(key, child.pbn, false);
+    co_return co_await load_interior(root, height, index, child.pbn, false);
   }
-  if (!create) co_return static_cast<InteriorPage*>(nullptr);
+  if (!create) co_return static_cast<MapPage*>(nullptr);
   auto made = co_await allocate_child(**parent, slot);
   if (!made) co_return std::move(made).error();
-  auto page = co_await add_interior(key, made->pbn, made->point.has_value());
+  auto page = co_await load_interior(root, height, index, made->pbn, made->point.has_value());
   // It is written even if nothing is ever put into it: there may be no block left for its children.
   if (page && made->point) mark_dirty(**page, *made->point);
   co_return page;
 }
 
-Task<Result<BlockMap::InteriorPage*>> BlockMap::add_interior(std::uint64_t key, Pbn pbn,
-                                                             bool is_new) {
-  while (true) {
-    const auto found = interior_.find(key);
-    if (found == interior_.end()) break;
-    if (found->second->state == MapPage::State::ready) co_return found->second.get();
+Task<Result<MapPage*>> BlockMap::load_interior(std::uint32_t root, unsigned height,
+                                               std::uint64_t index, Pbn pbn, bool is_new) {
+  MapPage* page = nullptr;
+  while ((page = interior_.find(root, height, index)) != nullptr) {
+    if (page->state == MapPage::State::ready) co_return page;
+    if (page->state == MapPage::State::empty) break;  // it could not be read before
     co_await changed_.wait();
   }
-  auto& place = interior_[key];
-  place = std::make_unique<InteriorPage>();
-  InteriorPage& page = *place;
-  page.memory = AlignedMemory(kBlockSize);
-  page.bytes = page.memory.data();
-  page.pbn = pbn;
-  page.state = MapPage::State::loading;
+  if (page == nullptr) page = &interior_.add(root, height, index);
+  page->pbn = pbn;
+  page->state = MapPage::State::loading;
   Result<void> done;
   if (is_new) {
-    format_page(page.block(), config_.nonce, pbn);
+    format_page(page->block(), config_.nonce, pbn);
   } else {
-    done = co_await load(page);
+    done = co_await load(*page);
   }
-  if (!done) {
-    interior_.erase(key);
-    changed_.wake_all();
-    co_return std::move(done).error();
-  }
-  page.state = MapPage::State::ready;
+  page->state = done ? MapPage::State::ready : MapPage::State::empty;
   changed_.wake_all();
-  co_return &page;
+  if (!done) co_return std::move(done).error();
+  co_return page;
 }
 
 /// The block may have been a page before, lost to a rebuild: its old entries must not come back. It
 /// is stable before the entry that makes it a page.
 Task<Result<void>> BlockMap::clear_block(Pbn pbn) {
-  const AlignedMemory empty(kBlockSize);
-  format_page(empty.bytes(), config_.nonce, pbn);
-  auto done = co_await device_.write(device_byte(pbn), empty.bytes());
+  format_page(new_page_.bytes(), config_.nonce, pbn);
+  auto done = co_await device_.write(device_byte(pbn), new_page_.bytes());
   if (!done) notifier_.enter(done.error().within("making a block map page"));
   co_return done;
 }
 
-Task<Result<BlockMap::Child>> BlockMap::allocate_child(InteriorPage& parent, unsigned slot) {
+Task<Result<BlockMap::Child>> BlockMap::allocate_child(MapPage& parent, unsigned slot) {
   co_await allocation_.acquire();
   Result<Child> result = Child{parent.entry(slot).pbn, std::nullopt};
   if (result->pbn == kZeroPbn) {

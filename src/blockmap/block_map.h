@@ -7,12 +7,13 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <unordered_map>
 #include <vector>
 
 #include "async/wait_queue.h"
 #include "base/aligned_memory.h"
 #include "base/flat_map.h"
+#include "base/page_memory.h"
+#include "blockmap/interior_pages.h"
 #include "blockmap/map_page.h"
 #include "device/device.h"
 #include "format/block_map_tree.h"
@@ -27,6 +28,7 @@ struct BlockMapConfig {
   std::uint64_t bio_offset = 0;
   Pbn root_origin;
   SlabLayout slabs;
+  std::uint64_t logical_blocks = 0;
   std::uint32_t cache_pages = 32768;
   std::uint32_t maximum_age = 16380;  ///< journal blocks, as configured (vdo-behaviour.md, 5.3)
 };
@@ -87,7 +89,6 @@ class BlockMap {
            PageAllocator& allocator, const BlockMapConfig& config);
   BlockMap(const BlockMap&) = delete;
   BlockMap& operator=(const BlockMap&) = delete;
-  ~BlockMap();
 
   /// The leaf if it is in memory and ready: the fast path of nearly every request.
   [[nodiscard]] LeafPin cached_leaf(PageNumber number);
@@ -100,8 +101,11 @@ class BlockMap {
   /// The leaf, read from disk if need be; an empty pin if it does not exist.
   Task<Result<LeafPin>> leaf(PageNumber number);
 
-  /// There are more slabs than before, in which mappings and pages may be.
-  void set_slabs(const SlabLayout& slabs) { config_.slabs = slabs; }
+  /// There are more slabs than before, in which mappings and pages may be, or more logical blocks.
+  void grow(const SlabLayout& slabs, std::uint64_t logical_blocks) {
+    config_.slabs = slabs;
+    interior_.grow(logical_blocks);
+  }
 
   /// Changes an entry of a pinned leaf, as the journal entry at `point` says.
   void set(MapPage& leaf, unsigned slot, BlockMapping mapping, JournalPoint point);
@@ -141,26 +145,19 @@ class BlockMap {
  private:
   static constexpr std::size_t kWriteBatch = 64;
 
-  struct InteriorPage : MapPage {
-    AlignedMemory memory;
-  };
-  /// Name of an interior page: tree, height and index among the pages of that height.
-  static std::uint64_t interior_key(std::uint32_t root, unsigned height, std::uint64_t index) {
-    return index << 16U | std::uint64_t{height} << 8U | root;
-  }
-
   [[nodiscard]] std::uint64_t device_byte(Pbn pbn) const {
     return (pbn.value() - config_.bio_offset) * kBlockSize;
   }
-  Task<Result<InteriorPage*>> interior(std::uint32_t root, unsigned height, std::uint64_t index,
-                                       bool create);
-  Task<Result<InteriorPage*>> add_interior(std::uint64_t key, Pbn pbn, bool is_new);
+  Task<Result<MapPage*>> interior(std::uint32_t root, unsigned height, std::uint64_t index,
+                                  bool create);
+  Task<Result<MapPage*>> load_interior(std::uint32_t root, unsigned height, std::uint64_t index,
+                                       Pbn pbn, bool is_new);
   Task<Result<void>> clear_block(Pbn pbn);
   struct Child {
     Pbn pbn;
     std::optional<JournalPoint> point;  ///< of its journal entry, if it was made just now
   };
-  Task<Result<Child>> allocate_child(InteriorPage& parent, unsigned slot);
+  Task<Result<Child>> allocate_child(MapPage& parent, unsigned slot);
   Task<Result<Pbn>> leaf_pbn(PageNumber number, bool create);
   Task<Result<MapPage*>> take_frame();
   Task<Result<void>> load(MapPage& page);
@@ -181,12 +178,13 @@ class BlockMap {
   std::uint64_t maximum_age_;
 
   std::vector<MapPage> frames_;
-  std::byte* arena_ = nullptr;
+  PageMemory frame_memory_;
   FlatMap<std::uint32_t> leaf_index_;  // page number to frame
   std::uint32_t next_fresh_ = 0;       // frames from here on were never used
   std::uint32_t clock_hand_ = 0;
-  std::unordered_map<std::uint64_t, std::unique_ptr<InteriorPage>> interior_;
-  Semaphore allocation_;  // one new page at a time
+  InteriorPages interior_;
+  Semaphore allocation_;    // one new page at a time
+  AlignedMemory new_page_;  // of who has allocation_
 
   DirtyList dirty_;
   std::uint32_t dirty_leaves_ = 0;

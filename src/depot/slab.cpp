@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 
 #include <fmt/core.h>
 
@@ -13,10 +14,12 @@ void Slab::load_pristine() {
   free_blocks_ = config_.data_blocks;
 }
 
-void Slab::load_counts(std::vector<ReferenceCount> counts) {
-  check(counts.size() == config_.data_blocks, "a slab has a count for each data block");
-  counts_ = std::move(counts);
-  ensure_counts();
+std::span<ReferenceCount> Slab::counts_to_load() {
+  use();
+  return counts_;
+}
+
+void Slab::load_counts() {
   free_blocks_ = static_cast<std::uint64_t>(std::count(counts_.begin(), counts_.end(), kFree));
   state_ = State::ready;
 }
@@ -28,30 +31,28 @@ void Slab::load_journal(SlabSequence head, SlabSequence next, JournalPoint point
   next_ = next;
   named_ = next;
   last_point_ = point;
-  open_.recovery_point = recovery_point;
+  header_.recovery_point = recovery_point;
 }
 
-void Slab::ensure_counts() {
-  if (counts_.empty()) counts_.resize(config_.data_blocks);
-  if (references_.empty()) references_.resize(reference_block_count());
-  if (holds_.empty()) holds_.resize(config_.slab_journal_blocks);
-  // All that can be closed before writers wait, as far as it takes little beside the counts.
-  closed_.reserve(std::min<std::size_t>(config_.blocking + 1, config_.data_blocks / 256 + 1));
+void Slab::use() {
+  if (is_used_) return;
+  is_used_ = true;
+  std::uninitialized_value_construct(references_.begin(), references_.end());
 }
 
 void Slab::dirty_all_reference_blocks() {
-  ensure_counts();
+  use();
   for (std::uint32_t i = 0; i < references_.size(); ++i) mark_dirty(i * kCountsPerBlock);
 }
 
 void Slab::dirty_reference_block(std::uint32_t index) {
-  ensure_counts();
+  use();
   mark_dirty(index * kCountsPerBlock);
 }
 
 std::optional<Slab::Run> Slab::allocate(std::uint32_t wanted) {
   if (!is_ready() || free_blocks_ == 0) return std::nullopt;
-  ensure_counts();
+  use();
   const ReferenceCount* begin = counts_.data();
   const ReferenceCount* end = begin + counts_.size();
   const auto* found = static_cast<const ReferenceCount*>(
@@ -74,7 +75,7 @@ std::optional<Slab::Run> Slab::allocate(std::uint32_t wanted) {
 
 bool Slab::claim_free(Sbn sbn) {
   if (!is_ready() || count(sbn) != kFree) return false;
-  ensure_counts();
+  use();
   counts_[sbn] = kProvisional;
   --free_blocks_;
   return true;
@@ -87,24 +88,34 @@ void Slab::release(Sbn sbn) {
 }
 
 void Slab::open_block() {
-  open_.sequence = next_;
-  open_.nonce = nonce_;
-  open_.has_block_map_increments = false;
-  open_.entry_count = 0;
-  open_bytes_ = spares_.take();
+  header_.sequence = next_;
+  header_.nonce = nonce_;
+  header_.has_block_map_increments = false;
+  header_.entry_count = 0;
+  open_ = &journal_memory_.take();
 }
 
 void Slab::close_open_block() {
   check(has_open_entries(), "an empty slab journal block was closed");
-  closed_.push_back({next_, open_, std::move(open_bytes_), last_entry_, open_lock_});
-  open_bytes_ = {};
+  open_->header = header_;
+  open_->last_entry = last_entry_;
+  open_->first_lock = open_lock_;
+  (closed_ != nullptr ? last_closed_->next : closed_) = open_;
+  last_closed_ = open_;
+  open_ = nullptr;
   ++next_;
+}
+
+void Slab::drop_closed_block() {
+  SlabJournalBlock& oldest = *closed_;
+  closed_ = oldest.next;
+  journal_memory_.give(oldest);
 }
 
 void Slab::append(Sbn sbn, ReferenceOperation operation, JournalPoint point,
                   RecoveryJournal& journal) {
-  if (open_bytes_.size() != 0 && !uvdo::has_room(open_, operation)) close_open_block();
-  if (open_bytes_.size() == 0) {
+  if (open_ != nullptr && !uvdo::has_room(header_, operation)) close_open_block();
+  if (open_ == nullptr) {
     open_block();
     open_lock_ = JournalSequence{point.sequence};
     journal.lock(RecoveryJournal::Head::slab_journal, open_lock_);
@@ -112,15 +123,15 @@ void Slab::append(Sbn sbn, ReferenceOperation operation, JournalPoint point,
   const JournalPoint expanded = operation == ReferenceOperation::data_decrement
                                     ? point.expanded_decrement()
                                     : point.expanded_increment();
-  last_point_ = {next_.value(), open_.entry_count};
-  append_slab_journal_entry(open_bytes_.bytes(), open_, {sbn, operation}, expanded);
+  last_point_ = {next_.value(), header_.entry_count};
+  append_slab_journal_entry(open_->bytes, header_, {sbn, operation}, expanded);
   last_entry_ = point;
 }
 
 void Slab::append_recovered(Sbn sbn, ReferenceOperation operation, JournalPoint point,
                             RecoveryJournal& journal) {
-  if (open_bytes_.size() == 0 || !uvdo::has_room(open_, operation)) {
-    const SlabSequence opened = next_ + (open_bytes_.size() == 0 ? 0 : 1);
+  if (open_ == nullptr || !uvdo::has_room(header_, operation)) {
+    const SlabSequence opened = next_ + (open_ == nullptr ? 0 : 1);
     while (opened - head_ >= config_.slab_journal_blocks) ++head_;
     durable_head_ = std::max(durable_head_, head_);
     named_head_ = std::max(named_head_, head_);
@@ -128,7 +139,7 @@ void Slab::append_recovered(Sbn sbn, ReferenceOperation operation, JournalPoint 
   append(sbn, operation, point, journal);
 }
 
-Result<void> Slab::change_count(std::vector<ReferenceCount>& counts, Sbn sbn,
+Result<void> Slab::change_count(std::span<ReferenceCount> counts, Sbn sbn,
                                 ReferenceOperation operation) {
   ReferenceCount& count = counts[sbn];
   const auto refuse = [&](const char* what) {
@@ -158,7 +169,7 @@ Result<bool> Slab::apply(Sbn sbn, ReferenceOperation operation, JournalPoint poi
                          RecoveryJournal& journal) {
   append(sbn, operation, point, journal);
   if (!is_ready()) return false;
-  ensure_counts();
+  use();
   if (next_ == SlabSequence{1} && last_point_.entry_count == 0) {
     // So that "counts are on disk" is true as soon as the first block is given up.
     dirty_all_reference_blocks();
@@ -183,19 +194,20 @@ void Slab::mark_dirty(Sbn sbn) {
 }
 
 std::optional<JournalSequence> Slab::oldest_lock() const {
-  if (!closed_.empty()) return closed_.front().first_lock;
+  if (has_closed()) return closed_->first_lock;
   if (has_open_entries()) return open_lock_;
   return std::nullopt;
 }
 
 void Slab::reap() {
   while (head_ < named_ &&
-         (holds_.empty() || holds_[head_.value() % config_.slab_journal_blocks] == 0)) {
+         (!is_used_ || holds_[head_.value() % config_.slab_journal_blocks] == 0)) {
     ++head_;
   }
 }
 
 std::optional<Slab::ReferenceWrite> Slab::begin_write(SlabSequence limit, MutableBytes out) {
+  if (!is_used_) return std::nullopt;
   for (std::uint32_t n = 0; n < references_.size(); ++n) {
     const std::uint32_t index =
         (write_cursor_ + n) % static_cast<std::uint32_t>(references_.size());
@@ -205,7 +217,7 @@ std::optional<Slab::ReferenceWrite> Slab::begin_write(SlabSequence limit, Mutabl
     }
     const std::size_t first = std::size_t{index} * kCountsPerBlock;
     const std::size_t count = std::min<std::size_t>(kCountsPerBlock, counts_.size() - first);
-    pack_reference_block(out, std::span(counts_).subspan(first, count), last_point_);
+    pack_reference_block(out, counts_.subspan(first, count), last_point_);
     const ReferenceWrite write{index, block.dirty_since};
     block.dirty_since = SlabSequence{0};
     block.writing = true;

@@ -5,12 +5,11 @@
 
 #include <cstdint>
 #include <optional>
-#include <vector>
+#include <span>
 
-#include "base/aligned_memory.h"
 #include "base/block_types.h"
-#include "base/ring_queue.h"
-#include "base/spare_blocks.h"
+#include "depot/slab_journal_memory.h"
+#include "depot/slab_memory.h"
 #include "format/journal_point.h"
 #include "format/reference_block.h"
 #include "format/slab_config.h"
@@ -20,15 +19,6 @@
 
 namespace uvdo {
 
-/// A full (or ended) slab journal block that is not yet named by a written summary.
-struct ClosedSlabBlock {
-  SlabSequence sequence;
-  SlabJournalHeader header;
-  AlignedMemory bytes;
-  JournalPoint last_entry;     ///< of the recovery journal; must be stable before this is written
-  JournalSequence first_lock;  ///< recovery journal block held until the summary names this one
-};
-
 class Slab {
  public:
   /// Where a slab stands between loading and use.
@@ -37,23 +27,35 @@ class Slab {
     ready,
   };
 
-  /// `spares` gives the memory of slab journal blocks; it outlives the slab.
-  Slab(SlabNumber number, const SlabConfig& config, std::uint64_t nonce, SpareBlocks& spares)
-      : number_(number), config_(config), nonce_(nonce), spares_(spares) {}
+  /// Changes that may be made behind one look at has_room().
+  static constexpr std::size_t kChangesAtOnce = 2;
+
+  /// The memory of `tables`, and that of journal blocks, outlives the slab.
+  Slab(SlabNumber number, const SlabConfig& config, std::uint64_t nonce, const SlabTables& tables,
+       SlabJournalMemory& journal_memory)
+      : number_(number),
+        config_(config),
+        nonce_(nonce),
+        counts_(tables.counts),
+        references_(tables.references),
+        holds_(tables.holds),
+        journal_memory_(journal_memory) {}
 
   [[nodiscard]] SlabNumber number() const { return number_; }
   [[nodiscard]] State state() const { return state_; }
   [[nodiscard]] bool is_ready() const { return state_ == State::ready; }
   [[nodiscard]] std::uint64_t free_blocks() const { return free_blocks_; }
-  /// Whether anything of this slab was ever used; if not, it has no counts in memory.
-  [[nodiscard]] bool is_pristine() const { return is_ready() && counts_.empty(); }
+  /// Whether nothing of this slab was ever used; its tables were not touched then.
+  [[nodiscard]] bool is_pristine() const { return is_ready() && !is_used_; }
 
   // ---- loading
 
   /// A slab never used: all free.
   void load_pristine();
-  /// Counts become known (0..254 each); the slab is ready.
-  void load_counts(std::vector<ReferenceCount> counts);
+  /// Where the counts of a slab that is not ready are made out. Its tables are in use from here on.
+  [[nodiscard]] std::span<ReferenceCount> counts_to_load();
+  /// Those counts (0..254 each) are known; the slab is ready.
+  void load_counts();
   /// Where the journal goes on: blocks from `head` to before `next` may be needed; `point` is the
   /// last slab journal entry that the counts reflect.
   void load_journal(SlabSequence head, SlabSequence next, JournalPoint point,
@@ -74,10 +76,10 @@ class Slab {
           slab_journal_entry(block, header, i));
       }
     };
-    for (std::size_t i = 0; i < closed_.size(); ++i) {
-      visit(closed_[i].header, closed_[i].bytes.bytes());
+    for (const SlabJournalBlock* block = closed_; block != nullptr; block = block->next) {
+      visit(block->header, block->bytes);
     }
-    if (has_open_entries()) visit(open_, open_bytes_.bytes());
+    if (has_open_entries()) visit(header_, open_->bytes);
   }
   /// The counts on disk know all that the named blocks say; the summary on disk says so.
   void journal_was_scrubbed() {
@@ -89,7 +91,7 @@ class Slab {
 
   /// The count of a block, 255 if it is provisional or awaits being free.
   [[nodiscard]] ReferenceCount count(Sbn sbn) const {
-    return counts_.empty() ? kFree : counts_[sbn];
+    return is_used_ && is_ready() ? counts_[sbn] : kFree;
   }
   /// Takes up to `wanted` consecutive free blocks from the cursor on and makes them provisional.
   /// Nothing if there is none behind the cursor.
@@ -109,8 +111,8 @@ class Slab {
 
   /// Whether the journal takes an entry of either kind now.
   [[nodiscard]] bool has_room() const {
-    return journal_blocks_in_use() < config_.blocking ||
-           (open_bytes_.size() != 0 && open_.entry_count < kSlabJournalFullEntries);
+    if (open_ != nullptr && header_.entry_count < kSlabJournalFullEntries) return true;
+    return journal_blocks_in_use() < config_.blocking && journal_memory_.spare() >= kChangesAtOnce;
   }
   /// Journals a change and makes it. `point` is that of the recovery journal entry. A decrement to
   /// zero leaves the block provisional; returns true then. Errc::corrupt if the count forbids it.
@@ -119,19 +121,19 @@ class Slab {
   /// Journals a change without knowing the counts (while unscrubbed).
   void append(Sbn sbn, ReferenceOperation operation, JournalPoint point, RecoveryJournal& journal);
   /// Changes a count as a replayed entry demands.
-  static Result<void> change_count(std::vector<ReferenceCount>& counts, Sbn sbn,
+  static Result<void> change_count(std::span<ReferenceCount> counts, Sbn sbn,
                                    ReferenceOperation operation);
 
   // ---- for the writer
 
-  [[nodiscard]] RingQueue<ClosedSlabBlock>& closed_blocks() { return closed_; }
+  /// The oldest journal block that is full, or ended, and not yet named by a written summary; the
+  /// others follow it.
+  [[nodiscard]] SlabJournalBlock* oldest_closed() const { return closed_; }
+  [[nodiscard]] bool has_closed() const { return closed_ != nullptr; }
   /// The oldest closed block has been named.
-  void drop_closed_block() {
-    spares_.give(std::move(closed_.front().bytes));
-    closed_.pop_front();
-  }
+  void drop_closed_block();
   [[nodiscard]] bool has_open_entries() const {
-    return open_bytes_.size() != 0 && open_.entry_count > 0;
+    return open_ != nullptr && header_.entry_count > 0;
   }
   /// Recovery journal block that the oldest unnamed slab journal block holds, if there is one.
   [[nodiscard]] std::optional<JournalSequence> oldest_lock() const;
@@ -163,7 +165,7 @@ class Slab {
   /// Point of the slab journal of the latest change, and of the recovery journal.
   [[nodiscard]] JournalPoint last_point() const { return last_point_; }
   [[nodiscard]] JournalPoint last_recovery_entry() const { return last_entry_; }
-  [[nodiscard]] JournalPoint recovery_point() const { return open_.recovery_point; }
+  [[nodiscard]] JournalPoint recovery_point() const { return header_.recovery_point; }
 
   [[nodiscard]] std::uint32_t reference_block_count() const {
     return static_cast<std::uint32_t>(reference_blocks_used(config_.data_blocks));
@@ -187,21 +189,18 @@ class Slab {
   }
 
  private:
-  struct ReferenceBlock {
-    SlabSequence dirty_since{0};  // 0: clean
-    bool writing = false;
-  };
   void mark_dirty(Sbn sbn);
   void open_block();
-  void ensure_counts();
+  void use();
 
   SlabNumber number_;
   SlabConfig config_;
   std::uint64_t nonce_;
-  SpareBlocks& spares_;
   State state_ = State::unscrubbed;
-  std::vector<ReferenceCount> counts_;
-  std::vector<ReferenceBlock> references_;
+  bool is_used_ = false;  // the tables hold something
+  std::span<ReferenceCount> counts_;
+  std::span<ReferenceBlock> references_;
+  std::span<std::uint32_t> holds_;  // dirty reference blocks by slab journal block (ring index)
   std::uint32_t dirty_count_ = 0;
   std::uint32_t writing_count_ = 0;
   std::uint32_t write_cursor_ = 0;
@@ -213,11 +212,12 @@ class Slab {
   SlabSequence named_head_{1};  // becomes durable_head_ with the next flush
   SlabSequence named_{1};
   SlabSequence next_{1};  // the open block, or the next one if none is open
-  SlabJournalHeader open_;
-  AlignedMemory open_bytes_;
+  SlabJournalMemory& journal_memory_;
+  SlabJournalBlock* open_ = nullptr;
+  SlabJournalHeader header_;  // of the open block, or of the last one
   JournalSequence open_lock_;
-  RingQueue<ClosedSlabBlock> closed_;
-  std::vector<std::uint32_t> holds_;  // dirty reference blocks by slab journal block (ring index)
+  SlabJournalBlock* closed_ = nullptr;
+  SlabJournalBlock* last_closed_ = nullptr;
   JournalPoint last_point_;
   JournalPoint last_entry_;
   SlabSummaryEntry summary_;

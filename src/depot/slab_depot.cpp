@@ -7,18 +7,9 @@
 #include <fmt/core.h>
 
 namespace uvdo {
-namespace {
-
-/// Slab journal blocks that are being filled or written, and blocks that are to become free, before
-/// memory is taken for more.
-constexpr std::size_t kMostJournalBlocks = 1024;
-constexpr std::size_t kFreesAtOnce = 16384;
-
-}  // namespace
-
 SlabDepot::SlabDepot(Executor& executor, Device& device, const VolumeGeometry& geometry,
                      const SuperBlock& super_block, RecoveryJournal& journal,
-                     ReadOnlyNotifier& notifier)
+                     ReadOnlyNotifier& notifier, const DepotPools& pools)
     : executor_(executor),
       device_(device),
       journal_(journal),
@@ -28,6 +19,7 @@ SlabDepot::SlabDepot(Executor& executor, Device& device, const VolumeGeometry& g
       nonce_(super_block.nonce),
       bio_offset_(geometry.bio_offset),
       summary_start_(super_block.find(PartitionId::slab_summary).start),
+      most_frees_(pools.frees),
       summary_(kSummaryBlocksPerZone * kBlockSize),
       writer_(executor, 1),
       reference_memory_(kReferenceBatch * kBlockSize),
@@ -36,19 +28,26 @@ SlabDepot::SlabDepot(Executor& executor, Device& device, const VolumeGeometry& g
   epochs_.on_over([this] {
     if (!readers_ended_.empty()) readers_ended_.wake_all();
   });
-  const SlabNumber count = layout_.slab_count();
-  slabs_.reserve(count);
-  for (SlabNumber n = 0; n < count; ++n) {
-    slabs_.push_back(std::make_unique<Slab>(n, config_, nonce_, spares_));
+  add_slabs(layout_.slab_count());
+  unscrubbed_ = slab_count();
+  journal_memory_.add(pools.journal_blocks);
+  pending_frees_.reserve(pools.frees + 2 * pools.blocks_at_once);
+  pending_tickets_.reserve(pools.frees + 2 * pools.blocks_at_once);
+  watched_.reserve(pools.blocks_at_once);
+  epochs_.reserve(pools.frees + 2 * pools.blocks_at_once);
+}
+
+void SlabDepot::add_slabs(SlabNumber count) {
+  const SlabMemory& memory = slab_memory_.emplace_back(config_, count);
+  journal_memory_.add(count);
+  const SlabNumber first = slab_count();
+  slabs_.reserve(first + count);
+  for (SlabNumber i = 0; i < count; ++i) {
+    slabs_.push_back(
+        std::make_unique<Slab>(first + i, config_, nonce_, memory.tables(i), journal_memory_));
   }
-  unscrubbed_ = count;
-  spares_.reserve(std::min<std::size_t>(2 * count + 16, kMostJournalBlocks));
-  pending_frees_.reserve(kFreesAtOnce);
-  pending_tickets_.reserve(kFreesAtOnce);
-  watched_.reserve(kFreesAtOnce / 4);
-  epochs_.reserve(kFreesAtOnce / 4);
-  to_write_.reserve(count);
-  to_write_counts_.reserve(count);
+  to_write_.reserve(slabs_.size());
+  to_write_counts_.reserve(slabs_.size());
 }
 
 void SlabDepot::became_ready(Slab& slab) {
@@ -146,6 +145,13 @@ void SlabDepot::collect_frees() {
   }
 }
 
+Task<void> SlabDepot::wait_for_fewer_frees() {
+  while (has_most_frees() && !notifier_.is_read_only()) {
+    ++counters_.free_shortages;
+    co_await wait_for_frees();
+  }
+}
+
 Task<void> SlabDepot::wait_for_frees() {
   if (pending_frees_.empty()) co_return;
   const JournalPoint point = pending_frees_.back().point;
@@ -214,9 +220,12 @@ bool SlabDepot::has_room(Pbn pbn) const { return slab_of(pbn).has_room(); }
 
 Task<void> SlabDepot::wait_for_room() {
   ++counters_.journal_blocked;
+  const bool is_short = journal_memory_.spare() < Slab::kChangesAtOnce;
+  if (is_short) ++counters_.journal_memory_shortages;
   // A slab that waits for scrubbing gets room by that alone.
-  if (std::ranges::any_of(slabs_,
-                          [](const auto& slab) { return slab->is_ready() && !slab->has_room(); })) {
+  if (is_short || std::ranges::any_of(slabs_, [](const auto& slab) {
+        return slab->is_ready() && !slab->has_room();
+      })) {
     request_write_back();
   }
   co_await room_.wait();
@@ -230,7 +239,7 @@ void SlabDepot::request_write_back() {
 
 Result<void> SlabDepot::change(Pbn pbn, ReferenceOperation operation, JournalPoint point) {
   Slab& slab = slab_of(pbn);
-  const std::size_t closed = slab.closed_blocks().size();
+  const SlabSequence open = slab.next_sequence();
   if (operation == ReferenceOperation::data_increment && !pending_tickets_.empty() &&
       slab.count(layout_.sbn_of(pbn)) == kProvisional &&
       pending_tickets_.find(pbn.value()) != nullptr) {
@@ -242,7 +251,7 @@ Result<void> SlabDepot::change(Pbn pbn, ReferenceOperation operation, JournalPoi
     pending_frees_.push_back({pbn, point, epochs_.retire(), ++last_ticket_});
     pending_tickets_.insert(pbn.value(), last_ticket_);
   }
-  if (slab.closed_blocks().size() != closed && ++closed_blocks_ >= kClosedBlocksPerPass) {
+  if (slab.next_sequence() != open && ++closed_blocks_ >= kClosedBlocksPerPass) {
     request_write_back();
   }
   return {};

@@ -16,9 +16,10 @@
 #include "base/aligned_memory.h"
 #include "base/flat_map.h"
 #include "base/ring_queue.h"
-#include "base/spare_blocks.h"
 #include "depot/read_epochs.h"
 #include "depot/slab.h"
+#include "depot/slab_journal_memory.h"
+#include "depot/slab_memory.h"
 #include "device/device.h"
 #include "format/compressed_block.h"
 #include "format/slab_layout.h"
@@ -43,12 +44,26 @@ struct DepotCounters {
   std::uint64_t journal_tail_busy = 0;
   std::uint64_t summary_blocks_written = 0;
   std::uint64_t reference_blocks_written = 0;
+  std::uint64_t journal_memory_shortages = 0;  ///< waits for memory of slab journal blocks
+  std::uint64_t free_shortages = 0;            ///< waits because too many blocks get free at once
+};
+
+/// What the depot has memory for besides the tables of its slabs.
+struct DepotPools {
+  /// Slab journal blocks that are ended but not yet written; at least Slab::kChangesAtOnce. With so
+  /// many, who would begin another waits.
+  std::size_t journal_blocks = 0;
+  /// Blocks that are to become free, before those who free more wait in wait_for_fewer_frees().
+  std::size_t frees = 0;
+  /// Blocks that may be freed by those who have waited.
+  std::size_t blocks_at_once = 0;
 };
 
 class SlabDepot {
  public:
   SlabDepot(Executor& executor, Device& device, const VolumeGeometry& geometry,
-            const SuperBlock& super_block, RecoveryJournal& journal, ReadOnlyNotifier& notifier);
+            const SuperBlock& super_block, RecoveryJournal& journal, ReadOnlyNotifier& notifier,
+            const DepotPools& pools);
   SlabDepot(const SlabDepot&) = delete;
   SlabDepot& operator=(const SlabDepot&) = delete;
 
@@ -70,8 +85,10 @@ class SlabDepot {
   /// Journals a change that the recovery journal entry at `point` demands, unless the slab's
   /// journal has it. True if it was missing.
   bool recover_change(Pbn pbn, ReferenceOperation operation, JournalPoint point);
-  /// Whether enough blocks have gathered in memory for write_recovered().
-  [[nodiscard]] bool is_recovery_full() const { return closed_blocks_ >= kRecoveredBlocks; }
+  /// Whether write_recovered() must come before the changes of another entry.
+  [[nodiscard]] bool is_recovery_full() const {
+    return journal_memory_.spare() < Slab::kChangesAtOnce;
+  }
   /// Writes the gathered blocks and the summary; with `all` the open ones too.
   Task<Result<void>> write_recovered(bool all);
   /// Makes the slabs ready that were never used and are not touched by the recovery either.
@@ -105,6 +122,11 @@ class SlabDepot {
   [[nodiscard]] bool has_pending_frees() const { return !pending_tickets_.empty(); }
   /// Waits until space may have come: commits the journal if that frees blocks.
   Task<void> wait_for_frees();
+  /// Whether so many blocks are about to become free that who frees more must wait for them.
+  [[nodiscard]] bool has_most_frees() const { return pending_frees_.size() >= most_frees_; }
+  /// Waits until has_most_frees() is over, or the volume is read-only. Not to be called by who is
+  /// in epochs().
+  Task<void> wait_for_fewer_frees();
   [[nodiscard]] std::size_t pending_free_count() const { return pending_tickets_.size(); }
 
   // ---- references
@@ -166,16 +188,16 @@ class SlabDepot {
   /// Blocks with a reference or a provisional one, block map pages included.
   [[nodiscard]] std::uint64_t allocated_blocks() const;
   [[nodiscard]] const DepotCounters& counters() const { return counters_; }
-  /// Bytes of memory that the counts of all slabs take when all are in use.
-  [[nodiscard]] std::uint64_t memory_needed() const {
-    return layout_.data_blocks() * slabs_.size();
+  /// Bytes of memory that the tables of slabs like this take when all are in use, with the journal
+  /// block that each is filling.
+  [[nodiscard]] static std::uint64_t memory_needed(const SlabConfig& config, std::uint64_t slabs) {
+    return slabs * (SlabMemory::bytes_of_slab(config) + kBlockSize + sizeof(Slab) +
+                    sizeof(SlabJournalBlock));
   }
 
  private:
   // Full slab journal blocks that gather before they are written, so that they share the flushes.
   static constexpr std::size_t kClosedBlocksPerPass = 32;
-  // The same during a recovery: 4 MiB.
-  static constexpr std::size_t kRecoveredBlocks = 1024;
 
   struct PendingFree {
     Pbn pbn;
@@ -195,13 +217,15 @@ class SlabDepot {
 
   /// What is found out about a slab while it is scrubbed.
   struct Scrubbing {
-    std::vector<ReferenceCount> counts;
+    std::span<ReferenceCount> counts;
     std::vector<JournalPoint> points;  // by sector: up to where its counts are right
     std::vector<bool> changed;         // by reference block
-    std::vector<Sbn> decremented;
+    std::vector<bool> decremented;     // by data block
   };
 
   static constexpr std::size_t kReferenceBatch = 64;
+
+  void add_slabs(SlabNumber count);
 
   Task<Result<void>> load_tail(Slab& slab);
   Task<Result<void>> scrub(Slab& slab);
@@ -234,7 +258,8 @@ class SlabDepot {
   std::uint64_t nonce_;
   std::uint64_t bio_offset_;
   Pbn summary_start_;
-  SpareBlocks spares_;
+  SlabJournalMemory journal_memory_;
+  std::vector<SlabMemory> slab_memory_;
   std::vector<std::unique_ptr<Slab>> slabs_;
   SlabNumber unscrubbed_ = 0;
 
@@ -242,6 +267,7 @@ class SlabDepot {
   bool has_open_slab_ = false;
   std::uint64_t free_blocks_ = 0;
   std::uint64_t promised_ = 0;
+  std::size_t most_frees_;
   RingQueue<PendingFree> pending_frees_;
   FlatMap<std::uint64_t> pending_tickets_;  // of blocks that nobody has taken up again meanwhile
   std::uint64_t last_ticket_ = 0;
@@ -256,6 +282,7 @@ class SlabDepot {
   Semaphore writer_;       // one write_back or save at a time
   // Of who has writer_:
   AlignedMemory reference_memory_;
+  Scrubbing scrubbing_;
   std::vector<Slab*> to_write_;
   std::vector<std::size_t> to_write_counts_;
   WaitQueue room_;

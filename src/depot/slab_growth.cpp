@@ -13,15 +13,14 @@ Task<Result<void>> SlabDepot::write_grown_summary(const SuperBlock& grown) {
 void SlabDepot::grow(const SuperBlock& grown) {
   layout_ = SlabLayout(grown.depot);
   summary_start_ = grown.find(PartitionId::slab_summary).start;
-  const SlabNumber count = layout_.slab_count();
-  slabs_.reserve(count);
-  for (SlabNumber n = slab_count(); n < count; ++n) {
-    auto slab = std::make_unique<Slab>(n, config_, nonce_, spares_);
-    slab->summary().fullness_hint = fullness_hint(config_.data_blocks, layout_.slab_bits());
-    slab->load_pristine();
+  const SlabNumber old_count = slab_count();
+  add_slabs(layout_.slab_count() - old_count);
+  for (SlabNumber n = old_count; n < slab_count(); ++n) {
+    Slab& slab = *slabs_[n];
+    slab.summary().fullness_hint = fullness_hint(config_.data_blocks, layout_.slab_bits());
+    slab.load_pristine();
     ++unscrubbed_;
-    became_ready(*slab);
-    slabs_.push_back(std::move(slab));
+    became_ready(slab);
   }
   writer_.release();
 }

@@ -8,11 +8,6 @@
 #include "depot/slab_depot.h"
 
 namespace uvdo {
-namespace {
-
-constexpr std::size_t kReadChunkBlocks = 64;
-
-}  // namespace
 
 Task<Result<void>> SlabDepot::load_new() {
   fill_unused_summary(0);
@@ -132,12 +127,14 @@ Task<Result<void>> SlabDepot::scrub(Slab& slab) {
 }
 
 Task<Result<void>> SlabDepot::scrub_alone(Slab& slab) {
-  Scrubbing state;
-  state.counts.resize(config_.data_blocks);
-  state.points.resize(reference_blocks_used(config_.data_blocks) * kSectorsPerBlock);
+  const std::uint64_t blocks = reference_blocks_used(config_.data_blocks);
   const bool was_dirty = slab.summary().dirty;
   const bool was_written = slab.summary().load_reference_counts;
-  state.changed.assign(reference_blocks_used(config_.data_blocks), was_dirty && !was_written);
+  Scrubbing& state = scrubbing_;
+  state.counts = slab.counts_to_load();
+  state.points.assign(blocks * kSectorsPerBlock, {});
+  state.changed.assign(blocks, was_dirty && !was_written);
+  state.decremented.assign(config_.data_blocks, false);
   Result<void> done;
   if (was_written) done = co_await read_counts(slab, state);
   if (done && was_dirty) done = co_await replay_journal(slab, state);
@@ -145,7 +142,7 @@ Task<Result<void>> SlabDepot::scrub_alone(Slab& slab) {
   if (done) done = replay_unnamed(slab, state);
   if (!done) co_return done;
   hold_freed(slab, state);
-  slab.load_counts(std::move(state.counts));
+  slab.load_counts();
   for (std::uint32_t i = 0; i < state.changed.size(); ++i) {
     if (state.changed[i]) slab.dirty_reference_block(i);
   }
@@ -154,10 +151,10 @@ Task<Result<void>> SlabDepot::scrub_alone(Slab& slab) {
 }
 
 Task<Result<void>> SlabDepot::read_counts(Slab& slab, Scrubbing& state) {
-  AlignedMemory memory(kReadChunkBlocks * kBlockSize);
+  const AlignedMemory& memory = reference_memory_;
   const std::uint64_t blocks = reference_blocks_used(config_.data_blocks);
-  for (std::uint64_t first = 0; first < blocks; first += kReadChunkBlocks) {
-    const std::size_t chunk = std::min<std::uint64_t>(kReadChunkBlocks, blocks - first);
+  for (std::uint64_t first = 0; first < blocks; first += kReferenceBatch) {
+    const std::size_t chunk = std::min<std::uint64_t>(kReferenceBatch, blocks - first);
     auto done = co_await device_.read(device_byte(layout_.reference_block(slab.number(), first)),
                                       memory.bytes().first(chunk * kBlockSize));
     if (!done) co_return done;
@@ -165,7 +162,7 @@ Task<Result<void>> SlabDepot::read_counts(Slab& slab, Scrubbing& state) {
       const std::size_t at = (first + i) * kCountsPerBlock;
       const std::size_t n = std::min<std::size_t>(kCountsPerBlock, state.counts.size() - at);
       const CommitPoints points =
-          unpack_reference_block(memory.block(i), std::span(state.counts).subspan(at, n));
+          unpack_reference_block(memory.block(i), state.counts.subspan(at, n));
       std::copy(points.begin(), points.end(),
                 state.points.begin() + static_cast<std::ptrdiff_t>((first + i) * kSectorsPerBlock));
       // A torn block is made whole again.
@@ -178,19 +175,18 @@ Task<Result<void>> SlabDepot::read_counts(Slab& slab, Scrubbing& state) {
 }
 
 Task<Result<void>> SlabDepot::replay_journal(Slab& slab, Scrubbing& state) {
-  AlignedMemory memory(kBlockSize);
+  const MutableBytes block = reference_memory_.block(0);
   for (SlabSequence s = slab.head(); s < slab.named(); ++s) {
-    auto done =
-        co_await device_.read(device_byte(layout_.journal_block(slab.number(), s)), memory.bytes());
+    auto done = co_await device_.read(device_byte(layout_.journal_block(slab.number(), s)), block);
     if (!done) co_return done;
-    const SlabJournalHeader header = decode_slab_journal_header(memory.bytes());
+    const SlabJournalHeader header = decode_slab_journal_header(block);
     if (!uvdo::counts(header, nonce_) || header.sequence != s) {
       co_return Error(Errc::corrupt, fmt::format("block {} of the journal of slab {} is not valid",
                                                  s.value(), slab.number()));
     }
     for (unsigned i = 0; i < header.entry_count; ++i) {
       auto replayed = replay_entry(slab, state, {s.value(), static_cast<std::uint16_t>(i)},
-                                   slab_journal_entry(memory.bytes(), header, i));
+                                   slab_journal_entry(block, header, i));
       if (!replayed) co_return replayed;
     }
   }
@@ -204,7 +200,7 @@ Result<void> SlabDepot::replay_entry(const Slab& slab, Scrubbing& state, Journal
                                             slab.number(), entry.sbn, config_.data_blocks));
   }
   if (entry.operation == ReferenceOperation::data_decrement) {
-    state.decremented.push_back(entry.sbn);
+    state.decremented[entry.sbn] = true;
   }
   // The counts may know it already.
   if (point <= state.points[entry.sbn / kCountsPerSector] &&
@@ -231,8 +227,8 @@ Result<void> SlabDepot::replay_unnamed(const Slab& slab, Scrubbing& state) const
 /// Blocks that have just lost their last reference may be read still, and the journal entry that
 /// says so may not be stable: they become free as they would in a slab in use.
 void SlabDepot::hold_freed(const Slab& slab, Scrubbing& state) {
-  for (const Sbn sbn : state.decremented) {
-    if (state.counts[sbn] != kFree) continue;
+  for (Sbn sbn = 0; sbn < state.counts.size(); ++sbn) {
+    if (state.counts[sbn] != kFree || !state.decremented[sbn]) continue;
     state.counts[sbn] = kProvisional;
     const Pbn pbn = layout_.pbn_of(slab.number(), sbn);
     pending_frees_.push_back({pbn, journal_.last_point(), epochs_.retire(), ++last_ticket_});

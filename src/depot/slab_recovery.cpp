@@ -22,9 +22,7 @@ bool SlabDepot::recover_change(Pbn pbn, ReferenceOperation operation, JournalPoi
       notifier_.is_on(Fault::recovery_drops_decrements)) {
     return false;
   }
-  const std::size_t closed = slab.closed_blocks().size();
   slab.append_recovered(layout_.sbn_of(pbn), operation, point, journal_);
-  if (slab.closed_blocks().size() != closed) ++closed_blocks_;
   return true;
 }
 
@@ -32,11 +30,9 @@ Task<Result<void>> SlabDepot::write_recovered(bool all) {
   to_write_.clear();
   for (const auto& slab : slabs_) {
     if (all && slab->has_open_entries()) slab->close_open_block();
-    if (!slab->closed_blocks().empty()) to_write_.push_back(slab.get());
+    if (slab->has_closed()) to_write_.push_back(slab.get());
   }
-  auto done = co_await write_journals();
-  closed_blocks_ = 0;
-  co_return done;
+  co_return co_await write_journals();
 }
 
 Task<Result<void>> SlabDepot::scrub_first() {

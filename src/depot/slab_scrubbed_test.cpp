@@ -10,8 +10,10 @@ namespace {
 TEST(ScrubbedSlabTest, ItsJournalStaysEmptyWhenTheNextBlockIsWritten) {
   const auto config = make_slab_config(8192);
   ASSERT_TRUE(config.ok());
-  SpareBlocks spares;
-  Slab slab(0, *config, 77, spares);
+  SlabJournalMemory journal_memory;
+  journal_memory.add(Slab::kChangesAtOnce);
+  const SlabMemory memory(*config, 1);
+  Slab slab(0, *config, 77, memory.tables(0), journal_memory);
   slab.load_journal(SlabSequence{10}, SlabSequence{230}, {229, 5}, {3, 1});
   EXPECT_FALSE(slab.has_room());
   slab.journal_was_scrubbed();

@@ -31,7 +31,7 @@ Task<Result<void>> SlabDepot::write_back(JournalSequence release_before) {
         slab->next_sequence() < slab->write_limit()) {
       slab->close_open_block();
     }
-    if (!slab->closed_blocks().empty()) to_write_.push_back(slab.get());
+    if (slab->has_closed()) to_write_.push_back(slab.get());
   }
   auto done = co_await write_journals();
   for (const auto& slab : slabs_) {
@@ -48,7 +48,7 @@ Task<Result<void>> SlabDepot::write_journals() {
   std::vector<Slab*>& slabs = to_write_;
   std::vector<std::size_t>& counts = to_write_counts_;
   const auto has_no_place = [](Slab* slab) {
-    return slab->closed_blocks().front().sequence >= slab->write_limit();
+    return slab->oldest_closed()->header.sequence >= slab->write_limit();
   };
   std::erase_if(slabs, has_no_place);
   while (!slabs.empty()) {
@@ -57,10 +57,9 @@ Task<Result<void>> SlabDepot::write_journals() {
     JournalPoint needed;
     for (Slab* slab : slabs) {
       std::size_t count = 0;
-      for (std::size_t i = 0; i < slab->closed_blocks().size(); ++i) {
-        const ClosedSlabBlock& block = slab->closed_blocks()[i];
-        if (block.sequence >= slab->write_limit()) break;
-        needed = std::max(needed, block.last_entry);
+      for (const SlabJournalBlock* block = slab->oldest_closed();
+           block != nullptr && block->header.sequence < slab->write_limit(); block = block->next) {
+        needed = std::max(needed, block->last_entry);
         ++count;
       }
       check(count > 0, "a slab journal's ring has no room for its next block");
@@ -71,12 +70,12 @@ Task<Result<void>> SlabDepot::write_journals() {
     if (!done) co_return done;
     for (std::size_t i = 0; i < slabs.size(); ++i) {
       Slab& slab = *slabs[i];
-      for (std::size_t n = 0; n < counts[i]; ++n) {
-        ClosedSlabBlock& block = slab.closed_blocks()[n];
-        block.header.head = slab.head();
-        encode_slab_journal_header(block.header, block.bytes.bytes());
-        const Pbn pbn = layout_.journal_block(slab.number(), block.sequence);
-        done = co_await device_.write(device_byte(pbn), block.bytes.bytes());
+      SlabJournalBlock* block = slab.oldest_closed();
+      for (std::size_t n = 0; n < counts[i]; ++n, block = block->next) {
+        block->header.head = slab.head();
+        encode_slab_journal_header(block->header, block->bytes);
+        const Pbn pbn = layout_.journal_block(slab.number(), block->header.sequence);
+        done = co_await device_.write(device_byte(pbn), block->bytes);
         if (!done) co_return done;
         ++counters_.journal_blocks_written;
       }
@@ -85,10 +84,9 @@ Task<Result<void>> SlabDepot::write_journals() {
     if (!done) co_return done;
     for (std::size_t i = 0; i < slabs.size(); ++i) {
       slabs[i]->summary_is_durable();
-      const ClosedSlabBlock& last = slabs[i]->closed_blocks()[counts[i] - 1];
+      const SlabSequence behind = slabs[i]->oldest_closed()->header.sequence + counts[i];
       SlabSummaryEntry& entry = slabs[i]->summary();
-      entry.tail_offset =
-          static_cast<std::uint8_t>((last.sequence.value() + 1) % config_.slab_journal_blocks);
+      entry.tail_offset = static_cast<std::uint8_t>(behind.value() % config_.slab_journal_blocks);
       entry.dirty = true;
       entry.load_reference_counts = slabs[i]->counts_are_on_disk();
       if (slabs[i]->is_ready()) {
@@ -101,13 +99,13 @@ Task<Result<void>> SlabDepot::write_journals() {
     for (std::size_t i = 0; i < slabs.size(); ++i) {
       Slab& slab = *slabs[i];
       for (std::size_t n = 0; n < counts[i]; ++n) {
-        const ClosedSlabBlock& block = slab.closed_blocks().front();
+        const SlabJournalBlock& block = *slab.oldest_closed();
         journal_.unlock(RecoveryJournal::Head::slab_journal, block.first_lock);
         slab.block_was_named(block.header);
         slab.drop_closed_block();
         if (closed_blocks_ > 0) --closed_blocks_;
       }
-      if (!slab.closed_blocks().empty() && !has_no_place(&slab)) slabs[more++] = &slab;
+      if (slab.has_closed() && !has_no_place(&slab)) slabs[more++] = &slab;
     }
     slabs.resize(more);
   }
@@ -118,7 +116,7 @@ Task<Result<void>> SlabDepot::write_journals() {
 Task<Result<void>> SlabDepot::relieve(Slab& slab) {
   ++counters_.journal_flushes;
   // With no open block to name the new head, all of them.
-  const bool has_next = slab.has_open_entries() || !slab.closed_blocks().empty();
+  const bool has_next = slab.has_open_entries() || slab.has_closed();
   auto done =
       co_await write_references(slab, slab.next_sequence() - (has_next ? config_.flushing / 2 : 0));
   if (!done) co_return done;
@@ -126,8 +124,8 @@ Task<Result<void>> SlabDepot::relieve(Slab& slab) {
   if (!done) co_return done;
   slab.reap();
   // The new head counts when a block that says so has been named; end the open one for that.
-  if (slab.closed_blocks().empty() && slab.has_open_entries()) slab.close_open_block();
-  if (!slab.closed_blocks().empty()) {
+  if (!slab.has_closed() && slab.has_open_entries()) slab.close_open_block();
+  if (slab.has_closed()) {
     to_write_.assign(1, &slab);
     done = co_await write_journals();
   } else if (slab.head() == slab.next_sequence()) {
@@ -216,9 +214,9 @@ Task<Result<void>> SlabDepot::save_slabs() {
   std::vector<Slab*> changed;
   for (const auto& slab : slabs_) {
     if (slab->has_open_entries()) slab->close_open_block();
-    if (!slab->closed_blocks().empty()) to_write_.push_back(slab.get());
-    if (slab->is_ready() && (!slab->closed_blocks().empty() || slab->dirty_reference_blocks() > 0 ||
-                             slab->summary().dirty)) {
+    if (slab->has_closed()) to_write_.push_back(slab.get());
+    if (slab->is_ready() &&
+        (slab->has_closed() || slab->dirty_reference_blocks() > 0 || slab->summary().dirty)) {
       changed.push_back(slab.get());
     }
   }

@@ -7,8 +7,8 @@
 #include <cstdint>
 
 #include "base/check.h"
+#include "base/page_memory.h"
 #include "format/record_name.h"
-#include "index/page_memory.h"
 
 namespace uvdo {
 

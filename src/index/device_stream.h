@@ -6,8 +6,8 @@
 
 #include "async/task.h"
 #include "base/block_types.h"
+#include "base/page_memory.h"
 #include "device/device.h"
-#include "index/page_memory.h"
 
 namespace uvdo {
 

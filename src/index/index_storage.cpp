@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "base/block_types.h"
-#include "index/page_memory.h"
+#include "base/page_memory.h"
 
 namespace uvdo {
 

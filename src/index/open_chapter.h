@@ -6,7 +6,7 @@
 #include <optional>
 #include <span>
 
-#include "index/page_memory.h"
+#include "base/page_memory.h"
 #include "index/record_page.h"
 
 namespace uvdo {

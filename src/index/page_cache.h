@@ -9,10 +9,10 @@
 
 #include "async/wait_queue.h"
 #include "base/flat_map.h"
+#include "base/page_memory.h"
 #include "device/device.h"
 #include "index/chapter_index.h"
 #include "index/index_waiters.h"
-#include "index/page_memory.h"
 
 namespace uvdo {
 

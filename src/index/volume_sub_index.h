@@ -17,11 +17,11 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/page_memory.h"
 #include "format/index_geometry.h"
 #include "format/record_name.h"
 #include "index/collision_table.h"
 #include "index/delta_list.h"
-#include "index/page_memory.h"
 #include "index/short_lists.h"
 
 namespace uvdo {

@@ -163,6 +163,21 @@ class HeapUseTest : public ::testing::TestWithParam<Variant> {
     expect_ok(co_await volume_->stop());
     volume_.reset();
   }
+  /// As requests, but from the first one on: slabs are used that never were, and pages are made.
+  Task<void> measure_first_requests() {
+    co_await open();
+    const std::uint64_t before = testing::allocations();
+    co_await work(0, kRounds);
+    EXPECT_EQ(testing::allocations() - before, 0U);
+    std::uint64_t slabs_used = 0;
+    for (SlabNumber i = 0; i < volume_->depot().slab_count(); ++i) {
+      slabs_used += volume_->depot().slab(i).is_pristine() ? 0U : 1U;
+    }
+    EXPECT_GT(slabs_used, 1U);
+    EXPECT_GT(volume_->block_map().interior_pages(), 60U);
+    expect_ok(co_await volume_->stop());
+    volume_.reset();
+  }
   Task<void> measure_suspension() {
     co_await open();
     co_await work(0, kRounds / 4);
@@ -190,6 +205,8 @@ class HeapUseTest : public ::testing::TestWithParam<Variant> {
 };
 
 TEST_P(HeapUseTest, RequestsTakeNone) { loop_->run(measure_requests()); }
+
+TEST_P(HeapUseTest, FirstRequestsTakeNone) { loop_->run(measure_first_requests()); }
 
 TEST_P(HeapUseTest, ASuspendedVolumeTakesNone) { loop_->run(measure_suspension()); }
 

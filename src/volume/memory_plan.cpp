@@ -8,8 +8,8 @@
 namespace uvdo {
 namespace {
 
-constexpr std::uint64_t kInteriorPage = 5120;  // with what belongs to it
-constexpr std::uint64_t kLocksOfBlock = 256;   // of its logical place and of its name
+constexpr std::uint64_t kLocksOfBlock = 256;  // of its logical place and of its name
+constexpr std::uint64_t kBytesOfFree = 192;   // of a block that is to become free
 constexpr std::uint64_t kFixed = 32ULL << 20U;
 
 /// The lists of names take a little less than the gigabytes that the geometry tells; pages of
@@ -28,7 +28,8 @@ std::uint64_t pool_bytes(const VolumeOptions& options) {
   return 3 * options.internal_buffer_bytes + parked_blocks(options) * kBlockSize +
          Packer::memory_needed(options.packer_fragments) + DataWriter::memory_needed() +
          options.write_jobs * sizeof(Volume::WriteJob) + blocks_at_once(options) * kLocksOfBlock +
-         SavingsCounter::kMemoryBound;
+         SavingsCounter::kMemoryBound + options.slab_journal_blocks * kBlockSize +
+         (options.frees_under_way + 2 * blocks_at_once(options)) * kBytesOfFree;
 }
 
 }  // namespace
@@ -37,10 +38,9 @@ MemoryPlan plan_memory(const VolumeOptions& options, const VolumeGeometry& geome
                        const SuperBlock& super_block) {
   MemoryPlan plan;
   plan.block_map_cache = options.block_map_cache_pages * (kBlockSize + sizeof(MapPage));
-  const std::uint64_t leaves = leaf_count(super_block.config.logical_blocks);
-  constexpr std::uint64_t kLevels = 3;
-  plan.block_map_tree = (leaves / (kEntriesPerPage - 1) + kLevels * kBlockMapRoots) * kInteriorPage;
-  plan.reference_counts = super_block.depot.slab_count() * super_block.depot.slab.data_blocks;
+  plan.block_map_tree = InteriorPages::memory_needed(super_block.config.logical_blocks);
+  plan.reference_counts =
+      SlabDepot::memory_needed(super_block.depot.slab, super_block.depot.slab_count());
   plan.index = index_bytes(geometry.index_memory);
   plan.buffers = options.buffer_bytes;
   plan.pools = pool_bytes(options);

@@ -141,6 +141,8 @@ struct PoolShortages {
   std::uint64_t scratch_buffers = 0;
   std::uint64_t fragment_buffers = 0;
   std::uint64_t write_jobs = 0;
+  std::uint64_t slab_journal_blocks = 0;
+  std::uint64_t frees = 0;  ///< blocks on their way to being free
 };
 
 /// What uvdo counts besides.

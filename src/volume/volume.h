@@ -52,6 +52,11 @@ struct VolumeOptions {
   std::uint32_t packer_fragments = 768;
   /// Writes under way, or gatherings of small ones; with so many, more of them wait.
   std::size_t write_jobs = 1024;
+  /// Slab journal blocks that wait to be written, at least 2; with so many, changes wait.
+  std::size_t slab_journal_blocks = 1024;
+  /// Blocks that are to become free once the journal is stable and nobody reads them any more; with
+  /// so many, writes and discards wait.
+  std::size_t frees_under_way = 65536;
   bool deduplication = true;
   /// A commit of the journal at the latest this long after a write, flush or not.
   Duration commit_delay = std::chrono::milliseconds(50);

@@ -9,8 +9,6 @@ namespace uvdo {
 namespace {
 
 constexpr std::array<std::byte, kBlockSize> kZeros{};
-// Blocks that wait to become free, above which a discard lets the journal catch up.
-constexpr std::size_t kMaxPendingFrees = 1U << 18U;
 
 }  // namespace
 
@@ -100,6 +98,7 @@ Task<Result<void>> Volume::remap_in_leaf(PageNumber page, Lbn first, Lbn last,
   const Lbn end = std::min(last, first_lbn(page) + kEntriesPerPage);
   for (Lbn lbn = begin; lbn < end;) {
     // A writer that holds the block now has read what was there: it is let finish.
+    if (depot_->has_most_frees()) co_await depot_->wait_for_fewer_frees();
     const bool locked = locks_.is_locked(lbn);
     if (locked) co_await locks_.lock(lbn);
     auto changed = try_remap(**leaf, lbn, mapping, false);
@@ -113,7 +112,6 @@ Task<Result<void>> Volume::remap_in_leaf(PageNumber page, Lbn first, Lbn last,
       ++lbn;
     }
   }
-  if (depot_->pending_free_count() > kMaxPendingFrees) co_await depot_->wait_for_frees();
   co_return Result<void>();
 }
 

@@ -78,7 +78,7 @@ Task<Result<void>> Volume::move_into_growth(const SuperBlock& grown) {
   // Until here the old volume is whole: whatever fails leaves it as it was.
   if (done) done = co_await change_super_block(grown);
   if (done) {
-    map_->set_slabs(SlabLayout(super_block_.depot));
+    map_->grow(SlabLayout(super_block_.depot), super_block_.config.logical_blocks);
     depot_->grow(super_block_);
   } else {
     depot_->give_up_growth();

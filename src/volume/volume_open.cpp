@@ -59,13 +59,16 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
   journal.logical_blocks_used = super_block.journal.logical_blocks_used;
   journal.block_map_blocks = super_block.journal.block_map_blocks;
   journal_ = std::make_unique<RecoveryJournal>(executor, device_, notifier_, journal);
-  depot_ =
-      std::make_unique<SlabDepot>(executor, device_, geometry, super_block, *journal_, notifier_);
+  const DepotPools depot_pools{options.slab_journal_blocks, options.frees_under_way,
+                               blocks_at_once(options)};
+  depot_ = std::make_unique<SlabDepot>(executor, device_, geometry, super_block, *journal_,
+                                       notifier_, depot_pools);
   BlockMapConfig map;
   map.nonce = super_block.nonce;
   map.bio_offset = geometry.bio_offset;
   map.root_origin = super_block.block_map.root_origin;
   map.slabs = SlabLayout(super_block.depot);
+  map.logical_blocks = super_block.config.logical_blocks;
   map.cache_pages = options.block_map_cache_pages;
   map.maximum_age = options.block_map_maximum_age;
   map_ = std::make_unique<BlockMap>(executor, device_, *journal_, notifier_,

@@ -122,6 +122,10 @@ Task<Result<void>> Volume::recover_slabs(const StartPlan& plan) {
       if (!block) co_return std::move(block).error();
       const UsableEntries usable = usable_journal_entries(*block, decode_journal_header(*block));
       for (unsigned i = 0; i < usable.count; ++i) {
+        if (depot_->is_recovery_full()) {
+          done = co_await depot_->write_recovered(false);
+          if (!done) co_return done;
+        }
         const JournalEntry entry = journal_entry(*block, i);
         const JournalPoint point{s.value(), static_cast<std::uint16_t>(i)};
         bool is_missing = false;
@@ -139,9 +143,6 @@ Task<Result<void>> Volume::recover_slabs(const StartPlan& plan) {
         }
         added += is_missing ? 1U : 0U;
       }
-      if (!depot_->is_recovery_full()) continue;
-      done = co_await depot_->write_recovered(false);
-      if (!done) co_return done;
     }
     done = co_await depot_->write_recovered(true);
     if (!done) co_return done;

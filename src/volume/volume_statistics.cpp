@@ -105,8 +105,13 @@ VolumeStatistics Volume::statistics() const {
   s.extra.deduplication = options_.deduplication;
   s.extra.buffer_bytes = buffers_.capacity();
   s.extra.buffer_bytes_in_use = buffers_.bytes_in_use();
-  s.extra.shortages = {buffers_.shortages(), merge_buffers_.shortages(),
-                       scratch_buffers_.shortages(), fragment_buffers_.shortages(), job_shortages_};
+  s.extra.shortages = {buffers_.shortages(),
+                       merge_buffers_.shortages(),
+                       scratch_buffers_.shortages(),
+                       fragment_buffers_.shortages(),
+                       job_shortages_,
+                       depot_->counters().journal_memory_shortages,
+                       depot_->counters().free_shortages};
   s.extra.unscrubbed_slabs = depot_->unscrubbed();
   s.extra.fixed_overhead_blocks = super_block.config.physical_blocks - slab_data;
   return s;

@@ -101,7 +101,8 @@ Task<Result<void>> Volume::write_blocks(Lbn first, Buffer data, Durability durab
 
 bool Volume::gather(Lbn first, Buffer& data) {
   const std::size_t count = data.size() / kBlockSize;
-  if (stopping_ || notifier_.is_read_only() || !depot_->reserve(count)) return false;
+  if (stopping_ || notifier_.is_read_only() || depot_->has_most_frees()) return false;
+  if (!depot_->reserve(count)) return false;
   if (gathered_ != nullptr && gathered_->count + count > WriteJob::kMaxBlocks) start_gathered();
   if (gathered_ == nullptr) {
     gathered_ = &take_job();
@@ -153,6 +154,7 @@ Task<Result<void>> Volume::ensure_leaves(Lbn first, std::size_t count) {
 
 Task<Result<void>> Volume::start_job(WriteJob& job) {
   // Pages that are missing are made now: once answered, the write must not fail for want of one.
+  if (depot_->has_most_frees()) co_await depot_->wait_for_fewer_frees();
   auto done = check_writable();
   if (done) done = co_await ensure_leaves(job.blocks[0].lbn, job.count);
   if (!done) {

@@ -139,8 +139,13 @@ std::vector<Named> make_all() {
   add("EveryPoolRunsShort", {10, 4, 224, 64}, p, [](const VolumeStatistics& s) {
     const PoolShortages& short_of = s.extra.shortages;
     return short_of.buffers > 0 && short_of.merge_buffers > 0 && short_of.scratch_buffers > 0 &&
-           short_of.write_jobs > 0;
+           short_of.write_jobs > 0 && short_of.frees > 0;
   });
+
+  // A small recovery journal ends the journal blocks of many slabs at once.
+  p.blocks = 3000;
+  add("MemoryOfSlabJournalsRunsShort", {9, 12, 224, 16}, p,
+      [](const VolumeStatistics& s) { return s.extra.shortages.slab_journal_blocks > 0; });
 
   // A path of pages for nearly every write, on a cache of a few pages.
   p = base();

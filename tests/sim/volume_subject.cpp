@@ -263,6 +263,8 @@ VolumeOptions VolumeSubject::next_options() {
   if (options.commit_delay.count() % 3 == 0) {
     options.write_jobs = static_cast<std::size_t>(options.commit_delay.count() % 16) + 1;
     options.internal_buffer_bytes = 1;
+    options.slab_journal_blocks = 2 + options.write_jobs % 3;
+    options.frees_under_way = options.write_jobs * 4;
   }
   return options;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "index/page_memory.h"
+#include "base/page_memory.h"
 
 #include <sys/mman.h>
 

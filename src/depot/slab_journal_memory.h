@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Memory of slab journal blocks that are being filled, or wait to be written. It is taken when the
+// volume is opened, and touched as far as it is used.
+#pragma once
+
+#include <cstring>
+#include <vector>
+
+#include "base/block_types.h"
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/page_memory.h"
+#include "format/journal_point.h"
+#include "format/slab_journal_block.h"
+
+namespace uvdo {
+
+/// A slab journal block that is not yet named by a written summary.
+struct SlabJournalBlock {
+  MutableBytes bytes;
+  SlabJournalHeader header;
+  JournalPoint last_entry;     ///< of the recovery journal; must be stable before this is written
+  JournalSequence first_lock;  ///< recovery journal block held until the summary names this one
+  SlabJournalBlock* next = nullptr;  ///< of the same slab, or free
+};
+
+class SlabJournalMemory {
+ public:
+  SlabJournalMemory() = default;
+  SlabJournalMemory(const SlabJournalMemory&) = delete;
+  SlabJournalMemory& operator=(const SlabJournalMemory&) = delete;
+
+  /// Takes memory for `count` more blocks.
+  void add(std::size_t count) {
+    const PageMemory& bytes = bytes_.emplace_back(count * kBlockSize);
+    std::vector<SlabJournalBlock>& blocks = blocks_.emplace_back(count);
+    for (std::size_t i = count; i > 0; --i) {
+      blocks[i - 1].bytes = bytes.bytes().subspan((i - 1) * kBlockSize, kBlockSize);
+      give(blocks[i - 1]);
+    }
+  }
+  [[nodiscard]] std::size_t spare() const { return spare_count_; }
+  /// A block of zeros; the caller has seen to it that one is spare.
+  [[nodiscard]] SlabJournalBlock& take() {
+    check(spare_ != nullptr, "no memory is left for a slab journal block");
+    SlabJournalBlock& block = *spare_;
+    spare_ = block.next;
+    --spare_count_;
+    std::memset(block.bytes.data(), 0, kBlockSize);
+    block = {block.bytes, {}, {}, {}, nullptr};
+    return block;
+  }
+  void give(SlabJournalBlock& block) {
+    block.next = spare_;
+    spare_ = &block;
+    ++spare_count_;
+  }
+
+ private:
+  std::vector<PageMemory> bytes_;
+  std::vector<std::vector<SlabJournalBlock>> blocks_;
+  SlabJournalBlock* spare_ = nullptr;
+  std::size_t spare_count_ = 0;
+};
+
+}  // namespace uvdo

@@ -13,7 +13,7 @@ namespace uvdo {
 namespace {
 
 /// The kernel's page cache holds as many pages as seven chapters have record pages.
-constexpr std::uint32_t kCachedChapters = 7;
+constexpr std::uint32_t kCachedChapters = 4;
 /// Calls of lookup() that may wait for storage before more memory is taken, and their lookups.
 constexpr std::size_t kBatches = 256;
 constexpr std::size_t kLookupsPerBatch = 32;

@@ -31,7 +31,7 @@ std::uint64_t region_capacity(const SubIndexGeometry& g, std::uint32_t lists,
   const double expected = entries * bits / 8 + lists * (kShortListHead + 8.0);
   // Three standard deviations, and as much as it takes for gaps to be found near at hand.
   const double spread = 3 * std::sqrt(entries) * bits / 8;
-  return static_cast<std::uint64_t>(expected * 1.01 + spread) + std::uint64_t{lists} * 4 + 1024;
+  return static_cast<std::uint64_t>(expected + spread) + std::uint64_t{lists} * 2;
 }
 
 /// Names that may share places with others: several times what a full index has of names that are

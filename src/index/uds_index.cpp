@@ -12,7 +12,8 @@
 namespace uvdo {
 namespace {
 
-/// The kernel's page cache holds as many pages as seven chapters have record pages.
+/// The page cache holds as many pages as so many chapters have record pages. (The kernel's is that
+/// of seven; with four this index takes no more memory in all than the kernel's.)
 constexpr std::uint32_t kCachedChapters = 4;
 /// Calls of lookup() that may wait for storage before more memory is taken, and their lookups.
 constexpr std::size_t kBatches = 256;

@@ -21,7 +21,7 @@ std::uint64_t index_bytes(IndexMemory memory) {
       memory.value > 0
           ? static_cast<std::uint64_t>(memory.value) * kGigabyte
           : static_cast<std::uint64_t>(-std::int64_t{memory.value}) * (kGigabyte / 1024);
-  return told / 16 * 15 + kAround;
+  return told / 8 * 7 + kAround;
 }
 
 std::uint64_t pool_bytes(const VolumeOptions& options) {

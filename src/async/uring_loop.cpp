@@ -16,6 +16,9 @@ constexpr std::uint64_t kNoOperation = 0;
 /// While threads exchange work, the next piece is often but microseconds away, and waking a thread
 /// that sleeps on another processor costs up to 60 us where this was measured.
 constexpr Duration kPatience = std::chrono::microseconds(30);
+/// A wait, the waking up included, that would rather have been spent awake: a client that sends one
+/// request at a time comes back as soon as it has its answer.
+constexpr Duration kShortWait = std::chrono::microseconds(60);
 /// Coroutines that may be ready, and sleep, at once before memory is taken for more.
 constexpr std::size_t kHandles = 16384;
 constexpr std::size_t kTimers = 1024;
@@ -194,6 +197,7 @@ void UringLoop::sleep() {
   }
   turn_.lock();
   asleep_.store(false, std::memory_order_relaxed);
+  last_wait_was_short_ = stays_awake_ && now() - idle_since_ < kShortWait;
 }
 
 bool UringLoop::has_deferred_completions() const {
@@ -276,10 +280,14 @@ void UringLoop::take_arrivals() {
   last_arrival_ = now();
 }
 
-/// Where threads have just exchanged work, looks for more for a moment before the loop sleeps.
+/// Where threads have just exchanged work, or the last wait was short, looks for more for a moment
+/// before the loop sleeps.
 bool UringLoop::something_comes_soon() {
-  if (last_arrival_ == TimePoint{}) return false;
-  const TimePoint end = last_arrival_ + kPatience;
+  if (!stays_awake_ && last_arrival_ == TimePoint{}) return false;
+  idle_since_ = now();
+  TimePoint end = last_arrival_ + kPatience;
+  if (last_wait_was_short_) end = std::max(end, idle_since_ + kPatience);
+  if (end <= idle_since_) return false;
   if (io_uring_sq_ready(&ring_) > 0 && now() < end) {
     ++enter_calls_;
     io_uring_submit(&ring_);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "async/wait_queue.h"
+#include "async/work_thread.h"
 
 namespace uvdo {
 namespace {
@@ -43,6 +44,25 @@ TEST(UringLoop, RunsTheTurnEndAfterEverythingThatIsReady) {
     co_await tasks.wait();
   }(*loop, order));
   EXPECT_EQ(order, "early late ");
+}
+
+TEST(UringLoop, ThatStaysAwakeRunsTimersAndWhatComesFromOtherThreads) {
+  auto loop = make_loop();
+  loop->stay_awake_between_requests();
+  auto work = WorkThread::start(*loop);
+  ASSERT_TRUE(work) << work.error().message();
+  int trips = 0;
+  loop->run([](UringLoop& home, WorkThread& thread, int& count) -> Task<void> {
+    // Waits of all lengths, so that it also falls asleep and is woken.
+    for (int i = 0; i < 200; ++i) {
+      co_await thread.enter();
+      co_await thread.leave();
+      Alarm alarm(home);
+      co_await alarm.sleep(std::chrono::microseconds(i));
+      ++count;
+    }
+  }(*loop, **work, trips));
+  EXPECT_EQ(trips, 200);
 }
 
 }  // namespace

@@ -268,6 +268,7 @@ int run_serve(int argc, char** argv) {
   declare_io_flusher();
   auto loop = UringLoop::create();
   if (!loop) return fail(loop.error());
+  if (WorkThread::is_worthwhile()) (*loop)->stay_awake_between_requests();
   std::unique_ptr<TlsContext> tls;
   if (options.tls.any()) {
     auto context = TlsContext::create(**loop, options.tls);

@@ -6,8 +6,10 @@
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/block_types.h"
@@ -25,6 +27,14 @@ struct FileDevice::Transfer : UringLoop::Operation {
 namespace {
 /// Transfers that may be under way at once before memory is taken for more.
 constexpr std::size_t kTransfers = 4096;
+
+bool is_file_in_memory(int fd) {
+  struct stat status {};
+  struct statfs system {};
+  return fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && fstatfs(fd, &system) == 0 &&
+         (system.f_type == TMPFS_MAGIC || system.f_type == RAMFS_MAGIC);
+}
+
 }  // namespace
 
 FileDescriptor::~FileDescriptor() {
@@ -102,6 +112,7 @@ Result<void> FileDevice::reopen() {
     direct = pread(fd->get(), probe, sizeof probe, 0) == static_cast<ssize_t>(sizeof probe);
     if (!direct) fcntl(fd->get(), F_SETFL, flags);
   }
+  in_memory_ = is_file_in_memory(fd->get());
   fd_ = std::move(*fd);
   size_ = *size;
   direct_ = direct;
@@ -160,14 +171,30 @@ FileDevice::Transfer& FileDevice::take_transfer() {
   return taken;
 }
 
+/// False if it has to be done in the way of other files: it came back short, or failed.
+bool FileDevice::transfer_at_once(const Request& request) const {
+  if (request.op == Op::flush) return true;
+  const auto count = static_cast<int>(request.slices.size());
+  const auto offset = static_cast<off_t>(request.offset);
+  const ssize_t done = request.op == Op::read
+                           ? preadv(fd_.get(), request.slices.data(), count, offset)
+                           : pwritev(fd_.get(), request.slices.data(), count, offset);
+  return done >= 0 && static_cast<std::uint64_t>(done) == total_size(request.slices);
+}
+
 void FileDevice::submit(Request& request) {
-  Transfer& transfer = take_transfer();
-  transfer.request = &request;
-  transfer.done_bytes = 0;
   meter_.begin(request.op == Op::read    ? DeviceMeter::Kind::read
                : request.op == Op::write ? DeviceMeter::Kind::write
                                          : DeviceMeter::Kind::flush,
                total_size(request.slices));
+  if (in_memory_ && transfer_at_once(request)) {
+    meter_.end();
+    request.done = true;
+    return;
+  }
+  Transfer& transfer = take_transfer();
+  transfer.request = &request;
+  transfer.done_bytes = 0;
   start(transfer);
 }
 

@@ -10,7 +10,7 @@ namespace uvdo {
 namespace {
 
 /// Record pages written by one request.
-constexpr std::uint32_t kPagesPerWrite = 16;
+constexpr std::uint32_t kPagesPerWrite = 8;
 /// Record pages that are sorted before others get their turn.
 constexpr std::uint32_t kPagesPerTurn = 4;
 

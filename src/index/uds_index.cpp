@@ -12,8 +12,8 @@
 namespace uvdo {
 namespace {
 
-/// The page cache holds as many pages as so many chapters have record pages. (The kernel's is that
-/// of seven; with four this index takes no more memory in all than the kernel's.)
+/// The page cache has room for all pages of so many chapters: those of a gibibyte of data that come
+/// again. (The kernel's is a quarter larger, and its whole index as large as this one in all.)
 constexpr std::uint32_t kCachedChapters = 4;
 /// Calls of lookup() that may wait for storage before more memory is taken, and their lookups.
 constexpr std::size_t kBatches = 256;
@@ -90,7 +90,7 @@ std::uint64_t UdsIndex::count_memory() const {
   // Chapters with their hash tables; pages of a chapter while it is made.
   const std::uint64_t chapter = std::uint64_t{geometry_.records_per_chapter} * (kRecordSize + 8);
   std::uint64_t total = kChaptersInMemory * chapter + chapter;
-  total += std::uint64_t{kCachedChapters} * geometry_.record_pages_per_chapter * kIndexPageSize;
+  total += std::uint64_t{kCachedChapters} * geometry_.pages_per_chapter * kIndexPageSize;
   for (const VolumeSubIndex& sub : names_->subs()) total += sub.capacity_bytes();
   return total + geometry_.page_map_blocks * kBlockSize;
 }
@@ -108,9 +108,8 @@ void UdsIndex::fail(const Error& error, std::string_view what) {
 /// it is used.
 void UdsIndex::take_memory() {
   const auto serve_all = [this](ParkingLot parked) { serve(std::move(parked)); };
-  pages_ =
-      std::make_unique<PageCache>(executor_, device_, geometry_,
-                                  kCachedChapters * geometry_.record_pages_per_chapter, serve_all);
+  pages_ = std::make_unique<PageCache>(executor_, device_, geometry_,
+                                       kCachedChapters * geometry_.pages_per_chapter, serve_all);
   sparse_ = std::make_unique<SparseCache>(executor_, storage_, geometry_, serve_all);
   room_ = std::make_unique<ChapterRoom>(geometry_);
   closed_.reserve(kChaptersInMemory);

@@ -4,7 +4,7 @@
 //
 // A list of the format (256 entries when full) is cut into 16 short ones (short_lists.h). So a
 // lookup decodes about eight entries from one or two cache lines, and memory is what the coded
-// entries take plus some 5 %. 512 lists share a region of fixed size, with gaps.
+// entries take plus some 4 %. 1024 lists share a region of fixed size, with gaps.
 //
 // Names of collision entries are kept aside. Expired entries are removed by a sweep that goes
 // round as chapters are added; the newest chapters of the window are never doubtful, because the
@@ -122,7 +122,7 @@ class VolumeSubIndex {
   void validate() const;
 
  private:
-  static constexpr std::uint32_t kListsPerRegion = 512;
+  static constexpr std::uint32_t kListsPerRegion = 1024;
 
   /// A short list, and what it takes to change it.
   struct ShortList {

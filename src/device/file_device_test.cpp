@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "device/file_device.h"
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "base/aligned_memory.h"
+
+namespace uvdo {
+namespace {
+
+constexpr std::uint64_t kSize = 1ULL << 20U;
+
+/// A file of a file system in memory, where there is one.
+class FileInMemoryTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    path_ = "/dev/shm/uvdo-file-device-" + std::to_string(getpid());
+    if (!std::ofstream(path_)) GTEST_SKIP() << "no /dev/shm to write to";
+    std::filesystem::resize_file(path_, kSize);
+    auto loop = UringLoop::create(64);
+    ASSERT_TRUE(loop) << loop.error().message();
+    loop_ = std::move(*loop);
+    auto device = FileDevice::open(*loop_, path_, OpenMode::read_write);
+    ASSERT_TRUE(device) << device.error().message();
+    device_ = std::move(*device);
+    if (!device_->is_in_memory()) GTEST_SKIP() << "/dev/shm is not in memory";
+  }
+  void TearDown() override {
+    device_.reset();
+    std::filesystem::remove(path_);
+  }
+  /// Whether the request was over when submit() came back.
+  bool is_done_at_once(Device::Op op, std::uint64_t offset, MutableBytes bytes) {
+    const iovec slice{bytes.data(), bytes.size()};
+    Device::Request request;
+    request.op = op;
+    request.offset = offset;
+    request.slices = {&slice, 1};
+    device_->submit(request);
+    EXPECT_EQ(request.error, 0);
+    return request.done;
+  }
+
+  std::string path_;
+  std::unique_ptr<UringLoop> loop_;
+  std::unique_ptr<FileDevice> device_;
+};
+
+TEST_F(FileInMemoryTest, RequestsAreOverAtOnce) {
+  const AlignedMemory written(8192);
+  const AlignedMemory read(8192);
+  std::memset(written.data(), 0x5A, written.size());
+  EXPECT_TRUE(is_done_at_once(Device::Op::write, 4096, written.bytes()));
+  EXPECT_TRUE(is_done_at_once(Device::Op::flush, 0, {}));
+  EXPECT_TRUE(is_done_at_once(Device::Op::read, 4096, read.bytes()));
+  EXPECT_EQ(std::memcmp(read.data(), written.data(), read.size()), 0);
+  EXPECT_EQ(device_->activity().reads, 1U);
+  EXPECT_EQ(device_->activity().writes, 1U);
+}
+
+TEST_F(FileInMemoryTest, WhatReachesBeyondTheEndFails) {
+  loop_->run([](Device& device) -> Task<void> {
+    const AlignedMemory memory(8192);
+    const auto read = co_await device.read(kSize - 4096, memory.bytes());
+    EXPECT_FALSE(read.ok());
+  }(*device_));
+}
+
+}  // namespace
+}  // namespace uvdo

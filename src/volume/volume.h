@@ -410,6 +410,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   std::uint64_t job_shortages_ = 0;
   WriteJob* gathered_ = nullptr;  // small writes of this turn
   bool gathering_ = false;        // the turn's end, or the alarm, will start them
+  TimePoint gathered_since_;
   bool gather_sleeps_ = false;
   Alarm gather_alarm_;
   struct GatheredHurry final : Hurry {

@@ -15,6 +15,8 @@ namespace {
 constexpr std::size_t kMostGathered = 8;
 /// So many blocks don't wait for company.
 constexpr std::size_t kCompany = 8;
+/// Time for a block, from which on the first thread does all by itself without being in a hurry.
+constexpr Duration kTrickle = std::chrono::microseconds(10);
 
 }  // namespace
 
@@ -107,6 +109,7 @@ bool Volume::gather(Lbn first, Buffer& data) {
   if (gathered_ == nullptr) {
     gathered_ = &take_job();
     enter_generation(*gathered_);
+    gathered_since_ = executor_.now();
     gathered_->durability = Durability::cached;
     gathered_->has_promise = true;
     if (!std::exchange(gathering_, true)) jobs_.start(start_gathered_at_turn_end());
@@ -130,7 +133,11 @@ void Volume::allow_hurry(const WriteBlock& block) {
   if (locks_.has_waiters(block.lbn)) hurry_gathered();
 }
 
-void Volume::start_gathered() { jobs_.start(store_behind(*std::exchange(gathered_, nullptr))); }
+void Volume::start_gathered() {
+  WriteJob& job = *std::exchange(gathered_, nullptr);
+  job.trickles = executor_.now() - gathered_since_ > kTrickle * job.count;
+  jobs_.start(store_behind(job));
+}
 
 Task<void> Volume::start_gathered_at_turn_end() {
   co_await executor_.turn_end();
@@ -245,6 +252,7 @@ void Volume::finish_job(WriteJob& job) {
   if (job.promised > 0) depot_->unreserve(job.promised);
   job.promised = 0;
   job.has_promise = false;
+  job.trickles = false;
   job.last_point = {};
   for (WriteBlock& block : job.all()) {
     if (block.stage != Stage::ended) end_block(block);

@@ -15,12 +15,6 @@
 #include "format/zero_block.h"
 
 namespace uvdo {
-namespace {
-
-/// Fewer blocks are named or compressed where they are: the way to another thread takes longer.
-constexpr std::size_t kWorthTheWay = 4;
-
-}  // namespace
 
 Task<Result<void>> Volume::store(WriteJob& job) {
   Result<void> done;
@@ -70,7 +64,7 @@ Task<Result<void>> Volume::find_locations(WriteJob& job) {
     }
   }
   if (count == 0) co_return Result<void>();
-  const WorkPlace work = count < kWorthTheWay ? WorkPlace() : options_.work;
+  const WorkPlace work = job.is_worth_the_way(count) ? options_.work : WorkPlace();
   co_await work.enter();
   record_names_of(std::span(job.hashed).first(count), job.names.data());
   co_await work.leave();
@@ -272,7 +266,8 @@ Task<void> Volume::pack_all(WriteJob& job, TaskGroup& packing, Result<void>& fai
            !locks_.has_waiters(block.lbn);
   };
   const auto wanted = std::ranges::count_if(job.all(), is_wanted);
-  if (options_.work.thread() == nullptr || static_cast<std::size_t>(wanted) < kWorthTheWay) {
+  if (options_.work.thread() == nullptr ||
+      !job.is_worth_the_way(static_cast<std::size_t>(wanted))) {
     for (WriteBlock& block : job.all()) {
       if (!is_wanted(block)) continue;
       const std::size_t size = compressor_.compress(block.data, fragment_.bytes());

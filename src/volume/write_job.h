@@ -44,6 +44,7 @@ struct Volume::WriteJob {
   std::size_t count = 0;
   std::uint32_t promised = 0;  ///< blocks that the depot has promised and that were not used yet
   bool has_promise = false;
+  bool trickles = false;  ///< its blocks have come so slowly that they are done where they are
   ReadEpochs::Epoch generation = 0;     ///< of writes_, for flushes
   ReadEpochs::Epoch way_to_packer = 0;  ///< of ways_to_packer_
   bool is_on_its_way = false;           ///< to the packer, so that a flush waits for it there
@@ -58,6 +59,10 @@ struct Volume::WriteJob {
   std::array<IndexNote, kMaxBlocks> notes;
 
   [[nodiscard]] std::span<WriteBlock> all() { return std::span(blocks).first(count); }
+  /// Whether so many blocks of it are worth the way to another thread: it takes longer than few
+  /// blocks do, and a thread that is woken may need the processor of a client that has but one
+  /// request under way.
+  [[nodiscard]] bool is_worth_the_way(std::size_t some) const { return some >= 4 && !trickles; }
   /// Adds the blocks of `bytes`, whole blocks from `first` on, and what holds them.
   void add(Lbn first, Buffer bytes) {
     for (std::size_t at = 0; at < bytes.size(); at += kBlockSize) {

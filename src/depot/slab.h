@@ -109,9 +109,11 @@ class Slab {
 
   // ---- journaled changes
 
-  /// Whether the journal takes an entry of either kind now.
+  /// Whether the journal takes kChangesAtOnce entries of either kind now.
   [[nodiscard]] bool has_room() const {
-    if (open_ != nullptr && header_.entry_count < kSlabJournalFullEntries) return true;
+    if (open_ != nullptr && header_.entry_count + kChangesAtOnce <= kSlabJournalFullEntries) {
+      return true;
+    }
     return journal_blocks_in_use() < config_.blocking && journal_memory_.spare() >= kChangesAtOnce;
   }
   /// Journals a change and makes it. `point` is that of the recovery journal entry. A decrement to

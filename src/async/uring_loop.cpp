@@ -298,6 +298,7 @@ bool UringLoop::something_comes_soon() {
     relax();
   } while (now() < end);
   last_arrival_ = {};
+  idle_since_ = {};  // what was waited for in vain does not come soon the next time either
   return false;
 }
 

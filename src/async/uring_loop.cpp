@@ -283,12 +283,11 @@ void UringLoop::take_arrivals() {
 /// Where threads have just exchanged work, or the last wait was short, looks for more for a moment
 /// before the loop sleeps.
 bool UringLoop::something_comes_soon() {
-  if (!stays_awake_ && last_arrival_ == TimePoint{}) return false;
   idle_since_ = now();
   TimePoint end = last_arrival_ + kPatience;
   if (last_wait_was_short_) end = std::max(end, idle_since_ + kPatience);
   if (end <= idle_since_) return false;
-  if (io_uring_sq_ready(&ring_) > 0 && now() < end) {
+  if (io_uring_sq_ready(&ring_) > 0) {
     ++enter_calls_;
     io_uring_submit(&ring_);
   }
@@ -297,7 +296,6 @@ bool UringLoop::something_comes_soon() {
     if (io_uring_cq_ready(&ring_) > 0 || has_deferred_completions()) return true;
     relax();
   } while (now() < end);
-  last_arrival_ = {};
   idle_since_ = {};  // what was waited for in vain does not come soon the next time either
   return false;
 }

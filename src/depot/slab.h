@@ -27,9 +27,6 @@ class Slab {
     ready,
   };
 
-  /// Changes that may be made behind one look at has_room().
-  static constexpr std::size_t kChangesAtOnce = 2;
-
   /// The memory of `tables`, and that of journal blocks, outlives the slab.
   Slab(SlabNumber number, const SlabConfig& config, std::uint64_t nonce, const SlabTables& tables,
        SlabJournalMemory& journal_memory)
@@ -114,7 +111,7 @@ class Slab {
     if (open_ != nullptr && header_.entry_count + kChangesAtOnce <= kSlabJournalFullEntries) {
       return true;
     }
-    return journal_blocks_in_use() < config_.blocking && journal_memory_.spare() >= kChangesAtOnce;
+    return journal_blocks_in_use() < config_.blocking && !journal_memory_.is_short();
   }
   /// Journals a change and makes it. `point` is that of the recovery journal entry. A decrement to
   /// zero leaves the block provisional; returns true then. Errc::corrupt if the count forbids it.

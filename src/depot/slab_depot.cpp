@@ -31,10 +31,10 @@ SlabDepot::SlabDepot(Executor& executor, Device& device, const VolumeGeometry& g
   add_slabs(layout_.slab_count());
   unscrubbed_ = slab_count();
   journal_memory_.add(pools.journal_blocks);
-  pending_frees_.reserve(pools.frees + 2 * pools.blocks_at_once);
-  pending_tickets_.reserve(pools.frees + 2 * pools.blocks_at_once);
+  pending_frees_.reserve(pools.most_frees());
+  pending_tickets_.reserve(pools.most_frees());
   watched_.reserve(pools.blocks_at_once);
-  epochs_.reserve(pools.frees + 2 * pools.blocks_at_once);
+  epochs_.reserve(pools.most_frees());
 }
 
 void SlabDepot::add_slabs(SlabNumber count) {
@@ -220,7 +220,7 @@ bool SlabDepot::has_room(Pbn pbn) const { return slab_of(pbn).has_room(); }
 
 Task<void> SlabDepot::wait_for_room() {
   ++counters_.journal_blocked;
-  const bool is_short = journal_memory_.spare() < Slab::kChangesAtOnce;
+  const bool is_short = journal_memory_.is_short();
   if (is_short) ++counters_.journal_memory_shortages;
   // A slab that waits for scrubbing gets room by that alone.
   if (is_short || std::ranges::any_of(slabs_, [](const auto& slab) {

@@ -50,13 +50,22 @@ struct DepotCounters {
 
 /// What the depot has memory for besides the tables of its slabs.
 struct DepotPools {
-  /// Slab journal blocks that are ended but not yet written; at least Slab::kChangesAtOnce. With so
+  /// Slab journal blocks that are ended but not yet written; at least kChangesAtOnce. With so
   /// many, who would begin another waits.
   std::size_t journal_blocks = 0;
   /// Blocks that are to become free, before those who free more wait in wait_for_fewer_frees().
   std::size_t frees = 0;
   /// Blocks that may be freed by those who have waited.
   std::size_t blocks_at_once = 0;
+
+  /// Blocks that may be on their way to being free: each of the latter may leave one, and keep
+  /// another for its readers.
+  [[nodiscard]] std::size_t most_frees() const { return frees + 2 * blocks_at_once; }
+  /// Bytes that all of it takes.
+  [[nodiscard]] std::uint64_t memory_needed() const {
+    constexpr std::uint64_t kBytesOfFree = 192;  // in the queue, the map of tickets and the epochs
+    return journal_blocks * kBlockSize + most_frees() * kBytesOfFree;
+  }
 };
 
 class SlabDepot {
@@ -86,9 +95,7 @@ class SlabDepot {
   /// journal has it. True if it was missing.
   bool recover_change(Pbn pbn, ReferenceOperation operation, JournalPoint point);
   /// Whether write_recovered() must come before the changes of another entry.
-  [[nodiscard]] bool is_recovery_full() const {
-    return journal_memory_.spare() < Slab::kChangesAtOnce;
-  }
+  [[nodiscard]] bool is_recovery_full() const { return journal_memory_.is_short(); }
   /// Writes the gathered blocks and the summary; with `all` the open ones too.
   Task<Result<void>> write_recovered(bool all);
   /// Makes the slabs ready that were never used and are not touched by the recovery either.

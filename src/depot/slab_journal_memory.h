@@ -15,6 +15,10 @@
 
 namespace uvdo {
 
+/// Changes that may be made behind one look at whether there is room, each perhaps in a block of
+/// its own: a remapping makes two.
+inline constexpr std::size_t kChangesAtOnce = 2;
+
 /// A slab journal block that is not yet named by a written summary.
 struct SlabJournalBlock {
   MutableBytes bytes;
@@ -40,6 +44,8 @@ class SlabJournalMemory {
     }
   }
   [[nodiscard]] std::size_t spare() const { return spare_count_; }
+  /// Whether what is spare is not enough for kChangesAtOnce.
+  [[nodiscard]] bool is_short() const { return spare_count_ < kChangesAtOnce; }
   /// A block of zeros; the caller has seen to it that one is spare.
   [[nodiscard]] SlabJournalBlock& take() {
     check(spare_ != nullptr, "no memory is left for a slab journal block");

@@ -13,7 +13,7 @@ TEST(SlabTest, TheJournalOfAScrubbedOneStaysEmptyWhenTheNextBlockIsWritten) {
   const auto config = make_slab_config(8192);
   ASSERT_TRUE(config.ok());
   SlabJournalMemory journal_memory;
-  journal_memory.add(Slab::kChangesAtOnce);
+  journal_memory.add(kChangesAtOnce);
   const SlabMemory memory(*config, 1);
   Slab slab(0, *config, 77, memory.tables(0), journal_memory);
   slab.load_journal(SlabSequence{10}, SlabSequence{230}, {229, 5}, {3, 1});
@@ -47,11 +47,11 @@ TEST(SlabTest, WithoutMemoryForAnotherBlockThereIsRoomForAsManyChangesAsAreMadeA
   ASSERT_EQ(journal_memory.spare(), 0U);
   Sbn next = 2;
   while (slab.has_room()) {
-    for (std::size_t i = 0; i < Slab::kChangesAtOnce; ++i) {
+    for (std::size_t i = 0; i < kChangesAtOnce; ++i) {
       ASSERT_TRUE(slab.apply(next++, ReferenceOperation::data_increment, {1, 0}, journal));
     }
   }
-  EXPECT_GE(next + Slab::kChangesAtOnce, kSlabJournalFullEntries);
+  EXPECT_GE(next + kChangesAtOnce, kSlabJournalFullEntries);
 }
 
 }  // namespace

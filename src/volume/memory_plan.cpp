@@ -9,7 +9,6 @@ namespace uvdo {
 namespace {
 
 constexpr std::uint64_t kLocksOfBlock = 256;  // of its logical place and of its name
-constexpr std::uint64_t kBytesOfFree = 192;   // of a block that is to become free
 constexpr std::uint64_t kFixed = 32ULL << 20U;
 
 /// The lists of names take a little less than the gigabytes that the geometry tells; pages of
@@ -28,8 +27,7 @@ std::uint64_t pool_bytes(const VolumeOptions& options) {
   return 3 * options.internal_buffer_bytes + parked_blocks(options) * kBlockSize +
          Packer::memory_needed(options.packer_fragments) + DataWriter::memory_needed() +
          options.write_jobs * sizeof(Volume::WriteJob) + blocks_at_once(options) * kLocksOfBlock +
-         SavingsCounter::kMemoryBound + options.slab_journal_blocks * kBlockSize +
-         (options.frees_under_way + 2 * blocks_at_once(options)) * kBytesOfFree;
+         SavingsCounter::kMemoryBound + depot_pools(options).memory_needed();
 }
 
 }  // namespace

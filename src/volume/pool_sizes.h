@@ -23,4 +23,9 @@ inline constexpr std::size_t kGenerations = 4096;
   return options.packer_fragments + options.packer_fragments / 3;
 }
 
+/// What the depot is to have memory for.
+[[nodiscard]] inline DepotPools depot_pools(const VolumeOptions& options) {
+  return {options.slab_journal_blocks, options.frees_under_way, blocks_at_once(options)};
+}
+
 }  // namespace uvdo

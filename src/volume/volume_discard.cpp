@@ -97,8 +97,8 @@ Task<Result<void>> Volume::remap_in_leaf(PageNumber page, Lbn first, Lbn last,
   const Lbn begin = std::max(first, first_lbn(page));
   const Lbn end = std::min(last, first_lbn(page) + kEntriesPerPage);
   for (Lbn lbn = begin; lbn < end;) {
-    // A writer that holds the block now has read what was there: it is let finish.
     if (depot_->has_most_frees()) co_await depot_->wait_for_fewer_frees();
+    // A writer that holds the block now has read what was there: it is let finish.
     const bool locked = locks_.is_locked(lbn);
     if (locked) co_await locks_.lock(lbn);
     auto changed = try_remap(**leaf, lbn, mapping, false);

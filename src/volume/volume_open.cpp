@@ -59,10 +59,8 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
   journal.logical_blocks_used = super_block.journal.logical_blocks_used;
   journal.block_map_blocks = super_block.journal.block_map_blocks;
   journal_ = std::make_unique<RecoveryJournal>(executor, device_, notifier_, journal);
-  const DepotPools depot_pools{options.slab_journal_blocks, options.frees_under_way,
-                               blocks_at_once(options)};
   depot_ = std::make_unique<SlabDepot>(executor, device_, geometry, super_block, *journal_,
-                                       notifier_, depot_pools);
+                                       notifier_, depot_pools(options));
   BlockMapConfig map;
   map.nonce = super_block.nonce;
   map.bio_offset = geometry.bio_offset;

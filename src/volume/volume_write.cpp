@@ -160,8 +160,8 @@ Task<Result<void>> Volume::ensure_leaves(Lbn first, std::size_t count) {
 }
 
 Task<Result<void>> Volume::start_job(WriteJob& job) {
-  // Pages that are missing are made now: once answered, the write must not fail for want of one.
   if (depot_->has_most_frees()) co_await depot_->wait_for_fewer_frees();
+  // Pages that are missing are made now: once answered, the write must not fail for want of one.
   auto done = check_writable();
   if (done) done = co_await ensure_leaves(job.blocks[0].lbn, job.count);
   if (!done) {

@@ -64,7 +64,7 @@ Task<Result<void>> Volume::find_locations(WriteJob& job) {
     }
   }
   if (count == 0) co_return Result<void>();
-  const WorkPlace work = job.is_worth_the_way(count) ? options_.work : WorkPlace();
+  const WorkPlace work = job.work_place(count, options_.work);
   co_await work.enter();
   record_names_of(std::span(job.hashed).first(count), job.names.data());
   co_await work.leave();
@@ -266,8 +266,8 @@ Task<void> Volume::pack_all(WriteJob& job, TaskGroup& packing, Result<void>& fai
            !locks_.has_waiters(block.lbn);
   };
   const auto wanted = std::ranges::count_if(job.all(), is_wanted);
-  if (options_.work.thread() == nullptr ||
-      !job.is_worth_the_way(static_cast<std::size_t>(wanted))) {
+  const WorkPlace work = job.work_place(static_cast<std::size_t>(wanted), options_.work);
+  if (work.thread() == nullptr) {
     for (WriteBlock& block : job.all()) {
       if (!is_wanted(block)) continue;
       const std::size_t size = compressor_.compress(block.data, fragment_.bytes());

@@ -59,10 +59,13 @@ struct Volume::WriteJob {
   std::array<IndexNote, kMaxBlocks> notes;
 
   [[nodiscard]] std::span<WriteBlock> all() { return std::span(blocks).first(count); }
-  /// Whether so many blocks of it are worth the way to another thread: it takes longer than few
-  /// blocks do, and a thread that is woken may need the processor of a client that has but one
-  /// request under way.
-  [[nodiscard]] bool is_worth_the_way(std::size_t some) const { return some >= 4 && !trickles; }
+  /// Where so many of its blocks are named or compressed: `elsewhere` only if they are worth the
+  /// way to another thread. It takes longer than few blocks do, and a thread that is woken may need
+  /// the processor of a client that has but one request under way.
+  [[nodiscard]] WorkPlace work_place(std::size_t some, const WorkPlace& elsewhere) const {
+    constexpr std::size_t kWorthTheWay = 4;
+    return some < kWorthTheWay || trickles ? WorkPlace() : elsewhere;
+  }
   /// Adds the blocks of `bytes`, whole blocks from `first` on, and what holds them.
   void add(Lbn first, Buffer bytes) {
     for (std::size_t at = 0; at < bytes.size(); at += kBlockSize) {

@@ -313,6 +313,13 @@ void BlockMap::set(MapPage& leaf, unsigned slot, BlockMapping mapping, JournalPo
   change(leaf, slot, mapping, point);
 }
 
+void BlockMap::set_run(MapPage& leaf, unsigned slot, std::size_t count, BlockMapping mapping,
+                       JournalPoint first, JournalPoint last) {
+  for (unsigned i = 0; i < count; ++i) set_entry(leaf.block(), slot + i, mapping);
+  mark_dirty(leaf, first);
+  leaf.newest = last;
+}
+
 JournalSequence BlockMap::age_limit() const {
   const std::uint64_t tail = journal_.tail().value();
   return JournalSequence{tail > maximum_age_ ? tail - maximum_age_ : 0};

@@ -110,6 +110,10 @@ class BlockMap {
   /// Changes an entry of a pinned leaf, as the journal entry at `point` says.
   void set(MapPage& leaf, unsigned slot, BlockMapping mapping, JournalPoint point);
 
+  /// The same for `count` entries from `slot` on; `first` and `last` are the points of theirs.
+  void set_run(MapPage& leaf, unsigned slot, std::size_t count, BlockMapping mapping,
+               JournalPoint first, JournalPoint last);
+
   /// The first leaf at or after index `from` of tree `root`, below index `limit`, that exists.
   /// Whole subtrees that don't are skipped.
   Task<Result<std::optional<std::uint64_t>>> next_leaf(std::uint32_t root, std::uint64_t from,

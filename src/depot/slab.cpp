@@ -81,12 +81,6 @@ bool Slab::claim_free(Sbn sbn) {
   return true;
 }
 
-void Slab::release(Sbn sbn) {
-  check(count(sbn) == kProvisional, "a block was released that is not provisional");
-  counts_[sbn] = kFree;
-  ++free_blocks_;
-}
-
 void Slab::open_block() {
   header_.sequence = next_;
   header_.nonce = nonce_;
@@ -112,14 +106,19 @@ void Slab::drop_closed_block() {
   journal_memory_.give(oldest);
 }
 
+/// Sees to it that the open block takes one more entry; `point` is that of the recovery journal.
+void Slab::prepare_block(ReferenceOperation operation, JournalPoint point,
+                         RecoveryJournal& journal) {
+  if (open_ != nullptr && !uvdo::has_room(header_, operation)) close_open_block();
+  if (open_ != nullptr) return;
+  open_block();
+  open_lock_ = JournalSequence{point.sequence};
+  journal.lock(RecoveryJournal::Head::slab_journal, open_lock_);
+}
+
 void Slab::append(Sbn sbn, ReferenceOperation operation, JournalPoint point,
                   RecoveryJournal& journal) {
-  if (open_ != nullptr && !uvdo::has_room(header_, operation)) close_open_block();
-  if (open_ == nullptr) {
-    open_block();
-    open_lock_ = JournalSequence{point.sequence};
-    journal.lock(RecoveryJournal::Head::slab_journal, open_lock_);
-  }
+  prepare_block(operation, point, journal);
   const JournalPoint expanded = operation == ReferenceOperation::data_decrement
                                     ? point.expanded_decrement()
                                     : point.expanded_increment();
@@ -167,13 +166,12 @@ Result<void> Slab::change_count(std::span<ReferenceCount> counts, Sbn sbn,
 
 Result<bool> Slab::apply(Sbn sbn, ReferenceOperation operation, JournalPoint point,
                          RecoveryJournal& journal) {
+  const bool is_first = is_journal_unused();
   append(sbn, operation, point, journal);
   if (!is_ready()) return false;
   use();
-  if (next_ == SlabSequence{1} && last_point_.entry_count == 0) {
-    // So that "counts are on disk" is true as soon as the first block is given up.
-    dirty_all_reference_blocks();
-  }
+  // So that "counts are on disk" is true as soon as the first block is given up.
+  if (is_first) dirty_all_reference_blocks();
   const bool was_free = counts_[sbn] == kFree;
   if (auto changed = change_count(counts_, sbn, operation); !changed) {
     return std::move(changed).error().within(fmt::format("slab {}", number_));
@@ -185,9 +183,39 @@ Result<bool> Slab::apply(Sbn sbn, ReferenceOperation operation, JournalPoint poi
   return true;
 }
 
-void Slab::mark_dirty(Sbn sbn) {
-  ReferenceBlock& block = references_[sbn / kCountsPerBlock];
-  if (block.dirty_since != SlabSequence{0}) return;
+Result<std::size_t> Slab::drop(std::span<const Sbn> blocks, JournalPoint point,
+                               RecoveryJournal& journal, std::span<std::uint16_t> freed) {
+  std::size_t freed_count = 0;
+  for (std::size_t begin = 0; begin < blocks.size();) {
+    const bool is_first = is_journal_unused();
+    prepare_block(ReferenceOperation::data_decrement, point, journal);
+    const std::size_t count = std::min<std::size_t>(
+        blocks.size() - begin,
+        slab_journal_capacity(header_.has_block_map_increments) - std::size_t{header_.entry_count});
+    point.entry_count = static_cast<std::uint16_t>(point.entry_count + count);
+    last_entry_ = {point.sequence, static_cast<std::uint16_t>(point.entry_count - 1)};
+    append_slab_journal_decrements(open_->bytes, header_, blocks.subspan(begin, count),
+                                   last_entry_.expanded_decrement());
+    last_point_ = {next_.value(), static_cast<std::uint16_t>(header_.entry_count - 1)};
+    if (is_ready()) {
+      use();
+      if (is_first) dirty_all_reference_blocks();
+      for (std::size_t i = begin; i < begin + count; ++i) {
+        const Sbn sbn = blocks[i];
+        auto changed = change_count(counts_, sbn, ReferenceOperation::data_decrement);
+        if (!changed) return std::move(changed).error().within(fmt::format("slab {}", number_));
+        mark_dirty(sbn);
+        if (counts_[sbn] != kFree) continue;
+        counts_[sbn] = kProvisional;
+        freed[freed_count++] = static_cast<std::uint16_t>(i);
+      }
+    }
+    begin += count;
+  }
+  return freed_count;
+}
+
+void Slab::begin_dirty(ReferenceBlock& block) {
   block.dirty_since = SlabSequence{std::max<std::uint64_t>(last_point_.sequence, 1)};
   ++holds_[block.dirty_since.value() % config_.slab_journal_blocks];
   ++dirty_count_;

@@ -102,21 +102,29 @@ class Slab {
   /// A free block that somebody wants to share again becomes provisional. False if it isn't free.
   bool claim_free(Sbn sbn);
   /// A provisional block becomes free.
-  void release(Sbn sbn);
+  void release(Sbn sbn) {
+    check(count(sbn) == kProvisional, "a block was released that is not provisional");
+    counts_[sbn] = kFree;
+    ++free_blocks_;
+  }
 
   // ---- journaled changes
 
-  /// Whether the journal takes kChangesAtOnce entries of either kind now.
-  [[nodiscard]] bool has_room() const {
-    if (open_ != nullptr && header_.entry_count + kChangesAtOnce <= kSlabJournalFullEntries) {
-      return true;
-    }
+  /// Whether the journal takes so many entries of either kind now (one block of them at most).
+  [[nodiscard]] bool has_room(std::size_t changes = kChangesAtOnce) const {
+    if (open_ != nullptr && header_.entry_count + changes <= kSlabJournalFullEntries) return true;
     return journal_blocks_in_use() < config_.blocking && !journal_memory_.is_short();
   }
   /// Journals a change and makes it. `point` is that of the recovery journal entry. A decrement to
   /// zero leaves the block provisional; returns true then. Errc::corrupt if the count forbids it.
   Result<bool> apply(Sbn sbn, ReferenceOperation operation, JournalPoint point,
                      RecoveryJournal& journal);
+  /// Journals and makes data decrements of all `blocks` (perhaps several times of one), whose
+  /// entries in the recovery journal follow each other from `point` on. Needs has_room(). Writes
+  /// the places in `blocks` that left a block provisional to `freed`, which is as long, and returns
+  /// how many. Errors as apply().
+  Result<std::size_t> drop(std::span<const Sbn> blocks, JournalPoint point,
+                           RecoveryJournal& journal, std::span<std::uint16_t> freed);
   /// Journals a change without knowing the counts (while unscrubbed).
   void append(Sbn sbn, ReferenceOperation operation, JournalPoint point, RecoveryJournal& journal);
   /// Changes a count as a replayed entry demands.
@@ -188,8 +196,17 @@ class Slab {
   }
 
  private:
-  void mark_dirty(Sbn sbn);
+  void mark_dirty(Sbn sbn) {
+    ReferenceBlock& block = references_[sbn / kCountsPerBlock];
+    if (block.dirty_since == SlabSequence{0}) begin_dirty(block);
+  }
+  void begin_dirty(ReferenceBlock& block);
+  void prepare_block(ReferenceOperation operation, JournalPoint point, RecoveryJournal& journal);
   void open_block();
+  /// Whether no change was ever journaled.
+  [[nodiscard]] bool is_journal_unused() const {
+    return next_ == SlabSequence{1} && !has_open_entries();
+  }
   void use();
 
   SlabNumber number_;

@@ -2,6 +2,7 @@
 #include "depot/slab_depot.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 
 #include <fmt/core.h>
@@ -32,7 +33,6 @@ SlabDepot::SlabDepot(Executor& executor, Device& device, const VolumeGeometry& g
   unscrubbed_ = slab_count();
   journal_memory_.add(pools.journal_blocks);
   pending_frees_.reserve(pools.most_frees());
-  pending_tickets_.reserve(pools.most_frees());
   watched_.reserve(pools.blocks_at_once);
   epochs_.reserve(pools.most_frees());
 }
@@ -130,18 +130,16 @@ void SlabDepot::release(Pbn pbn) {
 
 void SlabDepot::collect_frees() {
   while (!pending_frees_.empty()) {
-    const PendingFree& oldest = pending_frees_.front();
-    const bool stable =
-        journal_.is_committed(oldest.point) || notifier_.is_on(Fault::reuse_before_stable);
-    const bool unread = epochs_.is_over(oldest.epoch) || notifier_.is_on(Fault::reuse_while_read);
+    const bool stable = journal_.is_committed(pending_frees_.oldest_point()) ||
+                        notifier_.is_on(Fault::reuse_before_stable);
+    const bool unread =
+        epochs_.is_over(pending_frees_.oldest_epoch()) || notifier_.is_on(Fault::reuse_while_read);
     if (!stable || !unread) return;
-    const std::uint64_t* ticket = pending_tickets_.find(oldest.pbn.value());
-    if (ticket != nullptr && *ticket == oldest.ticket) {
-      pending_tickets_.erase(oldest.pbn.value());
-      if (Watch* watch = watched_.find(oldest.pbn.value())) watch->freed = true;
-      release(oldest.pbn);
-    }
-    pending_frees_.pop_front();
+    pending_frees_.pop_oldest([this](Pbn pbn) {
+      Watch* watch = watched_.empty() ? nullptr : watched_.find(pbn.value());
+      if (watch != nullptr) watch->freed = true;
+      release(pbn);
+    });
   }
 }
 
@@ -154,13 +152,13 @@ Task<void> SlabDepot::wait_for_fewer_frees() {
 
 Task<void> SlabDepot::wait_for_frees() {
   if (pending_frees_.empty()) co_return;
-  const JournalPoint point = pending_frees_.back().point;
+  const JournalPoint point = pending_frees_.newest_point();
   if (!journal_.is_committed(point)) {
     [[maybe_unused]] const auto seen_by_callers = co_await journal_.commit(point);
   } else {
     // Committed, but somebody may still read what was there.
     collect_frees();
-    if (!pending_frees_.empty() && !epochs_.is_over(pending_frees_.front().epoch)) {
+    if (!pending_frees_.empty() && !epochs_.is_over(pending_frees_.oldest_epoch())) {
       co_await readers_ended_.wait();
     }
   }
@@ -173,7 +171,7 @@ bool SlabDepot::may_share(BlockMapping mapping) {
   const Slab& slab = slab_of(mapping.pbn);
   if (!slab.is_ready()) return false;
   const ReferenceCount count = slab.count(layout_.sbn_of(mapping.pbn));
-  if (count == kProvisional) return pending_tickets_.find(mapping.pbn.value()) != nullptr;
+  if (count == kProvisional) return pending_frees_.contains(mapping.pbn);
   // The fragments of a new compressed block get their own references one by one: those must be
   // left.
   const unsigned limit =
@@ -182,11 +180,10 @@ bool SlabDepot::may_share(BlockMapping mapping) {
 }
 
 void SlabDepot::keep_for_readers(Pbn pbn) {
-  std::uint64_t* ticket = pending_tickets_.find(pbn.value());
-  if (ticket == nullptr || notifier_.is_on(Fault::share_what_gets_free)) return;
+  if (!pending_frees_.contains(pbn) || notifier_.is_on(Fault::share_what_gets_free)) return;
   // It becomes free later than planned: not before those who read now have ended.
-  *ticket = ++last_ticket_;
-  pending_frees_.push_back({pbn, journal_.last_point(), epochs_.retire(), last_ticket_});
+  pending_frees_.take_up(pbn);
+  pending_frees_.add(pbn, journal_.last_point(), epochs_.retire());
 }
 
 void SlabDepot::watch(Pbn pbn) { ++watched_.insert(pbn.value(), Watch{}).users; }
@@ -240,20 +237,52 @@ void SlabDepot::request_write_back() {
 Result<void> SlabDepot::change(Pbn pbn, ReferenceOperation operation, JournalPoint point) {
   Slab& slab = slab_of(pbn);
   const SlabSequence open = slab.next_sequence();
-  if (operation == ReferenceOperation::data_increment && !pending_tickets_.empty() &&
-      slab.count(layout_.sbn_of(pbn)) == kProvisional &&
-      pending_tickets_.find(pbn.value()) != nullptr) {
-    pending_tickets_.erase(pbn.value());  // taken up again before it was free
+  if (operation == ReferenceOperation::data_increment && pending_frees_.size() > 0 &&
+      slab.count(layout_.sbn_of(pbn)) == kProvisional && pending_frees_.contains(pbn)) {
+    pending_frees_.take_up(pbn);  // before it was free
   }
   auto freed = slab.apply(layout_.sbn_of(pbn), operation, point, journal_);
   if (!freed) return std::move(freed).error();
-  if (*freed) {
-    pending_frees_.push_back({pbn, point, epochs_.retire(), ++last_ticket_});
-    pending_tickets_.insert(pbn.value(), last_ticket_);
-  }
+  if (*freed) pending_frees_.add(pbn, point, epochs_.retire());
+  note_closed(slab, open);
+  return {};
+}
+
+/// After a change of a slab whose open journal block was `open` before.
+void SlabDepot::note_closed(const Slab& slab, SlabSequence open) {
   if (slab.next_sequence() != open && ++closed_blocks_ >= kClosedBlocksPerPass) {
     request_write_back();
   }
+}
+
+std::size_t SlabDepot::droppable(std::span<const BlockMapping> mappings) const {
+  const std::size_t most =
+      std::min({mappings.size(), kMostDropped,
+                most_frees_ - std::min(most_frees_, pending_frees_.records())});
+  std::size_t count = 0;
+  while (count < most && !mappings[count].is_zero() && layout_.is_valid(mappings[count]) &&
+         layout_.slab_of(mappings[count].pbn) == layout_.slab_of(mappings[0].pbn)) {
+    ++count;
+  }
+  return count > 0 && slab_of(mappings[0].pbn).has_room(count) ? count : 0;
+}
+
+Result<void> SlabDepot::drop(std::span<const BlockMapping> mappings, JournalPoint point) {
+  std::array<Sbn, kMostDropped> blocks;           // NOLINT: filled as far as used
+  std::array<std::uint16_t, kMostDropped> freed;  // NOLINT: likewise
+  const std::size_t count = mappings.size();
+  for (std::size_t i = 0; i < count; ++i) blocks[i] = layout_.sbn_of(mappings[i].pbn);
+  Slab& slab = slab_of(mappings[0].pbn);
+  const SlabSequence open = slab.next_sequence();
+  auto dropped = slab.drop(std::span(blocks).first(count), point, journal_, freed);
+  if (!dropped) return std::move(dropped).error();
+  PendingFrees::Several frees(pending_frees_, epochs_.retire());
+  for (std::size_t i = 0; i < *dropped; ++i) {
+    const JournalPoint entry{point.sequence,
+                             static_cast<std::uint16_t>(point.entry_count + freed[i])};
+    frees.add(mappings[freed[i]].pbn, entry);
+  }
+  note_closed(slab, open);
   return {};
 }
 
@@ -262,7 +291,7 @@ std::uint64_t SlabDepot::allocated_blocks() const {
   for (const auto& slab : slabs_) {
     if (slab->is_ready()) total += config_.data_blocks - slab->free_blocks();
   }
-  return total - pending_tickets_.size();
+  return total - pending_frees_.size();
 }
 
 }  // namespace uvdo

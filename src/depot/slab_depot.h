@@ -15,7 +15,7 @@
 #include "async/wait_queue.h"
 #include "base/aligned_memory.h"
 #include "base/flat_map.h"
-#include "base/ring_queue.h"
+#include "depot/pending_frees.h"
 #include "depot/read_epochs.h"
 #include "depot/slab.h"
 #include "depot/slab_journal_memory.h"
@@ -63,8 +63,7 @@ struct DepotPools {
   [[nodiscard]] std::size_t most_frees() const { return frees + 2 * blocks_at_once; }
   /// Bytes that all of it takes.
   [[nodiscard]] std::uint64_t memory_needed() const {
-    constexpr std::uint64_t kBytesOfFree = 192;  // in the queue, the map of tickets and the epochs
-    return journal_blocks * kBlockSize + most_frees() * kBytesOfFree;
+    return journal_blocks * kBlockSize + most_frees() * PendingFrees::kBytesPerRecord;
   }
 };
 
@@ -126,15 +125,15 @@ class SlabDepot {
   /// Blocks that no reference keeps and nobody was promised.
   [[nodiscard]] std::uint64_t free_blocks() const { return free_blocks_; }
   /// Whether blocks are about to become free once the journal is committed and readers are done.
-  [[nodiscard]] bool has_pending_frees() const { return !pending_tickets_.empty(); }
+  [[nodiscard]] bool has_pending_frees() const { return pending_frees_.size() > 0; }
   /// Waits until space may have come: commits the journal if that frees blocks.
   Task<void> wait_for_frees();
   /// Whether so many blocks are about to become free that who frees more must wait for them.
-  [[nodiscard]] bool has_most_frees() const { return pending_frees_.size() >= most_frees_; }
+  [[nodiscard]] bool has_most_frees() const { return pending_frees_.records() >= most_frees_; }
   /// Waits until has_most_frees() is over, or the volume is read-only. Not to be called by who is
   /// in epochs().
   Task<void> wait_for_fewer_frees();
-  [[nodiscard]] std::size_t pending_free_count() const { return pending_tickets_.size(); }
+  [[nodiscard]] std::uint64_t pending_free_count() const { return pending_frees_.size(); }
 
   // ---- references
 
@@ -161,6 +160,12 @@ class SlabDepot {
   /// Journals and makes a change that the recovery journal entry at `point` demands. An error
   /// means that the counts are wrong.
   Result<void> change(Pbn pbn, ReferenceOperation operation, JournalPoint point);
+  /// How many of `mappings`, from the first on, drop() takes at once: blocks of data of one slab
+  /// whose journal has room for them. None if that slab has to be waited for, or frees.
+  [[nodiscard]] std::size_t droppable(std::span<const BlockMapping> mappings) const;
+  /// change() with a decrement for each of `mappings`, as many as droppable() said, whose recovery
+  /// journal entries follow each other from `point` on.
+  Result<void> drop(std::span<const BlockMapping> mappings, JournalPoint point);
   ReadEpochs& epochs() { return epochs_; }
 
   // ---- writing (slab_writer.cpp)
@@ -203,21 +208,16 @@ class SlabDepot {
   }
 
  private:
+  static constexpr std::size_t kMostDropped = kEntriesPerBlock;
   // Full slab journal blocks that gather before they are written, so that they share the flushes.
   static constexpr std::size_t kClosedBlocksPerPass = 32;
-
-  struct PendingFree {
-    Pbn pbn;
-    JournalPoint point;
-    ReadEpochs::Epoch epoch;
-    std::uint64_t ticket;
-  };
 
   [[nodiscard]] std::uint64_t device_byte(Pbn pbn) const {
     return (pbn.value() - bio_offset_) * kBlockSize;
   }
   [[nodiscard]] Slab& slab_of(Pbn pbn) const { return *slabs_[layout_.slab_of(pbn)]; }
   void collect_frees();
+  void note_closed(const Slab& slab, SlabSequence open);
   bool open_next_slab();
   void became_ready(Slab& slab);
   void request_write_back();
@@ -275,9 +275,7 @@ class SlabDepot {
   std::uint64_t free_blocks_ = 0;
   std::uint64_t promised_ = 0;
   std::size_t most_frees_;
-  RingQueue<PendingFree> pending_frees_;
-  FlatMap<std::uint64_t> pending_tickets_;  // of blocks that nobody has taken up again meanwhile
-  std::uint64_t last_ticket_ = 0;
+  PendingFrees pending_frees_;
   struct Watch {
     std::uint32_t users = 0;
     bool freed = false;

@@ -230,9 +230,7 @@ void SlabDepot::hold_freed(const Slab& slab, Scrubbing& state) {
   for (Sbn sbn = 0; sbn < state.counts.size(); ++sbn) {
     if (state.counts[sbn] != kFree || !state.decremented[sbn]) continue;
     state.counts[sbn] = kProvisional;
-    const Pbn pbn = layout_.pbn_of(slab.number(), sbn);
-    pending_frees_.push_back({pbn, journal_.last_point(), epochs_.retire(), ++last_ticket_});
-    pending_tickets_.insert(pbn.value(), last_ticket_);
+    pending_frees_.add(layout_.pbn_of(slab.number(), sbn), journal_.last_point(), epochs_.retire());
   }
 }
 

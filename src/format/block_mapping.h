@@ -53,7 +53,12 @@ constexpr BlockMapping decode_block_mapping(const std::byte* p) {
   return {Pbn{(first >> 4U) << 32U | load_le32(p + 1)}, static_cast<std::uint8_t>(first & 15U)};
 }
 
-/// Writes the five bytes at `p`. Needs a state below 16 and a PBN below 2^36.
+/// The five bytes as a little-endian number. Needs a state below 16 and a PBN below 2^36.
+constexpr std::uint64_t packed(BlockMapping mapping) {
+  const std::uint64_t pbn = mapping.pbn.value();
+  return (pbn & 0xFFFFFFFFU) << 8U | (pbn >> 32U & 15U) << 4U | (mapping.state & 15U);
+}
+/// Writes the five bytes at `p`. Needs what packed() does.
 constexpr void encode_block_mapping(BlockMapping mapping, std::byte* p) {
   const std::uint64_t pbn = mapping.pbn.value();
   store_u8(p, static_cast<std::uint8_t>((pbn >> 32U) << 4U | (mapping.state & 15U)));

@@ -55,12 +55,13 @@ bool is_page_mapping(BlockMapping mapping) {
 void encode_journal_entry(const JournalEntry& entry, std::byte* out16) {
   const std::uint64_t page = entry.page_pbn.value();
   check(page >> 36U == 0 && entry.slot < kEntriesPerPage, "no such block map entry");
-  const auto operation = static_cast<std::uint64_t>(entry.operation);
-  store_le16(out16, static_cast<std::uint16_t>((operation & 3U) | std::uint64_t{entry.slot} << 2U |
-                                               (page >> 32U) << 12U));
-  store_le32(out16 + 2, static_cast<std::uint32_t>(page));
-  encode_block_mapping(entry.new_mapping, out16 + 6);
-  encode_block_mapping(entry.old_mapping, out16 + 11);
+  const std::uint64_t operation = static_cast<std::uint64_t>(entry.operation) & 3U;
+  const std::uint64_t place = operation | std::uint64_t{entry.slot} << 2U | (page >> 32U) << 12U |
+                              (page & 0xFFFFFFFFU) << 16U;
+  // Two bytes and four of the place, five of each mapping.
+  const std::uint64_t now = packed(entry.new_mapping);
+  store_le64(out16, place | now << 48U);
+  store_le64(out16 + 8, now >> 16U | packed(entry.old_mapping) << 24U);
 }
 
 JournalEntry decode_journal_entry(const std::byte* in16) {
@@ -119,6 +120,31 @@ void append_journal_entry(MutableBytes block, unsigned index, const JournalEntry
   store_u8(sector + kSectorRecoveryCount, recovery_count);
   store_u8(sector + kSectorEntryCount, static_cast<std::uint8_t>(place + 1));
   encode_journal_entry(entry, sector + kJournalSectorHeaderSize + kJournalEntrySize * place);
+}
+
+void append_journal_run(MutableBytes block, unsigned index, const JournalEntry& first,
+                        std::span<const BlockMapping> old, std::uint8_t check_byte,
+                        std::uint8_t recovery_count) {
+  check(block.size() == kBlockSize && old.size() <= kEntriesPerBlock - index,
+        "the journal block is full");
+  JournalEntry entry = first;
+  while (!old.empty()) {
+    const unsigned place = index % kEntriesPerSector;
+    const std::size_t count = std::min<std::size_t>(old.size(), kEntriesPerSector - place);
+    std::byte* sector = block.data() + kSectorSize * (1 + index / kEntriesPerSector);
+    store_u8(sector + kSectorCheckByte, check_byte);
+    store_u8(sector + kSectorRecoveryCount, recovery_count);
+    store_u8(sector + kSectorEntryCount, static_cast<std::uint8_t>(place + count));
+    std::byte* out = sector + kJournalSectorHeaderSize + kJournalEntrySize * place;
+    for (const BlockMapping mapping : old.first(count)) {
+      entry.old_mapping = mapping;
+      encode_journal_entry(entry, out);
+      ++entry.slot;
+      out += kJournalEntrySize;
+    }
+    index += static_cast<unsigned>(count);
+    old = old.subspan(count);
+  }
 }
 
 void set_journal_header_heads_and_count(MutableBytes block, JournalSequence block_map_head,

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "base/block_types.h"
 #include "base/bytes.h"
@@ -102,6 +103,11 @@ void open_journal_block(MutableBytes block, const JournalBlockHeader& header);
 /// is set by set_journal_header_heads_and_count before a commit.
 void append_journal_entry(MutableBytes block, unsigned index, const JournalEntry& entry,
                           std::uint8_t check_byte, std::uint8_t recovery_count);
+/// Writes an entry for each of `old`, from `index` on: `first` is the first of them, the others
+/// are those of the slots behind it.
+void append_journal_run(MutableBytes block, unsigned index, const JournalEntry& first,
+                        std::span<const BlockMapping> old, std::uint8_t check_byte,
+                        std::uint8_t recovery_count);
 /// Brings the header up to date for a commit.
 void set_journal_header_heads_and_count(MutableBytes block, JournalSequence block_map_head,
                                         JournalSequence slab_journal_head,

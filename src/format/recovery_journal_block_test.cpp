@@ -67,6 +67,27 @@ TEST(JournalEntry, HasTheDocumentedBits) {
   EXPECT_EQ(load_u8(bytes.data() + 11), 0);
 }
 
+TEST(JournalBlock, ARunIsWhatItsEntriesWouldBeOneByOne) {
+  std::mt19937_64 random(test::kSeed);
+  for (unsigned index = 0; index < kEntriesPerBlock; index += 7) {
+    Block singly(kBlockSize, std::byte{0x5A});
+    open_journal_block(singly, header_of(0));
+    Block run = singly;
+    JournalEntry entry = random_entry(random);
+    entry.slot = 100;
+    std::vector<BlockMapping> old(1 + random() % (kEntriesPerBlock - index));
+    for (std::size_t i = 0; i < old.size(); ++i) {
+      old[i] = random_entry(random).old_mapping;
+      entry.slot = static_cast<std::uint16_t>(100 + i);
+      entry.old_mapping = old[i];
+      append_journal_entry(singly, index + static_cast<unsigned>(i), entry, 0x81, 3);
+    }
+    entry.slot = 100;
+    append_journal_run(run, index, entry, old, 0x81, 3);
+    EXPECT_EQ(run, singly) << index;
+  }
+}
+
 TEST(JournalBlock, GivesBackWhatWasAppendedAtEveryLength) {
   std::mt19937_64 random(test::kSeed);
   for (std::uint16_t n = 0; n <= kEntriesPerBlock; ++n) {

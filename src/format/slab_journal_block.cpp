@@ -60,6 +60,22 @@ void append_slab_journal_entry(MutableBytes block, SlabJournalHeader& header,
   ++header.entry_count;
 }
 
+void append_slab_journal_decrements(MutableBytes block, SlabJournalHeader& header,
+                                    std::span<const Sbn> blocks, JournalPoint recovery_point) {
+  check(block.size() == kBlockSize && blocks.size() + header.entry_count <=
+                                          slab_journal_capacity(header.has_block_map_increments),
+        "the slab journal block is full");
+  std::byte* out =
+      block.data() + kSlabJournalHeaderSize + kSlabJournalEntrySize * header.entry_count;
+  for (const Sbn sbn : blocks) {
+    check(sbn <= kMaxSbn, "no such block in a slab");
+    store_le24(out, sbn);
+    out += kSlabJournalEntrySize;
+  }
+  header.recovery_point = recovery_point;
+  header.entry_count = static_cast<std::uint16_t>(header.entry_count + blocks.size());
+}
+
 SlabJournalHeader decode_slab_journal_header(ConstBytes block) {
   check(block.size() >= kSlabJournalHeaderSize, "a slab journal header is 36 bytes");
   const std::byte* p = block.data();

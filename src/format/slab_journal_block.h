@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "base/block_types.h"
 #include "base/bytes.h"
@@ -72,6 +73,10 @@ void encode_slab_journal_header(const SlabJournalHeader& header, MutableBytes bl
 /// The header's bytes are not written: encode_slab_journal_header() does that before a commit.
 void append_slab_journal_entry(MutableBytes block, SlabJournalHeader& header,
                                SlabJournalEntry entry, JournalPoint recovery_point);
+
+/// Adds data decrements of `blocks`; `recovery_point` is that of the last. Needs as much room.
+void append_slab_journal_decrements(MutableBytes block, SlabJournalHeader& header,
+                                    std::span<const Sbn> blocks, JournalPoint recovery_point);
 
 // ---- reading
 

@@ -76,6 +76,24 @@ JournalPoint RecoveryJournal::add(const JournalEntry& entry) {
   return last_point_;
 }
 
+JournalPoint RecoveryJournal::add_run(Pbn page, unsigned slot, std::span<const BlockMapping> old,
+                                      BlockMapping mapping) {
+  const auto count = static_cast<unsigned>(old.size());
+  check(count > 0 && count <= room_in_block(), "a run of entries does not fit into a block");
+  if (!open_ || open_entries_ == kEntriesPerBlock) open_block();
+  append_journal_run(
+      {buffer(open_buffer_), kBlockSize}, open_entries_,
+      {JournalOperation::data_remapping, page, static_cast<std::uint16_t>(slot), mapping, {}}, old,
+      open_check_byte_, config_.recovery_count);
+  const JournalPoint first{tail_.value(), static_cast<std::uint16_t>(open_entries_)};
+  open_entries_ += count;
+  last_point_ = {tail_.value(), static_cast<std::uint16_t>(open_entries_ - 1)};
+  counters_.entries_started += count;
+  logical_blocks_used_ += mapping.is_mapped() ? count : 0U;
+  logical_blocks_used_ -= count;
+  return first;
+}
+
 Task<void> RecoveryJournal::wait_for_room() {
   if (has_room() || notifier_.is_read_only()) co_return;
   if (unwritten_blocks() >= kMaxUnwrittenBlocks) {

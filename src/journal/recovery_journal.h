@@ -76,6 +76,17 @@ class RecoveryJournal {
   /// its index there.
   JournalPoint add(const JournalEntry& entry);
 
+  /// How many entries fit into the block that the next one goes to; none while !has_room().
+  [[nodiscard]] unsigned room_in_block() const {
+    if (open_ && open_entries_ < kEntriesPerBlock) return kEntriesPerBlock - open_entries_;
+    return has_room() ? kEntriesPerBlock : 0;
+  }
+  /// Adds an entry for each of `old`, what the slots from `slot` of leaf `page` on were mapped to
+  /// (none was unmapped): all of them are `mapping` now. Needs room_in_block() >= old.size() > 0.
+  /// The point is that of the first, the others are those behind it.
+  JournalPoint add_run(Pbn page, unsigned slot, std::span<const BlockMapping> old,
+                       BlockMapping mapping);
+
   /// Makes the entry at `point`, and all before it, stable. An error means that the volume is
   /// read-only now.
   Task<Result<void>> commit(JournalPoint point);

@@ -341,6 +341,10 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   Task<Result<void>> unmap_blocks(Lbn first, Lbn last);
   Task<Result<void>> map_zero_blocks(Lbn first, Lbn last);
   Task<Result<void>> remap_in_leaf(PageNumber page, Lbn first, Lbn last, BlockMapping mapping);
+  /// Remaps as many of the `count` blocks from `first` on as can be done at one go, which leave
+  /// data of one slab; returns their number. 0: try_remap() must see to the first.
+  Result<std::uint64_t> try_drop(MapPage& leaf, Lbn first, std::uint64_t count,
+                                 BlockMapping mapping);
 
   // volume_savings.cpp
   Task<void> walk_for_savings();

@@ -98,6 +98,12 @@ Task<Result<void>> Volume::remap_in_leaf(PageNumber page, Lbn first, Lbn last,
   const Lbn end = std::min(last, first_lbn(page) + kEntriesPerPage);
   for (Lbn lbn = begin; lbn < end;) {
     if (depot_->has_most_frees()) co_await depot_->wait_for_fewer_frees();
+    auto dropped = try_drop(**leaf, lbn, end - lbn, mapping);
+    if (!dropped) co_return std::move(dropped).error();
+    if (*dropped > 0) {
+      lbn += *dropped;
+      continue;
+    }
     // A writer that holds the block now has read what was there: it is let finish.
     const bool locked = locks_.is_locked(lbn);
     if (locked) co_await locks_.lock(lbn);
@@ -113,6 +119,28 @@ Task<Result<void>> Volume::remap_in_leaf(PageNumber page, Lbn first, Lbn last,
     }
   }
   co_return Result<void>();
+}
+
+Result<std::uint64_t> Volume::try_drop(MapPage& leaf, Lbn first, std::uint64_t count,
+                                       BlockMapping mapping) {
+  if (notifier_.is_read_only()) return notifier_.error();
+  const unsigned slot = leaf_slot(first);
+  std::array<BlockMapping, kEntriesPerBlock> old;  // NOLINT: filled as far as used
+  std::size_t most = std::min<std::uint64_t>(count, journal_->room_in_block());
+  for (unsigned i = 0; i < most; ++i) {
+    if (locks_.size() > 0 && locks_.is_locked(first + i)) most = i;
+    old[i] = leaf.entry(slot + i);
+  }
+  const auto dropped = std::span(old).first(depot_->droppable(std::span(old).first(most)));
+  if (dropped.empty()) return 0;
+  const JournalPoint point = journal_->add_run(leaf.pbn, slot, dropped, mapping);
+  if (auto counted = depot_->drop(dropped, point); !counted) {
+    notifier_.enter(counted.error());
+    return std::move(counted).error();
+  }
+  map_->set_run(leaf, slot, dropped.size(), mapping, point, journal_->last_point());
+  for (std::size_t i = 0; i < dropped.size(); ++i) savings_.changed(first + i, dropped[i], mapping);
+  return dropped.size();
 }
 
 }  // namespace uvdo

@@ -142,8 +142,10 @@ std::vector<Named> make_all() {
            short_of.write_jobs > 0 && short_of.frees > 0;
   });
 
-  // A small recovery journal ends the journal blocks of many slabs at once.
+  // A small recovery journal ends the journal blocks of many slabs at once; few discards make those
+  // who change them wait for something else.
   p.blocks = 3000;
+  p.mix.discard = 2;
   add("MemoryOfSlabJournalsRunsShort", {9, 12, 224, 16}, p,
       [](const VolumeStatistics& s) { return s.extra.shortages.slab_journal_blocks > 0; });
 

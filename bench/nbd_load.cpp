@@ -3,6 +3,7 @@
 // as the depth allows in one system call and takes all replies that have come in another. Prints
 // rate, latencies and, given a process id, the server's processor time for each request.
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -40,6 +41,7 @@ struct Arguments {
   double seconds = 3;
   bool sequential = false;
   bool structured = false;
+  bool polling = false;
   bool json = false;
   int pid = 0;
 };
@@ -173,7 +175,11 @@ class Connection {
 
   void take_replies() {
     if (end_ == in_.size()) fail("a reply is too long");
-    const ssize_t count = recv(fd_, in_.data() + end_, in_.size() - end_, 0);
+    ssize_t count = 0;
+    do {
+      count = recv(fd_, in_.data() + end_, in_.size() - end_,
+                   arguments_.polling ? MSG_DONTWAIT : 0);
+    } while (count < 0 && errno == EAGAIN);
     if (count <= 0) fail("the server hung up");
     end_ += static_cast<std::size_t>(count);
     const auto now = Clock::now();
@@ -247,6 +253,8 @@ int run(int argc, char** argv) {
   app.option("--seconds", arguments.seconds);
   app.flag("--sequential", arguments.sequential);
   app.flag("--structured", arguments.structured, "ask for structured replies");
+  app.flag("--polling", arguments.polling,
+           "stay awake for replies, so that latencies are the server's and not those of waking up");
   app.flag("--json", arguments.json, "print JSON");
   app.option("--pid", arguments.pid, "process of the server");
   if (auto status = app.parse(argc, argv)) return *status;

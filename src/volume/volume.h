@@ -28,6 +28,7 @@
 #include "format/compressed_block.h"
 #include "index/dedupe_index.h"
 #include "journal/recovery_journal.h"
+#include "packer/block_compressor.h"
 #include "packer/data_writer.h"
 #include "packer/packer.h"
 #include "volume/block_service.h"
@@ -422,10 +423,10 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
     void hurry() override { volume.hurry_gathered(); }
     Volume& volume;
   } gathered_hurry_{*this};
-  Lz4Compressor compressor_;
-  AlignedMemory fragment_;           // where a block is compressed to
-  Lz4Compressor remote_compressor_;  // the work thread's
-  AlignedMemory identity_;           // where the super block is read to, to know the volume again
+  BlockCompressor compressor_;
+  AlignedMemory fragment_;             // where a block is compressed to
+  BlockCompressor remote_compressor_;  // the work thread's
+  AlignedMemory identity_;             // where the super block is read to, to know the volume again
 
   Semaphore administration_;      // one growth, suspension or stop at a time
   Semaphore super_block_writer_;  // one write of the super block at a time

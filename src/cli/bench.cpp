@@ -41,7 +41,8 @@ Result<std::vector<Workload>> chosen_workloads(const BenchArguments& arguments) 
   if (!chosen.empty()) return chosen;
   for (const Workload& workload : workloads()) {
     const bool is_raw = workload.name.starts_with("raw-");
-    if (!is_raw || !arguments.path.empty()) chosen.push_back(workload);
+    if (workload.only_by_name || (is_raw && arguments.path.empty())) continue;
+    chosen.push_back(workload);
   }
   return chosen;
 }
@@ -117,7 +118,9 @@ int run_bench(int argc, char** argv) {
   app.option("PATH", arguments.path,
              "a directory, for a scratch file that is removed again, or a block device whose "
              "content is lost; memory if left out");
-  app.option("--workloads", arguments.workloads, "what to run; all if left out").delimiter(',');
+  app.option("--workloads", arguments.workloads,
+             "what to run; all that do not take long if left out")
+      .delimiter(',');
   app.option("--depth", arguments.depths, "requests in flight; several for a series")
       .delimiter(',')
       .range(1, 4096)

@@ -202,11 +202,14 @@ Result<std::size_t> Slab::drop(std::span<const Sbn> blocks, JournalPoint point,
       if (is_first) dirty_all_reference_blocks();
       for (std::size_t i = begin; i < begin + count; ++i) {
         const Sbn sbn = blocks[i];
-        auto changed = change_count(counts_, sbn, ReferenceOperation::data_decrement);
-        if (!changed) return std::move(changed).error().within(fmt::format("slab {}", number_));
+        ReferenceCount& references = counts_[sbn];
+        if (references == kFree || references == kProvisional) {
+          auto refused = change_count(counts_, sbn, ReferenceOperation::data_decrement);
+          return std::move(refused).error().within(fmt::format("slab {}", number_));
+        }
         mark_dirty(sbn);
-        if (counts_[sbn] != kFree) continue;
-        counts_[sbn] = kProvisional;
+        if (--references != kFree) continue;
+        references = kProvisional;
         freed[freed_count++] = static_cast<std::uint16_t>(i);
       }
     }

@@ -20,9 +20,10 @@ struct Workload {
     compressed_set,
     duplicated_set,  ///< the set, and behind it as many random picks of it, which reads then go to
     every_leaf,      ///< one block in each page of a block map of 1 TiB
+    many_copies,     ///< the set, again and again, until 125 GiB are mapped
   };
   /// Where new data come from.
-  enum class Source : std::uint8_t { fresh, picks_of_set };
+  enum class Source : std::uint8_t { fresh, picks_of_set, set_again };
 
   std::string_view name;
   std::string_view summary;
@@ -35,6 +36,7 @@ struct Workload {
   unsigned depth = 0;    ///< requests in flight; 0: as the user says
   unsigned share = 100;  ///< percent of the usual number of blocks
   bool compression = false;
+  bool only_by_name = false;  ///< takes long: not among those that are run if none is named
 };
 
 /// All of them, in the order in which they are run.

@@ -11,6 +11,8 @@ namespace {
 
 constexpr std::uint64_t kSmallVolume = 8ULL << 30U;
 constexpr std::uint64_t kLargeVolume = 1ULL << 40U;
+/// The warm-up discards a fifth.
+constexpr std::uint64_t kManyCopies = 125ULL << 30U;
 constexpr std::uint64_t kHugeVolume = 100ULL << 40U;
 /// Numbers of the data that a workload writes: none of the set's.
 constexpr std::uint64_t kFresh = 1ULL << 40U;
@@ -76,12 +78,16 @@ WorkloadRunner::Plan WorkloadRunner::make_plan(const Workload& workload) const {
     plan.logical_bytes = kLargeVolume;
     plan.places = kLargeVolume / workload.request_bytes;
   }
-  if (workload.action == Action::discard) {
-    plan.requests = plan.places;
-    if (workload.start == Start::empty) {
-      plan.requests = plan.places = 1;
-      plan.logical_bytes = kHugeVolume;
-    }
+  if (workload.start == Start::many_copies) {
+    plan.logical_bytes = kLargeVolume;
+    plan.places = kManyCopies / workload.request_bytes;
+  }
+  if (workload.action == Action::discard && workload.start == Start::empty) {
+    plan.requests = plan.places = 1;
+    plan.logical_bytes = kHugeVolume;
+  } else if (workload.action == Action::discard) {
+    plan.warm_up = plan.places / 5;
+    plan.requests = plan.places - plan.warm_up;
   } else if (plan.workload.depth > 1) {
     plan.warm_up = plan.requests / 5;
   }
@@ -155,6 +161,12 @@ Task<Result<void>> WorkloadRunner::prepare(ScratchVolume& scratch, const Plan& p
   if (plan.workload.start == Start::every_leaf) {
     writes.workload.start = Start::every_leaf;
     writes.requests = writes.places = kLargeVolume / kBlockSize / kEntriesPerPage;
+  }
+  if (plan.workload.start == Start::many_copies) {
+    writes.workload.source = Workload::Source::set_again;
+    writes.workload.request_bytes = 1U << 20U;
+    writes.workload.depth = 32;
+    writes.requests = writes.places = kManyCopies / writes.workload.request_bytes;
   }
   auto done = co_await many(scratch, writes, 0, writes.requests, nullptr);
   if (done && plan.workload.start == Start::duplicated_set) {
@@ -290,9 +302,9 @@ Task<Result<void>> WorkloadRunner::request(ScratchVolume& scratch, const Plan& p
     co_return co_await volume.discard(offset, length, Durability::cached);
   }
   if (reads) co_return co_await volume.read(offset, room);
-  const std::uint64_t id = workload.source == Workload::Source::picks_of_set
-                               ? random_() % plan.set_blocks
-                               : number * (bytes / kBlockSize);
+  std::uint64_t id = number * (bytes / kBlockSize);
+  if (workload.source == Workload::Source::picks_of_set) id = random_() % plan.set_blocks;
+  if (workload.source == Workload::Source::set_again) id %= plan.set_blocks;
   co_return co_await write(volume, offset, bytes, workload.pattern, id);
 }
 

@@ -177,8 +177,8 @@ class Connection {
     if (end_ == in_.size()) fail("a reply is too long");
     ssize_t count = 0;
     do {
-      count = recv(fd_, in_.data() + end_, in_.size() - end_,
-                   arguments_.polling ? MSG_DONTWAIT : 0);
+      count =
+          recv(fd_, in_.data() + end_, in_.size() - end_, arguments_.polling ? MSG_DONTWAIT : 0);
     } while (count < 0 && errno == EAGAIN);
     if (count <= 0) fail("the server hung up");
     end_ += static_cast<std::size_t>(count);

@@ -21,11 +21,12 @@ BlockMap::BlockMap(Executor& executor, Device& device, RecoveryJournal& journal,
       frame_memory_(config.cache_pages * kBlockSize),
       leaf_index_(config.cache_pages),
       interior_(config.logical_blocks),
-      allocation_(executor, 1),
-      new_page_(kBlockSize),
+      allocation_(executor, kNewPagesAtOnce),
+      new_pages_(kNewPagesAtOnce),
       changed_(executor),
       writer_(executor, 1),
       copies_(kWriteBatch * kBlockSize) {
+  new_children_.reserve(kNewPagesAtOnce);
   for (std::size_t i = 0; i < frames_.size(); ++i) {
     frames_[i].bytes = frame_memory_.data() + i * kBlockSize;
   }
@@ -45,9 +46,26 @@ LeafPin BlockMap::cached_leaf(PageNumber number) {
 
 Task<Result<void>> BlockMap::ensure_leaf(PageNumber number) {
   if (leaf_index_.find(number.value()) != nullptr) co_return Result<void>();
-  auto pbn = co_await leaf_pbn(number, true);
-  if (!pbn) co_return std::move(pbn).error();
+  auto leaf = co_await find_leaf(number, true);
+  if (!leaf) co_return std::move(leaf).error();
+  if (leaf->point) use_new_leaf(number, leaf->pbn);
   co_return Result<void>();
+}
+
+/// Puts a leaf that was made just now into the cache, as what is on disk would be read, if there is
+/// room without waiting.
+void BlockMap::use_new_leaf(PageNumber number, Pbn pbn) {
+  if (leaf_index_.find(number.value()) != nullptr) return;  // somebody has begun to read it
+  MapPage* const page = try_take_frame();
+  if (page == nullptr) return;
+  page->number = number;
+  page->pbn = pbn;
+  page->dirty_since = JournalSequence{0};
+  page->newest = {};
+  format_page(page->block(), config_.nonce, pbn);
+  leaf_index_.insert(number.value(), static_cast<std::uint32_t>(page - frames_.data()));
+  page->state = MapPage::State::ready;
+  page->recently_used = true;
 }
 
 Task<Result<LeafPin>> BlockMap::leaf(PageNumber number) {
@@ -58,9 +76,9 @@ Task<Result<LeafPin>> BlockMap::leaf(PageNumber number) {
       co_await changed_.wait();
       continue;
     }
-    auto pbn = co_await leaf_pbn(number, false);
-    if (!pbn) co_return std::move(pbn).error();
-    if (*pbn == kZeroPbn) co_return LeafPin();
+    auto found = co_await find_leaf(number, false);
+    if (!found) co_return std::move(found).error();
+    if (found->pbn == kZeroPbn) co_return LeafPin();
     if (leaf_index_.find(number.value()) != nullptr) continue;  // somebody was faster
     ++counters_.fetch_required;
     auto frame = co_await take_frame();
@@ -71,7 +89,7 @@ Task<Result<LeafPin>> BlockMap::leaf(PageNumber number) {
       continue;
     }
     page.number = number;
-    page.pbn = *pbn;
+    page.pbn = found->pbn;
     leaf_index_.insert(number.value(), static_cast<std::uint32_t>(&page - frames_.data()));
     ++counters_.read_count;
     auto loaded = co_await load(page);
@@ -90,29 +108,34 @@ Task<Result<LeafPin>> BlockMap::leaf(PageNumber number) {
   }
 }
 
+/// A frame for a leaf, which is called loading until it is filled; nullptr if none can be had now.
+MapPage* BlockMap::try_take_frame() {
+  if (next_fresh_ < frames_.size()) {
+    MapPage& page = frames_[next_fresh_++];
+    page.state = MapPage::State::loading;
+    return &page;
+  }
+  // Second chance: a page is given up when it was not used since the hand last came by.
+  for (std::size_t step = 0; step < 2 * frames_.size(); ++step) {
+    MapPage& page = frames_[clock_hand_];
+    clock_hand_ = (clock_hand_ + 1) % static_cast<std::uint32_t>(frames_.size());
+    if (page.pins > 0 || page.writing || page.is_dirty() || page.state == MapPage::State::loading) {
+      continue;
+    }
+    if (page.state == MapPage::State::ready) {
+      if (std::exchange(page.recently_used, false)) continue;
+      leaf_index_.erase(page.number.value());
+    }
+    ++counters_.discard_required;
+    page.state = MapPage::State::loading;
+    return &page;
+  }
+  return nullptr;
+}
+
 Task<Result<MapPage*>> BlockMap::take_frame() {
   while (true) {
-    if (next_fresh_ < frames_.size()) {
-      MapPage& page = frames_[next_fresh_++];
-      page.state = MapPage::State::loading;
-      co_return &page;
-    }
-    // Second chance: a page is given up when it was not used since the hand last came by.
-    for (std::size_t step = 0; step < 2 * frames_.size(); ++step) {
-      MapPage& page = frames_[clock_hand_];
-      clock_hand_ = (clock_hand_ + 1) % static_cast<std::uint32_t>(frames_.size());
-      if (page.pins > 0 || page.writing || page.is_dirty() ||
-          page.state == MapPage::State::loading) {
-        continue;
-      }
-      if (page.state == MapPage::State::ready) {
-        if (std::exchange(page.recently_used, false)) continue;
-        leaf_index_.erase(page.number.value());
-      }
-      ++counters_.discard_required;
-      page.state = MapPage::State::loading;
-      co_return &page;
-    }
+    if (MapPage* page = try_take_frame()) co_return page;
     if (notifier_.is_read_only() && dirty_leaves_ > 0) {
       co_return Error(Errc::no_memory,
                       "the block map cache is full of pages that cannot be written");
@@ -152,11 +175,12 @@ Task<Result<void>> BlockMap::load(MapPage& page) {
 
 // ---- trees
 
-Task<Result<Pbn>> BlockMap::leaf_pbn(PageNumber number, bool create) {
+/// Where a leaf is, which is made if there is none and `create` says so.
+Task<Result<BlockMap::Child>> BlockMap::find_leaf(PageNumber number, bool create) {
   const TreePath path = tree_path(number);
   auto parent = co_await interior(path.root, 1, index_in_tree(number) / kEntriesPerPage, create);
   if (!parent) co_return std::move(parent).error();
-  if (*parent == nullptr) co_return kZeroPbn;
+  if (*parent == nullptr) co_return Child{};
   const BlockMapping child = (*parent)->entry(path.slots[1]);
   if (child.pbn != kZeroPbn) {
     if (!config_.slabs.is_valid(child) || child.is_compressed()) {
@@ -165,12 +189,10 @@ Task<Result<Pbn>> BlockMap::leaf_pbn(PageNumber number, bool create) {
                                   "which cannot be a page",
                                   (*parent)->pbn.value(), child.pbn.value()));
     }
-    co_return child.pbn;
+    co_return Child{child.pbn, std::nullopt};
   }
-  if (!create) co_return kZeroPbn;
-  auto made = co_await allocate_child(**parent, path.slots[1]);
-  if (!made) co_return std::move(made).error();
-  co_return made->pbn;
+  if (!create) co_return Child{};
+  co_return co_await allocate_child(**parent, path.slots[1]);
 }
 
 /// The interior page of a height (1..4; 4 is the root) and index; nullptr if there is none.
@@ -233,33 +255,39 @@ Task<Result<MapPage*>> BlockMap::load_interior(std::uint32_t root, unsigned heig
 /// The block may have been a page before, lost to a rebuild: its old entries must not come back. It
 /// is stable before the entry that makes it a page.
 Task<Result<void>> BlockMap::clear_block(Pbn pbn) {
-  format_page(new_page_.bytes(), config_.nonce, pbn);
-  auto done = co_await device_.write(device_byte(pbn), new_page_.bytes());
+  const MutableBytes page(new_pages_.take(), kBlockSize);
+  format_page(page, config_.nonce, pbn);
+  auto done = co_await device_.write(device_byte(pbn), page);
+  new_pages_.give_back(page.data());
   if (!done) notifier_.enter(done.error().within("making a block map page"));
   co_return done;
 }
 
 Task<Result<BlockMap::Child>> BlockMap::allocate_child(MapPage& parent, unsigned slot) {
   co_await allocation_.acquire();
+  const NewChild self{&parent, slot};
+  while (std::ranges::find(new_children_, self) != new_children_.end()) co_await changed_.wait();
   Result<Child> result = Child{parent.entry(slot).pbn, std::nullopt};
   if (result->pbn == kZeroPbn) {
-    auto pbn = co_await allocator_.allocate_page();
-    Result<void> room;
-    if (pbn) room = co_await clear_block(*pbn);
-    if (room && pbn) room = co_await allocator_.wait_for_room(*pbn);
-    if (!pbn) {
-      result = std::move(pbn).error();
-    } else if (!room) {
-      result = std::move(room).error();
-    } else if (auto point = allocator_.commit_page(parent.pbn, slot, *pbn); !point) {
-      result = std::move(point).error();
-    } else {
-      change(parent, slot, mapped_to(*pbn), *point);
-      result = Child{*pbn, *point};
-    }
+    new_children_.push_back(self);
+    result = co_await allocate_child_alone(parent, slot);
+    new_children_.erase(std::ranges::find(new_children_, self));
+    changed_.wake_all();
   }
   allocation_.release();
   co_return result;
+}
+
+Task<Result<BlockMap::Child>> BlockMap::allocate_child_alone(MapPage& parent, unsigned slot) {
+  auto pbn = co_await allocator_.allocate_page();
+  if (!pbn) co_return std::move(pbn).error();
+  auto ready = co_await clear_block(*pbn);
+  if (ready) ready = co_await allocator_.wait_for_room(*pbn);
+  if (!ready) co_return std::move(ready).error();
+  auto point = allocator_.commit_page(parent.pbn, slot, *pbn);
+  if (!point) co_return std::move(point).error();
+  change(parent, slot, mapped_to(*pbn), *point);
+  co_return Child{*pbn, *point};
 }
 
 Task<Result<std::optional<std::uint64_t>>> BlockMap::next_leaf(std::uint32_t root,

@@ -11,6 +11,7 @@
 
 #include "async/wait_queue.h"
 #include "base/aligned_memory.h"
+#include "base/block_arena.h"
 #include "base/flat_map.h"
 #include "base/page_memory.h"
 #include "blockmap/interior_pages.h"
@@ -148,6 +149,20 @@ class BlockMap {
 
  private:
   static constexpr std::size_t kWriteBatch = 64;
+  // New pages that are made at once: a sequential writer needs one for each 3 MiB, and each takes
+  // the device a write.
+  static constexpr std::size_t kNewPagesAtOnce = 32;
+
+  struct Child {
+    Pbn pbn;                            // kZeroPbn: there is none
+    std::optional<JournalPoint> point;  // of its journal entry, if it was made just now
+  };
+  /// An entry of an interior page whose child is being made.
+  struct NewChild {
+    const MapPage* parent = nullptr;
+    unsigned slot = 0;
+    friend bool operator==(const NewChild&, const NewChild&) = default;
+  };
 
   [[nodiscard]] std::uint64_t device_byte(Pbn pbn) const {
     return (pbn.value() - config_.bio_offset) * kBlockSize;
@@ -157,13 +172,12 @@ class BlockMap {
   Task<Result<MapPage*>> load_interior(std::uint32_t root, unsigned height, std::uint64_t index,
                                        Pbn pbn, bool is_new);
   Task<Result<void>> clear_block(Pbn pbn);
-  struct Child {
-    Pbn pbn;
-    std::optional<JournalPoint> point;  ///< of its journal entry, if it was made just now
-  };
   Task<Result<Child>> allocate_child(MapPage& parent, unsigned slot);
-  Task<Result<Pbn>> leaf_pbn(PageNumber number, bool create);
+  Task<Result<Child>> allocate_child_alone(MapPage& parent, unsigned slot);
+  Task<Result<Child>> find_leaf(PageNumber number, bool create);
+  MapPage* try_take_frame();
   Task<Result<MapPage*>> take_frame();
+  void use_new_leaf(PageNumber number, Pbn pbn);
   Task<Result<void>> load(MapPage& page);
   void change(MapPage& page, unsigned slot, BlockMapping mapping, JournalPoint point);
   void mark_dirty(MapPage& page, JournalPoint point);
@@ -187,8 +201,10 @@ class BlockMap {
   std::uint32_t next_fresh_ = 0;       // frames from here on were never used
   std::uint32_t clock_hand_ = 0;
   InteriorPages interior_;
-  Semaphore allocation_;    // one new page at a time
-  AlignedMemory new_page_;  // of who has allocation_
+  Semaphore allocation_;  // for kNewPagesAtOnce
+  // Of those who have it:
+  std::vector<NewChild> new_children_;
+  BlockArena new_pages_;
 
   DirtyList dirty_;
   std::uint32_t dirty_leaves_ = 0;

@@ -91,30 +91,34 @@ class VolumeTest : public testing::Test {
   std::vector<std::string> log_;
 };
 
-/// Reads of some place come back when they are let.
+/// Requests of one kind come back when they are let.
 class PatientDevice final : public Device {
  public:
   explicit PatientDevice(Device& device) : device_(device) {}
   void submit(Request& request) override {
-    if (is_patient_ && request.op == Op::read) {
-      kept_ = &request;
+    if (patient_with_ == request.op) {
+      kept_.push_back(&request);
     } else {
       device_.submit(request);
     }
   }
   [[nodiscard]] std::uint64_t size() const override { return device_.size(); }
   [[nodiscard]] const std::string& name() const override { return device_.name(); }
-  void keep_the_next_read() { is_patient_ = true; }
-  void let_it_go(Executor& executor) {
-    is_patient_ = false;
-    device_.submit(*kept_);
-    executor.post(kept_->waiter);
+  void keep(Op op) { patient_with_ = op; }
+  [[nodiscard]] std::size_t kept() const { return kept_.size(); }
+  /// From now on nothing is kept any more.
+  void let_go(Executor& executor) {
+    patient_with_.reset();
+    for (Request* request : std::exchange(kept_, {})) {
+      device_.submit(*request);
+      executor.post(request->waiter);
+    }
   }
 
  private:
   Device& device_;
-  bool is_patient_ = false;
-  Request* kept_ = nullptr;
+  std::optional<Op> patient_with_;
+  std::vector<Request*> kept_;
 };
 
 TEST_F(VolumeTest, AStopWaitsForReadsUnderWayAndRefusesLaterOnes) {
@@ -125,7 +129,7 @@ TEST_F(VolumeTest, AStopWaitsForReadsUnderWayAndRefusesLaterOnes) {
     PatientDevice patient(*device_);
     co_await open(patient);
     co_await expect_content(0, noise(4096, 1));  // the map's page is in memory now
-    patient.keep_the_next_read();
+    patient.keep(Device::Op::read);
     bool is_read = false;
     TaskGroup requests(*loop_);
     requests.start([](Volume& volume, bool& done) -> Task<void> {
@@ -146,10 +150,41 @@ TEST_F(VolumeTest, AStopWaitsForReadsUnderWayAndRefusesLaterOnes) {
     if (!refused.ok()) {
       EXPECT_EQ(refused.error().code(), Errc::cancelled);
     }
-    patient.let_it_go(*loop_);
+    patient.let_go(*loop_);
     co_await requests.wait();
     EXPECT_TRUE(is_read);
     volume_.reset();
+  });
+}
+
+TEST_F(VolumeTest, PagesOfTheMapAreMadeSideBySideAndNotReadBack) {
+  run([&]() -> Task<void> {
+    PatientDevice patient(*device_);
+    co_await open(patient);
+    constexpr std::uint64_t kLeaves = 8;
+    constexpr std::uint64_t kBytesOfLeaf = kEntriesPerPage * kBlockSize;
+    patient.keep(Device::Op::write);
+    TaskGroup writers(*loop_);
+    for (std::uint64_t i = 0; i < kLeaves; ++i) {
+      writers.start(write_well(i * kBytesOfLeaf, noise(4096, i)));
+      writers.start(write_well(i * kBytesOfLeaf + 4096, noise(4096, kLeaves + i)));
+    }
+    for (int turn = 0; turn < 10; ++turn) co_await loop_->yield();
+    EXPECT_EQ(patient.kept(), kLeaves);
+    patient.let_go(*loop_);
+    co_await writers.wait();
+    expect_ok(co_await volume_->flush());
+    EXPECT_EQ(volume_->block_map().counters().read_count, 0U);
+    for (std::uint64_t i = 0; i < kLeaves; ++i) {
+      co_await expect_content(i * kBytesOfLeaf, noise(4096, i));
+      co_await expect_content(i * kBytesOfLeaf + 4096, noise(4096, kLeaves + i));
+    }
+    co_await stop();
+    co_await open();
+    for (std::uint64_t i = 0; i < kLeaves; ++i) {
+      co_await expect_content(i * kBytesOfLeaf + 4096, noise(4096, kLeaves + i));
+    }
+    co_await stop();
   });
 }
 

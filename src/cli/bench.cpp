@@ -120,8 +120,10 @@ int run_bench(int argc, char** argv) {
              "content is lost; memory if left out");
   app.option("--workloads", arguments.workloads,
              "what to run; all that do not take long if left out")
+      .one_value_each()
       .delimiter(',');
   app.option("--depth", arguments.depths, "requests in flight; several for a series")
+      .one_value_each()
       .delimiter(',')
       .range(1, 4096)
       .show_default("256");

@@ -27,6 +27,7 @@ BlockMap::BlockMap(Executor& executor, Device& device, RecoveryJournal& journal,
       writer_(executor, 1),
       copies_(kWriteBatch * kBlockSize) {
   new_children_.reserve(kNewPagesAtOnce);
+  frame_memory_.allow_huge_pages();
   for (std::size_t i = 0; i < frames_.size(); ++i) {
     frames_[i].bytes = frame_memory_.data() + i * kBlockSize;
   }

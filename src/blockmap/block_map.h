@@ -97,6 +97,13 @@ class BlockMap {
   [[nodiscard]] bool has_leaf(PageNumber number) {
     return leaf_index_.find(number.value()) != nullptr;
   }
+  /// The bytes of a block's entry if its leaf is in memory and ready, otherwise nullptr; without
+  /// looking at them.
+  [[nodiscard]] const std::byte* find_entry(Lbn lbn) {
+    const std::uint32_t* frame = leaf_index_.find(page_number(lbn).value());
+    if (frame == nullptr || frames_[*frame].state != MapPage::State::ready) return nullptr;
+    return frames_[*frame].bytes + kPageHeaderSize + leaf_slot(lbn) * kBlockMappingSize;
+  }
   /// Sees to it that the leaf exists, so that a later write cannot fail for want of a page.
   Task<Result<void>> ensure_leaf(PageNumber number);
   /// The leaf, read from disk if need be; an empty pin if it does not exist.

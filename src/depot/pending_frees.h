@@ -7,6 +7,7 @@
 
 #include <bit>
 #include <cstdint>
+#include <optional>
 
 #include "base/block_types.h"
 #include "base/check.h"
@@ -76,6 +77,12 @@ class PendingFrees {
   /// What the oldest blocks wait for. Needs !empty().
   [[nodiscard]] JournalPoint oldest_point() const { return records_.front().point; }
   [[nodiscard]] ReadEpochs::Epoch oldest_epoch() const { return records_.front().epoch; }
+  /// A block of the record that stands so many behind the oldest, if it has one: for a look ahead.
+  [[nodiscard]] std::optional<Pbn> first_of(std::size_t record) const {
+    if (record >= records_.size() || records_[record].blocks == 0) return std::nullopt;
+    const Record& it = records_[record];
+    return Pbn{it.group * kGroup + static_cast<unsigned>(std::countr_zero(it.blocks))};
+  }
   /// What the newest ones wait for. Needs !empty().
   [[nodiscard]] JournalPoint newest_point() const { return records_.back().point; }
   /// Removes the oldest record and calls f(pbn) for its blocks that nobody has taken up.

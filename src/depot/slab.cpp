@@ -7,7 +7,28 @@
 
 #include <fmt/core.h>
 
+#include "base/bytes.h"
+
 namespace uvdo {
+namespace {
+
+/// As std::count() for kFree, but eight at a time: a volume of many terabytes has billions.
+std::uint64_t count_free(std::span<const ReferenceCount> counts) {
+  static_assert(kFree == 0);
+  constexpr std::uint64_t kLow = 0x7F7F7F7F7F7F7F7F;
+  constexpr std::uint64_t kOnes = 0x0101010101010101;
+  std::uint64_t free = 0;
+  while (counts.size() >= sizeof(std::uint64_t)) {
+    const std::uint64_t eight = load_le64(reinterpret_cast<const std::byte*>(counts.data()));
+    // 0x80 in each byte that is 0, nothing in the others; then 1, and all of them added up.
+    const std::uint64_t zeros = ~(((eight & kLow) + kLow) | eight | kLow);
+    free += ((zeros >> 7U) * kOnes) >> 56U;
+    counts = counts.subspan(sizeof(std::uint64_t));
+  }
+  return free + static_cast<std::uint64_t>(std::count(counts.begin(), counts.end(), kFree));
+}
+
+}  // namespace
 
 void Slab::load_pristine() {
   state_ = State::ready;
@@ -20,7 +41,7 @@ std::span<ReferenceCount> Slab::counts_to_load() {
 }
 
 void Slab::load_counts() {
-  free_blocks_ = static_cast<std::uint64_t>(std::count(counts_.begin(), counts_.end(), kFree));
+  free_blocks_ = count_free(counts_);
   state_ = State::ready;
 }
 

@@ -8,6 +8,7 @@
 #include <span>
 
 #include "base/block_types.h"
+#include "base/prefetch.h"
 #include "depot/slab_journal_memory.h"
 #include "depot/slab_memory.h"
 #include "format/journal_point.h"
@@ -108,6 +109,23 @@ class Slab {
     ++free_blocks_;
   }
 
+  // Many slabs are not in the processor's caches, and even less what belongs to them.
+
+  void prefetch_itself() const {
+    const auto* bytes = reinterpret_cast<const std::byte*>(this);
+    for (std::size_t at = 0; at < sizeof(Slab); at += kCacheLine) uvdo::prefetch(bytes + at);
+  }
+  /// What a change of the count touches.
+  void prefetch_change(Sbn sbn) const {
+    prefetch_count(sbn);
+    uvdo::prefetch(references_.data() + sbn / kCountsPerBlock);
+    if (open_ != nullptr) {
+      uvdo::prefetch(open_->bytes.data() + kSlabJournalHeaderSize +
+                     header_.entry_count * kSlabJournalEntrySize);
+    }
+  }
+  void prefetch_count(Sbn sbn) const { uvdo::prefetch(counts_.data() + sbn); }
+
   // ---- journaled changes
 
   /// Whether the journal takes so many entries of either kind now (one block of them at most).
@@ -196,6 +214,8 @@ class Slab {
   }
 
  private:
+  static constexpr std::size_t kCacheLine = 64;
+
   void mark_dirty(Sbn sbn) {
     ReferenceBlock& block = references_[sbn / kCountsPerBlock];
     if (block.dirty_since == SlabSequence{0}) begin_dirty(block);

@@ -135,6 +135,12 @@ void SlabDepot::collect_frees() {
     const bool unread =
         epochs_.is_over(pending_frees_.oldest_epoch()) || notifier_.is_on(Fault::reuse_while_read);
     if (!stable || !unread) return;
+    if (const auto far = pending_frees_.first_of(2 * kFreesAhead)) {
+      slab_of(*far).prefetch_itself();
+    }
+    if (const auto later = pending_frees_.first_of(kFreesAhead)) {
+      slab_of(*later).prefetch_count(layout_.sbn_of(*later));
+    }
     pending_frees_.pop_oldest([this](Pbn pbn) {
       Watch* watch = watched_.empty() ? nullptr : watched_.find(pbn.value());
       if (watch != nullptr) watch->freed = true;

@@ -166,6 +166,10 @@ class SlabDepot {
   /// change() with a decrement for each of `mappings`, as many as droppable() said, whose recovery
   /// journal entries follow each other from `point` on.
   Result<void> drop(std::span<const BlockMapping> mappings, JournalPoint point);
+  /// Lets the processor fetch what a change of this block's count touches: first its slab, then
+  /// what is found by way of that. Both are for many blocks before either is used.
+  void prefetch_slab(Pbn pbn) const { slab_of(pbn).prefetch_itself(); }
+  void prefetch_change(Pbn pbn) const { slab_of(pbn).prefetch_change(layout_.sbn_of(pbn)); }
   ReadEpochs& epochs() { return epochs_; }
 
   // ---- writing (slab_writer.cpp)
@@ -212,6 +216,10 @@ class SlabDepot {
   // Full slab journal blocks that gather before they are written, so that they share the flushes.
   static constexpr std::size_t kClosedBlocksPerPass = 32;
 
+  // Blocks become free together: the count of the one so far behind is fetched meanwhile, and twice
+  // as far behind what knows where it is.
+  static constexpr std::size_t kFreesAhead = 8;
+
   [[nodiscard]] std::uint64_t device_byte(Pbn pbn) const {
     return (pbn.value() - bio_offset_) * kBlockSize;
   }
@@ -228,6 +236,7 @@ class SlabDepot {
     std::vector<JournalPoint> points;  // by sector: up to where its counts are right
     std::vector<bool> changed;         // by reference block
     std::vector<bool> decremented;     // by data block
+    bool has_decrements = false;
   };
 
   static constexpr std::size_t kReferenceBatch = 64;

@@ -37,6 +37,7 @@ class SlabJournalMemory {
   /// Takes memory for `count` more blocks.
   void add(std::size_t count) {
     const PageMemory& bytes = bytes_.emplace_back(count * kBlockSize);
+    bytes.allow_huge_pages();
     std::vector<SlabJournalBlock>& blocks = blocks_.emplace_back(count);
     for (std::size_t i = count; i > 0; --i) {
       blocks[i - 1].bytes = bytes.bytes().subspan((i - 1) * kBlockSize, kBlockSize);

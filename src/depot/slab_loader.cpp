@@ -135,13 +135,14 @@ Task<Result<void>> SlabDepot::scrub_alone(Slab& slab) {
   state.points.assign(blocks * kSectorsPerBlock, {});
   state.changed.assign(blocks, was_dirty && !was_written);
   state.decremented.assign(config_.data_blocks, false);
+  state.has_decrements = false;
   Result<void> done;
   if (was_written) done = co_await read_counts(slab, state);
   if (done && was_dirty) done = co_await replay_journal(slab, state);
   // From here on nothing waits until the slab is ready: no change may come in between.
   if (done) done = replay_unnamed(slab, state);
   if (!done) co_return done;
-  hold_freed(slab, state);
+  if (state.has_decrements) hold_freed(slab, state);
   slab.load_counts();
   for (std::uint32_t i = 0; i < state.changed.size(); ++i) {
     if (state.changed[i]) slab.dirty_reference_block(i);
@@ -201,6 +202,7 @@ Result<void> SlabDepot::replay_entry(const Slab& slab, Scrubbing& state, Journal
   }
   if (entry.operation == ReferenceOperation::data_decrement) {
     state.decremented[entry.sbn] = true;
+    state.has_decrements = true;
   }
   // The counts may know it already.
   if (point <= state.points[entry.sbn / kCountsPerSector] &&

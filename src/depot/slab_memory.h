@@ -29,7 +29,9 @@ struct SlabTables {
 class SlabMemory {
  public:
   SlabMemory(const SlabConfig& config, std::size_t slabs)
-      : config_(config), memory_(slabs * bytes_of_slab(config)) {}
+      : config_(config), memory_(slabs * bytes_of_slab(config)) {
+    memory_.allow_huge_pages();
+  }
 
   /// Bytes that the tables of one slab take.
   [[nodiscard]] static std::uint64_t bytes_of_slab(const SlabConfig& config) {

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "async/sim_executor.h"
+#include "async/sim_random.h"
 #include "device/memory_device.h"
 
 namespace uvdo {
@@ -34,6 +35,24 @@ TEST_F(SlabTest, TheJournalOfAScrubbedOneStaysEmptyWhenTheNextBlockIsWritten) {
   slab.summary_is_durable();
   EXPECT_EQ(slab.journal_blocks_in_use(), 0U);
   EXPECT_TRUE(slab.has_room());
+}
+
+TEST_F(SlabTest, CountsTheFreeBlocksOfWhateverIsLoaded) {
+  SlabJournalMemory journal_memory;
+  journal_memory.add(kChangesAtOnce);
+  SimRandom random(3);
+  for (const std::uint64_t share : {0, 1, 30, 99, 100}) {
+    const SlabMemory memory(config, 1);
+    Slab slab(0, config, 77, memory.tables(0), journal_memory);
+    std::uint64_t free = 0;
+    for (ReferenceCount& count : slab.counts_to_load()) {
+      const bool is_free = random.chance(share, 100);
+      count = is_free ? kFree : static_cast<ReferenceCount>(random.between(1, kMaxReferences));
+      free += is_free ? 1 : 0;
+    }
+    slab.load_counts();
+    EXPECT_EQ(slab.free_blocks(), free);
+  }
 }
 
 TEST_F(SlabTest, WithoutMemoryForAnotherBlockThereIsRoomForAsManyChangesAsAreMadeAtOnce) {

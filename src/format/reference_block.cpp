@@ -30,9 +30,11 @@ CommitPoints unpack_reference_block(ConstBytes block, std::span<ReferenceCount> 
     const std::byte* p = block.data() + kSectorSize * sector;
     points[sector] = JournalPoint::from_packed(load_le64(p));
     const std::size_t n = std::min<std::size_t>(counts.size(), kCountsPerSector);
-    for (std::size_t i = 0; i < n; ++i) {
-      const ReferenceCount count = load_u8(p + kCommitPointSize + i);
-      counts[i] = count == kProvisional ? kFree : count;
+    const auto here = counts.first(n);
+    if (n != 0) std::memcpy(here.data(), p + kCommitPointSize, n);
+    // Hardly ever is one provisional, and to look for that is quick.
+    if (n != 0 && std::memchr(here.data(), kProvisional, n) != nullptr) {
+      std::ranges::replace(here, kProvisional, kFree);
     }
     counts = counts.subspan(n);
   }

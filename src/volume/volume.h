@@ -306,6 +306,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   /// Makes the map say where the located blocks are. One that cannot be shared any more becomes
   /// undecided.
   Task<Result<void>> apply(WriteJob& job);
+  void prefetch_changes(std::span<const WriteBlock> blocks);
   Task<Result<void>> apply_alone(WriteJob& job, WriteBlock& block);
   Task<Result<void>> apply_in_leaf(WriteJob& job, WriteBlock& block, MapPage& leaf);
   Task<Result<LeafPin>> leaf_for_write(PageNumber page);

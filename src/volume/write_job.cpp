@@ -11,6 +11,7 @@
 
 #include <fmt/core.h>
 
+#include "base/prefetch.h"
 #include "format/advice.h"
 #include "format/zero_block.h"
 
@@ -416,8 +417,33 @@ Task<Result<Pbn>> Volume::allocate_unpromised() {
 
 // ---- the map
 
+/// On a large volume hardly anything of what a change touches is in the processor's caches: the
+/// entry of the map, the count of the block that was there, the end of its slab's journal. It
+/// comes faster for all blocks together than when each is changed.
+void Volume::prefetch_changes(std::span<const WriteBlock> blocks) {
+  std::array<const std::byte*, WriteJob::kMaxBlocks> entries;
+  std::array<Pbn, WriteJob::kMaxBlocks> replaced;
+  std::size_t count = 0;
+  std::size_t replaced_count = 0;
+  for (const WriteBlock& block : blocks) {
+    if (block.stage != Stage::located) continue;
+    const std::byte* entry = map_->find_entry(block.lbn);
+    if (entry == nullptr) continue;
+    prefetch(entry);
+    entries[count++] = entry;
+  }
+  for (const std::byte* entry : std::span(entries).first(count)) {
+    const BlockMapping old = decode_block_mapping(entry);
+    if (old.pbn == kZeroPbn || !depot_->layout().is_valid(old)) continue;
+    depot_->prefetch_slab(old.pbn);
+    replaced[replaced_count++] = old.pbn;
+  }
+  for (const Pbn pbn : std::span(replaced).first(replaced_count)) depot_->prefetch_change(pbn);
+}
+
 Task<Result<void>> Volume::apply(WriteJob& job) {
   const auto blocks = job.all();
+  prefetch_changes(blocks);
   for (std::size_t i = 0; i < blocks.size();) {
     if (blocks[i].stage != Stage::located) {
       ++i;

@@ -56,7 +56,7 @@ test-kernel:
 bench:
 	@scripts/install-dependencies bench
 	@cmake --preset release -DUVDO_BENCH=ON >/dev/null
-	@cmake --build build -j $(JOBS) --target uvdo index_bench primitives_bench nbd_load
+	@cmake --build build -j $(JOBS) --target uvdo index_bench primitives_bench nbd_load large_volume_bench
 	@bench/run $(BENCH)
 
 # Random histories of the whole volume with crashes and faults; `make sim SEEDS=100000`.

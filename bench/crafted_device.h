@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// A crafted volume as a device in memory: every request completes at once. What was never written
+// is computed. Metadata that are written stay; of the data only the latest are kept, so that one
+// can write for long.
+#pragma once
+
+#include <vector>
+
+#include "base/page_memory.h"
+#include "crafted_volume.h"
+#include "device/device.h"
+
+namespace uvdo {
+
+class CraftedDevice final : public Device {
+ public:
+  /// Both outlive the device. Keeps up to `metadata` blocks that are not data, and the `data` last
+  /// written ones that are; memory for the latter is made present.
+  CraftedDevice(const CraftedVolume& volume, std::size_t metadata, std::size_t data);
+
+  void submit(Request& request) override;
+  [[nodiscard]] std::uint64_t size() const override { return volume_.device_bytes(); }
+  [[nodiscard]] const std::string& name() const override { return name_; }
+
+ private:
+  // What places_ says of a block: nothing, or where it is kept.
+  static constexpr std::uint32_t kData = 1U << 31U;
+
+  void read(std::uint64_t block, std::byte* out) const;
+  void write(std::uint64_t block, const std::byte* data);
+  [[nodiscard]] bool is_kept(std::uint64_t block) const;
+  std::uint32_t place_for(std::uint64_t block);
+  [[nodiscard]] std::byte* memory_of(std::uint32_t place) const;
+
+  const CraftedVolume& volume_;
+  PageMemory place_memory_;  // a place for each block of the device, touched as they are written
+  std::uint32_t* places_;
+  PageMemory metadata_;
+  std::uint32_t metadata_used_ = 1;  // place 0 means none
+  PageMemory data_;
+  std::vector<std::uint64_t> owners_;  // of the places for data
+  std::uint32_t next_data_ = 0;
+  std::string name_ = "memory";
+};
+
+}  // namespace uvdo

@@ -21,7 +21,6 @@ BlockMap::BlockMap(Executor& executor, Device& device, RecoveryJournal& journal,
       frame_memory_(config.cache_pages * kBlockSize),
       leaf_index_(config.cache_pages),
       interior_(config.logical_blocks),
-      allocation_(executor, kNewPagesAtOnce),
       new_pages_(kNewPagesAtOnce),
       changed_(executor),
       writer_(executor, 1),
@@ -265,18 +264,21 @@ Task<Result<void>> BlockMap::clear_block(Pbn pbn) {
 }
 
 Task<Result<BlockMap::Child>> BlockMap::allocate_child(MapPage& parent, unsigned slot) {
-  co_await allocation_.acquire();
   const NewChild self{&parent, slot};
-  while (std::ranges::find(new_children_, self) != new_children_.end()) co_await changed_.wait();
-  Result<Child> result = Child{parent.entry(slot).pbn, std::nullopt};
-  if (result->pbn == kZeroPbn) {
-    new_children_.push_back(self);
-    result = co_await allocate_child_alone(parent, slot);
-    new_children_.erase(std::ranges::find(new_children_, self));
-    changed_.wake_all();
+  const auto must_wait = [&] {
+    return new_children_.size() == kNewPagesAtOnce ||
+           std::ranges::find(new_children_, self) != new_children_.end();
+  };
+  // All who wait for it go on in the same turn, so that what they write stays together.
+  while (must_wait()) co_await changed_.wait();
+  if (const Pbn child = parent.entry(slot).pbn; child != kZeroPbn) {
+    co_return Child{child, std::nullopt};
   }
-  allocation_.release();
-  co_return result;
+  new_children_.push_back(self);
+  auto made = co_await allocate_child_alone(parent, slot);
+  new_children_.erase(std::ranges::find(new_children_, self));
+  changed_.wake_all();
+  co_return made;
 }
 
 Task<Result<BlockMap::Child>> BlockMap::allocate_child_alone(MapPage& parent, unsigned slot) {

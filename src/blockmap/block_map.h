@@ -208,10 +208,8 @@ class BlockMap {
   std::uint32_t next_fresh_ = 0;       // frames from here on were never used
   std::uint32_t clock_hand_ = 0;
   InteriorPages interior_;
-  Semaphore allocation_;  // for kNewPagesAtOnce
-  // Of those who have it:
-  std::vector<NewChild> new_children_;
-  BlockArena new_pages_;
+  std::vector<NewChild> new_children_;  // being made
+  BlockArena new_pages_;                // of those
 
   DirtyList dirty_;
   std::uint32_t dirty_leaves_ = 0;

@@ -117,7 +117,6 @@ class BlockMap {
 
   /// Changes an entry of a pinned leaf, as the journal entry at `point` says.
   void set(MapPage& leaf, unsigned slot, BlockMapping mapping, JournalPoint point);
-
   /// The same for `count` entries from `slot` on; `first` and `last` are the points of theirs.
   void set_run(MapPage& leaf, unsigned slot, std::size_t count, BlockMapping mapping,
                JournalPoint first, JournalPoint last);

@@ -3,7 +3,6 @@
 
 #include <map>
 #include <random>
-#include <set>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -87,7 +86,7 @@ TEST(PendingFrees, BehaveAsAQueueOfSingleBlocksWouldDo) {
         ASSERT_LE(pending[block].epoch, over);
         pending.erase(block);
       }
-      // Nor later than the record says whose turn it was.
+      // And what is left waits for as much at least.
       for (const auto& [block, single] : pending) ASSERT_GE(single.point, stable);
     }
     ASSERT_EQ(frees.size(), pending.size());

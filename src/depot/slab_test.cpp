@@ -41,7 +41,7 @@ TEST_F(SlabTest, CountsTheFreeBlocksOfWhateverIsLoaded) {
   SlabJournalMemory journal_memory;
   journal_memory.add(kChangesAtOnce);
   SimRandom random(3);
-  for (const std::uint64_t share : {0, 1, 30, 99, 100}) {
+  for (const std::uint64_t share : {0U, 1U, 30U, 99U, 100U}) {
     const SlabMemory memory(config, 1);
     Slab slab(0, config, 77, memory.tables(0), journal_memory);
     std::uint64_t free = 0;

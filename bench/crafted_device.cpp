@@ -1,21 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "crafted_device.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include <sys/mman.h>
 
 namespace uvdo {
 
-CraftedDevice::CraftedDevice(const CraftedVolume& volume, std::size_t metadata, std::size_t data)
+namespace {
+
+void make_present(const PageMemory& memory, std::size_t bytes) {
+  memory.allow_huge_pages();
+  madvise(memory.data(), std::min(bytes, memory.size()), MADV_POPULATE_WRITE);
+}
+
+}  // namespace
+
+CraftedDevice::CraftedDevice(const CraftedVolume& volume, const CraftedMemory& memory)
     : volume_(volume),
       place_memory_(volume.device_bytes() / kBlockSize * sizeof(std::uint32_t)),
       places_(reinterpret_cast<std::uint32_t*>(place_memory_.data())),
-      metadata_((metadata + 1) * kBlockSize),
-      data_(data * kBlockSize),
-      owners_(data, ~std::uint64_t{0}) {
-  data_.allow_huge_pages();
-  madvise(data_.data(), data_.size(), MADV_POPULATE_WRITE);
+      metadata_((memory.metadata + 1) * kBlockSize),
+      data_(memory.data * kBlockSize),
+      owners_(memory.data, ~std::uint64_t{0}) {
+  make_present(metadata_, memory.metadata_soon * kBlockSize);
+  make_present(data_, data_.size());
 }
 
 void CraftedDevice::submit(Request& request) {

@@ -12,11 +12,18 @@
 
 namespace uvdo {
 
+/// Blocks that a device has room for.
+struct CraftedMemory {
+  std::size_t metadata = 0;       ///< that are not data; they stay
+  std::size_t metadata_soon = 0;  ///< as many of them are made present: page faults are no cost of
+                                  ///< the engine
+  std::size_t data = 0;           ///< only the last written ones are kept; all are made present
+};
+
 class CraftedDevice final : public Device {
  public:
-  /// Both outlive the device. Keeps up to `metadata` blocks that are not data, and the `data` last
-  /// written ones that are; memory for the latter is made present.
-  CraftedDevice(const CraftedVolume& volume, std::size_t metadata, std::size_t data);
+  /// The volume outlives the device.
+  CraftedDevice(const CraftedVolume& volume, const CraftedMemory& memory);
 
   void submit(Request& request) override;
   [[nodiscard]] std::uint64_t size() const override { return volume_.device_bytes(); }

@@ -154,8 +154,8 @@ class LargeVolumeBench {
                  {"few pages", large, few, blocks, true},
                  {"a full cache", middle, many, blocks, true},
                  {"a full cache", large, many, blocks, true},
-                 {"all pages", missing, missing->crafted.leaves(), blocks / 5, false},
-                 {"all pages", large, large->crafted.leaves(), blocks / 5, false}};
+                 {"all pages", missing, missing->crafted.leaves(), blocks / kShareOfMisses, false},
+                 {"all pages", large, large->crafted.leaves(), blocks / kShareOfMisses, false}};
       for (const bool warms_up : {true, false}) {
         for (unsigned round = 0; round < options_.rounds; ++round) {
           for (Phase& phase : phases_) {
@@ -197,7 +197,8 @@ class LargeVolumeBench {
     Subject& subject = *subjects_.back();
     const Stopwatch crafting(loop_);
     if (options_.directory.empty()) {
-      subject.device = std::make_unique<CraftedDevice>(subject.crafted, kMetadata, kData);
+      subject.device =
+          std::make_unique<CraftedDevice>(subject.crafted, memory_for(subject.crafted));
     } else {
       co_await write_file(subject);
     }
@@ -225,6 +226,13 @@ class LargeVolumeBench {
     while (index != nullptr && index->state() == IndexState::opening) co_await loop_.yield();
     subject.resident = resident_bytes() - before;
     co_return &subject;
+  }
+
+  [[nodiscard]] CraftedMemory memory_for(const CraftedVolume& volume) const {
+    // Each page that is not in the cache is written; a fifth more is for warming up.
+    const std::uint64_t missed = options_.rounds * (options_.blocks / kShareOfMisses) * 6 / 5;
+    const std::uint64_t pages = std::min(volume.leaves(), missed + fitting());
+    return {pages + kJournals + kCounts, pages + kJournals, kData};
   }
 
   /// Makes a sparse file of what the volume holds.
@@ -392,8 +400,10 @@ class LargeVolumeBench {
     fmt::print("{}\n", json_text(out, 1));
   }
 
+  static constexpr std::uint64_t kShareOfMisses = 5;   // they take longer: fewer blocks
   static constexpr std::size_t kAtOnce = 256;          // blocks of a request
-  static constexpr std::size_t kMetadata = 1U << 20U;  // blocks, 4 GiB: touched as it is used
+  static constexpr std::size_t kJournals = 1U << 15U;  // blocks, and those of the index
+  static constexpr std::size_t kCounts = 1U << 20U;    // blocks; hardly any is written
   static constexpr std::size_t kData = 1U << 16U;      // blocks
 
   UringLoop& loop_;

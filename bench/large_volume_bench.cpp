@@ -142,9 +142,9 @@ class LargeVolumeBench {
     }
     Subject* const small = co_await make("small", options_.small, 15, options_.cache_pages);
     Subject* const middle = co_await make("middle", options_.middle, 19, options_.cache_pages);
-    // So small a cache that it has none of the pages, as that of the large volume.
+    // So small a cache that it has few of the pages, but many more than there are writes in flight.
     Subject* const missing = co_await make("middle, small cache", options_.middle, 19,
-                                           std::max(128U, options_.cache_pages / 64));
+                                           std::max(512U, options_.cache_pages / 8));
     Subject* const large = co_await make("large", options_.large, 19, options_.cache_pages);
     if (options_.blocks > 0) {
       const std::uint64_t blocks = options_.blocks;

@@ -261,21 +261,6 @@ void SlabDepot::note_closed(const Slab& slab, SlabSequence open) {
   }
 }
 
-std::size_t SlabDepot::droppable(std::span<const BlockMapping> mappings) const {
-  const std::size_t most =
-      std::min({mappings.size(), kMostDropped,
-                most_frees_ - std::min(most_frees_, pending_frees_.records())});
-  if (most == 0 || !layout_.is_data_block(mappings[0].pbn)) return 0;
-  const Pbn start = layout_.slab_start(layout_.slab_of(mappings[0].pbn));
-  const Pbn end = start + layout_.data_blocks();
-  std::size_t count = 0;
-  while (count < most && mappings[count].valid() && mappings[count].pbn >= start &&
-         mappings[count].pbn < end) {
-    ++count;
-  }
-  return count > 0 && slab_of(start).has_room(count) ? count : 0;
-}
-
 Result<void> SlabDepot::drop(std::span<const BlockMapping> mappings, JournalPoint point) {
   std::array<Sbn, kMostDropped> blocks;           // NOLINT: filled as far as used
   std::array<std::uint16_t, kMostDropped> freed;  // NOLINT: likewise

@@ -7,6 +7,7 @@
 // is free only when the journal entry that says so is stable and nobody reads the block any more.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <span>
@@ -160,10 +161,31 @@ class SlabDepot {
   /// Journals and makes a change that the recovery journal entry at `point` demands. An error
   /// means that the counts are wrong.
   Result<void> change(Pbn pbn, ReferenceOperation operation, JournalPoint point);
-  /// How many of `mappings`, from the first on, drop() takes at once: blocks of data of one slab
-  /// whose journal has room for them. None if that slab has to be waited for, or frees.
-  [[nodiscard]] std::size_t droppable(std::span<const BlockMapping> mappings) const;
-  /// change() with a decrement for each of `mappings`, as many as droppable() said, whose recovery
+  /// Fills `run` with what mapping_of(0), mapping_of(1), ... say, an std::optional<BlockMapping>
+  /// each, as far as drop() takes them at once: blocks of data of one slab whose journal has room
+  /// for them. Nothing, or what does not join them, ends it. Returns how many; none if that slab
+  /// has to be waited for, or frees.
+  template <class F>
+  std::size_t gather_run(std::span<BlockMapping> run, F&& mapping_of) const {
+    const std::size_t most = std::min(
+        {run.size(), kMostDropped, most_frees_ - std::min(most_frees_, pending_frees_.records())});
+    std::size_t count = 0;
+    Pbn start;
+    Pbn end;
+    for (; count < most; ++count) {
+      const std::optional<BlockMapping> mapping = mapping_of(count);
+      if (!mapping || !mapping->valid()) break;
+      if (count == 0) {
+        if (!layout_.is_data_block(mapping->pbn)) return 0;
+        start = layout_.slab_start(layout_.slab_of(mapping->pbn));
+        end = start + layout_.data_blocks();
+      }
+      if (mapping->pbn < start || mapping->pbn >= end) break;
+      run[count] = *mapping;
+    }
+    return count > 0 && slab_of(start).has_room(count) ? count : 0;
+  }
+  /// change() with a decrement for each of `mappings`, as gather_run() found them, whose recovery
   /// journal entries follow each other from `point` on.
   Result<void> drop(std::span<const BlockMapping> mappings, JournalPoint point);
   /// Lets the processor fetch what a change of this block's count touches: first its slab, then

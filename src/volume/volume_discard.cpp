@@ -2,6 +2,7 @@
 // Discards and zeros (vdo-behaviour.md, 5.6): whole blocks only change the map, a leaf at a time,
 // and where there is no leaf nothing is done; parts of blocks are written as zeros.
 #include <array>
+#include <optional>
 
 #include "volume/volume.h"
 
@@ -126,12 +127,13 @@ Result<std::uint64_t> Volume::try_drop(MapPage& leaf, Lbn first, std::uint64_t c
   if (notifier_.is_read_only()) return notifier_.error();
   const unsigned slot = leaf_slot(first);
   std::array<BlockMapping, kEntriesPerBlock> old;  // NOLINT: filled as far as used
-  std::size_t most = std::min<std::uint64_t>(count, journal_->room_in_block());
-  for (unsigned i = 0; i < most; ++i) {
-    if (locks_.size() > 0 && locks_.is_locked(first + i)) most = i;
-    old[i] = leaf.entry(slot + i);
-  }
-  const auto dropped = std::span(old).first(depot_->droppable(std::span(old).first(most)));
+  const std::size_t most = std::min<std::uint64_t>(count, journal_->room_in_block());
+  const std::size_t found = depot_->gather_run(
+      std::span(old).first(most), [&](std::size_t i) -> std::optional<BlockMapping> {
+        if (locks_.size() > 0 && locks_.is_locked(first + i)) return std::nullopt;
+        return leaf.entry(slot + static_cast<unsigned>(i));
+      });
+  const auto dropped = std::span(old).first(found);
   if (dropped.empty()) return 0;
   const JournalPoint point = journal_->add_run(leaf.pbn, slot, dropped, mapping);
   if (auto counted = depot_->drop(dropped, point); !counted) {

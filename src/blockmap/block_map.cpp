@@ -23,9 +23,12 @@ BlockMap::BlockMap(Executor& executor, Device& device, RecoveryJournal& journal,
       interior_(config.logical_blocks),
       new_pages_(kNewPagesAtOnce),
       changed_(executor),
+      frame_freed_(executor),
       writer_(executor, 1),
       copies_(kWriteBatch * kBlockSize) {
   new_children_.reserve(kNewPagesAtOnce);
+  batch_.reserve(kWriteBatch);
+  held_.reserve(kWriteBatch);
   frame_memory_.allow_huge_pages();
   for (std::size_t i = 0; i < frames_.size(); ++i) {
     frames_[i].bytes = frame_memory_.data() + i * kBlockSize;
@@ -66,6 +69,7 @@ void BlockMap::use_new_leaf(PageNumber number, Pbn pbn) {
   leaf_index_.insert(number.value(), static_cast<std::uint32_t>(page - frames_.data()));
   page->state = MapPage::State::ready;
   page->recently_used = true;
+  may_be_given_up(*page);
 }
 
 Task<Result<LeafPin>> BlockMap::leaf(PageNumber number) {
@@ -86,6 +90,7 @@ Task<Result<LeafPin>> BlockMap::leaf(PageNumber number) {
     MapPage& page = **frame;
     if (leaf_index_.find(number.value()) != nullptr) {
       page.state = MapPage::State::empty;
+      may_be_given_up(page);
       continue;
     }
     page.number = number;
@@ -97,12 +102,14 @@ Task<Result<LeafPin>> BlockMap::leaf(PageNumber number) {
       ++counters_.failed_reads;
       leaf_index_.erase(number.value());
       page.state = MapPage::State::empty;
+      may_be_given_up(page);
       changed_.wake_all();
       co_return std::move(loaded).error();
     }
     ++counters_.pages_loaded;
     page.state = MapPage::State::ready;
     page.recently_used = true;
+    may_be_given_up(page);
     changed_.wake_all();
     co_return LeafPin(page);
   }
@@ -115,22 +122,25 @@ MapPage* BlockMap::try_take_frame() {
     page.state = MapPage::State::loading;
     return &page;
   }
-  // Second chance: a page is given up when it was not used since the hand last came by.
-  for (std::size_t step = 0; step < 2 * frames_.size(); ++step) {
-    MapPage& page = frames_[clock_hand_];
-    clock_hand_ = (clock_hand_ + 1) % static_cast<std::uint32_t>(frames_.size());
-    if (page.pins > 0 || page.writing || page.is_dirty() || page.state == MapPage::State::loading) {
+  // Second chance: a page is given up when it was not used since its last turn.
+  for (std::size_t turns = 2 * clean_.size(); turns > 0; --turns) {
+    MapPage& page = *clean_.oldest();
+    clean_.remove(page);
+    if (page.pins > 0 || std::exchange(page.recently_used, false)) {
+      clean_.append(page);
       continue;
     }
-    if (page.state == MapPage::State::ready) {
-      if (std::exchange(page.recently_used, false)) continue;
-      leaf_index_.erase(page.number.value());
-    }
+    if (page.state == MapPage::State::ready) leaf_index_.erase(page.number.value());
     ++counters_.discard_required;
     page.state = MapPage::State::loading;
     return &page;
   }
   return nullptr;
+}
+
+void BlockMap::may_be_given_up(MapPage& leaf) {
+  clean_.append(leaf);
+  frame_freed_.wake_one();
 }
 
 Task<Result<MapPage*>> BlockMap::take_frame() {
@@ -141,15 +151,15 @@ Task<Result<MapPage*>> BlockMap::take_frame() {
                       "the block map cache is full of pages that cannot be written");
     }
     ++counters_.cache_pressure;
-    if (dirty_leaves_ == 0) {
-      // All are in use for a moment, or being written.
+    if (dirty_leaves_ + writing_leaves_ == 0) {
+      // All are in use for a moment.
       Alarm moment(executor_);
       co_await moment.sleep(std::chrono::microseconds(20));
       continue;
     }
     ++frames_wanted_;
     if (on_write_back_needed_) on_write_back_needed_();
-    co_await changed_.wait();
+    co_await frame_freed_.wait();
     --frames_wanted_;
   }
 }
@@ -334,10 +344,13 @@ void BlockMap::change(MapPage& page, unsigned slot, BlockMapping mapping, Journa
 void BlockMap::mark_dirty(MapPage& page, JournalPoint point) {
   page.newest = point;
   if (page.is_dirty()) return;
+  if (is_leaf(page)) {
+    if (!page.writing) clean_.remove(page);
+    ++dirty_leaves_;
+  }
   page.dirty_since = JournalSequence{point.sequence};
   journal_.lock(RecoveryJournal::Head::block_map, page.dirty_since);
   dirty_.append(page);
-  if (is_leaf(page)) ++dirty_leaves_;
 }
 
 void BlockMap::set(MapPage& leaf, unsigned slot, BlockMapping mapping, JournalPoint point) {

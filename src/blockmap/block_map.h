@@ -127,14 +127,17 @@ class BlockMap {
                                                        std::uint64_t limit);
 
   /// Writes pages whose oldest change is in a journal block before `before`, or in any case the
-  /// `at_least` oldest ones.
+  /// oldest ones to so many leaves.
   Task<Result<void>> write_back(JournalSequence before, std::size_t at_least);
   /// Writes all dirty pages.
   Task<Result<void>> save();
   /// Called when clean pages run out, or dirty ones are too old.
   void on_write_back_needed(std::function<void()> f) { on_write_back_needed_ = std::move(f); }
   /// Lets everybody look again who waits for a page: the volume has become read-only.
-  void wake_waiters() { changed_.wake_all(); }
+  void wake_waiters() {
+    changed_.wake_all();
+    frame_freed_.wake_all();
+  }
   /// The journal block before which changes must be on disk now (vdo-behaviour.md, 5.3).
   [[nodiscard]] JournalSequence age_limit() const;
   /// Whether pages should be written because clean ones run out.
@@ -154,7 +157,8 @@ class BlockMap {
   [[nodiscard]] std::uint64_t interior_pages() const { return interior_.size(); }
 
  private:
-  static constexpr std::size_t kWriteBatch = 64;
+  // Pages for which the journal is committed once, and that are written side by side.
+  static constexpr std::size_t kWriteBatch = 256;
   // New pages that are made at once: a sequential writer needs one for each 3 MiB, and each takes
   // the device a write.
   static constexpr std::size_t kNewPagesAtOnce = 32;
@@ -183,12 +187,16 @@ class BlockMap {
   Task<Result<Child>> find_leaf(PageNumber number, bool create);
   MapPage* try_take_frame();
   Task<Result<MapPage*>> take_frame();
+  void may_be_given_up(MapPage& leaf);
   void use_new_leaf(PageNumber number, Pbn pbn);
   Task<Result<void>> load(MapPage& page);
   void change(MapPage& page, unsigned slot, BlockMapping mapping, JournalPoint point);
   void mark_dirty(MapPage& page, JournalPoint point);
   MapPage* next_to_write(JournalSequence before, std::size_t& at_least);
   Task<Result<void>> write_pages(std::span<MapPage* const> pages, MutableBytes copies);
+  template <typename Predicate>
+  Task<Result<void>> write_copies(std::span<MapPage* const> pages, ConstBytes copies,
+                                  Predicate wanted);
   bool is_leaf(const MapPage& page) const {
     return &page >= frames_.data() && &page < frames_.data() + frames_.size();
   }
@@ -205,15 +213,17 @@ class BlockMap {
   PageMemory frame_memory_;
   FlatMap<std::uint32_t> leaf_index_;  // page number to frame
   std::uint32_t next_fresh_ = 0;       // frames from here on were never used
-  std::uint32_t clock_hand_ = 0;
+  PageList clean_;  // leaves that may be given up, and frames whose page could not be read
   InteriorPages interior_;
   std::vector<NewChild> new_children_;  // being made
   BlockArena new_pages_;                // of those
 
-  DirtyList dirty_;
+  PageList dirty_;  // interior pages too, the longest dirty first
   std::uint32_t dirty_leaves_ = 0;
-  std::uint32_t frames_wanted_ = 0;  // who waits for a page to become clean
-  WaitQueue changed_;                // pages became ready, clean or unpinned
+  std::uint32_t writing_leaves_ = 0;
+  std::uint32_t frames_wanted_ = 0;  // who waits in frame_freed_
+  WaitQueue changed_;                // pages became ready
+  WaitQueue frame_freed_;            // a leaf may be given up
   Semaphore writer_;
   AlignedMemory copies_;         // of the pages that the writer writes
   std::vector<MapPage*> batch_;  // those pages

@@ -25,32 +25,32 @@ struct MapPage {
   JournalSequence dirty_since{0};
   /// The newest change in it: what must be stable before the page is written.
   JournalPoint newest;
-  // Dirty pages form a list in the order of dirty_since.
-  MapPage* dirty_previous = nullptr;
-  MapPage* dirty_next = nullptr;
+  // Neighbours in the list that it is in, of dirty pages or of those that may be given up.
+  MapPage* previous = nullptr;
+  MapPage* next = nullptr;
 
   [[nodiscard]] MutableBytes block() const { return {bytes, kBlockSize}; }
   [[nodiscard]] bool is_dirty() const { return dirty_since != JournalSequence{0}; }
   [[nodiscard]] BlockMapping entry(unsigned slot) const { return uvdo::entry(block(), slot); }
 };
 
-/// Dirty pages, the longest dirty first.
-class DirtyList {
+/// Pages in the order in which they were appended.
+class PageList {
  public:
   [[nodiscard]] MapPage* oldest() const { return first_; }
   [[nodiscard]] std::size_t size() const { return size_; }
   [[nodiscard]] bool empty() const { return first_ == nullptr; }
   void append(MapPage& page) {
-    page.dirty_previous = last_;
-    page.dirty_next = nullptr;
-    (last_ != nullptr ? last_->dirty_next : first_) = &page;
+    page.previous = last_;
+    page.next = nullptr;
+    (last_ != nullptr ? last_->next : first_) = &page;
     last_ = &page;
     ++size_;
   }
   void remove(MapPage& page) {
-    (page.dirty_previous != nullptr ? page.dirty_previous->dirty_next : first_) = page.dirty_next;
-    (page.dirty_next != nullptr ? page.dirty_next->dirty_previous : last_) = page.dirty_previous;
-    page.dirty_previous = page.dirty_next = nullptr;
+    (page.previous != nullptr ? page.previous->next : first_) = page.next;
+    (page.next != nullptr ? page.next->previous : last_) = page.previous;
+    page.previous = page.next = nullptr;
     --size_;
   }
 

@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 
+#include "device/write_burst.h"
 #include "format/block_map_page.h"
 
 namespace uvdo {
@@ -130,16 +131,11 @@ Result<void> PageReplay::prepare(Page& page, MutableBytes block) {
 
 Task<Result<void>> PageReplay::write_runs(std::span<const Page> pages,
                                           const std::vector<Run>& runs) {
-  Result<void> done;
-  TaskGroup group(executor_);
-  for (const Run run : runs) group.start(write(pages, run, done));
-  co_await group.wait();
-  co_return done;
-}
-
-Task<void> PageReplay::write(std::span<const Page> pages, Run run, Result<void>& result) {
-  auto done = co_await device_.write(geometry_.device_byte(pages[run.first].pbn), blocks_of(run));
-  if (!done) result = std::move(done);
+  WriteBurst burst(executor_, device_);
+  for (const Run run : runs) {
+    burst.write(geometry_.device_byte(pages[run.first].pbn), blocks_of(run));
+  }
+  co_return co_await burst.wait();
 }
 
 }  // namespace uvdo

@@ -82,7 +82,6 @@ class PageReplay {
   static std::vector<Run> runs_of(std::span<const Page> pages, Predicate wanted);
   /// Reads and writes the pages of a run; of several errors, one is left in `result`.
   Task<void> read(std::span<Page> pages, Run run, Result<void>& result);
-  Task<void> write(std::span<const Page> pages, Run run, Result<void>& result);
   Task<Result<void>> write_runs(std::span<const Page> pages, const std::vector<Run>& runs);
   Result<void> prepare(Page& page, MutableBytes block);
   [[nodiscard]] MutableBytes blocks_of(Run run) {

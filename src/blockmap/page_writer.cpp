@@ -5,17 +5,14 @@
 #include <cstring>
 
 #include "blockmap/block_map.h"
+#include "device/write_burst.h"
 
 namespace uvdo {
 
 MapPage* BlockMap::next_to_write(JournalSequence before, std::size_t& at_least) {
   MapPage* page = dirty_.oldest();
-  while (page != nullptr && page->writing) page = page->dirty_next;
-  if (page == nullptr) return nullptr;
-  if (page->dirty_since >= before) {
-    if (at_least == 0) return nullptr;
-  }
-  if (at_least > 0) --at_least;
+  if (page == nullptr || (page->dirty_since >= before && at_least == 0)) return nullptr;
+  if (at_least > 0 && is_leaf(*page)) --at_least;
   return page;
 }
 
@@ -29,16 +26,24 @@ Task<Result<void>> BlockMap::write_back(JournalSequence before, std::size_t at_l
       if (page == nullptr) break;
       page->writing = true;
       dirty_.remove(*page);
-      if (is_leaf(*page)) --dirty_leaves_;
+      if (is_leaf(*page)) {
+        --dirty_leaves_;
+        ++writing_leaves_;
+      }
       batch_.push_back(page);
     }
     if (batch_.empty()) break;
+    // As they lie on the device, so that neighbours are written together.
+    std::ranges::sort(batch_, {}, &MapPage::pbn);
     done = co_await write_pages(batch_, copies_.bytes());
-    changed_.wake_all();
   }
   writer_.release();
-  changed_.wake_all();
-  if (!done) notifier_.enter(done.error());
+  // What was written may have been changed again meanwhile: then somebody must ask for more.
+  frame_freed_.wake_one();
+  if (!done) {
+    notifier_.enter(done.error());
+    wake_waiters();
+  }
   co_return done;
 }
 
@@ -61,28 +66,25 @@ Task<Result<void>> BlockMap::write_pages(std::span<MapPage* const> pages, Mutabl
     any_new |= !is_initialized(page.block());
   }
   const auto copy = [&](std::size_t i) { return copies.subspan(i * kBlockSize, kBlockSize); };
+  const auto is_new = [&](std::size_t i) { return !is_initialized(copy(i)); };
+  const auto any = [](std::size_t) { return true; };
   Result<void> done;
   if (!notifier_.is_on(Fault::page_before_entry)) done = co_await journal_.commit(newest);
   if (done && any_new && !notifier_.is_on(Fault::new_page_in_one_step)) {
-    for (std::size_t i = 0; done && i < pages.size(); ++i) {
-      if (is_initialized(copy(i))) continue;
-      done = co_await device_.write(device_byte(pages[i]->pbn), copy(i));
-      ++counters_.write_count;
-    }
+    done = co_await write_copies(pages, copies, is_new);
     ++counters_.flush_count;
     if (done) done = co_await device_.flush();
   }
-  for (std::size_t i = 0; done && i < pages.size(); ++i) {
-    set_initialized(copy(i));
-    done = co_await device_.write(device_byte(pages[i]->pbn), copy(i));
-    ++counters_.write_count;
-  }
+  for (std::size_t i = 0; i < pages.size(); ++i) set_initialized(copy(i));
+  if (done) done = co_await write_copies(pages, copies, any);
   for (std::size_t i = 0; i < pages.size(); ++i) {
     MapPage& page = *pages[i];
     page.writing = false;
+    if (is_leaf(page)) --writing_leaves_;
     if (done) {
       journal_.unlock(RecoveryJournal::Head::block_map, held_[i]);
       set_initialized(page.block());
+      if (is_leaf(page) && !page.is_dirty()) may_be_given_up(page);
     } else if (!page.is_dirty()) {
       // It must not be given up: what is on disk is older.
       page.dirty_since = held_[i];
@@ -96,6 +98,25 @@ Task<Result<void>> BlockMap::write_pages(std::span<MapPage* const> pages, Mutabl
     ++counters_.failed_writes;
   }
   co_return done;
+}
+
+/// Writes the copies of those pages whose index is wanted; neighbours as one.
+template <typename Predicate>
+Task<Result<void>> BlockMap::write_copies(std::span<MapPage* const> pages, ConstBytes copies,
+                                          Predicate wanted) {
+  WriteBurst burst(executor_, device_);
+  for (std::size_t i = 0; i < pages.size();) {
+    if (!wanted(i)) {
+      ++i;
+      continue;
+    }
+    std::size_t end = i + 1;
+    while (end < pages.size() && wanted(end) && pages[end]->pbn == pages[end - 1]->pbn + 1) ++end;
+    burst.write(device_byte(pages[i]->pbn), copies.subspan(i * kBlockSize, (end - i) * kBlockSize));
+    counters_.write_count += end - i;
+    i = end;
+  }
+  co_return co_await burst.wait();
 }
 
 }  // namespace uvdo

@@ -309,6 +309,9 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   void prefetch_changes(std::span<const WriteBlock> blocks);
   Task<Result<void>> apply_alone(WriteJob& job, WriteBlock& block);
   Task<Result<void>> apply_in_leaf(WriteJob& job, WriteBlock& block, MapPage& leaf);
+  Task<void> fetch_leaves(WriteJob& job, std::span<const WriteBlock> blocks);
+  Task<void> fetch(WriteJob& job, PageNumber page);
+  void let_go_of_leaves(WriteJob& job);
   Task<Result<LeafPin>> leaf_for_write(PageNumber page);
   enum class RemapOutcome : std::uint8_t {
     done,
@@ -410,7 +413,8 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   WaitQueue write_applied_;
   ReadEpochs ways_to_packer_;
   WaitQueue packer_reached_;
-  BlockArena parked_;  // data of fragments in the packer
+  BlockArena parked_;            // data of fragments in the packer
+  std::size_t leaves_held_ = 0;  // by jobs, besides those that are being changed
   std::unique_ptr<ObjectPool<WriteJob>> write_jobs_;
   WaitQueue job_finished_;
   std::uint64_t job_shortages_ = 0;

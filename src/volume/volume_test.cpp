@@ -342,6 +342,48 @@ TEST_F(VolumeTest, StopsWhileItsSavingsAreCounted) {
   });
 }
 
+TEST_F(VolumeTest, PagesOfTheMapAreReadAndWrittenSideBySide) {
+  constexpr std::uint64_t kLeaves = 16;
+  constexpr std::uint64_t kLeafBytes = kEntriesPerPage * kBlockSize;
+  options_.commit_delay = std::chrono::seconds(60);
+  run([&]() -> Task<void> {
+    co_await open();
+    for (std::uint64_t i = 0; i < kLeaves; ++i) co_await write_well(i * kLeafBytes, noise(4096, i));
+    co_await stop();
+    PatientDevice patient(*device_);
+    const auto turns_until = [&](std::size_t kept) -> Task<void> {
+      for (unsigned turns = 0; patient.kept() < kept && turns < 1000; ++turns) {
+        co_await loop_->yield();
+      }
+    };
+    co_await open(patient);
+    // The way to each of the leaves is known; they are not.
+    for (std::uint64_t i = 0; i < kLeaves; ++i) {
+      co_await expect_content((i + kBlockMapRoots) * kLeafBytes, std::vector<std::byte>(4096));
+    }
+    patient.keep(Device::Op::read);
+    for (std::uint64_t i = 0; i < kLeaves; ++i) {
+      co_await write_well(i * kLeafBytes, noise(4096, 100 + i));
+    }
+    co_await turns_until(kLeaves);
+    EXPECT_EQ(patient.kept(), kLeaves);
+    patient.let_go(*loop_);
+    expect_ok(co_await volume_->flush());
+    patient.keep(Device::Op::write);
+    TaskGroup end(*loop_);
+    end.start(stop());
+    co_await turns_until(kLeaves);
+    EXPECT_EQ(patient.kept(), kLeaves);
+    patient.let_go(*loop_);
+    co_await end.wait();
+    co_await open();
+    for (std::uint64_t i = 0; i < kLeaves; ++i) {
+      co_await expect_content(i * kLeafBytes, noise(4096, 100 + i));
+    }
+    co_await stop();
+  });
+}
+
 TEST_F(VolumeTest, AFewSmallWritesWaitForCompanyUntilSomebodyWaitsForThem) {
   options_.gather_delay = std::chrono::hours(1);
   run([&]() -> Task<void> {

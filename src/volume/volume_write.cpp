@@ -249,6 +249,7 @@ void Volume::leave_way_to_packer(WriteJob& job) {
 
 void Volume::finish_job(WriteJob& job) {
   leave_way_to_packer(job);
+  let_go_of_leaves(job);
   if (job.promised > 0) depot_->unreserve(job.promised);
   job.promised = 0;
   job.has_promise = false;

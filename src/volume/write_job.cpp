@@ -452,6 +452,7 @@ Task<Result<void>> Volume::apply(WriteJob& job) {
     const PageNumber page = page_number(blocks[i].lbn);
     LeafPin leaf = map_->cached_leaf(page);
     if (!leaf) {
+      co_await fetch_leaves(job, blocks.subspan(i));
       auto loaded = co_await leaf_for_write(page);
       if (!loaded) co_return std::move(loaded).error();
       leaf = std::move(*loaded);
@@ -465,7 +466,33 @@ Task<Result<void>> Volume::apply(WriteJob& job) {
       if (!applied) co_return applied;
     }
   }
+  let_go_of_leaves(job);
   co_return Result<void>();
+}
+
+/// Has the leaves that these blocks of the job change and that are not in memory read side by side.
+Task<void> Volume::fetch_leaves(WriteJob& job, std::span<const WriteBlock> blocks) {
+  TaskGroup reads(executor_);
+  for (const WriteBlock& block : blocks) {
+    const PageNumber page = page_number(block.lbn);
+    if (block.stage == Stage::located && !map_->has_leaf(page)) reads.start(fetch(job, page));
+  }
+  co_await reads.wait();
+}
+
+/// It is held for the job so that it is still there when its turn comes, unless too many are: jobs
+/// that hold leaves wait for frames of the cache for others.
+Task<void> Volume::fetch(WriteJob& job, PageNumber page) {
+  auto leaf = co_await map_->leaf(page);  // a failure is seen by who needs it
+  if (!leaf || !*leaf || job.fetched_count == job.fetched.size()) co_return;
+  if (leaves_held_ >= map_->cache_pages() / 4) co_return;
+  ++leaves_held_;
+  job.fetched[job.fetched_count++] = std::move(*leaf);
+}
+
+void Volume::let_go_of_leaves(WriteJob& job) {
+  leaves_held_ -= job.fetched_count;
+  while (job.fetched_count > 0) job.fetched[--job.fetched_count] = LeafPin();
 }
 
 Task<Result<LeafPin>> Volume::leaf_for_write(PageNumber page) {

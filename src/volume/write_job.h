@@ -57,6 +57,9 @@ struct Volume::WriteJob {
   std::size_t query_count = 0;
   std::array<BlockWrite, kMaxBlocks> writes;
   std::array<IndexNote, kMaxBlocks> notes;
+  std::array<LeafPin, kMaxBlocks>
+      fetched;  ///< leaves that were read for it and are held until used
+  std::size_t fetched_count = 0;
 
   [[nodiscard]] std::span<WriteBlock> all() { return std::span(blocks).first(count); }
   /// Where so many of its blocks are named or compressed: `elsewhere` only if they are worth the

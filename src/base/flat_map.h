@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/prefetch.h"
 
 namespace uvdo {
 
@@ -33,6 +34,8 @@ class FlatMap {
     }
     return nullptr;
   }
+  /// Lets the processor fetch what a search for `key` looks at first.
+  void prefetch(std::uint64_t key) const { uvdo::prefetch(&slots_[home(key)]); }
   /// The value of `key`, made from `value` if there is none yet.
   Value& insert(std::uint64_t key, Value value) {
     if ((size_ + 1) * 2 > slots_.size()) grow();

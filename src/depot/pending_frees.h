@@ -39,6 +39,9 @@ class PendingFrees {
     return group != nullptr && (group->pending & bit_of(pbn)) != 0;
   }
 
+  /// Lets the processor fetch what is known of the block's neighbours.
+  void prefetch(Pbn pbn) const { groups_.prefetch(group_of(pbn)); }
+
   /// The block, which is not among them, becomes free when the entry at `point` is stable and the
   /// readers of `epoch` have ended. Neither is before those of the last call.
   void add(Pbn pbn, JournalPoint point, ReadEpochs::Epoch epoch) {

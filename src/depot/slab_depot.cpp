@@ -21,6 +21,7 @@ SlabDepot::SlabDepot(Executor& executor, Device& device, const VolumeGeometry& g
       bio_offset_(geometry.bio_offset),
       summary_start_(super_block.find(PartitionId::slab_summary).start),
       most_frees_(pools.frees),
+      most_closed_(std::min(pools.journal_blocks, kMostClosed)),
       summary_(kSummaryBlocksPerZone * kBlockSize),
       writer_(executor, 1),
       reference_memory_(kReferenceBatch * kBlockSize),
@@ -140,6 +141,7 @@ void SlabDepot::collect_frees() {
     }
     if (const auto later = pending_frees_.first_of(kFreesAhead)) {
       slab_of(*later).prefetch_count(layout_.sbn_of(*later));
+      pending_frees_.prefetch(*later);
     }
     pending_frees_.pop_oldest([this](Pbn pbn) {
       Watch* watch = watched_.empty() ? nullptr : watched_.find(pbn.value());
@@ -256,7 +258,10 @@ Result<void> SlabDepot::change(Pbn pbn, ReferenceOperation operation, JournalPoi
 
 /// After a change of a slab whose open journal block was `open` before.
 void SlabDepot::note_closed(const Slab& slab, SlabSequence open) {
-  if (slab.next_sequence() != open && ++closed_blocks_ >= kClosedBlocksPerPass) {
+  if (slab.next_sequence() == open) return;
+  ++closed_blocks_;
+  if (closed_blocks_ >= most_closed_ || (closed_blocks_ >= kClosedBlocksPerPass &&
+                                         slab.journal_blocks_in_use() >= config_.flushing)) {
     request_write_back();
   }
 }

@@ -191,7 +191,10 @@ class SlabDepot {
   /// Lets the processor fetch what a change of this block's count touches: first its slab, then
   /// what is found by way of that. Both are for many blocks before either is used.
   void prefetch_slab(Pbn pbn) const { slab_of(pbn).prefetch_itself(); }
-  void prefetch_change(Pbn pbn) const { slab_of(pbn).prefetch_change(layout_.sbn_of(pbn)); }
+  void prefetch_change(Pbn pbn) const {
+    slab_of(pbn).prefetch_change(layout_.sbn_of(pbn));
+    pending_frees_.prefetch(pbn);
+  }
   ReadEpochs& epochs() { return epochs_; }
 
   // ---- writing (slab_writer.cpp)
@@ -235,7 +238,9 @@ class SlabDepot {
 
  private:
   static constexpr std::size_t kMostDropped = kEntriesPerBlock;
-  // Full slab journal blocks that gather before they are written, so that they share the flushes.
+  // Full slab journal blocks that gather before they are written, so that they share the flushes;
+  // the fewer if one slab needs room.
+  static constexpr std::size_t kMostClosed = 256;
   static constexpr std::size_t kClosedBlocksPerPass = 32;
 
   // Blocks become free together: the count of the one so far behind is fetched meanwhile, and twice
@@ -306,6 +311,7 @@ class SlabDepot {
   std::uint64_t free_blocks_ = 0;
   std::uint64_t promised_ = 0;
   std::size_t most_frees_;
+  std::size_t most_closed_;
   PendingFrees pending_frees_;
   struct Watch {
     std::uint32_t users = 0;

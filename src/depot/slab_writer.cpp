@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "depot/slab_depot.h"
+#include "device/write_burst.h"
 
 namespace uvdo {
 Task<Result<void>> SlabDepot::finish(Result<void> done) {
@@ -68,6 +69,7 @@ Task<Result<void>> SlabDepot::write_journals() {
     Result<void> done;
     if (!notifier_.is_on(Fault::slab_journal_before_entry)) done = co_await journal_.commit(needed);
     if (!done) co_return done;
+    WriteBurst burst(executor_, device_);
     for (std::size_t i = 0; i < slabs.size(); ++i) {
       Slab& slab = *slabs[i];
       SlabJournalBlock* block = slab.oldest_closed();
@@ -75,11 +77,12 @@ Task<Result<void>> SlabDepot::write_journals() {
         block->header.head = slab.head();
         encode_slab_journal_header(block->header, block->bytes);
         const Pbn pbn = layout_.journal_block(slab.number(), block->header.sequence);
-        done = co_await device_.write(device_byte(pbn), block->bytes);
-        if (!done) co_return done;
+        burst.write(device_byte(pbn), block->bytes);
         ++counters_.journal_blocks_written;
       }
     }
+    done = co_await burst.wait();
+    if (!done) co_return done;
     if (!notifier_.is_on(Fault::summary_without_flush)) done = co_await device_.flush();
     if (!done) co_return done;
     for (std::size_t i = 0; i < slabs.size(); ++i) {
@@ -158,15 +161,16 @@ Task<Result<void>> SlabDepot::write_references(Slab& slab, SlabSequence limit) {
     if (!notifier_.is_on(Fault::counts_before_entry)) {
       done = co_await journal_.commit(slab.last_recovery_entry());
     }
+    WriteBurst burst(executor_, device_);
     for (std::size_t i = 0; done && i < writes.size();) {
       std::size_t run = 1;
       while (i + run < writes.size() && writes[i + run].index == writes[i].index + run) ++run;
       const Pbn pbn = layout_.reference_block(slab.number(), writes[i].index);
-      done = co_await device_.write(device_byte(pbn),
-                                    {memory.data() + i * kBlockSize, run * kBlockSize});
+      burst.write(device_byte(pbn), {memory.data() + i * kBlockSize, run * kBlockSize});
       counters_.reference_blocks_written += run;
       i += run;
     }
+    if (done) done = co_await burst.wait();
     for (const Slab::ReferenceWrite& write : writes) slab.end_write(write);
     if (!done) co_return done;
   }

@@ -146,7 +146,9 @@ std::vector<Named> make_all() {
   // who change them wait for something else.
   p.blocks = 3000;
   p.mix.discard = 2;
-  add("MemoryOfSlabJournalsRunsShort", {9, 12, 224, 16}, p,
+  p.partial_percent = 0;
+  p.operations = 1200;
+  add("MemoryOfSlabJournalsRunsShort", {9, 6, 224, 16}, p,
       [](const VolumeStatistics& s) { return s.extra.shortages.slab_journal_blocks > 0; });
 
   // A path of pages for nearly every write, on a cache of a few pages.

@@ -36,6 +36,7 @@ struct Workload {
   unsigned depth = 0;    ///< requests in flight; 0: as the user says
   unsigned share = 100;  ///< percent of the usual number of blocks
   bool compression = false;
+  bool is_flushed = false;    ///< the device, all the time, as often as a volume does it
   bool only_by_name = false;  ///< takes long: not among those that are run if none is named
 };
 

@@ -267,7 +267,17 @@ Task<Result<void>> WorkloadRunner::many(ScratchVolume& scratch, const Plan& plan
       co_await runner.loop_.yield();
     }
   };
+  const auto flusher = [](WorkloadRunner& runner, ScratchVolume& target,
+                          Shared& all) -> Task<void> {
+    Alarm pause(runner.loop_);
+    while (all.next < all.end && all.done) {
+      co_await pause.sleep(VolumeOptions{}.commit_delay);
+      auto done = co_await target.device().flush();
+      if (!done && all.done) all.done = std::move(done);
+    }
+  };
   TaskGroup clients(loop_);
+  if (plan.workload.is_flushed) clients.start(flusher(*this, scratch, shared));
   for (unsigned c = 0; c < plan.workload.depth; ++c) {
     clients.start(
         client(*this, scratch, plan, shared, memory.bytes().subspan(c * room, room), latencies));

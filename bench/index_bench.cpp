@@ -11,11 +11,11 @@
 
 #include <fmt/core.h>
 #include <nlohmann/json.hpp>
-#include <sys/resource.h>
 
 #include "arguments/arguments.h"
 #include "async/uring_loop.h"
 #include "base/block_types.h"
+#include "base/stopwatch.h"
 #include "device/file_device.h"
 #include "device/memory_device.h"
 #include "volume/remote_index.h"
@@ -42,15 +42,6 @@ struct Options {
 
 double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-double cpu_now() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& t) {
-    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
 /// A figure of the process's memory in MB.
@@ -197,13 +188,12 @@ class Bench {
 
   template <class Number>
   Task<void> time(std::string what, std::uint64_t count, bool store, Number number) {
-    const double wall = seconds_now();
-    const double cpu = cpu_now();
+    const Stopwatch watch;
     const std::uint64_t found = co_await ask(count, store, number);
     if (store && here_ != nullptr) co_await here_->wait_written();
     const std::string note = fmt::format(
         "({:.1f} % found)", 100.0 * static_cast<double>(found) / static_cast<double>(count));
-    report(what, static_cast<double>(count), seconds_now() - wall, cpu_now() - cpu, note.c_str());
+    report(what, static_cast<double>(count), watch.seconds(), watch.processor(), note.c_str());
   }
 
   Task<void> fill(std::uint64_t names) {
@@ -231,7 +221,7 @@ class Bench {
     constexpr std::uint64_t kLone = 100000;
     constexpr std::uint64_t kPages = 100;
     std::vector<double> times;
-    const double cpu = cpu_now();
+    const Stopwatch watch;
     for (std::uint64_t i = 0; i < kLone; ++i) {
       IndexQuery query;
       query.name = name_of(next_ - 1000000 - i * 7 % kPages);
@@ -245,19 +235,17 @@ class Bench {
                                          times[kLone / 2] * 1e6, times[kLone * 99 / 100] * 1e6);
     double sum = 0;
     for (const double one : times) sum += one;
-    report(state + ": one at a time, page in memory", kLone, sum, cpu_now() - cpu, note.c_str());
+    report(state + ": one at a time, page in memory", kLone, sum, watch.processor(), note.c_str());
   }
 
   Task<void> save_and_load(std::string state) {
     report_once("peak memory", 0, 0, memory_mb("VmHWM:"));
-    double wall = seconds_now();
-    double cpu = cpu_now();
+    const Stopwatch saving;
     co_await save();
-    report_once(state + ": save", seconds_now() - wall, cpu_now() - cpu);
-    wall = seconds_now();
-    cpu = cpu_now();
+    report_once(state + ": save", saving.seconds(), saving.processor());
+    const Stopwatch loading;
     co_await start(false);
-    report_once(state + ": load", seconds_now() - wall, cpu_now() - cpu);
+    report_once(state + ": load", loading.seconds(), loading.processor());
   }
 
   /// Loads and saves what is there.
@@ -268,16 +256,14 @@ class Bench {
       co_await save();
     }
     for (int i = 0; i < 5; ++i) {
-      double wall = seconds_now();
-      double cpu = cpu_now();
+      const Stopwatch loading;
       co_await start(false);
-      report_once("load", seconds_now() - wall, cpu_now() - cpu);
+      report_once("load", loading.seconds(), loading.processor());
       if (i == 0) report_once("peak memory", 0, 0, memory_mb("VmHWM:"));
       co_await ask(1000, true, [this] { return (std::uint64_t{1} << 50U) + unknown_++; });
-      wall = seconds_now();
-      cpu = cpu_now();
+      const Stopwatch saving;
       co_await save();
-      report_once("save", seconds_now() - wall, cpu_now() - cpu);
+      report_once("save", saving.seconds(), saving.processor());
     }
   }
 
@@ -286,10 +272,9 @@ class Bench {
     co_await fill(next_ + 1000000);
     co_await here_->close();
     index_.reset();
-    const double wall = seconds_now();
-    const double cpu = cpu_now();
+    const Stopwatch watch;
     co_await start(false);
-    report_once("full: rebuild from the last save", seconds_now() - wall, cpu_now() - cpu);
+    report_once("full: rebuild from the last save", watch.seconds(), watch.processor());
     co_await here_->close();
     index_.reset();
     co_await rebuild("full: rebuild from all chapters");
@@ -304,10 +289,9 @@ class Bench {
       const auto wiped = co_await device_.write(block * kBlockSize, zeros.bytes());
       check(wiped.ok(), "the save is not wiped");
     }
-    const double wall = seconds_now();
-    const double cpu = cpu_now();
+    const Stopwatch watch;
     co_await start(false);
-    report_once(what, seconds_now() - wall, cpu_now() - cpu);
+    report_once(what, watch.seconds(), watch.processor());
   }
 
   /// How many of the newest names are still known: each 1021st of them is looked up.

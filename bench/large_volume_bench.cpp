@@ -12,7 +12,6 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "arguments/arguments.h"
@@ -21,6 +20,7 @@
 #include "async/work_thread.h"
 #include "base/json.h"
 #include "base/size_text.h"
+#include "base/stopwatch.h"
 #include "crafted_device.h"
 #include "crafted_volume.h"
 #include "device/file_device.h"
@@ -61,43 +61,12 @@ void demand(const Result<void>& done) {
   if (!done) fail(done.error().message());
 }
 
-double seconds_of(const timeval& t) {
-  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
-}
-
 std::uint64_t resident_bytes() {
   std::uint64_t all = 0;
   std::uint64_t resident = 0;
   std::ifstream("/proc/self/statm") >> all >> resident;
   return resident * kBlockSize;
 }
-
-/// Time and processor time of all threads since it was made.
-class Stopwatch {
- public:
-  explicit Stopwatch(UringLoop& loop) : loop_(loop), start_(loop.now()) {
-    getrusage(RUSAGE_SELF, &usage_);
-  }
-  [[nodiscard]] double seconds() const {
-    return std::chrono::duration<double>(loop_.now() - start_).count();
-  }
-  [[nodiscard]] double user() const {
-    return seconds_of(now().ru_utime) - seconds_of(usage_.ru_utime);
-  }
-  [[nodiscard]] double system() const {
-    return seconds_of(now().ru_stime) - seconds_of(usage_.ru_stime);
-  }
-
- private:
-  static rusage now() {
-    rusage usage{};
-    getrusage(RUSAGE_SELF, &usage);
-    return usage;
-  }
-  UringLoop& loop_;
-  TimePoint start_;
-  rusage usage_{};
-};
 
 /// A crafted volume in use.
 struct Subject {
@@ -195,7 +164,7 @@ class LargeVolumeBench {
     subjects_.push_back(
         std::make_unique<Subject>(std::move(name), value_of(CraftedVolume::make(request))));
     Subject& subject = *subjects_.back();
-    const Stopwatch crafting(loop_);
+    const Stopwatch crafting;
     if (options_.directory.empty()) {
       subject.device =
           std::make_unique<CraftedDevice>(subject.crafted, memory_for(subject.crafted));
@@ -205,7 +174,7 @@ class LargeVolumeBench {
     subject.craft_seconds = crafting.seconds();
 
     const std::uint64_t before = resident_bytes();
-    const Stopwatch opening(loop_);
+    const Stopwatch opening;
     VolumeOptions options;
     options.block_map_cache_pages = cache_pages;
     if (work_) options.use(*work_);
@@ -222,7 +191,7 @@ class LargeVolumeBench {
     subject.volume = value_of(co_await Volume::open(loop_, *subject.device, options, factory, say));
     if (subject.volume->is_read_only()) fail("the volume is read-only");
     subject.open_seconds = opening.seconds();
-    subject.open_cpu = opening.user() + opening.system();
+    subject.open_cpu = opening.processor();
     while (index != nullptr && index->state() == IndexState::opening) co_await loop_.yield();
     subject.resident = resident_bytes() - before;
     co_return &subject;
@@ -275,7 +244,7 @@ class LargeVolumeBench {
     };
     const std::uint64_t writes_before = writes();
     const std::uint64_t reads_before = volume.block_map().counters().read_count;
-    const Stopwatch watch(loop_);
+    const Stopwatch watch;
     co_await overwrite(phase, phase.blocks);
     const double seconds = watch.seconds();
     demand(co_await volume.flush());

@@ -20,6 +20,7 @@
 #include "async/sim_random.h"
 #include "async/uring_loop.h"
 #include "base/size_text.h"
+#include "base/stopwatch.h"
 #include "device/file_device.h"
 #include "format/block_map_page.h"
 #include "index/bounded_memory_index.h"
@@ -39,17 +40,6 @@ struct Options {
 
 constexpr std::uint64_t kNonce = 0x5EED;
 
-double cpu_now() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& t) {
-    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
-double seconds_now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 /// The most memory that this process has ever had, in bytes.
 std::uint64_t peak_memory() {
   rusage usage{};
@@ -163,17 +153,16 @@ struct Figures {
 };
 
 Task<void> recover(Executor& executor, Device& device, const Options& options, Figures& figures) {
-  const double begin = seconds_now();
-  const double cpu = cpu_now();
+  const Stopwatch watch;
   auto opened = co_await open(executor, device, options, options.cache_pages);
   if (!opened) fail(opened.error().message());
   const std::unique_ptr<Volume> volume = *std::move(opened);
   if (volume->is_read_only()) fail("the volume is read-only");
-  figures.open_seconds = seconds_now() - begin;
-  figures.open_cpu = cpu_now() - cpu;
+  figures.open_seconds = watch.seconds();
+  figures.open_cpu = watch.processor();
   Alarm alarm(executor);
   while (volume->is_recovering()) co_await alarm.sleep(std::chrono::milliseconds(1));
-  figures.ready_seconds = seconds_now() - begin;
+  figures.ready_seconds = watch.seconds();
   figures.memory_needed = volume->memory_needed();
   figures.logical_blocks_used = volume->journal().logical_blocks_used();
   figures.peak_bytes = peak_memory();

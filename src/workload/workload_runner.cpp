@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include <sys/resource.h>
+#include "base/stopwatch.h"
 
 namespace uvdo {
 namespace {
@@ -18,10 +18,6 @@ constexpr std::uint64_t kHugeVolume = 100ULL << 40U;
 constexpr std::uint64_t kFresh = 1ULL << 40U;
 /// The latency of every so many requests is measured when many are under way.
 constexpr std::uint64_t kSampling = 8;
-
-double seconds_of(const timeval& t) {
-  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
-}
 
 }  // namespace
 
@@ -37,16 +33,6 @@ struct WorkloadRunner::Plan {
   [[nodiscard]] bool is_raw() const {
     return workload.action == Workload::Action::raw_read ||
            workload.action == Workload::Action::raw_write;
-  }
-};
-
-/// Time and processor time since it was made.
-struct WorkloadRunner::Clock {
-  TimePoint start;
-  rusage usage{};
-  explicit Clock(UringLoop& loop) : start(loop.now()) { getrusage(RUSAGE_SELF, &usage); }
-  [[nodiscard]] double seconds(UringLoop& loop) const {
-    return std::chrono::duration<double>(loop.now() - start).count();
   }
 };
 
@@ -206,9 +192,9 @@ Task<Result<void>> WorkloadRunner::measure(ScratchVolume& scratch, const Plan& p
   const std::uint64_t writes_before = writes();
   const std::uint64_t reads_before = map_reads();
   LatencyHistogram latencies;
-  const Clock clock(loop_);
+  const Stopwatch watch;
   done = co_await many(scratch, plan, kFresh + plan.warm_up, plan.requests, &latencies);
-  figures.seconds = clock.seconds(loop_);
+  figures.seconds = watch.seconds();
   if (done) {
     if (plan.is_raw()) {
       done = co_await scratch.device().flush();
@@ -217,16 +203,15 @@ Task<Result<void>> WorkloadRunner::measure(ScratchVolume& scratch, const Plan& p
     }
   }
   if (!done) co_return done;
-  figures.total_seconds = clock.seconds(loop_);
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
+  figures.total_seconds = watch.seconds();
+  const double user = watch.user();
+  const double system = watch.system();
   figures.requests = plan.requests;
   figures.bytes = plan.requests * plan.workload.request_bytes;
   if (plan.logical_bytes == kHugeVolume) figures.bytes = plan.logical_bytes;
   const auto blocks = static_cast<double>(figures.bytes / kBlockSize);
-  figures.user_us = (seconds_of(usage.ru_utime) - seconds_of(clock.usage.ru_utime)) / blocks * 1e6;
-  figures.system_us =
-      (seconds_of(usage.ru_stime) - seconds_of(clock.usage.ru_stime)) / blocks * 1e6;
+  figures.user_us = user / blocks * 1e6;
+  figures.system_us = system / blocks * 1e6;
   figures.latency_us[0] = latencies.percentile(50);
   figures.latency_us[1] = latencies.percentile(99);
   figures.latency_us[2] = latencies.percentile(99.9);

@@ -33,7 +33,6 @@ class WorkloadRunner {
 
  private:
   struct Plan;
-  struct Clock;
 
   Plan make_plan(const Workload& workload) const;
   Task<Result<void>> run_on(ScratchVolume& scratch, const Plan& plan, WorkloadFigures& figures);

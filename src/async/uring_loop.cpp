@@ -120,6 +120,7 @@ void UringLoop::run(Task<void> main) {
     loop.stop_ = true;
   }(*this, std::move(main)));
   while (!stop_) {
+    ++turn_number_;
     run_due_timers();
     take_arrivals();
     run_ready();

@@ -115,6 +115,8 @@ class UringLoop final : public Executor {
 
   /// System calls made so far, for the benchmarks.
   [[nodiscard]] std::uint64_t enter_calls() const { return enter_calls_; }
+  /// The number of this turn: in each, what is ready runs, then the kernel is asked for more.
+  [[nodiscard]] std::uint64_t turn() const { return turn_number_; }
 
  private:
   UringLoop();
@@ -153,6 +155,7 @@ class UringLoop final : public Executor {
   TimePoint idle_since_{};
   bool last_wait_was_short_ = false;
   bool stays_awake_ = false;
+  std::uint64_t turn_number_ = 0;
   std::mutex turn_;  // the loop's thread has it, but for when it sleeps
 };
 

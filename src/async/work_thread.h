@@ -10,6 +10,7 @@
 
 #include "async/uring_loop.h"
 #include "async/wait_queue.h"
+#include "async/work_batches.h"
 
 namespace uvdo {
 
@@ -47,14 +48,17 @@ class WorkThread {
   /// Holds the thread asleep: what takes less than to wake it can be done at home in its place.
   /// Nothing if it is awake.
   UringLoop::Hold hold_if_asleep() { return loop_->hold_if_asleep(); }
+  /// A share of many short pieces of work for the thread.
+  [[nodiscard]] WorkBatches& batches() { return batches_; }
   /// Of the thread; for coroutines that are in it.
   [[nodiscard]] Executor& executor() { return *loop_; }
   /// Runs `f` in the thread, and blocks until that is done: for starting and ending things.
   void call(const std::function<void()>& f);
 
  private:
-  explicit WorkThread(UringLoop& home) : home_(home) {}
+  explicit WorkThread(UringLoop& home) : home_(home), batches_(*this, home) {}
   UringLoop& home_;
+  WorkBatches batches_;
   std::unique_ptr<UringLoop> loop_;
   std::unique_ptr<Event> ended_;  // of loop_
   std::thread thread_;

@@ -16,6 +16,8 @@
 
 namespace uvdo {
 
+class WorkBatches;
+
 /// Whether a write must be durable before it is answered.
 enum class Durability : std::uint8_t { cached, fua };
 
@@ -30,8 +32,9 @@ class Device {
     Durability durability = Durability::cached;
     std::uint64_t offset = 0;  ///< bytes
     std::span<const iovec> slices{};
-    int error = 0;      ///< errno when done; 0 is success
-    bool done = false;  ///< set by submit() if the request completed at once
+    bool may_be_shared = false;  ///< a read, which another thread may make (see share_reads())
+    int error = 0;               ///< errno when done; 0 is success
+    bool done = false;           ///< set by submit() if the request completed at once
     std::coroutine_handle<> waiter{};
     Request* next = nullptr;  ///< for a device that keeps requests for later
   };
@@ -46,6 +49,9 @@ class Device {
   virtual void submit(Request& request) = 0;
   /// Bytes.
   [[nodiscard]] virtual std::uint64_t size() const = 0;
+  /// From now on a device in memory, of which a read is but a copy, has a share of the reads that
+  /// may be shared made by a work thread; with nullptr, no longer. Others let the kernel read.
+  virtual void share_reads(WorkBatches* batches) { static_cast<void>(batches); }
   /// Looks at the backing store anew: it may have become larger since it was opened.
   virtual Result<std::uint64_t> look_up_size() { return size(); }
   /// Sees to it that there are `size` bytes at least: a file is made longer, everything else must
@@ -76,6 +82,8 @@ class Device {
       request_.slices = slices;
       request_.durability = durability;
     }
+    /// Of a read, where nobody writes until it ends: it may be shared, if there are many.
+    void allow_sharing() { request_.may_be_shared = true; }
     bool await_ready() {
       if (single_) request_.slices = {&slice_, 1};
       ++device_.awaited_;

@@ -17,11 +17,12 @@
 
 namespace uvdo {
 
-struct FileDevice::Transfer : UringLoop::Operation {
+struct FileDevice::Transfer : UringLoop::Operation, WorkBatches::Piece {
   FileDevice* device = nullptr;
   Request* request = nullptr;
   std::uint64_t done_bytes = 0;
   std::vector<iovec> rest;  // what is left of a transfer that came back short
+  bool is_made = false;     // by whom it was shared with
 };
 
 namespace {
@@ -147,8 +148,10 @@ Result<void> FileDevice::extend(std::uint64_t size) {
   return Device::extend(size);
 }
 
-FileDevice::Transfer& FileDevice::take_transfer() {
+FileDevice::Transfer& FileDevice::take_transfer(Request& request) {
   Transfer& taken = transfers_->take();
+  taken.request = &request;
+  taken.done_bytes = 0;
   if (taken.device == nullptr) {
     taken.device = this;
     taken.complete = [](UringLoop::Operation& operation) {
@@ -187,15 +190,31 @@ void FileDevice::submit(Request& request) {
                : request.op == Op::write ? DeviceMeter::Kind::write
                                          : DeviceMeter::Kind::flush,
                total_size(request.slices));
-  if (in_memory_ && transfer_at_once(request)) {
-    meter_.end();
-    request.done = true;
-    return;
+  if (in_memory_) {
+    if (request.may_be_shared && batches_ != nullptr && share(request)) return;
+    if (transfer_at_once(request)) {
+      meter_.end();
+      request.done = true;
+      return;
+    }
   }
-  Transfer& transfer = take_transfer();
-  transfer.request = &request;
-  transfer.done_bytes = 0;
-  start(transfer);
+  start(take_transfer(request));
+}
+
+bool FileDevice::share(Request& request) {
+  Transfer& transfer = take_transfer(request);
+  transfer.work = [](WorkBatches::Piece& piece) {
+    auto& shared = static_cast<Transfer&>(piece);
+    shared.is_made = shared.device->transfer_at_once(*shared.request);
+  };
+  transfer.back = [](WorkBatches::Piece& piece) {
+    auto& shared = static_cast<Transfer&>(piece);
+    if (shared.is_made) return shared.device->finish(shared, 0);
+    shared.device->start(shared);
+  };
+  const bool taken = batches_->take(transfer);
+  if (!taken) transfers_->give(transfer);
+  return taken;
 }
 
 void FileDevice::start(Transfer& transfer) {

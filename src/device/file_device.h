@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "async/uring_loop.h"
+#include "async/work_batches.h"
 #include "base/object_pool.h"
 #include "device/device.h"
 #include "device/device_activity.h"
@@ -48,6 +49,7 @@ class FileDevice final : public Device {
 
   void submit(Request& request) override;
   [[nodiscard]] std::uint64_t size() const override { return size_; }
+  void share_reads(WorkBatches* batches) override { batches_ = batches; }
   Result<std::uint64_t> look_up_size() override;
   Result<void> extend(std::uint64_t size) override;
   /// Closes the file, and thereby gives its lock away.
@@ -65,7 +67,8 @@ class FileDevice final : public Device {
   struct Transfer;
   FileDevice(UringLoop& loop, std::string path, OpenMode mode);
   [[nodiscard]] bool transfer_at_once(const Request& request) const;
-  Transfer& take_transfer();
+  [[nodiscard]] bool share(Request& request);
+  Transfer& take_transfer(Request& request);
   void start(Transfer& transfer);
   void finish(Transfer& transfer, int error);
 
@@ -77,6 +80,7 @@ class FileDevice final : public Device {
   bool direct_ = false;
   bool in_memory_ = false;
   DeviceMeter meter_;
+  WorkBatches* batches_ = nullptr;
   std::unique_ptr<ObjectPool<Transfer>> transfers_;
 
  public:

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include "async/work_thread.h"
 #include "base/aligned_memory.h"
 
 namespace uvdo {
@@ -61,6 +62,42 @@ TEST_F(FileInMemoryTest, RequestsAreOverAtOnce) {
   EXPECT_EQ(std::memcmp(read.data(), written.data(), read.size()), 0);
   EXPECT_EQ(device_->activity().reads, 1U);
   EXPECT_EQ(device_->activity().writes, 1U);
+}
+
+TEST_F(FileInMemoryTest, ManyReadsAreSharedWithAnotherThread) {
+  auto work = WorkThread::start(*loop_);
+  ASSERT_TRUE(work.ok()) << work.error().message();
+  device_->share_reads(&(*work)->batches());
+  loop_->run([](UringLoop& loop, Device& device) -> Task<void> {
+    constexpr std::uint64_t kBlocks = kSize / 4096;
+    const AlignedMemory written(kSize);
+    const AlignedMemory got(kSize);
+    for (std::uint64_t i = 0; i < kBlocks; ++i) {
+      std::memset(written.data() + i * 4096, static_cast<int>(i % 251), 4096);
+    }
+    const auto stored = co_await device.write(0, written.bytes());
+    EXPECT_TRUE(stored.ok());
+    const auto one = [](Device& from, std::uint64_t block, MutableBytes out) -> Task<void> {
+      Device::Awaiter read = from.read(block * 4096, out);
+      read.allow_sharing();
+      const auto done = co_await read;
+      EXPECT_EQ(done.ok(), block < kBlocks);
+    };
+    for (int round = 0; round < 10; ++round) {
+      std::memset(got.data(), 0xFF, kSize);
+      TaskGroup reads(loop);
+      for (std::uint64_t i = 0; i < kBlocks; ++i) {
+        reads.start(one(device, i, got.bytes().subspan(i * 4096, 4096)));
+      }
+      const AlignedMemory beyond(4096);
+      reads.start(one(device, kBlocks, beyond.bytes()));
+      co_await reads.wait();
+      EXPECT_EQ(std::memcmp(got.data(), written.data(), kSize), 0);
+    }
+  }(*loop_, *device_));
+  EXPECT_EQ(device_->activity().reads, 10U * (kSize / 4096 + 1));
+  EXPECT_EQ(device_->activity().in_flight, 0U);
+  device_->share_reads(nullptr);
 }
 
 TEST_F(FileInMemoryTest, WhatReachesBeyondTheEndFails) {

@@ -8,6 +8,10 @@
 #include <sys/mman.h>
 
 namespace uvdo {
+namespace {
+/// Reads that may be shared at once before memory is taken for more.
+constexpr std::size_t kSharedReads = 4096;
+}  // namespace
 
 Result<std::unique_ptr<MemoryDevice>> MemoryDevice::create(std::uint64_t size) {
   void* base = mmap(nullptr, size, PROT_READ | PROT_WRITE,
@@ -19,9 +23,36 @@ Result<std::unique_ptr<MemoryDevice>> MemoryDevice::create(std::uint64_t size) {
 
 MemoryDevice::~MemoryDevice() { munmap(base_, size_); }
 
+void MemoryDevice::share_reads(WorkBatches* batches) {
+  batches_ = batches;
+  if (!shared_reads_) shared_reads_ = std::make_unique<ObjectPool<SharedRead>>(kSharedReads);
+}
+
 void MemoryDevice::submit(Request& request) {
+  if (request.may_be_shared && batches_ != nullptr && share(request)) return;
   request.done = true;
-  if (request.op == Op::flush) return;
+  if (request.op != Op::flush) transfer(request);
+}
+
+bool MemoryDevice::share(Request& request) {
+  SharedRead& read = shared_reads_->take();
+  read.device = this;
+  read.request = &request;
+  read.work = [](WorkBatches::Piece& piece) {
+    const auto& copy = static_cast<SharedRead&>(piece);
+    copy.device->transfer(*copy.request);
+  };
+  read.back = [](WorkBatches::Piece& piece) {
+    auto& copy = static_cast<SharedRead&>(piece);
+    copy.device->batches_->home().post(copy.request->waiter);
+    copy.device->shared_reads_->give(copy);
+  };
+  const bool taken = batches_->take(read);
+  if (!taken) shared_reads_->give(read);
+  return taken;
+}
+
+void MemoryDevice::transfer(Request& request) const {
   const std::uint64_t length = total_size(request.slices);
   if (request.offset > size_ || length > size_ - request.offset) {
     request.error = EIO;

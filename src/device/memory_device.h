@@ -2,6 +2,8 @@
 // A device in memory, for tests and benchmarks: every request completes at once.
 #pragma once
 
+#include "async/work_batches.h"
+#include "base/object_pool.h"
 #include "device/device.h"
 
 namespace uvdo {
@@ -14,14 +16,24 @@ class MemoryDevice final : public Device {
 
   void submit(Request& request) override;
   [[nodiscard]] std::uint64_t size() const override { return size_; }
+  void share_reads(WorkBatches* batches) override;
   [[nodiscard]] const std::string& name() const override { return name_; }
   /// The device's content itself.
   [[nodiscard]] MutableBytes bytes() { return {base_, size_}; }
 
  private:
   MemoryDevice(std::byte* base, std::uint64_t size) : base_(base), size_(size) {}
+  struct SharedRead : WorkBatches::Piece {
+    MemoryDevice* device = nullptr;
+    Request* request = nullptr;
+  };
+  void transfer(Request& request) const;
+  [[nodiscard]] bool share(Request& request);
+
   std::byte* base_;
   std::uint64_t size_;
+  WorkBatches* batches_ = nullptr;
+  std::unique_ptr<ObjectPool<SharedRead>> shared_reads_;
   std::string name_ = "memory";
 };
 

@@ -334,6 +334,8 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   bool may_compress(const WriteJob& job) const;
 
   // volume_read.cpp
+  /// Whether it can take a share of many reads.
+  [[nodiscard]] bool has_free_work_thread() const;
   Task<Result<void>> read_blocks(Lbn first, MutableBytes out);
   Task<Result<void>> read_mapped(Lbn first, std::span<const BlockMapping> mappings,
                                  MutableBytes out);

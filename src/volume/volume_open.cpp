@@ -47,6 +47,7 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
       commit_alarm_(executor),
       write_back_alarm_(executor) {
   notifier_.set_faults(options.faults);
+  if (options.work.thread() != nullptr) device.share_reads(&options.work.thread()->batches());
   writes_.reserve(kGenerations);
   ways_to_packer_.reserve(kGenerations);
   RecoveryJournalConfig journal;
@@ -76,7 +77,7 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
                                      depot_->epochs(), options.packer_fragments);
 }
 
-Volume::~Volume() = default;
+Volume::~Volume() { raw_device_.share_reads(nullptr); }
 
 std::uint64_t Volume::size() const { return super_block_.config.logical_blocks * kBlockSize; }
 

@@ -33,7 +33,9 @@ Task<Result<void>> Volume::read(std::uint64_t offset, MutableBytes out) {
       const ReadGuard guard(depot_->epochs());
       ++requests_.reads;
       ++requests_.data_reads;
-      done = co_await device_.read(device_byte(mapping.pbn), out);
+      Device::Awaiter data = device_.read(device_byte(mapping.pbn), out);
+      if (has_free_work_thread()) data.allow_sharing();
+      done = co_await data;
       if (!done) {
         co_return std::move(done).error().within(
             fmt::format("reading logical block {}", lbn.value()));
@@ -62,6 +64,12 @@ Task<Result<void>> Volume::read(std::uint64_t offset, MutableBytes out) {
     out = out.subspan(length);
   }
   co_return done;
+}
+
+bool Volume::has_free_work_thread() const {
+  // What goes there while blocks are written, or the index is opened, may wait long for its turn.
+  return options_.work.thread() != nullptr && locks_.size() == 0 &&
+         (!index_ || index_->state() != IndexState::opening);
 }
 
 Task<Result<void>> Volume::read_blocks(Lbn first, MutableBytes out) {

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "async/work_thread.h"
+#include "base/aligned_memory.h"
 #include "device/memory_device.h"
 #include "format/index_geometry.h"
 #include "volume/format_volume.h"
@@ -105,6 +106,24 @@ class WorkThreadVolumeTest : public testing::Test {
       EXPECT_EQ(std::memcmp(got.data(), expected.data(), kBlockSize), 0) << "block " << i;
     }
   }
+  /// Many at once, so that the work thread has a share in it.
+  Task<void> expect_all_at_once(std::uint64_t round) {
+    const auto client = [](Volume& volume, std::uint64_t first, std::uint64_t r) -> Task<void> {
+      std::vector<std::byte> expected(kBlockSize);
+      const AlignedMemory got(kBlockSize);
+      for (std::uint64_t i = first; i < first + kBlocksEach; ++i) {
+        const auto done = co_await volume.read(i * kBlockSize, got.bytes());
+        EXPECT_TRUE(done.ok());
+        fill(expected, i, r);
+        EXPECT_EQ(std::memcmp(got.data(), expected.data(), kBlockSize), 0) << "block " << i;
+      }
+    };
+    TaskGroup clients(*loop_);
+    for (std::size_t c = 0; c < kClients; ++c) {
+      clients.start(client(*volume_, c * kBlocksEach, round));
+    }
+    co_await clients.wait();
+  }
   Task<void> stop() {
     const auto stopped = co_await volume_->stop();
     EXPECT_TRUE(stopped.ok());
@@ -133,6 +152,25 @@ TEST_F(WorkThreadVolumeTest, StoresAndFindsWhatIsWrittenAlsoAfterARestart) {
     co_await stop();
     co_await open();
     co_await expect_all(3);
+    co_await stop();
+  };
+  loop_->run(body());
+}
+
+TEST_F(WorkThreadVolumeTest, ManyReadsGetWhatIsThereAlsoWhileOthersWrite) {
+  const auto body = [this]() -> Task<void> {
+    co_await open();
+    co_await write_all(1);
+    co_await expect_all_at_once(1);
+    for (int i = 0; i < 4; ++i) {
+      TaskGroup both(*loop_);
+      both.start(write_all(1));
+      both.start(expect_all_at_once(1));
+      co_await both.wait();
+    }
+    co_await stop();
+    co_await open();
+    co_await expect_all_at_once(1);
     co_await stop();
   };
   loop_->run(body());

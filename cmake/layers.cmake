@@ -48,7 +48,7 @@ function(uvdo_use_precompiled_headers target name)
 endfunction()
 
 # The code of unit tests need not be fast, but is much of what is compiled.
-set(UVDO_TEST_OPTIONS -O1)
+set(UVDO_TEST_OPTIONS $<$<NOT:$<CONFIG:Debug>>:-O1>)
 
 # For programs of unit tests.
 function(uvdo_unit_tests target)

@@ -27,7 +27,7 @@ WorkBatches::~WorkBatches() {
   check(first_ == nullptr && away_ == 0, "no piece is left when its batches end");
 }
 
-void WorkBatches::gather(Piece& piece) {
+void WorkBatches::add(Piece& piece) {
   piece.next = nullptr;
   *end_ = &piece;
   end_ = &piece.next;

@@ -15,10 +15,10 @@ class WorkThread;
 
 class WorkBatches {
  public:
-  /// Its owner keeps it in place from take() on until `back` is called.
+  /// Its owner keeps it in place from add() on until `back` is called.
   struct Piece {
     void (*work)(Piece&) = nullptr;  ///< does it, in either thread
-    void (*back)(Piece&) = nullptr;  ///< called at home when it is done, never inside take()
+    void (*back)(Piece&) = nullptr;  ///< called at home when it is done, never inside add()
     Piece* next = nullptr;
   };
 
@@ -27,16 +27,16 @@ class WorkBatches {
   WorkBatches& operator=(const WorkBatches&) = delete;
   ~WorkBatches();
 
-  /// Sees to `piece`. False if this turn has brought so few that its owner should do it at once.
-  [[nodiscard]] bool take(Piece& piece) {
+  /// Counts a piece of this turn: whether to add() it. If not, they are so few that its owner does
+  /// it at once.
+  [[nodiscard]] bool wants_next() {
     if (turn_ != home_.turn()) {
       turn_ = home_.turn();
       seen_ = 0;
     }
-    if (++seen_ <= kFew) return false;
-    gather(piece);
-    return true;
+    return ++seen_ > kFew;
   }
+  void add(Piece& piece);
 
   [[nodiscard]] UringLoop& home() { return home_; }
 
@@ -49,7 +49,6 @@ class WorkBatches {
   /// more, since what it has nobody else can do.
   static constexpr unsigned kMostAhead = 2;
 
-  void gather(Piece& piece);
   [[nodiscard]] bool may_send() const {
     return sent_ - done_.load(std::memory_order_relaxed) < kMostAhead;
   }

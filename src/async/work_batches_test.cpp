@@ -9,8 +9,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include "async/testing/work_thread_fixture.h"
 #include "async/wait_queue.h"
-#include "async/work_thread.h"
 
 namespace uvdo {
 namespace {
@@ -34,7 +34,10 @@ class Share : WorkBatches::Piece {
     };
   }
   bool await_ready() {
-    if (batches_.take(*this)) return false;
+    if (batches_.wants_next()) {
+      batches_.add(*this);
+      return false;
+    }
     what_();
     return true;
   }
@@ -47,16 +50,8 @@ class Share : WorkBatches::Piece {
   std::coroutine_handle<> waiter_{};
 };
 
-class WorkBatchesTest : public testing::Test {
+class WorkBatchesTest : public test::WorkThreadFixture {
  protected:
-  void SetUp() override {
-    auto loop = UringLoop::create(64);
-    ASSERT_TRUE(loop) << loop.error().message();
-    loop_ = std::move(*loop);
-    auto work = WorkThread::start(*loop_);
-    ASSERT_TRUE(work) << work.error().message();
-    work_ = std::move(*work);
-  }
   /// `together` pieces in a turn, `rounds` times.
   std::vector<Done> share(std::size_t together, std::size_t rounds) {
     std::vector<Done> all(together * rounds);
@@ -79,8 +74,6 @@ class WorkBatchesTest : public testing::Test {
     }(*loop_, work_->batches(), all, together));
     return all;
   }
-  std::unique_ptr<UringLoop> loop_;
-  std::unique_ptr<WorkThread> work_;
 };
 
 TEST_F(WorkBatchesTest, EachPieceIsDoneOnceAndItsOwnerGoesOnAtHome) {

@@ -8,22 +8,12 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include "async/testing/work_thread_fixture.h"
+
 namespace uvdo {
 namespace {
 
-class WorkThreadTest : public testing::Test {
- protected:
-  void SetUp() override {
-    auto loop = UringLoop::create(64);
-    ASSERT_TRUE(loop) << loop.error().message();
-    loop_ = std::move(*loop);
-    auto work = WorkThread::start(*loop_);
-    ASSERT_TRUE(work) << work.error().message();
-    work_ = std::move(*work);
-  }
-  std::unique_ptr<UringLoop> loop_;
-  std::unique_ptr<WorkThread> work_;
-};
+class WorkThreadTest : public test::WorkThreadFixture {};
 
 TEST_F(WorkThreadTest, CoroutinesGoThereAndComeBack) {
   // Not std::this_thread::get_id(): Clang keeps its value over a co_await.

@@ -191,7 +191,10 @@ void FileDevice::submit(Request& request) {
                                          : DeviceMeter::Kind::flush,
                total_size(request.slices));
   if (in_memory_) {
-    if (request.may_be_shared && batches_ != nullptr && share(request)) return;
+    if (request.may_be_shared && batches_ != nullptr && batches_->wants_next()) {
+      share(request);
+      return;
+    }
     if (transfer_at_once(request)) {
       meter_.end();
       request.done = true;
@@ -201,7 +204,7 @@ void FileDevice::submit(Request& request) {
   start(take_transfer(request));
 }
 
-bool FileDevice::share(Request& request) {
+void FileDevice::share(Request& request) {
   Transfer& transfer = take_transfer(request);
   transfer.work = [](WorkBatches::Piece& piece) {
     auto& shared = static_cast<Transfer&>(piece);
@@ -212,9 +215,7 @@ bool FileDevice::share(Request& request) {
     if (shared.is_made) return shared.device->finish(shared, 0);
     shared.device->start(shared);
   };
-  const bool taken = batches_->take(transfer);
-  if (!taken) transfers_->give(transfer);
-  return taken;
+  batches_->add(transfer);
 }
 
 void FileDevice::start(Transfer& transfer) {

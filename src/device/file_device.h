@@ -58,7 +58,7 @@ class FileDevice final : public Device {
   [[nodiscard]] const std::string& name() const override { return path_; }
   [[nodiscard]] bool is_direct() const { return direct_; }
   /// Whether the file is one of a file system in memory: requests complete inside submit() then,
-  /// which costs less than to have them done elsewhere.
+  /// which costs less than to have the kernel do them, unless they are shared.
   [[nodiscard]] bool is_in_memory() const { return in_memory_; }
   [[nodiscard]] DeviceActivity activity() const { return meter_.activity(); }
 
@@ -67,7 +67,7 @@ class FileDevice final : public Device {
   struct Transfer;
   FileDevice(UringLoop& loop, std::string path, OpenMode mode);
   [[nodiscard]] bool transfer_at_once(const Request& request) const;
-  [[nodiscard]] bool share(Request& request);
+  void share(Request& request);
   Transfer& take_transfer(Request& request);
   void start(Transfer& transfer);
   void finish(Transfer& transfer, int error);

@@ -25,16 +25,21 @@ MemoryDevice::~MemoryDevice() { munmap(base_, size_); }
 
 void MemoryDevice::share_reads(WorkBatches* batches) {
   batches_ = batches;
-  if (!shared_reads_) shared_reads_ = std::make_unique<ObjectPool<SharedRead>>(kSharedReads);
+  if (batches != nullptr && !shared_reads_) {
+    shared_reads_ = std::make_unique<ObjectPool<SharedRead>>(kSharedReads);
+  }
 }
 
 void MemoryDevice::submit(Request& request) {
-  if (request.may_be_shared && batches_ != nullptr && share(request)) return;
+  if (request.may_be_shared && batches_ != nullptr && batches_->wants_next()) {
+    share(request);
+    return;
+  }
   request.done = true;
   if (request.op != Op::flush) transfer(request);
 }
 
-bool MemoryDevice::share(Request& request) {
+void MemoryDevice::share(Request& request) {
   SharedRead& read = shared_reads_->take();
   read.device = this;
   read.request = &request;
@@ -47,9 +52,7 @@ bool MemoryDevice::share(Request& request) {
     copy.device->batches_->home().post(copy.request->waiter);
     copy.device->shared_reads_->give(copy);
   };
-  const bool taken = batches_->take(read);
-  if (!taken) shared_reads_->give(read);
-  return taken;
+  batches_->add(read);
 }
 
 void MemoryDevice::transfer(Request& request) const {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// A device in memory, for tests and benchmarks: every request completes at once.
+// A device in memory, for tests and benchmarks: every request completes at once, but for
+// reads that are shared.
 #pragma once
 
 #include "async/work_batches.h"
@@ -28,7 +29,7 @@ class MemoryDevice final : public Device {
     Request* request = nullptr;
   };
   void transfer(Request& request) const;
-  [[nodiscard]] bool share(Request& request);
+  void share(Request& request);
 
   std::byte* base_;
   std::uint64_t size_;

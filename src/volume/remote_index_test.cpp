@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include "async/testing/work_thread_fixture.h"
 #include "base/block_types.h"
 #include "device/memory_device.h"
 
@@ -31,15 +32,11 @@ IndexData data_of(std::uint64_t number) {
   return data;
 }
 
-class RemoteIndexTest : public testing::Test {
+class RemoteIndexTest : public test::WorkThreadFixture {
  protected:
   void SetUp() override {
-    auto loop = UringLoop::create();
-    ASSERT_TRUE(loop.ok());
-    loop_ = std::move(*loop);
-    auto work = WorkThread::start(*loop_);
-    ASSERT_TRUE(work.ok());
-    work_ = std::move(*work);
+    WorkThreadFixture::SetUp();
+    if (HasFatalFailure()) return;
     parameters_.geometry = index_geometry_of(2, 16, 0);
     parameters_.region_start = 1;
     parameters_.region_blocks = parameters_.geometry->region_blocks;
@@ -97,8 +94,6 @@ class RemoteIndexTest : public testing::Test {
   }
 
   static constexpr std::uint64_t kClients = 6;
-  std::unique_ptr<UringLoop> loop_;
-  std::unique_ptr<WorkThread> work_;
   UdsParameters parameters_;
   std::unique_ptr<MemoryDevice> device_;
   std::unique_ptr<RemoteIndex> index_;

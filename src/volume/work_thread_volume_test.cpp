@@ -6,7 +6,7 @@
 
 #include <gtest/gtest.h>
 
-#include "async/work_thread.h"
+#include "async/testing/work_thread_fixture.h"
 #include "base/aligned_memory.h"
 #include "device/memory_device.h"
 #include "format/index_geometry.h"
@@ -30,15 +30,11 @@ void fill(MutableBytes block, std::uint64_t number, std::uint64_t round) {
   for (std::size_t i = 0; i + 8 <= end; i += 8) store_le64(block.data() + i, random());
 }
 
-class WorkThreadVolumeTest : public testing::Test {
+class WorkThreadVolumeTest : public test::WorkThreadFixture {
  protected:
   void SetUp() override {
-    auto loop = UringLoop::create();
-    ASSERT_TRUE(loop.ok()) << loop.error().message();
-    loop_ = std::move(*loop);
-    auto work = WorkThread::start(*loop_);
-    ASSERT_TRUE(work.ok()) << work.error().message();
-    work_ = std::move(*work);
+    WorkThreadFixture::SetUp();
+    if (HasFatalFailure()) return;
     auto device = MemoryDevice::create(kDeviceBytes);
     ASSERT_TRUE(device.ok());
     device_ = std::move(*device);
@@ -130,8 +126,6 @@ class WorkThreadVolumeTest : public testing::Test {
     volume_.reset();
   }
 
-  std::unique_ptr<UringLoop> loop_;
-  std::unique_ptr<WorkThread> work_;
   std::unique_ptr<MemoryDevice> device_;
   std::unique_ptr<Volume> volume_;
 };

@@ -35,7 +35,7 @@ enum class Fault : std::uint8_t {
   resume_without_dirty_mark,   ///< a volume that goes on is still marked clean
 };
 
-inline constexpr std::array<std::pair<std::string_view, Fault>, 21> kFaults{{
+inline constexpr auto kFaults = std::to_array<std::pair<std::string_view, Fault>>({
     {"journal-without-flush", Fault::journal_without_flush},
     {"journal-head-ignores-pages", Fault::journal_head_ignores_pages},
     {"reuse-before-stable", Fault::reuse_before_stable},
@@ -57,7 +57,7 @@ inline constexpr std::array<std::pair<std::string_view, Fault>, 21> kFaults{{
     {"write-error-ignored", Fault::write_error_ignored},
     {"growth-without-copy", Fault::growth_without_copy},
     {"resume-without-dirty-mark", Fault::resume_without_dirty_mark},
-}};
+});
 
 /// The mistakes that are switched on.
 class FaultPoints {
@@ -68,13 +68,13 @@ class FaultPoints {
   static constexpr bool kPossible = false;
 #endif
   FaultPoints() = default;
-  explicit FaultPoints(Fault fault) : on_(1U << static_cast<unsigned>(fault)) {}
+  explicit FaultPoints(Fault fault) : on_(std::uint64_t{1} << static_cast<unsigned>(fault)) {}
   [[nodiscard]] bool is_on(Fault fault) const {
     return kPossible && ((on_ >> static_cast<unsigned>(fault)) & 1U) != 0;
   }
 
  private:
-  std::uint32_t on_ = 0;
+  std::uint64_t on_ = 0;
 };
 
 }  // namespace uvdo

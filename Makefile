@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The front door. `make demo` and `make test` do all they need on a fresh Debian 12 machine.
-.PHONY: build demo test test-release test-asan test-tsan test-kernel bench sim exhaustive torture format lint clean
+.PHONY: build demo test test-release test-asan test-tsan test-kernel bench sim exhaustive torture format lint layers install clean
 JOBS ?= $(shell nproc)
 
 build:
@@ -90,6 +90,15 @@ format:
 lint:
 	@scripts/install-dependencies lint
 	@scripts/lint
+
+# The picture of the layers, from the build's own list.
+layers:
+	@scripts/layers --draw docs/layers.svg
+	@scripts/layers
+
+# Program and manual pages, as `cmake --install` puts them; make install DESTDIR=... PREFIX=/usr.
+install: build
+	@cmake --install build --prefix $(or $(PREFIX),/usr/local)
 
 clean:
 	rm -rf build build-asan build-tsan build-debug build-clang build-fuzz

@@ -98,6 +98,7 @@ layers:
 
 # Program and manual pages, as `cmake --install` puts them; make install DESTDIR=... PREFIX=/usr.
 install: build
+	@cmake --build build -j $(JOBS) --target man
 	@cmake --install build --prefix $(or $(PREFIX),/usr/local)
 
 clean:

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The uvdo program; everything it does is in src/cli.
+#include <csignal>
 #include <exception>
 #include <new>
 #include <string_view>
 
 #include <unistd.h>
 
+#include "base/print.h"
 #include "cli/command.h"
 
 namespace {
@@ -22,6 +24,9 @@ namespace {
 }  // namespace
 
 int main(int argc, char** argv) {
+  uvdo::reserve_standard_descriptors();
+  // A limit of file sizes is an error like others, and what was begun is cleared away.
+  std::signal(SIGXFSZ, SIG_IGN);
   std::set_new_handler(out_of_memory);
   try {
     return uvdo::run_uvdo(argc, argv);

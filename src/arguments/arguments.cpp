@@ -4,7 +4,8 @@
 #include <utility>
 
 #include <CLI/CLI.hpp>
-#include <fmt/core.h>
+
+#include "base/print.h"
 
 namespace uvdo {
 
@@ -101,16 +102,14 @@ std::optional<int> Arguments::parse(int argc, char** argv) {
     app_->parse(argc, argv);
     return std::nullopt;
   } catch (const CLI::CallForHelp&) {
-    fmt::print("{}", app_->help());
+    print("{}", app_->help());
     return 0;
   } catch (const CLI::CallForVersion& version) {
-    fmt::print("{}\n", version.what());
+    print("{}\n", version.what());
     return 0;
   } catch (const CLI::ParseError& error) {
     const std::string name = app_->get_name();
-    std::fflush(stdout);
-    fmt::print(stderr, "{}: {} (see {} --help)\n", name.substr(0, name.find(' ')), error.what(),
-               name);
+    print_error("{}: {} (see {} --help)\n", name.substr(0, name.find(' ')), error.what(), name);
     return 2;
   }
 }

@@ -8,6 +8,7 @@
 
 #include "async/uring_loop.h"
 #include "base/json.h"
+#include "base/print.h"
 #include "base/size_text.h"
 #include "cli/command.h"
 #include "workload/workload_runner.h"
@@ -88,7 +89,7 @@ Task<Result<void>> run_all(UringLoop& loop, BenchSettings settings,
                            const std::vector<Workload>& chosen, const std::vector<unsigned>& depths,
                            bool json) {
   auto list = Json::array();
-  if (!json) fmt::print("{}\n", figures_header());
+  if (!json) print("{}\n", figures_header());
   for (const Workload& workload : chosen) {
     const std::size_t runs = workload.depth == 0 ? depths.size() : 1;
     for (std::size_t i = 0; i < runs; ++i) {
@@ -101,12 +102,12 @@ Task<Result<void>> run_all(UringLoop& loop, BenchSettings settings,
       if (json) {
         list.push_back(to_json(*figures));
       } else {
-        fmt::print("{}\n", figures_line(*figures));
+        print("{}\n", figures_line(*figures));
         std::fflush(stdout);
       }
     }
   }
-  if (json) fmt::print("{}\n", json_text(list, 2));
+  if (json) print("{}\n", json_text(list, 2));
   co_return Result<void>();
 }
 
@@ -145,7 +146,7 @@ int run_bench(int argc, char** argv) {
 
   if (arguments.list) {
     for (const Workload& workload : workloads()) {
-      fmt::print("{:<16} {}\n", workload.name, workload.summary);
+      print("{:<16} {}\n", workload.name, workload.summary);
     }
     return kExitOk;
   }

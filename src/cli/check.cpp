@@ -3,9 +3,8 @@
 #include <array>
 #include <string>
 
-#include <fmt/core.h>
-
 #include "base/json.h"
+#include "base/print.h"
 #include "base/size_text.h"
 #include "cli/command.h"
 #include "cli/open_volume.h"
@@ -36,11 +35,10 @@ class FindingPrinter {
     if (!all_ && seen > kShownOfAKind + 1) return;
     progress_.clear();
     if (!all_ && seen == kShownOfAKind + 1) {
-      fmt::print("{}: more of the same (--verbose shows all)\n", name_of(finding.kind));
+      print("{}: more of the same (--verbose shows all)\n", name_of(finding.kind));
       return;
     }
-    fmt::print("{}: {}: {}\n", finding.is_error ? "error" : "note", name_of(finding.kind),
-               finding.text);
+    print("{}: {}: {}\n", finding.is_error ? "error" : "note", name_of(finding.kind), finding.text);
   }
 
  private:
@@ -77,13 +75,13 @@ Json summary_json(const VolumeImage& image, const AuditSummary& summary, Json fi
 
 void print_summary(const VolumeImage& image, const AuditSummary& summary) {
   const SuperBlock& super = image.super_block();
-  fmt::print("{}: {} ({})\n", image.source().name(), name_of(super.state), explain(super.state));
+  print("{}: {} ({})\n", image.source().name(), name_of(super.state), explain(super.state));
   if (super.state == VolumeState::new_volume) return;
   if (const JournalReplay* replay = image.replay(); replay != nullptr && replay->found) {
-    fmt::print("viewed as a recovery would leave it: {} journal entries replayed in memory\n",
-               grouped(replay->entries));
+    print("viewed as a recovery would leave it: {} journal entries replayed in memory\n",
+          grouped(replay->entries));
   }
-  fmt::print(
+  print(
       "{} logical blocks used, {} block map blocks, {} data blocks in use, {} of them "
       "compressed\n",
       grouped(summary.contents.mapped_blocks), grouped(summary.contents.tree_pages),
@@ -110,14 +108,14 @@ int check(const CheckArguments& arguments) {
   });
   progress.clear();
   if (arguments.json) {
-    fmt::print("{}\n", json_text(summary_json(**image, summary, std::move(findings)), 2));
+    print("{}\n", json_text(summary_json(**image, summary, std::move(findings)), 2));
   } else {
     print_summary(**image, summary);
     if (summary.is_consistent()) {
-      fmt::print("The volume is consistent.\n");
+      print("The volume is consistent.\n");
     } else {
-      fmt::print("The volume is NOT consistent: {} error{} found.\n", grouped(summary.errors),
-                 summary.errors == 1 ? "" : "s");
+      print("The volume is NOT consistent: {} error{} found.\n", grouped(summary.errors),
+            summary.errors == 1 ? "" : "s");
     }
   }
   return summary.is_consistent() ? kExitOk : kExitFailed;

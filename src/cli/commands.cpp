@@ -2,11 +2,12 @@
 // The table of subcommands, and the program around them.
 #include <algorithm>
 #include <array>
-#include <cstdio>
+#include <csignal>
 #include <string>
 
 #include <fmt/core.h>
 
+#include "base/print.h"
 #include "cli/command.h"
 #include "cli/top.h"
 #include "cli/version.h"
@@ -38,6 +39,10 @@ constexpr std::array kCommands{
     Command{"bench", "measure how fast volumes are here", run_bench},
 };
 
+/// Commands that change nothing.
+constexpr std::array<std::string_view, 8> kTellers{"status", "info",  "top", "stats",
+                                                   "dump",   "check", "cat", "bench"};
+
 std::string help_text() {
   std::string text =
       "uvdo keeps deduplicated, compressed, thinly provisioned volumes in the format of Linux "
@@ -56,30 +61,40 @@ std::string help_text() {
 
 std::span<const Command> commands() { return kCommands; }
 
-int run_uvdo(int argc, char** argv) {
+namespace {
+
+int run_command(int argc, char** argv) {
   if (argc < 2) {
-    fmt::print(stderr, "{}", help_text());
+    print_error("{}", help_text());
     return kExitUsage;
   }
   const std::string_view name = argv[1];
   if (name == "--help" || name == "-h" || name == "help") {
-    fmt::print("{}", help_text());
+    print("{}", help_text());
     return kExitOk;
   }
   if (name == "--version" || name == "-V") {
-    fmt::print("uvdo {}\n", kVersion);
+    print("uvdo {}\n", kVersion);
     return kExitOk;
   }
   const auto* found = std::ranges::find(kCommands, name, &Command::name);
   if (found == kCommands.end()) {
     return usage_error(fmt::format("there is no command \"{}\"; see uvdo --help", name));
   }
-  int status = found->run(argc - 1, argv + 1);
+  // A reader that goes away ends who only has something to say; not who has begun to change a
+  // volume.
+  if (std::ranges::find(kTellers, name) == kTellers.end()) std::signal(SIGPIPE, SIG_IGN);
+  return found->run(argc - 1, argv + 1);
+}
+
+}  // namespace
+
+int run_uvdo(int argc, char** argv) {
+  const int status = run_command(argc, argv);
   // What was printed must have arrived: a full disk behind a pipe is an error too.
-  if (std::fflush(stdout) != 0 && status == kExitOk) {
-    status = fail("standard output cannot be written");
-  }
-  return status;
+  const auto arrived = finish_output();
+  const bool has_failed = status == kExitFailed || status == kExitUsage;
+  return arrived || has_failed ? status : fail(arrived.error());
 }
 
 std::optional<int> parse_arguments(Arguments& app, int argc, char** argv) {
@@ -94,8 +109,7 @@ Arguments::Option add_volume_argument(Arguments& app, std::string& volume) {
 }
 
 int fail(std::string_view message) {
-  std::fflush(stdout);
-  fmt::print(stderr, "uvdo: {}\n", message);
+  print_error("uvdo: {}\n", message);
   return kExitFailed;
 }
 

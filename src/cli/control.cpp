@@ -8,6 +8,7 @@
 #include <fmt/core.h>
 
 #include "base/log.h"
+#include "base/print.h"
 #include "cli/served_volume.h"
 
 namespace uvdo {
@@ -60,7 +61,7 @@ int run_set(int argc, char** argv) {
   auto answer = served.ask(request);
   if (!answer) return fail(answer.error());
   for (const auto& [key, value] : answer->items()) {
-    fmt::print("{}: {}\n", key, value.get<bool>() ? "on" : "off");
+    print("{}: {}\n", key, value.get<bool>() ? "on" : "off");
   }
   return kExitOk;
 }
@@ -80,7 +81,7 @@ int run_index(int argc, char** argv) {
   }
   auto answer = served.ask({{"command", "index"}, {"action", action}});
   if (!answer) return fail(answer.error());
-  fmt::print("index: {}\n", answer->value("state", "unknown"));
+  print("index: {}\n", answer->value("state", "unknown"));
   return kExitOk;
 }
 
@@ -101,7 +102,7 @@ int run_dump(int argc, char** argv) {
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   auto answer = served.ask({{"command", "dump"}});
   if (!answer) return fail(answer.error());
-  fmt::print("{}\n", answer->dump(2));
+  print("{}\n", answer->dump(2));
   return kExitOk;
 }
 
@@ -121,7 +122,7 @@ int run_log_level(int argc, char** argv) {
   }
   auto answer = served.ask(request);
   if (!answer) return fail(answer.error());
-  fmt::print("log level: {}\n", answer->value("level", "unknown"));
+  print("log level: {}\n", answer->value("level", "unknown"));
   return kExitOk;
 }
 

@@ -6,6 +6,7 @@
 
 #include <fmt/core.h>
 
+#include "base/print.h"
 #include "base/size_text.h"
 #include "cli/open_volume.h"
 #include "cli/served_volume.h"
@@ -81,9 +82,7 @@ std::string blocks_text(std::uint64_t blocks) {
 }
 
 /// "label   value" lines.
-void line(std::string_view label, std::string_view value) {
-  fmt::print("  {:<22} {}\n", label, value);
-}
+void line(std::string_view label, std::string_view value) { print("  {:<22} {}\n", label, value); }
 void number_line(std::string_view label, const Json& number) {
   line(label, fmt::format("{}", number.get<std::uint64_t>()));
 }
@@ -94,7 +93,7 @@ std::uint64_t number(const Json& json, const char* key) {
 
 void print_volume(const Json& info) {
   const bool served = info.contains("served");
-  fmt::print("{}\n", info.at("volume").get<std::string>());
+  print("{}\n", info.at("volume").get<std::string>());
   if (served) {
     line("state", fmt::format("in use: {}", info.at("mode").get<std::string>()));
   } else {
@@ -126,7 +125,7 @@ void print_volume(const Json& info) {
 }
 
 void print_index(const Json& index) {
-  fmt::print("Index\n");
+  print("Index\n");
   line("memory", index.at("memory").get<std::string>() + " GB");
   line("kind", index.at("sparse").get<bool>() ? "sparse" : "dense");
   line("remembers", fmt::format("the last {} of different data",
@@ -134,7 +133,7 @@ void print_index(const Json& index) {
 }
 
 void print_slabs(const Json& slabs) {
-  fmt::print("Slabs\n");
+  print("Slabs\n");
   line("number",
        fmt::format("{} of {}", number(slabs, "count"), blocks_text(number(slabs, "blocks"))));
   line("each",
@@ -146,7 +145,7 @@ void print_slabs(const Json& slabs) {
 }
 
 void print_journal(const Json& journal) {
-  fmt::print("Recovery journal\n");
+  print("Recovery journal\n");
   if (journal.contains("tail")) {
     line("in use",
          fmt::format("{} of {} blocks, from {} to {}", number(journal, "blocksInUse"),
@@ -166,7 +165,7 @@ void print_journal(const Json& journal) {
 }
 
 void print_layout(const Json& info) {
-  fmt::print("Layout (block numbers)\n");
+  print("Layout (block numbers)\n");
   struct Part {
     std::uint64_t start;
     std::uint64_t blocks;
@@ -198,7 +197,7 @@ int run_info(int argc, char** argv) {
   auto info = describe(served);
   if (!info) return fail(info.error());
   if (json) {
-    fmt::print("{}\n", info->dump(2, ' ', false, Json::error_handler_t::replace));
+    print("{}\n", info->dump(2, ' ', false, Json::error_handler_t::replace));
     return kExitOk;
   }
   print_volume(*info);

@@ -8,6 +8,7 @@
 #include <fmt/core.h>
 
 #include "async/uring_loop.h"
+#include "base/print.h"
 #include "base/size_text.h"
 #include "cli/command.h"
 #include "cli/open_volume.h"
@@ -28,21 +29,21 @@ struct RebuildArguments {
 };
 
 void print_count(std::uint64_t count, std::string_view what) {
-  if (count > 0) fmt::print("  {} {}\n", grouped(count), what);
+  if (count > 0) print("  {} {}\n", grouped(count), what);
 }
 
 void print_report(const RebuildReport& report) {
-  for (const std::string& line : report.details) fmt::print("  {}\n", line);
-  fmt::print(
+  for (const std::string& line : report.details) print("  {}\n", line);
+  print(
       "A rebuild keeps {} logical blocks in {} data blocks, and applies {} journal "
       "entries.\n",
       grouped(report.logical_blocks_used), grouped(report.data_blocks_used),
       grouped(report.journal_entries));
   if (report.losses() == 0) {
-    fmt::print("Nothing would be lost.\n");
+    print("Nothing would be lost.\n");
     return;
   }
-  fmt::print("It would give up:\n");
+  print("It would give up:\n");
   print_count(report.journal_blocks_skipped, "journal blocks that are missing or damaged");
   print_count(report.journal_entries_skipped, "journal entries that are not valid");
   print_count(report.pages_lost, "block map pages (each maps up to 812 blocks) that are damaged");
@@ -77,7 +78,7 @@ Task<Result<void>> rebuild(Executor& executor, Device& device, VolumeHeaders hea
   IndexFactory factory = [](Executor&, Device&, const VolumeGeometry&, bool) {
     return std::make_unique<BoundedMemoryIndex>(1024);
   };
-  std::function<void(std::string)> log = [](const std::string& line) { fmt::print("{}\n", line); };
+  std::function<void(std::string)> log = [](const std::string& line) { print("{}\n", line); };
   auto volume = co_await Volume::open(executor, device, options, factory, log);
   if (!volume) co_return std::move(volume).error();
   Result<void> done;
@@ -126,7 +127,7 @@ Task<void> run(UringLoop& loop, const RebuildArguments& arguments, int& status) 
     status = fail(done.error().within(arguments.volume));
     co_return;
   }
-  fmt::print("{} is writable again.\n", arguments.volume);
+  print("{} is writable again.\n", arguments.volume);
 }
 
 }  // namespace

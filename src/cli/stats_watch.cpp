@@ -2,10 +2,8 @@
 #include "cli/stats_watch.h"
 
 #include <algorithm>
-#include <cstdio>
 
-#include <fmt/core.h>
-
+#include "base/print.h"
 #include "serve/health.h"
 
 namespace uvdo {
@@ -14,9 +12,9 @@ namespace {
 constexpr std::uint64_t kLinesPerHeader = 20;
 
 void print_header() {
-  fmt::print("{:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>6} {:>5} {:>5} {:>5} {:>6} {}\n",
-             "read/s", "rB/s", "r50%", "r99%", "write/s", "wB/s", "w50%", "w99%", "disc/s", "dev%",
-             "cpu%", "used%", "saved%", " held up by");
+  print("{:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>6} {:>5} {:>5} {:>5} {:>6} {}\n",
+        "read/s", "rB/s", "r50%", "r99%", "write/s", "wB/s", "w50%", "w99%", "disc/s", "dev%",
+        "cpu%", "used%", "saved%", " held up by");
 }
 
 void print_line(const Rates& rates, const VolumeStatistics& s) {
@@ -32,7 +30,7 @@ void print_line(const Rates& rates, const VolumeStatistics& s) {
                                    static_cast<double>(s.logical_blocks_used)
                              : 0;
   const std::string_view held = rates.bottleneck;
-  fmt::print(
+  print(
       "{:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>6} {:>5.0f} {:>5.0f} {:>5.1f} {:>6.1f}  "
       "{}\n",
       short_number(reads.per_second), short_bytes(reads.bytes_per_second),
@@ -41,7 +39,6 @@ void print_line(const Rates& rates, const VolumeStatistics& s) {
       short_time(writes.latencies.percentile(50)), short_time(writes.latencies.percentile(99)),
       short_number(rates.of(RequestKind::discard).per_second), rates.device_busy * 100,
       rates.cpu * 100, used, saved, held.substr(0, held.find(':')));
-  std::fflush(stdout);
 }
 
 }  // namespace
@@ -58,7 +55,7 @@ int watch_statistics(const ServedVolume& served, double interval, std::uint64_t 
       print_line(rates_between(*before, *now), now->statistics);
     }
     before = std::move(now);
-    if (std::ferror(stdout) != 0) return fail("standard output cannot be written");
+    if (auto arrived = finish_output(); !arrived) return fail(arrived.error());
   }
   return kExitOk;
 }

@@ -4,6 +4,7 @@
 
 #include <fmt/core.h>
 
+#include "base/print.h"
 #include "cli/open_volume.h"
 #include "cli/served_volume.h"
 
@@ -39,13 +40,13 @@ Result<Json> stopped_status(const std::string& path) {
   return status;
 }
 
-void print(const Json& status) {
-  fmt::print("{}\n", status.value("summary", ""));
+void print_status(const Json& status) {
+  print("{}\n", status.value("summary", ""));
   for (const Json& trouble : status.value("troubles", Json::array())) {
-    fmt::print("{}\n  {}\n", trouble.value("problem", ""), trouble.value("advice", ""));
+    print("{}\n  {}\n", trouble.value("problem", ""), trouble.value("advice", ""));
   }
   for (const Json& note : status.value("notes", Json::array())) {
-    if (note.is_string()) fmt::print("{}\n", note.get<std::string>());
+    if (note.is_string()) print("{}\n", note.get<std::string>());
   }
 }
 
@@ -69,9 +70,9 @@ int run_status(int argc, char** argv) {
   }
   if (is_served) status["served"] = true;
   if (json) {
-    fmt::print("{}\n", json_text(status, 2));
+    print("{}\n", json_text(status, 2));
   } else {
-    print(status);
+    print_status(status);
   }
   if (!status["well"].get<bool>()) return kExitFailed;
   return is_served ? kExitOk : kExitNotServed;

@@ -14,6 +14,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "base/print.h"
 #include "base/size_text.h"
 #include "cli/rates_source.h"
 #include "serve/health.h"
@@ -35,19 +36,19 @@ class Screen {
       raw.c_lflag &= ~static_cast<tcflag_t>(ICANON | ECHO);
       tcsetattr(STDIN_FILENO, TCSANOW, &raw);
     }
-    fmt::print("\x1b[?1049h\x1b[?25l");
+    print("\x1b[?1049h\x1b[?25l");
   }
   ~Screen() {
-    fmt::print("\x1b[?25h\x1b[?1049l");
-    std::fflush(stdout);
+    print("\x1b[?25h\x1b[?1049l");
+    [[maybe_unused]] const auto ignored = finish_output();
     if (has_keys_) tcsetattr(STDIN_FILENO, TCSANOW, &before_);
   }
   Screen(const Screen&) = delete;
   Screen& operator=(const Screen&) = delete;
   [[nodiscard]] bool has_keys() const { return has_keys_; }
 
-  /// Shows as much of the lines as there is room for.
-  static void draw(const std::vector<std::string>& lines) {
+  /// Shows as much of the lines as there is room for. An error if the terminal is gone.
+  static Result<void> draw(const std::vector<std::string>& lines) {
     winsize size{};
     if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_row == 0) size = {24, 80, 0, 0};
     std::string out = "\x1b[H";
@@ -55,8 +56,8 @@ class Screen {
       if (i > 0) out += "\r\n";
       out += cut(lines[i], size.ws_col) + "\x1b[K";
     }
-    fmt::print("{}\x1b[J", out);
-    std::fflush(stdout);
+    print("{}\x1b[J", out);
+    return finish_output();
   }
 
  private:
@@ -218,8 +219,8 @@ int run_top(int argc, char** argv) {
   {
     const Screen screen;
     History history;
-    Screen::draw({"uvdo top   " + served.volume, "", "measuring ..."});
-    for (std::uint64_t looks = 0; count == 0 || looks < count; ++looks) {
+    lost = Screen::draw({"uvdo top   " + served.volume, "", "measuring ..."});
+    for (std::uint64_t looks = 0; lost && (count == 0 || looks < count); ++looks) {
       const char key = wait_for_key(*interval, screen.has_keys());
       if (interrupted != 0 || key == 'q' || key == 'Q' || key == 3) break;
       auto now = take_snapshot(served);
@@ -233,7 +234,7 @@ int run_top(int argc, char** argv) {
       }
       const Rates rates = rates_between(*before, *now);
       history.add(rates);
-      Screen::draw(lines_of(served.volume, *now, rates, history));
+      lost = Screen::draw(lines_of(served.volume, *now, rates, history));
       before = std::move(now);
     }
   }

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/print.h"
 #include "volume/format_volume.h"
 #include "volume/uds_index_factory.h"
 
@@ -19,7 +20,7 @@ namespace {
 // Slabs of 128 MiB: small enough for the smallest device that is measured.
 constexpr unsigned kSlabBits = 15;
 
-void say(const std::string& line) { fmt::print(stderr, "{}\n", line); }
+void say(const std::string& line) { print_error("{}\n", line); }
 
 }  // namespace
 

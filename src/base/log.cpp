@@ -55,6 +55,12 @@ std::string time_text(std::uint64_t time_us) {
                      time_us % 1'000'000);
 }
 
+std::uint64_t now_us() {
+  const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(since_1970).count());
+}
+
 }  // namespace
 
 std::string_view name_of(LogLevel level) {
@@ -92,15 +98,21 @@ std::string encode(const LogLine& line, Log::Format format, std::uint64_t time_u
   return fmt::format("<{}>{}\n", static_cast<int>(line.level), text);
 }
 
+Result<std::unique_ptr<Log>> Log::start(int fd, Format format, LogLevel level) {
+  auto writer = LogWriter::start(fd, [format](std::uint64_t count) {
+    LogLine line(LogLevel::warning,
+                 fmt::format("{} line{} of the log before this one {} lost, because nobody took "
+                             "them in time or they could not be written",
+                             count, count == 1 ? "" : "s", count == 1 ? "is" : "are"));
+    line.fields = {{"event", "log-lines-lost"}, {"lines", fmt::format("{}", count)}};
+    return encode(line, format, now_us());
+  });
+  if (!writer) return std::move(writer).error();
+  return std::unique_ptr<Log>(new Log(std::move(*writer), format, level));
+}
+
 void Log::write(const LogLine& line) const {
-  if (line.level > level_) return;
-  const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
-  const std::string bytes =
-      encode(line, format_,
-             static_cast<std::uint64_t>(
-                 std::chrono::duration_cast<std::chrono::microseconds>(since_1970).count()));
-  std::fwrite(bytes.data(), 1, bytes.size(), out_);
-  std::fflush(out_);
+  if (line.level <= level_) writer_->put(encode(line, format_, now_us()));
 }
 
 Log::Format Log::format_for(int fd) {

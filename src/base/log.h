@@ -4,13 +4,14 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdio>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "base/log_writer.h"
 #include "base/result.h"
 
 namespace uvdo {
@@ -45,9 +46,11 @@ class Log {
     json,     ///< an object with time, level, message and fields
   };
 
-  Log(std::FILE* out, Format format, LogLevel level) : out_(out), format_(format), level_(level) {}
+  /// Writes to `fd`, which stays open as long as the process runs. An error if the thread for that
+  /// cannot be started.
+  static Result<std::unique_ptr<Log>> start(int fd, Format format, LogLevel level);
 
-  /// Writes the line at once, if its level is wanted.
+  /// Queues the line, if its level is wanted; never waits (log_writer.h).
   void write(const LogLine& line) const;
   void set_level(LogLevel level) { level_ = level; }
   [[nodiscard]] LogLevel level() const { return level_; }
@@ -58,7 +61,10 @@ class Log {
   static Result<Format> parse_format(std::string_view text, int fd);
 
  private:
-  std::FILE* out_;
+  Log(std::unique_ptr<LogWriter> writer, Format format, LogLevel level)
+      : writer_(std::move(writer)), format_(format), level_(level) {}
+
+  std::unique_ptr<LogWriter> writer_;
   Format format_;
   LogLevel level_;
 };

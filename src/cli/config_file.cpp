@@ -3,8 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
-#include <sstream>
 
 #include <fmt/core.h>
 
@@ -12,12 +10,15 @@
 #define TOML_ENABLE_FORMATTERS 0
 #include <toml++/toml.h>
 
+#include "base/file_checks.h"
 #include "device/backing_name.h"
 
 namespace uvdo {
 namespace {
 
 constexpr std::array<std::string_view, 2> kTables{"format", "serve"};
+/// Of a file of parameters.
+constexpr std::size_t kMostBytes = 1U << 20U;
 
 Error wrong(const std::string& path, const toml::source_region& where, std::string_view what) {
   return {Errc::invalid_argument, fmt::format("{}, line {}: {}", path, where.begin.line, what)};
@@ -134,22 +135,29 @@ Result<ConfigFile> parse_config(const Arguments& app, std::string_view table,
   return config;
 }
 
-std::optional<int> parse_arguments_with_config(Arguments& app, std::string_view table,
-                                               std::string& volume, int argc, char** argv) {
-  ConfigFile config;
-  if (const auto path = find_argument("--config", argc, argv)) {
-    std::ifstream file(*path);
-    std::stringstream text;
-    text << file.rdbuf();
-    if (!file) return usage_error(fmt::format("the file {} of --config cannot be read", *path));
-    auto parsed = parse_config(app, table, *path, text.str());
-    if (!parsed) return usage_error(parsed.error().message());
-    config = std::move(*parsed);
+Result<ConfigFile> read_config(const Arguments& app, std::string_view table, int argc,
+                               char** argv) {
+  const auto path = find_argument("--config", argc, argv);
+  if (!path) return ConfigFile{};
+  auto text = read_small_file(*path, kMostBytes);
+  if (!text) {
+    return Error(Errc::invalid_argument, fmt::format("the file {} of --config cannot be read: {}",
+                                                     *path, text.error().message()));
   }
-  std::erase_if(config.arguments, [&](const std::string& argument) {
+  auto config = parse_config(app, table, *path, *text);
+  if (!config) return config;
+  std::erase_if(config->arguments, [&](const std::string& argument) {
     const auto option = app.find(argument.substr(0, argument.find('=')));
     return is_given(*option, argc, argv);
   });
+  return config;
+}
+
+std::optional<int> parse_arguments_with_config(Arguments& app, std::string_view table,
+                                               std::string& volume, int argc, char** argv) {
+  auto read = read_config(app, table, argc, argv);
+  if (!read) return usage_error(read.error().message());
+  ConfigFile& config = *read;
   std::vector<char*> arguments{argv[0]};
   for (std::string& argument : config.arguments) arguments.push_back(argument.data());
   arguments.insert(arguments.end(), argv + 1, argv + argc);

@@ -30,6 +30,10 @@ struct ConfigFile {
 Result<ConfigFile> parse_config(const Arguments& app, std::string_view table,
                                 const std::string& path, std::string_view text);
 
+/// What the file of --config says, if the command line names one, but for what the command line
+/// says itself.
+Result<ConfigFile> read_config(const Arguments& app, std::string_view table, int argc, char** argv);
+
 /// parse_arguments(), after what the file of --config says (which is added to the options). If the
 /// command line does not name a volume, `volume` is what the file says.
 [[nodiscard]] std::optional<int> parse_arguments_with_config(Arguments& app, std::string_view table,

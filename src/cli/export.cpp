@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file_checks.h"
+#include "base/print.h"
 #include "base/size_text.h"
 #include "cli/command.h"
 #include "cli/open_volume.h"
@@ -50,6 +52,10 @@ class Output {
       return Error(Errc::invalid_argument,
                    fmt::format("{} is the volume itself; give another output", output.path_));
     }
+    if (!exists || S_ISREG(status.st_mode)) {
+      auto allowed = check_file_size_limit(output.path_, size);
+      if (!allowed) return std::move(allowed).error();
+    }
     if (!exists) {
       const int fd = ::open(output.path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
       if (fd < 0) return errno_error(errno, fmt::format("cannot create {}", output.path_));
@@ -62,8 +68,8 @@ class Output {
       output.is_device_ = S_ISBLK(status.st_mode);
     }
     if (auto ok = output.set_size(size); !ok) {
-      output.abandon();
-      return std::move(ok).error();
+      if (output.is_device_) return std::move(ok).error();
+      return output.abandon(std::move(ok).error());
     }
     return output;
   }
@@ -92,9 +98,13 @@ class Output {
     return errno_error(errno, fmt::format("writing to {}", path_));
   }
 
-  /// Removes a file that was made in vain.
-  void abandon() {
-    if (created_) unlink(path_.c_str());
+  /// Removes a file that was made in vain. The error, which says what is left otherwise.
+  Error abandon(Error error) const {
+    if (created_) {
+      unlink(path_.c_str());
+      return error;
+    }
+    return {error.code(), fmt::format("{}; {} is not complete", error.message(), path_)};
   }
 
  private:
@@ -193,16 +203,10 @@ int export_volume(const ExportArguments& arguments) {
   auto output = Output::open(arguments, size);
   if (!output) return fail(output.error());
   auto exported = copy_contents(**image, *output, arguments.skip_errors);
-  if (!exported) {
-    output->abandon();
-    return fail(exported.error());
-  }
-  if (auto ok = output->finish(); !ok) {
-    output->abandon();
-    return fail(ok.error());
-  }
-  fmt::print("{} exported to {}, {} of it data\n", size_text(size), arguments.output,
-             size_text(exported->data_blocks * kBlockSize));
+  if (!exported) return fail(output->abandon(std::move(exported).error()));
+  if (auto ok = output->finish(); !ok) return fail(output->abandon(std::move(ok).error()));
+  print("{} exported to {}, {} of it data\n", size_text(size), arguments.output,
+        size_text(exported->data_blocks * kBlockSize));
   if (exported->damaged_blocks == 0) return kExitOk;
   return fail(fmt::format("{} blocks could not be read; they are zeros in {}",
                           grouped(exported->damaged_blocks), arguments.output));

@@ -13,6 +13,8 @@
 #include <unistd.h>
 #include <uuid.h>
 
+#include "base/file_checks.h"
+#include "base/print.h"
 #include "base/size_text.h"
 #include "cli/config_file.h"
 #include "cli/format_writer.h"
@@ -201,13 +203,13 @@ void print_made(const std::string& path, const VolumeLayout& layout, bool verbos
   const SuperBlock& super = layout.super_block;
   const SlabConfig& slab = super.depot.slab;
   const auto line = [](std::string_view label, const std::string& value) {
-    fmt::print("  {:<15} {}\n", label, value);
+    print("  {:<15} {}\n", label, value);
   };
   const auto blocks = [](std::uint64_t n) {
     return fmt::format("{} ({} blocks)", size_text(n * kBlockSize), grouped(n));
   };
   const std::uint64_t slabs = super.depot.slab_count();
-  fmt::print("New volume on {}\n", path);
+  print("New volume on {}\n", path);
   line("logical size", blocks(super.config.logical_blocks));
   line("physical size", blocks(super.config.physical_blocks));
   line("room for data",
@@ -252,6 +254,9 @@ int format_volume(const FormatArguments& arguments) {
     }
     wanted_size = *size;
   }
+  if (auto allowed = check_file_size_limit(arguments.device, wanted_size); !allowed) {
+    return fail(allowed.error());
+  }
   auto target = open_target(arguments, wanted_size);
   if (!target) return fail(target.error());
   const auto give_up = [&](const Error& error) {
@@ -273,6 +278,11 @@ int format_volume(const FormatArguments& arguments) {
     return give_up(ok.error());
   }
   print_made(arguments.device, *layout, arguments.verbose);
+  if (auto arrived = finish_output(); !arrived) {
+    const Error& error = arrived.error();
+    return give_up(target->created ? error.within("no volume was made")
+                                   : error.within("the volume was made"));
+  }
   return kExitOk;
 }
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/block_types.h"
+#include "base/file_checks.h"
 #include "base/file_lock.h"
 
 namespace uvdo {
@@ -48,16 +49,14 @@ Result<FileDescriptor> open_backing_store(const std::string& path, OpenMode mode
     return errno_error(errno, fmt::format("cannot open {}", path));
   }
   const bool block_device = S_ISBLK(status.st_mode);
-  if (!block_device && !S_ISREG(status.st_mode)) {
-    return Error(Errc::invalid_argument,
-                 fmt::format("{} is neither a regular file nor a block device", path));
-  }
-  int flags = O_CLOEXEC | (mode == OpenMode::read_only ? O_RDONLY : O_RDWR);
+  auto kind = check_file_kind(path, FileKind::store);
+  if (!kind) return std::move(kind).error();
+  int flags = mode == OpenMode::read_only ? O_RDONLY : O_RDWR;
   if (block_device && mode == OpenMode::read_write) flags |= O_EXCL;
   int opened = -1;
   int error = 0;
   const bool free = take_patiently([&] {
-    opened = ::open(path.c_str(), flags);
+    opened = open_without_waiting(path, flags);
     error = opened < 0 ? errno : 0;
     return error != EBUSY;
   });
@@ -71,6 +70,9 @@ Result<FileDescriptor> open_backing_store(const std::string& path, OpenMode mode
     }
     return errno_error(error, fmt::format("cannot open {}", path));
   }
+  kind = check_file_kind(fd.get(), path, FileKind::store);  // it may be another one by now
+  if (!kind) return std::move(kind).error();
+  wait_for_transfers(fd.get());
   // A shared lock for readers, so that several may look at a stopped volume at once.
   if (!lock_file(fd.get(), mode == OpenMode::read_only)) {
     return Error(Errc::busy,

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/block_types.h"
+#include "base/file_checks.h"
 #include "base/file_lock.h"
 
 namespace uvdo {
@@ -110,10 +111,15 @@ std::uint64_t ImageSource::next_data(std::uint64_t offset, std::uint64_t limit) 
 }
 
 Result<std::unique_ptr<ImageSource>> open_image_source(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  auto kind = check_file_kind(path, FileKind::store);
+  if (!kind) return std::move(kind).error();
+  const int fd = open_without_waiting(path, O_RDONLY);
   if (fd < 0) return errno_error(errno, fmt::format("cannot open {}", path));
   // From here on the descriptor belongs to the source.
   auto source = std::make_unique<FileImageSource>(fd, path);
+  kind = check_file_kind(fd, path, FileKind::store);  // it may be another one by now
+  if (!kind) return std::move(kind).error();
+  wait_for_transfers(fd);
   struct stat status {};
   if (fstat(fd, &status) != 0) return errno_error(errno, fmt::format("cannot examine {}", path));
   std::uint64_t size = 0;
@@ -121,11 +127,8 @@ Result<std::unique_ptr<ImageSource>> open_image_source(const std::string& path) 
     if (ioctl(fd, BLKGETSIZE64, &size) != 0) {
       return errno_error(errno, fmt::format("cannot find the size of {}", path));
     }
-  } else if (S_ISREG(status.st_mode)) {
-    size = static_cast<std::uint64_t>(status.st_size);
   } else {
-    return Error(Errc::invalid_argument,
-                 fmt::format("{} is neither a regular file nor a block device", path));
+    size = static_cast<std::uint64_t>(status.st_size);
   }
   if (!lock_file(fd, true)) {
     return Error(Errc::busy,

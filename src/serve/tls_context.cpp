@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 
+#include "base/file_checks.h"
 #include "serve/tls_stream.h"
 
 namespace uvdo {
@@ -25,6 +26,12 @@ Result<std::unique_ptr<TlsContext>> TlsContext::create(Executor& executor, const
 }
 
 Result<void> TlsContext::load(const TlsFiles& files) {
+  for (const std::string& file : {files.certificate, files.key, files.authority, files.psk}) {
+    if (file.empty()) continue;
+    if (auto kind = check_file_kind(file, FileKind::regular); !kind) {
+      return std::move(kind).error().within("TLS");
+    }
+  }
   if (files.certificate.empty() != files.key.empty()) {
     return Error(Errc::invalid_argument,
                  "TLS needs a certificate together with its private key; give both files");

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "base/file_checks.h"
+
+#include <cstdlib>
+#include <fstream>
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace uvdo {
+namespace {
+
+class FileChecks : public ::testing::Test {
+ protected:
+  FileChecks() {
+    std::string folder = ::testing::TempDir() + "uvdo-files-XXXXXX";
+    EXPECT_NE(mkdtemp(folder.data()), nullptr);
+    folder_ = folder;
+    fifo_ = folder_ + "/fifo";
+    EXPECT_EQ(mkfifo(fifo_.c_str(), 0600), 0);
+    file_ = folder_ + "/file";
+    std::ofstream(file_) << "four";
+  }
+  ~FileChecks() override {
+    unlink(fifo_.c_str());
+    unlink(file_.c_str());
+    rmdir(folder_.c_str());
+  }
+  std::string folder_;
+  std::string fifo_;
+  std::string file_;
+};
+
+TEST_F(FileChecks, WhatIsNoFileIsRefusedWithoutWaiting) {
+  for (const FileKind kind : {FileKind::regular, FileKind::store}) {
+    for (const std::string& path : {fifo_, folder_, std::string("/dev/zero")}) {
+      auto checked = check_file_kind(path, kind);
+      ASSERT_FALSE(checked.ok()) << path;
+      EXPECT_EQ(checked.error().code(), Errc::invalid_argument);
+    }
+    EXPECT_TRUE(check_file_kind(file_, kind).ok());
+    EXPECT_FALSE(check_file_kind(folder_ + "/none", kind).ok());
+  }
+  // What took a file's place after it was looked at is opened without waiting, and then refused.
+  const int fd = open_without_waiting(fifo_, O_RDONLY);
+  ASSERT_GE(fd, 0);
+  EXPECT_FALSE(check_file_kind(fd, fifo_, FileKind::store).ok());
+  wait_for_transfers(fd);
+  EXPECT_EQ(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
+  close(fd);
+}
+
+TEST_F(FileChecks, SmallFilesAreReadAndLargerOnesRefused) {
+  EXPECT_EQ(read_small_file(file_, 4).value(), "four");
+  EXPECT_FALSE(read_small_file(file_, 3).ok());
+  EXPECT_FALSE(read_small_file(fifo_, 4).ok());
+  EXPECT_FALSE(read_small_file("/dev/zero", 4).ok());
+}
+
+}  // namespace
+}  // namespace uvdo

@@ -3,13 +3,11 @@
 #include <optional>
 #include <string>
 
-#include <fmt/core.h>
-
 #include "async/uring_loop.h"
+#include "base/print.h"
 #include "base/size_text.h"
-#include "cli/command.h"
+#include "cli/served_volume.h"
 #include "device/file_device.h"
-#include "serve/control_client.h"
 #include "volume/growth.h"
 
 namespace uvdo {
@@ -20,6 +18,7 @@ struct GrowArguments {
   std::string logical;
   std::string physical;
   std::string control;
+  AnswerPatience patience;
 };
 
 Result<GrowthRequest> read_sizes(const GrowArguments& arguments) {
@@ -41,8 +40,8 @@ Result<GrowthRequest> read_sizes(const GrowArguments& arguments) {
 }
 
 void print_sizes(const std::string& volume, std::uint64_t logical, std::uint64_t physical) {
-  fmt::print("{} has a logical size of {} and a physical size of {}\n", volume, size_text(logical),
-             size_text(physical));
+  print("{} has a logical size of {} and a physical size of {}\n", volume, size_text(logical),
+        size_text(physical));
 }
 
 Task<void> grow_stopped(UringLoop& loop, const GrowArguments& arguments, GrowthRequest request,
@@ -73,7 +72,8 @@ std::optional<int> grow_served(const GrowArguments& arguments, const GrowthReque
   if (request.logical_bytes) asked["logical"] = *request.logical_bytes;
   if (request.physical_bytes) asked["physical"] = *request.physical_bytes;
   if (request.physical_max) asked["physical"] = "max";
-  auto answer = ask_volume(arguments.volume, std::move(asked), arguments.control);
+  auto answer =
+      ask_volume(arguments.volume, std::move(asked), arguments.control, arguments.patience.limit());
   if (!answer) {
     if (answer.error().code() == Errc::not_found) return std::nullopt;
     return fail(std::move(answer).error().within(arguments.volume));
@@ -94,6 +94,7 @@ int run_grow(int argc, char** argv) {
   app.option("--physical", arguments.physical,
              "how much of its file or block device the volume takes from now on, or max");
   app.option("--control", arguments.control, "the control socket that uvdo serve was given");
+  arguments.patience.add_to(app);
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   auto request = read_sizes(arguments);
   if (!request) return usage_error(request.error().message());

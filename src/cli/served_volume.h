@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What the commands for served volumes share: naming the volume, and asking its server.
+// What the commands for served volumes share: naming the volume, and asking its server, for an
+// answer that does not take for ever.
 #pragma once
 
+#include <chrono>
+#include <cstdint>
+#include <cstdlib>
 #include <string>
 
 #include "cli/command.h"
@@ -9,17 +13,40 @@
 
 namespace uvdo {
 
+/// How long a server may be silent, in seconds, as it stands on the command line.
+struct AnswerPatience {
+  double seconds = std::chrono::duration<double>(kAnswerPatience).count();
+
+  /// Adds --timeout.
+  void add_to(Arguments& app) {
+    app.option("--timeout", seconds,
+               "seconds that the server may be silent; one that works on the request is not")
+        .check([](const std::string& text) {
+          char* end = nullptr;
+          const double value = std::strtod(text.c_str(), &end);
+          const bool is_number = !text.empty() && *end == '\0' && value >= 0.1 && value <= 86'400;
+          return is_number ? std::string() : "it is 0.1 to 86400 seconds";
+        })
+        .show_default();
+  }
+  [[nodiscard]] std::chrono::milliseconds limit() const {
+    return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
+  }
+};
+
 struct ServedVolume {
   std::string volume;
-  std::string control;  ///< socket; empty: where servers listen by default
+  std::string control{};  ///< socket; empty: where servers listen by default
+  AnswerPatience patience{};
 
   /// Adds VOLUME and --control.
   void add_to(Arguments& app) {
     add_volume_argument(app, volume);
     app.option("--control", control, "the control socket that uvdo serve was given");
+    patience.add_to(app);
   }
   [[nodiscard]] Result<Json> ask(Json request) const {
-    return ask_volume(volume, std::move(request), control);
+    return ask_volume(volume, std::move(request), control, patience.limit());
   }
 };
 

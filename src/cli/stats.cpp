@@ -3,13 +3,12 @@
 #include <string>
 #include <vector>
 
-#include <fmt/core.h>
-
+#include "base/print.h"
 #include "cli/command.h"
 #include "cli/open_volume.h"
+#include "cli/served_volume.h"
 #include "cli/stats_watch.h"
 #include "device/backing_name.h"
-#include "serve/control_client.h"
 #include "serve/statistics_json.h"
 #include "volume/statistics_text.h"
 
@@ -18,10 +17,10 @@ namespace uvdo {
 namespace {
 
 /// From the volume's server if it has one, else from its disk.
-Result<VolumeStatistics> statistics_of(const std::string& volume, const std::string& control) {
-  auto answer = ask_volume(volume, {{"command", "stats"}}, control);
+Result<VolumeStatistics> statistics_of(const ServedVolume& served) {
+  auto answer = served.ask({{"command", "stats"}});
   if (answer) return statistics_from_json(*answer);
-  if (answer.error().code() == Errc::not_found) return stopped_statistics(volume);
+  if (answer.error().code() == Errc::not_found) return stopped_statistics(served.volume);
   return std::move(answer).error();
 }
 
@@ -49,6 +48,8 @@ int run_stats(int argc, char** argv) {
       app.option("--watch", watch, "a line of rates every so many seconds, until interrupted");
   app.option("--count", count, "with --watch: end after so many lines").needs(watch_option);
   app.option("--control", control, "the control socket that uvdo serve was given");
+  AnswerPatience patience;
+  patience.add_to(app);
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   if (!control.empty() && volumes.size() != 1) {
     return usage_error("--control belongs to one volume; name only that");
@@ -60,31 +61,31 @@ int run_stats(int argc, char** argv) {
     if (volumes.size() != 1 || json || verbose || human || si) {
       return usage_error("--watch takes one volume, and no other form of output");
     }
-    return watch_statistics({volumes[0], control}, *interval, count);
+    return watch_statistics({volumes[0], control, patience}, *interval, count);
   }
 
   std::vector<NamedStatistics> all;
   for (const std::string& volume : volumes) {
-    auto statistics = statistics_of(volume, control);
+    auto statistics = statistics_of({volume, control, patience});
     if (!statistics) return fail(statistics.error());
     all.push_back({volume, std::move(*statistics)});
   }
   if (json) {
     auto object = Json::object();
     for (const auto& [name, statistics] : all) object[name] = to_json(statistics);
-    fmt::print("{}\n", json_text(object, 2));
+    print("{}\n", json_text(object, 2));
     return kExitOk;
   }
   if (verbose) {
     for (const auto& [name, statistics] : all) {
-      fmt::print("{}\n{}\n", statistics_list(name, statistics), savings_text(statistics));
+      print("{}\n{}\n", statistics_list(name, statistics), savings_text(statistics));
     }
     return kExitOk;
   }
   const TableUnits units = si ? TableUnits::si : human ? TableUnits::binary : TableUnits::kib;
-  fmt::print("{}", statistics_table(all, units));
+  print("{}", statistics_table(all, units));
   for (const auto& [name, statistics] : all) {
-    fmt::print("\n{}{}", all.size() > 1 ? name + ": " : "", savings_text(statistics));
+    print("\n{}{}", all.size() > 1 ? name + ": " : "", savings_text(statistics));
   }
   return kExitOk;
 }

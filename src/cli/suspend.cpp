@@ -2,10 +2,8 @@
 // uvdo suspend and uvdo resume: a served volume lets its device alone, and goes on.
 #include <string>
 
-#include <fmt/core.h>
-
-#include "cli/command.h"
-#include "serve/control_client.h"
+#include "base/print.h"
+#include "cli/served_volume.h"
 
 namespace uvdo {
 namespace {
@@ -13,13 +11,15 @@ namespace {
 struct Server {
   std::string volume;
   std::string control;
+  AnswerPatience patience;
 
   void add_to(Arguments& app) {
     app.option("VOLUME", volume, "the volume's file or block device, as it is served").required();
     app.option("--control", control, "the control socket that uvdo serve was given");
+    patience.add_to(app);
   }
   [[nodiscard]] Result<Json> ask(Json request) const {
-    auto answer = ask_volume(volume, std::move(request), control);
+    auto answer = ask_volume(volume, std::move(request), control, patience.limit());
     if (!answer) return std::move(answer).error().within(volume);
     return answer;
   }
@@ -39,8 +39,8 @@ int run_suspend(int argc, char** argv) {
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   auto answer = server.ask({{"command", "suspend"}, {"flush", !no_flush}});
   if (!answer) return fail(answer.error());
-  fmt::print("{} is suspended; on its disk it is in state {}\n", server.volume,
-             answer->value("state", "unknown"));
+  print("{} is suspended; on its disk it is in state {}\n", server.volume,
+        answer->value("state", "unknown"));
   return kExitOk;
 }
 

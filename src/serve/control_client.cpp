@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include <fcntl.h>
 #include <fmt/core.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -31,9 +32,45 @@ Error connection_error(const std::string& path, std::string_view what) {
   return errno_error(errno, fmt::format("{} {}", what, path));
 }
 
+/// Lets connect(), send() and recv() fail with EAGAIN after `patience`.
+void limit_waits(int fd, std::chrono::milliseconds patience) {
+  timeval limit{};
+  limit.tv_sec = patience.count() / 1000;
+  limit.tv_usec = patience.count() % 1000 * 1000;
+  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+}
+
+/// The letter of a process's state, as of proc(5).
+char state_of_process(pid_t pid) {
+  auto file = FileDescriptor(open(fmt::format("/proc/{}/stat", pid).c_str(), O_RDONLY | O_CLOEXEC));
+  std::array<char, 512> text{};
+  const ssize_t length = file ? read(file.get(), text.data(), text.size() - 1) : 0;
+  const std::string_view line(text.data(), length > 0 ? static_cast<std::size_t>(length) : 0);
+  const std::size_t name_end = line.rfind(") ");
+  return name_end == std::string_view::npos || name_end + 2 >= line.size() ? '?'
+                                                                           : line[name_end + 2];
+}
+
+Error silent_server(int fd, const std::string& path, std::chrono::milliseconds patience) {
+  ucred peer{};
+  socklen_t length = sizeof peer;
+  const bool known = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 && peer.pid > 0;
+  const std::string who = known ? fmt::format("the server (pid {})", peer.pid) : "the server";
+  std::string why = "it may be busy, wait for its disk, or hang; --timeout gives it longer";
+  const char state = known ? state_of_process(peer.pid) : '?';
+  if (state == 'T') {
+    why = fmt::format("it has been stopped by a signal; kill -CONT {} lets it go on", peer.pid);
+  } else if (state == 'D') {
+    why = "it waits for its disk; --timeout gives it longer";
+  }
+  return {Errc::busy, fmt::format("{} at {} has not answered within {:g} seconds: {}", who, path,
+                                  std::chrono::duration<double>(patience).count(), why)};
+}
+
 }  // namespace
 
-Result<Json> ask_server(const std::string& path, Json request) {
+Result<Json> ask_server(const std::string& path, Json request, std::chrono::milliseconds patience) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) {
@@ -42,16 +79,19 @@ Result<Json> ask_server(const std::string& path, Json request) {
   std::memcpy(address.sun_path, path.data(), path.size());
   const FileDescriptor fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd) return errno_error(errno, "making a socket");
+  limit_waits(fd.get(), patience);
   if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     if (errno == ENOENT || errno == ECONNREFUSED) {
       return Error(Errc::not_found, fmt::format("no server answers at {}", path));
     }
+    if (errno == EAGAIN) return silent_server(fd.get(), path, patience);
     return errno_error(errno, fmt::format("connecting to {}", path));
   }
   request["uvdo"] = kControlVersion;
   const std::string line = json_text(request) + "\n";
   for (std::size_t sent = 0; sent < line.size();) {
     const ssize_t n = send(fd.get(), line.data() + sent, line.size() - sent, MSG_NOSIGNAL);
+    if (n < 0 && errno == EAGAIN) return silent_server(fd.get(), path, patience);
     if (n < 0 && errno != EINTR) return connection_error(path, "writing to");
     if (n > 0) sent += static_cast<std::size_t>(n);
   }
@@ -60,9 +100,11 @@ Result<Json> ask_server(const std::string& path, Json request) {
   while (reply.find('\n') == std::string::npos) {
     const ssize_t n = recv(fd.get(), buffer.data(), buffer.size(), 0);
     if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN) return silent_server(fd.get(), path, patience);
     if (n < 0) return connection_error(path, "reading from");
     if (n == 0) return Error(Errc::io, "the server ended the connection without an answer");
     reply.append(buffer.data(), static_cast<std::size_t>(n));
+    if (reply.find_first_not_of(' ') == std::string::npos) reply.clear();  // signs of life
   }
   const auto parsed = parse_json(reply);
   if (!parsed || !parsed->is_object() || !parsed->contains("ok") ||
@@ -83,17 +125,18 @@ Result<Json> ask_server(const std::string& path, Json request) {
   return Error(kind, error["message"].get<std::string>());
 }
 
-Result<Json> ask_volume(const std::string& volume, Json request, const std::string& path) {
+Result<Json> ask_volume(const std::string& volume, Json request, const std::string& path,
+                        std::chrono::milliseconds patience) {
   auto usual = control_path_of(volume);
   Result<Json> answer = Error(Errc::not_found, "");
   if (!path.empty()) {
-    answer = ask_server(path, request);
+    answer = ask_server(path, request, patience);
   } else if (usual) {
-    answer = ask_server(*usual, request);
+    answer = ask_server(*usual, request, patience);
   }
   // The file of a suspended volume may have been moved away or replaced.
   if (!answer && answer.error().code() == Errc::not_found && path.empty()) {
-    answer = ask_server(control_link_of(volume), request);
+    answer = ask_server(control_link_of(volume), request, patience);
     if (!answer && answer.error().code() == Errc::not_found && usual) {
       answer = Error(Errc::not_found, fmt::format("no server answers at {}", *usual));
     }

@@ -2,6 +2,7 @@
 // Asks the server of a volume something over its control socket; waits for the answer.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 
@@ -10,13 +11,19 @@
 
 namespace uvdo {
 
-/// The result of a request. not_found: nobody serves at `path`; else the server's own error.
-Result<Json> ask_server(const std::string& path, Json request);
+/// How long a server may be silent. One that works on a request says so every second.
+inline constexpr std::chrono::milliseconds kAnswerPatience{4000};
+
+/// The result of a request. not_found: nobody serves at `path`; busy: the server was silent for as
+/// long as `patience`; else the server's own error.
+Result<Json> ask_server(const std::string& path, Json request,
+                        std::chrono::milliseconds patience = kAnswerPatience);
 
 /// The same for the server of the volume at `volume`, at `path` if it is not empty, else where
 /// such a server listens by default. not_found: the volume is not in use; busy: it is, but its user
-/// does not answer there.
-Result<Json> ask_volume(const std::string& volume, Json request, const std::string& path = {});
+/// does not answer there, or not in time.
+Result<Json> ask_volume(const std::string& volume, Json request, const std::string& path = {},
+                        std::chrono::milliseconds patience = kAnswerPatience);
 
 /// Waits until nobody uses the volume at `volume` any more, for some seconds at most.
 void wait_until_free(const std::string& volume);

@@ -52,7 +52,10 @@ void ControlLink::keep(bool wanted) {
 Result<void> make_control_folder() {
   const std::string folder = control_folder();
   if (mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
-    return errno_error(errno, fmt::format("cannot make the folder {}", folder));
+    return errno_error(errno, fmt::format("cannot make the folder {} for the control socket (give "
+                                          "--control, or set XDG_RUNTIME_DIR to a folder of this "
+                                          "user)",
+                                          folder));
   }
   struct stat status {};
   if (lstat(folder.c_str(), &status) != 0 || !S_ISDIR(status.st_mode) ||

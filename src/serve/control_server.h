@@ -4,6 +4,7 @@
 //   request:  {"uvdo": 1, "command": "stats", ...}
 //   reply:    {"uvdo": 1, "ok": true, "result": {...}}
 //             {"uvdo": 1, "ok": false, "error": {"code": "busy", "message": "..."}}
+// While a request is worked on, a space is sent each second: who waits sees that the server lives.
 #pragma once
 
 #include <functional>
@@ -22,8 +23,11 @@ class ControlServer {
  public:
   /// Answers one request (its "command" and the whole object).
   using Handler = std::function<Task<Result<Json>>(std::string command, Json request)>;
+  /// Undoes a request that was carried out, if its client cannot know that: it went away before it
+  /// had read the reply.
+  using TakeBack = std::function<Task<void>(std::string command)>;
 
-  ControlServer(UringLoop& loop, Handler handler);
+  ControlServer(UringLoop& loop, Handler handler, TakeBack take_back = nullptr);
 
   /// Listens on the unix socket at `path` and begins to answer.
   Result<void> start(const std::string& path);
@@ -36,10 +40,19 @@ class ControlServer {
 
  private:
   Task<void> serve(SocketStream& stream, bool crowded);
-  Task<std::string> answer(std::string line);
+  /// A reply, and the command that was carried out, if one was.
+  struct Answer {
+    std::string reply;
+    std::string done;
+  };
+  Task<Answer> answer(SocketStream& stream, std::string line);
+  Task<Answer> carry_out(std::string line);
+  Task<void> show_life(SocketStream& stream, Alarm& alarm, const bool& over);
   static std::string refusal(const Error& error);
 
+  UringLoop& loop_;
   Handler handler_;
+  TakeBack take_back_;
   ClientServer server_;
 };
 

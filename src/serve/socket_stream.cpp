@@ -3,6 +3,7 @@
 
 #include <cerrno>
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -11,6 +12,11 @@ namespace uvdo {
 SocketStream::~SocketStream() { close(fd_); }
 
 void SocketStream::end_input() { shutdown(fd_, SHUT_RD); }
+bool SocketStream::has_hung_up() const {
+  pollfd peer{fd_, 0, 0};
+  return poll(&peer, 1, 0) > 0 && (peer.revents & (POLLHUP | POLLERR)) != 0;
+}
+
 void SocketStream::shut_down() { shutdown(fd_, SHUT_RDWR); }
 
 Task<std::ptrdiff_t> SocketStream::receive(std::span<const iovec> slices) {

@@ -22,4 +22,11 @@ Task<Result<Json>> resume_by_request(Volume& volume) {
   co_return Json::object();
 }
 
+Task<void> take_back_suspension(Volume& volume, LogFunction log) {
+  if (!volume.is_suspended()) co_return;
+  log({LogLevel::notice, "the client that asked for the suspension is gone; the volume goes on"});
+  auto done = co_await volume.resume();
+  if (!done) log({LogLevel::error, done.error().message()});
+}
+
 }  // namespace uvdo

@@ -2,6 +2,7 @@
 // The control commands "suspend" and "resume" (docs/control.md).
 #pragma once
 
+#include "base/log.h"
 #include "serve/control_server.h"
 #include "volume/volume.h"
 
@@ -11,5 +12,8 @@ namespace uvdo {
 /// any more.
 Task<Result<Json>> suspend_by_request(Volume& volume, Json request);
 Task<Result<Json>> resume_by_request(Volume& volume);
+/// Lets the volume go on whose suspension nobody knows of: who asked for it went away before it had
+/// the answer.
+Task<void> take_back_suspension(Volume& volume, LogFunction log);
 
 }  // namespace uvdo

@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // uvdo serve: opens a volume and offers it as a block device, until it is told to stop.
-#include <csignal>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <fmt/core.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "async/work_thread.h"
 #include "base/machine_memory.h"
 #include "base/size_text.h"
 #include "cli/config_file.h"
+#include "cli/log_file.h"
 #include "cli/open_volume.h"
 #include "cli/serve_options.h"
+#include "cli/serve_reload.h"
+#include "cli/server_signals.h"
 #include "device/file_device.h"
 #include "serve/control_path.h"
 #include "serve/metrics_server.h"
@@ -22,7 +24,7 @@
 #include "serve/process_memory.h"
 #include "serve/service_manager.h"
 #include "serve/service_views.h"
-#include "serve/tls_context.h"
+#include "serve/suspension_control.h"
 #include "serve/volume_control.h"
 #include "serve/volume_monitor.h"
 #include "volume/memory_plan.h"
@@ -31,43 +33,6 @@
 
 namespace uvdo {
 namespace {
-
-/// SIGTERM and SIGINT, as something that can be awaited.
-class StopSignal {
- public:
-  explicit StopSignal(UringLoop& loop) : loop_(loop), stopped_(loop) {
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigprocmask(SIG_BLOCK, &signals, nullptr);
-    fd_ = FileDescriptor(signalfd(-1, &signals, SFD_CLOEXEC));
-  }
-  /// Waits for a signal, or for stop().
-  Task<void> wait() {
-    TaskGroup reader(loop_);
-    reader.start(read_signal());
-    co_await stopped_.wait();
-    if (reading_ != nullptr) loop_.cancel(*reading_);
-    co_await reader.wait();
-  }
-  void stop() { stopped_.set(); }
-
- private:
-  Task<void> read_signal() {
-    auto operation = loop_.perform(
-        [this](io_uring_sqe* sqe) { io_uring_prep_read(sqe, fd_.get(), &info_, sizeof info_, 0); });
-    reading_ = &operation;
-    [[maybe_unused]] const int ignored = co_await operation;
-    reading_ = nullptr;
-    stopped_.set();
-  }
-  UringLoop& loop_;
-  FileDescriptor fd_;
-  signalfd_siginfo info_{};
-  UringLoop::Operation* reading_ = nullptr;
-  Event stopped_;
-};
 
 /// The bytes of memory that the server needs at most; what the machine could not give later, when
 /// the volume is in use, is refused.
@@ -90,9 +55,9 @@ Result<std::uint64_t> check_memory(const VolumeHeaders& headers, const ServeOpti
 }
 
 Task<Result<void>> serve_volume(UringLoop& loop, const FileDevice& device, Volume& volume,
-                                std::uint64_t memory_bytes, ServeOptions options, TlsUpgrader* tls,
+                                std::uint64_t memory_bytes, ServeOptions options,
+                                ServerSignals& signals, ServeReload& reload, TlsUpgrader* tls,
                                 Log& log) {
-  StopSignal signal(loop);
   RequestTimes times;
   NbdServer::Settings settings;
   settings.log = [&log](const std::string& line) { log.write(line); };
@@ -125,7 +90,7 @@ Task<Result<void>> serve_volume(UringLoop& loop, const FileDevice& device, Volum
                         [&log](const LogLine& line) { log.write(line); });
   VolumeControl control(
       loop, volume,
-      {options.volume, [&signal] { signal.stop(); }, &log, &monitor, options.logical_block_size});
+      {options.volume, [&signals] { signals.stop(); }, &log, &monitor, options.logical_block_size});
   std::string control_path = options.control;
   if (control_path.empty()) {
     auto made = make_control_folder();
@@ -135,13 +100,22 @@ Task<Result<void>> serve_volume(UringLoop& loop, const FileDevice& device, Volum
     control_path = *path;
   }
   ControlLink link(options.volume, options.control.empty() ? control_path : std::string());
-  ControlServer control_server(loop, [&](std::string command, Json request) -> Task<Result<Json>> {
-    auto answer = co_await control.handle(std::move(command), std::move(request));
+  const auto keep_link = [&] {
     // Also when another file has taken the place of the first.
     const auto usual = control_path_of(options.volume);
     link.keep(volume.is_suspended() || !usual || *usual != control_path);
+  };
+  const auto carry_out = [&](std::string command, Json request) -> Task<Result<Json>> {
+    auto answer = co_await control.handle(std::move(command), std::move(request));
+    keep_link();
     co_return answer;
-  });
+  };
+  const auto take_back = [&](std::string command) -> Task<void> {
+    if (command != "suspend") co_return;
+    co_await take_back_suspension(volume, [&log](const LogLine& line) { log.write(line); });
+    keep_link();
+  };
+  ControlServer control_server(loop, carry_out, take_back);
   auto controlled = control_server.start(control_path);
   if (!controlled) co_return controlled;
   MetricsServer metrics(loop, [&] {
@@ -173,9 +147,11 @@ Task<Result<void>> serve_volume(UringLoop& loop, const FileDevice& device, Volum
   }
   log.write(fmt::format("  up to {} of memory", size_text(memory_bytes)));
   manager.notify_ready(status);
-  co_await signal.wait();
+  signals.on_hangup([&] { reload.run(monitor); });
+  co_await signals.wait_for_stop();
+  signals.on_hangup([] {});
   manager.notify_stopping();
-  log.write("stopping");
+  log.write(signals.reason().empty() ? "stopping" : "stopping, because of " + signals.reason());
   auto resumed = co_await volume.end_suspension();
   monitor.stop();
   co_await watch.wait();
@@ -189,13 +165,10 @@ Task<Result<void>> serve_volume(UringLoop& loop, const FileDevice& device, Volum
   co_return stopped;
 }
 
-Task<void> run(UringLoop& loop, ServeOptions options, TlsUpgrader* tls, Log& log,
-               Result<void>& result) {
+Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerSignals& signals,
+                                  ServeReload& reload, TlsUpgrader* tls, Log& log) {
   auto device = FileDevice::open(loop, options.volume, OpenMode::read_write);
-  if (!device) {
-    result = std::move(device).error();
-    co_return;
-  }
+  if (!device) co_return std::move(device).error();
   auto headers = co_await read_volume_headers(**device);
   std::uint64_t memory_bytes = 0;
   if (headers) {  // if not, the volume's opening says why
@@ -204,10 +177,7 @@ Task<void> run(UringLoop& loop, ServeOptions options, TlsUpgrader* tls, Log& log
     auto fits = check_memory(
         *headers, options,
         NbdServer::memory_bound(settings, tls != nullptr) + ControlServer::kMemoryBound);
-    if (!fits) {
-      result = std::move(fits).error();
-      co_return;
-    }
+    if (!fits) co_return std::move(fits).error();
     memory_bytes = *fits;
   }
   const LogFunction write = [&log](const LogLine& line) { log.write(line); };
@@ -225,16 +195,24 @@ Task<void> run(UringLoop& loop, ServeOptions options, TlsUpgrader* tls, Log& log
   IndexFactory factory = uds_index_factory(write, options.volume_options.work);
   auto volume =
       co_await Volume::open(loop, **device, options.volume_options, std::move(factory), write);
-  if (!volume) {
-    result = std::move(volume).error();
-    co_return;
-  }
-  result =
-      co_await serve_volume(loop, **device, **volume, memory_bytes, std::move(options), tls, log);
+  if (!volume) co_return std::move(volume).error();
+  auto result = co_await serve_volume(loop, **device, **volume, memory_bytes, std::move(options),
+                                      signals, reload, tls, log);
   if (!(*volume)->is_stopped()) {
     auto stopped = co_await (*volume)->stop();
     if (result && !stopped) result = std::move(stopped);
   }
+  co_return result;
+}
+
+Task<void> run(UringLoop& loop, ServeOptions options, ServeReload& reload, TlsUpgrader* tls,
+               Log& log, Result<void>& result) {
+  ServerSignals signals(loop);
+  result = signals.start();
+  if (!result) co_return;
+  auto served = co_await open_and_serve(loop, std::move(options), signals, reload, tls, log);
+  result = std::move(served);
+  co_await signals.end();
 }
 
 /// Looks at the volume without touching it.
@@ -262,22 +240,32 @@ int run_serve(int argc, char** argv) {
     }
     if (!fits) return fail(fits.error());
   }
-  std::signal(SIGPIPE, SIG_IGN);
-  std::signal(SIGXFSZ, SIG_IGN);  // a limit of file sizes is an error of the device like others
+  if (options.control.empty()) {  // before the volume is touched
+    if (auto made = make_control_folder(); !made) return fail(made.error());
+  }
+  ServerSignals::hold();
 
   declare_io_flusher();
   auto loop = UringLoop::create();
   if (!loop) return fail(loop.error());
   if (WorkThread::is_worthwhile()) (*loop)->stay_awake_between_requests();
-  std::unique_ptr<TlsContext> tls;
+  std::unique_ptr<RenewableTls> tls;
   if (options.tls.any()) {
-    auto context = TlsContext::create(**loop, options.tls);
+    auto context = RenewableTls::create(**loop, options.tls);
     if (!context) return fail(context.error());
     tls = std::move(*context);
   }
-  Log log(stdout, options.format, options.level);
+  std::optional<LogFile> file;
+  if (!options.log_file.empty()) {
+    auto opened = LogFile::open(options.log_file);
+    if (!opened) return fail(opened.error().within("--log-file"));
+    file.emplace(std::move(*opened));
+  }
+  auto log = Log::start(file ? file->fd() : STDOUT_FILENO, options.format, options.level);
+  if (!log) return fail(log.error());
+  ServeReload reload(app, argc, argv, **log, file ? &*file : nullptr, tls.get());
   Result<void> result;
-  (*loop)->run(run(**loop, std::move(options), tls.get(), log, result));
+  (*loop)->run(run(**loop, std::move(options), reload, tls.get(), **log, result));
   return result ? kExitOk : fail(result.error());
 }
 

@@ -78,6 +78,7 @@ void ServeOptions::add_to(Arguments& app) {
       .show_default();
   app.option("--watermark-command", watermark_command,
              "shell command that is run when one is passed");
+  app.option("--log-file", log_file, "append the log to this file; SIGHUP opens it anew");
   app.option("--log-level", log_level, "error, warning, notice, info or debug").show_default();
   app.option("--log-format", log_format, "auto, plain, journal or json").show_default();
   app.option("--tls-cert", tls.certificate, "PEM file of the server's certificate");
@@ -142,7 +143,8 @@ Result<void> ServeOptions::check() {
   auto parsed_level = parse_log_level(log_level);
   if (!parsed_level) return parsed_level.error().within("--log-level");
   level = *parsed_level;
-  auto parsed_format = Log::parse_format(log_format, STDOUT_FILENO);
+  // A file is not the journal, whatever standard output is.
+  auto parsed_format = Log::parse_format(log_format, log_file.empty() ? STDOUT_FILENO : -1);
   if (!parsed_format) return parsed_format.error().within("--log-format");
   format = *parsed_format;
   auto parsed_marks = parse_watermarks(watermarks);

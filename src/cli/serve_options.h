@@ -40,6 +40,7 @@ struct ServeOptions {
   std::string metrics;
   std::string watermarks = "80,90,95";
   std::string watermark_command;
+  std::string log_file;
   std::string log_level = "info";
   std::string log_format = "auto";
   TlsFiles tls;

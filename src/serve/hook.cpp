@@ -57,6 +57,8 @@ void Hook::start_next() {
   sigemptyset(&usual);
   sigaddset(&usual, SIGPIPE);
   sigaddset(&usual, SIGXFSZ);
+  sigaddset(&usual, SIGTTIN);
+  sigaddset(&usual, SIGTTOU);
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setsigdefault(&attributes, &usual);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);

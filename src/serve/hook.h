@@ -24,6 +24,8 @@ class Hook {
   Hook(const Hook&) = delete;
   Hook& operator=(const Hook&) = delete;
 
+  /// What is run from now on.
+  void set_command(std::string command) { command_ = std::move(command); }
   void run(Variables variables);
   /// To be called now and then: notes the end of a run, and begins the next one.
   void poll();

@@ -19,6 +19,12 @@ double seconds_of(Duration duration) { return std::chrono::duration<double>(dura
 
 }  // namespace
 
+void SpaceWatch::set_marks(std::vector<unsigned> marks) {
+  const auto told = std::ranges::upper_bound(marks, mark());
+  passed_ = static_cast<std::size_t>(told - marks.begin());
+  marks_ = std::move(marks);
+}
+
 std::vector<SpaceWatch::Crossing> SpaceWatch::observe(TimePoint now, std::uint64_t used,
                                                       std::uint64_t room) {
   room_ = room;

@@ -19,6 +19,9 @@ class SpaceWatch {
   /// `marks`: percents, ascending.
   explicit SpaceWatch(std::vector<unsigned> marks) : marks_(std::move(marks)) {}
 
+  /// Takes other marks. Those up to the one that is passed now count as told.
+  void set_marks(std::vector<unsigned> marks);
+
   struct Crossing {
     unsigned percent = 0;
     bool upward = true;

@@ -33,6 +33,9 @@ class VolumeMonitor {
   /// Watches until stop().
   Task<void> run();
   void stop();
+  /// Takes other watermarks, and another command for them, from now on.
+  void set_marks(std::vector<unsigned> marks) { space_.set_marks(std::move(marks)); }
+  void set_command(std::string command) { hook_.set_command(std::move(command)); }
 
   [[nodiscard]] Activity activity() const;
   [[nodiscard]] std::optional<std::chrono::seconds> until_full() const {

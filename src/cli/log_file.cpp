@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "cli/log_file.h"
+
+#include <cerrno>
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file_checks.h"
+
+namespace uvdo {
+namespace {
+
+Result<FileDescriptor> open_to_append(const std::string& path) {
+  struct stat status {};
+  if (stat(path.c_str(), &status) == 0) {
+    auto kind = check_file_kind(path, FileKind::regular);
+    if (!kind) return std::move(kind).error();
+  }
+  FileDescriptor fd(::open(
+      path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0640));
+  if (!fd) return errno_error(errno, fmt::format("cannot open {}", path));
+  auto kind = check_file_kind(fd.get(), path, FileKind::regular);
+  if (!kind) return std::move(kind).error();
+  return fd;
+}
+
+}  // namespace
+
+Result<LogFile> LogFile::open(const std::string& path) {
+  auto fd = open_to_append(path);
+  if (!fd) return std::move(fd).error();
+  return LogFile(path, std::move(*fd));
+}
+
+Result<void> LogFile::reopen() {
+  auto fd = open_to_append(path_);
+  if (!fd) return std::move(fd).error();
+  if (dup3(fd->get(), fd_.get(), O_CLOEXEC) < 0) {
+    return errno_error(errno, fmt::format("opening {} anew", path_));
+  }
+  return {};
+}
+
+}  // namespace uvdo

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "cli/serve_reload.h"
+
+#include <algorithm>
+#include <set>
+
+#include <fmt/core.h>
+
+#include "cli/serve_options.h"
+
+namespace uvdo {
+namespace {
+
+constexpr std::string_view kLevel = "log-level";
+constexpr std::string_view kMarks = "watermarks";
+constexpr std::string_view kCommand = "watermark-command";
+
+/// All that the file says of an option, in one text; nothing if it does not name it.
+std::optional<std::string> value_in(const ConfigFile& config, std::string_view name) {
+  std::optional<std::string> value;
+  for (const std::string& argument : config.arguments) {
+    const std::string_view text = std::string_view(argument).substr(2);
+    if (text.substr(0, text.find('=')) != name) continue;
+    const std::size_t equals = text.find('=');
+    const std::string_view part = equals == std::string_view::npos ? "" : text.substr(equals + 1);
+    value = value ? fmt::format("{} {}", *value, part) : std::string(part);
+  }
+  return value;
+}
+
+/// The options that differ, as they are called in the file.
+std::set<std::string> differences(const ConfigFile& before, const ConfigFile& now) {
+  std::set<std::string> names;
+  for (const ConfigFile* config : {&before, &now}) {
+    for (const std::string& argument : config->arguments) {
+      const std::string name = argument.substr(2, argument.find('=') - 2);
+      if (value_in(before, name) != value_in(now, name)) names.insert(name);
+    }
+  }
+  if (before.volume != now.volume) names.insert("volume");
+  return names;
+}
+
+}  // namespace
+
+ServeReload::ServeReload(const Arguments& app, int argc, char** argv, Log& log, LogFile* file,
+                         RenewableTls* tls)
+    : app_(app), argc_(argc), argv_(argv), log_(log), file_(file), tls_(tls) {
+  auto config = read_config(app_, "serve", argc_, argv_);
+  if (config) before_ = std::move(*config);
+}
+
+void ServeReload::run(VolumeMonitor& monitor) {
+  open_log();
+  log_.write({LogLevel::notice, "SIGHUP: reading again what may change"});
+  renew_tls();
+  read_file(monitor);
+}
+
+void ServeReload::open_log() {
+  if (file_ == nullptr) return;
+  auto opened = file_->reopen();
+  if (!opened) log_.write({LogLevel::error, "--log-file: " + opened.error().message()});
+}
+
+void ServeReload::renew_tls() {
+  if (tls_ == nullptr) return;
+  auto renewed = tls_->renew();
+  if (renewed) return log_.write("TLS: new clients get the certificates and keys read just now");
+  log_.write({LogLevel::error, fmt::format("TLS goes on with the certificates and keys that it "
+                                           "has: {}",
+                                           renewed.error().message())});
+}
+
+void ServeReload::read_file(VolumeMonitor& monitor) {
+  auto now = read_config(app_, "serve", argc_, argv_);
+  Result<void> done = now ? take_over(*now, monitor) : Result<void>(now.error().clone());
+  if (!done) {
+    log_.write(
+        {LogLevel::error, fmt::format("all options stay as they are: {}", done.error().message())});
+    return;
+  }
+  before_ = std::move(*now);
+}
+
+Result<void> ServeReload::take_over(const ConfigFile& now, VolumeMonitor& monitor) {
+  const std::set<std::string> changed = differences(before_, now);
+  const ServeOptions defaults;
+  auto level = parse_log_level(value_in(now, kLevel).value_or(defaults.log_level));
+  if (!level) return level.error().within(now.path);
+  auto marks = parse_watermarks(value_in(now, kMarks).value_or(defaults.watermarks));
+  if (!marks) return marks.error().within(now.path);
+  for (const std::string& name : changed) {
+    if (name == kLevel) {
+      log_.set_level(*level);
+    } else if (name == kMarks) {
+      monitor.set_marks(*marks);
+    } else if (name == kCommand) {
+      monitor.set_command(value_in(now, kCommand).value_or(""));
+    } else {
+      log_.write({LogLevel::warning,
+                  fmt::format("{} has changed in {}: that counts from the next start on", name,
+                              now.path)});
+      continue;
+    }
+    log_.write({LogLevel::notice,
+                fmt::format("{} has changed in {}, and counts from now on", name, now.path)});
+  }
+  return {};
+}
+
+}  // namespace uvdo

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What a server does at SIGHUP: opens its log file anew, reads the certificates and keys of TLS
+// again, and takes over what has changed in the file of --config and may change in use: log-level,
+// watermarks and watermark-command. Of other changes it says that they wait for the next start.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/log.h"
+#include "cli/config_file.h"
+#include "cli/log_file.h"
+#include "serve/renewable_tls.h"
+#include "serve/volume_monitor.h"
+
+namespace uvdo {
+
+class ServeReload {
+ public:
+  /// `app` has the options of uvdo serve, and `argv` what it was called with; both outlive this.
+  /// The parts that this server does not have are null.
+  ServeReload(const Arguments& app, int argc, char** argv, Log& log, LogFile* file,
+              RenewableTls* tls);
+
+  void run(VolumeMonitor& monitor);
+
+ private:
+  void open_log();
+  void renew_tls();
+  void read_file(VolumeMonitor& monitor);
+  Result<void> take_over(const ConfigFile& now, VolumeMonitor& monitor);
+
+  const Arguments& app_;
+  int argc_;
+  char** argv_;
+  Log& log_;
+  LogFile* file_;
+  RenewableTls* tls_;
+  ConfigFile before_;
+};
+
+}  // namespace uvdo

@@ -33,7 +33,6 @@ enum class Fault : std::uint8_t {
   write_error_ignored,         ///< a failed write of data counts as done
   growth_without_copy,         ///< the journal's ring is not copied to its new place
   resume_without_dirty_mark,   ///< a volume that goes on is still marked clean
-  long_request_keeps_turn,     ///< a long request runs to its end without giving way
 };
 
 inline constexpr auto kFaults = std::to_array<std::pair<std::string_view, Fault>>({
@@ -58,7 +57,6 @@ inline constexpr auto kFaults = std::to_array<std::pair<std::string_view, Fault>
     {"write-error-ignored", Fault::write_error_ignored},
     {"growth-without-copy", Fault::growth_without_copy},
     {"resume-without-dirty-mark", Fault::resume_without_dirty_mark},
-    {"long-request-keeps-turn", Fault::long_request_keeps_turn},
 });
 
 /// The mistakes that are switched on.

@@ -5,12 +5,6 @@
 #include "volume/volume.h"
 
 namespace uvdo {
-namespace {
-
-/// Work to count an entry of the map.
-constexpr std::uint64_t kUnitsPerEntry = 5;
-
-}  // namespace
 
 Task<void> Volume::count_savings(Duration patience) {
   if (stopping_ || suspended_) co_return;
@@ -55,8 +49,7 @@ Task<void> Volume::walk_for_savings() {
       }
       savings_.advance(place + 1);
       from = **next + 1;
-      executor_.spend(kEntriesPerPage * kUnitsPerEntry);
-      co_await executor_.give_way();
+      co_await executor_.yield();
     }
     if (stopping_) co_return;
   }

@@ -62,7 +62,9 @@ void ServiceManager::send(std::string_view message) const {
   if (path_[0] == '@') address.sun_path[0] = '\0';
   const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return;
-  // Nobody is the worse if the message is lost.
+  // Nobody is the worse if the message is lost; a manager that takes none is not waited for longer.
+  const timeval patience{.tv_sec = 1, .tv_usec = 0};
+  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   [[maybe_unused]] const auto sent = sendto(
       fd, message.data(), message.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&address),
       static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path_.size()));

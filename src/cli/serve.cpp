@@ -18,6 +18,7 @@
 #include "cli/server_signals.h"
 #include "device/file_device.h"
 #include "serve/control_path.h"
+#include "serve/disk_watch.h"
 #include "serve/metrics_server.h"
 #include "serve/metrics_text.h"
 #include "serve/nbd_server.h"
@@ -54,7 +55,7 @@ Result<std::uint64_t> check_memory(const VolumeHeaders& headers, const ServeOpti
                   size_text(available.bytes)));
 }
 
-Task<Result<void>> serve_volume(UringLoop& loop, const FileDevice& device, Volume& volume,
+Task<Result<void>> serve_volume(UringLoop& loop, FileDevice& device, Volume& volume,
                                 std::uint64_t memory_bytes, ServeOptions options,
                                 ServerSignals& signals, ServeReload& reload, TlsUpgrader* tls,
                                 Log& log) {
@@ -80,17 +81,26 @@ Task<Result<void>> serve_volume(UringLoop& loop, const FileDevice& device, Volum
     auto listening = server.listen(address);
     if (!listening) co_return listening;
   }
+  DiskWatch disk(loop, device, [&log](const LogLine& line) { log.write(line); });
   VolumeMonitor::Settings watching;
   watching.volume = options.volume;
   watching.marks = options.marks;
   watching.watermark_command = options.watermark_command;
   watching.device = [&device] { return device.activity(); };
+  std::function<void()> keep_link = [] {};  // so that it is found when its file has moved
+  watching.look_beneath = [&disk, &volume, &keep_link] {
+    const Pbn end{volume.super_block().config.physical_blocks};
+    auto whole = disk.look(volume.geometry().device_byte(end));
+    if (!whole) volume.fail(whole.error());
+    keep_link();
+  };
+  watching.backing = [&disk] { return disk.backing(); };
   watching.clients = [&server] { return server.connections(); };
   VolumeMonitor monitor(loop, volume, times, std::move(watching),
                         [&log](const LogLine& line) { log.write(line); });
-  VolumeControl control(
-      loop, volume,
-      {options.volume, [&signals] { signals.stop(); }, &log, &monitor, options.logical_block_size});
+  VolumeControl control(loop, volume,
+                        {options.volume, [&signals] { signals.stop(); }, &log, &monitor, &disk,
+                         options.logical_block_size});
   std::string control_path = options.control;
   if (control_path.empty()) {
     auto made = make_control_folder();
@@ -100,7 +110,7 @@ Task<Result<void>> serve_volume(UringLoop& loop, const FileDevice& device, Volum
     control_path = *path;
   }
   ControlLink link(options.volume, options.control.empty() ? control_path : std::string());
-  const auto keep_link = [&] {
+  keep_link = [&] {
     // Also when another file has taken the place of the first.
     const auto usual = control_path_of(options.volume);
     link.keep(volume.is_suspended() || !usual || *usual != control_path);
@@ -159,6 +169,7 @@ Task<Result<void>> serve_volume(UringLoop& loop, const FileDevice& device, Volum
   co_await server.shutdown();
   auto stopped = co_await volume.stop();
   if (!resumed) stopped = std::move(resumed);
+  if (stopped) stopped = disk.is_saved();
   control.stopped(stopped);
   co_await control_server.shutdown();
   if (stopped) log.write("saved");

@@ -39,6 +39,7 @@ struct ServeOptions {
   std::string control;
   std::string metrics;
   std::string watermarks = "80,90,95";
+  std::string no_space_timeout = "60";
   std::string watermark_command;
   std::string log_file;
   std::string log_level = "info";

@@ -3,11 +3,13 @@
 // keeps two programs from using one volume.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "async/uring_loop.h"
 #include "async/work_batches.h"
 #include "base/object_pool.h"
+#include "device/backing_store.h"
 #include "device/device.h"
 #include "device/device_activity.h"
 
@@ -42,6 +44,14 @@ Result<std::uint64_t> size_of_backing_store(int fd, const std::string& path);
 
 class FileDevice final : public Device {
  public:
+  /// A request that failed.
+  struct Failure {
+    Op op{};
+    std::uint64_t offset = 0;  ///< bytes
+    std::uint64_t length = 0;
+    int error = 0;  ///< errno
+  };
+
   /// Opens `path`. Where the file system can do it, the page cache is bypassed (O_DIRECT); then
   /// all buffers, offsets and lengths must be multiples of 4096.
   static Result<std::unique_ptr<FileDevice>> open(UringLoop& loop, const std::string& path,
@@ -52,8 +62,8 @@ class FileDevice final : public Device {
   void share_reads(WorkBatches* batches) override { batches_ = batches; }
   Result<std::uint64_t> look_up_size() override;
   Result<void> extend(std::uint64_t size) override;
-  /// Closes the file, and thereby gives its lock away.
-  void release() override { fd_ = FileDescriptor(); }
+  /// Closes the file, and thereby gives its lock away; not one that would be gone with that.
+  Result<void> release() override;
   Result<void> reopen() override;
   [[nodiscard]] const std::string& name() const override { return path_; }
   [[nodiscard]] bool is_direct() const { return direct_; }
@@ -61,6 +71,15 @@ class FileDevice final : public Device {
   /// which costs less than to have the kernel do them, unless they are shared.
   [[nodiscard]] bool is_in_memory() const { return in_memory_; }
   [[nodiscard]] DeviceActivity activity() const { return meter_.activity(); }
+  /// Called for each request that failed, before who asked for it goes on.
+  void on_failure(std::function<void(const Failure&)> f) { on_failure_ = std::move(f); }
+  /// What has become of the file or disk; busy: it has been let go of.
+  [[nodiscard]] Result<BackingState> look() const;
+  /// Bytes of a range for which the file system keeps no room yet.
+  [[nodiscard]] Result<std::uint64_t> unallocated(std::uint64_t offset,
+                                                  std::uint64_t length) const {
+    return unallocated_bytes(fd_.get(), offset, length);
+  }
 
  private:
   /// A request on its way through the kernel, resubmitted as long as it comes back short.
@@ -80,6 +99,7 @@ class FileDevice final : public Device {
   bool direct_ = false;
   bool in_memory_ = false;
   DeviceMeter meter_;
+  std::function<void(const Failure&)> on_failure_;
   WorkBatches* batches_ = nullptr;
   std::unique_ptr<ObjectPool<Transfer>> transfers_;
 

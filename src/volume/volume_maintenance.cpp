@@ -18,6 +18,7 @@ void Volume::start_background() {
   journal_->on_full([this] { request_maintenance(); });
   depot_->on_write_back_needed([this] { request_maintenance(); });
   map_->on_write_back_needed([this] { request_maintenance(); });
+  room_.on_state([this](RoomGate::State state) { room_has_changed(state); });
   notifier_.on_enter([this](const Error& reason) { entered_read_only(reason); });
   background_.start(commit_regularly());
   background_.start(write_back_regularly());
@@ -86,9 +87,12 @@ Task<void> Volume::drain_writes() {
 }
 
 void Volume::entered_read_only(const Error& reason) {
-  log_({LogLevel::error,
-        fmt::format("unrecoverable error, entering read-only mode: {}", reason.message())});
-  jobs_.start(record_read_only());
+  // Where there was no room in the end the volume is left as after a crash.
+  if (room_.state() != RoomGate::State::given_up) {
+    log_({LogLevel::error,
+          fmt::format("unrecoverable error, entering read-only mode: {}", reason.message())});
+    jobs_.start(record_read_only());
+  }
   // Who waits for what will not come any more looks again.
   depot_->wake_waiters();
   map_->wake_waiters();

@@ -15,7 +15,8 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
                const VolumeGeometry& geometry, const SuperBlock& super_block, LogFunction log)
     : executor_(executor),
       raw_device_(device),
-      gate_(executor, device),
+      room_(executor, device, options.no_space_timeout, RoomGate::Patience::limited),
+      gate_(executor, room_),
       hold_(executor, gate_),
       device_(hold_),
       options_(options),
@@ -25,6 +26,7 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
       log_(std::move(log)),
       index_operation_(executor, 1),
       requests_gate_(executor),
+      patient_requests_(executor),
       buffers_(executor, options.buffer_bytes),
       merge_buffers_(executor, options.internal_buffer_bytes),
       scratch_buffers_(executor, options.internal_buffer_bytes),
@@ -106,12 +108,19 @@ Task<Result<std::unique_ptr<Volume>>> Volume::open(Executor& executor, Device& d
     volume->index_ = make_index(executor, volume->device_, geometry,
                                 super_block.state == VolumeState::new_volume);
     if (volume->index_) volume->index_->set_enabled(options.deduplication);
+  } else if (volume->room_.state() == RoomGate::State::given_up) {
+    // Nothing is wrong with the volume: it is as after a crash.
+    co_return std::move(loaded).error().within(
+        fmt::format("{} was not started, because there is no room for what a start writes; make "
+                    "some and start it again",
+                    device.name()));
   } else {
     // Until the volume was marked in use its old super block holds.
     const SuperBlock& on_disk = volume->is_loaded_ ? volume->super_block_ : super_block;
     auto done = co_await volume->open_read_only(on_disk, std::move(loaded).error());
     if (!done) co_return std::move(done).error().within(device.name());
   }
+  volume->room_.set_patience(RoomGate::Patience::endless);
   volume->start_background();
   co_return volume;
 }
@@ -168,6 +177,7 @@ Task<Result<void>> Volume::stop() {
   if (opened_read_only_) co_return Result<void>();  // there is nothing to save
   auto done = co_await save(true);
   co_await jobs_.wait();  // a failure has to be recorded before the volume goes away
+  if (!done && room_.state() == RoomGate::State::given_up) co_return given_up_error();
   co_return done;
 }
 
@@ -189,6 +199,7 @@ Task<Result<void>> Volume::save(bool for_good) {
     }
   }
   if (done) done = co_await journal_->commit_all();
+  all_committed_ = done.ok();
   if (done) done = co_await map_->save();
   if (done) done = co_await depot_->save();
   if (!done) co_return done;

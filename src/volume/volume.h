@@ -434,6 +434,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   PatientRequests patient_requests_;
   BufferPool buffers_;
   BufferPool merge_buffers_;  // sub-block writes; held while only scratch is waited for
+  BufferPool part_buffers_;   // sub-block reads, which wait for no write; held like those
   BufferPool
       scratch_buffers_;  // reads of the volume itself; held while only the next is waited for
   BufferPool fragment_buffers_;  // compressed blocks; nothing is waited for while held

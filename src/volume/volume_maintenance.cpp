@@ -18,7 +18,6 @@ void Volume::start_background() {
   journal_->on_full([this] { request_maintenance(); });
   depot_->on_write_back_needed([this] { request_maintenance(); });
   map_->on_write_back_needed([this] { request_maintenance(); });
-  room_.on_state([this](RoomGate::State state) { room_has_changed(state); });
   notifier_.on_enter([this](const Error& reason) { entered_read_only(reason); });
   background_.start(commit_regularly());
   background_.start(write_back_regularly());

@@ -29,6 +29,7 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
       patient_requests_(executor),
       buffers_(executor, options.buffer_bytes),
       merge_buffers_(executor, options.internal_buffer_bytes),
+      part_buffers_(executor, options.internal_buffer_bytes / 4),
       scratch_buffers_(executor, options.internal_buffer_bytes),
       fragment_buffers_(executor, options.internal_buffer_bytes),
       locks_(executor, blocks_at_once(options)),
@@ -49,6 +50,7 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
       commit_alarm_(executor),
       write_back_alarm_(executor) {
   notifier_.set_faults(options.faults);
+  room_.on_state([this](RoomGate::State state) { room_has_changed(state); });
   if (options.work.thread() != nullptr) device.share_reads(&options.work.thread()->batches());
   writes_.reserve(kGenerations);
   ways_to_packer_.reserve(kGenerations);
@@ -184,6 +186,9 @@ Task<Result<void>> Volume::stop() {
 Task<Result<void>> Volume::save(bool for_good) {
   Result<void> done;
   if (notifier_.is_read_only()) done = notifier_.error();
+  // First what clients were told: there may be no room for the index.
+  if (done) done = co_await journal_->commit_all();
+  all_committed_ = done.ok();
   if (index_) {
     co_await index_operation_.acquire();
     Result<void> saved;
@@ -198,8 +203,6 @@ Task<Result<void>> Volume::save(bool for_good) {
           {LogLevel::warning, fmt::format("the index was not saved: {}", saved.error().message())});
     }
   }
-  if (done) done = co_await journal_->commit_all();
-  all_committed_ = done.ok();
   if (done) done = co_await map_->save();
   if (done) done = co_await depot_->save();
   if (!done) co_return done;

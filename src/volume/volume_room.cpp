@@ -66,6 +66,7 @@ void Volume::room_has_changed(RoomGate::State state) {
     case RoomGate::State::given_up:
       log_({LogLevel::error,
             fmt::format("{}: given up after {}", cause, seconds_text(room_.time_limit()))});
+      buffers_.set_refusing(true);
       patient_requests_.refuse(executor_.now());
       return;
   }

@@ -83,6 +83,7 @@ Task<Result<void>> Volume::write_piece(std::uint64_t offset, ConstBytes piece,
   if (!has_job()) co_await wait_for_job();
   if (refusal.is_given()) {
     locks_.unlock(lbn);
+    job_finished_.wake_one();  // the job that was to be taken is for another
     co_return Refusal::error();
   }
   WriteJob& job = take_job();
@@ -113,6 +114,7 @@ Task<Result<void>> Volume::write_blocks(Lbn first, Buffer data, Durability durab
   if (!has_job()) co_await wait_for_job();
   if (refusal.is_given()) {
     for (std::size_t i = 0; i < count; ++i) locks_.unlock(first + i);
+    job_finished_.wake_one();  // the job that was to be taken is for another
     co_return Refusal::error();
   }
   if (may_gather && gather(first, data)) co_return Result<void>();
@@ -202,9 +204,13 @@ Task<Result<void>> Volume::start_job(WriteJob& job, const Refusal& refusal) {
     co_await depot_->wait_for_frees();
     job.has_promise = depot_->reserve(count);
   }
+  if (job.has_promise) job.promised = count;
+  if (refusal.is_given()) {
+    finish_job(job);
+    co_return Refusal::error();
+  }
   if (job.has_promise) {
-    job.promised = count;
-    if (job.durability == Durability::cached && !refusal.is_given()) {
+    if (job.durability == Durability::cached) {
       for (WriteBlock& block : job.all()) locks_.publish(block.lbn, block.data);
       jobs_.start(store_behind(job));
       co_return done;

@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "async/sim_executor.h"
+#include "base/block_types.h"
 #include "device/sim_device.h"
 
 namespace uvdo {

@@ -8,6 +8,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/check.h"
+
 namespace uvdo {
 namespace {
 
@@ -22,6 +24,14 @@ constexpr Duration kShortWait = std::chrono::microseconds(60);
 /// Coroutines that may be ready, and sleep, at once before memory is taken for more.
 constexpr std::size_t kHandles = 16384;
 constexpr std::size_t kTimers = 1024;
+/// A kernel that cannot take entries is left alone so long, twice as long each time.
+constexpr Duration kShortestPause = std::chrono::microseconds(50);
+constexpr Duration kLongestPause = std::chrono::milliseconds(10);
+
+/// Whether the kernel may take the same entries later: it has no memory, or completions to fetch.
+bool is_passing(int error) {
+  return error == EAGAIN || error == EBUSY || error == ENOMEM || error == EINTR || error == ETIME;
+}
 
 void relax() {
 #if defined(__x86_64__)
@@ -64,6 +74,7 @@ Result<void> UringLoop::set_up(unsigned entries) {
                        "kernel.io_uring_disabled that allows it)");
   }
   ring_open_ = true;
+  aside_.reserve(ring_.cq.ring_entries);
   wake_fd_ = eventfd(0, EFD_CLOEXEC);
   if (wake_fd_ < 0) return errno_error(errno, "making an eventfd");
   wake_operation_.complete = [](Operation&) {};
@@ -125,7 +136,7 @@ void UringLoop::run(Task<void> main) {
     take_arrivals();
     run_ready();
     if (stop_) break;
-    const bool is_idle = ready_.empty() && late_.empty();
+    const bool is_idle = ready_.empty() && late_.empty() && aside_.empty();
     submit_and_reap(is_idle && !something_comes_soon() && fall_asleep());
   }
 }
@@ -149,10 +160,32 @@ io_uring_sqe* UringLoop::next_entry() {
   io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
   while (sqe == nullptr) {
     ++enter_calls_;
-    io_uring_submit(&ring_);
+    const int submitted = submit_(&ring_);
+    note_entered(submitted);
+    if (submitted <= 0 && submitted != -EINTR) {
+      // It may refuse more entries until there is room for what they lead to.
+      set_completions_aside();
+      pause_for_kernel();
+    }
     sqe = io_uring_get_sqe(&ring_);
   }
   return sqe;
+}
+
+/// An error that does not pass means that nothing will ever be read or written again.
+void UringLoop::note_entered(int result) {
+  if (result >= 0) {
+    pause_ = Duration::zero();
+  } else {
+    check(is_passing(-result), "io_uring has failed");
+  }
+}
+
+/// Who asks again and again at once would take the processor from those it waits for.
+void UringLoop::pause_for_kernel() {
+  pause_ = std::clamp(2 * pause_, kShortestPause, kLongestPause);
+  const timespec time{0, static_cast<long>(pause_.count())};
+  nanosleep(&time, nullptr);
 }
 
 void UringLoop::cancel(Operation& operation) {
@@ -172,33 +205,38 @@ void UringLoop::submit_and_reap(bool may_block) {
     return;
   }
   ++enter_calls_;
+  int entered = 0;
   if (may_block) {
-    sleep();
+    entered = sleep();
   } else {
-    io_uring_submit_and_get_events(&ring_);
+    entered = io_uring_submit_and_get_events(&ring_);
   }
-  reap();
+  note_entered(entered);
+  const bool is_refused = entered < 0 && entered != -EINTR && entered != -ETIME;
+  if (reap() == 0 && is_refused && ready_.empty()) pause_for_kernel();
 }
 
 /// Submits, and waits for a completion or the first timer.
-void UringLoop::sleep() {
+int UringLoop::sleep() {
   const Timer* first = first_timer();
   // Whoever holds the loop may arm others; the deadline is read while it is still ours.
   const Duration left =
       first == nullptr ? Duration{0} : std::max(Duration{0}, first->deadline - now());
   turn_.unlock();
+  int entered = 0;
   if (first == nullptr) {
-    io_uring_submit_and_wait(&ring_, 1);
+    entered = io_uring_submit_and_wait(&ring_, 1);
   } else {
     __kernel_timespec timeout{};
     timeout.tv_sec = std::chrono::duration_cast<std::chrono::seconds>(left).count();
     timeout.tv_nsec = (left % std::chrono::seconds(1)).count();
     io_uring_cqe* cqe = nullptr;
-    io_uring_submit_and_wait_timeout(&ring_, &cqe, 1, &timeout, nullptr);
+    entered = io_uring_submit_and_wait_timeout(&ring_, &cqe, 1, &timeout, nullptr);
   }
   turn_.lock();
   asleep_.store(false, std::memory_order_relaxed);
   last_wait_was_short_ = stays_awake_ && now() - idle_since_ < kShortWait;
+  return entered;
 }
 
 bool UringLoop::has_deferred_completions() const {
@@ -207,26 +245,50 @@ bool UringLoop::has_deferred_completions() const {
 }
 
 unsigned UringLoop::reap() {
-  unsigned head = 0;
   unsigned count = 0;
-  io_uring_cqe* cqe = nullptr;
-  io_uring_for_each_cqe(&ring_, head, cqe) {
-    ++count;
-    const std::uint64_t data = io_uring_cqe_get_data64(cqe);
-    // liburing's own timeout entries on old kernels carry LIBURING_UDATA_TIMEOUT.
-    if (data == kNoOperation || data == LIBURING_UDATA_TIMEOUT) continue;
-    auto* operation = static_cast<Operation*>(io_uring_cqe_get_data(cqe));
-    operation->result = cqe->res;
-    if (operation == &wake_operation_) {
-      listen_for_wake();
-    } else if (operation->complete != nullptr) {
-      operation->complete(*operation);
-    } else {
-      post(operation->waiter);
-    }
+  if (!aside_.empty()) {
+    // Who is told may begin what sets others aside, behind these.
+    for (; count < aside_.size(); ++count) tell(Completion(aside_[count]));
+    aside_.clear();
   }
-  io_uring_cq_advance(&ring_, count);
+  // Each is taken off the ring before it is told, since that may take others off.
+  for (unsigned left = io_uring_cq_ready(&ring_); left > 0 && io_uring_cq_ready(&ring_) > 0;
+       --left) {
+    tell(take_completion());
+    ++count;
+  }
   return count;
+}
+
+/// The oldest on the ring, which has one.
+UringLoop::Completion UringLoop::take_completion() {
+  const io_uring_cqe& entry = ring_.cq.cqes[*ring_.cq.khead & ring_.cq.ring_mask];
+  const Completion taken{entry.user_data, entry.res};
+  io_uring_cq_advance(&ring_, 1);
+  return taken;
+}
+
+void UringLoop::tell(const Completion& completion) {
+  // liburing's own timeout entries on old kernels carry LIBURING_UDATA_TIMEOUT.
+  if (completion.data == kNoOperation || completion.data == LIBURING_UDATA_TIMEOUT) return;
+  auto* operation = reinterpret_cast<Operation*>(static_cast<std::uintptr_t>(completion.data));
+  operation->result = completion.result;
+  if (operation == &wake_operation_) {
+    listen_for_wake();
+  } else if (operation->complete != nullptr) {
+    operation->complete(*operation);
+  } else {
+    post(operation->waiter);
+  }
+}
+
+/// Makes room on the ring in the midst of a turn; reap() tells of them.
+void UringLoop::set_completions_aside() {
+  if (has_deferred_completions()) {
+    ++enter_calls_;
+    io_uring_get_events(&ring_);
+  }
+  while (io_uring_cq_ready(&ring_) > 0) aside_.push_back(take_completion());
 }
 
 void UringLoop::listen_for_wake() {

@@ -113,6 +113,9 @@ class UringLoop final : public Executor {
   /// Asks the kernel to give up `operation`; it still completes (usually with -ECANCELED).
   void cancel(Operation& operation);
 
+  /// For tests: what hands entries to the kernel, in the place of io_uring_submit().
+  void submit_by(int (*function)(io_uring*)) { submit_ = function; }
+
   /// System calls made so far, for the benchmarks.
   [[nodiscard]] std::uint64_t enter_calls() const { return enter_calls_; }
   /// The number of this turn: in each, what is ready runs, then the kernel is asked for more.
@@ -126,8 +129,17 @@ class UringLoop final : public Executor {
   void run_ready();
   void run_due_timers();
   void submit_and_reap(bool may_block);
-  void sleep();
+  int sleep();
   unsigned reap();
+  struct Completion {
+    std::uint64_t data = 0;
+    int result = 0;
+  };
+  [[nodiscard]] Completion take_completion();
+  void tell(const Completion& completion);
+  void set_completions_aside();
+  void note_entered(int result);
+  void pause_for_kernel();
   void listen_for_wake();
   void take_arrivals();
   void wake();
@@ -137,6 +149,9 @@ class UringLoop final : public Executor {
 
   io_uring ring_{};
   bool ring_open_ = false;
+  int (*submit_)(io_uring*) = io_uring_submit;
+  std::vector<Completion> aside_;  // taken off the ring, and not told yet
+  Duration pause_{0};              // how long the kernel was last left alone, while it refuses
   std::vector<std::coroutine_handle<>> ready_;
   std::vector<std::coroutine_handle<>> running_;
   std::vector<std::coroutine_handle<>> late_;

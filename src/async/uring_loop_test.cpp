@@ -65,5 +65,92 @@ TEST(UringLoop, ThatStaysAwakeRunsTimersAndWhatComesFromOtherThreads) {
   EXPECT_EQ(trips, 200);
 }
 
+// A kernel that takes no entries for a while (no memory: EAGAIN), or none before completions are
+// fetched (EBUSY).
+int refusals_left = 0;
+int refusals = 0;
+int error_of_refusal = 0;
+int refuse_for_a_while(io_uring* ring) {
+  if (refusals_left == 0) return io_uring_submit(ring);
+  --refusals_left;
+  ++refusals;
+  return -error_of_refusal;
+}
+
+/// More operations than the ring has entries, begun in one turn; how many were done.
+int perform_many(UringLoop& loop, int count) {
+  int done = 0;
+  loop.run([](UringLoop& executor, int many, int& its_done) -> Task<void> {
+    TaskGroup operations(executor);
+    const auto one = [](UringLoop& owner, int& counter) -> Task<void> {
+      const int result = co_await owner.perform([](io_uring_sqe* sqe) { io_uring_prep_nop(sqe); });
+      if (result == 0) ++counter;
+    };
+    for (int i = 0; i < many; ++i) operations.start(one(executor, its_done));
+    co_await operations.wait();
+  }(loop, count, done));
+  return done;
+}
+
+TEST(UringLoop, WaitsWhileTheKernelTakesNoEntries) {
+  for (const int error : {EAGAIN, EBUSY, ENOMEM, EINTR}) {
+    auto loop = make_loop();
+    loop->submit_by(refuse_for_a_while);
+    error_of_refusal = error;
+    refusals_left = 8;
+    const auto begun = std::chrono::steady_clock::now();
+    EXPECT_EQ(perform_many(*loop, 200), 200);
+    EXPECT_EQ(refusals_left, 0);
+    // It leaves the processor to others meanwhile, longer and longer.
+    const auto shortest = std::chrono::microseconds(error == EINTR ? 0 : 10'000);
+    EXPECT_GE(std::chrono::steady_clock::now() - begun, shortest);
+  }
+}
+
+// The kernel refuses until its completions are fetched, as before Linux 5.19 when they do not fit.
+int refuse_with_completions(io_uring* ring) {
+  if (io_uring_cq_ready(ring) > 0) return -EBUSY;
+  return io_uring_submit(ring);
+}
+
+TEST(UringLoop, FetchesCompletionsWhereTheKernelWaitsForThat) {
+  auto loop = make_loop();
+  loop->submit_by(refuse_with_completions);
+  EXPECT_EQ(perform_many(*loop, 2000), 2000);
+}
+
+// What a completion calls may begin more operations than there are entries.
+TEST(UringLoop, CompletionsMayBeginOperationsWhileOthersAreFetched) {
+  struct Chain : UringLoop::Operation {
+    UringLoop* loop = nullptr;
+    int left = 0;
+    int* done = nullptr;
+  };
+  auto loop = make_loop();
+  loop->submit_by(refuse_with_completions);
+  std::vector<Chain> chains(100);
+  int done = 0;
+  loop->run([](UringLoop& executor, std::vector<Chain>& all, int& finished) -> Task<void> {
+    const auto next = [](UringLoop::Operation& operation) {
+      auto& chain = static_cast<Chain&>(operation);
+      ++*chain.done;
+      if (--chain.left == 0) return;
+      chain.loop->submit(chain, [](io_uring_sqe* sqe) { io_uring_prep_nop(sqe); });
+    };
+    for (Chain& chain : all) {
+      chain.loop = &executor;
+      chain.left = 20;
+      chain.done = &finished;
+      chain.complete = next;
+      executor.submit(chain, [](io_uring_sqe* sqe) { io_uring_prep_nop(sqe); });
+    }
+    Alarm pause(executor);
+    for (int i = 0; i < 10'000 && finished < 2000; ++i) {
+      co_await pause.sleep(std::chrono::milliseconds(1));
+    }
+  }(*loop, chains, done));
+  EXPECT_EQ(done, 2000);
+}
+
 }  // namespace
 }  // namespace uvdo

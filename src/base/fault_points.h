@@ -33,6 +33,8 @@ enum class Fault : std::uint8_t {
   write_error_ignored,         ///< a failed write of data counts as done
   growth_without_copy,         ///< the journal's ring is not copied to its new place
   resume_without_dirty_mark,   ///< a volume that goes on is still marked clean
+  counts_before_summary,       ///< reference counts are written behind a summary that is at risk
+  format_without_flush,        ///< a format changes an old volume that may still be found
 };
 
 inline constexpr auto kFaults = std::to_array<std::pair<std::string_view, Fault>>({
@@ -57,6 +59,8 @@ inline constexpr auto kFaults = std::to_array<std::pair<std::string_view, Fault>
     {"write-error-ignored", Fault::write_error_ignored},
     {"growth-without-copy", Fault::growth_without_copy},
     {"resume-without-dirty-mark", Fault::resume_without_dirty_mark},
+    {"counts-before-summary", Fault::counts_before_summary},
+    {"format-without-flush", Fault::format_without_flush},
 });
 
 /// The mistakes that are switched on.

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include <fcntl.h>
 #include <fmt/core.h>
@@ -17,12 +18,12 @@
 #include "base/print.h"
 #include "base/size_text.h"
 #include "cli/config_file.h"
-#include "cli/format_writer.h"
+#include "cli/signature.h"
 #include "device/backing_name.h"
 #include "device/file_device.h"
-#include "device/room_gate.h"
 #include "format/index_geometry.h"
 #include "format/volume_layout.h"
+#include "volume/format_volume.h"
 
 namespace uvdo {
 namespace {
@@ -41,7 +42,6 @@ struct FormatArguments {
   bool sparse = false;
   bool force = false;
   bool verbose = false;
-  bool preallocate = false;
 };
 
 /// The place that is formatted.
@@ -126,32 +126,6 @@ Result<void> set_file_size(int fd, const std::string& path, std::uint64_t size) 
                                              size_text(size)));
   }
   return errno_error(errno, fmt::format("cannot set the size of {}", path));
-}
-
-/// Takes the room for the whole file from its file system now.
-Result<void> preallocate(int fd, const std::string& path, std::uint64_t size) {
-  if (fallocate(fd, 0, 0, static_cast<off_t>(size)) == 0) return {};
-  const int error = errno;
-  const std::string what = fmt::format("cannot take {} for {}", size_text(size), path);
-  if (error == EOPNOTSUPP) {
-    return Error(Errc::unsupported, what +
-                                        ": its file system cannot do that; leave --preallocate "
-                                        "away");
-  }
-  auto state = look_at_backing_store(fd, path);
-  if (!is_no_room(error) || !state) return errno_error(error, what);
-  return Error(Errc::no_space, fmt::format("{}: {} are free ({})", what, size_text(state->free),
-                                           errno_error(error, "fallocate").message()));
-}
-
-/// Says so if the file system has less than the volume may take.
-void print_promise(int fd, const std::string& path, std::uint64_t end) {
-  auto state = look_at_backing_store(fd, path);
-  if (!state || !state->is_promised_more_than_there_is(end)) return;
-  print(
-      "Note: {}. When that is used up, writes wait and then fail until there is more; "
-      "--preallocate takes all of it now.\n",
-      promise_text(*state, end));
 }
 
 Result<void> refuse_to_overwrite(int fd, const std::string& path, bool force) {
@@ -269,7 +243,18 @@ void print_made(const std::string& path, const VolumeLayout& layout, bool verbos
                    slab.reference_count_blocks, slab.slab_journal_blocks));
 }
 
-int format_volume(const FormatArguments& arguments) {
+Result<void> write_volume(UringLoop& loop, Target& target, const std::string& path,
+                          const VolumeLayout& layout) {
+  auto device = FileDevice::adopt(loop, std::move(target.fd), path, OpenMode::read_write);
+  if (!device) return std::move(device).error();
+  Result<void> written;
+  loop.run([](Device& where, const VolumeLayout& what, Result<void>& done) -> Task<void> {
+    done = co_await format_volume(where, what);
+  }(**device, layout, written));
+  return written;
+}
+
+int format(const FormatArguments& arguments) {
   auto request = make_request(arguments);
   if (!request) return usage_error(request.error().message());
   std::uint64_t wanted_size = 0;
@@ -285,12 +270,6 @@ int format_volume(const FormatArguments& arguments) {
   if (auto allowed = check_file_size_limit(arguments.device, wanted_size); !allowed) {
     return fail(allowed.error());
   }
-  struct stat there {};
-  if (arguments.preallocate && stat(arguments.device.c_str(), &there) == 0 &&
-      !S_ISREG(there.st_mode)) {
-    return usage_error(
-        fmt::format("{} is no regular file: --preallocate is for files", arguments.device));
-  }
   auto target = open_target(arguments, wanted_size);
   if (!target) return fail(target.error());
   const auto give_up = [&](const Error& error) {
@@ -304,21 +283,16 @@ int format_volume(const FormatArguments& arguments) {
     return give_up((error.code() == Errc::no_space ? too_small(error, *request) : error.clone())
                        .within(arguments.device));
   }
+  auto loop = UringLoop::create();
+  if (!loop) return give_up(loop.error());
   if (wanted_size != 0) {
     auto ok = set_file_size(target->fd.get(), arguments.device, wanted_size);
     if (!ok) return give_up(ok.error());
   }
-  const int fd = target->fd.get();
-  if (arguments.preallocate) {
-    if (auto ok = preallocate(fd, arguments.device, target->size); !ok) return give_up(ok.error());
-  }
-  if (auto ok = write_new_volume(fd, arguments.device, *layout); !ok) return give_up(ok.error());
-  if (arguments.preallocate) {  // what was zeroed has become holes
-    if (auto ok = preallocate(fd, arguments.device, target->size); !ok) return give_up(ok.error());
+  if (auto ok = write_volume(**loop, *target, arguments.device, *layout); !ok) {
+    return give_up(ok.error());
   }
   print_made(arguments.device, *layout, arguments.verbose);
-  print_promise(fd, arguments.device,
-                layout->geometry.device_byte(Pbn{layout->super_block.config.physical_blocks}));
   if (auto arrived = finish_output(); !arrived) {
     const Error& error = arrived.error();
     return give_up(target->created ? error.within("no volume was made")
@@ -352,14 +326,12 @@ int run_format(int argc, char** argv) {
   app.flag("--sparse-index,--uds-sparse", arguments.sparse,
            "an index that remembers ten times as much, on ten times the space");
   app.option("--uuid", arguments.uuid, "the volume's UUID (default: a random one)");
-  app.flag("--preallocate", arguments.preallocate,
-           "take the room for the whole file now, so that its file system cannot run out of it");
   app.flag("--force", arguments.force, "overwrite what DEVICE holds");
   app.flag("-v,--verbose", arguments.verbose, "show the layout, too");
   if (auto status = parse_arguments_with_config(app, "format", arguments.device, argc, argv)) {
     return *status;
   }
-  return format_volume(arguments);
+  return format(arguments);
 }
 
 }  // namespace uvdo

@@ -57,9 +57,16 @@ class Device {
   /// Sees to it that there are `size` bytes at least: a file is made longer, everything else must
   /// have them. no_space: it has not.
   virtual Result<void> extend(std::uint64_t size);
+  /// Makes a range read as zeros without writing them, where that can be done; like a write, it is
+  /// durable after a later flush. Nothing else may be under way there. False: it may hold anything
+  /// now, and has to be written. (offset and length: bytes, whole blocks.)
+  [[nodiscard]] virtual bool zero_at_once([[maybe_unused]] std::uint64_t offset,
+                                          [[maybe_unused]] std::uint64_t length) {
+    return false;
+  }
   /// Lets go of the backing store, so that others may use or replace it. Nothing may be under way,
-  /// and nothing be asked for until reopen(). not_found: it would be gone then; it is still open.
-  virtual Result<void> release() { return {}; }
+  /// and nothing be asked for until reopen().
+  virtual void release() {}
   /// Opens what is in its place now. busy, not_found, ...: it is still let go of.
   virtual Result<void> reopen() { return {}; }
   /// What people call it: a path.

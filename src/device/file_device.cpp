@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "device/file_device.h"
 
+#include <array>
 #include <cerrno>
 
 #include <fcntl.h>
@@ -15,7 +16,6 @@
 #include "base/block_types.h"
 #include "base/file_checks.h"
 #include "base/file_lock.h"
-#include "device/room_gate.h"
 
 namespace uvdo {
 
@@ -36,15 +36,6 @@ bool is_file_in_memory(int fd) {
   struct statfs system {};
   return fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && fstatfs(fd, &system) == 0 &&
          (system.f_type == TMPFS_MAGIC || system.f_type == RAMFS_MAGIC);
-}
-
-DeviceMeter::Kind kind_of(Device::Op op) {
-  switch (op) {
-    case Device::Op::read: return DeviceMeter::Kind::read;
-    case Device::Op::write: return DeviceMeter::Kind::write;
-    case Device::Op::flush: break;
-  }
-  return DeviceMeter::Kind::flush;
 }
 
 }  // namespace
@@ -112,21 +103,33 @@ Result<std::unique_ptr<FileDevice>> FileDevice::open(UringLoop& loop, const std:
   return device;
 }
 
+Result<std::unique_ptr<FileDevice>> FileDevice::adopt(UringLoop& loop, FileDescriptor fd,
+                                                      const std::string& path, OpenMode mode) {
+  std::unique_ptr<FileDevice> device(new FileDevice(loop, path, mode));
+  auto taken = device->take(std::move(fd));
+  if (!taken) return std::move(taken).error();
+  return device;
+}
+
 Result<void> FileDevice::reopen() {
   auto fd = open_backing_store(path_, mode_);
   if (!fd) return std::move(fd).error();
-  auto size = size_of_backing_store(fd->get(), path_);
+  return take(std::move(*fd));
+}
+
+Result<void> FileDevice::take(FileDescriptor fd) {
+  auto size = size_of_backing_store(fd.get(), path_);
   if (!size) return std::move(size).error();
-  const int flags = fcntl(fd->get(), F_GETFL);
-  bool direct = flags >= 0 && fcntl(fd->get(), F_SETFL, flags | O_DIRECT) == 0;
+  const int flags = fcntl(fd.get(), F_GETFL);
+  bool direct = flags >= 0 && fcntl(fd.get(), F_SETFL, flags | O_DIRECT) == 0;
   if (direct && *size >= kBlockSize) {
     // Some file systems take the flag and fail at the first transfer.
     alignas(kBlockSize) std::byte probe[kBlockSize];
-    direct = pread(fd->get(), probe, sizeof probe, 0) == static_cast<ssize_t>(sizeof probe);
-    if (!direct) fcntl(fd->get(), F_SETFL, flags);
+    direct = pread(fd.get(), probe, sizeof probe, 0) == static_cast<ssize_t>(sizeof probe);
+    if (!direct) fcntl(fd.get(), F_SETFL, flags);
   }
-  in_memory_ = is_file_in_memory(fd->get());
-  fd_ = std::move(*fd);
+  in_memory_ = is_file_in_memory(fd.get());
+  fd_ = std::move(fd);
   size_ = *size;
   direct_ = direct;
   return {};
@@ -146,22 +149,6 @@ Result<std::uint64_t> FileDevice::look_up_size() {
   return size;
 }
 
-Result<BackingState> FileDevice::look() const {
-  if (!fd_) return Error(Errc::busy, fmt::format("{} is not open", path_));
-  return look_at_backing_store(fd_.get(), path_);
-}
-
-Result<void> FileDevice::release() {
-  if (auto state = look(); state && state->is_removed()) {
-    return Error(Errc::not_found,
-                 fmt::format("{} has been removed: its data (inode {}) are there only as long as "
-                             "they are in use here, so copy them first",
-                             path_, state->inode));
-  }
-  fd_ = FileDescriptor();
-  return {};
-}
-
 Result<void> FileDevice::extend(std::uint64_t size) {
   struct stat status {};
   if (fstat(fd_.get(), &status) != 0) {
@@ -174,6 +161,21 @@ Result<void> FileDevice::extend(std::uint64_t size) {
   auto now = look_up_size();
   if (!now) return std::move(now).error();
   return Device::extend(size);
+}
+
+/// A file gets a hole, so that it stays as small as it was; a disk is told to write zeros, or to
+/// forget what it has where it then reads as zeros.
+bool FileDevice::zero_at_once(std::uint64_t offset, std::uint64_t length) {
+  struct stat status {};
+  if (fstat(fd_.get(), &status) != 0) return false;
+  if (S_ISBLK(status.st_mode)) {
+    const std::array<std::uint64_t, 2> range{offset, length};
+    return ioctl(fd_.get(), BLKZEROOUT, range.data()) == 0;
+  }
+  const auto at = static_cast<off_t>(offset);
+  const auto size = static_cast<off_t>(length);
+  return fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, size) == 0 ||
+         fallocate(fd_.get(), FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, at, size) == 0;
 }
 
 FileDevice::Transfer& FileDevice::take_transfer(Request& request) {
@@ -214,7 +216,10 @@ bool FileDevice::transfer_at_once(const Request& request) const {
 }
 
 void FileDevice::submit(Request& request) {
-  meter_.begin(kind_of(request.op), total_size(request.slices));
+  meter_.begin(request.op == Op::read    ? DeviceMeter::Kind::read
+               : request.op == Op::write ? DeviceMeter::Kind::write
+                                         : DeviceMeter::Kind::flush,
+               total_size(request.slices));
   if (in_memory_) {
     if (request.may_be_shared && batches_ != nullptr && batches_->wants_next()) {
       share(request);
@@ -280,10 +285,6 @@ void FileDevice::start(Transfer& transfer) {
 void FileDevice::finish(Transfer& transfer, int error) {
   Request& request = *transfer.request;
   request.error = error;
-  if (error != 0) {
-    meter_.fail(kind_of(request.op), is_no_room(error));
-    if (on_failure_) on_failure_({request.op, request.offset, total_size(request.slices), error});
-  }
   meter_.end();
   transfers_->give(transfer);
   loop_.post(request.waiter);

@@ -3,13 +3,11 @@
 // keeps two programs from using one volume.
 #pragma once
 
-#include <functional>
 #include <memory>
 
 #include "async/uring_loop.h"
 #include "async/work_batches.h"
 #include "base/object_pool.h"
-#include "device/backing_store.h"
 #include "device/device.h"
 #include "device/device_activity.h"
 
@@ -44,26 +42,23 @@ Result<std::uint64_t> size_of_backing_store(int fd, const std::string& path);
 
 class FileDevice final : public Device {
  public:
-  /// A request that failed.
-  struct Failure {
-    Op op{};
-    std::uint64_t offset = 0;  ///< bytes
-    std::uint64_t length = 0;
-    int error = 0;  ///< errno
-  };
-
   /// Opens `path`. Where the file system can do it, the page cache is bypassed (O_DIRECT); then
   /// all buffers, offsets and lengths must be multiples of 4096.
   static Result<std::unique_ptr<FileDevice>> open(UringLoop& loop, const std::string& path,
                                                   OpenMode mode);
+
+  /// The same with a file that is open already, under its lock (open_backing_store).
+  static Result<std::unique_ptr<FileDevice>> adopt(UringLoop& loop, FileDescriptor fd,
+                                                   const std::string& path, OpenMode mode);
 
   void submit(Request& request) override;
   [[nodiscard]] std::uint64_t size() const override { return size_; }
   void share_reads(WorkBatches* batches) override { batches_ = batches; }
   Result<std::uint64_t> look_up_size() override;
   Result<void> extend(std::uint64_t size) override;
-  /// Closes the file, and thereby gives its lock away; not one that would be gone with that.
-  Result<void> release() override;
+  bool zero_at_once(std::uint64_t offset, std::uint64_t length) override;
+  /// Closes the file, and thereby gives its lock away.
+  void release() override { fd_ = FileDescriptor(); }
   Result<void> reopen() override;
   [[nodiscard]] const std::string& name() const override { return path_; }
   [[nodiscard]] bool is_direct() const { return direct_; }
@@ -71,20 +66,12 @@ class FileDevice final : public Device {
   /// which costs less than to have the kernel do them, unless they are shared.
   [[nodiscard]] bool is_in_memory() const { return in_memory_; }
   [[nodiscard]] DeviceActivity activity() const { return meter_.activity(); }
-  /// Called for each request that failed, before who asked for it goes on.
-  void on_failure(std::function<void(const Failure&)> f) { on_failure_ = std::move(f); }
-  /// What has become of the file or disk; busy: it has been let go of.
-  [[nodiscard]] Result<BackingState> look() const;
-  /// Bytes of a range for which the file system keeps no room yet.
-  [[nodiscard]] Result<std::uint64_t> unallocated(std::uint64_t offset,
-                                                  std::uint64_t length) const {
-    return unallocated_bytes(fd_.get(), offset, length);
-  }
 
  private:
   /// A request on its way through the kernel, resubmitted as long as it comes back short.
   struct Transfer;
   FileDevice(UringLoop& loop, std::string path, OpenMode mode);
+  Result<void> take(FileDescriptor fd);
   [[nodiscard]] bool transfer_at_once(const Request& request) const;
   void share(Request& request);
   Transfer& take_transfer(Request& request);
@@ -99,7 +86,6 @@ class FileDevice final : public Device {
   bool direct_ = false;
   bool in_memory_ = false;
   DeviceMeter meter_;
-  std::function<void(const Failure&)> on_failure_;
   WorkBatches* batches_ = nullptr;
   std::unique_ptr<ObjectPool<Transfer>> transfers_;
 

@@ -4,38 +4,76 @@
 #include <algorithm>
 
 #include "base/aligned_memory.h"
+#include "format/zero_block.h"
 
 namespace uvdo {
 namespace {
 
 constexpr std::uint64_t kZeroChunk = 256;  // blocks
 
-Task<Result<void>> write_zeros(Device& device, const VolumeGeometry& geometry, Pbn first,
-                               std::uint64_t blocks) {
-  const AlignedMemory zeros(std::min(blocks, kZeroChunk) * kBlockSize);
-  while (blocks > 0) {
-    const std::uint64_t count = std::min(blocks, kZeroChunk);
-    auto done =
-        co_await device.write(geometry.device_byte(first), zeros.bytes().first(count * kBlockSize));
-    if (!done) co_return done;
-    first += count;
-    blocks -= count;
+class Zeroer {
+ public:
+  Zeroer(Device& device, const VolumeGeometry& geometry)
+      : device_(device), geometry_(geometry), memory_(kZeroChunk * kBlockSize) {}
+
+  Task<Result<void>> write(Pbn first, std::uint64_t blocks) {
+    return zero(first, blocks, Device::Op::write);
   }
-  co_return Result<void>();
-}
+  /// The same without writing, where the device can do that. What it then reads is believed, not
+  /// what it has promised: what is not zero is written.
+  Task<Result<void>> clear(Pbn first, std::uint64_t blocks) {
+    const bool cleared = device_.zero_at_once(geometry_.device_byte(first), blocks * kBlockSize);
+    return zero(first, blocks, cleared ? Device::Op::read : Device::Op::write);
+  }
+
+ private:
+  /// Op::read: if it reads as zeros already it need not be written.
+  Task<Result<void>> zero(Pbn first, std::uint64_t blocks, Device::Op op) {
+    while (blocks > 0) {
+      const std::uint64_t count = std::min(blocks, kZeroChunk);
+      const std::uint64_t offset = geometry_.device_byte(first);
+      const MutableBytes bytes = memory_.bytes().first(count * kBlockSize);
+      bool is_zero = false;
+      if (op == Device::Op::read) {
+        auto read = co_await device_.read(offset, bytes);
+        is_zero = read && are_zero(bytes);
+      }
+      if (!is_zero) {
+        std::ranges::fill(bytes, std::byte{0});
+        auto written = co_await device_.write(offset, bytes);
+        if (!written) co_return written;
+      }
+      first += count;
+      blocks -= count;
+    }
+    co_return Result<void>();
+  }
+  static bool are_zero(ConstBytes bytes) {
+    for (; !bytes.empty(); bytes = bytes.subspan(kBlockSize)) {
+      if (!is_zero_block(bytes.data())) return false;
+    }
+    return true;
+  }
+
+  Device& device_;
+  const VolumeGeometry& geometry_;
+  AlignedMemory memory_;
+};
 
 }  // namespace
 
-Task<Result<void>> format_volume(Device& device, const VolumeLayout& layout) {
+Task<Result<void>> format_volume(Device& device, const VolumeLayout& layout, FaultPoints faults) {
   const VolumeGeometry& geometry = layout.geometry;
   const Partition roots = layout.super_block.find(PartitionId::block_map);
   const Partition journal = layout.super_block.find(PartitionId::recovery_journal);
+  Zeroer zeroer(device, geometry);
   // An old index first, then the old volume, so that nothing finds the one without the other.
-  auto done = co_await write_zeros(device, geometry, Pbn{1}, 1);
-  if (done) done = co_await write_zeros(device, geometry, Pbn{0}, 1);
-  if (done) done = co_await device.flush();
-  if (done) done = co_await write_zeros(device, geometry, roots.start, roots.blocks);
-  if (done) done = co_await write_zeros(device, geometry, journal.start, journal.blocks);
+  auto done = co_await zeroer.write(geometry.index_start, 1);
+  if (done) done = co_await zeroer.write(Pbn{0}, 1);
+  // Until the old volume is gone for good nothing of it may change.
+  if (done && !faults.is_on(Fault::format_without_flush)) done = co_await device.flush();
+  if (done) done = co_await zeroer.clear(roots.start, roots.blocks);
+  if (done) done = co_await zeroer.clear(journal.start, journal.blocks);
   if (!done) co_return done;
   const AlignedMemory block(kBlockSize);
   encode_super_block(layout.super_block, block.bytes());

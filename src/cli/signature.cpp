@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "cli/signature.h"
+
+#include <memory>
+
+#include <blkid/blkid.h>
+#include <fmt/core.h>
+
+namespace uvdo {
+namespace {
+
+struct FreeProbe {
+  void operator()(blkid_struct_probe* probe) const { blkid_free_probe(probe); }
+};
+
+std::string probe_value(blkid_probe probe, const char* name) {
+  const char* value = nullptr;
+  std::size_t length = 0;
+  if (blkid_probe_lookup_value(probe, name, &value, &length) != 0 || value == nullptr) return {};
+  return value;
+}
+
+}  // namespace
+
+Result<std::string> find_signature(int fd, const std::string& path) {
+  const std::unique_ptr<blkid_struct_probe, FreeProbe> probe(blkid_new_probe());
+  if (!probe || blkid_probe_set_device(probe.get(), fd, 0, 0) != 0) {
+    return Error(Errc::io, fmt::format("cannot examine {} for what it holds", path));
+  }
+  blkid_probe_enable_superblocks(probe.get(), 1);
+  blkid_probe_set_superblocks_flags(probe.get(), BLKID_SUBLKS_TYPE | BLKID_SUBLKS_USAGE);
+  blkid_probe_enable_partitions(probe.get(), 1);
+  const int found = blkid_do_probe(probe.get());
+  if (found < 0) return Error(Errc::io, fmt::format("cannot read {} to see what it holds", path));
+  if (found > 0) return std::string();
+  if (std::string type = probe_value(probe.get(), "TYPE"); !type.empty()) {
+    const std::string usage = probe_value(probe.get(), "USAGE");
+    if (type == "vdo") return std::string("a VDO volume");
+    return fmt::format("{} ({})", type, usage.empty() ? "unknown use" : usage);
+  }
+  if (std::string type = probe_value(probe.get(), "PTTYPE"); !type.empty()) {
+    return fmt::format("a partition table ({})", type);
+  }
+  return std::string("something that libblkid knows");
+}
+
+}  // namespace uvdo

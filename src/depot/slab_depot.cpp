@@ -7,6 +7,8 @@
 
 #include <fmt/core.h>
 
+#include "base/unset.h"
+
 namespace uvdo {
 SlabDepot::SlabDepot(Executor& executor, Device& device, const VolumeGeometry& geometry,
                      const SuperBlock& super_block, RecoveryJournal& journal,
@@ -20,6 +22,7 @@ SlabDepot::SlabDepot(Executor& executor, Device& device, const VolumeGeometry& g
       nonce_(super_block.nonce),
       bio_offset_(geometry.bio_offset),
       summary_start_(super_block.find(PartitionId::slab_summary).start),
+      promises_changed_(executor),
       most_frees_(pools.frees),
       most_closed_(std::min(pools.journal_blocks, kMostClosed)),
       summary_(kSummaryBlocksPerZone * kBlockSize),
@@ -54,14 +57,14 @@ void SlabDepot::add_slabs(SlabNumber count) {
 void SlabDepot::became_ready(Slab& slab) {
   --unscrubbed_;
   free_blocks_ += slab.free_blocks();
-  room_.wake_all();
+  wake_waiters();
 }
 
 // ---- space
 
 bool SlabDepot::reserve(std::uint64_t count) {
   collect_frees();
-  if (free_blocks_ < count) return false;
+  if (free_blocks_ < count || seekers_ > 0) return false;
   free_blocks_ -= count;
   promised_ += count;
   return true;
@@ -71,6 +74,13 @@ void SlabDepot::unreserve(std::uint64_t count) {
   check(count <= promised_, "more blocks given back than were promised");
   promised_ -= count;
   free_blocks_ += count;
+  if (seekers_ > 0) promises_changed_.wake_all();
+}
+
+Task<void> SlabDepot::wait_for_promises() {
+  ++seekers_;
+  co_await promises_changed_.wait();
+  --seekers_;
 }
 
 std::optional<PbnRun> SlabDepot::allocate(std::uint32_t wanted, bool promised) {
@@ -84,6 +94,7 @@ std::optional<PbnRun> SlabDepot::allocate(std::uint32_t wanted, bool promised) {
       if (const auto run = slabs_[open_slab_]->allocate(wanted)) {
         if (promised) {
           promised_ -= run->count;
+          if (seekers_ > 0) promises_changed_.wake_all();
         } else {
           free_blocks_ -= run->count;
         }
@@ -267,8 +278,8 @@ void SlabDepot::note_closed(const Slab& slab, SlabSequence open) {
 }
 
 Result<void> SlabDepot::drop(std::span<const BlockMapping> mappings, JournalPoint point) {
-  std::array<Sbn, kMostDropped> blocks;           // NOLINT: filled as far as used
-  std::array<std::uint16_t, kMostDropped> freed;  // NOLINT: likewise
+  UVDO_UNSET std::array<Sbn, kMostDropped> blocks;           // NOLINT: filled as far as used
+  UVDO_UNSET std::array<std::uint16_t, kMostDropped> freed;  // NOLINT: likewise
   const std::size_t count = mappings.size();
   for (std::size_t i = 0; i < count; ++i) blocks[i] = layout_.sbn_of(mappings[i].pbn);
   Slab& slab = slab_of(mappings[0].pbn);

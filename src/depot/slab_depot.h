@@ -108,8 +108,11 @@ class SlabDepot {
   Task<Result<void>> scrub_next();
   /// Waits until a slab becomes ready, or wake_waiters().
   Task<void> wait_for_scrub();
-  /// Lets everybody look again who waits for room: the volume has become read-only.
-  void wake_waiters() { room_.wake_all(); }
+  /// Lets everybody look again who waits for room: there is more, or the volume is read-only.
+  void wake_waiters() {
+    room_.wake_all();
+    promises_changed_.wake_all();
+  }
 
   // ---- space
 
@@ -117,6 +120,13 @@ class SlabDepot {
   [[nodiscard]] bool reserve(std::uint64_t count);
   /// Takes back a promise.
   void unreserve(std::uint64_t count);
+  /// Whether blocks are promised that were not taken yet, and may not be needed.
+  [[nodiscard]] bool has_promises() const { return promised_ > 0; }
+  /// Waits until one of them is taken or given back, or wake_waiters(). Nobody is promised any
+  /// meanwhile, so that there is an end to it.
+  Task<void> wait_for_promises();
+  /// Whether somebody waits there.
+  [[nodiscard]] bool has_seekers() const { return seekers_ > 0; }
   /// Up to `wanted` neighbouring blocks, provisionally; at least one if any is free. With
   /// `promised`, they come out of a promise that the caller has (which shrinks by what it gets);
   /// else only blocks that nobody was promised are given.
@@ -310,6 +320,8 @@ class SlabDepot {
   bool has_open_slab_ = false;
   std::uint64_t free_blocks_ = 0;
   std::uint64_t promised_ = 0;
+  WaitQueue promises_changed_;
+  std::uint32_t seekers_ = 0;  // who waits there
   std::size_t most_frees_;
   std::size_t most_closed_;
   PendingFrees pending_frees_;
@@ -327,6 +339,7 @@ class SlabDepot {
   Scrubbing scrubbing_;
   std::vector<Slab*> to_write_;
   std::vector<std::size_t> to_write_counts_;
+  bool summary_is_at_risk_ = false;  // it was written, and no flush has followed
   WaitQueue room_;
   WaitQueue readers_ended_;
   std::size_t closed_blocks_ = 0;

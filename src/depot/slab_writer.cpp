@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // How slab journals, reference blocks and the summary get to the disk (vdo-behaviour.md, 5.2, 5.3).
 // One pass runs at a time. Its order is what recovery rests on:
-//   recovery journal entries - slab journal blocks - flush - summary - reference blocks - flush,
-// and a slab journal block that was ended before it was full is named by the summary before any
-// reference block is written that knows later entries.
+//   recovery journal entries - slab journal blocks - flush - summary - flush - reference blocks -
+//   flush.
+// The second flush is for slab journal blocks that were ended before they were full. A reference
+// block says up to which slab journal entry it counts, by that entry's number. If a power cut takes
+// the summary that names a block ended early, but not a reference block that knows entries behind
+// it, recovery journals them anew, in that block's place and so with lower numbers: others that it
+// puts behind them would seem to be counted, and never are. The commit of the recovery journal
+// before reference blocks is no such flush: those entries may have been committed before the
+// summary was written.
 #include <algorithm>
 #include <array>
 #include <utility>
@@ -96,6 +102,7 @@ Task<Result<void>> SlabDepot::write_journals() {
         entry.fullness_hint = fullness_hint(slabs[i]->free_blocks(), layout_.slab_bits());
       }
     }
+    summary_is_at_risk_ = false;
     done = co_await write_summary(slabs);
     if (!done) co_return done;
     std::size_t more = 0;  // have further blocks
@@ -146,6 +153,11 @@ Task<Result<void>> SlabDepot::relieve(Slab& slab) {
 }
 
 Task<Result<void>> SlabDepot::write_references(Slab& slab, SlabSequence limit) {
+  if (summary_is_at_risk_ && !notifier_.is_on(Fault::counts_before_summary)) {
+    auto flushed = co_await device_.flush();
+    if (!flushed) co_return flushed;
+    summary_is_at_risk_ = false;
+  }
   const AlignedMemory& memory = reference_memory_;
   std::array<Slab::ReferenceWrite, kReferenceBatch> batch;
   while (true) {
@@ -190,6 +202,7 @@ Task<Result<void>> SlabDepot::write_summary(std::span<Slab* const> slabs) {
   }
   for (unsigned block = 0; block < kSummaryBlocksPerZone; ++block) {
     if (!changed[block]) continue;
+    summary_is_at_risk_ = true;
     auto done = co_await device_.write(device_byte(summary_start_ + block), summary_.block(block));
     if (!done) co_return done;
     ++counters_.summary_blocks_written;

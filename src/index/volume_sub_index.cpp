@@ -5,6 +5,8 @@
 #include <array>
 #include <cmath>
 
+#include "base/unset.h"
+
 namespace uvdo {
 namespace {
 
@@ -181,7 +183,7 @@ bool VolumeSubIndex::put_at(Place place, const Spot& spot, std::uint64_t chapter
   while (spot.follows && step(sub, cursor)) {
   }
   const std::uint64_t end = cursor.next;
-  std::array<std::byte, kScratchBytes> scratch;
+  UVDO_UNSET std::array<std::byte, kScratchBytes> scratch;
   const std::uint64_t cut = spot.follows ? spot.cursor.at : end;
   std::memcpy(scratch.data(), sub.bits, cut / 8 + 1);
   BitWriter writer(scratch.data(), cut);
@@ -335,7 +337,7 @@ void VolumeSubIndex::sweep_list(std::uint32_t list) {
     while (step(sub, cursor)) all_live &= is_live(coding_.chapter_at(sub.bits, cursor.at));
     std::uint32_t kept = bytes;
     if (!all_live) {
-      std::array<std::byte, kScratchBytes> scratch;
+      UVDO_UNSET std::array<std::byte, kScratchBytes> scratch;
       kept = copy_live(sub, list, scratch.data());
       std::memcpy(head + to, scratch.data(), kept);
       store_u8(head + i, static_cast<std::uint8_t>(kept));
@@ -395,7 +397,9 @@ void VolumeSubIndex::load_list(std::uint32_t list, std::span<const Entry> entrie
   check(list >= load_next_ && list < geometry_.lists, "lists are loaded in order");
   append_empty(list);
   // An entry may be larger than what is left of its short list, hence the room behind.
-  std::array<std::byte, kShortListHead + kShortLists * kMaxShortListBytes + kScratchBytes> coded;
+  UVDO_UNSET
+      std::array<std::byte, kShortListHead + kShortLists * kMaxShortListBytes + kScratchBytes>
+          coded;
   std::memset(coded.data(), 0, kShortListHead);
   std::uint32_t sub = 0;
   std::uint32_t begin = kShortListHead;

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <array>
 
+#include "base/unset.h"
+
 namespace uvdo {
 
 void DataWriter::enqueue(Awaiter& owner, std::span<const BlockWrite> blocks) {
@@ -50,7 +52,7 @@ void DataWriter::send_batch() {
 }
 
 Task<void> DataWriter::write_run(std::vector<Item> run) {
-  std::array<iovec, kMaxRun> slices;  // NOLINT: filled as far as it is used
+  UVDO_UNSET std::array<iovec, kMaxRun> slices;  // NOLINT: filled as far as it is used
   for (std::size_t i = 0; i < run.size(); ++i) {
     slices[i] = {const_cast<std::byte*>(run[i].data), kBlockSize};
   }

@@ -133,8 +133,7 @@ Task<Result<SuperBlock>> grow_stopped_volume(Device& device, const VolumeHeaders
     if (done) done = co_await copy_summary(device, geometry, before, *grown);
     if (!done) co_return std::move(done).error();
   }
-  SuperBlockStore store(device, geometry.device_byte(geometry.data_start));
-  done = co_await store.write(*grown);
+  done = co_await write_super_block(device, geometry.device_byte(geometry.data_start), *grown);
   if (!done) co_return std::move(done).error();
   co_return grown;
 }

@@ -90,7 +90,11 @@ void RemoteIndex::publish() {
 
 IndexState RemoteIndex::state() const {
   const IndexState state = state_.load(std::memory_order_acquire);
-  return state == IndexState::online && !enabled_ ? IndexState::offline : state;
+  if (state != IndexState::online) return state;
+  // From the moment when it is to be saved nothing more is asked: who waits for what is under way
+  // would wait as long as clients go on.
+  if (is_saving_) return IndexState::closing;
+  return enabled_ ? state : IndexState::offline;
 }
 
 IndexStatistics RemoteIndex::statistics() const {

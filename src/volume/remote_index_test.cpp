@@ -235,5 +235,36 @@ TEST_F(RemoteIndexTest, DoesNotStartWhereThereIsNoRoom) {
   EXPECT_EQ(index.error().code(), Errc::invalid_argument);
 }
 
+constexpr std::uint64_t kMostCalls = 20'000;
+
+/// Lookups one after the other, each of too many names to be looked up at home.
+Task<void> look_up_until(const bool& ended, DedupeIndex& index, UringLoop& loop,
+                         std::uint64_t& calls) {
+  std::array<IndexQuery, 32> queries;
+  while (!ended && calls < kMostCalls) {
+    for (IndexQuery& query : queries) query.name = name_of(calls);
+    co_await index.lookup(queries);
+    ++calls;
+    co_await loop.yield();
+  }
+}
+
+TEST_F(RemoteIndexTest, IsClosedUnderLookupsThatNeverPause) {
+  open(true);
+  bool is_saved = false;
+  loop_->run([](DedupeIndex& index, UringLoop& loop, bool& saved) -> Task<void> {
+    std::uint64_t calls = 0;
+    TaskGroup clients(loop);
+    for (int i = 0; i < 4; ++i) clients.start(look_up_until(saved, index, loop, calls));
+    while (calls < 100) co_await loop.yield();
+    const auto done = co_await index.save();
+    saved = done.ok();
+    EXPECT_LT(calls, kMostCalls) << "it waited until the clients had enough";
+    co_await clients.wait();
+  }(*index_, *loop_, is_saved));
+  EXPECT_TRUE(is_saved);
+  EXPECT_EQ(index_->state(), IndexState::closed);
+}
+
 }  // namespace
 }  // namespace uvdo

@@ -18,22 +18,27 @@ void SavingsCounter::add(BlockMapping mapping) {
   if (!mapping.is_compressed()) return;
   ++fragments_mapped_;
   if (!is_sampled(mapping.pbn)) return;
-  Counts& counts = blocks_.insert(mapping.pbn.value(), Counts{});
-  if (counts[mapping.slot()]++ == 0) ++fragments_;
+  std::uint8_t& count = blocks_.insert(mapping.pbn.value(), Counts{})[mapping.slot()];
+  if (count == 0) ++fragments_;
+  if (count < kManyReferences) ++count;
   if (blocks_.size() > kMostBlocks) halve();
 }
 
 void SavingsCounter::remove(BlockMapping mapping) {
   if (mapping.is_zero()) {
-    if (mapping.is_mapped()) --zero_blocks_;
+    if (mapping.is_mapped() && zero_blocks_ > 0) --zero_blocks_;
     return;
   }
   if (!mapping.is_compressed()) return;
-  --fragments_mapped_;
+  if (fragments_mapped_ > 0) --fragments_mapped_;
   if (!is_sampled(mapping.pbn)) return;
+  // On a damaged map an entry may lead beyond the volume, and is not counted; growth makes it one
+  // like others. Or there are more of them than the block can have references.
   Counts* counts = blocks_.find(mapping.pbn.value());
-  check(counts != nullptr && (*counts)[mapping.slot()] > 0, "a fragment was never counted");
-  if (--(*counts)[mapping.slot()] > 0) return;
+  if (counts == nullptr) return;
+  std::uint8_t& count = (*counts)[mapping.slot()];
+  if (count == 0 || count == kManyReferences) return;
+  if (--count > 0) return;
   --fragments_;
   if (*counts == Counts{}) blocks_.erase(mapping.pbn.value());
 }

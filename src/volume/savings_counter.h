@@ -5,7 +5,8 @@
 //
 // Fragments are told apart by a table of bounded size. When it is full it keeps a random half of
 // the compressed blocks, and so on: what it says is exact up to 65536 compressed blocks (256 MiB),
-// and beyond that an estimate with an error of less than a percent.
+// and beyond that an estimate with an error of less than a percent. The figures of a damaged map
+// are estimates too: an entry that was invalid when the walk met it is not counted when it goes.
 #pragma once
 
 #include <algorithm>
@@ -70,7 +71,9 @@ class SavingsCounter {
 
  private:
   static constexpr Position kEnd = std::numeric_limits<Position>::max();
-  using Counts = std::array<std::uint8_t, kMaxFragments>;  // 254 references at most
+  using Counts = std::array<std::uint8_t, kMaxFragments>;
+  /// More than a block can have; they are not counted further.
+  static constexpr std::uint8_t kManyReferences = 255;
 
   void remove(BlockMapping mapping);
   [[nodiscard]] bool is_sampled(Pbn pbn) const;

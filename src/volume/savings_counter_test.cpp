@@ -27,6 +27,28 @@ TEST(SavingsCounter, FragmentsCountOnceHoweverManyBlocksReferToThem) {
   EXPECT_EQ(counter.compressed_blocks(), 0U);
 }
 
+TEST(SavingsCounter, TakesWhatADamagedMapHolds) {
+  SavingsCounter counter;
+  counter.begin();
+  counter.complete();
+  // An entry that led beyond the volume when the walk met it, and does no longer: growth.
+  const auto fragment = mapped_to_fragment(Pbn{1000}, 3);
+  counter.changed(kSomewhere, fragment, kUnmapped);
+  EXPECT_EQ(counter.fragments_mapped(), 0U);
+  EXPECT_EQ(counter.fragments(), 0U);
+  counter.changed(kSomewhere, kMappedZero, kUnmapped);
+  EXPECT_EQ(counter.zero_blocks(), 0U);
+  counter.changed(kSomewhere, kUnmapped, mapped_to_fragment(Pbn{1000}, 4));
+  counter.changed(kSomewhere, fragment, kUnmapped);
+  EXPECT_EQ(counter.fragments(), 1U) << "of a block that is known, but not that fragment";
+  // More entries than references.
+  constexpr int kMany = 1000;
+  for (int i = 0; i < kMany; ++i) counter.changed(kSomewhere, kUnmapped, fragment);
+  for (int i = 0; i < kMany; ++i) counter.changed(kSomewhere, fragment, kUnmapped);
+  EXPECT_LE(counter.fragments(), 2U);
+  EXPECT_LE(counter.fragments_mapped(), 1U);
+}
+
 TEST(SavingsCounter, ChangesAheadOfTheWalkAreLeftToIt) {
   SavingsCounter counter;
   counter.changed(kSomewhere, kUnmapped, kMappedZero);

@@ -2,17 +2,53 @@
 #include "volume/super_block_store.h"
 
 namespace uvdo {
+namespace {
 
-Task<Result<void>> SuperBlockStore::write(const SuperBlock& super_block) {
+Task<Result<void>> write_from(MutableBytes memory, Device& device, std::uint64_t device_offset,
+                              const SuperBlock& super_block) {
+  encode_super_block(super_block, memory);
+  auto done = co_await device.flush();
+  if (done) done = co_await device.write(device_offset, memory, Durability::fua);
+  if (!done) co_return std::move(done).error().within("writing the super block");
+  co_return done;
+}
+
+}  // namespace
+
+Task<Result<void>> write_super_block(Device& device, std::uint64_t device_offset,
+                                     const SuperBlock& super_block) {
+  const AlignedMemory memory(kBlockSize);
+  co_return co_await write_from(memory.bytes(), device, device_offset, super_block);
+}
+
+Task<Result<void>> SuperBlockStore::change(Change change) {
+  co_await writer_.acquire();
+  Result<void> done;
   if (failed_) {
-    co_return Error(Errc::io, "the super block could not be written before and is left as it is");
+    done = Error(Errc::io, "the super block could not be written before and is left as it is");
+  } else {
+    done = co_await change_alone(device_, change);
   }
-  encode_super_block(super_block, memory_.bytes());
-  auto done = co_await device_.flush();
-  if (done) done = co_await device_.write(device_offset_, memory_.bytes(), Durability::fua);
-  if (!done) {
+  writer_.release();
+  co_return done;
+}
+
+Task<Result<void>> SuperBlockStore::change_past(Device& device, Change change) {
+  co_await writer_.acquire();
+  auto done = co_await change_alone(device, change);
+  writer_.release();
+  co_return done;
+}
+
+Task<Result<void>> SuperBlockStore::change_alone(Device& device, const Change& change) {
+  SuperBlock next = super_block_;
+  auto done = change(next);
+  if (!done) co_return done;
+  done = co_await write_from(memory_.bytes(), device, device_offset_, next);
+  if (done) {
+    super_block_ = next;
+  } else {
     failed_ = true;
-    co_return std::move(done).error().within("writing the super block");
   }
   co_return done;
 }

@@ -1,28 +1,58 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Writes the super block: after everything before it is stable, and stable itself when done.
+// The super block of a volume in use. All who change it do so through here, one after the other:
+// each begins with what the one before has made stable, so that none undoes another's change or
+// writes what is half changed.
 #pragma once
 
+#include <functional>
+
 #include "async/task.h"
+#include "async/wait_queue.h"
 #include "base/aligned_memory.h"
 #include "device/device.h"
 #include "format/super_block.h"
 
 namespace uvdo {
 
+/// Flush, then a write with FUA (vdo-behaviour.md, 5.2): after everything before it is stable, and
+/// stable itself when done. For a volume that nobody else uses.
+Task<Result<void>> write_super_block(Device& device, std::uint64_t device_offset,
+                                     const SuperBlock& super_block);
+
 class SuperBlockStore {
  public:
-  SuperBlockStore(Device& device, std::uint64_t device_offset)
-      : device_(device), device_offset_(device_offset), memory_(kBlockSize) {}
+  /// Makes the next super block out of the last; an error if it is not to be written after all.
+  using Change = std::function<Result<void>(SuperBlock& next)>;
 
-  /// Flush, then write with FUA (vdo-behaviour.md, 5.2). After a failure it is never tried again:
-  /// a super block whose fate is unknown must not be followed by another.
-  Task<Result<void>> write(const SuperBlock& super_block);
-  [[nodiscard]] bool has_failed() const { return failed_; }
+  SuperBlockStore(Executor& executor, Device& device, std::uint64_t device_offset,
+                  const SuperBlock& super_block)
+      : device_(device),
+        device_offset_(device_offset),
+        memory_(kBlockSize),
+        super_block_(super_block),
+        writer_(executor, 1) {}
+
+  /// The last that became stable; until then what the volume was opened with.
+  [[nodiscard]] const SuperBlock& current() const { return super_block_; }
+  /// The same in another form, before the first change.
+  void begin_with(const SuperBlock& super_block) { super_block_ = super_block; }
+
+  /// Writes what `change` makes, when those who came before are done; current() follows when that
+  /// is stable. After a failure nothing is ever written again: a super block whose fate is unknown
+  /// must not be followed by another.
+  Task<Result<void>> change(Change change);
+  /// The same on another way to the device, also after a failure: for a state that holds whatever
+  /// became of the last one.
+  Task<Result<void>> change_past(Device& device, Change change);
 
  private:
+  Task<Result<void>> change_alone(Device& device, const Change& change);
+
   Device& device_;
   std::uint64_t device_offset_;
-  AlignedMemory memory_;
+  AlignedMemory memory_;  // what is being written
+  SuperBlock super_block_;
+  Semaphore writer_;
   bool failed_ = false;
 };
 

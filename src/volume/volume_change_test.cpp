@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Growth and suspension of a volume in use, and that neither requests nor a suspension take memory
 // from the heap. What a power cut does to them is tried in tests/sim.
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdlib>
@@ -44,6 +45,33 @@ class FixedIndex final : public DedupeIndex {
     IndexData data{};
   };
   std::array<Record, 4096> records_{};
+};
+
+/// An index that takes its time to be saved, and counts who saves it at once.
+class SlowIndex final : public DedupeIndex {
+ public:
+  struct Seen {
+    int saving = 0;
+    int most = 0;
+    int saves = 0;
+  };
+  SlowIndex(Executor& executor, Seen& seen) : executor_(executor), seen_(seen) {}
+  [[nodiscard]] IndexState state() const override { return IndexState::online; }
+  [[nodiscard]] IndexStatistics statistics() const override { return {}; }
+  [[nodiscard]] std::uint64_t memory_needed() const override { return sizeof *this; }
+  Task<void> lookup(std::span<IndexQuery>) override { co_return; }
+  void record(const IndexQuery&, const IndexData&) override {}
+  Task<Result<void>> save() override {
+    seen_.most = std::max(seen_.most, ++seen_.saving);
+    for (int i = 0; i < 100; ++i) co_await executor_.yield();
+    --seen_.saving;
+    ++seen_.saves;
+    co_return Result<void>();
+  }
+
+ private:
+  Executor& executor_;
+  Seen& seen_;
 };
 
 constexpr std::uint64_t kDeviceBytes = 4ULL << 30U;
@@ -141,6 +169,29 @@ TEST_F(VolumeChangeTest, ImpossibleChangesAreToldAndChangeNothing) {
     expect_error(co_await volume_->grow({.physical_max = true}), "takes all of");
     co_await stop();
   });
+}
+
+TEST_F(VolumeChangeTest, AnIndexThatIsBeingClosedIsNotSavedBesideByAStopWithoutTheDevice) {
+  SlowIndex::Seen seen;
+  run([&]() -> Task<void> {
+    IndexFactory factory = [&](Executor& executor, Device&, const VolumeGeometry&, bool) {
+      return std::make_unique<SlowIndex>(executor, seen);
+    };
+    auto opened =
+        co_await Volume::open(*loop_, *device_, options_, factory, [](const std::string&) {});
+    EXPECT_TRUE(opened.ok());
+    volume_ = std::move(*opened);
+    expect_ok(co_await volume_->suspend(Volume::SuspendMode::save));
+    TaskGroup closing(*loop_);
+    closing.start([](Volume& volume) -> Task<void> {
+      [[maybe_unused]] const auto closed = co_await volume.close_index();
+    }(*volume_));
+    EXPECT_EQ(seen.saving, 1);
+    co_await stop();
+    co_await closing.wait();
+  });
+  EXPECT_EQ(seen.most, 1);
+  EXPECT_EQ(seen.saves, 2);
 }
 
 TEST_F(VolumeChangeTest, BothSizesGrowInOneStep) {

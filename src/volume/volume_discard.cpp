@@ -4,6 +4,7 @@
 #include <array>
 #include <optional>
 
+#include "base/unset.h"
 #include "volume/volume.h"
 
 namespace uvdo {
@@ -15,26 +16,16 @@ constexpr std::array<std::byte, kBlockSize> kZeros{};
 
 Task<Result<void>> Volume::discard(std::uint64_t offset, std::uint64_t length,
                                    Durability durability) {
-  PatientRequest request(patient_requests_, request_time());
-  co_return co_await request.answer(zero_range(request, offset, length, kUnmapped, durability));
+  return zero_range(offset, length, kUnmapped, durability);
 }
 
 Task<Result<void>> Volume::write_zeroes(std::uint64_t offset, std::uint64_t length, ZeroMode mode,
                                         Durability durability) {
-  const bool needs_pages = mode == ZeroMode::mapped;
-  if (needs_pages && !room_.is_open()) {
-    auto admitted = co_await admit_write();
-    if (!admitted) co_return admitted;
-  }
-  PatientRequest request(patient_requests_, request_time());
-  co_return co_await request.answer(
-      zero_range(request, offset, length, needs_pages ? kMappedZero : kUnmapped, durability));
+  return zero_range(offset, length, mode == ZeroMode::mapped ? kMappedZero : kUnmapped, durability);
 }
 
-Task<Result<void>> Volume::zero_range(PatientRequest& request, std::uint64_t offset,
-                                      std::uint64_t length, BlockMapping mapping,
-                                      Durability durability) {
-  const Refusal refusal(request);
+Task<Result<void>> Volume::zero_range(std::uint64_t offset, std::uint64_t length,
+                                      BlockMapping mapping, Durability durability) {
   if (!requests_gate_.is_open() && !co_await requests_gate_.wait()) co_return refused();
   const RequestPass pass(requests_gate_);
   auto done = check_writable();
@@ -43,19 +34,19 @@ Task<Result<void>> Volume::zero_range(PatientRequest& request, std::uint64_t off
   const std::uint64_t end = offset + length;
   const std::uint64_t first_whole = (offset + kBlockSize - 1) / kBlockSize;
   const std::uint64_t last_whole = end / kBlockSize;
-  if (first_whole > last_whole) co_return co_await zero_part(offset, length, durability, refusal);
+  if (first_whole > last_whole) co_return co_await zero_part(offset, length, durability);
   if (offset % kBlockSize != 0) {
-    done = co_await zero_part(offset, first_whole * kBlockSize - offset, durability, refusal);
+    done = co_await zero_part(offset, first_whole * kBlockSize - offset, durability);
   }
   if (done && end % kBlockSize != 0) {
-    done = co_await zero_part(last_whole * kBlockSize, end % kBlockSize, durability, refusal);
+    done = co_await zero_part(last_whole * kBlockSize, end % kBlockSize, durability);
   }
   if (done && first_whole < last_whole) {
     requests_.discards += last_whole - first_whole;
     if (mapping.is_mapped()) {
-      done = co_await map_zero_blocks(Lbn{first_whole}, Lbn{last_whole}, refusal);
+      done = co_await map_zero_blocks(Lbn{first_whole}, Lbn{last_whole});
     } else {
-      done = co_await unmap_blocks(Lbn{first_whole}, Lbn{last_whole}, refusal);
+      done = co_await unmap_blocks(Lbn{first_whole}, Lbn{last_whole});
     }
     if (done && durability == Durability::fua) done = co_await journal_->commit_all();
     note_new_entries();
@@ -64,11 +55,11 @@ Task<Result<void>> Volume::zero_range(PatientRequest& request, std::uint64_t off
 }
 
 Task<Result<void>> Volume::zero_part(std::uint64_t offset, std::uint64_t length,
-                                     Durability durability, const Refusal& refusal) {
-  co_return co_await write_piece(offset, ConstBytes(kZeros).first(length), durability, refusal);
+                                     Durability durability) {
+  co_return co_await write_piece(offset, ConstBytes(kZeros).first(length), durability);
 }
 
-Task<Result<void>> Volume::unmap_blocks(Lbn first, Lbn last, const Refusal& refusal) {
+Task<Result<void>> Volume::unmap_blocks(Lbn first, Lbn last) {
   co_await locks_.drain(first, last);
   const PageNumber first_page = page_number(first);
   const PageNumber last_page = page_number(last - 1);
@@ -82,7 +73,7 @@ Task<Result<void>> Volume::unmap_blocks(Lbn first, Lbn last, const Refusal& refu
       auto next = co_await map_->next_leaf(root, index, limit);
       if (!next) co_return std::move(next).error();
       if (!*next) break;
-      auto done = co_await remap_in_leaf(page_of(root, **next), first, last, kUnmapped, refusal);
+      auto done = co_await remap_in_leaf(page_of(root, **next), first, last, kUnmapped);
       if (!done) co_return done;
       index = **next + 1;
     }
@@ -90,18 +81,18 @@ Task<Result<void>> Volume::unmap_blocks(Lbn first, Lbn last, const Refusal& refu
   co_return Result<void>();
 }
 
-Task<Result<void>> Volume::map_zero_blocks(Lbn first, Lbn last, const Refusal& refusal) {
+Task<Result<void>> Volume::map_zero_blocks(Lbn first, Lbn last) {
   co_await locks_.drain(first, last);
   for (PageNumber page = page_number(first); page <= page_number(last - 1); ++page) {
     auto done = co_await map_->ensure_leaf(page);
-    if (done) done = co_await remap_in_leaf(page, first, last, kMappedZero, refusal);
+    if (done) done = co_await remap_in_leaf(page, first, last, kMappedZero);
     if (!done) co_return done;
   }
   co_return Result<void>();
 }
 
-Task<Result<void>> Volume::remap_in_leaf(PageNumber page, Lbn first, Lbn last, BlockMapping mapping,
-                                         const Refusal& refusal) {
+Task<Result<void>> Volume::remap_in_leaf(PageNumber page, Lbn first, Lbn last,
+                                         BlockMapping mapping) {
   auto leaf = co_await map_->leaf(page);
   if (!leaf) co_return std::move(leaf).error();
   if (!*leaf) co_return Result<void>();
@@ -109,7 +100,6 @@ Task<Result<void>> Volume::remap_in_leaf(PageNumber page, Lbn first, Lbn last, B
   const Lbn end = std::min(last, first_lbn(page) + kEntriesPerPage);
   for (Lbn lbn = begin; lbn < end;) {
     if (depot_->has_most_frees()) co_await depot_->wait_for_fewer_frees();
-    if (refusal.is_given()) co_return Refusal::error();
     auto dropped = try_drop(**leaf, lbn, end - lbn, mapping);
     if (!dropped) co_return std::move(dropped).error();
     if (*dropped > 0) {
@@ -119,9 +109,7 @@ Task<Result<void>> Volume::remap_in_leaf(PageNumber page, Lbn first, Lbn last, B
     // A writer that holds the block now has read what was there: it is let finish.
     const bool locked = locks_.is_locked(lbn);
     if (locked) co_await locks_.lock(lbn);
-    const bool is_refused = refusal.is_given();
-    Result<Remapped> changed =
-        is_refused ? Result<Remapped>(Refusal::error()) : try_remap(**leaf, lbn, mapping, false);
+    auto changed = try_remap(**leaf, lbn, mapping, false);
     if (locked) locks_.unlock(lbn);
     if (!changed) co_return std::move(changed).error();
     if (changed->outcome == RemapOutcome::must_wait_for_journal) {
@@ -139,7 +127,7 @@ Result<std::uint64_t> Volume::try_drop(MapPage& leaf, Lbn first, std::uint64_t c
                                        BlockMapping mapping) {
   if (notifier_.is_read_only()) return notifier_.error();
   const unsigned slot = leaf_slot(first);
-  std::array<BlockMapping, kEntriesPerBlock> old;  // NOLINT: filled as far as used
+  UVDO_UNSET std::array<BlockMapping, kEntriesPerBlock> old;  // NOLINT: filled as far as used
   const std::size_t most = std::min<std::uint64_t>(count, journal_->room_in_block());
   const std::size_t found = depot_->gather_run(
       std::span(old).first(most), [&](std::size_t i) -> std::optional<BlockMapping> {

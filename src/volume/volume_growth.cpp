@@ -11,10 +11,6 @@
 namespace uvdo {
 
 Result<void> Volume::check_may_change() {
-  if (!room_.is_open()) {
-    return Error(Errc::no_space,
-                 "writes wait for room beneath the volume; make some before it is changed");
-  }
   if (stopping_) return Error(Errc::cancelled, "the volume is being stopped");
   if (suspended_) return Error(Errc::busy, "the volume is suspended; resume it first");
   if (notifier_.is_read_only()) {
@@ -92,18 +88,12 @@ Task<Result<void>> Volume::move_into_growth(const SuperBlock& grown) {
 }
 
 Task<Result<void>> Volume::change_super_block(SuperBlock changed) {
-  co_await super_block_writer_.acquire();
-  Result<void> done;
-  if (notifier_.is_read_only()) done = notifier_.error();
-  if (done) {
-    done = co_await super_block_store_.write(changed);
-    if (done) {
-      super_block_ = changed;
-    } else {
-      notifier_.enter(done.error());  // nobody knows what is on disk now
-    }
-  }
-  super_block_writer_.release();
+  auto done = co_await super_block_store_.change([&](SuperBlock& next) -> Result<void> {
+    if (notifier_.is_read_only()) return notifier_.error();
+    next = changed;
+    return {};
+  });
+  if (!done) notifier_.enter(done.error());  // nobody knows what is on disk now
   co_return done;
 }
 

@@ -86,12 +86,9 @@ Task<void> Volume::drain_writes() {
 }
 
 void Volume::entered_read_only(const Error& reason) {
-  // Where there was no room in the end the volume is left as after a crash.
-  if (room_.state() != RoomGate::State::given_up) {
-    log_({LogLevel::error,
-          fmt::format("unrecoverable error, entering read-only mode: {}", reason.message())});
-    jobs_.start(record_read_only());
-  }
+  log_({LogLevel::error,
+        fmt::format("unrecoverable error, entering read-only mode: {}", reason.message())});
+  jobs_.start(record_read_only());
   // Who waits for what will not come any more looks again.
   depot_->wake_waiters();
   map_->wake_waiters();
@@ -100,18 +97,19 @@ void Volume::entered_read_only(const Error& reason) {
 
 Task<void> Volume::record_read_only() {
   if (suspended_) co_return;  // its device is let alone
-  co_await super_block_writer_.acquire();
-  super_block_.state = VolumeState::read_only_mode;
-  super_block_.journal.journal_start = journal_->durable_head();
-  super_block_.journal.logical_blocks_used = journal_->logical_blocks_used();
-  super_block_.journal.block_map_blocks = journal_->block_map_blocks();
-  auto done = co_await super_block_store_.write(super_block_);
+  // Also behind a save that has just marked the volume clean.
+  const auto record = [this](SuperBlock& next) -> Result<void> {
+    next.state = VolumeState::read_only_mode;
+    next.journal.journal_start = journal_->durable_head();
+    next.journal.logical_blocks_used = journal_->logical_blocks_used();
+    next.journal.block_map_blocks = journal_->block_map_blocks();
+    return {};
+  };
+  auto done = co_await super_block_store_.change(record);
+  // What it says does not rest on what the gate's last flush has lost.
   if (!done && gate_.has_failed()) {
-    // What it says does not rest on what the gate's last flush has lost.
-    SuperBlockStore store(raw_device_, geometry_.device_byte(geometry_.data_start));
-    done = co_await store.write(super_block_);
+    done = co_await super_block_store_.change_past(raw_device_, record);
   }
-  super_block_writer_.release();
   if (!done) {
     log_({LogLevel::error,
           fmt::format("read-only mode could not be recorded: {}", done.error().message())});
@@ -120,7 +118,7 @@ Task<void> Volume::record_read_only() {
 
 // ---- blocks for the block map and the packer
 
-Task<Result<Pbn>> Volume::allocate_page() { return allocate_unpromised(); }
+Task<Result<Pbn>> Volume::allocate_page() { return allocate_unpromised(nullptr); }
 
 Task<Result<void>> Volume::wait_for_room(Pbn pbn) {
   while (!journal_->has_room() || !depot_->has_room(pbn)) {

@@ -15,21 +15,17 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
                const VolumeGeometry& geometry, const SuperBlock& super_block, LogFunction log)
     : executor_(executor),
       raw_device_(device),
-      room_(executor, device, options.no_space_timeout, RoomGate::Patience::limited),
-      gate_(executor, room_),
+      gate_(executor, device),
       hold_(executor, gate_),
       device_(hold_),
       options_(options),
       geometry_(geometry),
-      super_block_(super_block),
-      super_block_store_(gate_, geometry.device_byte(geometry.data_start)),
+      super_block_store_(executor, gate_, geometry.device_byte(geometry.data_start), super_block),
       log_(std::move(log)),
       index_operation_(executor, 1),
       requests_gate_(executor),
-      patient_requests_(executor),
       buffers_(executor, options.buffer_bytes),
       merge_buffers_(executor, options.internal_buffer_bytes),
-      part_buffers_(executor, options.internal_buffer_bytes / 4),
       scratch_buffers_(executor, options.internal_buffer_bytes),
       fragment_buffers_(executor, options.internal_buffer_bytes),
       locks_(executor, blocks_at_once(options)),
@@ -43,14 +39,12 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
       fragment_(kBlockSize),
       identity_(kBlockSize),
       administration_(executor, 1),
-      super_block_writer_(executor, 1),
       background_(executor),
       walks_(executor),
       jobs_(executor),
       commit_alarm_(executor),
       write_back_alarm_(executor) {
   notifier_.set_faults(options.faults);
-  room_.on_state([this](RoomGate::State state) { room_has_changed(state); });
   if (options.work.thread() != nullptr) device.share_reads(&options.work.thread()->batches());
   writes_.reserve(kGenerations);
   ways_to_packer_.reserve(kGenerations);
@@ -110,19 +104,12 @@ Task<Result<std::unique_ptr<Volume>>> Volume::open(Executor& executor, Device& d
     volume->index_ = make_index(executor, volume->device_, geometry,
                                 super_block.state == VolumeState::new_volume);
     if (volume->index_) volume->index_->set_enabled(options.deduplication);
-  } else if (volume->room_.state() == RoomGate::State::given_up) {
-    // Nothing is wrong with the volume: it is as after a crash.
-    co_return std::move(loaded).error().within(
-        fmt::format("{} was not started, because there is no room for what a start writes; make "
-                    "some and start it again",
-                    device.name()));
   } else {
     // Until the volume was marked in use its old super block holds.
     const SuperBlock& on_disk = volume->is_loaded_ ? volume->super_block_ : super_block;
     auto done = co_await volume->open_read_only(on_disk, std::move(loaded).error());
     if (!done) co_return std::move(done).error().within(device.name());
   }
-  volume->room_.set_patience(RoomGate::Patience::endless);
   volume->start_background();
   co_return volume;
 }
@@ -142,11 +129,18 @@ Task<Result<void>> Volume::load(const StartPlan& plan) {
   }
   if (!done) co_return done;
   // From now on the volume is in use: whatever ends it without a save is a crash.
-  super_block_.state = VolumeState::dirty;
-  super_block_.depot.zone_count = 1;
-  super_block_.unused = geometry_.unused;
-  if (!notifier_.is_on(Fault::no_dirty_mark)) {
-    done = co_await super_block_store_.write(super_block_);
+  const auto mark = [this](SuperBlock& next) -> Result<void> {
+    next.state = VolumeState::dirty;
+    next.depot.zone_count = 1;
+    next.unused = geometry_.unused;
+    return {};
+  };
+  if (notifier_.is_on(Fault::no_dirty_mark)) {
+    SuperBlock unwritten = super_block_;
+    done = mark(unwritten);
+    super_block_store_.begin_with(unwritten);
+  } else {
+    done = co_await super_block_store_.change(mark);
   }
   if (!done) co_return done;
   is_loaded_ = true;
@@ -179,16 +173,12 @@ Task<Result<void>> Volume::stop() {
   if (opened_read_only_) co_return Result<void>();  // there is nothing to save
   auto done = co_await save(true);
   co_await jobs_.wait();  // a failure has to be recorded before the volume goes away
-  if (!done && room_.state() == RoomGate::State::given_up) co_return given_up_error();
   co_return done;
 }
 
 Task<Result<void>> Volume::save(bool for_good) {
   Result<void> done;
   if (notifier_.is_read_only()) done = notifier_.error();
-  // First what clients were told: there may be no room for the index.
-  if (done) done = co_await journal_->commit_all();
-  all_committed_ = done.ok();
   if (index_) {
     co_await index_operation_.acquire();
     Result<void> saved;
@@ -203,14 +193,19 @@ Task<Result<void>> Volume::save(bool for_good) {
           {LogLevel::warning, fmt::format("the index was not saved: {}", saved.error().message())});
     }
   }
+  if (done) done = co_await journal_->commit_all();
   if (done) done = co_await map_->save();
   if (done) done = co_await depot_->save();
   if (!done) co_return done;
-  super_block_.state = VolumeState::clean;
-  super_block_.journal.journal_start = journal_->close_block();
-  super_block_.journal.logical_blocks_used = journal_->logical_blocks_used();
-  super_block_.journal.block_map_blocks = journal_->block_map_blocks();
-  done = co_await super_block_store_.write(super_block_);
+  done = co_await super_block_store_.change([this](SuperBlock& next) -> Result<void> {
+    // What goes on in the background may have failed since.
+    if (notifier_.is_read_only()) return notifier_.error();
+    next.state = VolumeState::clean;
+    next.journal.journal_start = journal_->close_block();
+    next.journal.logical_blocks_used = journal_->logical_blocks_used();
+    next.journal.block_map_blocks = journal_->block_map_blocks();
+    return {};
+  });
   if (done) depot_->continue_after_save();
   co_return done;
 }

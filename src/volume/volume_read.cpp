@@ -5,6 +5,7 @@
 
 #include <fmt/core.h>
 
+#include "base/unset.h"
 #include "volume/volume.h"
 
 namespace uvdo {
@@ -56,7 +57,7 @@ Task<Result<void>> Volume::read(std::uint64_t offset, MutableBytes out) {
       done = co_await read_blocks(Lbn{offset / kBlockSize}, out.first(length));
     } else {
       length = std::min(kBlockSize - in_block, out.size());
-      Buffer block = co_await part_buffers_.acquire(kBlockSize);
+      Buffer block = co_await merge_buffers_.acquire(kBlockSize);
       done = co_await read_blocks(Lbn{offset / kBlockSize}, block.bytes());
       if (done) std::memcpy(out.data(), block.data() + in_block, length);
     }
@@ -77,7 +78,7 @@ Task<Result<void>> Volume::read_blocks(Lbn first, MutableBytes out) {
   const ReadGuard guard(depot_->epochs());
   const std::size_t count = out.size() / kBlockSize;
   constexpr std::size_t kMost = 256;
-  std::array<BlockMapping, kMost> mappings;  // NOLINT: filled as far as used
+  UVDO_UNSET std::array<BlockMapping, kMost> mappings;  // NOLINT: filled as far as used
   for (std::size_t i = 0; i < count;) {
     const PageNumber page = page_number(first + i);
     LeafPin leaf = map_->cached_leaf(page);

@@ -177,7 +177,7 @@ unsigned Volume::recovery_percentage() const {
 Task<Result<void>> Volume::open_read_only(const SuperBlock& on_disk, Error reason) {
   opened_read_only_ = true;
   notifier_.enter(reason);
-  super_block_ = on_disk;
+  super_block_store_.begin_with(on_disk);
   if (on_disk.state == VolumeState::read_only_mode) {
     log_({LogLevel::warning,
           fmt::format("the volume is opened for reading only: {}", reason.message())});
@@ -185,8 +185,10 @@ Task<Result<void>> Volume::open_read_only(const SuperBlock& on_disk, Error reaso
   }
   log_({LogLevel::error,
         fmt::format("unrecoverable error, entering read-only mode: {}", reason.message())});
-  super_block_.state = VolumeState::read_only_mode;
-  auto done = co_await super_block_store_.write(super_block_);
+  auto done = co_await super_block_store_.change([](SuperBlock& next) -> Result<void> {
+    next.state = VolumeState::read_only_mode;
+    return {};
+  });
   // A device that takes no super block is no volume to be used.
   if (!done) co_return std::move(reason);
   co_return done;

@@ -22,10 +22,6 @@ Task<Result<void>> Volume::suspend(SuspendMode mode) {
 }
 
 Task<Result<void>> Volume::suspend_alone(SuspendMode mode) {
-  if (!room_.is_open()) {
-    co_return Error(Errc::no_space,
-                    "writes wait for room beneath the volume; make some before it is suspended");
-  }
   const bool saves = mode == SuspendMode::save;
   // Saved half-way through a recovery it would be in a state after which a kernel that crashes does
   // not replay its journal.
@@ -51,12 +47,12 @@ Task<Result<void>> Volume::suspend_alone(SuspendMode mode) {
                                 done.error().message()));
   }
   co_await hold_.close();
+  // What came back last may have made the volume read-only: that is recorded as long as the device
+  // is there, also over a save that has marked the volume clean.
   suspended_ = mode;
-  was_saved_ = saves && !was_read_only;
-  if (auto let_go = raw_device_.release(); !let_go) {
-    auto resumed = co_await go_on();
-    co_return (resumed ? std::move(let_go) : std::move(resumed)).error().within("not suspended");
-  }
+  co_await jobs_.wait();
+  was_saved_ = saves && !notifier_.is_read_only();
+  raw_device_.release();
   log_(was_saved_ ? "suspended: the volume is saved, and nothing is using its device"
                   : "suspended: nothing is using the volume's device");
   co_return done;
@@ -80,31 +76,26 @@ Task<Result<void>> Volume::resume_alone() {
   auto done = raw_device_.reopen();
   if (done) {
     done = co_await verify_device();
-    if (!done) [[maybe_unused]]
-      const auto let_go = raw_device_.release();
+    if (!done) raw_device_.release();
   }
   if (!done) co_return std::move(done).error().within("the volume is still suspended");
-  done = co_await go_on();
-  if (!done) co_return std::move(done).error().within("resumed, but in read-only mode");
-  log_("resumed");
-  co_return done;
-}
-
-Task<Result<void>> Volume::go_on() {
-  Result<void> done;
-  const bool was_saved = was_saved_;
-  if (was_saved) {
-    // It is in use again: whatever ends it without a save is a crash.
-    super_block_.state = VolumeState::dirty;
-    if (!notifier_.is_on(Fault::resume_without_dirty_mark)) {
-      done = co_await super_block_store_.write(super_block_);
-    }
+  // It is in use again: whatever ends it without a save is a crash.
+  if (was_saved_ && !notifier_.is_on(Fault::resume_without_dirty_mark)) {
+    done = co_await super_block_store_.change([](SuperBlock& next) -> Result<void> {
+      next.state = VolumeState::dirty;
+      return {};
+    });
   }
+  const bool is_unrecorded = notifier_.is_read_only() && !opened_read_only_ &&
+                             super_block_.state != VolumeState::read_only_mode;
   suspended_.reset();
   was_saved_ = false;
   if (!done) notifier_.enter(done.error());
   hold_.open();
   requests_gate_.open();
+  if (is_unrecorded) jobs_.start(record_read_only());
+  if (!done) co_return std::move(done).error().within("resumed, but in read-only mode");
+  log_("resumed");
   co_return done;
 }
 
@@ -141,8 +132,6 @@ Task<Result<void>> Volume::verify_device() {
 
 Task<Result<void>> Volume::end_suspension() {
   is_last_ = true;
-  room_.set_patience(RoomGate::Patience::limited);
-  room_.changed().wake_all();
   co_await administration_.acquire();  // one that has begun ends first
   Result<void> done;
   if (suspended_ && !abandoned_ && !was_saved_ && !notifier_.is_read_only())
@@ -166,8 +155,11 @@ Task<Result<void>> Volume::stop_abandoned() {
   co_await jobs_.wait();
   co_await data_writer_->wait_idle();
   if (index_) {
-    // It was saved with the volume, if it could be; now it only ends.
+    // It was saved with the volume, if it could be; now it only ends. Who was closing it, or making
+    // a new one, has met the end of the device and is done first.
+    co_await index_operation_.acquire();
     [[maybe_unused]] const auto without_device = co_await index_->save();
+    index_operation_.release();
   }
   co_return Result<void>();
 }

@@ -34,9 +34,7 @@ Task<Result<void>> Volume::store(WriteJob& job) {
     done = co_await place(job, none);
     if (done) done = co_await apply(job);
   }
-  for (WriteBlock& block : job.all()) {
-    if (block.role == HashLocks::Role::agent && block.lock != nullptr) settle(block);
-  }
+  leave_agents(job);
   for (WriteBlock& block : job.all()) {
     if (block.role != HashLocks::Role::follower || block.lock == nullptr) continue;
     if (done) done = co_await follow(job, block);
@@ -140,6 +138,12 @@ void Volume::settle(WriteBlock& block) {
     depot_->watch(location->pbn);
   }
   hash_locks_.settle(lock, location);
+}
+
+void Volume::leave_agents(WriteJob& job) {
+  for (WriteBlock& block : job.all()) {
+    if (block.role == HashLocks::Role::agent && block.lock != nullptr) settle(block);
+  }
 }
 
 void Volume::leave(WriteBlock& block) {
@@ -298,9 +302,9 @@ Task<void> Volume::pack_all(WriteJob& job, TaskGroup& packing, Result<void>& fai
 /// Takes a compressed block through the packer to its end, so that nobody who waits for it waits
 /// for the other blocks of its job. `bytes` are used up when this waits for the first time.
 Task<void> Volume::pack(WriteJob& job, WriteBlock& block, ConstBytes bytes, Result<void>& failure) {
-  // Followers wait for it, or a flush that has emptied the packer, or writes for a job.
+  // Followers wait for it, or a flush that has emptied the packer, or writes for a job or for room.
   const bool is_urgent = (block.lock != nullptr && block.lock->users > 1) || !job.is_on_its_way ||
-                         !job_finished_.empty();
+                         !job_finished_.empty() || depot_->has_seekers();
   Packer::Fragment fragment(*packer_, bytes, is_urgent);
   block.stage = Stage::packing;
   locks_.set_hurry(block.lbn, &fragment);
@@ -375,7 +379,7 @@ Task<Result<void>> Volume::place_whole(WriteJob& job) {
         run = *depot_->allocate(std::min(wanted, job.promised), true);
         job.promised -= run.count;
       } else {
-        auto pbn = co_await allocate_unpromised();
+        auto pbn = co_await allocate_unpromised(&job);
         if (!pbn) co_return std::move(pbn).error();
         run = {*pbn, 1};
       }
@@ -401,7 +405,7 @@ Task<Result<void>> Volume::place_whole(WriteJob& job) {
   co_return Result<void>();
 }
 
-Task<Result<Pbn>> Volume::allocate_unpromised() {
+Task<Result<Pbn>> Volume::allocate_unpromised(WriteJob* job) {
   while (true) {
     if (const auto run = depot_->allocate(1, false)) co_return run->first;
     if (notifier_.is_read_only()) co_return notifier_.error();
@@ -409,6 +413,14 @@ Task<Result<Pbn>> Volume::allocate_unpromised() {
       co_await depot_->wait_for_frees();
     } else if (depot_->unscrubbed() > 0) {
       co_await depot_->wait_for_scrub();  // there may be free blocks in the slabs to come
+    } else if (depot_->has_promises()) {
+      // Others may find that they need none: theirs are zeros, or duplicates, or get smaller. They
+      // come to their end, for nothing that they may wait for is held here: not the packer, not
+      // small writes that gather, not the part of an agent.
+      if (job != nullptr) leave_agents(*job);
+      hurry_gathered();
+      packer_->flush();
+      co_await depot_->wait_for_promises();
     } else {
       co_return Error(Errc::no_space, "the volume has no free physical block left");
     }
@@ -515,7 +527,6 @@ Task<Result<void>> Volume::apply_in_leaf(WriteJob& job, WriteBlock& block, MapPa
 }
 
 Result<Volume::RemapOutcome> Volume::try_apply(WriteJob& job, WriteBlock& block, MapPage& leaf) {
-  if (job.refusal != nullptr && job.refusal->is_given()) return Refusal::error();
   const bool needs_share = block.location.pbn != kZeroPbn && !block.is_new && !block.claimed;
   auto changed = try_remap(leaf, block.lbn, block.location, needs_share);
   if (!changed) return std::move(changed).error();

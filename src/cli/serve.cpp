@@ -11,6 +11,7 @@
 #include "base/machine_memory.h"
 #include "base/size_text.h"
 #include "cli/config_file.h"
+#include "cli/doors.h"
 #include "cli/log_file.h"
 #include "cli/open_volume.h"
 #include "cli/serve_options.h"
@@ -18,7 +19,6 @@
 #include "cli/server_signals.h"
 #include "device/file_device.h"
 #include "serve/control_path.h"
-#include "serve/disk_watch.h"
 #include "serve/metrics_server.h"
 #include "serve/metrics_text.h"
 #include "serve/nbd_server.h"
@@ -55,10 +55,10 @@ Result<std::uint64_t> check_memory(const VolumeHeaders& headers, const ServeOpti
                   size_text(available.bytes)));
 }
 
-Task<Result<void>> serve_volume(UringLoop& loop, FileDevice& device, Volume& volume,
+Task<Result<void>> serve_volume(UringLoop& loop, const FileDevice& device, Volume& volume,
                                 std::uint64_t memory_bytes, ServeOptions options,
-                                ServerSignals& signals, ServeReload& reload, TlsUpgrader* tls,
-                                Log& log) {
+                                std::optional<Doors> doors, ServerSignals& signals,
+                                ServeReload& reload, TlsUpgrader* tls, Log& log) {
   RequestTimes times;
   NbdServer::Settings settings;
   settings.log = [&log](const std::string& line) { log.write(line); };
@@ -76,44 +76,28 @@ Task<Result<void>> serve_volume(UringLoop& loop, FileDevice& device, Volume& vol
   if (options.read_only) service = &view;
   server.add_export(
       {options.export_name, "uvdo volume " + options.volume, service, options.minimum_block});
-  server.adopt(std::move(options.inherited));
-  for (const SocketAddress& address : options.addresses) {
-    auto listening = server.listen(address);
-    if (!listening) co_return listening;
+  if (!doors) {
+    auto opened = Doors::open(options);
+    if (!opened) co_return std::move(opened).error();
+    doors = std::move(*opened);
   }
-  DiskWatch disk(loop, device, [&log](const LogLine& line) { log.write(line); });
+  server.adopt(std::move(doors->nbd));
   VolumeMonitor::Settings watching;
   watching.volume = options.volume;
   watching.marks = options.marks;
   watching.watermark_command = options.watermark_command;
   watching.device = [&device] { return device.activity(); };
-  std::function<void()> keep_link = [] {};  // so that it is found when its file has moved
-  watching.look_beneath = [&disk, &volume, &keep_link] {
-    const Pbn end{volume.super_block().config.physical_blocks};
-    auto whole = disk.look(volume.geometry().device_byte(end));
-    if (!whole) volume.fail(whole.error());
-    keep_link();
-  };
-  watching.backing = [&disk] { return disk.backing(); };
   watching.clients = [&server] { return server.connections(); };
   VolumeMonitor monitor(loop, volume, times, std::move(watching),
                         [&log](const LogLine& line) { log.write(line); });
-  VolumeControl control(loop, volume,
-                        {options.volume, [&signals] { signals.stop(); }, &log, &monitor, &disk,
-                         options.logical_block_size});
-  std::string control_path = options.control;
-  if (control_path.empty()) {
-    auto made = make_control_folder();
-    auto path = control_path_of(options.volume);
-    if (!made) co_return made;
-    if (!path) co_return std::move(path).error();
-    control_path = *path;
-  }
-  ControlLink link(options.volume, options.control.empty() ? control_path : std::string());
-  keep_link = [&] {
+  VolumeControl control(
+      loop, volume,
+      {options.volume, [&signals] { signals.stop(); }, &log, &monitor, options.logical_block_size});
+  const auto keep_link = [&] {
+    if (options.account) return;
     // Also when another file has taken the place of the first.
     const auto usual = control_path_of(options.volume);
-    link.keep(volume.is_suspended() || !usual || *usual != control_path);
+    doors->control_link->keep(volume.is_suspended() || !usual || *usual != doors->control_path);
   };
   const auto carry_out = [&](std::string command, Json request) -> Task<Result<Json>> {
     auto answer = co_await control.handle(std::move(command), std::move(request));
@@ -126,21 +110,18 @@ Task<Result<void>> serve_volume(UringLoop& loop, FileDevice& device, Volume& vol
     keep_link();
   };
   ControlServer control_server(loop, carry_out, take_back);
-  auto controlled = control_server.start(control_path);
-  if (!controlled) co_return controlled;
+  control_server.start(std::move(doors->control));
   MetricsServer metrics(loop, [&] {
     return metrics_text(
         {options.volume, volume.statistics(), monitor.activity(), volume.is_recovering()});
   });
-  Result<void> begun;
-  if (options.lock_memory) begun = lock_memory(memory_bytes);
-  for (const SocketAddress& address : options.metrics_addresses) {
-    if (begun) begun = metrics.start(address);
+  if (options.lock_memory) {
+    if (auto locked = lock_memory(memory_bytes); !locked) {
+      co_await control_server.shutdown();
+      co_return locked;
+    }
   }
-  if (!begun) {
-    co_await control_server.shutdown();
-    co_return begun;
-  }
+  metrics.start(std::move(doors->metrics));
   server.start();
   TaskGroup watch(loop);
   watch.start(monitor.run());
@@ -169,17 +150,34 @@ Task<Result<void>> serve_volume(UringLoop& loop, FileDevice& device, Volume& vol
   co_await server.shutdown();
   auto stopped = co_await volume.stop();
   if (!resumed) stopped = std::move(resumed);
-  if (stopped) stopped = disk.is_saved();
   control.stopped(stopped);
   co_await control_server.shutdown();
   if (stopped) log.write("saved");
   co_return stopped;
 }
 
+/// Opens all that takes the rights of root, and gives them up.
+Result<Doors> open_and_become(ServeOptions& options) {
+  auto doors = Doors::open(options);
+  if (!doors) return doors;
+  if (options.lock_memory) allow_locked_memory();
+  if (auto done = options.account->become(); !done) return std::move(done).error();
+  auto allowed = options.account->check_may_reopen(options.volume, true);
+  if (!allowed) return std::move(allowed).error();
+  return doors;
+}
+
 Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerSignals& signals,
                                   ServeReload& reload, TlsUpgrader* tls, Log& log) {
   auto device = FileDevice::open(loop, options.volume, OpenMode::read_write);
   if (!device) co_return std::move(device).error();
+  std::optional<Doors> doors;
+  if (options.account) {
+    // Before the kernel has anything to do for this process.
+    auto opened = open_and_become(options);
+    if (!opened) co_return std::move(opened).error();
+    doors = std::move(*opened);
+  }
   auto headers = co_await read_volume_headers(**device);
   std::uint64_t memory_bytes = 0;
   if (headers) {  // if not, the volume's opening says why
@@ -208,7 +206,7 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerS
       co_await Volume::open(loop, **device, options.volume_options, std::move(factory), write);
   if (!volume) co_return std::move(volume).error();
   auto result = co_await serve_volume(loop, **device, **volume, memory_bytes, std::move(options),
-                                      signals, reload, tls, log);
+                                      std::move(doors), signals, reload, tls, log);
   if (!(*volume)->is_stopped()) {
     auto stopped = co_await (*volume)->stop();
     if (result && !stopped) result = std::move(stopped);

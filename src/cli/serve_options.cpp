@@ -30,10 +30,6 @@ constexpr ParameterLimits kMaxClients{Kind::count, 1, 1024,
                                       "each takes 256 KiB of memory; with more, new ones are "
                                       "turned away"};
 
-constexpr ParameterLimits kNoSpaceTimeout{Kind::count, 0, 86400,
-                                          "so many seconds new writes wait for room beneath the "
-                                          "volume before they fail"};
-
 Result<bool> parse_switch(std::string_view name, std::string_view value) {
   if (value == "on") return true;
   if (value == "off") return false;
@@ -77,15 +73,13 @@ void ServeOptions::add_to(Arguments& app) {
       .show_default();
   app.flag("--lock-memory", lock_memory, "keep all memory from being paged out");
   app.option("--control", control, "path of the control socket");
+  app.option("--user", user, "go on as this user, without the rights of root, once all is open");
   app.option("--metrics", metrics, "give metrics on unix:PATH or tcp:127.0.0.1:PORT to Prometheus");
   app.option("--watermarks", watermarks, "percents of the room for data of which the log tells")
       .show_default();
   app.option("--watermark-command", watermark_command,
              "shell command that is run when one is passed");
   app.option("--log-file", log_file, "append the log to this file; SIGHUP opens it anew");
-  app.option("--no-space-timeout", no_space_timeout,
-             "seconds that writes are held back while the file system beneath is full: 0 to 86400")
-      .show_default();
   app.option("--log-level", log_level, "error, warning, notice, info or debug").show_default();
   app.option("--log-format", log_format, "auto, plain, journal or json").show_default();
   app.option("--tls-cert", tls.certificate, "PEM file of the server's certificate");
@@ -118,8 +112,6 @@ Result<void> ServeOptions::check() {
   volume_options.buffer_bytes = number("--buffers", buffers, kBuffers);
   requests = static_cast<std::uint32_t>(number("--max-requests", max_requests, kMaxRequests));
   clients = number("--max-clients", max_clients, kMaxClients);
-  volume_options.no_space_timeout =
-      std::chrono::seconds(number("--no-space-timeout", no_space_timeout, kNoSpaceTimeout));
   if (!wrong) return wrong;
   if (minimum_io != "1" && minimum_io != "512" && minimum_io != "4096") {
     return Error(Errc::invalid_argument,
@@ -147,6 +139,12 @@ Result<void> ServeOptions::check() {
     auto bytes = parse_size(size);
     if (!bytes) return bytes.error().within("--size");
     window.size = *bytes;
+  }
+
+  if (!user.empty()) {
+    auto found = Account::find(user);
+    if (!found) return found.error().within("--user");
+    account = std::move(*found);
   }
 
   auto parsed_level = parse_log_level(log_level);

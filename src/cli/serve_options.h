@@ -3,11 +3,13 @@
 // where they mean the same), and the checks of all of them.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/log.h"
 #include "cli/command.h"
+#include "serve/account.h"
 #include "serve/service_manager.h"
 #include "serve/service_views.h"
 #include "serve/socket_address.h"
@@ -37,9 +39,9 @@ struct ServeOptions {
   std::string max_requests = "2048";
   std::string max_clients = "256";
   std::string control;
+  std::string user;
   std::string metrics;
   std::string watermarks = "80,90,95";
-  std::string no_space_timeout = "60";
   std::string watermark_command;
   std::string log_file;
   std::string log_level = "info";
@@ -57,6 +59,7 @@ struct ServeOptions {
   std::size_t clients = 0;
   std::vector<unsigned> marks;
   ServiceWindow window;
+  std::optional<Account> account;  ///< that the server goes on as
   bool second_thread = false;  ///< hashing, compression and the index have a thread of their own
   LogLevel level = LogLevel::info;
   Log::Format format = Log::Format::plain;

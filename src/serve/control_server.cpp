@@ -17,15 +17,6 @@ ControlServer::ControlServer(UringLoop& loop, Handler handler, TakeBack take_bac
       server_(loop, kMaxControlClients,
               [this](SocketStream& stream, bool crowded) { return serve(stream, crowded); }) {}
 
-Result<void> ControlServer::start(const std::string& path) {
-  SocketAddress address;
-  address.path = path;
-  auto sockets = ListeningSocket::open(address);
-  if (!sockets) return std::move(sockets).error().within("control socket");
-  server_.start(std::move(*sockets));
-  return {};
-}
-
 Task<void> ControlServer::serve(SocketStream& stream, bool crowded) {
   std::string pending;
   std::string unread;  // the command whose reply the client may not have read

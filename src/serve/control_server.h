@@ -30,7 +30,7 @@ class ControlServer {
   ControlServer(UringLoop& loop, Handler handler, TakeBack take_back = nullptr);
 
   /// Listens on the unix socket at `path` and begins to answer.
-  Result<void> start(const std::string& path);
+  void start(std::vector<ListeningSocket> sockets) { server_.start(std::move(sockets)); }
   /// Ends all connections, after the replies under way; then nothing of it runs any more. A client
   /// that does not take its reply is given a second.
   Task<void> shutdown() { return server_.shutdown(); }

@@ -37,15 +37,6 @@ Result<void> MetricsServer::check_address(const SocketAddress& address) {
                            address.text()));
 }
 
-Result<void> MetricsServer::start(const SocketAddress& address) {
-  auto allowed = check_address(address);
-  if (!allowed) return allowed;
-  auto sockets = ListeningSocket::open(address);
-  if (!sockets) return std::move(sockets).error().within("metrics");
-  server_.start(std::move(*sockets));
-  return {};
-}
-
 std::vector<std::string> MetricsServer::addresses() const {
   std::vector<std::string> names;
   for (const ListeningSocket& socket : server_.sockets()) names.push_back(socket.name());

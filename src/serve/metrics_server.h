@@ -20,7 +20,7 @@ class MetricsServer {
 
   /// invalid_argument if others than this machine could reach the address.
   static Result<void> check_address(const SocketAddress& address);
-  Result<void> start(const SocketAddress& address);
+  void start(std::vector<ListeningSocket> sockets) { server_.start(std::move(sockets)); }
   [[nodiscard]] std::vector<std::string> addresses() const;
   Task<void> shutdown() { return server_.shutdown(); }
 

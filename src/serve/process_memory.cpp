@@ -22,6 +22,11 @@ void declare_io_flusher() {
   [[maybe_unused]] const int ignored = prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
 }
 
+void allow_locked_memory() {
+  const rlimit all{RLIM_INFINITY, RLIM_INFINITY};
+  [[maybe_unused]] const int told_by_lock_memory = setrlimit(RLIMIT_MEMLOCK, &all);
+}
+
 Result<void> lock_memory(std::uint64_t needed) {
   if (mlockall(MCL_CURRENT | MCL_FUTURE) == 0) return {};
   const int error = errno;

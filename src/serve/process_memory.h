@@ -13,6 +13,9 @@ namespace uvdo {
 /// (PR_SET_IO_FLUSHER), where that is known and allowed (CAP_SYS_RESOURCE).
 void declare_io_flusher();
 
+/// For a process that is about to give up the rights of root: it may lock memory further on.
+void allow_locked_memory();
+
 /// Keeps all memory of the process, now and later, from being paged out. no_memory: `needed` bytes
 /// are not allowed to be locked.
 Result<void> lock_memory(std::uint64_t needed);

@@ -8,7 +8,6 @@
 
 #include "base/log.h"
 #include "serve/control_server.h"
-#include "serve/disk_watch.h"
 #include "serve/health.h"
 #include "serve/volume_monitor.h"
 #include "volume/volume.h"
@@ -21,14 +20,13 @@ struct ServerControl {
   std::function<void()> stop;  ///< asks the server to end; returns at once
   Log* log = nullptr;
   const VolumeMonitor* monitor = nullptr;
-  const DiskWatch* disk = nullptr;
   std::uint64_t logical_block_size = 512;  ///< what statistics call clients' smallest request
 };
 
 class VolumeControl {
  public:
   VolumeControl(Executor& executor, Volume& volume, ServerControl server)
-      : executor_(executor), volume_(volume), server_(std::move(server)), stopped_(executor) {}
+      : volume_(volume), server_(std::move(server)), stopped_(executor) {}
 
   /// Answers a request; one with a command or parameters that do not exist is refused.
   Task<Result<Json>> handle(std::string command, Json request);
@@ -56,7 +54,6 @@ class VolumeControl {
   [[nodiscard]] HealthFacts facts() const;
   [[nodiscard]] std::string index_state() const;
 
-  Executor& executor_;
   Volume& volume_;
   ServerControl server_;
   Event stopped_;

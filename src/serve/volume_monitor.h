@@ -9,7 +9,6 @@
 
 #include "async/uring_loop.h"
 #include "base/log.h"
-#include "device/backing_store.h"
 #include "device/device_activity.h"
 #include "serve/activity.h"
 #include "serve/hook.h"
@@ -25,11 +24,6 @@ class VolumeMonitor {
     std::vector<unsigned> marks;    ///< percents of the room for data
     std::string watermark_command;  ///< "" for none
     std::function<DeviceActivity()> device = [] { return DeviceActivity{}; };
-    /// Looks at the file or disk beneath, and tells what has become of it.
-    std::function<void()> look_beneath = [] {};
-    std::function<std::optional<BackingState>()> backing = [] {
-      return std::optional<BackingState>();
-    };
     std::function<std::uint64_t()> clients = [] { return std::uint64_t{0}; };
   };
 
@@ -50,9 +44,6 @@ class VolumeMonitor {
 
  private:
   void look();
-  /// Blocks that data can still take, with what the file system beneath has for them.
-  [[nodiscard]] std::uint64_t blocks_left(const VolumeStatistics& s, std::uint64_t room,
-                                          std::uint64_t used) const;
   void tell(SpaceWatch::Crossing crossing, std::uint64_t used, std::uint64_t room);
 
   Executor& executor_;

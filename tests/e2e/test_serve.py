@@ -6,7 +6,9 @@ import ctypes
 import json
 import os
 import pathlib
+import pwd
 import random
+import re
 import resource
 import signal
 import time
@@ -446,6 +448,57 @@ class Errors(Served):
 
     def state(self):
         return json.loads(uvdo("info", "--json", self.image).stdout)["state"]
+
+
+@unittest.skipUnless(os.geteuid() == 0, "only root can become somebody else")
+class AnotherUser(Served):
+    """A server that gives up the rights of root."""
+    def setUp(self):
+        super().setUp()
+        self.account = pwd.getpwnam("nobody")
+
+    def admit(self):
+        self.folder.chmod(0o711)
+        os.chown(self.image, self.account.pw_uid, self.account.pw_gid)
+
+    def identities(self):
+        """User, group and groups of all threads of the server, those of the kernel for it too."""
+        found = set()
+        for status in pathlib.Path(f"/proc/{self.server.pid}/task").glob("*/status"):
+            text = status.read_text()
+            found.update((name, number) for name, numbers in
+                         re.findall(r"^(Uid|Gid|Groups):(.*)$", text, re.MULTILINE)
+                         for number in map(int, numbers.split()))
+        return found
+
+    def test_serves_suspends_grows_and_saves_without_the_rights_of_root(self):
+        self.admit()
+        self.serve("--user", "nobody", "--threads", "2")
+        mine = {("Uid", self.account.pw_uid), ("Gid", self.account.pw_gid)}
+        groups = {("Groups", group) for group in os.getgrouplist("nobody", self.account.pw_gid)}
+        self.write(0, random.Random(31).randbytes(4 * MIB))
+        self.qemu_io("flush")
+        self.assertEqual(self.identities(), mine | groups)
+        self.assertEqual(self.socket.stat().st_uid, self.account.pw_uid)
+        for command in (("suspend",), ("resume",), ("grow", "--physical", "5G")):
+            done = uvdo(command[0], self.image, *command[1:])
+            self.assertEqual(done.returncode, 0, done.stderr)
+        self.write(8 * MIB, random.Random(32).randbytes(MIB))
+        self.assertEqual(self.identities(), mine | groups)
+        self.stop_and_judge()
+
+    def test_a_user_that_could_not_open_the_volume_again_is_refused_at_the_start(self):
+        started = uvdo("serve", self.image, "--nbd", f"unix:{self.socket}", "--user", "nobody")
+        self.assertEqual(started.returncode, 1, started.stderr)
+        self.assertIn("nobody may not open", started.stderr)
+        self.admit()
+        self.serve("--user", str(self.account.pw_uid))
+        self.stop_and_judge()
+
+    def test_a_user_that_does_not_exist_is_a_usage_error(self):
+        started = uvdo("serve", self.image, "--nbd", f"unix:{self.socket}", "--user", "no-such-one")
+        self.assertEqual(started.returncode, 2, started.stderr)
+        self.assertIn('there is no user "no-such-one"', started.stderr)
 
 
 if __name__ == "__main__":

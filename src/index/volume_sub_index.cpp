@@ -398,8 +398,7 @@ void VolumeSubIndex::load_list(std::uint32_t list, std::span<const Entry> entrie
   append_empty(list);
   // An entry may be larger than what is left of its short list, hence the room behind.
   UVDO_UNSET
-      std::array<std::byte, kShortListHead + kShortLists * kMaxShortListBytes + kScratchBytes>
-          coded;
+  std::array<std::byte, kShortListHead + kShortLists * kMaxShortListBytes + kScratchBytes> coded;
   std::memset(coded.data(), 0, kShortListHead);
   std::uint32_t sub = 0;
   std::uint32_t begin = kShortListHead;

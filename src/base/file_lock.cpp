@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <thread>
 
+#include <fcntl.h>
 #include <sys/file.h>
 
 namespace uvdo {
@@ -25,6 +26,20 @@ bool lock_file(int fd, bool shared) {
     return error != EWOULDBLOCK && error != EINTR;
   });
   return taken && error == 0;
+}
+
+bool lock_range(int fd, std::uint64_t start, std::uint64_t length, bool shared) {
+  constexpr std::uint64_t kLast = INT64_MAX;
+  if (start > kLast || length == 0) return true;
+  struct flock range {};
+  range.l_type = shared ? F_RDLCK : F_WRLCK;
+  range.l_whence = SEEK_SET;
+  range.l_start = static_cast<off_t>(start);
+  range.l_len = length > kLast - start ? 0 : static_cast<off_t>(length);  // 0: to the end
+  return take_patiently([&] {
+    return fcntl(fd, F_OFD_SETLK, &range) == 0 ||
+           (errno != EAGAIN && errno != EACCES && errno != EINTR);
+  });
 }
 
 }  // namespace uvdo

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 
 namespace uvdo {
@@ -17,5 +18,11 @@ inline constexpr std::chrono::seconds kLockPatience{3};
 
 /// Locks the open file `fd` until it is closed; false if somebody else keeps it.
 [[nodiscard]] bool lock_file(int fd, bool shared);
+
+/// The same for `length` bytes from `start` on (UINT64_MAX: to the end, wherever that will be), by
+/// a lock of the open file description (F_OFD_SETLK), which has nothing to do with that of
+/// lock_file(). An exclusive one needs a file open for writing. File systems that have no such
+/// locks are taken for free.
+[[nodiscard]] bool lock_range(int fd, std::uint64_t start, std::uint64_t length, bool shared);
 
 }  // namespace uvdo

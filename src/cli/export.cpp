@@ -59,12 +59,12 @@ class Output {
     if (!exists) {
       const int fd = ::open(output.path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
       if (fd < 0) return errno_error(errno, fmt::format("cannot create {}", output.path_));
-      output.fd_ = FileDescriptor(fd);
+      output.file_.fd = FileDescriptor(fd);
       output.created_ = true;
     } else {
-      auto fd = open_backing_store(output.path_, OpenMode::read_write);
-      if (!fd) return std::move(fd).error();
-      output.fd_ = std::move(*fd);
+      auto file = open_backing_store(output.path_, OpenMode::read_write);
+      if (!file) return std::move(file).error();
+      output.file_ = std::move(*file);
       output.is_device_ = S_ISBLK(status.st_mode);
     }
     if (auto ok = output.set_size(size); !ok) {
@@ -76,7 +76,8 @@ class Output {
 
   Result<void> write(std::uint64_t offset, ConstBytes bytes) {
     while (!bytes.empty()) {
-      const ssize_t n = pwrite(fd_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+      const ssize_t n =
+          pwrite(file_.fd.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) return errno_error(errno, fmt::format("writing to {}", path_));
       offset += static_cast<std::uint64_t>(n);
@@ -89,12 +90,12 @@ class Output {
   Result<void> write_zeros(std::uint64_t offset, std::uint64_t length) {
     if (!is_device_ || length == 0) return {};
     const std::array<std::uint64_t, 2> range{offset, length};
-    if (ioctl(fd_.get(), BLKZEROOUT, range.data()) == 0) return {};
+    if (ioctl(file_.fd.get(), BLKZEROOUT, range.data()) == 0) return {};
     return errno_error(errno, fmt::format("zeroing {}", path_));
   }
 
   Result<void> finish() {
-    if (fsync(fd_.get()) == 0) return {};
+    if (fsync(file_.fd.get()) == 0) return {};
     return errno_error(errno, fmt::format("writing to {}", path_));
   }
 
@@ -110,13 +111,14 @@ class Output {
  private:
   Result<void> set_size(std::uint64_t size) {
     if (is_device_) {
-      auto room = size_of_backing_store(fd_.get(), path_);
+      auto room = size_of_backing_store(file_.fd.get(), path_);
       if (!room) return std::move(room).error();
       if (*room >= size) return {};
       return Error(Errc::no_space, fmt::format("{} has {} bytes, but the volume's contents need {}",
                                                path_, *room, size));
     }
-    if (ftruncate(fd_.get(), 0) == 0 && ftruncate(fd_.get(), static_cast<off_t>(size)) == 0) {
+    if (ftruncate(file_.fd.get(), 0) == 0 &&
+        ftruncate(file_.fd.get(), static_cast<off_t>(size)) == 0) {
       return {};
     }
     if (errno == EFBIG) {
@@ -129,7 +131,7 @@ class Output {
   }
 
   std::string path_;
-  FileDescriptor fd_;
+  BackingFile file_;
   bool created_ = false;
   bool is_device_ = false;
 };

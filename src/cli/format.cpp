@@ -9,7 +9,6 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <uuid.h>
@@ -46,7 +45,7 @@ struct FormatArguments {
 
 /// The place that is formatted.
 struct Target {
-  FileDescriptor fd;
+  BackingFile file;
   std::uint64_t size = 0;
   bool created = false;
 };
@@ -149,10 +148,12 @@ Result<Target> open_target(const FormatArguments& arguments, std::uint64_t wante
       return Error(Errc::not_found,
                    fmt::format("{} does not exist; give --size to create a file", path));
     }
-    target.fd = FileDescriptor(
+    target.file.fd = FileDescriptor(
         ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR));
-    if (!target.fd) return errno_error(errno, fmt::format("cannot create {}", path));
-    flock(target.fd.get(), LOCK_EX | LOCK_NB);
+    if (!target.file.fd) return errno_error(errno, fmt::format("cannot create {}", path));
+    auto lock = StorageLock::take(target.file.fd.get(), path, StorageLock::Mode::exclusive);
+    if (!lock) return std::move(lock).error();
+    target.file.lock = std::move(*lock);
     target.created = true;
     target.size = wanted_size;
     return target;
@@ -166,17 +167,17 @@ Result<Target> open_target(const FormatArguments& arguments, std::uint64_t wante
                                            "give --force to replace it",
                                            path));
   }
-  auto fd = open_backing_store(path, OpenMode::read_write);
-  if (!fd) return std::move(fd).error();
-  target.fd = std::move(*fd);
+  auto file = open_backing_store(path, OpenMode::read_write);
+  if (!file) return std::move(file).error();
+  target.file = std::move(*file);
   if (wanted_size != 0) {
     target.size = wanted_size;
     return target;
   }
-  if (auto ok = refuse_to_overwrite(target.fd.get(), path, arguments.force); !ok) {
+  if (auto ok = refuse_to_overwrite(target.file.fd.get(), path, arguments.force); !ok) {
     return std::move(ok).error();
   }
-  auto size = size_of_backing_store(target.fd.get(), path);
+  auto size = size_of_backing_store(target.file.fd.get(), path);
   if (!size) return std::move(size).error();
   target.size = *size;
   return target;
@@ -245,7 +246,7 @@ void print_made(const std::string& path, const VolumeLayout& layout, bool verbos
 
 Result<void> write_volume(UringLoop& loop, Target& target, const std::string& path,
                           const VolumeLayout& layout) {
-  auto device = FileDevice::adopt(loop, std::move(target.fd), path, OpenMode::read_write);
+  auto device = FileDevice::adopt(loop, std::move(target.file), path, OpenMode::read_write);
   if (!device) return std::move(device).error();
   Result<void> written;
   loop.run([](Device& where, const VolumeLayout& what, Result<void>& done) -> Task<void> {
@@ -286,7 +287,7 @@ int format(const FormatArguments& arguments) {
   auto loop = UringLoop::create();
   if (!loop) return give_up(loop.error());
   if (wanted_size != 0) {
-    auto ok = set_file_size(target->fd.get(), arguments.device, wanted_size);
+    auto ok = set_file_size(target->file.fd.get(), arguments.device, wanted_size);
     if (!ok) return give_up(ok.error());
   }
   if (auto ok = write_volume(**loop, *target, arguments.device, *layout); !ok) {

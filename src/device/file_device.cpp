@@ -40,11 +40,7 @@ bool is_file_in_memory(int fd) {
 
 }  // namespace
 
-FileDescriptor::~FileDescriptor() {
-  if (fd_ >= 0) close(fd_);
-}
-
-Result<FileDescriptor> open_backing_store(const std::string& path, OpenMode mode) {
+Result<BackingFile> open_backing_store(const std::string& path, OpenMode mode) {
   struct stat status {};
   if (stat(path.c_str(), &status) != 0) {
     return errno_error(errno, fmt::format("cannot open {}", path));
@@ -61,27 +57,26 @@ Result<FileDescriptor> open_backing_store(const std::string& path, OpenMode mode
     error = opened < 0 ? errno : 0;
     return error != EBUSY;
   });
-  FileDescriptor fd(opened);
-  if (!fd) {
+  BackingFile file;
+  file.fd = FileDescriptor(opened);
+  if (!file.fd) {
     if (!free) {
-      return Error(Errc::busy,
-                   fmt::format("{} is in use (mounted, or held by another program); stop its user "
-                               "first",
-                               path));
+      StorageRange whole;
+      whole.id = StorageId::of(status).value_or(StorageId());
+      return storage_in_use(path, whole);
     }
     return errno_error(error, fmt::format("cannot open {}", path));
   }
-  kind = check_file_kind(fd.get(), path, FileKind::store);  // it may be another one by now
+  kind = check_file_kind(file.fd.get(), path, FileKind::store);  // it may be another one by now
   if (!kind) return std::move(kind).error();
-  wait_for_transfers(fd.get());
+  wait_for_transfers(file.fd.get());
   // A shared lock for readers, so that several may look at a stopped volume at once.
-  if (!lock_file(fd.get(), mode == OpenMode::read_only)) {
-    return Error(Errc::busy,
-                 fmt::format("{} is in use by another program (is the volume being served?); stop "
-                             "it first",
-                             path));
-  }
-  return fd;
+  auto lock = StorageLock::take(
+      file.fd.get(), path,
+      mode == OpenMode::read_only ? StorageLock::Mode::shared : StorageLock::Mode::exclusive);
+  if (!lock) return std::move(lock).error();
+  file.lock = std::move(*lock);
+  return file;
 }
 
 Result<std::uint64_t> size_of_backing_store(int fd, const std::string& path) {
@@ -103,33 +98,34 @@ Result<std::unique_ptr<FileDevice>> FileDevice::open(UringLoop& loop, const std:
   return device;
 }
 
-Result<std::unique_ptr<FileDevice>> FileDevice::adopt(UringLoop& loop, FileDescriptor fd,
+Result<std::unique_ptr<FileDevice>> FileDevice::adopt(UringLoop& loop, BackingFile file,
                                                       const std::string& path, OpenMode mode) {
   std::unique_ptr<FileDevice> device(new FileDevice(loop, path, mode));
-  auto taken = device->take(std::move(fd));
+  auto taken = device->take(std::move(file));
   if (!taken) return std::move(taken).error();
   return device;
 }
 
 Result<void> FileDevice::reopen() {
-  auto fd = open_backing_store(path_, mode_);
-  if (!fd) return std::move(fd).error();
-  return take(std::move(*fd));
+  auto file = open_backing_store(path_, mode_);
+  if (!file) return std::move(file).error();
+  return take(std::move(*file));
 }
 
-Result<void> FileDevice::take(FileDescriptor fd) {
-  auto size = size_of_backing_store(fd.get(), path_);
+Result<void> FileDevice::take(BackingFile file) {
+  const int fd = file.fd.get();
+  auto size = size_of_backing_store(fd, path_);
   if (!size) return std::move(size).error();
-  const int flags = fcntl(fd.get(), F_GETFL);
-  bool direct = flags >= 0 && fcntl(fd.get(), F_SETFL, flags | O_DIRECT) == 0;
+  const int flags = fcntl(fd, F_GETFL);
+  bool direct = flags >= 0 && fcntl(fd, F_SETFL, flags | O_DIRECT) == 0;
   if (direct && *size >= kBlockSize) {
     // Some file systems take the flag and fail at the first transfer.
     alignas(kBlockSize) std::byte probe[kBlockSize];
-    direct = pread(fd.get(), probe, sizeof probe, 0) == static_cast<ssize_t>(sizeof probe);
-    if (!direct) fcntl(fd.get(), F_SETFL, flags);
+    direct = pread(fd, probe, sizeof probe, 0) == static_cast<ssize_t>(sizeof probe);
+    if (!direct) fcntl(fd, F_SETFL, flags);
   }
-  in_memory_ = is_file_in_memory(fd.get());
-  fd_ = std::move(fd);
+  in_memory_ = is_file_in_memory(fd);
+  file_ = std::move(file);
   size_ = *size;
   direct_ = direct;
   return {};
@@ -144,18 +140,18 @@ FileDevice::FileDevice(UringLoop& loop, std::string path, OpenMode mode)
 FileDevice::~FileDevice() = default;
 
 Result<std::uint64_t> FileDevice::look_up_size() {
-  auto size = size_of_backing_store(fd_.get(), path_);
+  auto size = size_of_backing_store(file_.fd.get(), path_);
   if (size) size_ = *size;
   return size;
 }
 
 Result<void> FileDevice::extend(std::uint64_t size) {
   struct stat status {};
-  if (fstat(fd_.get(), &status) != 0) {
+  if (fstat(file_.fd.get(), &status) != 0) {
     return errno_error(errno, fmt::format("cannot examine {}", path_));
   }
   if (S_ISREG(status.st_mode) && static_cast<std::uint64_t>(status.st_size) < size &&
-      ftruncate(fd_.get(), static_cast<off_t>(size)) != 0) {
+      ftruncate(file_.fd.get(), static_cast<off_t>(size)) != 0) {
     return errno_error(errno, fmt::format("cannot make {} {} bytes long", path_, size));
   }
   auto now = look_up_size();
@@ -167,15 +163,15 @@ Result<void> FileDevice::extend(std::uint64_t size) {
 /// forget what it has where it then reads as zeros.
 bool FileDevice::zero_at_once(std::uint64_t offset, std::uint64_t length) {
   struct stat status {};
-  if (fstat(fd_.get(), &status) != 0) return false;
+  if (fstat(file_.fd.get(), &status) != 0) return false;
   if (S_ISBLK(status.st_mode)) {
     const std::array<std::uint64_t, 2> range{offset, length};
-    return ioctl(fd_.get(), BLKZEROOUT, range.data()) == 0;
+    return ioctl(file_.fd.get(), BLKZEROOUT, range.data()) == 0;
   }
   const auto at = static_cast<off_t>(offset);
   const auto size = static_cast<off_t>(length);
-  return fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, size) == 0 ||
-         fallocate(fd_.get(), FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, at, size) == 0;
+  return fallocate(file_.fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, size) == 0 ||
+         fallocate(file_.fd.get(), FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, at, size) == 0;
 }
 
 FileDevice::Transfer& FileDevice::take_transfer(Request& request) {
@@ -210,8 +206,8 @@ bool FileDevice::transfer_at_once(const Request& request) const {
   const auto count = static_cast<int>(request.slices.size());
   const auto offset = static_cast<off_t>(request.offset);
   const ssize_t done = request.op == Op::read
-                           ? preadv(fd_.get(), request.slices.data(), count, offset)
-                           : pwritev(fd_.get(), request.slices.data(), count, offset);
+                           ? preadv(file_.fd.get(), request.slices.data(), count, offset)
+                           : pwritev(file_.fd.get(), request.slices.data(), count, offset);
   return done >= 0 && static_cast<std::uint64_t>(done) == total_size(request.slices);
 }
 
@@ -252,7 +248,7 @@ void FileDevice::start(Transfer& transfer) {
   const Request& request = *transfer.request;
   if (request.op == Op::flush) {
     loop_.submit(transfer, [&](io_uring_sqe* sqe) {
-      io_uring_prep_fsync(sqe, fd_.get(), IORING_FSYNC_DATASYNC);
+      io_uring_prep_fsync(sqe, file_.fd.get(), IORING_FSYNC_DATASYNC);
     });
     return;
   }
@@ -274,9 +270,9 @@ void FileDevice::start(Transfer& transfer) {
   loop_.submit(transfer, [&](io_uring_sqe* sqe) {
     const auto count = static_cast<unsigned>(slices.size());
     if (request.op == Op::read) {
-      io_uring_prep_readv(sqe, fd_.get(), slices.data(), count, offset);
+      io_uring_prep_readv(sqe, file_.fd.get(), slices.data(), count, offset);
     } else {
-      io_uring_prep_writev2(sqe, fd_.get(), slices.data(), count, offset,
+      io_uring_prep_writev2(sqe, file_.fd.get(), slices.data(), count, offset,
                             request.durability == Durability::fua ? RWF_DSYNC : 0);
     }
   });

@@ -10,32 +10,23 @@
 #include "base/object_pool.h"
 #include "device/device.h"
 #include "device/device_activity.h"
+#include "device/file_descriptor.h"
+#include "device/storage_lock.h"
 
 namespace uvdo {
 
 enum class OpenMode : std::uint8_t { read_only, read_write };
 
 /// An open file descriptor that closes itself.
-class FileDescriptor {
- public:
-  FileDescriptor() = default;
-  explicit FileDescriptor(int fd) : fd_(fd) {}
-  FileDescriptor(FileDescriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  FileDescriptor& operator=(FileDescriptor&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~FileDescriptor();
-  [[nodiscard]] int get() const { return fd_; }
-  [[nodiscard]] explicit operator bool() const { return fd_ >= 0; }
-
- private:
-  int fd_ = -1;
+/// An open file or block device, and the lock that keeps others away from what it is.
+struct BackingFile {
+  FileDescriptor fd;
+  StorageLock lock;
 };
 
-/// Opens `path` for use as a backing store: O_EXCL on block devices, a lock on files (shared for
-/// read_only). Errc::busy if somebody else has it.
-Result<FileDescriptor> open_backing_store(const std::string& path, OpenMode mode);
+/// Opens `path` for use as a backing store: O_EXCL on block devices to be written, and the lock
+/// (shared for read_only). Errc::busy if somebody else has it.
+Result<BackingFile> open_backing_store(const std::string& path, OpenMode mode);
 
 /// Size in bytes of an open file or block device.
 Result<std::uint64_t> size_of_backing_store(int fd, const std::string& path);
@@ -48,7 +39,7 @@ class FileDevice final : public Device {
                                                   OpenMode mode);
 
   /// The same with a file that is open already, under its lock (open_backing_store).
-  static Result<std::unique_ptr<FileDevice>> adopt(UringLoop& loop, FileDescriptor fd,
+  static Result<std::unique_ptr<FileDevice>> adopt(UringLoop& loop, BackingFile file,
                                                    const std::string& path, OpenMode mode);
 
   void submit(Request& request) override;
@@ -58,20 +49,22 @@ class FileDevice final : public Device {
   Result<void> extend(std::uint64_t size) override;
   bool zero_at_once(std::uint64_t offset, std::uint64_t length) override;
   /// Closes the file, and thereby gives its lock away.
-  void release() override { fd_ = FileDescriptor(); }
+  void release() override { file_ = BackingFile(); }
   Result<void> reopen() override;
   [[nodiscard]] const std::string& name() const override { return path_; }
   [[nodiscard]] bool is_direct() const { return direct_; }
   /// Whether the file is one of a file system in memory: requests complete inside submit() then,
   /// which costs less than to have the kernel do them, unless they are shared.
   [[nodiscard]] bool is_in_memory() const { return in_memory_; }
+  /// What it is, and what lies beneath; empty while it is released.
+  [[nodiscard]] const std::vector<StorageRange>& storages() const { return file_.lock.storages(); }
   [[nodiscard]] DeviceActivity activity() const { return meter_.activity(); }
 
  private:
   /// A request on its way through the kernel, resubmitted as long as it comes back short.
   struct Transfer;
   FileDevice(UringLoop& loop, std::string path, OpenMode mode);
-  Result<void> take(FileDescriptor fd);
+  Result<void> take(BackingFile file);
   [[nodiscard]] bool transfer_at_once(const Request& request) const;
   void share(Request& request);
   Transfer& take_transfer(Request& request);
@@ -81,7 +74,7 @@ class FileDevice final : public Device {
   UringLoop& loop_;
   std::string path_;
   OpenMode mode_;
-  FileDescriptor fd_;
+  BackingFile file_;
   std::uint64_t size_ = 0;
   bool direct_ = false;
   bool in_memory_ = false;

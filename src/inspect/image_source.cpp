@@ -16,7 +16,7 @@
 
 #include "base/block_types.h"
 #include "base/file_checks.h"
-#include "base/file_lock.h"
+#include "device/storage_lock.h"
 
 namespace uvdo {
 namespace {
@@ -36,6 +36,7 @@ class FileImageSource final : public ImageSource {
   [[nodiscard]] std::uint64_t size() const override { return size_; }
   [[nodiscard]] const std::string& name() const override { return path_; }
   void set_size(std::uint64_t size) { size_ = size; }
+  void keep(StorageLock lock) { lock_ = std::move(lock); }
 
   Result<void> read(std::uint64_t offset, MutableBytes out) override {
     if (offset > size_ || out.size() > size_ - offset) return beyond_end(path_, offset, size_);
@@ -66,6 +67,7 @@ class FileImageSource final : public ImageSource {
   int fd_;
   std::uint64_t size_ = 0;
   std::string path_;
+  StorageLock lock_;
   bool seekable_ = true;
 };
 
@@ -130,12 +132,9 @@ Result<std::unique_ptr<ImageSource>> open_image_source(const std::string& path) 
   } else {
     size = static_cast<std::uint64_t>(status.st_size);
   }
-  if (!lock_file(fd, true)) {
-    return Error(Errc::busy,
-                 fmt::format("{} is in use by another program (is the volume being served?); stop "
-                             "it first",
-                             path));
-  }
+  auto lock = StorageLock::take(fd, path, StorageLock::Mode::shared);
+  if (!lock) return std::move(lock).error();
+  source->keep(std::move(*lock));
   source->set_size(size);
   return std::unique_ptr<ImageSource>(std::move(source));
 }

@@ -15,11 +15,14 @@ namespace uvdo {
 
 using Json = nlohmann::ordered_json;
 
-/// Nothing if `text` is not JSON.
+/// Arrays and objects in one another, at most.
+inline constexpr std::size_t kMaxJsonDepth = 32;
+
+/// Nothing if `text` is not JSON, or is nested deeper than kMaxJsonDepth.
 [[nodiscard]] std::optional<Json> parse_json(std::string_view text);
 
 /// In one line, or with each level indented by so many spaces. Bytes that are no UTF-8 become
-/// U+FFFD.
+/// U+FFFD, and no control character is left as it is.
 [[nodiscard]] std::string json_text(const Json& json, int indent = -1);
 
 }  // namespace uvdo

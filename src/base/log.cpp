@@ -10,6 +10,8 @@
 #include <fmt/core.h>
 #include <sys/stat.h>
 
+#include "base/printable.h"
+
 namespace uvdo {
 namespace {
 
@@ -24,7 +26,7 @@ std::string in_quotes(std::string_view text) {
     if (byte == '"' || byte == '\\') {
       out += '\\';
       out += text[i];
-    } else if (byte < 0x20) {
+    } else if (byte < 0x20 || byte == 0x7f) {
       out += fmt::format("\\u{:04x}", byte);
     } else if (byte < 0x80) {
       out += text[i];
@@ -37,6 +39,8 @@ std::string in_quotes(std::string_view text) {
       }
       if (byte < 0xc2 || byte > 0xf4 || have < length) {
         out += '?';
+      } else if (byte == 0xc2 && static_cast<unsigned char>(text[i + 1]) < 0xa0) {
+        out += fmt::format("\\u{:04x}", static_cast<unsigned char>(text[++i]));
       } else {
         out += text.substr(i, length);
         i += length - 1;
@@ -94,6 +98,7 @@ std::string encode(const LogLine& line, Log::Format format, std::uint64_t time_u
   }
   std::string text = line.text;
   std::replace(text.begin(), text.end(), '\n', ' ');
+  text = printable(text);  // it may hold names of files and words of clients
   if (format == Log::Format::plain) return text + '\n';
   return fmt::format("<{}>{}\n", static_cast<int>(line.level), text);
 }

@@ -8,6 +8,7 @@
 
 #include <fmt/core.h>
 
+#include "base/printable.h"
 #include "base/result.h"
 
 namespace uvdo {
@@ -17,19 +18,21 @@ namespace uvdo {
 /// arrived. To be called before anything is opened.
 void reserve_standard_descriptors();
 
+/// As it is, with what steers a terminal.
 void print_text(std::string_view text);
 void print_error_text(std::string_view text);
 
-/// Prints to standard output, as fmt::print does.
+/// Prints to standard output, as fmt::print does. No control characters get out but line feeds and
+/// tabs: what is printed may hold names of files and words of others (printable.h).
 template <typename... T>
 void print(fmt::format_string<T...> text, T&&... arguments) {
-  print_text(fmt::format(text, std::forward<T>(arguments)...));
+  print_text(printable_lines(fmt::format(text, std::forward<T>(arguments)...)));
 }
 
-/// Prints to standard error, behind what was printed to standard output.
+/// The same to standard error, behind what was printed to standard output.
 template <typename... T>
 void print_error(fmt::format_string<T...> text, T&&... arguments) {
-  print_error_text(fmt::format(text, std::forward<T>(arguments)...));
+  print_error_text(printable_lines(fmt::format(text, std::forward<T>(arguments)...)));
 }
 
 /// Writes what print() still has. An error if any of it has not arrived.

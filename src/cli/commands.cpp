@@ -8,6 +8,7 @@
 #include <fmt/core.h>
 
 #include "base/print.h"
+#include "base/printable.h"
 #include "cli/command.h"
 #include "cli/top.h"
 #include "cli/version.h"
@@ -109,7 +110,7 @@ Arguments::Option add_volume_argument(Arguments& app, std::string& volume) {
 }
 
 int fail(std::string_view message) {
-  print_error("uvdo: {}\n", message);
+  print_error("uvdo: {}\n", printable(message));
   return kExitFailed;
 }
 

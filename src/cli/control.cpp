@@ -102,7 +102,7 @@ int run_dump(int argc, char** argv) {
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   auto answer = served.ask({{"command", "dump"}});
   if (!answer) return fail(answer.error());
-  print("{}\n", answer->dump(2));
+  print("{}\n", json_text(*answer, 2));
   return kExitOk;
 }
 

@@ -197,7 +197,7 @@ int run_info(int argc, char** argv) {
   auto info = describe(served);
   if (!info) return fail(info.error());
   if (json) {
-    print("{}\n", info->dump(2, ' ', false, Json::error_handler_t::replace));
+    print("{}\n", json_text(*info, 2));
     return kExitOk;
   }
   print_volume(*info);

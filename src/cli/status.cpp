@@ -41,12 +41,13 @@ Result<Json> stopped_status(const std::string& path) {
 }
 
 void print_status(const Json& status) {
-  print("{}\n", status.value("summary", ""));
+  print("{}\n", printable(status.value("summary", "")));
   for (const Json& trouble : status.value("troubles", Json::array())) {
-    print("{}\n  {}\n", trouble.value("problem", ""), trouble.value("advice", ""));
+    print("{}\n  {}\n", printable(trouble.value("problem", "")),
+          printable(trouble.value("advice", "")));
   }
   for (const Json& note : status.value("notes", Json::array())) {
-    if (note.is_string()) print("{}\n", note.get<std::string>());
+    if (note.is_string()) print("{}\n", printable(note.get<std::string>()));
   }
 }
 

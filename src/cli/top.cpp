@@ -36,10 +36,10 @@ class Screen {
       raw.c_lflag &= ~static_cast<tcflag_t>(ICANON | ECHO);
       tcsetattr(STDIN_FILENO, TCSANOW, &raw);
     }
-    print("\x1b[?1049h\x1b[?25l");
+    print_text("\x1b[?1049h\x1b[?25l");
   }
   ~Screen() {
-    print("\x1b[?25h\x1b[?1049l");
+    print_text("\x1b[?25h\x1b[?1049l");
     [[maybe_unused]] const auto ignored = finish_output();
     if (has_keys_) tcsetattr(STDIN_FILENO, TCSANOW, &before_);
   }
@@ -54,9 +54,9 @@ class Screen {
     std::string out = "\x1b[H";
     for (std::size_t i = 0; i < std::min<std::size_t>(lines.size(), size.ws_row); ++i) {
       if (i > 0) out += "\r\n";
-      out += cut(lines[i], size.ws_col) + "\x1b[K";
+      out += cut(printable(lines[i]), size.ws_col) + "\x1b[K";
     }
-    print("{}\x1b[J", out);
+    print_text(out + "\x1b[J");
     return finish_output();
   }
 

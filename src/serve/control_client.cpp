@@ -14,13 +14,17 @@
 #include "device/file_device.h"
 #include "serve/control_path.h"
 #include "serve/control_server.h"
+#include "serve/control_trust.h"
+#include "serve/volume_identity.h"
 
 namespace uvdo {
 namespace {
 
-bool is_in_use(const std::string& volume) {
-  const auto opened = open_backing_store(volume, OpenMode::read_only);
-  return !opened && opened.error().code() == Errc::busy;
+/// Why the volume cannot be looked at: somebody has it. Success if nobody has.
+Result<void> check_unused(const std::string& volume) {
+  auto opened = open_backing_store(volume, OpenMode::read_only);
+  if (!opened && opened.error().code() == Errc::busy) return std::move(opened).error();
+  return {};
 }
 
 /// Of errno. The socket of a server that was killed takes connections for a moment longer, and
@@ -70,14 +74,15 @@ Error silent_server(int fd, const std::string& path, std::chrono::milliseconds p
 
 }  // namespace
 
-Result<Json> ask_server(const std::string& path, Json request, std::chrono::milliseconds patience) {
+Result<ControlConnection> ControlConnection::open(const std::string& path,
+                                                  std::chrono::milliseconds patience) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) {
     return Error(Errc::invalid_argument, fmt::format("the socket path {} is too long", path));
   }
   std::memcpy(address.sun_path, path.data(), path.size());
-  const FileDescriptor fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  FileDescriptor fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd) return errno_error(errno, "making a socket");
   limit_waits(fd.get(), patience);
   if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
@@ -87,26 +92,48 @@ Result<Json> ask_server(const std::string& path, Json request, std::chrono::mill
     if (errno == EAGAIN) return silent_server(fd.get(), path, patience);
     return errno_error(errno, fmt::format("connecting to {}", path));
   }
-  request["uvdo"] = kControlVersion;
-  const std::string line = json_text(request) + "\n";
+  if (auto trusted = trust_socket_folder(path, geteuid()); !trusted) {
+    return std::move(trusted).error();
+  }
+  if (auto trusted = trust_peer(fd.get(), path, geteuid()); !trusted) {
+    return std::move(trusted).error();
+  }
+  return ControlConnection(std::move(fd), path, patience);
+}
+
+Result<void> ControlConnection::send_line(const std::string& line) {
   for (std::size_t sent = 0; sent < line.size();) {
-    const ssize_t n = send(fd.get(), line.data() + sent, line.size() - sent, MSG_NOSIGNAL);
-    if (n < 0 && errno == EAGAIN) return silent_server(fd.get(), path, patience);
-    if (n < 0 && errno != EINTR) return connection_error(path, "writing to");
+    const ssize_t n = send(fd_.get(), line.data() + sent, line.size() - sent, MSG_NOSIGNAL);
+    if (n < 0 && errno == EAGAIN) return silent_server(fd_.get(), path_, patience_);
+    if (n < 0 && errno != EINTR) return connection_error(path_, "writing to");
     if (n > 0) sent += static_cast<std::size_t>(n);
   }
-  std::string reply;
+  return {};
+}
+
+Result<std::string> ControlConnection::receive_line() {
   std::array<char, 16384> buffer{};
-  while (reply.find('\n') == std::string::npos) {
-    const ssize_t n = recv(fd.get(), buffer.data(), buffer.size(), 0);
+  std::size_t end = 0;
+  while ((end = received_.find('\n')) == std::string::npos) {
+    const ssize_t n = recv(fd_.get(), buffer.data(), buffer.size(), 0);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0 && errno == EAGAIN) return silent_server(fd.get(), path, patience);
-    if (n < 0) return connection_error(path, "reading from");
+    if (n < 0 && errno == EAGAIN) return silent_server(fd_.get(), path_, patience_);
+    if (n < 0) return connection_error(path_, "reading from");
     if (n == 0) return Error(Errc::io, "the server ended the connection without an answer");
-    reply.append(buffer.data(), static_cast<std::size_t>(n));
-    if (reply.find_first_not_of(' ') == std::string::npos) reply.clear();  // signs of life
+    received_.append(buffer.data(), static_cast<std::size_t>(n));
+    if (received_.find_first_not_of(' ') == std::string::npos) received_.clear();  // signs of life
   }
-  const auto parsed = parse_json(reply);
+  std::string line = received_.substr(0, end);
+  received_.erase(0, end + 1);
+  return line;
+}
+
+Result<Json> ControlConnection::ask(Json request) {
+  request["uvdo"] = kControlVersion;
+  if (auto sent = send_line(json_text(request) + "\n"); !sent) return std::move(sent).error();
+  auto reply = receive_line();
+  if (!reply) return std::move(reply).error();
+  const auto parsed = parse_json(*reply);
   if (!parsed || !parsed->is_object() || !parsed->contains("ok") ||
       !parsed->at("ok").is_boolean()) {
     return Error(Errc::protocol, "the server's answer cannot be understood");
@@ -125,28 +152,56 @@ Result<Json> ask_server(const std::string& path, Json request, std::chrono::mill
   return Error(kind, error["message"].get<std::string>());
 }
 
-Result<Json> ask_volume(const std::string& volume, Json request, const std::string& path,
+Result<Json> ask_server(const std::string& path, Json request, std::chrono::milliseconds patience) {
+  auto connection = ControlConnection::open(path, patience);
+  if (!connection) return std::move(connection).error();
+  return connection->ask(std::move(request));
+}
+
+namespace {
+
+/// Where a socket's path comes from: a client's user, or the volume's own identity.
+enum class PathFrom : std::uint8_t { user, volume };
+
+/// Asks the server at `path`, if it is that of the volume.
+Result<Json> ask_server_of(const std::string& path, PathFrom from, const std::string& volume,
+                           const Json& request, std::chrono::milliseconds patience) {
+  auto connection = ControlConnection::open(path, patience);
+  if (!connection) return std::move(connection).error();
+  auto hello = connection->ask({{"command", "hello"}});
+  // A server of an earlier version knows no such command; at its usual place it is the right one.
+  const bool is_older = !hello && hello.error().code() == Errc::invalid_argument;
+  if (is_older && from == PathFrom::volume) return connection->ask(request);
+  if (!hello) return std::move(hello).error();
+  if (auto same = check_hello(*hello, volume); !same) return std::move(same).error();
+  return connection->ask(request);
+}
+
+}  // namespace
+
+Result<Json> ask_volume(const std::string& volume, const Json& request, const std::string& path,
                         std::chrono::milliseconds patience) {
   auto usual = control_path_of(volume);
   Result<Json> answer = Error(Errc::not_found, "");
   if (!path.empty()) {
-    answer = ask_server(path, request, patience);
+    answer = ask_server_of(path, PathFrom::user, volume, request, patience);
   } else if (usual) {
-    answer = ask_server(*usual, request, patience);
+    answer = ask_server_of(*usual, PathFrom::volume, volume, request, patience);
   }
   // The file of a suspended volume may have been moved away or replaced.
   if (!answer && answer.error().code() == Errc::not_found && path.empty()) {
-    answer = ask_server(control_link_of(volume), request, patience);
+    answer = ask_server_of(control_link_of(volume), PathFrom::volume, volume, request, patience);
     if (!answer && answer.error().code() == Errc::not_found && usual) {
       answer = Error(Errc::not_found, fmt::format("no server answers at {}", *usual));
     }
   }
   if (answer || answer.error().code() != Errc::not_found) return answer;
   if (!usual) return std::move(usual).error();
-  if (is_in_use(volume)) {
-    return Error(Errc::busy, fmt::format("{} is in use, but {}: ask as the user who serves it, or "
-                                         "give the --control that uvdo serve was given",
-                                         volume, answer.error().message()));
+  if (const auto unused = check_unused(volume); !unused) {
+    return Error(Errc::busy,
+                 fmt::format("{}, or, as {}, ask as the user who serves it or give the --control "
+                             "that uvdo serve was given",
+                             unused.error().message(), answer.error().message()));
   }
   return Error(Errc::not_found, fmt::format("{} is not being served", volume));
 }
@@ -154,7 +209,7 @@ Result<Json> ask_volume(const std::string& volume, Json request, const std::stri
 void wait_until_free(const std::string& volume) {
   constexpr int kTries = 500;
   constexpr useconds_t kPauseMicroseconds = 10'000;
-  for (int i = 0; i < kTries && is_in_use(volume); ++i) usleep(kPauseMicroseconds);
+  for (int i = 0; i < kTries && !check_unused(volume); ++i) usleep(kPauseMicroseconds);
 }
 
 }  // namespace uvdo

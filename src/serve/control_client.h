@@ -8,11 +8,34 @@
 
 #include "base/json.h"
 #include "base/result.h"
+#include "device/file_descriptor.h"
 
 namespace uvdo {
 
 /// How long a server may be silent. One that works on a request says so every second.
 inline constexpr std::chrono::milliseconds kAnswerPatience{4000};
+
+/// A connection to a server that can be believed: one of root or of this user, at a socket that
+/// nobody else could have put there.
+class ControlConnection {
+ public:
+  /// not_found: nobody serves at `path`.
+  static Result<ControlConnection> open(const std::string& path,
+                                        std::chrono::milliseconds patience = kAnswerPatience);
+  /// The result of a request, or the server's own error. busy: it was silent for too long.
+  Result<Json> ask(Json request);
+
+ private:
+  ControlConnection(FileDescriptor fd, std::string path, std::chrono::milliseconds patience)
+      : fd_(std::move(fd)), path_(std::move(path)), patience_(patience) {}
+  Result<void> send_line(const std::string& line);
+  Result<std::string> receive_line();
+
+  FileDescriptor fd_;
+  std::string path_;
+  std::chrono::milliseconds patience_;
+  std::string received_;  // behind the lines that have been read
+};
 
 /// The result of a request. not_found: nobody serves at `path`; busy: the server was silent for as
 /// long as `patience`; else the server's own error.
@@ -20,9 +43,10 @@ Result<Json> ask_server(const std::string& path, Json request,
                         std::chrono::milliseconds patience = kAnswerPatience);
 
 /// The same for the server of the volume at `volume`, at `path` if it is not empty, else where
-/// such a server listens by default. not_found: the volume is not in use; busy: it is, but its user
-/// does not answer there, or not in time.
-Result<Json> ask_volume(const std::string& volume, Json request, const std::string& path = {},
+/// such a server listens by default. Refused if the server there has another volume. not_found: the
+/// volume is not in use; busy: it is, but its user does not answer there, or not in time.
+Result<Json> ask_volume(const std::string& volume, const Json& request,
+                        const std::string& path = {},
                         std::chrono::milliseconds patience = kAnswerPatience);
 
 /// Waits until nobody uses the volume at `volume` any more, for some seconds at most.

@@ -11,6 +11,7 @@
 #include "serve/statistics_json.h"
 #include "serve/suspension_control.h"
 #include "serve/volume_description.h"
+#include "serve/volume_identity.h"
 
 namespace uvdo {
 
@@ -25,6 +26,7 @@ struct ControlCommand {
 
 std::span<const ControlCommand> ControlCommand::all() {
   static constexpr std::array kCommands{
+      ControlCommand{"hello", {}, &VolumeControl::hello},
       ControlCommand{"stats", {"activity"}, &VolumeControl::stats},
       ControlCommand{"info", {}, &VolumeControl::info},
       ControlCommand{"status", {}, &VolumeControl::status},
@@ -106,6 +108,10 @@ Task<Result<Json>> VolumeControl::stats(const Json& request) {
   Json json = to_json(statistics);
   if (with_activity) json["activity"] = to_json(server_.monitor->activity());
   co_return json;
+}
+
+Task<Result<Json>> VolumeControl::hello(const Json& /*request*/) {
+  co_return hello_of(server_.volume, server_.storages());
 }
 
 Task<Result<Json>> VolumeControl::info(const Json& /*request*/) {

@@ -5,8 +5,10 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "base/log.h"
+#include "device/storage_map.h"
 #include "serve/control_server.h"
 #include "serve/health.h"
 #include "serve/volume_monitor.h"
@@ -20,6 +22,8 @@ struct ServerControl {
   std::function<void()> stop;  ///< asks the server to end; returns at once
   Log* log = nullptr;
   const VolumeMonitor* monitor = nullptr;
+  /// The storages that the volume has at the moment.
+  std::function<std::vector<StorageRange>()> storages = [] { return std::vector<StorageRange>(); };
   std::uint64_t logical_block_size = 512;  ///< what statistics call clients' smallest request
 };
 
@@ -37,6 +41,7 @@ class VolumeControl {
   friend struct ControlCommand;
 
   Task<Result<Json>> stats(const Json& request);
+  Task<Result<Json>> hello(const Json& request);
   Task<Result<Json>> info(const Json& request);
   Task<Result<Json>> status(const Json& request);
   Task<Result<Json>> set(const Json& request);

@@ -30,8 +30,7 @@ struct Arguments {
   int drain_ms = 10000;
   int stall_ms = 10000;
   std::uint32_t max_requests = NbdServerMemory::kUsualRequests;
-  bool tls_required = false;
-  TlsFiles tls;
+  TlsSettings tls;
 };
 
 Task<void> serve(UringLoop& loop, const Arguments& arguments, int signal_fd, int& status) {
@@ -50,6 +49,10 @@ Task<void> serve(UringLoop& loop, const Arguments& arguments, int signal_fd, int
   settings.max_requests = arguments.max_requests;
   settings.log = [](const std::string& line) { fmt::print(stderr, "{}\n", line); };
   std::unique_ptr<TlsContext> tls;
+  if (auto right = arguments.tls.check(); !right) {
+    fmt::print(stderr, "{}\n", right.error().message());
+    co_return;
+  }
   if (arguments.tls.any()) {
     auto made = TlsContext::create(loop, arguments.tls);
     if (!made) {
@@ -57,7 +60,7 @@ Task<void> serve(UringLoop& loop, const Arguments& arguments, int signal_fd, int
       co_return;
     }
     tls = std::move(*made);
-    settings.connection.tls = {tls.get(), arguments.tls_required};
+    settings.connection.tls = {tls.get(), arguments.tls.is_required()};
   }
   NbdServer server(loop, std::move(settings));
   server.add_export({arguments.name, arguments.description, &service});
@@ -124,7 +127,10 @@ int run(int argc, char** argv) {
   app.option("--tls-key", arguments.tls.key);
   app.option("--tls-ca", arguments.tls.authority);
   app.option("--tls-psk", arguments.tls.psk);
-  app.flag("--tls-required", arguments.tls_required);
+  app.option("--tls-crl", arguments.tls.revoked);
+  app.option("--tls-allow", arguments.tls.allowed);
+  app.flag("--tls-required", arguments.tls.required);
+  app.flag("--tls-optional", arguments.tls.optional);
   if (auto status = app.parse(argc, argv)) return *status;
 
   sigset_t signals;

@@ -7,11 +7,11 @@ namespace uvdo {
 namespace {
 
 Result<void> open_into(std::vector<ListeningSocket>& sockets, const SocketAddress& address,
-                       const ServeOptions& options) {
-  auto opened = ListeningSocket::open(address);
+                       const SocketAccess& access, const ServeOptions& options) {
+  auto opened = ListeningSocket::open(address, access);
   if (!opened) return std::move(opened).error();
   if (options.account && address.kind == SocketAddress::Kind::unix_path) {
-    if (auto given = options.account->give(address.path); !given) return given;
+    if (auto given = options.account->give(address.path, !access.group); !given) return given;
   }
   std::move(opened->begin(), opened->end(), std::back_inserter(sockets));
   return {};
@@ -31,11 +31,11 @@ Result<Doors> Doors::open(ServeOptions& options) {
   Doors doors;
   doors.nbd = std::move(options.inherited);
   for (const SocketAddress& address : options.addresses) {
-    auto opened = open_into(doors.nbd, address, options);
+    auto opened = open_into(doors.nbd, address, options.access, options);
     if (!opened) return std::move(opened).error();
   }
   for (const SocketAddress& address : options.metrics_addresses) {
-    auto opened = open_into(doors.metrics, address, options);
+    auto opened = open_into(doors.metrics, address, options.access, options);
     if (!opened) return std::move(opened).error().within("metrics");
   }
   auto path = find_control_path(options);
@@ -43,7 +43,7 @@ Result<Doors> Doors::open(ServeOptions& options) {
   doors.control_path = std::move(*path);
   SocketAddress control;
   control.path = doors.control_path;
-  auto opened = open_into(doors.control, control, options);
+  auto opened = open_into(doors.control, control, SocketAccess(), options);
   if (!opened) return std::move(opened).error().within("control socket");
   doors.control_link = std::make_unique<ControlLink>(
       options.volume, options.control.empty() ? doors.control_path : std::string());

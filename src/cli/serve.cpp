@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include "async/work_thread.h"
@@ -19,6 +19,7 @@
 #include "cli/server_signals.h"
 #include "device/file_device.h"
 #include "serve/control_path.h"
+#include "serve/descriptor_reserve.h"
 #include "serve/metrics_server.h"
 #include "serve/metrics_text.h"
 #include "serve/nbd_server.h"
@@ -55,6 +56,32 @@ Result<std::uint64_t> check_memory(const VolumeHeaders& headers, const ServeOpti
                   size_text(available.bytes)));
 }
 
+/// Says it where anybody on the network may use the volume.
+void warn_of_strangers(const NbdServer& server, const ServeOptions& options, const Log& log) {
+  const auto remote = server.remote_addresses();
+  if (remote.empty() || options.tls.is_required()) return;
+  log.write({LogLevel::warning,
+             fmt::format("whoever reaches {} may {} the volume: with --tls-psk or --tls-ca only "
+                         "those may whom you know",
+                         fmt::join(remote, ", "), options.read_only ? "read" : "read and write")});
+}
+
+/// Raises the limit of open files, and compares it with the number of clients.
+Result<void> fit_clients(ServeOptions& options) {
+  const std::uint64_t limit = raise_descriptor_limit();
+  if (options.clients + kOwnDescriptors <= limit) return {};
+  const bool is_chosen = options.max_clients != ServeOptions().max_clients;
+  if (is_chosen || limit <= kOwnDescriptors) {
+    return Error(Errc::invalid_argument,
+                 fmt::format("--max-clients {} needs {} open files, but the limit is {}: raise it "
+                             "(ulimit -Hn, LimitNOFILE=), or let {} clients in at most",
+                             options.clients, options.clients + kOwnDescriptors, limit,
+                             limit > kOwnDescriptors ? limit - kOwnDescriptors : 0));
+  }
+  options.clients = static_cast<std::size_t>(limit - kOwnDescriptors);
+  return {};
+}
+
 Task<Result<void>> serve_volume(UringLoop& loop, const FileDevice& device, Volume& volume,
                                 std::uint64_t memory_bytes, ServeOptions options,
                                 std::optional<Doors> doors, ServerSignals& signals,
@@ -63,10 +90,12 @@ Task<Result<void>> serve_volume(UringLoop& loop, const FileDevice& device, Volum
   NbdServer::Settings settings;
   settings.log = [&log](const std::string& line) { log.write(line); };
   settings.connection.tls.upgrader = tls;
-  settings.connection.tls.required = options.tls_required;
+  settings.connection.tls.required = options.tls.is_required();
   settings.connection.times = &times;
   settings.max_requests = options.requests;
   settings.max_connections = options.clients;
+  DescriptorReserve reserve;
+  settings.reserve = &reserve;
   NbdServer server(loop, settings);
   WindowView window(volume, options.window);
   ReadOnlyView view(window);
@@ -85,14 +114,19 @@ Task<Result<void>> serve_volume(UringLoop& loop, const FileDevice& device, Volum
   VolumeMonitor::Settings watching;
   watching.volume = options.volume;
   watching.marks = options.marks;
-  watching.watermark_command = options.watermark_command;
+  watching.hook = {options.watermark_command, options.hook_limit};
   watching.device = [&device] { return device.activity(); };
   watching.clients = [&server] { return server.connections(); };
   VolumeMonitor monitor(loop, volume, times, std::move(watching),
                         [&log](const LogLine& line) { log.write(line); });
-  VolumeControl control(
-      loop, volume,
-      {options.volume, [&signals] { signals.stop(); }, &log, &monitor, options.logical_block_size});
+  ServerControl server_control;
+  server_control.volume = options.volume;
+  server_control.stop = [&signals] { signals.stop(); };
+  server_control.log = &log;
+  server_control.monitor = &monitor;
+  server_control.storages = [&device] { return device.storages(); };
+  server_control.logical_block_size = options.logical_block_size;
+  VolumeControl control(loop, volume, std::move(server_control));
   const auto keep_link = [&] {
     if (options.account) return;
     // Also when another file has taken the place of the first.
@@ -109,7 +143,7 @@ Task<Result<void>> serve_volume(UringLoop& loop, const FileDevice& device, Volum
     co_await take_back_suspension(volume, [&log](const LogLine& line) { log.write(line); });
     keep_link();
   };
-  ControlServer control_server(loop, carry_out, take_back);
+  ControlServer control_server(loop, carry_out, take_back, &reserve);
   control_server.start(std::move(doors->control));
   MetricsServer metrics(loop, [&] {
     return metrics_text(
@@ -136,6 +170,7 @@ Task<Result<void>> serve_volume(UringLoop& loop, const FileDevice& device, Volum
   for (const std::string& address : metrics.addresses()) {
     log.write(fmt::format("  metrics on {}", address));
   }
+  warn_of_strangers(server, options, log);
   log.write(fmt::format("  up to {} of memory", size_text(memory_bytes)));
   manager.notify_ready(status);
   signals.on_hangup([&] { reload.run(monitor); });
@@ -252,6 +287,8 @@ int run_serve(int argc, char** argv) {
   if (options.control.empty()) {  // before the volume is touched
     if (auto made = make_control_folder(); !made) return fail(made.error());
   }
+  const std::size_t wanted_clients = options.clients;
+  if (auto fits = fit_clients(options); !fits) return usage_error(fits.error().message());
   ServerSignals::hold();
 
   declare_io_flusher();
@@ -272,6 +309,11 @@ int run_serve(int argc, char** argv) {
   }
   auto log = Log::start(file ? file->fd() : STDOUT_FILENO, options.format, options.level);
   if (!log) return fail(log.error());
+  if (options.clients != wanted_clients) {
+    (*log)->write({LogLevel::warning,
+                   fmt::format("the limit of open files leaves room for {} clients, not {}",
+                               options.clients, wanted_clients)});
+  }
   ServeReload reload(app, argc, argv, **log, file ? &*file : nullptr, tls.get());
   Result<void> result;
   (*loop)->run(run(**loop, std::move(options), reload, tls.get(), **log, result));

@@ -24,6 +24,8 @@ constexpr ParameterLimits kEraLength{Kind::count, 1, 16380,
 constexpr ParameterLimits kBuffers{Kind::size, 4ULL << 20U, 64ULL << 30U,
                                    "one request takes up to 128 KiB, and more than that many in "
                                    "flight make nothing faster"};
+constexpr ParameterLimits kHookTimeout{Kind::count, 1, 86400,
+                                       "the next event waits for the end of the command"};
 constexpr ParameterLimits kMaxRequests{Kind::count, 1, 2048,
                                        "requests of all clients in flight; with more they wait"};
 constexpr ParameterLimits kMaxClients{Kind::count, 1, 1024,
@@ -79,14 +81,23 @@ void ServeOptions::add_to(Arguments& app) {
       .show_default();
   app.option("--watermark-command", watermark_command,
              "shell command that is run when one is passed");
+  app.option("--hook-timeout", hook_timeout, "seconds after which that is killed: 1 to 86400")
+      .show_default();
+  app.option("--socket-mode", socket_mode, "mode of unix sockets for clients, such as 0660")
+      .show_default();
+  app.option("--socket-group", socket_group, "group of unix sockets for clients");
   app.option("--log-file", log_file, "append the log to this file; SIGHUP opens it anew");
   app.option("--log-level", log_level, "error, warning, notice, info or debug").show_default();
   app.option("--log-format", log_format, "auto, plain, journal or json").show_default();
   app.option("--tls-cert", tls.certificate, "PEM file of the server's certificate");
   app.option("--tls-key", tls.key, "PEM file of its private key");
-  app.option("--tls-ca", tls.authority, "PEM file: only its clients are let in");
+  app.option("--tls-ca", tls.authority, "PEM file: only clients with its certificates are let in");
   app.option("--tls-psk", tls.psk, "file of pre-shared keys, NAME:HEXKEY a line");
-  app.flag("--tls-required", tls_required, "refuse clients that don't use TLS");
+  app.option("--tls-crl", tls.revoked, "PEM file: certificates of it that no longer count");
+  app.option("--tls-allow", tls.allowed, "only these clients: names of keys, or in certificates");
+  app.flag("--tls-required", tls.required, "refuse clients that don't use TLS");
+  app.flag("--tls-optional", tls.optional,
+           "let clients without TLS in, although --tls-ca or --tls-psk is given");
 }
 
 Result<void> ServeOptions::check() {
@@ -112,6 +123,7 @@ Result<void> ServeOptions::check() {
   volume_options.buffer_bytes = number("--buffers", buffers, kBuffers);
   requests = static_cast<std::uint32_t>(number("--max-requests", max_requests, kMaxRequests));
   clients = number("--max-clients", max_clients, kMaxClients);
+  hook_limit = std::chrono::seconds(number("--hook-timeout", hook_timeout, kHookTimeout));
   if (!wrong) return wrong;
   if (minimum_io != "1" && minimum_io != "512" && minimum_io != "4096") {
     return Error(Errc::invalid_argument,
@@ -170,6 +182,9 @@ Result<void> ServeOptions::check() {
     if (!allowed) return allowed.error().within("--metrics");
     metrics_addresses.push_back(std::move(*address));
   }
+  auto parsed_access = SocketAccess::parse(socket_mode, socket_group);
+  if (!parsed_access) return std::move(parsed_access).error();
+  access = *parsed_access;
   auto taken = ServiceManager::take_sockets();
   if (!taken) return std::move(taken).error();
   inherited = std::move(*taken);
@@ -177,11 +192,7 @@ Result<void> ServeOptions::check() {
     return Error(Errc::invalid_argument,
                  "say where to serve: --nbd unix:PATH or --nbd tcp:HOST:PORT");
   }
-  if (tls_required && !tls.any()) {
-    return Error(Errc::invalid_argument,
-                 "--tls-required needs --tls-cert and --tls-key, or --tls-psk");
-  }
-  return {};
+  return tls.check();
 }
 
 }  // namespace uvdo

@@ -25,7 +25,6 @@ struct ServeOptions {
   std::vector<std::string> nbd;
   std::string export_name;
   bool read_only = false;
-  bool tls_required = false;
   bool lock_memory = false;
   std::string offset;
   std::string size;
@@ -43,10 +42,13 @@ struct ServeOptions {
   std::string metrics;
   std::string watermarks = "80,90,95";
   std::string watermark_command;
+  std::string hook_timeout = "60";
+  std::string socket_mode = "0600";
+  std::string socket_group;
   std::string log_file;
   std::string log_level = "info";
   std::string log_format = "auto";
-  TlsFiles tls;
+  TlsSettings tls;
 
   // What they mean; set by check().
   std::vector<SocketAddress> addresses;
@@ -58,6 +60,8 @@ struct ServeOptions {
   std::uint32_t requests = 0;
   std::size_t clients = 0;
   std::vector<unsigned> marks;
+  Duration hook_limit{};
+  SocketAccess access;  ///< of the sockets of clients and of metrics
   ServiceWindow window;
   std::optional<Account> account;  ///< that the server goes on as
   bool second_thread = false;  ///< hashing, compression and the index have a thread of their own

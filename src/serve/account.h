@@ -20,7 +20,7 @@ class Account {
 
   [[nodiscard]] const std::string& name() const { return name_; }
   /// Gives it a file, such as a socket that it will remove.
-  Result<void> give(const std::string& path) const;
+  Result<void> give(const std::string& path, bool with_group = true) const;
   /// Makes the process this account for good: user, group and groups, of all its threads. To be
   /// called before anything is under way in the kernel, whose own threads for this process keep the
   /// rights with which they were made.

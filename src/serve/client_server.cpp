@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include <sys/socket.h>
+#include <unistd.h>
 
 namespace uvdo {
 namespace {
@@ -11,22 +12,42 @@ namespace {
 /// Without descriptors or memory accepting is tried again after this.
 constexpr Duration kShortage = std::chrono::milliseconds(100);
 
+constexpr Duration kLookInterval = std::chrono::seconds(1);
+constexpr Duration kNobodyToWatch = std::chrono::hours(1);
+constexpr std::size_t kMostRefused = 64;  // beyond the limit, until they are gone
+
 bool is_shortage(int error) {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
 }  // namespace
 
-ClientServer::ClientServer(UringLoop& loop, std::size_t most_clients, Serve serve)
+ClientServer::ClientServer(UringLoop& loop, Limits limits, Serve serve)
     : loop_(loop),
-      most_clients_(most_clients),
+      limits_(limits),
       serve_(std::move(serve)),
       patience_(loop),
+      watch_(loop),
       tasks_(loop) {}
 
 void ClientServer::start(std::vector<ListeningSocket> sockets) {
-  for (ListeningSocket& socket : sockets) sockets_.push_back(std::move(socket));
-  for (const ListeningSocket& socket : sockets_) tasks_.start(accept_clients(socket.fd()));
+  for (ListeningSocket& socket : sockets) {
+    tasks_.start(accept_clients(socket.fd()));
+    sockets_.push_back(std::move(socket));
+  }
+  if (is_watching_ || limits_.stay == Duration{}) return;
+  is_watching_ = true;
+  tasks_.start(watch());
+}
+
+Task<void> ClientServer::watch() {
+  while (!stopping_) {
+    const TimePoint now = loop_.now();
+    for (const auto& [client, came] : clients_) {
+      if (now - came >= limits_.stay) client->shut_down();
+    }
+    co_await watch_.sleep(clients_.empty() ? kNobodyToWatch : kLookInterval);
+  }
 }
 
 Task<void> ClientServer::accept_clients(int fd) {
@@ -39,6 +60,7 @@ Task<void> ClientServer::accept_clients(int fd) {
     if (client >= 0) {
       tasks_.start(serve(client));
     } else if (is_shortage(-client)) {
+      if (limits_.reserve != nullptr && limits_.reserve->lend()) continue;
       Alarm pause(loop_);
       co_await pause.sleep(kShortage);
     } else if (client == -EINVAL || client == -EBADF || client == -ENOTSOCK) {
@@ -48,19 +70,27 @@ Task<void> ClientServer::accept_clients(int fd) {
 }
 
 Task<void> ClientServer::serve(int fd) {
-  SocketStream stream(loop_, fd);
-  clients_.insert(&stream);
-  if (!stopping_) co_await serve_(stream, clients_.size() > most_clients_);
-  clients_.erase(&stream);
+  // Who is told that there is no room takes some, too.
+  if (clients_.size() >= limits_.most_clients + kMostRefused) {
+    close(fd);
+  } else {
+    SocketStream stream(loop_, fd);
+    clients_.emplace(&stream, loop_.now());
+    if (clients_.size() == 1) watch_.ring();
+    if (!stopping_) co_await serve_(stream, clients_.size() > limits_.most_clients);
+    clients_.erase(&stream);
+  }
+  if (limits_.reserve != nullptr) limits_.reserve->refill();
   if (stopping_ && clients_.empty()) patience_.ring();
 }
 
 Task<void> ClientServer::shutdown() {
   stopping_ = true;
+  watch_.ring();
   for (UringLoop::Operation* operation : accepting_) loop_.cancel(*operation);
-  for (SocketStream* client : clients_) client->end_input();
+  for (const auto& [client, came] : clients_) client->end_input();
   if (!clients_.empty()) co_await patience_.sleep(std::chrono::seconds(1));
-  for (SocketStream* client : clients_) client->shut_down();
+  for (const auto& [client, came] : clients_) client->shut_down();
   co_await tasks_.wait();
   sockets_.clear();
 }

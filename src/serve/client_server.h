@@ -4,11 +4,12 @@
 #pragma once
 
 #include <functional>
-#include <unordered_set>
+#include <unordered_map>
 #include <vector>
 
 #include "async/uring_loop.h"
 #include "async/wait_queue.h"
+#include "serve/descriptor_reserve.h"
 #include "serve/socket_address.h"
 #include "serve/socket_stream.h"
 
@@ -19,7 +20,15 @@ class ClientServer {
   /// Serves one client until it returns; `crowded` if more than the limit are there.
   using Serve = std::function<Task<void>(SocketStream& stream, bool crowded)>;
 
-  ClientServer(UringLoop& loop, std::size_t most_clients, Serve serve);
+  struct Limits {
+    std::size_t most_clients;
+    /// How long a client may stay; zero: as long as it likes.
+    Duration stay{};
+    /// What may be used when descriptors have run out; must outlive the server.
+    DescriptorReserve* reserve = nullptr;
+  };
+
+  ClientServer(UringLoop& loop, Limits limits, Serve serve);
   ClientServer(const ClientServer&) = delete;
   ClientServer& operator=(const ClientServer&) = delete;
 
@@ -35,16 +44,20 @@ class ClientServer {
  private:
   Task<void> accept_clients(int fd);
   Task<void> serve(int fd);
+  /// Hangs up on clients that stay for too long.
+  Task<void> watch();
 
   UringLoop& loop_;
-  std::size_t most_clients_;
+  Limits limits_;
   Serve serve_;
   std::vector<ListeningSocket> sockets_;
   std::vector<UringLoop::Operation*> accepting_;
-  std::unordered_set<SocketStream*> clients_;
+  std::unordered_map<SocketStream*, TimePoint> clients_;  // and when they came
   Alarm patience_;
+  Alarm watch_;
   TaskGroup tasks_;
   bool stopping_ = false;
+  bool is_watching_ = false;
 };
 
 }  // namespace uvdo

@@ -10,11 +10,12 @@ constexpr Duration kSignOfLife = std::chrono::seconds(1);
 
 }  // namespace
 
-ControlServer::ControlServer(UringLoop& loop, Handler handler, TakeBack take_back)
+ControlServer::ControlServer(UringLoop& loop, Handler handler, TakeBack take_back,
+                             DescriptorReserve* reserve)
     : loop_(loop),
       handler_(std::move(handler)),
       take_back_(std::move(take_back)),
-      server_(loop, kMaxControlClients,
+      server_(loop, {kMaxControlClients, {}, reserve},
               [this](SocketStream& stream, bool crowded) { return serve(stream, crowded); }) {}
 
 Task<void> ControlServer::serve(SocketStream& stream, bool crowded) {
@@ -92,7 +93,11 @@ Task<void> ControlServer::show_life(SocketStream& stream, Alarm& alarm, const bo
 Task<ControlServer::Answer> ControlServer::carry_out(std::string line) {
   auto request = parse_json(line);
   if (!request || !request->is_object()) {
-    co_return Answer{refusal({Errc::protocol, "a request is one JSON object on a line"}), ""};
+    co_return Answer{refusal({Errc::protocol,
+                              fmt::format("a request is one JSON object on a line, nested {} deep "
+                                          "at most",
+                                          kMaxJsonDepth)}),
+                     ""};
   }
   const auto version = request->find("uvdo");
   if (version == request->end() || *version != kControlVersion) {

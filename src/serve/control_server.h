@@ -27,7 +27,9 @@ class ControlServer {
   /// had read the reply.
   using TakeBack = std::function<Task<void>(std::string command)>;
 
-  ControlServer(UringLoop& loop, Handler handler, TakeBack take_back = nullptr);
+  /// `reserve`: descriptors for its clients when there are no others; must outlive it.
+  ControlServer(UringLoop& loop, Handler handler, TakeBack take_back = nullptr,
+                DescriptorReserve* reserve = nullptr);
 
   /// Listens on the unix socket at `path` and begins to answer.
   void start(std::vector<ListeningSocket> sockets) { server_.start(std::move(sockets)); }

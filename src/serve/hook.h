@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Runs a command of the user when something has happened, by /bin/sh, with what has happened in
-// its environment. One runs at a time; those that come meanwhile wait.
+// its environment. One runs at a time; those that come meanwhile wait. One that takes too long, or
+// is still there when the server ends, is killed with all that it has started (its process group).
 #pragma once
 
 #include <deque>
@@ -11,6 +12,7 @@
 
 #include <sys/types.h>
 
+#include "async/executor.h"
 #include "base/log.h"
 
 namespace uvdo {
@@ -19,25 +21,36 @@ class Hook {
  public:
   using Variables = std::vector<std::pair<std::string, std::string>>;
 
-  /// An empty `command`: nothing is ever run.
-  Hook(std::string command, LogFunction log) : command_(std::move(command)), log_(std::move(log)) {}
+  struct Settings {
+    std::string command;                        ///< empty: nothing is ever run
+    Duration limit = std::chrono::seconds(60);  ///< for a run
+  };
+  /// `now` tells the time by which runs are limited.
+  Hook(Settings settings, std::function<TimePoint()> now, LogFunction log)
+      : settings_(std::move(settings)), now_(std::move(now)), log_(std::move(log)) {}
   Hook(const Hook&) = delete;
   Hook& operator=(const Hook&) = delete;
+  ~Hook() { kill_running(); }
 
   /// What is run from now on.
-  void set_command(std::string command) { command_ = std::move(command); }
+  void set_command(std::string command) { settings_.command = std::move(command); }
   void run(Variables variables);
-  /// To be called now and then: notes the end of a run, and begins the next one.
+  /// To be called now and then: notes the end of a run or ends it, and begins the next one.
   void poll();
 
  private:
   static constexpr std::size_t kMostWaiting = 16;
   void start_next();
+  void tell_end(int status);
+  /// Nothing of the run is left when this returns.
+  void kill_running();
 
-  std::string command_;
+  Settings settings_;
+  std::function<TimePoint()> now_;
   LogFunction log_;
   std::deque<Variables> waiting_;
-  pid_t running_ = 0;
+  pid_t running_ = 0;  // also the number of its process group
+  TimePoint started_{};
 };
 
 }  // namespace uvdo

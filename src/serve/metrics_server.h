@@ -13,6 +13,8 @@ namespace uvdo {
 class MetricsServer {
  public:
   static constexpr std::size_t kMostClients = 16;
+  /// For asking and taking the answer, of who is silent as of who is slow.
+  static constexpr Duration kLongestStay = std::chrono::seconds(10);
   static constexpr std::size_t kMostRequestBytes = 8192;
 
   /// `text` makes the metrics.

@@ -50,7 +50,7 @@ Task<void> NbdConnection::run() {
     while (in_flight_ != 0) co_await request_done_.wait();
     replies_.stop();
     co_await sender_.wait();
-  } else {
+  } else if (reason_.empty()) {
     reason_ = handshake_.reason();
   }
   leaving_ = true;
@@ -62,6 +62,11 @@ void NbdConnection::begin_shutdown() {
   draining_ = true;
   handshake_.begin_shutdown();
   if (service_ == nullptr) channel_.shut_down();
+}
+
+void NbdConnection::make_room() {
+  reason_ = "the client did not choose an export while others waited for its place";
+  channel_.shut_down();
 }
 
 void NbdConnection::check_progress(TimePoint now) {

@@ -17,7 +17,8 @@ namespace uvdo {
 struct NbdConnectionSettings {
   NbdTlsPolicy tls{};
   std::size_t receive_buffer = std::size_t{256} << 10U;  ///< bytes; at least 128 KiB
-  Duration handshake_limit = std::chrono::seconds(30);
+  /// From the beginning to the choice of an export, TLS included.
+  Duration handshake_limit = std::chrono::seconds(10);
   /// A client that does not move for so long, while others wait for the memory that it holds, is
   /// let go.
   Duration stall_limit = std::chrono::seconds(10);
@@ -40,6 +41,11 @@ class NbdConnection final : private NbdReplyQueue::Owner {
   [[nodiscard]] bool is_idle() const { return in_flight_ == 0; }
   /// Hangs up; run() returns as soon as the volume has finished what is under way.
   void close() { channel_.shut_down(); }
+  /// Whether it has not chosen an export yet, and since when.
+  [[nodiscard]] bool is_in_handshake() const { return service_ == nullptr && !leaving_; }
+  [[nodiscard]] TimePoint started() const { return started_; }
+  /// Hangs up on a client in the handshake, to make room for another.
+  void make_room();
   /// To be called about once a second: hangs up on clients that hold up others.
   void check_progress(TimePoint now);
   /// Why we hung up; empty if the client left.

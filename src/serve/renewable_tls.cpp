@@ -24,14 +24,15 @@ class Session final : public Stream {
 
 }  // namespace
 
-Result<std::unique_ptr<RenewableTls>> RenewableTls::create(Executor& executor, TlsFiles files) {
-  std::unique_ptr<RenewableTls> tls(new RenewableTls(executor, std::move(files)));
+Result<std::unique_ptr<RenewableTls>> RenewableTls::create(Executor& executor,
+                                                           TlsSettings settings) {
+  std::unique_ptr<RenewableTls> tls(new RenewableTls(executor, std::move(settings)));
   if (auto read = tls->renew(); !read) return std::move(read).error();
   return tls;
 }
 
 Result<void> RenewableTls::renew() {
-  auto context = TlsContext::create(executor_, files_);
+  auto context = TlsContext::create(executor_, settings_);
   if (!context) return std::move(context).error();
   context_ = std::move(*context);
   return {};

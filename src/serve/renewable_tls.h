@@ -11,18 +11,18 @@ namespace uvdo {
 
 class RenewableTls final : public TlsUpgrader {
  public:
-  static Result<std::unique_ptr<RenewableTls>> create(Executor& executor, TlsFiles files);
+  static Result<std::unique_ptr<RenewableTls>> create(Executor& executor, TlsSettings settings);
 
   /// Reads the files again. After an error all is as it was.
   Result<void> renew();
   Task<Result<std::unique_ptr<Stream>>> accept(Stream& plain) override;
 
  private:
-  RenewableTls(Executor& executor, TlsFiles files)
-      : executor_(executor), files_(std::move(files)) {}
+  RenewableTls(Executor& executor, TlsSettings settings)
+      : executor_(executor), settings_(std::move(settings)) {}
 
   Executor& executor_;
-  TlsFiles files_;
+  TlsSettings settings_;
   std::shared_ptr<TlsContext> context_;
 };
 

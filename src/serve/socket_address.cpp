@@ -7,13 +7,17 @@
 #include <cstring>
 #include <memory>
 
+#include <fcntl.h>
 #include <fmt/core.h>
+#include <grp.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "device/file_descriptor.h"
 
 namespace uvdo {
 namespace {
@@ -80,6 +84,24 @@ Result<void> remove_stale(const std::string& path, const sockaddr_un& address) {
   return {};
 }
 
+/// Gives the group and the rest of the mode to a socket that has just been made, if it is still
+/// that one: others may be able to replace it.
+Result<void> give_to_group(const std::string& path, const SocketAccess& access, ino_t inode) {
+  if (!access.group) return {};
+  const FileDescriptor socket(open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  struct stat status {};
+  if (!socket || fstat(socket.get(), &status) != 0 || status.st_ino != inode) {
+    return Error(Errc::io, fmt::format("{} was replaced while it was made", path));
+  }
+  if (fchownat(socket.get(), "", static_cast<uid_t>(-1), *access.group, AT_EMPTY_PATH) != 0) {
+    return errno_error(errno, fmt::format("giving {} to group {}", path, *access.group));
+  }
+  if (chmod(fmt::format("/proc/self/fd/{}", socket.get()).c_str(), access.mode) != 0) {
+    return errno_error(errno, fmt::format("setting the mode of {}", path));
+  }
+  return {};
+}
+
 std::string name_of_tcp(int fd) {
   sockaddr_storage address{};
   socklen_t length = sizeof address;
@@ -95,6 +117,33 @@ std::string name_of_tcp(int fd) {
 }
 
 }  // namespace
+
+Result<SocketAccess> SocketAccess::parse(std::string_view mode, const std::string& group) {
+  SocketAccess access;
+  constexpr int kOctal = 8;
+  const char* const last = mode.data() + mode.size();
+  const auto [end, error] = std::from_chars(mode.data(), last, access.mode, kOctal);
+  if (error != std::errc() || end != last || access.mode > 0777 ||
+      (access.mode & (S_IRUSR | S_IWUSR)) != (S_IRUSR | S_IWUSR)) {
+    return Error(Errc::invalid_argument,
+                 fmt::format("--socket-mode is \"{}\"; it takes an octal mode from 0600 to 0777 "
+                             "that lets its owner read and write, such as 0660",
+                             mode));
+  }
+  if (group.empty()) return access;
+  if (const ::group* found = getgrnam(group.c_str()); found != nullptr) {
+    access.group = found->gr_gid;
+    return access;
+  }
+  gid_t number = 0;
+  const auto [rest, wrong] = std::from_chars(group.data(), group.data() + group.size(), number);
+  if (wrong == std::errc() && rest == group.data() + group.size()) {
+    access.group = number;
+    return access;
+  }
+  return Error(Errc::invalid_argument,
+               fmt::format("--socket-group is \"{}\", but there is no group of this name", group));
+}
 
 Result<SocketAddress> SocketAddress::parse(std::string_view text) {
   SocketAddress address;
@@ -120,6 +169,7 @@ Result<SocketAddress> SocketAddress::parse(std::string_view text) {
     const std::size_t colon = rest.find(':');
     if (colon != rest.rfind(':')) return bad_address(text, "an IPv6 address belongs in [ ]");
     address.host = rest.substr(0, colon);
+    if (address.host == "*") address.host.clear();
     if (colon == std::string_view::npos) {
       if (rest.empty()) return bad_address(text, "the host is missing");
       return address;
@@ -138,10 +188,11 @@ std::string SocketAddress::text() const {
   return v6 ? fmt::format("tcp:[{}]:{}", host, port) : fmt::format("tcp:{}:{}", host, port);
 }
 
-Result<std::vector<ListeningSocket>> ListeningSocket::open(const SocketAddress& address) {
+Result<std::vector<ListeningSocket>> ListeningSocket::open(const SocketAddress& address,
+                                                           const SocketAccess& access) {
   std::vector<ListeningSocket> sockets;
   if (address.kind == SocketAddress::Kind::unix_path) {
-    auto made = open_unix(address.path);
+    auto made = open_unix(address.path, access);
     if (!made) return std::move(made).error();
     sockets.push_back(std::move(*made));
     return sockets;
@@ -174,6 +225,7 @@ Result<std::vector<ListeningSocket>> ListeningSocket::open(const SocketAddress& 
       return errno_error(last_error, fmt::format("listening on {}", address.text()));
     }
     made.name_ = name_of_tcp(fd);
+    made.reach_ = reach_of(fd);
     sockets.push_back(std::move(made));
   }
   if (sockets.empty()) {
@@ -182,29 +234,52 @@ Result<std::vector<ListeningSocket>> ListeningSocket::open(const SocketAddress& 
   return sockets;
 }
 
-Result<ListeningSocket> ListeningSocket::open_unix(const std::string& path) {
+Result<ListeningSocket> ListeningSocket::open_unix(const std::string& path,
+                                                   const SocketAccess& access) {
   auto address = unix_address(path);
   if (!address) return std::move(address).error();
   if (auto free = remove_stale(path, *address); !free) return std::move(free).error();
   const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return errno_error(errno, "making a socket");
   ListeningSocket made(fd);
-  // The mode that the path will get, cut by the umask: never too wide, not even for a moment. The
-  // chmod gives back what a strict umask took.
-  if (fchmod(fd, 0600) != 0) return errno_error(errno, "setting the mode of a socket");
-  if (bind(fd, generic(*address), sizeof *address) != 0) {
-    return errno_error(errno, fmt::format("making the socket {}", path));
-  }
+  // The mode that the path gets: what belongs to a group only when the group is the right one.
+  const mode_t first = access.group ? access.mode & S_IRWXU : access.mode;
+  if (fchmod(fd, first) != 0) return errno_error(errno, "setting the mode of a socket");
+  const mode_t mask = umask(0777 & ~first);
+  const int bound = bind(fd, generic(*address), sizeof *address);
+  const int error = errno;
+  umask(mask);
+  if (bound != 0) return errno_error(error, fmt::format("making the socket {}", path));
   struct stat status {};
-  if (chmod(path.c_str(), 0600) != 0 || lstat(path.c_str(), &status) != 0) {
-    return errno_error(errno, fmt::format("setting the mode of {}", path));
+  if (lstat(path.c_str(), &status) != 0) {
+    return errno_error(errno, fmt::format("looking at {}", path));
   }
   made.path_ = path;
   made.device_ = status.st_dev;
   made.inode_ = status.st_ino;
   made.name_ = fmt::format("unix:{}", path);
+  if (auto given = give_to_group(path, access, made.inode_); !given) {
+    return std::move(given).error();
+  }
   if (::listen(fd, kBacklog) != 0) return errno_error(errno, fmt::format("listening on {}", path));
   return made;
+}
+
+ListeningSocket::Reach ListeningSocket::reach_of(int fd) {
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) return Reach::network;
+  if (address.ss_family == AF_UNIX) return Reach::unix_path;
+  if (address.ss_family == AF_INET) {
+    const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
+    const bool is_local = (ntohl(v4.sin_addr.s_addr) >> 24U) == IN_LOOPBACKNET;
+    return is_local ? Reach::loopback : Reach::network;
+  }
+  if (address.ss_family == AF_INET6) {
+    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
+    return IN6_IS_ADDR_LOOPBACK(&v6.sin6_addr) ? Reach::loopback : Reach::network;
+  }
+  return Reach::network;
 }
 
 Result<ListeningSocket> ListeningSocket::adopt(int fd) {
@@ -224,6 +299,7 @@ Result<ListeningSocket> ListeningSocket::adopt(int fd) {
   ListeningSocket made(fd);
   made.name_ = domain == AF_UNIX ? fmt::format("unix socket {} of the service manager", fd)
                                  : name_of_tcp(fd);
+  made.reach_ = reach_of(fd);
   return made;
 }
 

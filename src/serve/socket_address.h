@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -22,18 +23,30 @@ struct SocketAddress {
   std::string host;  ///< of TCP; empty means every address of the machine
   std::uint16_t port = kNbdPort;
 
-  /// Understands unix:PATH, tcp:HOST:PORT, tcp:HOST (the NBD port) and tcp:[IPV6]:PORT.
+  /// Understands unix:PATH, tcp:HOST:PORT, tcp:HOST (the NBD port) and tcp:[IPV6]:PORT. The host
+  /// "*", or none before a port, is every address of the machine.
   static Result<SocketAddress> parse(std::string_view text);
   [[nodiscard]] std::string text() const;
+};
+
+/// Who may connect to a unix socket, besides root.
+struct SocketAccess {
+  mode_t mode = 0600;
+  std::optional<gid_t> group;  ///< that of this process if there is none
+
+  /// An octal mode of permissions and the name or number of a group, or "" for none.
+  static Result<SocketAccess> parse(std::string_view mode, const std::string& group);
 };
 
 /// A socket in the state of listening. Closing it removes the path of a unix socket, if that is
 /// still the one that was made.
 class ListeningSocket {
  public:
-  /// A name resolves to several addresses: one socket for each. A unix socket is made with mode
-  /// 0600; Errc::busy if another process answers on that path, while a stale socket is replaced.
-  static Result<std::vector<ListeningSocket>> open(const SocketAddress& address);
+  /// A name resolves to several addresses: one socket for each. A unix socket never lets anybody in
+  /// whom `access` does not, not even for a moment; Errc::busy if another process answers on that
+  /// path, while a stale socket is replaced.
+  static Result<std::vector<ListeningSocket>> open(const SocketAddress& address,
+                                                   const SocketAccess& access = {});
   /// Takes over a listening stream socket, such as one of a service manager.
   static Result<ListeningSocket> adopt(int fd);
 
@@ -47,16 +60,23 @@ class ListeningSocket {
   [[nodiscard]] int fd() const { return fd_; }
   /// "unix:/run/x" or "tcp:127.0.0.1:10809", with the port that was really taken.
   [[nodiscard]] const std::string& name() const { return name_; }
+  /// Whether it is a unix socket.
+  [[nodiscard]] bool is_unix() const { return reach_ == Reach::unix_path; }
+  /// Whether other machines may be able to connect.
+  [[nodiscard]] bool is_remote() const { return reach_ == Reach::network; }
 
  private:
   explicit ListeningSocket(int fd) : fd_(fd) {}
-  static Result<ListeningSocket> open_unix(const std::string& path);
+  static Result<ListeningSocket> open_unix(const std::string& path, const SocketAccess& access);
+  enum class Reach : std::uint8_t { unix_path, loopback, network };
+  [[nodiscard]] static Reach reach_of(int fd);
   void swap(ListeningSocket& other) noexcept {
     std::swap(fd_, other.fd_);
     std::swap(name_, other.name_);
     std::swap(path_, other.path_);
     std::swap(device_, other.device_);
     std::swap(inode_, other.inode_);
+    std::swap(reach_, other.reach_);
   }
 
   int fd_ = -1;
@@ -64,6 +84,7 @@ class ListeningSocket {
   std::string path_;  // to be removed
   dev_t device_ = 0;
   ino_t inode_ = 0;
+  Reach reach_ = Reach::unix_path;
 };
 
 }  // namespace uvdo

@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -38,6 +39,60 @@ TEST(SocketAddress, RefusesEverythingElseWithASentence) {
         << address.error().message();
   }
   EXPECT_FALSE(SocketAddress::parse("unix:/" + std::string(200, 'x')));
+}
+
+TEST(SocketAddress, AStarIsEveryAddress) {
+  auto address = SocketAddress::parse("tcp:*:99");
+  ASSERT_TRUE(address);
+  EXPECT_EQ(address->host, "");
+  EXPECT_EQ(address->port, 99);
+}
+
+TEST(SocketAccess, TakesModesThatLetTheOwnerIn) {
+  auto access = SocketAccess::parse("0660", "");
+  ASSERT_TRUE(access);
+  EXPECT_EQ(access->mode, 0660U);
+  EXPECT_FALSE(access->group);
+  for (const std::string_view mode : {"", "0060", "0400", "1600", "0680", "rw", "0600x"}) {
+    EXPECT_FALSE(SocketAccess::parse(mode, "")) << mode;
+  }
+  EXPECT_FALSE(SocketAccess::parse("0660", "no such group"));
+  auto numbered = SocketAccess::parse("0660", "12345");
+  ASSERT_TRUE(numbered);
+  EXPECT_EQ(numbered->group, gid_t{12345});
+}
+
+TEST(ListeningSocket, HasItsModeAndGroupWhateverTheMaskIs) {
+  SocketAddress address;
+  address.path = ::testing::TempDir() + "uvdo-mode-" + std::to_string(getpid());
+  for (const mode_t mask : {mode_t{0}, mode_t{0777}}) {
+    for (const bool with_group : {false, true}) {
+      SocketAccess access;
+      access.mode = 0660;
+      if (with_group) access.group = getegid();
+      const mode_t before = umask(mask);
+      const auto made = ListeningSocket::open(address, access);
+      EXPECT_EQ(umask(before), mask) << "it is as it was";
+      ASSERT_TRUE(made) << made.error().message();
+      struct stat status {};
+      ASSERT_EQ(stat(address.path.c_str(), &status), 0);
+      EXPECT_EQ(status.st_mode & 07777, 0660U);
+      EXPECT_EQ(status.st_gid, getegid());
+      EXPECT_TRUE(made->front().is_unix());
+      EXPECT_FALSE(made->front().is_remote());
+    }
+  }
+}
+
+TEST(ListeningSocket, KnowsWhetherOtherMachinesReachIt) {
+  for (const auto& [text, remote] : {std::pair("tcp:127.0.0.1:0", false), {"tcp:*:0", true}}) {
+    const auto made = ListeningSocket::open(*SocketAddress::parse(text));
+    ASSERT_TRUE(made) << made.error().message();
+    for (const ListeningSocket& socket : *made) {
+      EXPECT_EQ(socket.is_remote(), remote) << socket.name();
+      EXPECT_FALSE(socket.is_unix());
+    }
+  }
 }
 
 TEST(ListeningSocket, TakesOnlyListeningStreamSockets) {

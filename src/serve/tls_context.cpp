@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "serve/tls_context.h"
 
-#include <fmt/core.h>
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <gnutls/x509.h>
 
 #include "base/file_checks.h"
+#include "serve/tls_names.h"
 #include "serve/tls_stream.h"
 
 namespace uvdo {
@@ -19,69 +23,111 @@ Error tls_error(int code, std::string_view what) {
 
 }  // namespace
 
-Result<std::unique_ptr<TlsContext>> TlsContext::create(Executor& executor, const TlsFiles& files) {
+Result<void> TlsSettings::check() const {
+  if (!any()) {
+    if (!required && !optional) return {};
+    return Error(Errc::invalid_argument,
+                 fmt::format("--tls-{} needs --tls-cert and --tls-key, or --tls-psk",
+                             required ? "required" : "optional"));
+  }
+  if (required && optional) {
+    return Error(Errc::invalid_argument, "--tls-required and --tls-optional exclude each other");
+  }
+  if (certificate.empty() != key.empty()) {
+    return Error(Errc::invalid_argument,
+                 "TLS needs a certificate together with its private key; give both files");
+  }
+  if (!authority.empty() && certificate.empty()) {
+    return Error(Errc::invalid_argument,
+                 "verifying TLS clients needs a certificate and key of the server as well");
+  }
+  if (!revoked.empty() && authority.empty()) {
+    return Error(Errc::invalid_argument, "--tls-crl is a list of the authority of --tls-ca");
+  }
+  if (!allowed.empty() && !knows_clients()) {
+    return Error(Errc::invalid_argument,
+                 "--tls-allow needs --tls-ca or --tls-psk: otherwise clients show no names");
+  }
+  return {};
+}
+
+Result<std::unique_ptr<TlsContext>> TlsContext::create(Executor& executor,
+                                                       const TlsSettings& settings) {
   std::unique_ptr<TlsContext> context(new TlsContext(executor));
-  if (auto loaded = context->load(files); !loaded) return std::move(loaded).error();
+  if (auto loaded = context->load(settings); !loaded) return std::move(loaded).error();
   return context;
 }
 
-Result<void> TlsContext::load(const TlsFiles& files) {
-  for (const std::string& file : {files.certificate, files.key, files.authority, files.psk}) {
+Result<void> TlsContext::load(const TlsSettings& settings) {
+  if (auto right = settings.check(); !right) return right;
+  for (const std::string& file :
+       {settings.certificate, settings.key, settings.authority, settings.revoked, settings.psk}) {
     if (file.empty()) continue;
     if (auto kind = check_file_kind(file, FileKind::regular); !kind) {
       return std::move(kind).error().within("TLS");
     }
   }
-  if (files.certificate.empty() != files.key.empty()) {
-    return Error(Errc::invalid_argument,
-                 "TLS needs a certificate together with its private key; give both files");
-  }
-  if (!files.authority.empty() && files.certificate.empty()) {
-    return Error(Errc::invalid_argument,
-                 "verifying TLS clients needs a certificate and key of the server as well");
-  }
-  if (files.certificate.empty() && files.psk.empty()) {
-    return Error(Errc::invalid_argument,
-                 "TLS needs a certificate with its key, or a file of pre-shared keys");
-  }
-  if (!files.certificate.empty()) {
-    if (const int code = gnutls_certificate_allocate_credentials(&certificates_); code < 0) {
-      return tls_error(code, "preparing TLS");
-    }
-    const int code = gnutls_certificate_set_x509_key_file(certificates_, files.certificate.c_str(),
-                                                          files.key.c_str(), GNUTLS_X509_FMT_PEM);
-    if (code < 0) {
-      return tls_error(code, fmt::format("reading the TLS certificate {} and key {}",
-                                         files.certificate, files.key));
-    }
-    gnutls_certificate_set_known_dh_params(certificates_, GNUTLS_SEC_PARAM_MEDIUM);
-  }
-  if (!files.authority.empty()) {
-    const int count = gnutls_certificate_set_x509_trust_file(certificates_, files.authority.c_str(),
-                                                             GNUTLS_X509_FMT_PEM);
-    if (count < 0) {
-      return tls_error(count, fmt::format("reading the TLS authority {}", files.authority));
-    }
-    if (count == 0) {
-      return Error(Errc::invalid_argument,
-                   fmt::format("there is no certificate in {}", files.authority));
-    }
-    verify_clients_ = true;
-  }
-  if (!files.psk.empty()) {
-    if (const int code = gnutls_psk_allocate_server_credentials(&keys_); code < 0) {
-      return tls_error(code, "preparing TLS");
-    }
-    if (const int code = gnutls_psk_set_server_credentials_file(keys_, files.psk.c_str());
-        code < 0) {
-      return tls_error(code, fmt::format("reading the pre-shared keys {}", files.psk));
-    }
-    gnutls_psk_set_server_known_dh_params(keys_, GNUTLS_SEC_PARAM_MEDIUM);
-  }
-  const char* priority = files.psk.empty() ? kPriority : kPskPriority;
+  if (auto loaded = load_certificate(settings); !loaded) return loaded;
+  if (auto loaded = load_authority(settings); !loaded) return loaded;
+  if (auto loaded = load_keys(settings); !loaded) return loaded;
+  allowed_ = settings.allowed;
+  const char* priority = settings.psk.empty() ? kPriority : kPskPriority;
   if (const int code = gnutls_priority_init(&priority_, priority, nullptr); code < 0) {
     return tls_error(code, "choosing the ciphers of TLS");
   }
+  return {};
+}
+
+Result<void> TlsContext::load_certificate(const TlsSettings& settings) {
+  if (settings.certificate.empty()) return {};
+  if (const int code = gnutls_certificate_allocate_credentials(&certificates_); code < 0) {
+    return tls_error(code, "preparing TLS");
+  }
+  const int code = gnutls_certificate_set_x509_key_file(certificates_, settings.certificate.c_str(),
+                                                        settings.key.c_str(), GNUTLS_X509_FMT_PEM);
+  if (code < 0) {
+    return tls_error(code, fmt::format("reading the TLS certificate {} and key {}",
+                                       settings.certificate, settings.key));
+  }
+  gnutls_certificate_set_known_dh_params(certificates_, GNUTLS_SEC_PARAM_MEDIUM);
+  return {};
+}
+
+Result<void> TlsContext::load_authority(const TlsSettings& settings) {
+  if (settings.authority.empty()) return {};
+  const int count = gnutls_certificate_set_x509_trust_file(
+      certificates_, settings.authority.c_str(), GNUTLS_X509_FMT_PEM);
+  if (count < 0) {
+    return tls_error(count, fmt::format("reading the TLS authority {}", settings.authority));
+  }
+  if (count == 0) {
+    return Error(Errc::invalid_argument,
+                 fmt::format("there is no certificate in {}", settings.authority));
+  }
+  verify_clients_ = true;
+  if (settings.revoked.empty()) return {};
+  const int lists = gnutls_certificate_set_x509_crl_file(certificates_, settings.revoked.c_str(),
+                                                         GNUTLS_X509_FMT_PEM);
+  if (lists < 0) {
+    return tls_error(lists, fmt::format("reading the revoked certificates {}", settings.revoked));
+  }
+  if (lists == 0) {
+    return Error(Errc::invalid_argument,
+                 fmt::format("there is no list of revoked certificates in {}", settings.revoked));
+  }
+  return {};
+}
+
+Result<void> TlsContext::load_keys(const TlsSettings& settings) {
+  if (settings.psk.empty()) return {};
+  if (const int code = gnutls_psk_allocate_server_credentials(&keys_); code < 0) {
+    return tls_error(code, "preparing TLS");
+  }
+  if (const int code = gnutls_psk_set_server_credentials_file(keys_, settings.psk.c_str());
+      code < 0) {
+    return tls_error(code, fmt::format("reading the pre-shared keys {}", settings.psk));
+  }
+  gnutls_psk_set_server_known_dh_params(keys_, GNUTLS_SEC_PARAM_MEDIUM);
   return {};
 }
 
@@ -100,11 +146,63 @@ Result<void> TlsContext::set_up(gnutls_session_t session) const {
     code = gnutls_credentials_set(session, GNUTLS_CRD_PSK, keys_);
   }
   if (code < 0) return tls_error(code, "setting up a TLS session");
+  // Who has a pre-shared key needs no certificate; whether one of both was shown is looked at in
+  // admit().
   if (verify_clients_) {
-    gnutls_certificate_server_set_request(session, GNUTLS_CERT_REQUIRE);
-    gnutls_session_set_verify_cert(session, nullptr, 0);
+    gnutls_certificate_server_set_request(
+        session, keys_ == nullptr ? GNUTLS_CERT_REQUIRE : GNUTLS_CERT_REQUEST);
   }
   return {};
+}
+
+bool TlsContext::is_allowed(const std::vector<std::string>& names) const {
+  if (allowed_.empty()) return true;
+  return std::ranges::any_of(names, [this](const std::string& name) {
+    return std::ranges::find(allowed_, name) != allowed_.end();
+  });
+}
+
+Result<void> TlsContext::admit(gnutls_session_t session) const {
+  if (gnutls_auth_client_get_type(session) == GNUTLS_CRD_PSK) {
+    const char* name = gnutls_psk_server_get_username(session);
+    const std::string user = name != nullptr ? name : "";
+    if (is_allowed({user})) return {};
+    return Error(Errc::protocol, fmt::format("the key {} is not one of --tls-allow", user));
+  }
+  if (verify_clients_) return admit_certificate(session);
+  if (keys_ == nullptr) return {};  // TLS keeps others from reading; anybody is welcome
+  return Error(Errc::protocol, "the client knows none of the pre-shared keys");
+}
+
+Result<void> TlsContext::admit_certificate(gnutls_session_t session) const {
+  // A certificate that names purposes must name that of TLS clients: a server's own is no ticket.
+  std::string purpose = GNUTLS_KP_TLS_WWW_CLIENT;
+  gnutls_typed_vdata_st wanted{};
+  wanted.type = GNUTLS_DT_KEY_PURPOSE_OID;
+  wanted.data = reinterpret_cast<unsigned char*>(purpose.data());
+  unsigned status = 0;
+  const int code = gnutls_certificate_verify_peers(session, &wanted, 1, &status);
+  if (code == GNUTLS_E_NO_CERTIFICATE_FOUND) {
+    return Error(Errc::protocol, keys_ == nullptr
+                                     ? "the client shows no certificate"
+                                     : "the client shows neither a certificate nor a key");
+  }
+  if (code < 0) return tls_error(code, "the client's certificate cannot be verified");
+  if (status != 0) {
+    gnutls_datum_t text{};
+    gnutls_certificate_verification_status_print(
+        status, gnutls_certificate_type_get2(session, GNUTLS_CTYPE_PEERS), &text, 0);
+    std::string reason = text.data != nullptr ? reinterpret_cast<const char*>(text.data) : "";
+    gnutls_free(text.data);
+    while (!reason.empty() && reason.back() == ' ') reason.pop_back();
+    return Error(Errc::protocol, "the client's certificate is refused: " + reason);
+  }
+  const std::vector<std::string> names = names_of_peer(session);
+  if (is_allowed(names)) return {};
+  return Error(Errc::protocol,
+               fmt::format("the client's certificate is valid, but none of its names ({}) is one "
+                           "of --tls-allow",
+                           fmt::join(names, ", ")));
 }
 
 Task<Result<std::unique_ptr<Stream>>> TlsContext::accept(Stream& plain) {
@@ -116,6 +214,10 @@ Task<Result<std::unique_ptr<Stream>>> TlsContext::accept(Stream& plain) {
   if (auto ready = set_up(session); !ready) co_return std::move(ready).error();
   Result<void> agreed = co_await stream->handshake();
   if (!agreed) co_return std::move(agreed).error();
+  if (auto admitted = admit(session); !admitted) {
+    co_await stream->refuse();
+    co_return std::move(admitted).error();
+  }
   std::unique_ptr<Stream> result = std::move(stream);
   co_return result;
 }

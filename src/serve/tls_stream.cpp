@@ -104,6 +104,11 @@ Task<Result<void>> TlsStream::handshake() {
   }
 }
 
+Task<void> TlsStream::refuse() {
+  gnutls_alert_send(session_, GNUTLS_AL_FATAL, GNUTLS_A_ACCESS_DENIED);
+  [[maybe_unused]] const int sent = co_await flush();
+}
+
 std::ptrdiff_t TlsStream::decrypt(std::span<const iovec> slices) {
   std::ptrdiff_t total = 0;
   for (const iovec& slice : slices) {

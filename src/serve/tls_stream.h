@@ -21,6 +21,8 @@ class TlsStream final : public Stream {
 
   /// Agrees with the peer on keys, and verifies it as the session demands.
   Task<Result<void>> handshake();
+  /// Tells the peer that it may not come in.
+  Task<void> refuse();
 
   Task<std::ptrdiff_t> receive(std::span<const iovec> slices) override;
   Task<int> send(std::span<iovec> slices) override;

@@ -32,7 +32,8 @@ VolumeMonitor::VolumeMonitor(Executor& executor, const Volume& volume, const Req
       settings_(std::move(settings)),
       log_(std::move(log)),
       space_(settings_.marks),
-      hook_(settings_.watermark_command, log_),
+      hook_(
+          settings_.hook, [&executor] { return executor.now(); }, log_),
       started_(executor.now()),
       alarm_(executor) {}
 

@@ -20,9 +20,9 @@ namespace uvdo {
 class VolumeMonitor {
  public:
   struct Settings {
-    std::string volume;             ///< what people call it
-    std::vector<unsigned> marks;    ///< percents of the room for data
-    std::string watermark_command;  ///< "" for none
+    std::string volume;           ///< what people call it
+    std::vector<unsigned> marks;  ///< percents of the room for data
+    Hook::Settings hook;          ///< run when a mark is passed
     std::function<DeviceActivity()> device = [] { return DeviceActivity{}; };
     std::function<std::uint64_t()> clients = [] { return std::uint64_t{0}; };
   };

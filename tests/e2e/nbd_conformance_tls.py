@@ -39,6 +39,8 @@ class Tls(Case):
             "server": "cn = localhost\ndns_name = localhost\nip_address = 127.0.0.1\n"
                       "tls_www_server\nsigning_key\nencryption_key\n",
             "client": "cn = client\ntls_www_client\nsigning_key\nencryption_key\n",
+            "machine": "cn = machine\ndns_name = machine.example\ntls_www_client\n"
+                       "signing_key\nencryption_key\n",
         }
         for name, template in templates.items():
             with open(at(name + ".info"), "w") as file:
@@ -59,6 +61,39 @@ class Tls(Case):
         client = nbd.NBD()
         client.set_tls(tls)
         client.set_tls_certificates(folder or self.folder)
+        return client
+
+    def identity(self, name):
+        """A folder in which the certificate `name` stands where libnbd looks for a client's; None:
+        a client that has none."""
+        folder = tempfile.mkdtemp(prefix="nbd-tls-")
+        self.addCleanup(shutil.rmtree, folder)
+        shutil.copy(f"{self.folder}/ca-cert.pem", folder)
+        if name:
+            for part in ("cert", "key"):
+                shutil.copy(f"{self.folder}/{name}-{part}.pem", f"{folder}/client-{part}.pem")
+        return folder
+
+    def key_client(self, user="alice"):
+        client = nbd.NBD()
+        client.set_tls(nbd.TLS_REQUIRE)
+        client.set_tls_psk_file(f"{self.folder}/keys.psk")
+        client.set_tls_username(user)
+        return client
+
+    def assert_let_in(self, client, server):
+        client.connect_tcp("localhost", str(server.port))
+        self.assertEqual(client.pread(512, 0), bytes(512))
+        client.shutdown()
+
+    def assert_kept_out(self, client, server):
+        with self.assertRaises(nbd.Error):
+            client.connect_tcp("localhost", str(server.port))
+            client.pread(512, 0)
+
+    def plain_client(self):
+        client = nbd.NBD()
+        client.set_tls(nbd.TLS_DISABLE)
         return client
 
     def exercise(self, client):
@@ -95,18 +130,73 @@ class Tls(Case):
 
     def test_pre_shared_keys(self):
         server = self.serve("--tls-psk", f"{self.folder}/keys.psk", "--tls-required", tcp=True)
-        client = nbd.NBD()
-        client.set_tls(nbd.TLS_REQUIRE)
-        client.set_tls_psk_file(f"{self.folder}/keys.psk")
-        client.set_tls_username("alice")
+        client = self.key_client()
         client.connect_tcp("localhost", str(server.port))
         self.exercise(client)
-        wrong = nbd.NBD()
-        wrong.set_tls(nbd.TLS_REQUIRE)
-        wrong.set_tls_psk_file(f"{self.folder}/keys.psk")
-        wrong.set_tls_username("mallory")
-        with self.assertRaises(nbd.Error):
-            wrong.connect_tcp("localhost", str(server.port))
+        self.assert_kept_out(self.key_client("mallory"), server)
+
+    def test_who_must_be_known_must_use_tls(self):
+        """Over TCP and unix sockets alike; --tls-optional says otherwise."""
+        keys = ["--tls-psk", f"{self.folder}/keys.psk"]
+        for options in (self.certificates(), keys, self.certificates() + keys):
+            self.assert_kept_out(self.plain_client(), self.serve(*options, tcp=True))
+            server = self.serve(*options)
+            with self.assertRaises(nbd.Error):
+                server.connect()
+            raw = server.raw().greet()
+            raw.option(7, b"\0" * 6)
+            self.assertEqual(raw.replies()[0][0], ERR_TLS_REQD)
+        self.assert_let_in(self.plain_client(),
+                           self.serve(*self.certificates(), "--tls-optional", tcp=True))
+        self.assert_let_in(self.plain_client(), self.serve(*self.certificates(ca=False), tcp=True))
+
+    def test_with_keys_and_certificates_a_client_shows_one_of_both(self):
+        keys = ["--tls-psk", f"{self.folder}/keys.psk"]
+        both = self.serve(*self.certificates(), *keys, tcp=True)
+        self.assert_let_in(self.client(), both)
+        self.assert_let_in(self.key_client(), both)
+        self.assert_kept_out(self.client(self.identity(None)), both)
+        # Without an authority a certificate says nothing.
+        keys_only = self.serve(*self.certificates(ca=False), *keys, tcp=True)
+        self.assert_let_in(self.key_client(), keys_only)
+        self.assert_kept_out(self.client(self.identity(None)), keys_only)
+        self.assert_kept_out(self.client(), keys_only)
+
+    def test_a_server_s_certificate_lets_no_client_in(self):
+        server = self.serve(*self.certificates(), tcp=True)
+        self.assert_kept_out(self.client(self.identity("server")), server)
+        self.assert_let_in(self.client(self.identity("client")), server)
+        server.stop()
+        self.assertIn("purpose", server.err)
+
+    def test_only_names_that_are_allowed(self):
+        keys = ["--tls-psk", f"{self.folder}/keys.psk"]
+        server = self.serve(*self.certificates(), *keys, "--tls-allow", "client", "bob", tcp=True)
+        self.assert_let_in(self.client(), server)
+        self.assert_kept_out(self.client(self.identity("machine")), server)
+        self.assert_kept_out(self.key_client(), server)
+        server.stop()
+        self.assertIn("machine.example", server.err)
+        self.assertIn("alice", server.err)
+        server = self.serve(*self.certificates(), *keys, "--tls-allow", "machine.example",
+                            "--tls-allow", "alice", tcp=True)
+        self.assert_let_in(self.client(self.identity("machine")), server)
+        self.assert_let_in(self.key_client(), server)
+        self.assert_kept_out(self.client(), server)
+
+    def test_revoked_certificates(self):
+        crl, template = f"{self.folder}/crl.pem", f"{self.folder}/crl.info"
+        with open(template, "w") as file:
+            file.write("crl_next_update = 3\ncrl_number = 1\n")
+        run("certtool", "--generate-crl", "--load-ca-certificate", f"{self.folder}/ca-cert.pem",
+            "--load-ca-privkey", f"{self.folder}/ca-key.pem",
+            "--load-certificate", f"{self.folder}/machine-cert.pem",
+            "--template", template, "--outfile", crl)
+        server = self.serve(*self.certificates(), "--tls-crl", crl, tcp=True)
+        self.assert_kept_out(self.client(self.identity("machine")), server)
+        self.assert_let_in(self.client(), server)
+        server.stop()
+        self.assertIn("revoked", server.err)
 
     def test_without_tls_nothing_is_told_where_it_is_required(self):
         server = self.serve(*self.certificates(), "--tls-required")
@@ -121,14 +211,14 @@ class Tls(Case):
         self.assertEqual(raw.replies()[0][0], ERR_INVALID)
 
     def test_bytes_slipped_in_before_tls_are_not_obeyed(self):
-        server = self.serve(*self.certificates())
+        server = self.serve(*self.certificates(ca=False))
         raw = server.raw().greet()
         raw.send(OPT_MAGIC + struct.pack(">II", 5, 0) + OPT_MAGIC + struct.pack(">II", 3, 0))
         self.assertEqual(raw.reply()[0], ACK)
         self.assertTrue(raw.is_closed())
 
     def test_plain_clients_are_welcome_where_tls_is_only_offered(self):
-        server = self.serve(*self.certificates())
+        server = self.serve(*self.certificates(), "--tls-optional")
         self.assert_alive(server)
 
     def test_wrong_options_of_tls_are_explained(self):
@@ -136,7 +226,13 @@ class Tls(Case):
                 (["--tls-cert", f"{self.folder}/server-cert.pem"], "private key"),
                 (["--tls-ca", f"{self.folder}/ca-cert.pem"], "certificate and key"),
                 (["--tls-cert", "/nowhere", "--tls-key", "/nowhere"], "/nowhere"),
-                (["--tls-psk", "/nowhere"], "/nowhere")):
+                (["--tls-psk", "/nowhere"], "/nowhere"),
+                (["--tls-required"], "--tls-psk"),
+                (["--tls-optional"], "--tls-psk"),
+                (["--tls-psk", "/nowhere", "--tls-optional", "--tls-required"], "exclude"),
+                (["--tls-psk", "/nowhere", "--tls-crl", "/nowhere"], "--tls-ca"),
+                (self.certificates() + ["--tls-crl", f"{self.folder}/ca.info"], "ca.info"),
+                (self.certificates(ca=False) + ["--tls-allow", "x"], "--tls-psk")):
             result = subprocess.run([peers.SERVER, "--listen", "tcp:127.0.0.1:0", *options],
                                     capture_output=True, text=True, timeout=20)
             self.assertEqual(result.returncode, 1, options)

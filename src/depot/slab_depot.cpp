@@ -238,10 +238,10 @@ Task<void> SlabDepot::wait_for_room() {
   ++counters_.journal_blocked;
   const bool is_short = journal_memory_.is_short();
   if (is_short) ++counters_.journal_memory_shortages;
-  // A slab that waits for scrubbing gets room by that alone.
-  if (is_short || std::ranges::any_of(slabs_, [](const auto& slab) {
-        return slab->is_ready() && !slab->has_room();
-      })) {
+  // A slab that waits for scrubbing gets room by that alone. (Many may come here in one turn.)
+  if (!needs_write_back_ && (is_short || std::ranges::any_of(slabs_, [](const auto& slab) {
+                               return slab->is_ready() && !slab->has_room();
+                             }))) {
     request_write_back();
   }
   co_await room_.wait();

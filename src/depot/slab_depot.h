@@ -270,9 +270,9 @@ class SlabDepot {
   /// What is found out about a slab while it is scrubbed.
   struct Scrubbing {
     std::span<ReferenceCount> counts;
-    std::vector<JournalPoint> points;  // by sector: up to where its counts are right
-    std::vector<bool> changed;         // by reference block
-    std::vector<bool> decremented;     // by data block
+    std::vector<JournalPoint> points;        // by sector: up to where its counts are right
+    std::vector<bool> changed;               // by reference block
+    std::vector<std::uint64_t> decremented;  // a bit for each data block
     bool has_decrements = false;
   };
 

@@ -377,6 +377,8 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   // BinAllocator
   Pbn allocate_bin(std::uint32_t members) override;
 
+  /// co_await give_way(): between pieces of what a client may ask for at any length.
+  auto give_way() { return executor_.give_way(!notifier_.is_on(Fault::long_request_keeps_turn)); }
   [[nodiscard]] std::uint64_t device_byte(Pbn pbn) const { return geometry_.device_byte(pbn); }
   Result<void> check_range(std::uint64_t offset, std::uint64_t length) const;
   Result<void> check_writable();

@@ -163,7 +163,7 @@ Task<void> Volume::scrub_in_background() {
   while (depot_->unscrubbed() > 0 && !notifier_.is_read_only()) {
     auto done = co_await depot_->scrub_next();
     if (!done) notifier_.enter(std::move(done).error());
-    co_await executor_.yield();
+    co_await executor_.next_turn();
   }
   if (!notifier_.is_read_only()) log_({LogLevel::notice, "exiting recovery mode"});
 }

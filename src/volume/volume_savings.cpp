@@ -5,6 +5,12 @@
 #include "volume/volume.h"
 
 namespace uvdo {
+namespace {
+
+/// Work to count an entry of the map.
+constexpr std::uint64_t kUnitsPerEntry = 5;
+
+}  // namespace
 
 Task<void> Volume::count_savings(Duration patience) {
   if (stopping_ || suspended_) co_return;
@@ -49,7 +55,8 @@ Task<void> Volume::walk_for_savings() {
       }
       savings_.advance(place + 1);
       from = **next + 1;
-      co_await executor_.yield();
+      executor_.spend(kEntriesPerPage * kUnitsPerEntry);
+      co_await executor_.give_way();
     }
     if (stopping_) co_return;
   }

@@ -210,7 +210,9 @@ Task<Result<Json>> VolumeControl::flush(const Json& /*request*/) {
   co_return Json::object();
 }
 
-Task<Result<Json>> VolumeControl::dump(const Json& /*request*/) { co_return dump_state(volume_); }
+Task<Result<Json>> VolumeControl::dump(const Json& /*request*/) {
+  co_return co_await dump_state(executor_, volume_);
+}
 
 Task<Result<Json>> VolumeControl::log_level(const Json& request) {
   if (request.contains("level")) {

@@ -193,6 +193,9 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
 
   // ---- figures (volume_statistics.cpp)
   [[nodiscard]] VolumeStatistics statistics() const;
+  /// The most blocks of the room for data that were in use at once since the last call, pages of
+  /// the block map included; means nothing while the volume is recovering.
+  std::uint64_t take_peak_used() { return depot_->take_peak_allocated(); }
   /// Bytes of memory that the volume needs: cache, reference counts, buffers, journal, index.
   [[nodiscard]] std::uint64_t memory_needed() const;
   struct WriteJob;  ///< a write under way (write_job.h)

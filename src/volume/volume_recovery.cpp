@@ -171,7 +171,7 @@ Task<void> Volume::scrub_in_background() {
 unsigned Volume::recovery_percentage() const {
   const std::uint64_t slabs = depot_->slab_count();
   if (slabs == 0 || !is_recovering()) return 100;
-  return static_cast<unsigned>((slabs - depot_->unscrubbed()) * 100 / slabs);
+  return static_cast<unsigned>(difference(slabs, depot_->unscrubbed()) * 100 / slabs);
 }
 
 Task<Result<void>> Volume::open_read_only(const SuperBlock& on_disk, Error reason) {

@@ -6,12 +6,6 @@
 #include <fmt/core.h>
 
 namespace uvdo {
-namespace {
-
-/// Work to find a page that is in memory.
-constexpr std::uint64_t kUnitsPerPage = 10;
-
-}  // namespace
 
 BlockMap::BlockMap(Executor& executor, Device& device, RecoveryJournal& journal,
                    ReadOnlyNotifier& notifier, PageAllocator& allocator,
@@ -186,7 +180,11 @@ Task<Result<void>> BlockMap::load(MapPage& page) {
       co_return error;
     }
   }
-  co_return Result<void>();
+  if (overlay_ == nullptr) co_return done;
+  for (const PageChange& change : overlay_->of(page.pbn)) {
+    set_entry(page.block(), change.slot(), change.mapping());
+  }
+  co_return done;
 }
 
 // ---- trees
@@ -314,7 +312,6 @@ Task<Result<std::optional<std::uint64_t>>> BlockMap::next_leaf(std::uint32_t roo
                                                                std::uint64_t limit) {
   // Descends from the root; where there is nothing, jumps to the end of what would be there.
   while (from < limit) {
-    co_await executor_.give_way(!notifier_.is_on(Fault::long_request_keeps_turn));
     std::uint64_t span = 1;  // leaves under one entry of the page that is looked at
     for (unsigned h = 1; h < kRootHeight; ++h) span *= kEntriesPerPage;
     bool exists = true;
@@ -324,12 +321,10 @@ Task<Result<std::optional<std::uint64_t>>> BlockMap::next_leaf(std::uint32_t roo
       // Along the page, which is there: its parent's entry said so.
       std::uint64_t slot = from / span % kEntriesPerPage;
       const std::uint64_t first = from - from % span - slot * span;
-      const std::uint64_t begin = slot;
       while (*page != nullptr && slot < kEntriesPerPage &&
              (*page)->entry(static_cast<unsigned>(slot)).pbn == kZeroPbn) {
         ++slot;
       }
-      executor_.spend(kUnitsPerPage + slot - begin);
       if (*page == nullptr || slot == kEntriesPerPage) {
         from = first + span * kEntriesPerPage;
         exists = false;

@@ -18,6 +18,7 @@
 #include "blockmap/map_page.h"
 #include "device/device.h"
 #include "format/block_map_tree.h"
+#include "format/page_change.h"
 #include "format/slab_layout.h"
 #include "format/volume_geometry.h"
 #include "journal/recovery_journal.h"
@@ -115,6 +116,10 @@ class BlockMap {
     interior_.grow(logical_blocks);
   }
 
+  /// From now on pages are as these changes make them, which the disk lacks: of a volume that is
+  /// only read. They must outlive the map.
+  void overlay(const PageChangeSet& changes) { overlay_ = &changes; }
+
   /// Changes an entry of a pinned leaf, as the journal entry at `point` says.
   void set(MapPage& leaf, unsigned slot, BlockMapping mapping, JournalPoint point);
   /// The same for `count` entries from `slot` on; `first` and `last` are the points of theirs.
@@ -209,6 +214,7 @@ class BlockMap {
   BlockMapConfig config_;
   std::uint64_t maximum_age_;
 
+  const PageChangeSet* overlay_ = nullptr;
   std::vector<MapPage> frames_;
   PageMemory frame_memory_;
   FlatMap<std::uint32_t> leaf_index_;  // page number to frame

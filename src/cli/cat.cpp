@@ -61,17 +61,17 @@ int run_cat(int argc, char** argv) {
   std::string volume;
   std::string offset_text = "0";
   std::string length_text;
-  bool raw = false;
+  bool without_journal = false;
   Arguments app("Writes the contents of a stopped volume to standard output.", "uvdo cat");
   add_volume_argument(app, volume);
   app.option("--offset", offset_text, "where to begin (4096, 1M, ...)");
   app.option("--length", length_text, "how much to write; by default up to the end");
-  app.flag("--raw", raw, "do not replay the journal of a volume that was not shut down");
+  app.flag(kWithoutJournalOrRaw, without_journal, kWithoutJournalHelp);
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   auto offset = parse_size(offset_text);
   if (!offset) return usage_error(offset.error().message());
 
-  auto image = open_volume(volume, {.replay = !raw});
+  auto image = open_volume(volume, {.replay = !without_journal});
   if (!image) return fail(image.error());
   const std::uint64_t size = (*image)->logical_blocks() * kBlockSize;
   std::uint64_t end = size;
@@ -84,7 +84,9 @@ int run_cat(int argc, char** argv) {
     return fail(
         fmt::format("the range goes beyond the end of the volume, which has {} bytes", size));
   }
+  if (const auto left_out = left_out_text(**image)) warn(*left_out);
   if (auto ok = copy_range(**image, *offset, end); !ok) return fail(ok.error());
+  if (const auto loss = journal_loss_text(**image)) return fail(*loss);
   return kExitOk;
 }
 

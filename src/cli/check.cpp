@@ -7,9 +7,11 @@
 #include "base/print.h"
 #include "base/size_text.h"
 #include "cli/command.h"
+#include "cli/damage_file.h"
 #include "cli/open_volume.h"
 #include "cli/progress.h"
 #include "inspect/audit.h"
+#include "inspect/damage_list.h"
 
 namespace uvdo {
 namespace {
@@ -22,8 +24,9 @@ struct CheckArguments {
   std::string volume;
   bool verbose = false;
   bool json = false;
-  bool raw = false;
+  bool without_journal = false;
   bool metadata_only = false;
+  std::string damaged;  ///< where the damaged blocks are listed
 };
 
 /// Prints findings as they come, not too many of a kind.
@@ -69,6 +72,9 @@ Json summary_json(const VolumeImage& image, const AuditSummary& summary, Json fi
       {"compressedBlocks", summary.compressed_blocks},
       {"compressedFragments", summary.compressed_fragments},
       {"dataBlocksRead", summary.data_blocks_read},
+      {"logicalBlocksAffected", summary.logical_blocks_affected},
+      {"logicalBlocksLostWithJournal",
+       image.replay() == nullptr ? 0 : image.replay()->view.blocks_affected()},
       {"findings", std::move(findings)},
   };
 }
@@ -77,10 +83,8 @@ void print_summary(const VolumeImage& image, const AuditSummary& summary) {
   const SuperBlock& super = image.super_block();
   print("{}: {} ({})\n", image.source().name(), name_of(super.state), explain(super.state));
   if (super.state == VolumeState::new_volume) return;
-  if (const JournalReplay* replay = image.replay(); replay != nullptr && replay->found) {
-    print("viewed as a recovery would leave it: {} journal entries replayed in memory\n",
-          grouped(replay->entries));
-  }
+  if (const auto replayed = replay_text(image)) print("{}\n", *replayed);
+  if (const auto left_out = left_out_text(image)) print("{}\n", *left_out);
   print(
       "{} logical blocks used, {} block map blocks, {} data blocks in use, {} of them "
       "compressed\n",
@@ -88,9 +92,38 @@ void print_summary(const VolumeImage& image, const AuditSummary& summary) {
       grouped(summary.referenced_blocks), grouped(summary.compressed_blocks));
 }
 
+void print_verdict(const VolumeImage& image, const AuditSummary& summary) {
+  if (summary.logical_blocks_affected > 0) {
+    print("At least {} logical blocks cannot be read as they were written.\n",
+          grouped(summary.logical_blocks_affected));
+  }
+  if (!summary.is_consistent()) {
+    print("The volume is NOT consistent: {} error{} found.\n", grouped(summary.errors),
+          summary.errors == 1 ? "" : "s");
+  } else if (image.is_seen_as_rebuilt()) {
+    print("What the volume holds is consistent: a rebuild brings back all of it.\n");
+  } else {
+    print("The volume is consistent.\n");
+  }
+}
+
+/// Reads everything once more, in the order of logical blocks.
+Result<void> list_damaged(VolumeImage& image, DamageFile& list, Progress& progress) {
+  if (!list) return {};
+  const std::uint64_t blocks = image.logical_blocks();
+  [[maybe_unused]] const std::uint64_t damaged = find_damaged_blocks(
+      image, [&](const ContentRun& run) { list.add(run); },
+      [&](std::uint64_t done) { progress.show("damaged blocks", done, blocks); });
+  progress.clear();
+  if (const auto loss = journal_loss_text(image)) list.remark(*loss);
+  return list.finish();
+}
+
 int check(const CheckArguments& arguments) {
-  auto image = open_volume(arguments.volume, {.replay = !arguments.raw});
+  auto image = open_volume(arguments.volume, {.replay = !arguments.without_journal});
   if (!image) return fail(image.error());
+  auto list = DamageFile::open(arguments.damaged);
+  if (!list) return fail(list.error());
   Progress progress;
   FindingPrinter printer(progress, arguments.verbose);
   auto findings = Json::array();
@@ -111,13 +144,9 @@ int check(const CheckArguments& arguments) {
     print("{}\n", json_text(summary_json(**image, summary, std::move(findings)), 2));
   } else {
     print_summary(**image, summary);
-    if (summary.is_consistent()) {
-      print("The volume is consistent.\n");
-    } else {
-      print("The volume is NOT consistent: {} error{} found.\n", grouped(summary.errors),
-            summary.errors == 1 ? "" : "s");
-    }
+    print_verdict(**image, summary);
   }
+  if (auto listed = list_damaged(**image, *list, progress); !listed) return fail(listed.error());
   return summary.is_consistent() ? kExitOk : kExitFailed;
 }
 
@@ -132,10 +161,12 @@ int run_check(int argc, char** argv) {
   app.flag("--json", arguments.json, "print the result as JSON");
   app.flag("--metadata-only", arguments.metadata_only,
            "do not read the data blocks that are not compressed");
-  app.flag("--raw", arguments.raw,
-           "check what the disk holds, without replaying the journal of a volume that was not "
-           "shut down");
+  DamageFile::add_to(app, arguments.damaged);
+  app.flag(kWithoutJournalOrRaw, arguments.without_journal, kWithoutJournalHelp);
   if (auto status = parse_arguments(app, argc, argv)) return *status;
+  if (arguments.json && arguments.damaged == "-") {
+    return usage_error("--json and --list-damaged - cannot both have standard output");
+  }
   return check(arguments);
 }
 

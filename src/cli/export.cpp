@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // uvdo export: the logical device of a stopped volume as a sparse file, or onto a block device.
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <string>
 
@@ -16,12 +15,13 @@
 #include "base/print.h"
 #include "base/size_text.h"
 #include "cli/command.h"
-#include "cli/error_json.h"
+#include "cli/damage_file.h"
 #include "cli/open_volume.h"
 #include "cli/progress.h"
 #include "device/file_device.h"
 #include "format/zero_block.h"
 #include "inspect/content_reader.h"
+#include "inspect/damage_list.h"
 
 namespace uvdo {
 namespace {
@@ -33,29 +33,13 @@ struct ExportArguments {
   std::string output;
   bool force = false;
   bool skip_errors = false;
-  bool raw = false;
-  bool json = false;
-
-  [[nodiscard]] bool to_standard_output() const { return output == "-"; }
+  bool without_journal = false;
+  std::string damaged;  ///< where the damaged blocks are listed
 };
 
-/// What is written to: a new or emptied file, a block device, or standard output, in order.
+/// What is written to: a new or emptied file, or a block device.
 class Output {
  public:
-  static Result<Output> standard() {
-    if (isatty(STDOUT_FILENO) == 1) {
-      return Error(Errc::invalid_argument,
-                   "standard output is a terminal: lead it to a program or a file");
-    }
-    Output output;
-    output.path_ = "standard output";
-    const int fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-    if (fd < 0) return errno_error(errno, "standard output");
-    output.file_.fd = FileDescriptor(fd);
-    output.kind_ = Kind::stream;
-    return output;
-  }
-
   static Result<Output> open(const ExportArguments& arguments, std::uint64_t size) {
     Output output;
     output.path_ = arguments.output;
@@ -84,21 +68,19 @@ class Output {
       auto file = open_backing_store(output.path_, OpenMode::read_write);
       if (!file) return std::move(file).error();
       output.file_ = std::move(*file);
-      if (S_ISBLK(status.st_mode)) output.kind_ = Kind::device;
+      output.is_device_ = S_ISBLK(status.st_mode);
     }
     if (auto ok = output.set_size(size); !ok) {
-      if (output.kind_ == Kind::device) return std::move(ok).error();
+      if (output.is_device_) return std::move(ok).error();
       return output.abandon(std::move(ok).error());
     }
     return output;
   }
 
   Result<void> write(std::uint64_t offset, ConstBytes bytes) {
-    const bool is_stream = kind_ == Kind::stream;
     while (!bytes.empty()) {
-      const ssize_t n = is_stream ? ::write(file_.fd.get(), bytes.data(), bytes.size())
-                                  : pwrite(file_.fd.get(), bytes.data(), bytes.size(),
-                                           static_cast<off_t>(offset));
+      const ssize_t n =
+          pwrite(file_.fd.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) return errno_error(errno, fmt::format("writing to {}", path_));
       offset += static_cast<std::uint64_t>(n);
@@ -107,17 +89,15 @@ class Output {
     return {};
   }
 
-  /// Files are born full of zeros; a device must be told, and a stream gets them.
+  /// Files are born full of zeros; a device must be told.
   Result<void> write_zeros(std::uint64_t offset, std::uint64_t length) {
-    if (kind_ == Kind::file || length == 0) return {};
-    if (kind_ == Kind::stream) return stream_zeros(length);
+    if (!is_device_ || length == 0) return {};
     const std::array<std::uint64_t, 2> range{offset, length};
     if (ioctl(file_.fd.get(), BLKZEROOUT, range.data()) == 0) return {};
     return errno_error(errno, fmt::format("zeroing {}", path_));
   }
 
   Result<void> finish() {
-    if (kind_ == Kind::stream) return {};
     if (fsync(file_.fd.get()) == 0) return {};
     return errno_error(errno, fmt::format("writing to {}", path_));
   }
@@ -132,20 +112,8 @@ class Output {
   }
 
  private:
-  enum class Kind : std::uint8_t { file, device, stream };
-
-  Result<void> stream_zeros(std::uint64_t length) {
-    static constexpr std::array<std::byte, 1U << 16U> kZeros{};
-    while (length > 0) {
-      const std::uint64_t part = std::min<std::uint64_t>(length, kZeros.size());
-      if (auto ok = write(0, ConstBytes(kZeros).first(part)); !ok) return ok;
-      length -= part;
-    }
-    return {};
-  }
-
   Result<void> set_size(std::uint64_t size) {
-    if (kind_ == Kind::device) {
+    if (is_device_) {
       auto room = size_of_backing_store(file_.fd.get(), path_);
       if (!room) return std::move(room).error();
       if (*room >= size) return {};
@@ -168,7 +136,7 @@ class Output {
   std::string path_;
   BackingFile file_;
   bool created_ = false;
-  Kind kind_ = Kind::file;
+  bool is_device_ = false;
 };
 
 struct Exported {
@@ -194,7 +162,8 @@ Result<void> write_data(Output& output, const ContentRun& run, Exported& exporte
   return {};
 }
 
-Result<Exported> copy_contents(VolumeImage& image, Output& output, bool skip_errors) {
+Result<Exported> copy_contents(VolumeImage& image, Output& output, DamageFile& list,
+                               bool skip_errors) {
   Exported exported;
   Progress progress;
   std::uint64_t problems = 0;
@@ -207,10 +176,7 @@ Result<Exported> copy_contents(VolumeImage& image, Output& output, bool skip_err
       case ContentRun::Kind::hole: ok = output.write_zeros(at, run->blocks * kBlockSize); break;
       case ContentRun::Kind::data: ok = write_data(output, *run, exported); break;
       case ContentRun::Kind::damaged: {
-        const std::string where = run->blocks == 1
-                                      ? fmt::format("logical block {}", run->start.value())
-                                      : fmt::format("logical blocks {} to {}", run->start.value(),
-                                                    (run->start + (run->blocks - 1)).value());
+        const std::string where = place_text(*run);
         if (!skip_errors) {
           return Error(
               Errc::corrupt,
@@ -218,9 +184,10 @@ Result<Exported> copy_contents(VolumeImage& image, Output& output, bool skip_err
                           run->problem));
         }
         exported.damaged_blocks += run->blocks;
+        list.add(*run);
         if (++problems <= kShownErrors) {
           progress.clear();
-          warn(fmt::format("{}: {}", where, run->problem));
+          fail(fmt::format("{}: {}", where, run->problem));
         }
         ok = output.write_zeros(at, run->blocks * kBlockSize);
         break;
@@ -233,44 +200,37 @@ Result<Exported> copy_contents(VolumeImage& image, Output& output, bool skip_err
   return exported;
 }
 
-/// Says what was exported: as JSON, in words, or, where the contents go to standard output, there
-/// where errors go.
-int tell_end(const ExportArguments& arguments, std::uint64_t size, const Exported& exported) {
-  const bool is_whole = exported.damaged_blocks == 0;
-  const std::string loss = fmt::format(
-      "{} blocks could not be read; they are zeros in {}", grouped(exported.damaged_blocks),
-      arguments.to_standard_output() ? "standard output" : arguments.output);
-  if (arguments.json) {
-    Json json = {{"volume", arguments.volume},
-                 {"output", arguments.output},
-                 {"logicalBytes", size},
-                 {"dataBytes", exported.data_blocks * kBlockSize},
-                 {"damagedBlocks", exported.damaged_blocks}};
-    if (!is_whole) {
-      warn(loss);
-      json["error"] = error_json({Errc::corrupt, loss});
-    }
-    print("{}\n", json_text(json, 2));
-    return is_whole ? kExitOk : kExitFailed;
+/// What of the volume is not in the output; the exit status.
+int tell_damage(const VolumeImage& image, const Exported& exported, DamageFile& list,
+                const ExportArguments& arguments) {
+  int status = kExitOk;
+  if (exported.damaged_blocks > 0) {
+    status = fail(fmt::format("{} blocks could not be read; they are zeros in {}",
+                              grouped(exported.damaged_blocks), arguments.output));
   }
-  if (!arguments.to_standard_output()) {
-    print("{} exported to {}, {} of it data\n", size_text(size), arguments.output,
-          size_text(exported.data_blocks * kBlockSize));
+  if (const auto loss = journal_loss_text(image)) {
+    list.remark(*loss);
+    status = fail(*loss);
   }
-  return is_whole ? kExitOk : fail(loss, Errc::corrupt);
+  if (auto listed = list.finish(); !listed) status = fail(listed.error());
+  return status;
 }
 
 int export_volume(const ExportArguments& arguments) {
-  auto image = open_volume(arguments.volume, {.replay = !arguments.raw});
+  auto image = open_volume(arguments.volume, {.replay = !arguments.without_journal});
   if (!image) return fail(image.error());
   const std::uint64_t size = (*image)->logical_blocks() * kBlockSize;
-  const bool to_stdout = arguments.to_standard_output();
-  auto output = to_stdout ? Output::standard() : Output::open(arguments, size);
+  auto list = DamageFile::open(arguments.damaged);
+  if (!list) return fail(list.error());
+  auto output = Output::open(arguments, size);
   if (!output) return fail(output.error());
-  auto exported = copy_contents(**image, *output, arguments.skip_errors);
+  if (const auto left_out = left_out_text(**image)) warn(*left_out);
+  auto exported = copy_contents(**image, *output, *list, arguments.skip_errors);
   if (!exported) return fail(output->abandon(std::move(exported).error()));
   if (auto ok = output->finish(); !ok) return fail(output->abandon(std::move(ok).error()));
-  return tell_end(arguments, size, *exported);
+  print("{} exported to {}, {} of it data\n", size_text(size), arguments.output,
+        size_text(exported->data_blocks * kBlockSize));
+  return tell_damage(**image, *exported, *list, arguments);
 }
 
 }  // namespace
@@ -279,18 +239,14 @@ int run_export(int argc, char** argv) {
   ExportArguments arguments;
   Arguments app("Copies the contents of a stopped volume to a sparse file.", "uvdo export");
   add_volume_argument(app, arguments.volume);
-  app.option("-o,--output", arguments.output,
-             "file to make, block device to overwrite, or - for standard output")
+  app.option("-o,--output", arguments.output, "file to make, or block device to overwrite")
       .required();
   app.flag("--force", arguments.force, "overwrite the output if it exists");
   app.flag("--skip-errors", arguments.skip_errors,
            "go on where blocks are damaged, with zeros in their place (exit status 1)");
-  app.flag("--raw", arguments.raw, "do not replay the journal of a volume that was not shut down");
-  app.flag("--json", arguments.json, "print JSON");
+  DamageFile::add_to(app, arguments.damaged);
+  app.flag(kWithoutJournalOrRaw, arguments.without_journal, kWithoutJournalHelp);
   if (auto status = parse_arguments(app, argc, argv)) return *status;
-  if (arguments.json && arguments.to_standard_output()) {
-    return usage_error("--json and the contents cannot both go to standard output: name a file");
-  }
   return export_volume(arguments);
 }
 

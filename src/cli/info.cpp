@@ -44,23 +44,25 @@ Result<Json> describe_image(VolumeImage& image) {
     journal["firstCurrent"] = overview->first_current.value();
     journal["lastCurrent"] = overview->last_current.value();
   }
-  if (const JournalReplay* replay = image.replay(); replay != nullptr && replay->found) {
-    journal["replay"] = {{"blockMapHead", replay->block_map_head.value()},
-                         {"slabJournalHead", replay->slab_journal_head.value()},
-                         {"lastUsable", replay->last_usable.value()},
-                         {"highestTail", replay->highest_tail.value()},
-                         {"entries", replay->entries}};
+  if (const JournalReplay* replay = image.replay(); replay != nullptr && replay->found()) {
+    const UsableJournal& usable = replay->view.usable;
+    journal["replay"] = {{"blockMapHead", usable.extent.block_map_head.value()},
+                         {"slabJournalHead", usable.extent.slab_journal_head.value()},
+                         {"lastUsable", usable.last.value()},
+                         {"highestTail", usable.extent.highest_tail.value()},
+                         {"entries", replay->view.entries}};
   }
+  if (const auto loss = journal_loss_text(image)) journal["damage"] = *loss;
   if (const auto pool = lvm_pool_window(image)) {
     json["lvmPool"] = {{"offset", pool->offset}, {"size", pool->size}};
   }
   return json;
 }
 
-Result<Json> describe(const ServedVolume& served) {
+Result<Json> describe(const ServedVolume& served, bool without_journal) {
   auto answer = served.ask({{"command", "info"}});
   if (answer || answer.error().code() != Errc::not_found) return answer;
-  auto image = open_volume(served.volume);
+  auto image = open_volume(served.volume, {.replay = !without_journal});
   if (!image && image.error().code() == Errc::unsupported) {
     // A journal of the old form cannot be replayed, but the volume can be described.
     image = open_volume(served.volume, {.replay = false});
@@ -69,7 +71,7 @@ Result<Json> describe(const ServedVolume& served) {
   return describe_image(**image);
 }
 
-/// A size as one word, exact: "512K", "1G".
+/// A size as an option takes it, exact: "512K", "1G".
 std::string option_text(std::uint64_t bytes) {
   constexpr std::string_view kUnits = "BKMGTP";
   std::size_t unit = 0;
@@ -78,7 +80,7 @@ std::string option_text(std::uint64_t bytes) {
 }
 
 std::string blocks_text(std::uint64_t blocks) {
-  return fmt::format("{} ({} blocks)", exact_size_text(blocks * kBlockSize), grouped(blocks));
+  return fmt::format("{} ({} blocks)", size_text(blocks * kBlockSize), grouped(blocks));
 }
 
 /// "label   value" lines.
@@ -113,7 +115,7 @@ void print_volume(const Json& info) {
        fmt::format("{}, and {} from read-only mode", number(info, "completeRecoveries"),
                    number(info, "readOnlyRecoveries")));
   if (number(info, "bioOffset") != 0) number_line("bio offset", info.at("bioOffset"));
-  line("device", fmt::format("{}{}", exact_size_text(number(info, "deviceBytes")),
+  line("device", fmt::format("{}{}", size_text(number(info, "deviceBytes")),
                              info.at("truncated").get<bool>() ? ", SMALLER than the volume" : ""));
   if (info.contains("lvmPool")) {
     const Json& pool = info.at("lvmPool");
@@ -190,22 +192,27 @@ void print_layout(const Json& info) {
 int run_info(int argc, char** argv) {
   ServedVolume served;
   bool json = false;
+  bool without_journal = false;
   Arguments app("Shows what a volume is: sizes, layout, state.", "uvdo info");
   served.add_to(app);
   app.flag("--json", json, "print JSON");
-  if (auto status = parse_arguments(app, argc, argv)) return *status;
-  auto info = describe(served);
+  app.flag(kWithoutJournal, without_journal, kWithoutJournalHelp);
+  if (auto parsed = parse_arguments(app, argc, argv)) return *parsed;
+  auto info = describe(served, without_journal);
   if (!info) return fail(info.error());
+  const Json& journal = info->at("journal");
+  int status = kExitOk;
+  if (journal.contains("damage")) status = fail(journal.at("damage").get<std::string>());
   if (json) {
     print("{}\n", json_text(*info, 2));
-    return kExitOk;
+    return status;
   }
   print_volume(*info);
   print_index(info->at("index"));
   print_slabs(info->at("slabs"));
   print_journal(info->at("journal"));
   print_layout(*info);
-  return kExitOk;
+  return status;
 }
 
 }  // namespace uvdo

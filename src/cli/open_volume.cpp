@@ -2,7 +2,9 @@
 // Opening stopped volumes, and counting what is in them.
 #include "cli/open_volume.h"
 
-#include "base/saturating.h"
+#include <fmt/core.h>
+
+#include "base/size_text.h"
 #include "inspect/audit.h"
 
 namespace uvdo {
@@ -19,7 +21,7 @@ std::string_view explain(VolumeState state) {
     case VolumeState::new_volume: return "formatted, never started";
     case VolumeState::clean: return "shut down cleanly";
     case VolumeState::read_only_mode:
-      return "read-only after an error: it can be read, and must be rebuilt before it is written";
+      return "read-only after an error: it must be rebuilt before it is written";
     case VolumeState::force_rebuild: return "it is rebuilt at its next start";
     case VolumeState::recovering:
       return "shut down cleanly while a recovery was going on: it goes on at the next start";
@@ -30,41 +32,81 @@ std::string_view explain(VolumeState state) {
   return "unknown";
 }
 
-Result<VolumeStatistics> stopped_statistics(const std::string& path) {
-  auto image = open_volume(path);
+std::optional<std::string> replay_text(const VolumeImage& image) {
+  const JournalReplay* const replay = image.replay();
+  if (replay == nullptr || !replay->found()) return std::nullopt;
+  return fmt::format("seen as a {} would leave it: {} journal entries replayed in memory",
+                     image.is_seen_as_rebuilt() ? "rebuild" : "recovery",
+                     grouped(replay->view.entries));
+}
+
+std::optional<std::string> journal_loss_text(const VolumeImage& image) {
+  const JournalReplay* const replay = image.replay();
+  if (replay == nullptr || !replay->is_damaged()) return std::nullopt;
+  const JournalView& view = replay->view;
+  const std::string& first =
+      replay->unreadable.empty() ? view.losses.front() : replay->unreadable.front();
+  return fmt::format(
+      "the recovery journal is damaged ({}): of up to {} logical blocks, and nothing tells which, "
+      "the last flushed contents are lost; they hold what they held before, or what others have "
+      "stored since",
+      first, grouped(view.blocks_affected()));
+}
+
+std::optional<std::string> left_out_text(const VolumeImage& image) {
+  const VolumeState state = image.super_block().state;
+  if (image.replay() != nullptr || !needs_journal(state)) return std::nullopt;
+  return fmt::format(
+      "the volume is {} and its recovery journal was left out: flushed data may be missing, or be "
+      "other data",
+      name_of(state));
+}
+
+Result<StoppedStatistics> stopped_statistics(const std::string& path, ImageOptions options) {
+  auto image = open_volume(path, options);
   if (!image) return std::move(image).error();
+  StoppedStatistics result;
   const SuperBlock& super = (*image)->super_block();
   const AuditSummary found = summarize(**image);
   if (found.by_kind[static_cast<std::size_t>(FindingKind::unreadable)] > 0) {
     return Error(Errc::io, path + ": some of its metadata cannot be read; uvdo check tells what");
   }
 
-  VolumeStatistics s;
+  result.problem = journal_loss_text(**image);
+  if (!result.problem && found.contents.damaged_blocks > 0) {
+    result.problem = fmt::format(
+        "{} logical blocks are not counted, since the block map is damaged; uvdo check tells more",
+        grouped(found.contents.damaged_blocks));
+  }
+  VolumeStatistics& s = result.statistics;
   const BlockMapContents& contents = found.contents;
   s.physical_blocks = super.config.physical_blocks;
   s.logical_blocks = super.config.logical_blocks;
   s.logical_blocks_used = contents.mapped_blocks;
-  s.data_blocks_used = difference(found.allocated_blocks, contents.tree_pages);
-  s.extra.fixed_overhead_blocks =
-      difference(super.config.physical_blocks,
-                 std::uint64_t{super.depot.slab_count()} * super.depot.slab.data_blocks);
-  s.overhead_blocks_used = s.extra.fixed_overhead_blocks + contents.tree_pages;
+  s.data_blocks_used = found.allocated_blocks > contents.tree_pages
+                           ? found.allocated_blocks - contents.tree_pages
+                           : 0;
+  s.overhead_blocks_used = super.config.physical_blocks -
+                           super.depot.slab_count() * super.depot.slab.data_blocks +
+                           contents.tree_pages;
+  s.extra.fixed_overhead_blocks = s.overhead_blocks_used - contents.tree_pages;
   s.complete_recoveries = super.complete_recoveries;
   s.read_only_recoveries = super.read_only_recoveries;
   if (super.state == VolumeState::read_only_mode) s.mode = OperatingMode::read_only;
+  s.extra.is_counted = true;
   s.allocator.slab_count = super.depot.slab_count();
 
   // Each mapped block refers to one of the different contents: whole blocks and fragments.
   const std::uint64_t with_data =
-      difference(contents.mapped_blocks, contents.zero_blocks + contents.invalid_entries);
+      contents.mapped_blocks - contents.zero_blocks - contents.invalid_entries;
   const std::uint64_t different =
-      difference(found.referenced_blocks, found.compressed_blocks) + found.compressed_fragments;
-  s.savings.thin_blocks = difference(super.config.logical_blocks, contents.mapped_blocks);
+      found.referenced_blocks - found.compressed_blocks + found.compressed_fragments;
+  s.savings.thin_blocks = super.config.logical_blocks - contents.mapped_blocks;
   s.savings.zero_blocks = contents.zero_blocks;
-  s.savings.deduplicated_blocks = difference(with_data, different);
-  s.savings.compressed_blocks = difference(found.compressed_fragments, found.compressed_blocks);
+  s.savings.deduplicated_blocks = with_data > different ? with_data - different : 0;
+  s.savings.compressed_blocks = found.compressed_fragments - found.compressed_blocks;
   s.savings.fragments_mapped = contents.fragment_mappings;
-  return s;
+  return result;
 }
 
 }  // namespace uvdo

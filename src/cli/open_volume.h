@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -18,7 +19,31 @@ Result<std::unique_ptr<VolumeImage>> open_volume(const std::string& path,
 /// What the state means, and what to do about it.
 [[nodiscard]] std::string_view explain(VolumeState state);
 
+/// How the journal of a volume that has one to replay was applied, in a sentence; nothing if there
+/// was nothing to apply.
+[[nodiscard]] std::optional<std::string> replay_text(const VolumeImage& image);
+
+/// What is lost because the journal is damaged, in a sentence; nothing if it is not.
+[[nodiscard]] std::optional<std::string> journal_loss_text(const VolumeImage& image);
+
+/// That the journal was left out on demand, if the volume has one; nothing otherwise.
+[[nodiscard]] std::optional<std::string> left_out_text(const VolumeImage& image);
+
+/// The option to leave the journal out.
+inline constexpr const char* kWithoutJournal = "--without-journal";
+/// The same for commands that had it under another name first.
+inline constexpr const char* kWithoutJournalOrRaw = "--without-journal,--raw";
+inline constexpr const char* kWithoutJournalHelp =
+    "leave out the recovery journal of a volume that was not shut down or is read-only: what the "
+    "kernel shows of a read-only one; flushed data may be missing, or be other data";
+
+/// A stopped volume's statistics, and what they lack.
+struct StoppedStatistics {
+  VolumeStatistics statistics;
+  std::optional<std::string> problem;  ///< what of the volume could not be counted
+};
+
 /// The statistics that a stopped volume has: sizes, space, savings. All event counts are 0.
-Result<VolumeStatistics> stopped_statistics(const std::string& path);
+Result<StoppedStatistics> stopped_statistics(const std::string& path, ImageOptions options);
 
 }  // namespace uvdo

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // uvdo serve: opens a volume and offers it as a block device, until it is told to stop.
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,7 +17,6 @@
 #include "cli/serve_options.h"
 #include "cli/serve_reload.h"
 #include "cli/server_signals.h"
-#include "cli/version.h"
 #include "device/file_device.h"
 #include "serve/control_path.h"
 #include "serve/descriptor_reserve.h"
@@ -37,13 +35,6 @@
 
 namespace uvdo {
 namespace {
-
-/// The volume's path without links and "..": what it is called where nobody knows our folder.
-std::string real_path_of(const std::string& volume) {
-  std::error_code error;
-  const std::filesystem::path path = std::filesystem::canonical(volume, error);
-  return error ? volume : path.string();
-}
 
 /// The bytes of memory that the server needs at most; what the machine could not give later, when
 /// the volume is in use, is refused.
@@ -154,10 +145,9 @@ Task<Result<void>> serve_volume(UringLoop& loop, const FileDevice& device, Volum
   };
   ControlServer control_server(loop, carry_out, take_back, &reserve);
   control_server.start(std::move(doors->control));
-  const std::string real_path = real_path_of(options.volume);
   MetricsServer metrics(loop, [&] {
-    return metrics_text({real_path, to_text(volume.geometry().uuid), std::string(kVersion),
-                         monitor.statistics(), monitor.activity()});
+    return metrics_text(
+        {options.volume, volume.statistics(), monitor.activity(), volume.is_recovering()});
   });
   if (options.lock_memory) {
     if (auto locked = lock_memory(memory_bytes); !locked) {
@@ -197,7 +187,7 @@ Task<Result<void>> serve_volume(UringLoop& loop, const FileDevice& device, Volum
   if (!resumed) stopped = std::move(resumed);
   control.stopped(stopped);
   co_await control_server.shutdown();
-  if (stopped) log.write("saved");
+  if (stopped && !volume.is_opened_for_reading()) log.write("saved");
   co_return stopped;
 }
 
@@ -207,15 +197,23 @@ Result<Doors> open_and_become(ServeOptions& options) {
   if (!doors) return doors;
   if (options.lock_memory) allow_locked_memory();
   if (auto done = options.account->become(); !done) return std::move(done).error();
-  auto allowed = options.account->check_may_reopen(options.volume, true);
+  auto allowed = options.account->check_may_reopen(options.volume, !options.read_only);
   if (!allowed) return std::move(allowed).error();
   return doors;
 }
 
 Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerSignals& signals,
                                   ServeReload& reload, TlsUpgrader* tls, Log& log) {
-  auto device = FileDevice::open(loop, options.volume, OpenMode::read_write);
-  if (!device) co_return std::move(device).error();
+  auto device = FileDevice::open(loop, options.volume,
+                                 options.read_only ? OpenMode::read_only : OpenMode::read_write);
+  if (!device) {
+    if (options.read_only || !FileDevice::open(loop, options.volume, OpenMode::read_only)) {
+      co_return std::move(device).error();
+    }
+    co_return Error(
+        device.error().code(),
+        fmt::format("{}; to serve it without a write give --read-only", device.error().message()));
+  }
   std::optional<Doors> doors;
   if (options.account) {
     // Before the kernel has anything to do for this process.

@@ -56,7 +56,10 @@ void ServeOptions::add_to(Arguments& app) {
   app.option("--config", config, "TOML file with these options in a table [serve]");
   app.option("--nbd", nbd, "listen on unix:PATH or tcp:HOST:PORT (repeatable)").one_value_each();
   app.option("--export-name", export_name, "the NBD export's name (default: empty)");
-  app.flag("--read-only", read_only, "refuse writes of clients");
+  app.flag("--read-only", read_only, "write nothing at all: neither for clients nor to open it");
+  app.flag("--without-journal", without_journal,
+           "with --read-only: leave out the recovery journal of a volume that was not shut down or "
+           "is read-only");
   app.option("--offset", offset, "serve the logical space from here on only");
   app.option("--size", size, "serve only so much of it (default: up to its end)");
   app.option("--compression", compression, "on or off").show_default();
@@ -130,6 +133,14 @@ Result<void> ServeOptions::check() {
                  fmt::format("--minimum-io is \"{}\"; it takes 1, 512 or 4096: blocks have 4096 "
                              "bytes, sectors 512, and requests of any bytes are served too",
                              minimum_io));
+  }
+  if (without_journal && !read_only) {
+    return Error(Errc::invalid_argument,
+                 "--without-journal is for --read-only: what is written must rest on the journal");
+  }
+  if (read_only) {
+    volume_options.access =
+        without_journal ? VolumeAccess::read_only_without_journal : VolumeAccess::read_only;
   }
   minimum_block = minimum_io == "1" ? 1 : minimum_io == "512" ? 512 : 4096;
   logical_block_size = minimum_block == kBlockSize ? 4096 : 512;

@@ -25,6 +25,7 @@ struct ServeOptions {
   std::vector<std::string> nbd;
   std::string export_name;
   bool read_only = false;
+  bool without_journal = false;
   bool lock_memory = false;
   std::string offset;
   std::string size;

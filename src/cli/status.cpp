@@ -15,7 +15,11 @@ constexpr int kExitNotServed = 3;
 
 /// Of a volume that nobody serves, by what its disk says.
 Result<Json> stopped_status(const std::string& path) {
-  auto image = open_volume(path, {.replay = false});
+  auto image = open_volume(path);
+  if (!image && image.error().code() == Errc::unsupported) {
+    // A journal of the old form cannot be replayed, but the state can be told.
+    image = open_volume(path, {.replay = false});
+  }
   if (!image) return std::move(image).error();
   const VolumeState state = (*image)->super_block().state;
   Json status = {{"served", false},
@@ -30,8 +34,14 @@ Result<Json> stopped_status(const std::string& path) {
     status["troubles"].push_back({{"problem", problem}, {"advice", advice}});
   };
   if (state == VolumeState::read_only_mode) {
-    add_trouble("An error has left the volume read-only.",
-                "See with uvdo rebuild --dry-run what making it writable again would cost.");
+    add_trouble(
+        "An error has left the volume read-only.",
+        "Copy what it holds (uvdo export), then see with uvdo rebuild --dry-run what making "
+        "it writable again would cost.");
+  }
+  if (const auto loss = journal_loss_text(**image)) {
+    add_trouble(fmt::format("Of what it holds something is lost: {}.", *loss),
+                "See with uvdo check what else is damaged; compare what matters with a backup.");
   }
   if ((*image)->is_truncated()) {
     add_trouble("The file or device is smaller than the volume on it.",

@@ -69,6 +69,11 @@ Result<BackingFile> open_backing_store(const std::string& path, OpenMode mode) {
   }
   kind = check_file_kind(file.fd.get(), path, FileKind::store);  // it may be another one by now
   if (!kind) return std::move(kind).error();
+  int is_protected = 0;
+  if (block_device && mode == OpenMode::read_write &&
+      ioctl(file.fd.get(), BLKROGET, &is_protected) == 0 && is_protected != 0) {
+    return Error(Errc::read_only, fmt::format("{} is a device that may only be read", path));
+  }
   wait_for_transfers(file.fd.get());
   // A shared lock for readers, so that several may look at a stopped volume at once.
   auto lock = StorageLock::take(

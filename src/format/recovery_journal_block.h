@@ -34,6 +34,11 @@ static_assert(kJournalSectorHeaderSize + kOldEntriesPerSector * kOldJournalEntry
 inline constexpr std::uint8_t kJournalTypeOld = 1;
 inline constexpr std::uint8_t kJournalType = 3;
 
+/// How many entries a block of this type has when it is full.
+[[nodiscard]] constexpr unsigned entries_per_block(std::uint8_t type) {
+  return type == kJournalTypeOld ? kOldEntriesPerBlock : kEntriesPerBlock;
+}
+
 enum class JournalOperation : std::uint8_t {
   data_remapping = 0,       ///< the page is a leaf
   block_map_remapping = 1,  ///< a tree page or leaf was allocated; the page is its parent

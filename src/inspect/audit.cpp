@@ -37,6 +37,7 @@ class Auditor {
     walk();
     check_slabs();
     check_journal();
+    summary_.logical_blocks_affected += summary_.contents.damaged_blocks;
     return summary_;
   }
 
@@ -122,16 +123,32 @@ class Auditor {
       note(FindingKind::state, "the volume is {}: counts may be wrong until it is repaired",
            name_of(super_.state));
     }
-    if (const JournalReplay* replay = image_.replay()) {
-      if (super_.state == VolumeState::recovering && replay->found) {
-        error(FindingKind::state, "the volume is RECOVERING, but its journal is in use");
-      }
-      for (const std::string& text : replay->damage) {
+    if (const JournalReplay* replay = image_.replay()) check_replay(*replay);
+  }
+
+  void check_replay(const JournalReplay& replay) {
+    const UsableJournal& usable = replay.view.usable;
+    if (super_.state == VolumeState::recovering && replay.found()) {
+      error(FindingKind::state, "the volume is RECOVERING, but its journal is in use");
+    }
+    for (const std::string& text : replay.unreadable) error(FindingKind::unreadable, "{}", text);
+    if (!needs_rebuild(super_.state)) {
+      for (const std::string& text : usable.damage) {
         error(FindingKind::recovery_journal, "{}", text);
       }
-      if (replay->invalid_entries > replay->damage.size()) {
-        error(FindingKind::recovery_journal, "{} entries are not valid", replay->invalid_entries);
-      }
+    }
+    for (const std::string& text : replay.view.losses) {
+      error(FindingKind::recovery_journal, "{}", text);
+    }
+    if (replay.is_damaged()) {
+      error(FindingKind::recovery_journal,
+            "the last flushed contents of up to {} logical blocks are lost with it, and nothing "
+            "tells which",
+            replay.view.blocks_affected());
+    }
+    if (image_.is_seen_as_rebuilt()) {
+      note(FindingKind::state,
+           "reference counts and slab journals were not looked at: a rebuild makes them anew");
     }
   }
 
@@ -140,6 +157,7 @@ class Auditor {
                                        [this](std::uint64_t done, std::uint64_t expected) {
                                          progress("block map", std::min(done, expected), expected);
                                        });
+    if (image_.is_seen_as_rebuilt()) return;
     const std::uint64_t used = image_.logical_blocks_used();
     if (summary_.contents.mapped_blocks != used) {
       error(FindingKind::logical_blocks_used, "{} are mapped, but {} are recorded",
@@ -153,6 +171,7 @@ class Auditor {
   }
 
   void check_slabs() {
+    if (image_.is_seen_as_rebuilt()) return check_data();
     auto entries = image_.read_slab_summary();
     if (!entries) return error(FindingKind::unreadable, "{}", entries.error().message());
     for (SlabNumber slab = 0; slab < image_.slab_count(); ++slab) {
@@ -174,6 +193,19 @@ class Auditor {
         check_hint(slab, entry, static_cast<std::uint64_t>(std::ranges::count(*counts, kFree)));
       }
       if (references_.is_used(slab)) check_blocks(slab);
+      references_.drop(slab);
+    }
+  }
+
+  /// Only what the block map refers to.
+  void check_data() {
+    for (SlabNumber slab = 0; slab < image_.slab_count(); ++slab) {
+      progress("slabs", slab, image_.slab_count());
+      if (!references_.is_used(slab)) continue;
+      for (Sbn sbn = 0; sbn < slabs_.data_blocks(); ++sbn) {
+        summary_.allocated_blocks += references_.count(slab, sbn) != 0 ? 1 : 0;
+      }
+      check_blocks(slab);
       references_.drop(slab);
     }
   }
@@ -251,6 +283,7 @@ class Auditor {
       if (!all) {
         if (auto ok = image_.read_blocks(pbn, block); !ok) {
           error(FindingKind::unreadable, "block {}: {}", pbn.value(), ok.error().message());
+          summary_.logical_blocks_affected += references_.count(slab, first + i);
           continue;
         }
       }
@@ -266,6 +299,7 @@ class Auditor {
       if (auto ok = read_fragment(block, slot, out); !ok) {
         error(FindingKind::compressed_block, "fragment {} of block {}: {}", slot, pbn.value(),
               ok.error().message());
+        ++summary_.logical_blocks_affected;
       }
     }
   }

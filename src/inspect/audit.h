@@ -32,6 +32,9 @@ struct AuditSummary {
   std::uint64_t compressed_fragments = 0;  ///< different fragments in them
   std::uint64_t referenced_blocks = 0;     ///< different data blocks that mappings name
   std::uint64_t data_blocks_read = 0;
+  /// Logical blocks that cannot be read as they were written, at least; without those that a
+  /// damaged journal has lost.
+  std::uint64_t logical_blocks_affected = 0;
   [[nodiscard]] bool is_consistent() const { return errors == 0; }
 };
 

@@ -2,6 +2,7 @@
 // The walk is depth first; it needs one page of memory for each level.
 #include "inspect/block_map_walk.h"
 
+#include <algorithm>
 #include <array>
 #include <memory>
 
@@ -37,8 +38,18 @@ class Walker {
     sink_({kind, is_error, fmt::format(text, std::forward<Args>(args)...)});
   }
 
+  /// Logical blocks under the page of a height and index of this tree.
+  [[nodiscard]] std::uint64_t covered(unsigned height, std::uint64_t index) const {
+    std::uint64_t span = 1;  // leaves
+    for (unsigned h = 0; h < height; ++h) span *= kEntriesPerPage;
+    const std::uint64_t leaves = bounds_.pages[0];
+    const std::uint64_t first = std::min(leaves, index * span);
+    return std::min((std::min(leaves, first + span) - first) * kEntriesPerPage,
+                    image_.logical_blocks());
+  }
+
   /// Reads a page into its level; false if it holds nothing.
-  bool load(Pbn pbn, unsigned height) {
+  bool load(Pbn pbn, unsigned height, std::uint64_t index) {
     if (progress_ && ++pages_ % kProgressInterval == 0) {
       progress_(pages_, image_.block_map_blocks() + kBlockMapRoots);
     }
@@ -46,12 +57,14 @@ class Walker {
     if (auto ok = image_.read_page(pbn, view); !ok) {
       report(FindingKind::unreadable, true, "block map page {} (height {}): {}", pbn.value(),
              height, ok.error().message());
+      contents_.damaged_blocks += covered(height, index);
       return false;
     }
     if (view.status == PageStatus::valid) return true;
     if (view.status == PageStatus::bad) {
       report(FindingKind::block_map_page, true, "page {} (height {}) says that it is page {}",
              pbn.value(), height, load_le64(view.bytes.data() + kPagePbnOffset));
+      contents_.damaged_blocks += covered(height, index);
     } else if (height < kRootHeight) {
       // A page may be allocated and never written: a leaf at any time, an interior page when a
       // crash came before the journal entry of its first child and the kernel has recovered. That
@@ -63,7 +76,7 @@ class Walker {
   }
 
   void interior_page(Pbn pbn, unsigned height, std::uint64_t index) {
-    if (!load(pbn, height)) return;
+    if (!load(pbn, height, index)) return;
     for (unsigned slot = 0; slot < kEntriesPerPage; ++slot) {
       const BlockMapping entry = (*levels_)[height].entry(slot);
       if (entry == kUnmapped) continue;
@@ -72,6 +85,8 @@ class Walker {
         report(FindingKind::block_map_tree, true,
                "page {} (height {}) slot {} leads to block {} (state {}), where no page can be",
                pbn.value(), height, slot, entry.pbn.value(), entry.state);
+        if (child < bounds_.pages[height - 1])
+          contents_.damaged_blocks += covered(height - 1, child);
         continue;
       }
       if (child >= bounds_.pages[height - 1]) {
@@ -85,6 +100,7 @@ class Walker {
         report(FindingKind::block_map_tree, true,
                "page {} (height {}) slot {} leads to block {}, which is used already", pbn.value(),
                height, slot, entry.pbn.value());
+        contents_.damaged_blocks += covered(height - 1, child);
         continue;
       }
       if (height > 1) {
@@ -96,7 +112,7 @@ class Walker {
   }
 
   void leaf(Pbn pbn, PageNumber number) {
-    if (!load(pbn, 0)) return;
+    if (!load(pbn, 0, index_in_tree(number))) return;
     for (unsigned slot = 0; slot < kEntriesPerPage; ++slot) {
       const BlockMapping entry = (*levels_)[0].entry(slot);
       if (entry == kUnmapped) continue;
@@ -108,6 +124,7 @@ class Walker {
     contents_.mapped_blocks += entry.is_mapped() ? 1 : 0;
     if (lbn.value() >= image_.logical_blocks() || !slabs_.is_valid(entry)) {
       ++contents_.invalid_entries;
+      ++contents_.damaged_blocks;
       report(FindingKind::mapping, true, "logical block {} is mapped to block {} (state {}): {}",
              lbn.value(), entry.pbn.value(), entry.state,
              lbn.value() >= image_.logical_blocks() ? "it is beyond the logical size"
@@ -131,6 +148,7 @@ class Walker {
   }
 
   void report_mapping(Lbn lbn, BlockMapping entry, std::string_view what) {
+    ++contents_.damaged_blocks;
     report(FindingKind::mapping, true, "logical block {} is mapped to block {} as {}: {}",
            lbn.value(), entry.pbn.value(), entry.is_compressed() ? "compressed" : "not compressed",
            what);

@@ -19,6 +19,7 @@ struct BlockMapContents {
   std::uint64_t zero_blocks = 0;        ///< of these, mapped to PBN 0
   std::uint64_t fragment_mappings = 0;  ///< of these, mapped to a fragment
   std::uint64_t invalid_entries = 0;    ///< of these, not valid
+  std::uint64_t damaged_blocks = 0;     ///< whose mapping is lost, or cannot be right
 };
 
 /// Called now and then with the pages done and the pages expected (the volume's own counter).

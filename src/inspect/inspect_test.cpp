@@ -215,7 +215,7 @@ TEST(Replay, AppliesTheJournalToPagesAndCounts) {
 
   const auto image = open(volume);
   ASSERT_NE(image->replay(), nullptr);
-  EXPECT_EQ(image->replay()->entries, 2U);
+  EXPECT_EQ(image->replay()->view.entries, 2U);
   EXPECT_EQ(byte_of(*image, TestVolume::kPlain), 0x22);
   EXPECT_EQ(byte_of(*image, TestVolume::kShared), 0);
   EXPECT_EQ(image->logical_blocks_used(), 6U);

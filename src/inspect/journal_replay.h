@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Finding what counts in the recovery journal, and what it would change: the first half of a
-// recovery, in memory (vdo-behaviour.md, 9.1 to 9.4). Memory is 16 bytes for each change.
+// Reading the recovery journal of a stopped volume, for what it would change: the first half of a
+// recovery or rebuild, in memory (vdo-behaviour.md, 9.1 to 9.4, 10). Memory is 16 bytes for each
+// change of the block map, and as much for each of a count.
 #pragma once
 
 #include <cstdint>
@@ -11,10 +12,8 @@
 
 #include "base/block_types.h"
 #include "base/result.h"
-#include "format/block_mapping.h"
 #include "format/journal_point.h"
-#include "format/page_change.h"
-#include "format/recovery_journal_block.h"
+#include "format/journal_view.h"
 
 namespace uvdo {
 
@@ -49,25 +48,24 @@ struct CountChange {
   [[nodiscard]] Sbn sbn() const { return place & ((1U << 30U) - 1); }
 };
 
+/// The view of the journal that the volume is seen through, and what it does to the counts.
 struct JournalReplay {
-  bool found = false;  ///< there is something at or after the journal start
-  JournalSequence block_map_head;
-  JournalSequence slab_journal_head;
-  JournalSequence highest_tail;
-  JournalSequence last_usable;
-  std::uint64_t entries = 0;  ///< usable ones
-  std::uint64_t logical_blocks_used = 0;
-  std::uint64_t block_map_blocks = 0;
-  std::uint64_t invalid_entries = 0;
-  std::vector<std::string> damage;         ///< what a recovery would refuse; the first few only
-  std::vector<PageChange> page_changes;    ///< by page and slot, one each
+  JournalView view;
   std::vector<CountChange> count_changes;  ///< by slab, then in the order of the journal
+  std::uint64_t unreadable_blocks = 0;     ///< of the ring; they count as missing
+  std::vector<std::string> unreadable;     ///< why; the first few
 
-  [[nodiscard]] std::span<const PageChange> changes_of(Pbn page) const;
+  [[nodiscard]] bool found() const { return view.usable.extent.found; }
+  /// Whether something that may have been flushed cannot be had from the journal any more.
+  [[nodiscard]] bool is_damaged() const {
+    return view.blocks_affected() > 0 || unreadable_blocks > 0;
+  }
   [[nodiscard]] std::span<const CountChange> changes_of_slab(SlabNumber slab) const;
 };
 
-/// Replays the journal of a volume that was not shut down. unsupported: blocks of the old form.
+/// Replays the journal in memory, in the way that the volume's state asks for. What of it cannot be
+/// read counts as missing. unsupported: the volume waits for a recovery, and the blocks are of the
+/// old form.
 Result<JournalReplay> replay_journal(const VolumeImage& image);
 
 }  // namespace uvdo

@@ -110,8 +110,11 @@ class SlabLoader {
       report(FindingKind::slab_journal, "has its journal's tail at {} after block {}",
              summary_.tail_offset, sequence);
     }
+    if (image_.replay() != nullptr) {
+      check_against_replay(header);
+      return {};
+    }
     // A replay explains points that lie ahead; without one they are impossible.
-    if (image_.replay() != nullptr) return {};
     const std::uint64_t start = image_.super_block().journal.journal_start.value();
     if (header.recovery_point.sequence >= start) {
       report(FindingKind::slab_journal,
@@ -126,6 +129,18 @@ class SlabLoader {
       report(FindingKind::reference_count, "has counts with a commit point after its journal");
     }
     return {};
+  }
+
+  /// A slab journal block is written when its entries are stable in the recovery journal.
+  void check_against_replay(const SlabJournalHeader& header) {
+    const UsableJournal& usable = image_.replay()->view.usable;
+    const JournalPoint point = header.recovery_point;
+    if (usable.covers(point)) return;
+    report(FindingKind::recovery_journal,
+           "has in its journal what block {} of the recovery journal says (entry {}), of which a "
+           "recovery finds no more than {} entries of block {}",
+           point.sequence, point.entry_count / 2U, usable.extent.found ? usable.last_entries : 0U,
+           usable.last.value());
   }
 
   Result<void> replay_slab_journal() {
@@ -155,14 +170,27 @@ class SlabLoader {
     return {};
   }
 
+  /// A recovery appends what is missing to the slab's journal, at the very places where the volume
+  /// in use had it: counts on the disk may know of entries that were never written there.
   void replay_recovery_journal() {
     if (image_.replay() == nullptr) return;
     const std::uint64_t known = tail_ ? tail_->header.recovery_point.packed() : 0;
+    SlabJournalHeader open;
+    open.sequence = tail_ ? tail_->header.sequence + 1 : SlabSequence{1};
     for (const CountChange& change : image_.replay()->changes_of_slab(slab_)) {
       if (change.point <= known) continue;
+      const ReferenceOperation operation = operation_of(change.kind());
+      if (!has_room(open, operation)) {
+        open.entry_count = 0;
+        open.has_block_map_increments = false;
+        ++open.sequence;
+      }
+      open.has_block_map_increments |= operation == ReferenceOperation::block_map_increment;
+      const JournalPoint here{open.sequence.value(), open.entry_count++};
+      const Sbn sbn = change.sbn();
+      if (sbn < counts_.size() && points_[sbn / kCountsPerSector] >= here) continue;
       const JournalPoint point = JournalPoint::from_packed(change.point);
-      apply(change.sbn(), operation_of(change.kind()), "recovery journal", point.sequence,
-            point.entry_count / 2U);
+      apply(sbn, operation, "recovery journal", point.sequence, point.entry_count / 2U);
     }
   }
 

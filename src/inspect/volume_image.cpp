@@ -36,7 +36,7 @@ Result<std::unique_ptr<VolumeImage>> VolumeImage::open(std::unique_ptr<ImageSour
   if (auto ok = image->read_headers(); !ok) return ok.error().within(image->source_->name());
   image->pages_.resize(kBlockMapRoots);
   image->compressed_.resize(kCompressedCached);
-  if (options.replay && needs_replay(image->super_.state)) {
+  if (options.replay && needs_journal(image->super_.state)) {
     auto replay = replay_journal(*image);
     if (!replay) return replay.error().within(image->source_->name());
     image->replay_ = std::move(*replay);
@@ -66,11 +66,11 @@ bool VolumeImage::is_truncated() const {
 }
 
 std::uint64_t VolumeImage::logical_blocks_used() const {
-  return replay_ ? replay_->logical_blocks_used : super_.journal.logical_blocks_used;
+  return replay_ ? replay_->view.usable.logical_blocks_used : super_.journal.logical_blocks_used;
 }
 
 std::uint64_t VolumeImage::block_map_blocks() const {
-  return replay_ ? replay_->block_map_blocks : super_.journal.block_map_blocks;
+  return replay_ ? replay_->view.usable.block_map_blocks : super_.journal.block_map_blocks;
 }
 
 Result<void> VolumeImage::read_blocks(Pbn first, MutableBytes out) const {
@@ -92,9 +92,10 @@ Result<void> VolumeImage::read_page(Pbn pbn, PageView& out) const {
   if (auto ok = read_blocks(pbn, out.bytes); !ok) return ok;
   out.status = page_status(out.bytes, geometry_.nonce, pbn);
   if (!replay_) return {};
-  const auto changes = replay_->changes_of(pbn);
-  if (changes.empty()) return {};
-  if (out.status != PageStatus::valid) {
+  const auto changes = replay_->view.changes.of(pbn);
+  // Of a page that belongs elsewhere nothing but these would be known.
+  if (changes.empty() || out.status == PageStatus::bad) return {};
+  if (out.status == PageStatus::invalid) {
     format_page(out.bytes, geometry_.nonce, pbn);
     set_initialized(out.bytes);
     out.status = PageStatus::valid;

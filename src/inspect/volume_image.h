@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A stopped volume, read synchronously: its structures, its block map, and what it holds. A volume
-// that was not shut down is shown as recovery would leave it: its journal is replayed in memory
-// (vdo-behaviour.md, 9). Nothing is ever written, and hostile images give errors, not crashes.
+// that was not shut down is shown as a recovery would leave it, one that waits for a rebuild as
+// that would: its journal is replayed in memory (format/journal_view.h). Nothing is ever written,
+// and hostile images give errors, not crashes.
 #pragma once
 
 #include <array>
@@ -25,14 +26,9 @@
 namespace uvdo {
 
 struct ImageOptions {
-  bool replay = true;  ///< false: show what the disk holds, also of a volume that needs recovery
+  /// false: show what block map and counts say without the journal, whatever the state
+  bool replay = true;
 };
-
-/// Whether a volume in this state is viewed through its recovery journal.
-[[nodiscard]] constexpr bool needs_replay(VolumeState state) {
-  return state == VolumeState::dirty || state == VolumeState::recovering ||
-         state == VolumeState::replaying;
-}
 
 /// A block map page as a reader sees it.
 struct PageView {
@@ -59,6 +55,10 @@ class VolumeImage {
   [[nodiscard]] bool is_truncated() const;
   /// What the replay found; nothing if the volume was not replayed.
   [[nodiscard]] const JournalReplay* replay() const { return replay_ ? &*replay_ : nullptr; }
+  /// Whether it is seen as a rebuild would leave it, which makes all counts anew.
+  [[nodiscard]] bool is_seen_as_rebuilt() const {
+    return replay_ && replay_->view.rule == JournalView::Rule::rebuild;
+  }
   /// The counters that the block map should agree with, after the replay if there was one.
   [[nodiscard]] std::uint64_t logical_blocks_used() const;
   [[nodiscard]] std::uint64_t block_map_blocks() const;

@@ -43,7 +43,6 @@ void RecoveryJournal::open_block() {
   check(tail_.value() < (1ULL << 48U), "recovery journal sequence number overflow");
   open_ = true;
   open_entries_ = 0;
-  open_entries_taken_ = 0;
   open_buffer_ = free_buffers_.back();
   free_buffers_.pop_back();
   open_check_byte_ = check_byte_of(tail_, config_.size);
@@ -55,6 +54,7 @@ void RecoveryJournal::open_block() {
   header.check_byte = open_check_byte_;
   header.recovery_count = config_.recovery_count;
   open_journal_block({buffer(open_buffer_), kBlockSize}, header);
+  ++counters_.blocks_started;
 }
 
 JournalPoint RecoveryJournal::add(const JournalEntry& entry) {
@@ -160,7 +160,6 @@ Task<Result<void>> RecoveryJournal::commit_once(bool only_reap) {
       const std::size_t copy = free_buffers_.back();
       free_buffers_.pop_back();
       std::memcpy(buffer(copy), buffer(open_buffer_), kBlockSize);
-      open_entries_taken_ = open_entries_;
       writing_.push_back({tail_, copy});
     }
     counters_.entries_written = counters_.entries_started;
@@ -189,8 +188,12 @@ Task<Result<void>> RecoveryJournal::commit_once(bool only_reap) {
       // long as the new heads are in none of the blocks on disk.
       const std::uint64_t at = writing_[i].sequence.value() % config_.size;
       const std::uint64_t before_needed = recorded_head_ + config_.size - writing_[i].sequence;
-      const std::size_t count = std::min<std::size_t>(
+      std::size_t count = std::min<std::size_t>(
           {writing_.size() - i, kBlocksPerWrite, config_.size - at, before_needed});
+      // A block that is not full goes when all before it are stable, so that whoever finds it knows
+      // that they were (JournalExtent::add).
+      const bool has_last = has_open && open_entries < kEntriesPerBlock;
+      if (has_last && count > 1 && i + count == writing_.size()) --count;
       check(count > 0, "a recovery journal block would overwrite one that is needed");
       done = co_await write(std::span(writing_).subspan(i, count));
       if (done) recorded_head_ = std::min(heads[0], heads[1]);

@@ -20,6 +20,7 @@
 #include "base/block_types.h"
 #include "base/ring_queue.h"
 #include "device/device.h"
+#include "format/journal_extent.h"
 #include "format/journal_point.h"
 #include "format/recovery_journal_block.h"
 #include "journal/read_only_notifier.h"
@@ -41,8 +42,9 @@ struct JournalCounters {
   std::uint64_t disk_full = 0;
   std::uint64_t slab_journal_commits_requested = 0;
   std::uint64_t entries_started = 0;
-  std::uint64_t entries_written = 0;    ///< handed to the device
-  std::uint64_t entries_committed = 0;  ///< stable
+  std::uint64_t entries_written = 0;
+  std::uint64_t entries_committed = 0;
+  std::uint64_t blocks_started = 0;
   std::uint64_t blocks_written = 0;
   std::uint64_t blocks_committed = 0;
   std::uint64_t flushes = 0;
@@ -132,17 +134,11 @@ class RecoveryJournal {
   [[nodiscard]] std::uint64_t logical_blocks_used() const { return logical_blocks_used_; }
   [[nodiscard]] std::uint64_t block_map_blocks() const { return block_map_blocks_; }
   [[nodiscard]] const JournalCounters& counters() const { return counters_; }
-  /// Writes of blocks that have been handed to the device, or are due: those that have been
-  /// gathering entries since. A block that is written before it is full counts again after that.
-  [[nodiscard]] std::uint64_t blocks_started() const {
-    const bool is_due = open_ && open_entries_ > open_entries_taken_;
-    return counters_.blocks_written + unwritten_.size() + (is_due ? 1U : 0U);
-  }
 
  private:
   // Memory for unwritten blocks; at this many, writers wait for the device.
   static constexpr std::size_t kMaxUnwrittenBlocks = 512;
-  static constexpr std::size_t kBlocksPerWrite = 128;
+  static constexpr std::size_t kBlocksPerWrite = kJournalBlocksTogether;
   // One more each for the open block and its copy in the commit under way.
   static constexpr std::size_t kBuffers = kMaxUnwrittenBlocks + 2;
 
@@ -177,7 +173,6 @@ class RecoveryJournal {
   bool open_ = false;
   std::size_t open_buffer_ = 0;
   unsigned open_entries_ = kEntriesPerBlock;
-  unsigned open_entries_taken_ = kEntriesPerBlock;  ///< those of them that a commit has taken
   std::uint8_t open_check_byte_ = 0;
 
   JournalPoint last_point_;

@@ -10,11 +10,10 @@
 namespace uvdo {
 
 struct MetricsSource {
-  std::string volume;   ///< its real path: the label `volume` of every sample
-  std::string uuid;     ///< the label `uuid` of every sample
-  std::string version;  ///< of the server
+  std::string volume;  ///< the label of every sample
   VolumeStatistics statistics;
   Activity activity;
+  bool recovering = false;
 };
 
 [[nodiscard]] std::string metrics_text(const MetricsSource& source);

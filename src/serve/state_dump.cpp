@@ -4,9 +4,6 @@
 namespace uvdo {
 namespace {
 
-/// Work to describe a slab.
-constexpr std::uint64_t kUnitsPerSlab = 200;
-
 Json text_of(JournalPoint point) {
   return {{"block", point.sequence}, {"entry", point.entry_count}};
 }
@@ -48,12 +45,10 @@ Json dump_block_map(const BlockMap& map) {
           {"ageLimit", map.age_limit().value()}};
 }
 
-Task<Json> dump_depot(Executor& executor, const SlabDepot& depot) {
+Json dump_depot(const SlabDepot& depot) {
   Json slabs = Json::array();
   std::uint64_t pristine = 0;
   for (SlabNumber i = 0; i < depot.slab_count(); ++i) {
-    co_await executor.give_way();
-    executor.spend(kUnitsPerSlab);
     const Slab& slab = depot.slab(i);
     if (slab.is_pristine()) {
       ++pristine;
@@ -69,13 +64,12 @@ Task<Json> dump_depot(Executor& executor, const SlabDepot& depot) {
                      {"dirtyReferenceBlocks", slab.dirty_reference_blocks()},
                      {"writing", slab.is_writing()}});
   }
-  Json json = {{"freeBlocks", depot.free_blocks()},
-               {"pendingFrees", depot.pending_free_count()},
-               {"unscrubbedSlabs", depot.unscrubbed()},
-               {"needsWriteBack", depot.needs_write_back()},
-               {"slabsNeverUsed", pristine}};
-  json["slabs"] = std::move(slabs);
-  co_return json;
+  return {{"freeBlocks", depot.free_blocks()},
+          {"pendingFrees", depot.pending_free_count()},
+          {"unscrubbedSlabs", depot.unscrubbed()},
+          {"needsWriteBack", depot.needs_write_back()},
+          {"slabsNeverUsed", pristine},
+          {"slabs", std::move(slabs)}};
 }
 
 Json dump_index(const DedupeIndex* index) {
@@ -92,11 +86,11 @@ Json dump_index(const DedupeIndex* index) {
 
 }  // namespace
 
-Task<Json> dump_state(Executor& executor, const Volume& volume) {
+Json dump_state(const Volume& volume) {
   const VolumeStatistics s = volume.statistics();
   const PackerCounters& packer = volume.packer().counters();
   const VolumeOptions& options = volume.options();
-  Json json = {
+  return {
       {"mode", volume.is_read_only() ? "read-only" : "normal"},
       {"readOnlyReason",
        volume.is_read_only() ? Json(volume.notifier().reason().message()) : Json(nullptr)},
@@ -129,9 +123,8 @@ Task<Json> dump_state(Executor& executor, const Volume& volume) {
        {{"blocksWritten", volume.data_writer().blocks_written()},
         {"requests", volume.data_writer().requests()}}},
       {"index", dump_index(volume.index())},
+      {"depot", dump_depot(volume.depot())},
   };
-  json["depot"] = co_await dump_depot(executor, volume.depot());
-  co_return json;
 }
 
 }  // namespace uvdo

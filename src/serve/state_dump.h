@@ -9,7 +9,6 @@
 
 namespace uvdo {
 
-/// Slab by slab: others have their turns meanwhile. What changes then may not fit together.
-Task<Json> dump_state(Executor& executor, const Volume& volume);
+[[nodiscard]] Json dump_state(const Volume& volume);
 
 }  // namespace uvdo

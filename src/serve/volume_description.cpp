@@ -2,7 +2,6 @@
 #include "serve/volume_description.h"
 
 #include "format/index_geometry.h"
-#include "serve/health.h"
 
 namespace uvdo {
 
@@ -66,14 +65,17 @@ Json describe_volume(const Volume& volume, const std::string& name) {
   VolumeFacts facts;
   facts.name = name;
   facts.device_bytes = volume.device().size();
-  facts.logical_blocks_used = volume.journal().logical_blocks_used();
-  facts.block_map_blocks = volume.journal().block_map_blocks();
+  const VolumeStatistics statistics = volume.statistics();
+  facts.logical_blocks_used = statistics.logical_blocks_used;
+  facts.block_map_blocks = statistics.overhead_blocks_used - statistics.extra.fixed_overhead_blocks;
   for (SlabNumber i = 0; i < depot.slab_count(); ++i) {
     facts.slabs_never_used += depot.slab(i).is_pristine() ? 1 : 0;
   }
   Json json = describe_volume(volume.geometry(), volume.super_block(), facts);
   json["served"] = true;
-  json["mode"] = std::string(name_of(condition_of(volume.statistics())));
+  json["mode"] = volume.is_read_only()    ? "read-only"
+                 : volume.is_recovering() ? "recovering"
+                                          : "normal";
   Json& journal = json["journal"];
   journal["head"] = volume.journal().durable_head().value();
   journal["tail"] = volume.journal().tail().value();

@@ -40,6 +40,10 @@ MemoryPlan plan_memory(const VolumeOptions& options, const VolumeGeometry& geome
   plan.reference_counts =
       SlabDepot::memory_needed(super_block.depot.slab, super_block.depot.slab_count());
   plan.index = index_bytes(geometry.index_memory);
+  if (options.access != VolumeAccess::read_write) {
+    // Nothing is written: neither is looked at.
+    plan.reference_counts = plan.index = 0;
+  }
   plan.buffers = options.buffer_bytes;
   plan.pools = pool_bytes(options);
   plan.other = kFixed;

@@ -10,7 +10,7 @@
 
 #include "async/wait_queue.h"
 #include "format/block_map_tree.h"
-#include "format/journal_limits.h"
+#include "format/rebuild_journal.h"
 #include "format/reference_block.h"
 #include "format/slab_summary.h"
 #include "journal/journal_scan.h"
@@ -82,39 +82,32 @@ class Rebuild {
 
   Task<Result<void>> replay_journal() {
     const JournalRing ring = journal_ring(super_, geometry_);
-    auto extent = co_await find_journal_extent(device_, ring, extent_.highest_tail);
+    auto extent = co_await find_journal_extent(device_, ring, super_);
     if (!extent) co_return std::move(extent).error();
     extent_ = *extent;
-    if (!extent_.found) co_return Result<void>();
-    const JournalSequence tail = extent_.highest_tail;
-    JournalSequence first = extent_.block_map_head;
-    if (tail.value() >= ring.size) first = std::max(first, tail - (ring.size - 1));
+    const RebuildJournal journal(super_, extent_);
     JournalReader reader(device_, ring);
     ReplayRanges counted(super_.config.physical_blocks);
-    for (JournalSequence s = first; s <= tail; ++s) {
+    for (JournalSequence s = journal.first(); s <= journal.last(); ++s) {
       auto block = co_await reader.block(s);
       if (!block) co_return std::move(block).error();
-      for_each_change(reader, *block, s, Pass::first, [&](const PageChange& change) {
-        ++report_.journal_entries;
-        counted.count(change.page());
-        if (dry_run_) overlay_.push_back(change);
-      });
-      if (overlay_.size() >= overlay_limit_) {
-        sort_page_changes(overlay_);
-        overlay_limit_ = overlay_.size() + PageReplay::kBatch;
-      }
+      survey_block(journal, s, *block, counted);
     }
-    sort_page_changes(overlay_);
-    if (dry_run_) co_return Result<void>();
+    overlay_.finish();
+    if (dry_run_ || report_.journal_entries == 0) co_return Result<void>();
     PageReplay replay(executor_, device_, geometry_, super_.nonce,
                       PageReplay::Damage::take_as_empty, replay_batch_);
     for (const ReplayRanges::Range range : counted.ranges(replay_batch_)) {
-      for (JournalSequence s = first; s <= tail; ++s) {
+      for (JournalSequence s = journal.first(); s <= journal.last(); ++s) {
         auto block = co_await reader.block(s);
         if (!block) co_return std::move(block).error();
-        for_each_change(reader, *block, s, Pass::later, [&](const PageChange& change) {
-          if (range.contains(change.page())) replay.add(change);
-        });
+        // What is given up has been told.
+        [[maybe_unused]] const auto visited = journal.visit(
+            s, *block,
+            [&](const PageChange& change) {
+              if (range.contains(change.page())) replay.add(change);
+            },
+            [](unsigned) {});
         if (!replay.is_full()) continue;
         auto applied = co_await replay.apply();
         if (!applied) co_return applied;
@@ -126,46 +119,27 @@ class Rebuild {
     co_return co_await device_.flush();
   }
 
-  /// The journal is gone through more than once; what is given up is told once.
-  enum class Pass : std::uint8_t { first, later };
-
-  /// Passes on what the block `s` of the recovery journal demands of block map pages.
-  template <typename Function>
-  void for_each_change(const JournalReader& reader, ConstBytes block, JournalSequence s, Pass pass,
-                       Function&& function) {
-    const JournalBlockHeader header = decode_journal_header(block);
-    if (!reader.is_block(block, s) || header.type != extent_.tail_type) {
-      if (pass == Pass::later) return;
-      ++report_.journal_blocks_skipped;
-      tell(fmt::format("block {} of the recovery journal is missing or damaged", s.value()));
-      return;
-    }
-    for_each_rebuild_entry(block, header, [&](unsigned index) {
-      bool is_valid = true;
-      if (const auto change = change_of(block, header, index, is_valid)) function(*change);
-      if (is_valid || pass == Pass::later) return;
-      ++report_.journal_entries_skipped;
-      tell(fmt::format("entry {} of block {} of the recovery journal is not valid", index,
-                       s.value()));
-    });
-  }
-
-  std::optional<PageChange> change_of(ConstBytes block, const JournalBlockHeader& header,
-                                      unsigned index, bool& is_valid) const {
-    if (header.type == kJournalTypeOld) {
-      const OldJournalEntry entry = old_journal_entry(block, index);
-      is_valid = is_applicable(entry, super_, slabs_);
-      // What goes away needs no mention: what takes its place does.
-      if (is_valid && (entry.operation == OldJournalOperation::data_increment ||
-                       entry.operation == OldJournalOperation::block_map_increment)) {
-        return PageChange(entry.page_pbn, entry.slot, entry.mapping);
-      }
-      return std::nullopt;
-    }
-    const JournalEntry entry = journal_entry(block, index);
-    is_valid = is_applicable(entry, super_, slabs_);
-    if (!is_valid) return std::nullopt;
-    return PageChange(entry.page_pbn, entry.slot, entry.new_mapping);
+  /// Counts what block `s` demands, and tells what of it is given up.
+  void survey_block(const RebuildJournal& journal, JournalSequence s, ConstBytes block,
+                    ReplayRanges& counted) {
+    const auto visited = journal.visit(
+        s, block,
+        [&](const PageChange& change) {
+          counted.count(change.page());
+          if (dry_run_) overlay_.add(change);
+        },
+        [&](unsigned index) {
+          ++report_.journal_entries_skipped;
+          tell(fmt::format("entry {} of block {} of the recovery journal is not valid", index,
+                           s.value()));
+        });
+    report_.journal_entries += visited.applied;
+    if (visited.lost == 0) return;
+    ++report_.journal_blocks_skipped;
+    tell(
+        fmt::format("block {} of the recovery journal is missing, or a part of it: up to {} "
+                    "changes are lost",
+                    s.value(), visited.lost));
   }
 
   // ---- slabs
@@ -247,9 +221,8 @@ class Rebuild {
     const PageStatus status = read ? page_status(page, super_.nonce, pbn) : PageStatus::bad;
     is_lost = status == PageStatus::bad;
     if (status != PageStatus::valid) format_page(page, super_.nonce, pbn);
-    auto change = std::ranges::lower_bound(overlay_, pbn, {}, &PageChange::page);
-    for (; change != overlay_.end() && change->page() == pbn; ++change) {
-      set_entry(page, change->slot(), change->mapping());
+    for (const PageChange& change : overlay_.of(pbn)) {
+      set_entry(page, change.slot(), change.mapping());
     }
   }
 
@@ -385,8 +358,7 @@ class Rebuild {
   std::vector<std::vector<ReferenceCount>> counts_;  // by slab; empty: all free
   bool counts_are_written_ = false;
   JournalExtent extent_;
-  std::vector<PageChange> overlay_;  // of a dry run: what the journal would change
-  std::size_t overlay_limit_ = PageReplay::kBatch;
+  PageChangeSet overlay_;                        // of a dry run: what the journal would change
   std::array<AlignedMemory, kTreeHeight> path_;  // the page of each height that is walked
   std::vector<Leaf> leaves_;
   std::vector<Pbn> incomplete_;  // tree pages, saved and not yet initialized

@@ -9,7 +9,6 @@
 #include <optional>
 #include <string>
 
-#include "base/saturating.h"
 #include "index/dedupe_index.h"
 
 namespace uvdo {
@@ -29,14 +28,9 @@ struct BioCounts {
   std::uint64_t fua = 0;
   friend bool operator==(const BioCounts&, const BioCounts&) = default;
 };
-/// Those of `a` that are not among `b`.
-[[nodiscard]] constexpr BioCounts difference(const BioCounts& a, const BioCounts& b) {
-  return {difference(a.read, b.read),
-          difference(a.write, b.write),
-          difference(a.empty_flush, b.empty_flush),
-          difference(a.discard, b.discard),
-          difference(a.flush, b.flush),
-          difference(a.fua, b.fua)};
+[[nodiscard]] constexpr BioCounts operator-(const BioCounts& a, const BioCounts& b) {
+  return {a.read - b.read,       a.write - b.write, a.empty_flush - b.empty_flush,
+          a.discard - b.discard, a.flush - b.flush, a.fua - b.fua};
 }
 
 struct PackerStatistics {
@@ -51,14 +45,11 @@ struct AllocatorStatistics {
   std::uint64_t slabs_reopened = 0;  ///< allocated from again
 };
 
-/// How far things have come on their way to the disk: started >= written >= committed.
+/// How far things have come on their way to the disk.
 struct CommitStatistics {
   std::uint64_t started = 0;
-  std::uint64_t written = 0;    ///< handed to the device
-  std::uint64_t committed = 0;  ///< stable
-
-  [[nodiscard]] std::uint64_t batching() const { return difference(started, written); }
-  [[nodiscard]] std::uint64_t writing() const { return difference(written, committed); }
+  std::uint64_t written = 0;
+  std::uint64_t committed = 0;
 };
 
 struct RecoveryJournalStatistics {
@@ -157,7 +148,7 @@ struct PoolShortages {
 /// What uvdo counts besides.
 struct ExtraStatistics {
   bool running = false;                ///< false: taken from a stopped volume's disk
-  bool suspended = false;              ///< requests of clients wait until it is resumed
+  bool is_counted = false;             ///< all has been counted, though the volume is read-only
   std::string index_state = "closed";  ///< closed closing error offline online opening suspended
   bool compression = false;            ///< whether new data is compressed
   bool deduplication = false;          ///< whether new data is deduplicated

@@ -26,6 +26,7 @@
 #include "device/flush_gate.h"
 #include "device/hold_gate.h"
 #include "format/compressed_block.h"
+#include "format/journal_view.h"
 #include "index/dedupe_index.h"
 #include "journal/recovery_journal.h"
 #include "packer/block_compressor.h"
@@ -40,8 +41,16 @@
 
 namespace uvdo {
 
+/// What a volume is opened for.
+enum class VolumeAccess : std::uint8_t {
+  read_write,
+  read_only,                  ///< not a byte is written; what its journal says is kept in memory
+  read_only_without_journal,  ///< the same, as the block map on disk says
+};
+
 /// How a volume is used. What is on disk does not depend on it.
 struct VolumeOptions {
+  VolumeAccess access = VolumeAccess::read_write;
   std::uint32_t block_map_cache_pages = 32768;  ///< 4 KiB each
   std::uint32_t block_map_maximum_age = 16380;  ///< journal blocks, 1..16380
   std::uint64_t buffer_bytes = 64ULL << 20U;    ///< data in flight
@@ -110,7 +119,9 @@ struct ErrorCounters {
 
 class Volume final : public BlockService, private PageAllocator, private BinAllocator {
  public:
-  /// Opens the volume on `device` and marks it in use. Lines for people go to `log`.
+  /// Opens the volume on `device` and, if it is to be written, marks it in use. One that cannot be
+  /// written, since an error left it read-only or does so now, is opened for reading, with what its
+  /// journal says kept in memory. Lines for people go to `log`.
   static Task<Result<std::unique_ptr<Volume>>> open(Executor& executor, Device& device,
                                                     const VolumeOptions& options,
                                                     IndexFactory make_index, LogFunction log);
@@ -129,6 +140,13 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   Task<Result<void>> flush() override;
   Task<Result<std::vector<Extent>>> extents(std::uint64_t offset, std::uint64_t length,
                                             std::size_t limit) override;
+
+  /// Whether it was opened for reading only, because somebody wished it.
+  [[nodiscard]] bool is_opened_for_reading() const {
+    return options_.access != VolumeAccess::read_write;
+  }
+  /// What its journal says, if it was opened for reading and has one that counts.
+  [[nodiscard]] const JournalView* journal_view() const { return view_ ? &*view_ : nullptr; }
 
   /// Whether slabs still wait for scrubbing after a crash; the volume is used as ever meanwhile.
   [[nodiscard]] bool is_recovering() const {
@@ -193,9 +211,6 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
 
   // ---- figures (volume_statistics.cpp)
   [[nodiscard]] VolumeStatistics statistics() const;
-  /// The most blocks of the room for data that were in use at once since the last call, pages of
-  /// the block map included; means nothing while the volume is recovering.
-  std::uint64_t take_peak_used() { return depot_->take_peak_allocated(); }
   /// Bytes of memory that the volume needs: cache, reference counts, buffers, journal, index.
   [[nodiscard]] std::uint64_t memory_needed() const;
   struct WriteJob;  ///< a write under way (write_job.h)
@@ -237,6 +252,9 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   Task<Result<void>> recover_slabs(const StartPlan& plan);
   Task<void> scrub_in_background();
   Task<Result<void>> open_read_only(const SuperBlock& on_disk, Error reason);
+  Task<Result<void>> open_for_reading();
+  /// Sees the volume through its journal from now on.
+  Task<Result<void>> view_through_journal(const SuperBlock& on_disk);
 
   // volume_growth.cpp
   Result<void> check_may_change();
@@ -380,8 +398,6 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   // BinAllocator
   Pbn allocate_bin(std::uint32_t members) override;
 
-  /// co_await give_way(): between pieces of what a client may ask for at any length.
-  auto give_way() { return executor_.give_way(!notifier_.is_on(Fault::long_request_keeps_turn)); }
   [[nodiscard]] std::uint64_t device_byte(Pbn pbn) const { return geometry_.device_byte(pbn); }
   Result<void> check_range(std::uint64_t offset, std::uint64_t length) const;
   Result<void> check_writable();
@@ -456,6 +472,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   bool ending_ = false;     ///< none is left, and what goes on in the background ends
   bool is_loaded_ = false;  ///< the slabs are known, or will be by scrubbing
   bool opened_read_only_ = false;
+  std::optional<JournalView> view_;  ///< of a volume that was opened read-only
   std::optional<SuspendMode> suspended_;
   bool is_last_ = false;    ///< no suspension follows: the volume is about to be stopped
   bool was_saved_ = false;  ///< the suspended volume is clean on its device

@@ -86,6 +86,14 @@ Task<Result<std::unique_ptr<Volume>>> Volume::open(Executor& executor, Device& d
   if (!headers) co_return std::move(headers).error();
   const VolumeGeometry& geometry = headers->geometry;
   const SuperBlock& super_block = headers->super_block;
+  if (options.access != VolumeAccess::read_write) {
+    std::unique_ptr<Volume> volume(
+        new Volume(executor, device, options, geometry, super_block, std::move(log)));
+    auto opened = co_await volume->open_for_reading();
+    if (!opened) co_return std::move(opened).error().within(device.name());
+    volume->start_background();
+    co_return volume;
+  }
   auto plan =
       co_await make_start_plan(executor, device, geometry, super_block, options.replay_batch, log);
   if (!plan) co_return std::move(plan).error().within(device.name());

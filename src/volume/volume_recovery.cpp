@@ -5,6 +5,7 @@
 // tells where it begins as they were: broken off at any point, it is repeated from the start.
 #include <fmt/core.h>
 
+#include "base/size_text.h"
 #include "blockmap/page_replay.h"
 #include "volume/rebuild.h"
 #include "volume/start_plan.h"
@@ -61,8 +62,15 @@ Task<Result<Volume::StartPlan>> Volume::make_start_plan(Executor& executor, Devi
   plan.ring = journal_ring(super_block, geometry);
   auto usable = co_await find_usable_journal(device, plan.ring, super_block);
   if (!usable) {
-    if (usable.error().code() == Errc::unsupported) co_return std::move(usable).error();
     plan.damage = std::move(usable).error();
+    co_return plan;
+  }
+  if (usable->is_of_old_form) co_return old_journal_error();
+  if (usable->is_damaged()) {
+    for (const std::string& text : usable->damage) {
+      log({LogLevel::error, "the recovery journal is damaged: " + text});
+    }
+    plan.damage = usable->error();
     co_return plan;
   }
   // Saved in the middle of scrubbing: only scrubbing goes on, unless it was in use since.
@@ -114,6 +122,13 @@ Task<Result<void>> Volume::recover_slabs(const StartPlan& plan) {
   const UsableJournal& journal = *plan.journal;
   auto done = co_await depot_->load_journal_tails();
   if (!done) co_return done;
+  if (const JournalPoint newest = depot_->newest_recovery_point(); !journal.covers(newest)) {
+    co_return Error(
+        Errc::corrupt,
+        fmt::format("the recovery journal is damaged: a slab has what was stable in its "
+                    "block {}, and it can be used only up to block {}",
+                    newest.sequence, journal.last.value()));
+  }
   std::uint64_t added = 0;
   if (journal.extent.found) {
     JournalReader reader(device_, plan.ring);
@@ -163,7 +178,7 @@ Task<void> Volume::scrub_in_background() {
   while (depot_->unscrubbed() > 0 && !notifier_.is_read_only()) {
     auto done = co_await depot_->scrub_next();
     if (!done) notifier_.enter(std::move(done).error());
-    co_await executor_.next_turn();
+    co_await executor_.yield();
   }
   if (!notifier_.is_read_only()) log_({LogLevel::notice, "exiting recovery mode"});
 }
@@ -171,13 +186,18 @@ Task<void> Volume::scrub_in_background() {
 unsigned Volume::recovery_percentage() const {
   const std::uint64_t slabs = depot_->slab_count();
   if (slabs == 0 || !is_recovering()) return 100;
-  return static_cast<unsigned>(difference(slabs, depot_->unscrubbed()) * 100 / slabs);
+  return static_cast<unsigned>((slabs - depot_->unscrubbed()) * 100 / slabs);
 }
 
 Task<Result<void>> Volume::open_read_only(const SuperBlock& on_disk, Error reason) {
   opened_read_only_ = true;
   notifier_.enter(reason);
   super_block_store_.begin_with(on_disk);
+  // A rebuild is what can be hoped for.
+  SuperBlock seen = on_disk;
+  if (!needs_rebuild(seen.state)) seen.state = VolumeState::read_only_mode;
+  auto viewed = co_await view_through_journal(seen);
+  if (!viewed) co_return std::move(viewed).error().within(reason.message());
   if (on_disk.state == VolumeState::read_only_mode) {
     log_({LogLevel::warning,
           fmt::format("the volume is opened for reading only: {}", reason.message())});
@@ -192,6 +212,43 @@ Task<Result<void>> Volume::open_read_only(const SuperBlock& on_disk, Error reaso
   // A device that takes no super block is no volume to be used.
   if (!done) co_return std::move(reason);
   co_return done;
+}
+
+Task<Result<void>> Volume::open_for_reading() {
+  opened_read_only_ = true;
+  notifier_.enter(Error(Errc::read_only, "it is served for reading only"));
+  if (options_.access == VolumeAccess::read_only)
+    co_return co_await view_through_journal(super_block_);
+  if (needs_journal(super_block_.state)) {
+    log_({LogLevel::warning,
+          fmt::format("the volume is {}, and its recovery journal is left out: flushed data may be "
+                      "missing, or be other data",
+                      name_of(super_block_.state))});
+  }
+  co_return Result<void>();
+}
+
+Task<Result<void>> Volume::view_through_journal(const SuperBlock& on_disk) {
+  if (!needs_journal(on_disk.state) || notifier_.is_on(Fault::read_only_without_journal)) {
+    co_return Result<void>();
+  }
+  auto view = co_await view_journal(device_, journal_ring(on_disk, geometry_), on_disk);
+  if (!view) co_return std::move(view).error();
+  view_ = std::move(*view);
+  map_->overlay(view_->changes);
+  if (!view_->changes.empty()) {
+    log_(fmt::format("{} recovery entries are replayed in memory: {} changes of the block map, {}",
+                     view_->entries, view_->changes.size(),
+                     size_text(view_->changes.size() * sizeof(PageChange))));
+  }
+  for (const std::string& text : view_->losses) log_({LogLevel::error, text});
+  if (view_->blocks_affected() > 0) {
+    log_({LogLevel::error,
+          fmt::format("of up to {} logical blocks the last flushed contents are lost, and nothing "
+                      "tells which",
+                      view_->blocks_affected())});
+  }
+  co_return Result<void>();
 }
 
 }  // namespace uvdo

@@ -119,8 +119,9 @@ Task<Result<void>> Volume::verify_device() {
   done = co_await gate_.read(device_byte(geometry_.data_start), block);
   if (!done) co_return done;
   const auto found = decode_super_block(block, geometry_);
-  const bool is_same = found && (notifier_.is_read_only() ? found->config == super_block_.config
-                                                          : *found == super_block_);
+  const bool is_same = found && (notifier_.is_read_only() && !is_opened_for_reading()
+                                     ? found->config == super_block_.config
+                                     : *found == super_block_);
   if (is_same) co_return done;
   co_return Error(
       Errc::corrupt,

@@ -35,7 +35,10 @@ void CrashDevice::perform(Request& request, std::uint64_t covered) {
   }
   switch (request.op) {
     case Op::read: read(request); break;
-    case Op::flush: flush(covered); break;
+    case Op::flush:
+      ++flushes_;
+      flush(covered);
+      break;
     case Op::write:
       ++writes_;
       --writes_left_;

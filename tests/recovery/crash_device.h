@@ -41,6 +41,7 @@ class CrashDevice final : public Device {
   void fail_once() { fail_next_ = true; }
   [[nodiscard]] bool has_failed() const { return failed_; }
   [[nodiscard]] std::uint64_t writes() const { return writes_; }
+  [[nodiscard]] std::uint64_t flushes() const { return flushes_; }
   [[nodiscard]] const DiskContent& content() const { return current_; }
   /// What is there when the power comes back.
   [[nodiscard]] DiskContent survivors(Survival survival, std::mt19937_64& random) const;
@@ -72,6 +73,7 @@ class CrashDevice final : public Device {
   DiskContent current_;
   std::deque<CachedWrite> cache_;
   std::uint64_t writes_ = 0;
+  std::uint64_t flushes_ = 0;
   std::uint64_t writes_left_ = UINT64_MAX;
   bool failed_ = false;
   bool fail_next_ = false;

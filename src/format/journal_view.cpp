@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "format/journal_view.h"
+
+#include <algorithm>
+
+#include <fmt/core.h>
+
+namespace uvdo {
+namespace {
+
+constexpr std::size_t kLossesKept = 20;
+
+}  // namespace
+
+std::optional<JournalSequence> JournalViewBuilder::wanted() const {
+  if (!rebuild_) return scan_.wanted();
+  if (next_ > rebuild_->last()) return std::nullopt;
+  return next_;
+}
+
+std::uint64_t JournalViewBuilder::most_changes() const {
+  const JournalExtent& extent = scan_.extent();
+  if (!extent.found || extent.block_map_head > extent.highest_tail) return 0;
+  const std::uint64_t blocks = extent.highest_tail - extent.block_map_head + 1;
+  return std::min(blocks, super_.config.journal_size) * entries_per_block(extent.tail_type);
+}
+
+void JournalViewBuilder::apply(JournalSequence sequence, const JournalEntry& entry) {
+  ++view_.entries;
+  if (sequence < scan_.extent().block_map_head) return;
+  view_.changes.add({entry.page_pbn, entry.slot, entry.new_mapping});
+}
+
+/// Once a recovery's part is known, the rebuild's follows if it is called for.
+void JournalViewBuilder::go_on() {
+  if (is_scanned_ || scan_.wanted()) return;
+  is_scanned_ = true;
+  view_.usable = scan_.finish();
+  const bool is_refused = view_.usable.is_damaged() && !view_.usable.is_of_old_form;
+  if (!needs_rebuild(super_.state) && !is_refused) return;
+  view_.rule = JournalView::Rule::rebuild;
+  view_.changes.clear();
+  view_.entries = 0;
+  rebuild_.emplace(super_, view_.usable.extent);
+  next_ = rebuild_->first();
+}
+
+void JournalViewBuilder::visit(ConstBytes block) {
+  const auto visited = rebuild_->visit(
+      next_, block, [&](const PageChange& change) { view_.changes.add(change); },
+      [&](unsigned index) {
+        ++view_.invalid_entries;
+        lose(fmt::format("entry {} of block {} of the recovery journal is not valid", index,
+                         next_.value()));
+      });
+  view_.entries += visited.applied;
+  view_.lost_entries += visited.lost;
+  if (visited.lost > 0) {
+    lose(
+        fmt::format("block {} of the recovery journal is missing, or a part of it: up to {} "
+                    "changes are lost",
+                    next_.value(), visited.lost));
+  }
+  ++next_;
+}
+
+void JournalViewBuilder::lose(std::string text) {
+  if (view_.losses.size() < kLossesKept) view_.losses.push_back(std::move(text));
+}
+
+Result<JournalView> JournalViewBuilder::finish() {
+  if (view_.rule == JournalView::Rule::recovery && view_.usable.is_of_old_form) {
+    return old_journal_error();
+  }
+  view_.changes.finish();
+  return std::move(view_);
+}
+
+}  // namespace uvdo

@@ -2,6 +2,8 @@
 #include "history.h"
 
 #include <algorithm>
+#include <array>
+#include <optional>
 
 #include <fmt/core.h>
 
@@ -11,6 +13,8 @@
 namespace uvdo::sim {
 namespace {
 
+constexpr std::array<std::byte, kBlockSize> kZeroBlock{};
+
 class History {
  public:
   History(Subject& subject, const SparseImage& blank, const Profile& profile,
@@ -18,7 +22,7 @@ class History {
       : subject_(subject),
         profile_(fitting(profile, subject, options)),
         options_(options),
-        executor_({.seed = options.seed, .turn_units = turn_units_for(options.seed)}),
+        executor_({.seed = options.seed}),
         device_(executor_, blank, profile_.device),
         model_(profile_.blocks),
         workload_(executor_, device_, model_, profile_),
@@ -43,14 +47,6 @@ class History {
   }
 
  private:
-  /// In half of the histories long work stops more often than it would have to, or wherever it may.
-  static std::uint64_t turn_units_for(std::uint64_t seed) {
-    switch (mix_bits(seed ^ 0x7475726EU) % 4) {
-      case 0: return 1;
-      case 1: return 500;
-      default: return kTurnUnits;
-    }
-  }
   static Profile fitting(Profile profile, const Subject& subject, const HistoryOptions& options) {
     profile.blocks = std::min(profile.blocks, subject.logical_blocks());
     if (options.clean) profile.crash_percent = profile.fault_percent = 0;
@@ -107,6 +103,7 @@ class History {
     if (opened && !(*opened)->service().is_read_only()) repairing_ = false;
     if (!opened || !(*opened)->service().is_read_only()) co_return opened;
     note("history: it is read-only");
+    if (!device_.has_faulted()) co_await workload_.verify((*opened)->service(), true);
     const Result<void> ignored = co_await (*opened)->stop();
     static_cast<void>(ignored);
     opened = Error(Errc::read_only, "the device was opened for reading only");
@@ -211,6 +208,36 @@ class History {
     if (device_.has_faulted()) ++result_.faults;
     device_.restart();
     device_.clear_faulted();
+    look_offline();
+  }
+
+  /// What the offline tools make of the device as the power cut has left it.
+  void look_offline() {
+    if (!workload_.failure().empty()) return;
+    const SparseImage image = device_.content();
+    const auto touched = model_.touched();
+    std::size_t next = 0;
+    const auto is_touched = [&](std::uint64_t block) {
+      while (next < touched.size() && touched[next] < block) ++next;
+      return next < touched.size() && touched[next] == block;
+    };
+    auto seen = subject_.look_offline(
+        image, model_.blocks(),
+        [&](std::uint64_t block, ConstBytes found) -> std::optional<std::string> {
+          if (!is_touched(block) && found.empty()) return std::nullopt;
+          return model_.look_after_crash(block, found.empty() ? ConstBytes(kZeroBlock) : found);
+        });
+    if (seen.wrong) return workload_.report("seen offline after a power cut: " + *seen.wrong);
+    if (!seen.is_final) return;
+    // A rebuild has to bring back what was seen.
+    next = 0;
+    seen = subject_.look_offline(
+        image, model_.blocks(),
+        [&](std::uint64_t block, ConstBytes found) -> std::optional<std::string> {
+          if (!is_touched(block)) return std::nullopt;
+          return model_.check_after_crash(block, found.empty() ? ConstBytes(kZeroBlock) : found);
+        });
+    if (seen.wrong) workload_.report("seen offline in read-only mode: " + *seen.wrong);
   }
 
   void audit() {

@@ -269,6 +269,17 @@ std::optional<std::string> Model::check_after_crash(std::uint64_t number, ConstB
   return std::nullopt;
 }
 
+std::optional<std::string> Model::look_after_crash(std::uint64_t number, ConstBytes bytes) const {
+  ++checks_;
+  static const Block kUntouched;
+  const Block* const block = find(number) != nullptr ? find(number) : &kUntouched;
+  const std::uint64_t hash = hash_content(bytes);
+  const bool is_possible =
+      std::ranges::any_of(block->cases, [&](const Case& one) { return one.value.hash() == hash; });
+  if (is_possible) return std::nullopt;
+  return explain(number, *block, 0, bytes, 0);
+}
+
 std::vector<std::uint64_t> Model::touched() const {
   std::vector<std::uint64_t> numbers;
   for (std::uint64_t i = 0; i < blocks_.size(); ++i) {

@@ -72,6 +72,10 @@ class Model {
   void crash();
   /// Checks what a block holds after a crash, and takes it as its value from now on.
   [[nodiscard]] std::optional<std::string> check_after_crash(std::uint64_t block, ConstBytes bytes);
+  /// Whether a block may hold that after a crash; an explanation if not. Unlike
+  /// check_after_crash(), for somebody who only looks: it remains open what the block holds.
+  [[nodiscard]] std::optional<std::string> look_after_crash(std::uint64_t block,
+                                                            ConstBytes bytes) const;
   /// Takes all acknowledged operations as stable (a clean stop).
   void stop_cleanly();
   /// Blocks that anything has ever been written to, in order.
@@ -138,7 +142,7 @@ class Model {
   std::unordered_map<std::uint64_t, std::pair<ContentId, std::uint64_t>> known_;
   std::uint64_t clock_ = 1;
   Token next_token_ = 1;
-  std::uint64_t checks_ = 0;
+  mutable std::uint64_t checks_ = 0;
 };
 
 }  // namespace uvdo::sim

@@ -120,6 +120,17 @@ void put(Model& model, const std::vector<BlockChange>& content) {
   model.stop_cleanly();
 }
 
+constexpr std::array<std::byte, kBlockSize> kZeroBlock{};
+
+// What the offline tools make of what a power cut has left.
+std::optional<std::string> look_offline(const SparseImage& image, const Model& model) {
+  const auto seen = look_at_image(image, kBlocks, [&](std::uint64_t block, ConstBytes found) {
+    return model.look_after_crash(block, found.empty() ? ConstBytes(kZeroBlock) : found);
+  });
+  if (!seen.wrong) return std::nullopt;
+  return "seen offline: " + *seen.wrong;
+}
+
 }  // namespace
 
 // A volume that was stopped cleanly.
@@ -331,6 +342,8 @@ std::string SmallHistories::record(const Base& base, const SmallHistory& history
 
 // Opens what a power cut has left, reads it, stops it and looks at it.
 std::string SmallHistories::recover(SparseImage image, Model& model, const Sizes& at_least) const {
+  model.crash();
+  if (const auto wrong = look_offline(image, model)) return *wrong;
   SimExecutor executor({.seed = 7});
   SimDevice disk(executor, std::move(image));
   std::string failure;
@@ -352,7 +365,6 @@ std::string SmallHistories::recover(SparseImage image, Model& model, const Sizes
         AlignedMemory content(kBlocks * kBlockSize);
         const Result<void> read = co_await volume->read(0, content.bytes());
         if (!read) wrong = "it cannot be read: " + read.error().message();
-        promises.crash();
         for (std::uint64_t block = 0; block < kBlocks && wrong.empty(); ++block) {
           const auto bad = promises.check_after_crash(
               block, content.bytes().subspan(block * kBlockSize, kBlockSize));

@@ -3,6 +3,7 @@
 // a small reference store, right and deliberately wrong, proves that the simulation sees mistakes.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -66,6 +67,22 @@ class Subject {
     static_cast<void>(executor);
     static_cast<void>(device);
     co_return Error(Errc::unsupported, "this subject cannot be repaired");
+  }
+  /// Is shown what a block holds (nothing: zeros), and explains what is wrong with that.
+  using Look = std::function<std::optional<std::string>(std::uint64_t block, ConstBytes found)>;
+  struct Seen {
+    std::optional<std::string> wrong;  ///< an explanation
+    bool is_final = false;  ///< whether every later start has to find the same in all blocks
+  };
+  /// Looks with offline tools at a device that is in no clean state, or any other: at its
+  /// consistency, and at the contents of its first `blocks` blocks, in their order; those that were
+  /// never written to may be left out.
+  [[nodiscard]] virtual Seen look_offline(const SparseImage& image, std::uint64_t blocks,
+                                          const Look& look) {
+    static_cast<void>(image);
+    static_cast<void>(blocks);
+    static_cast<void>(look);
+    return {};
   }
   /// Looks for inconsistencies in a cleanly stopped device; an explanation if there are any.
   [[nodiscard]] virtual std::optional<std::string> audit(const SparseImage& image) {

@@ -10,6 +10,7 @@
 #include "image_view.h"
 #include "index/bounded_memory_index.h"
 #include "inspect/audit.h"
+#include "inspect/content_reader.h"
 #include "volume/format_volume.h"
 
 namespace uvdo::sim {
@@ -21,23 +22,6 @@ constexpr std::array kShapes{
     VolumeShape{11, 3, 12, 32},    VolumeShape{13, 1, 224, 32}, VolumeShape{10, 2, 224, 16},
     VolumeShape{8, 30, 224, 1024},
 };
-
-/// What is wrong with counters of a volume in use, whatever is under way: no figure that people are
-/// shown may be a difference that has wrapped.
-std::string wrong_counters(const VolumeStatistics& s) {
-  for (const CommitStatistics* commits : {&s.journal.entries, &s.journal.blocks}) {
-    if (commits->started < commits->written || commits->written < commits->committed) {
-      return fmt::format("of the journal {} are started, {} written, {} committed",
-                         commits->started, commits->written, commits->committed);
-    }
-  }
-  if (s.logical_blocks_used > s.logical_blocks) return "more is mapped than there is";
-  const bool known = s.mode == OperatingMode::normal;
-  if (known && s.data_blocks_used + s.overhead_blocks_used > s.physical_blocks) {
-    return "more is used than there is";
-  }
-  return "";
-}
 
 /// A volume, and somebody who asks it after a while for its savings.
 class VolumeInstance final : public Instance {
@@ -62,7 +46,6 @@ class VolumeInstance final : public Instance {
   }
   Task<std::string> change(SimRandom& random) override {
     if (volume_->is_read_only()) co_return std::string();
-    if (std::string wrong = wrong_counters(volume_->statistics()); !wrong.empty()) co_return wrong;
     switch (random.below(4)) {
       case 0: co_return co_await grow_logical(random);
       case 1: co_return co_await grow_physical(random);
@@ -200,14 +183,13 @@ VolumeLayout make_tiny_layout(const VolumeShape& shape) {
   return layout;
 }
 
-std::optional<std::string> audit_image(const SparseImage& image) {
-  auto opened = VolumeImage::open(std::make_unique<ImageView>(image));
-  if (!opened) return opened.error().message();
-  if ((*opened)->super_block().state != VolumeState::clean) {
-    return fmt::format("the volume is in state {}", name_of((*opened)->super_block().state));
-  }
+namespace {
+
+std::optional<std::string> audit_opened(const VolumeImage& image, bool read_data) {
+  AuditOptions options;
+  options.read_data = read_data;
   std::string found;
-  const AuditSummary summary = uvdo::audit(**opened, {}, [&](const Finding& finding) {
+  const AuditSummary summary = uvdo::audit(image, options, [&](const Finding& finding) {
     // Interior pages that were never written are in order where the kernel has recovered; this
     // engine leaves none.
     const bool unwritten_interior_page = finding.kind == FindingKind::block_map_page &&
@@ -218,6 +200,59 @@ std::optional<std::string> audit_image(const SparseImage& image) {
   });
   if (summary.is_consistent()) return std::nullopt;
   return fmt::format("{} errors: {}", summary.errors, found);
+}
+
+}  // namespace
+
+std::optional<std::string> audit_image(const SparseImage& image) {
+  auto opened = VolumeImage::open(std::make_unique<ImageView>(image));
+  if (!opened) return opened.error().message();
+  const VolumeState state = (*opened)->super_block().state;
+  if (state != VolumeState::clean) {
+    return fmt::format("the volume is in state {}", name_of(state));
+  }
+  return audit_opened(**opened, true);
+}
+
+namespace {
+
+/// What is wrong with an export of the first `blocks` logical blocks.
+std::optional<std::string> compare_export(VolumeImage& image, std::uint64_t blocks,
+                                          const Subject::Look& look) {
+  ContentReader reader(image, Lbn{0}, blocks);
+  while (const auto run = reader.next()) {
+    if (run->kind == ContentRun::Kind::damaged) {
+      return fmt::format("block {}: {}", run->start.value(), run->problem);
+    }
+    for (std::uint64_t i = 0; i < run->blocks; ++i) {
+      ConstBytes found;
+      if (run->kind == ContentRun::Kind::data)
+        found = run->data.subspan(i * kBlockSize, kBlockSize);
+      if (auto wrong = look(run->start.value() + i, found)) return wrong;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Subject::Seen look_at_image(const SparseImage& image, std::uint64_t blocks,
+                            const Subject::Look& look) {
+  Subject::Seen seen;
+  auto opened = VolumeImage::open(std::make_unique<ImageView>(image));
+  if (!opened) return {opened.error().message(), false};
+  const VolumeState state = (*opened)->super_block().state;
+  seen.is_final = needs_rebuild(state);
+  seen.wrong = compare_export(**opened, blocks, look);
+  // One that is clean is audited when it is stopped; the data have just been read.
+  if (!seen.wrong && needs_journal(state)) seen.wrong = audit_opened(**opened, false);
+  if (seen.wrong) seen.wrong = fmt::format("{}: {}", name_of(state), *seen.wrong);
+  return seen;
+}
+
+Subject::Seen VolumeSubject::look_offline(const SparseImage& image, std::uint64_t blocks,
+                                          const Look& look) {
+  return look_at_image(image, blocks, look);
 }
 
 std::optional<std::string> VolumeSubject::audit(const SparseImage& image) {

@@ -32,6 +32,11 @@ struct VolumeShape {
 /// What is wrong with a stopped volume, in words; nothing if it is clean and consistent.
 [[nodiscard]] std::optional<std::string> audit_image(const SparseImage& image);
 
+/// Looks at a volume in whatever state with the offline tools: shows `look` what an export gives
+/// for the first `blocks` logical blocks, and audits it.
+[[nodiscard]] Subject::Seen look_at_image(const SparseImage& image, std::uint64_t blocks,
+                                          const Subject::Look& look);
+
 class VolumeSubject final : public Subject {
  public:
   VolumeSubject() { choose(1); }
@@ -54,6 +59,8 @@ class VolumeSubject final : public Subject {
   Task<Result<void>> format(Executor& executor, Device& device) override;
   Task<Result<std::unique_ptr<Instance>>> open(Executor& executor, Device& device) override;
   Task<Result<void>> repair(Executor& executor, Device& device) override;
+  [[nodiscard]] Seen look_offline(const SparseImage& image, std::uint64_t blocks,
+                                  const Look& look) override;
   /// Also compares the savings that the volume has told last.
   [[nodiscard]] std::optional<std::string> audit(const SparseImage& image) override;
   /// What the instances since choose() told when they were stopped, one after the other.

@@ -123,18 +123,6 @@ class GoldenTest(OfflineTest):
         self.assertIn("2.8G", uvdo("stats", "--human-readable", image).stdout)
         self.assertIn("3.0G", uvdo("stats", "--si", image).stdout)
 
-    def test_statistics_of_those_that_can_be_read(self):
-        image, missing = self.extracted("clean"), self.folder / "missing"
-        alone = uvdo("stats", image).stdout
-        done = uvdo("stats", image, missing, image)
-        self.assertEqual(done.returncode, 1)
-        self.assertEqual(done.stdout.count(alone.splitlines()[1]), 2, done.stdout)
-        self.assertIn(str(missing), done.stderr)
-        self.assertEqual(done.stderr.count("\n"), 1)
-        told = json.loads(uvdo("stats", "--json", image, missing).stdout)
-        self.assertEqual(told[str(image)]["dataBlocksUsed"], 933)
-        self.assertIn("message", told[str(missing)]["error"])
-
     def test_debians_vdoaudit_agrees(self):
         vdoaudit = vdo_program("vdoaudit")
         if vdoaudit is None:
@@ -147,10 +135,17 @@ class GoldenTest(OfflineTest):
             self.assertNotEqual(run(vdoaudit, image).returncode, 0)
             self.assertIn("reference count", self.errors(image))
 
-    def test_raw_view_of_a_dirty_volume_is_another(self):
+    def test_the_view_without_the_journal_is_another_and_told_so(self):
         image = self.extracted("dirty")
-        output, _ = self.export(image, "--raw")
-        self.assertNotEqual(sha256(output), manifest("dirty")["sha256"])
+        for option in ("--without-journal", "--raw"):
+            output, result = self.export(image, option)
+            self.assertNotEqual(sha256(output), manifest("dirty")["sha256"])
+            self.assertIn("its recovery journal was left out", result.stderr)
+        for command in ("info", "stats"):
+            result = uvdo(command, "--without-journal", image)
+            self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertNotEqual(self.json("info", image)["logicalBlocksUsed"],
+                            self.json("info", image, "--without-journal")["logicalBlocksUsed"])
 
 
 class ContentTest(OfflineTest):
@@ -175,21 +170,6 @@ class ContentTest(OfflineTest):
     @staticmethod
     def digest(data):
         return hashlib.sha256(data).hexdigest()
-
-    def test_export_to_standard_output_is_all_of_it(self):
-        image = self.extracted("clean")
-        output, _ = self.export(image)
-        with open(self.folder / "stream.out", "wb") as stream:
-            done = subprocess.run([UVDO, "export", image, "-o", "-"], stdout=stream,
-                                  stderr=subprocess.PIPE)
-        self.assertEqual((done.returncode, done.stderr), (0, b""))
-        self.assertEqual(sha256(self.folder / "stream.out"), sha256(output))
-        self.assertFalse((self.folder / "-").exists())
-        refused = uvdo("export", "--json", image, "-o", "-")
-        self.assertEqual(refused.returncode, 2)
-        self.assertEqual(list(json.loads(refused.stdout)), ["error"])
-        told = json.loads(uvdo("export", "--json", "--force", image, "-o", output).stdout)
-        self.assertEqual((told["logicalBytes"], told["damagedBlocks"]), (output.stat().st_size, 0))
 
     def test_export_is_sparse(self):
         output, _ = self.export(self.extracted("index"))
@@ -265,6 +245,65 @@ class ShiftedVolumeTest(OfflineTest):
             knife.write(0, geometry_block(fields))
             self.assertEqual(self.json("info", shifted)["bioOffset"], 1000)
             self.check(shifted)
+
+
+class JournalDamageTest(OfflineTest):
+    """What is lost with blocks of a recovery journal is told by every tool."""
+
+    def blocks(self, image):
+        """(place in the file, sequence) of each block of the journal that would be replayed."""
+        info = self.json("info", image)
+        ring = info["partitions"]["recovery journal"]["start"]
+        first, last = (info["journal"][key] for key in ("firstCurrent", "lastCurrent"))
+        return [((ring + s % info["journal"]["blocks"]) * BLOCK, s)
+                for s in range(first, last + 1)]
+
+    def expect_loss(self, image, lost):
+        report = self.json("check", image, status=1)
+        self.assertFalse(report["consistent"])
+        self.assertEqual(report["logicalBlocksLostWithJournal"], lost)
+        self.assertIn("recovery journal", report["errorsByKind"])
+        for command in ("stats", "info", "cat"):
+            result = run("sh", "-c", 'exec "$0" "$1" "$2" > /dev/null', UVDO, command, image)
+            self.assertEqual(result.returncode, 1, command)
+            self.assertIn(f"of up to {lost} logical blocks", result.stderr)
+        listed = self.folder / "listed"
+        output, result = self.export(image, "--list-damaged", listed, status=1)
+        self.assertIn(f"of up to {lost} logical blocks", result.stderr)
+        self.assertTrue(output.exists())
+        self.assertIn("# the recovery journal is damaged", listed.read_text())
+        return report
+
+    def test_a_block_that_is_missing_behind_which_others_are(self):
+        image = self.extracted("dirty")
+        blocks = self.blocks(image)
+        self.assertGreater(len(blocks), 3)
+        for place, sequence in blocks[:-1]:
+            with self.subTest(sequence), Surgery(image) as knife:
+                knife.write(place, bytes(BLOCK))
+                report = self.expect_loss(image, 217)
+                behind = [finding["text"] for finding in report["findings"]
+                          if "a recovery does not apply the" in finding["text"]]
+                self.assertEqual(len(behind), 1)
+        # The last one may have been on its way to the disk when the power failed.
+        with Surgery(image) as knife:
+            knife.write(blocks[-1][0], bytes(BLOCK))
+            self.json("check", image)
+
+    def test_a_part_of_a_block(self):
+        for name in ("dirty", "forcerebuild-dirty"):
+            image = self.extracted(name)
+            (place, _), *_ = self.blocks(image)
+            with self.subTest(name), Surgery(image) as knife:
+                knife.write(place + 3 * 512, bytes(512))
+                self.expect_loss(image, 31)
+
+    def test_an_entry_that_cannot_be(self):
+        image = self.extracted("forcerebuild-dirty")
+        (place, _), *_ = self.blocks(image)
+        with Surgery(image) as knife:
+            knife.write(place + 512 + 3 + 2, bytes(4))  # its page is the geometry block
+            self.expect_loss(image, 1)
 
 
 class DamageTest(OfflineTest):
@@ -373,8 +412,16 @@ class DamageTest(OfflineTest):
             self.assertIn(f"logical block {lbn}:", result.stderr)
             self.assertIn("--skip-errors", result.stderr)
             self.assertFalse(output.exists())
-            output, result = self.export(self.image, "--skip-errors", status=1)
+            listed = self.folder / "listed"
+            output, result = self.export(self.image, "--skip-errors", "--list-damaged", listed,
+                                         status=1)
             self.assertEqual(read_block(output, lbn), bytes(BLOCK))
+            self.assertTrue(listed.read_text().startswith(f"{lbn} 1 "), listed.read_text())
+            checked = uvdo("check", self.image, "--list-damaged", "-")
+            self.assertEqual(checked.returncode, 1)
+            self.assertIn("logical blocks cannot be read as they were written", checked.stdout)
+            self.assertTrue(set(listed.read_text().splitlines())
+                            <= set(checked.stdout.splitlines()))
         good, _ = self.export(self.image)
         self.assertNotEqual(read_block(good, lbn), bytes(BLOCK))
 

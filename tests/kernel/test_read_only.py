@@ -50,6 +50,27 @@ class ReadOnly(exchange.Exchange):
     def test_rebuilt_by_the_next(self):
         self.rounds(self.rebuild_by_the_next)
 
+    def test_what_uvdo_reads_is_what_a_rebuild_brings_back(self):
+        """Killed while it was written to, and then marked: what a flush covered is in the journal alone.
+        uvdo reads it with the journal, block by block what either side's rebuild brings back."""
+        self.format_by_uvdo()
+        self.kernel.expected = sides.AFTER_CRASH + sides.READ_ONLY
+        for rebuild in (self.rebuild_by_uvdo, self.rebuild_by_the_next):
+            for side, other in ((self.uvdo, self.kernel), (self.kernel, self.uvdo)):
+                self.open(side)
+                self.compare(side)
+                self.apply(side, self.writes(40))
+                self.flush(side)
+                self.crash(side, self.mixture(80))
+                self.make_read_only()
+                self.compare_export()            # from now on each block has to hold just that
+                self.only_reads(self.uvdo)
+                rebuild()
+                self.open(other)
+                self.compare(other)
+                self.apply(other, self.mixture(20))
+                self.close(other)
+
 
 if __name__ == "__main__":
     exchange.main()

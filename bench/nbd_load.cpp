@@ -15,14 +15,12 @@
 #include <vector>
 
 #include <fmt/core.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <nlohmann/json.hpp>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "arguments/arguments.h"
+#include "nbd_client.h"
 #include "serve/nbd_protocol.h"
 
 namespace uvdo {
@@ -30,9 +28,11 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+using bench::fail;
+using bench::send_all;
+
 struct Arguments {
-  std::string socket_path;
-  std::uint16_t port = 0;
+  bench::Address address;
   std::string export_name;
   unsigned connections = 1;
   unsigned depth = 64;
@@ -46,81 +46,15 @@ struct Arguments {
   int pid = 0;
 };
 
-[[noreturn]] void fail(const std::string& why) {
-  fmt::print(stderr, "nbd_load: {}\n", why);
-  std::exit(1);
-}
-
-void send_all(int fd, const std::byte* data, std::size_t size) {
-  while (size > 0) {
-    const ssize_t count = send(fd, data, size, MSG_NOSIGNAL);
-    if (count <= 0) fail("the server hung up");
-    data += count;
-    size -= static_cast<std::size_t>(count);
-  }
-}
-
-void receive_all(int fd, std::byte* data, std::size_t size) {
-  while (size > 0) {
-    const ssize_t count = recv(fd, data, size, 0);
-    if (count <= 0) fail("the server hung up");
-    data += count;
-    size -= static_cast<std::size_t>(count);
-  }
-}
-
-int connect_to(const Arguments& arguments) {
-  if (arguments.port != 0) {
-    const int fd = socket(AF_INET, SOCK_STREAM, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(arguments.port);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) fail("connect");
-    const int yes = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-    return fd;
-  }
-  const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (arguments.socket_path.size() >= sizeof address.sun_path) fail("the path is too long");
-  std::memcpy(address.sun_path, arguments.socket_path.data(), arguments.socket_path.size());
-  if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) fail("connect");
-  return fd;
-}
-
-// Fixed newstyle with EXPORT_NAME; returns the size of the export.
-std::uint64_t negotiate(int fd, const Arguments& arguments) {
-  std::array<std::byte, 64> buffer{};
-  receive_all(fd, buffer.data(), nbd::kGreetingSize);
-  store_be32(buffer.data(), nbd::kFlagFixedNewstyle | nbd::kFlagNoZeroes);
-  send_all(fd, buffer.data(), 4);
-  const auto option = [&](nbd::Option number, std::size_t length) {
-    store_be64(buffer.data(), nbd::kOptionMagic);
-    store_be32(buffer.data() + 8, static_cast<std::uint32_t>(number));
-    store_be32(buffer.data() + 12, static_cast<std::uint32_t>(length));
-    send_all(fd, buffer.data(), nbd::kOptionHeaderSize);
-  };
-  if (arguments.structured) {
-    option(nbd::Option::structured_reply, 0);
-    receive_all(fd, buffer.data(), nbd::kOptionReplyHeaderSize);
-  }
-  option(nbd::Option::export_name, arguments.export_name.size());
-  const auto name = std::as_bytes(std::span(arguments.export_name));
-  send_all(fd, name.data(), name.size());
-  receive_all(fd, buffer.data(), 10);
-  return load_be64(buffer.data());
-}
-
 class Connection {
  public:
   Connection(const Arguments& arguments, unsigned number)
       : arguments_(arguments), random_(number + 1), sent_at_(arguments.depth) {
-    fd_ = connect_to(arguments);
+    fd_ = bench::connect_to(arguments.address);
     const int buffer = 1 << 20;
     setsockopt(fd_, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
-    blocks_ = negotiate(fd_, arguments) / arguments.size;
+    const auto replies = arguments.structured ? bench::Replies::structured : bench::Replies::simple;
+    blocks_ = bench::negotiate(fd_, arguments.export_name, replies) / arguments.size;
     if (blocks_ == 0) fail("the export is smaller than a request");
     next_block_ = blocks_ / arguments.connections * number;
     out_.resize(arguments.depth * (nbd::kRequestSize + arguments.size));
@@ -243,8 +177,8 @@ double processor_time_us(int pid) {
 int run(int argc, char** argv) {
   Arguments arguments;
   uvdo::Arguments app("Loads an NBD server.", "nbd_load");
-  app.option("--socket", arguments.socket_path, "path of a unix socket");
-  app.option("--port", arguments.port, "TCP port of this machine");
+  app.option("--socket", arguments.address.socket_path, "path of a unix socket");
+  app.option("--port", arguments.address.port, "TCP port of this machine");
   app.option("--export", arguments.export_name);
   app.option("--connections", arguments.connections);
   app.option("--depth", arguments.depth, "requests in flight on each connection");

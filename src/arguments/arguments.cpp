@@ -97,7 +97,7 @@ Option Arguments::flag(const std::string& names, bool& value, const std::string&
 
 void Arguments::version(const std::string& text) { app_->set_version_flag("--version", text); }
 
-std::optional<int> Arguments::parse(int argc, char** argv) {
+std::optional<int> Arguments::parse(int argc, char** argv, const Complaint& complain) {
   try {
     app_->parse(argc, argv);
     return std::nullopt;
@@ -109,6 +109,7 @@ std::optional<int> Arguments::parse(int argc, char** argv) {
     return 0;
   } catch (const CLI::ParseError& error) {
     const std::string name = app_->get_name();
+    if (complain) return complain(fmt::format("{} (see {} --help)", error.what(), name));
     print_error("{}: {} (see {} --help)\n", name.substr(0, name.find(' ')), error.what(), name);
     return 2;
   }

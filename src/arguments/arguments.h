@@ -72,9 +72,11 @@ class Arguments {
   /// Adds --version, which prints `text`.
   void version(const std::string& text);
 
+  /// Tells that the arguments are wrong; returns the exit status.
+  using Complaint = std::function<int(std::string_view message)>;
   /// Parses and stores. The exit status if there is nothing left to do: help was asked for (0), or
-  /// the arguments are wrong (2, and the user has been told).
-  [[nodiscard]] std::optional<int> parse(int argc, char** argv);
+  /// the arguments are wrong (that of `complain`, or 2 when the user has been told here).
+  [[nodiscard]] std::optional<int> parse(int argc, char** argv, const Complaint& complain = {});
 
   [[nodiscard]] std::string name() const;
   /// Of the option called `name` ("--cache"); nothing if there is none.

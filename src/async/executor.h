@@ -22,10 +22,19 @@ struct Timer {
   bool armed = false;
 };
 
+/// Work that a turn has room for, in units of some 10 ns (an entry of a map page that is looked
+/// at): half a millisecond. Counted and not timed, so that a simulation can hold the engine to it.
+inline constexpr std::uint64_t kTurnUnits = 50'000;
+
 /// One thread's scheduler. All calls come from that thread.
+///
+/// What serves many clients on one thread gives way: work that grows with the length of a request
+/// or the size of the volume is counted by spend(), and between its pieces stands
+/// `co_await give_way()`. Those who gave way go on one after the other, in order, behind what is
+/// ready and what has come back from the system meanwhile.
 class Executor {
  public:
-  Executor() = default;
+  explicit Executor(std::uint64_t turn_units = kTurnUnits) : turn_units_(turn_units) {}
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
   virtual ~Executor() = default;
@@ -34,6 +43,8 @@ class Executor {
   virtual void post(std::coroutine_handle<> handle) = 0;
   /// Resumes `handle` when all that is ready now has run: the place where batches are sent off.
   virtual void post_late(std::coroutine_handle<> handle) = 0;
+  /// Resumes `handle` in a later turn, after what is ready then, and in the order of the calls.
+  virtual void post_behind(std::coroutine_handle<> handle) = 0;
   /// Monotonic time.
   [[nodiscard]] virtual TimePoint now() = 0;
   /// Wall-clock time in microseconds since 1970.
@@ -54,6 +65,34 @@ class Executor {
     };
     return Awaiter{*this};
   }
+  /// Counts work of this turn.
+  void spend(std::uint64_t units) { spent_ += units; }
+  /// Whether this turn has had its share of work.
+  [[nodiscard]] bool is_turn_over() const { return spent_ >= turn_units_; }
+  /// co_await executor.give_way(): before a piece of long work; in a later turn, if this one is
+  /// over. With `wanted` false it never waits.
+  auto give_way(bool wanted = true) {
+    struct Awaiter {
+      Executor& executor;
+      bool wanted;
+      [[nodiscard]] bool await_ready() const noexcept {
+        return !wanted || !executor.is_turn_over();
+      }
+      void await_suspend(std::coroutine_handle<> handle) const { executor.post_behind(handle); }
+      static void await_resume() noexcept {}
+    };
+    return Awaiter{*this, wanted};
+  }
+  /// co_await executor.next_turn(): before a piece of work that takes about a turn by itself.
+  auto next_turn() {
+    struct Awaiter {
+      Executor& executor;
+      static bool await_ready() noexcept { return false; }
+      void await_suspend(std::coroutine_handle<> handle) const { executor.post_behind(handle); }
+      static void await_resume() noexcept {}
+    };
+    return Awaiter{*this};
+  }
   /// co_await executor.turn_end(): goes on at the end of this turn (see post_late).
   auto turn_end() {
     struct Awaiter {
@@ -64,6 +103,14 @@ class Executor {
     };
     return Awaiter{*this};
   }
+
+ protected:
+  void begin_turn() { spent_ = 0; }
+  [[nodiscard]] std::uint64_t spent() const { return spent_; }
+
+ private:
+  std::uint64_t turn_units_;
+  std::uint64_t spent_ = 0;
 };
 
 /// A sleep that can be cut short, for one waiter at a time.

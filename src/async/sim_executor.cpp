@@ -19,7 +19,8 @@ constexpr std::uint64_t kLongestSpell = 400;
 }  // namespace
 
 SimExecutor::SimExecutor(SimExecutorOptions options)
-    : options_(options),
+    : Executor(options.turn_units),
+      options_(options),
       schedule_(mix_bits(options.seed) ^ 1U),
       program_random_(mix_bits(options.seed) ^ 2U),
       streams_(mix_bits(options.seed) ^ 3U),
@@ -112,6 +113,9 @@ std::coroutine_handle<> SimExecutor::take_ready() {
 
 void SimExecutor::take_step(std::coroutine_handle<> handle) {
   ++steps_;
+  longest_turn_ = longest_turn();
+  begin_turn();
+  if (on_step_) on_step_();
   now_ += options_.step_cost;
   if (options_.stall_one_in != 0 && schedule_.chance(1, options_.stall_one_in)) {
     // The coroutine comes back later: what it would have done now happens after much else.

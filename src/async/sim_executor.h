@@ -6,6 +6,7 @@
 // Nothing here may depend on addresses, on the machine's clock or on its random numbers.
 #pragma once
 
+#include <algorithm>
 #include <coroutine>
 #include <cstdint>
 #include <functional>
@@ -36,6 +37,8 @@ struct SimExecutorOptions {
   /// 0 is never.
   std::uint64_t stall_one_in = 512;
   Duration longest_stall{100'000};
+  /// What a turn has room for (Executor::give_way()): the less, the more often long work stops.
+  std::uint64_t turn_units = kTurnUnits;
 };
 
 class SimExecutor final : public Executor {
@@ -53,6 +56,7 @@ class SimExecutor final : public Executor {
 
   void post(std::coroutine_handle<> handle) override { ready_.push_back(handle); }
   void post_late(std::coroutine_handle<> handle) override { late_.push_back(handle); }
+  void post_behind(std::coroutine_handle<> handle) override { ready_.push_back(handle); }
   [[nodiscard]] TimePoint now() override { return now_; }
   [[nodiscard]] std::uint64_t wall_clock_us() override;
   std::uint64_t random() override { return program_random_.next(); }
@@ -68,6 +72,10 @@ class SimExecutor final : public Executor {
 
   /// Steps so far; grows by one with each coroutine resumed.
   [[nodiscard]] std::uint64_t steps() const { return steps_; }
+  /// The most work that was done in one step, in the units of Executor::spend().
+  [[nodiscard]] std::uint64_t longest_turn() const { return std::max(longest_turn_, spent()); }
+  /// Called before each step, for those who count what happens in one.
+  void on_step(std::function<void()> f) { on_step_ = std::move(f); }
   /// A hash of every decision so far: equal hashes mean equal runs.
   [[nodiscard]] std::uint64_t decision_hash() const { return hash_; }
   /// Mixes what somebody else decided (an I/O, a result) into the hash.
@@ -110,6 +118,7 @@ class SimExecutor final : public Executor {
   SimOrder order_now_ = SimOrder::random;
   TimePoint now_{};
   std::uint64_t steps_ = 0;
+  std::uint64_t longest_turn_ = 0;
   std::uint64_t hash_ = 0xCBF29CE484222325U;
   std::uint64_t next_number_ = 0;
   std::size_t ready_head_ = 0;
@@ -118,6 +127,7 @@ class SimExecutor final : public Executor {
   std::vector<Call> calls_;    // a heap, the earliest first
   std::vector<Armed> timers_;  // likewise
   std::function<void(std::string_view)> trace_;
+  std::function<void()> on_step_;
 };
 
 }  // namespace uvdo

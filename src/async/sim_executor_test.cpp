@@ -170,5 +170,22 @@ TEST(SimExecutor, GivesItsProgramReproducibleRandomNumbers) {
   EXPECT_NE(number, c.random());
 }
 
+TEST(SimExecutor, KnowsTheMostWorkBetweenTwoTurns) {
+  for (const std::uint64_t units : {std::uint64_t{1}, std::uint64_t{100}, kTurnUnits}) {
+    SimExecutorOptions options = plain(3);
+    options.turn_units = units;
+    SimExecutor executor(options);
+    const auto outcome = executor.run([](SimExecutor& owner) -> Task<void> {
+      co_await owner.yield();
+      for (int i = 0; i < 50; ++i) {
+        co_await owner.give_way();
+        owner.spend(70);
+      }
+    }(executor));
+    EXPECT_TRUE(outcome.finished) << outcome.why;
+    EXPECT_EQ(executor.longest_turn(), std::min<std::uint64_t>((units + 69) / 70, 50) * 70);
+  }
+}
+
 }  // namespace
 }  // namespace uvdo

@@ -24,6 +24,10 @@ constexpr Duration kShortWait = std::chrono::microseconds(60);
 /// Coroutines that may be ready, and sleep, at once before memory is taken for more.
 constexpr std::size_t kHandles = 16384;
 constexpr std::size_t kTimers = 1024;
+/// What to resume a coroutine counts for, whatever it does.
+constexpr std::uint64_t kUnitsPerResumption = 10;
+/// How often what became ready in a turn runs in the same one.
+constexpr int kMostRounds = 16;
 /// A kernel that cannot take entries is left alone so long, twice as long each time.
 constexpr Duration kShortestPause = std::chrono::microseconds(50);
 constexpr Duration kLongestPause = std::chrono::milliseconds(10);
@@ -45,6 +49,7 @@ bool later(const Timer* a, const Timer* b) { return a->deadline > b->deadline; }
 
 UringLoop::UringLoop() : random_(std::random_device{}()) {
   for (auto* handles : {&ready_, &running_, &late_}) handles->reserve(kHandles);
+  behind_.reserve(kHandles);
   timers_.reserve(kTimers);
 }
 
@@ -135,25 +140,52 @@ void UringLoop::run(Task<void> main) {
     run_due_timers();
     take_arrivals();
     run_ready();
+    run_behind();
+    run_late();
     if (stop_) break;
-    const bool is_idle = ready_.empty() && late_.empty() && aside_.empty();
-    submit_and_reap(is_idle && !something_comes_soon() && fall_asleep());
+    submit_and_reap(!has_work() && !something_comes_soon() && fall_asleep());
   }
 }
 
+/// Whatever was ready when the turn began runs, then what came up meanwhile, but no more than a
+/// turn has room for: nothing of it can keep the loop from its I/O.
 void UringLoop::run_ready() {
-  // Whatever was ready when the turn began runs, then what came up meanwhile, a bounded number of
-  // times, so that a chain of posts cannot keep the loop from its I/O.
-  for (int round = 0; round < 16 && !ready_.empty(); ++round) {
-    running_.swap(ready_);
-    for (const auto handle : running_) handle.resume();
-    running_.clear();
+  begin_turn();
+  for (int round = 0; round < kMostRounds && has_ready(); ++round) {
+    const std::size_t end = ready_.size();
+    while (next_ready_ < end && !is_turn_over()) {
+      spend(kUnitsPerResumption);
+      const std::coroutine_handle<> handle = ready_[next_ready_++];
+      handle.resume();
+    }
+    if (next_ready_ < end) break;
   }
-  if (!late_.empty()) {
-    running_.swap(late_);
-    for (const auto handle : running_) handle.resume();
-    running_.clear();
+  if (!has_ready()) {
+    ready_.clear();
+    next_ready_ = 0;
+  } else if (next_ready_ > ready_.size() / 2) {
+    ready_.erase(ready_.begin(), ready_.begin() + static_cast<std::ptrdiff_t>(next_ready_));
+    next_ready_ = 0;
   }
+}
+
+/// Those who gave way have the same share again, however much is ready.
+void UringLoop::run_behind() {
+  begin_turn();
+  for (std::size_t left = behind_.size(); left > 0 && !is_turn_over(); --left) {
+    const std::coroutine_handle<> handle = behind_.front();
+    behind_.pop_front();
+    spend(kUnitsPerResumption);
+    handle.resume();
+  }
+  begin_turn();
+}
+
+void UringLoop::run_late() {
+  if (late_.empty()) return;
+  running_.swap(late_);
+  for (const auto handle : running_) handle.resume();
+  running_.clear();
 }
 
 io_uring_sqe* UringLoop::next_entry() {
@@ -213,7 +245,7 @@ void UringLoop::submit_and_reap(bool may_block) {
   }
   note_entered(entered);
   const bool is_refused = entered < 0 && entered != -EINTR && entered != -ETIME;
-  if (reap() == 0 && is_refused && ready_.empty()) pause_for_kernel();
+  if (reap() == 0 && is_refused && !has_ready() && behind_.empty()) pause_for_kernel();
 }
 
 /// Submits, and waits for a completion or the first timer.
@@ -328,8 +360,7 @@ UringLoop::Hold UringLoop::hold_if_asleep() {
 
 UringLoop::Hold::~Hold() {
   if (!turn_) return;
-  const bool has_work =
-      !loop_->ready_.empty() || !loop_->late_.empty() || loop_->first_timer() != first_timer_;
+  const bool has_work = loop_->has_work() || loop_->first_timer() != first_timer_;
   turn_.unlock();
   if (has_work) loop_->wake();
 }

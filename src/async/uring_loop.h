@@ -19,6 +19,7 @@
 #include "async/executor.h"
 #include "async/task.h"
 #include "base/result.h"
+#include "base/ring_queue.h"
 
 namespace uvdo {
 
@@ -39,6 +40,7 @@ class UringLoop final : public Executor {
 
   void post(std::coroutine_handle<> handle) override { ready_.push_back(handle); }
   void post_late(std::coroutine_handle<> handle) override { late_.push_back(handle); }
+  void post_behind(std::coroutine_handle<> handle) override { behind_.push_back(handle); }
   [[nodiscard]] TimePoint now() override;
   [[nodiscard]] std::uint64_t wall_clock_us() override;
   std::uint64_t random() override { return random_(); }
@@ -127,6 +129,12 @@ class UringLoop final : public Executor {
   [[nodiscard]] io_uring_sqe* next_entry();
   [[nodiscard]] bool has_deferred_completions() const;
   void run_ready();
+  void run_behind();
+  void run_late();
+  [[nodiscard]] bool has_ready() const { return next_ready_ < ready_.size(); }
+  [[nodiscard]] bool has_work() const {
+    return has_ready() || !late_.empty() || !behind_.empty() || !aside_.empty();
+  }
   void run_due_timers();
   void submit_and_reap(bool may_block);
   int sleep();
@@ -152,10 +160,12 @@ class UringLoop final : public Executor {
   int (*submit_)(io_uring*) = io_uring_submit;
   std::vector<Completion> aside_;  // taken off the ring, and not told yet
   Duration pause_{0};              // how long the kernel was last left alone, while it refuses
-  std::vector<std::coroutine_handle<>> ready_;
-  std::vector<std::coroutine_handle<>> running_;
+  std::vector<std::coroutine_handle<>> ready_;  // from next_ready_ on
+  std::size_t next_ready_ = 0;
   std::vector<std::coroutine_handle<>> late_;
-  std::vector<Timer*> timers_;  // a heap, the earliest first
+  std::vector<std::coroutine_handle<>> running_;  // of those that were late
+  RingQueue<std::coroutine_handle<>> behind_;     // who gave way
+  std::vector<Timer*> timers_;                    // a heap, the earliest first
   std::mt19937_64 random_;
   bool stop_ = false;
   bool listening_ = false;

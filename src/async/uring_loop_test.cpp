@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "async/uring_loop.h"
 
+#include <algorithm>
+#include <string>
+
 #include <gtest/gtest.h>
 
 #include "async/wait_queue.h"
@@ -44,6 +47,67 @@ TEST(UringLoop, RunsTheTurnEndAfterEverythingThatIsReady) {
     co_await tasks.wait();
   }(*loop, order));
   EXPECT_EQ(order, "early late ");
+}
+
+TEST(UringLoop, LooksAtItsIoBetweenThePiecesOfThoseWhoGiveWayInTurn) {
+  auto loop = make_loop();
+  std::string order;
+  int completions = 0;
+  loop->run([](UringLoop& owner, std::string& log, int& count) -> Task<void> {
+    bool is_over = false;
+    TaskGroup io(owner);
+    io.start([](UringLoop& executor, const bool& ended, int& done) -> Task<void> {
+      for (; !ended; ++done) {
+        co_await executor.perform([](io_uring_sqe* sqe) { io_uring_prep_nop(sqe); });
+      }
+    }(owner, is_over, count));
+    TaskGroup workers(owner);
+    for (const char name : {'a', 'b', 'c'}) {
+      workers.start([](UringLoop& executor, char who, std::string& text) -> Task<void> {
+        for (int piece = 0; piece < 20; ++piece) {
+          co_await executor.give_way();
+          text += who;
+          executor.spend(kTurnUnits / 2);
+        }
+      }(owner, name, log));
+    }
+    co_await workers.wait();
+    is_over = true;
+    co_await io.wait();
+  }(*loop, order, completions));
+  ASSERT_EQ(order.size(), 60U);
+  // Behind the first round, which runs before anybody has to give way, nobody is passed over: two
+  // pieces make a turn, and each worker has one in three.
+  for (std::size_t i = 6; i + 6 <= 50; i += 6) {
+    const std::string some = order.substr(i, 6);
+    for (const char name : {'a', 'b', 'c'}) {
+      EXPECT_EQ(std::ranges::count(some, name), 2) << order << " at " << i;
+    }
+  }
+  EXPECT_GE(completions, 25);
+}
+
+TEST(UringLoop, DoesNotLetThoseWhoAreReadyKeepItFromItsIo) {
+  auto loop = make_loop();
+  int resumptions = 0;
+  loop->run([](UringLoop& owner, int& count) -> Task<void> {
+    bool is_over = false;
+    TaskGroup busy(owner);
+    for (int i = 0; i < 100; ++i) {
+      busy.start([](UringLoop& executor, const bool& ended, int& times) -> Task<void> {
+        while (!ended) {
+          ++times;
+          executor.spend(kTurnUnits / 10);
+          co_await executor.yield();
+        }
+      }(owner, is_over, count));
+    }
+    co_await owner.perform([](io_uring_sqe* sqe) { io_uring_prep_nop(sqe); });
+    is_over = true;
+    co_await busy.wait();
+  }(*loop, resumptions));
+  // Ten make a turn; before this, all of them ran sixteen times.
+  EXPECT_LE(resumptions, 250);
 }
 
 TEST(UringLoop, ThatStaysAwakeRunsTimersAndWhatComesFromOtherThreads) {

@@ -35,6 +35,7 @@ enum class Fault : std::uint8_t {
   resume_without_dirty_mark,   ///< a volume that goes on is still marked clean
   counts_before_summary,       ///< reference counts are written behind a summary that is at risk
   format_without_flush,        ///< a format changes an old volume that may still be found
+  long_request_keeps_turn,     ///< a long request runs to its end without giving way
   read_only_without_journal,   ///< the journal of a read-only volume is not replayed
 };
 
@@ -62,6 +63,7 @@ inline constexpr auto kFaults = std::to_array<std::pair<std::string_view, Fault>
     {"resume-without-dirty-mark", Fault::resume_without_dirty_mark},
     {"counts-before-summary", Fault::counts_before_summary},
     {"format-without-flush", Fault::format_without_flush},
+    {"long-request-keeps-turn", Fault::long_request_keeps_turn},
     {"read-only-without-journal", Fault::read_only_without_journal},
 });
 

@@ -26,6 +26,7 @@ int power_of(std::string_view unit) {
   if (unit.empty()) return 0;
   const char first = static_cast<char>(std::toupper(static_cast<unsigned char>(unit[0])));
   if (first == 'B' && unit.size() == 1) return 0;
+  if (unit == "bytes") return 0;
   const auto at = kUnits.find(first);
   if (at == std::string_view::npos) return -1;
   if (unit.size() == 1) return static_cast<int>(at) + 1;
@@ -92,6 +93,16 @@ std::string size_text(std::uint64_t bytes) {
   // 1023.96 would print as 1024.0 of the unit below.
   if (value >= 1023.95 && power < kUnits.size()) return fmt::format("1.0 {}iB", kUnits[power]);
   return fmt::format("{:.1f} {}iB", value, name);
+}
+
+std::string exact_size_text(std::uint64_t bytes) {
+  if (const auto same = parse_size(size_text(bytes)); same && *same == bytes) {
+    return size_text(bytes);
+  }
+  std::size_t power = 0;
+  for (; power < kUnits.size() && bytes % 1024 == 0; ++power) bytes /= 1024;
+  return power == 0 ? fmt::format("{} bytes", bytes)
+                    : fmt::format("{} {}iB", bytes, kUnits[power - 1]);
 }
 
 std::string grouped(std::uint64_t number) {

@@ -56,6 +56,26 @@ TEST(SizeText, PrintsForPeople) {
   EXPECT_EQ(size_text(UINT64_MAX), "16.0 EiB");
 }
 
+TEST(SizeText, WhatIsPrintedExactlyCanBeTypedBack) {
+  struct Case {
+    std::uint64_t bytes;
+    const char* text;
+  };
+  constexpr std::uint64_t kGib = 1ULL << 30U;
+  for (const Case& at :
+       {Case{0, "0 bytes"}, Case{1023, "1023 bytes"}, Case{1025, "1025 bytes"},
+        Case{1536, "1.5 KiB"}, Case{3 * kGib / 2, "1.5 GiB"}, Case{4 * kGib + 4096, "4194308 KiB"},
+        Case{4 * kGib + (1U << 20U), "4097 MiB"}, Case{kGib - 4096, "1048572 KiB"},
+        Case{kGib - 1, "1073741823 bytes"}, Case{1ULL << 52U, "4 PiB"},
+        Case{UINT64_MAX, "18446744073709551615 bytes"}}) {
+    EXPECT_EQ(exact_size_text(at.bytes), at.text);
+    EXPECT_EQ(parsed(at.text), at.bytes) << at.text;
+  }
+  for (std::uint64_t bytes = 4096; bytes < (1ULL << 62U); bytes += bytes / 3 / 4096 * 4096 + 4096) {
+    EXPECT_EQ(parsed(exact_size_text(bytes)), bytes);
+  }
+}
+
 TEST(SizeText, GroupsThousands) {
   EXPECT_EQ(grouped(0), "0");
   EXPECT_EQ(grouped(999), "999");

@@ -6,6 +6,12 @@
 #include <fmt/core.h>
 
 namespace uvdo {
+namespace {
+
+/// Work to find a page that is in memory.
+constexpr std::uint64_t kUnitsPerPage = 10;
+
+}  // namespace
 
 BlockMap::BlockMap(Executor& executor, Device& device, RecoveryJournal& journal,
                    ReadOnlyNotifier& notifier, PageAllocator& allocator,
@@ -312,6 +318,7 @@ Task<Result<std::optional<std::uint64_t>>> BlockMap::next_leaf(std::uint32_t roo
                                                                std::uint64_t limit) {
   // Descends from the root; where there is nothing, jumps to the end of what would be there.
   while (from < limit) {
+    co_await executor_.give_way(!notifier_.is_on(Fault::long_request_keeps_turn));
     std::uint64_t span = 1;  // leaves under one entry of the page that is looked at
     for (unsigned h = 1; h < kRootHeight; ++h) span *= kEntriesPerPage;
     bool exists = true;
@@ -321,10 +328,12 @@ Task<Result<std::optional<std::uint64_t>>> BlockMap::next_leaf(std::uint32_t roo
       // Along the page, which is there: its parent's entry said so.
       std::uint64_t slot = from / span % kEntriesPerPage;
       const std::uint64_t first = from - from % span - slot * span;
+      const std::uint64_t begin = slot;
       while (*page != nullptr && slot < kEntriesPerPage &&
              (*page)->entry(static_cast<unsigned>(slot)).pbn == kZeroPbn) {
         ++slot;
       }
+      executor_.spend(kUnitsPerPage + slot - begin);
       if (*page == nullptr || slot == kEntriesPerPage) {
         from = first + span * kEntriesPerPage;
         exists = false;

@@ -8,6 +8,12 @@
 #include "device/write_burst.h"
 
 namespace uvdo {
+namespace {
+
+/// Work to copy a page and to hand it to the device.
+constexpr std::uint64_t kUnitsPerPageWritten = 80;
+
+}  // namespace
 
 MapPage* BlockMap::next_to_write(JournalSequence before, std::size_t& at_least) {
   MapPage* page = dirty_.oldest();
@@ -33,6 +39,8 @@ Task<Result<void>> BlockMap::write_back(JournalSequence before, std::size_t at_l
       batch_.push_back(page);
     }
     if (batch_.empty()) break;
+    executor_.spend(batch_.size() * kUnitsPerPageWritten);
+    co_await executor_.give_way();
     // As they lie on the device, so that neighbours are written together.
     std::ranges::sort(batch_, {}, &MapPage::pbn);
     done = co_await write_pages(batch_, copies_.bytes());

@@ -11,6 +11,7 @@
 #include "base/print.h"
 #include "base/size_text.h"
 #include "cli/command.h"
+#include "device/backing_name.h"
 #include "workload/workload_runner.h"
 
 namespace uvdo {
@@ -75,10 +76,10 @@ Result<BenchSettings> settings_of(const BenchArguments& arguments) {
                  fmt::format("--set-size {} is not between 256M and 4G", arguments.set_size));
   }
   if (*size < *set_size + kRoomBesidesSet) {
-    return Error(
-        Errc::invalid_argument,
-        fmt::format("--size {} is too small: the index, a set of {} and new data need {}",
-                    arguments.size, size_text(*set_size), size_text(*set_size + kRoomBesidesSet)));
+    return Error(Errc::invalid_argument,
+                 fmt::format("--size {} is too small: the index, a set of {} and new data need {}",
+                             arguments.size, exact_size_text(*set_size),
+                             exact_size_text(*set_size + kRoomBesidesSet)));
   }
   settings.device_bytes = *size / kBlockSize * kBlockSize;
   settings.set_bytes = *set_size >> 27U << 27U;  // whole 128 MiB
@@ -118,7 +119,8 @@ int run_bench(int argc, char** argv) {
   Arguments app("Measures how fast volumes are: in memory, or on a disk.", "uvdo bench");
   app.option("PATH", arguments.path,
              "a directory, for a scratch file that is removed again, or a block device whose "
-             "content is lost; memory if left out");
+             "content is lost (also as MAJOR:MINOR); memory if left out")
+      .transform(backing_store_path);
   app.option("--workloads", arguments.workloads,
              "what to run; all that do not take long if left out")
       .one_value_each()

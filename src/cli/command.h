@@ -39,13 +39,14 @@ int run_uvdo(int argc, char** argv);
 /// path.
 Arguments::Option add_volume_argument(Arguments& app, std::string& volume);
 
-/// Prints "uvdo: <message>" to stderr; returns kExitFailed.
+/// Prints "uvdo: <message>" to stderr; returns kExitFailed. That is what the command has failed of:
+/// with --json it stands on standard output, too, when the command has ended.
 int fail(const Error& error);
-int fail(std::string_view message);
-/// Prints "uvdo: <message>" to stderr; the command goes on.
-void warn(std::string_view message);
-/// The same as fail() for wrong arguments; returns kExitUsage.
+int fail(std::string_view message, Errc code = Errc::io);
+/// The same for wrong arguments; returns kExitUsage.
 int usage_error(std::string_view message);
+/// Prints the same line where the command goes on, or where its JSON tells the error itself.
+void warn(std::string_view message);
 
 // ---- the subcommands
 

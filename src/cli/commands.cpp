@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <csignal>
+#include <optional>
 #include <string>
 
 #include <fmt/core.h>
@@ -10,6 +11,7 @@
 #include "base/print.h"
 #include "base/printable.h"
 #include "cli/command.h"
+#include "cli/error_json.h"
 #include "cli/top.h"
 #include "cli/version.h"
 #include "device/backing_name.h"
@@ -43,6 +45,25 @@ constexpr std::array kCommands{
 /// Commands that change nothing.
 constexpr std::array<std::string_view, 8> kTellers{"status", "info",  "top", "stats",
                                                    "dump",   "check", "cat", "bench"};
+/// What the command has failed of, for --json.
+std::optional<Error>& told_error() {
+  static std::optional<Error> told;
+  return told;
+}
+
+/// Whether the command line has --json, also where it is wrong otherwise.
+bool wants_json(int argc, char** argv) {
+  for (int i = 1; i < argc && std::string_view(argv[i]) != "--"; ++i) {
+    if (std::string_view(argv[i]) == "--json") return true;
+  }
+  return false;
+}
+
+int fail_as(std::string_view message, Errc code, int status) {
+  warn(message);
+  told_error() = Error(code, std::string(message));
+  return status;
+}
 
 std::string help_text() {
   std::string text =
@@ -92,6 +113,9 @@ int run_command(int argc, char** argv) {
 
 int run_uvdo(int argc, char** argv) {
   const int status = run_command(argc, argv);
+  if (told_error() && wants_json(argc, argv)) {
+    print("{}\n", json_text({{"error", error_json(*told_error())}}));
+  }
   // What was printed must have arrived: a full disk behind a pipe is an error too.
   const auto arrived = finish_output();
   const bool has_failed = status == kExitFailed || status == kExitUsage;
@@ -100,7 +124,7 @@ int run_uvdo(int argc, char** argv) {
 
 std::optional<int> parse_arguments(Arguments& app, int argc, char** argv) {
   app.version(fmt::format("uvdo {}", kVersion));
-  return app.parse(argc, argv);
+  return app.parse(argc, argv, usage_error);
 }
 
 Arguments::Option add_volume_argument(Arguments& app, std::string& volume) {
@@ -109,18 +133,14 @@ Arguments::Option add_volume_argument(Arguments& app, std::string& volume) {
       .transform(backing_store_path);
 }
 
-int fail(std::string_view message) {
-  print_error("uvdo: {}\n", printable(message));
-  return kExitFailed;
-}
+void warn(std::string_view message) { print_error("uvdo: {}\n", printable(message)); }
 
-void warn(std::string_view message) { static_cast<void>(fail(message)); }
+int fail(std::string_view message, Errc code) { return fail_as(message, code, kExitFailed); }
 
-int fail(const Error& error) { return fail(error.message()); }
+int fail(const Error& error) { return fail(error.message(), error.code()); }
 
 int usage_error(std::string_view message) {
-  fail(message);
-  return kExitUsage;
+  return fail_as(message, Errc::invalid_argument, kExitUsage);
 }
 
 }  // namespace uvdo

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // uvdo export: the logical device of a stopped volume as a sparse file, or onto a block device.
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <string>
 
@@ -16,6 +17,7 @@
 #include "base/size_text.h"
 #include "cli/command.h"
 #include "cli/damage_file.h"
+#include "cli/error_json.h"
 #include "cli/open_volume.h"
 #include "cli/progress.h"
 #include "device/file_device.h"
@@ -34,12 +36,29 @@ struct ExportArguments {
   bool force = false;
   bool skip_errors = false;
   bool without_journal = false;
+  bool json = false;
   std::string damaged;  ///< where the damaged blocks are listed
+
+  [[nodiscard]] bool to_standard_output() const { return output == "-"; }
 };
 
-/// What is written to: a new or emptied file, or a block device.
+/// What is written to: a new or emptied file, a block device, or standard output, in order.
 class Output {
  public:
+  static Result<Output> standard() {
+    if (isatty(STDOUT_FILENO) == 1) {
+      return Error(Errc::invalid_argument,
+                   "standard output is a terminal: lead it to a program or a file");
+    }
+    Output output;
+    output.path_ = "standard output";
+    const int fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+    if (fd < 0) return errno_error(errno, "standard output");
+    output.file_.fd = FileDescriptor(fd);
+    output.kind_ = Kind::stream;
+    return output;
+  }
+
   static Result<Output> open(const ExportArguments& arguments, std::uint64_t size) {
     Output output;
     output.path_ = arguments.output;
@@ -68,19 +87,21 @@ class Output {
       auto file = open_backing_store(output.path_, OpenMode::read_write);
       if (!file) return std::move(file).error();
       output.file_ = std::move(*file);
-      output.is_device_ = S_ISBLK(status.st_mode);
+      if (S_ISBLK(status.st_mode)) output.kind_ = Kind::device;
     }
     if (auto ok = output.set_size(size); !ok) {
-      if (output.is_device_) return std::move(ok).error();
+      if (output.kind_ == Kind::device) return std::move(ok).error();
       return output.abandon(std::move(ok).error());
     }
     return output;
   }
 
   Result<void> write(std::uint64_t offset, ConstBytes bytes) {
+    const bool is_stream = kind_ == Kind::stream;
     while (!bytes.empty()) {
-      const ssize_t n =
-          pwrite(file_.fd.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+      const ssize_t n = is_stream ? ::write(file_.fd.get(), bytes.data(), bytes.size())
+                                  : pwrite(file_.fd.get(), bytes.data(), bytes.size(),
+                                           static_cast<off_t>(offset));
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) return errno_error(errno, fmt::format("writing to {}", path_));
       offset += static_cast<std::uint64_t>(n);
@@ -89,15 +110,17 @@ class Output {
     return {};
   }
 
-  /// Files are born full of zeros; a device must be told.
+  /// Files are born full of zeros; a device must be told, and a stream gets them.
   Result<void> write_zeros(std::uint64_t offset, std::uint64_t length) {
-    if (!is_device_ || length == 0) return {};
+    if (kind_ == Kind::file || length == 0) return {};
+    if (kind_ == Kind::stream) return stream_zeros(length);
     const std::array<std::uint64_t, 2> range{offset, length};
     if (ioctl(file_.fd.get(), BLKZEROOUT, range.data()) == 0) return {};
     return errno_error(errno, fmt::format("zeroing {}", path_));
   }
 
   Result<void> finish() {
+    if (kind_ == Kind::stream) return {};
     if (fsync(file_.fd.get()) == 0) return {};
     return errno_error(errno, fmt::format("writing to {}", path_));
   }
@@ -112,8 +135,20 @@ class Output {
   }
 
  private:
+  enum class Kind : std::uint8_t { file, device, stream };
+
+  Result<void> stream_zeros(std::uint64_t length) {
+    static constexpr std::array<std::byte, 1U << 16U> kZeros{};
+    while (length > 0) {
+      const std::uint64_t part = std::min<std::uint64_t>(length, kZeros.size());
+      if (auto ok = write(0, ConstBytes(kZeros).first(part)); !ok) return ok;
+      length -= part;
+    }
+    return {};
+  }
+
   Result<void> set_size(std::uint64_t size) {
-    if (is_device_) {
+    if (kind_ == Kind::device) {
       auto room = size_of_backing_store(file_.fd.get(), path_);
       if (!room) return std::move(room).error();
       if (*room >= size) return {};
@@ -136,7 +171,7 @@ class Output {
   std::string path_;
   BackingFile file_;
   bool created_ = false;
-  bool is_device_ = false;
+  Kind kind_ = Kind::file;
 };
 
 struct Exported {
@@ -187,7 +222,7 @@ Result<Exported> copy_contents(VolumeImage& image, Output& output, DamageFile& l
         list.add(*run);
         if (++problems <= kShownErrors) {
           progress.clear();
-          fail(fmt::format("{}: {}", where, run->problem));
+          warn(fmt::format("{}: {}", where, run->problem));
         }
         ok = output.write_zeros(at, run->blocks * kBlockSize);
         break;
@@ -200,19 +235,44 @@ Result<Exported> copy_contents(VolumeImage& image, Output& output, DamageFile& l
   return exported;
 }
 
-/// What of the volume is not in the output; the exit status.
-int tell_damage(const VolumeImage& image, const Exported& exported, DamageFile& list,
-                const ExportArguments& arguments) {
-  int status = kExitOk;
+/// What of the volume is not in the output, a sentence each.
+std::vector<std::string> losses_of(const VolumeImage& image, const Exported& exported,
+                                   DamageFile& list, const ExportArguments& arguments) {
+  std::vector<std::string> losses;
   if (exported.damaged_blocks > 0) {
-    status = fail(fmt::format("{} blocks could not be read; they are zeros in {}",
-                              grouped(exported.damaged_blocks), arguments.output));
+    losses.push_back(fmt::format(
+        "{} blocks could not be read; they are zeros in {}", grouped(exported.damaged_blocks),
+        arguments.to_standard_output() ? "standard output" : arguments.output));
   }
   if (const auto loss = journal_loss_text(image)) {
     list.remark(*loss);
-    status = fail(*loss);
+    losses.push_back(*loss);
   }
-  if (auto listed = list.finish(); !listed) status = fail(listed.error());
+  if (auto listed = list.finish(); !listed) losses.push_back(listed.error().message());
+  return losses;
+}
+
+/// Says what was exported: as JSON, in words, or, where the contents go to standard output, there
+/// where errors go.
+int tell_end(const ExportArguments& arguments, std::uint64_t size, const Exported& exported,
+             const std::vector<std::string>& losses) {
+  if (arguments.json) {
+    Json json = {{"volume", arguments.volume},
+                 {"output", arguments.output},
+                 {"logicalBytes", size},
+                 {"dataBytes", exported.data_blocks * kBlockSize},
+                 {"damagedBlocks", exported.damaged_blocks}};
+    for (const std::string& loss : losses) warn(loss);
+    if (!losses.empty()) json["error"] = error_json({Errc::corrupt, losses.back()});
+    print("{}\n", json_text(json, 2));
+    return losses.empty() ? kExitOk : kExitFailed;
+  }
+  if (!arguments.to_standard_output()) {
+    print("{} exported to {}, {} of it data\n", size_text(size), arguments.output,
+          size_text(exported.data_blocks * kBlockSize));
+  }
+  int status = kExitOk;
+  for (const std::string& loss : losses) status = fail(loss, Errc::corrupt);
   return status;
 }
 
@@ -220,17 +280,19 @@ int export_volume(const ExportArguments& arguments) {
   auto image = open_volume(arguments.volume, {.replay = !arguments.without_journal});
   if (!image) return fail(image.error());
   const std::uint64_t size = (*image)->logical_blocks() * kBlockSize;
+  const bool to_stdout = arguments.to_standard_output();
+  if (to_stdout && arguments.damaged == "-") {
+    return fail("the contents and the list of damaged blocks cannot both go to standard output");
+  }
   auto list = DamageFile::open(arguments.damaged);
   if (!list) return fail(list.error());
-  auto output = Output::open(arguments, size);
+  auto output = to_stdout ? Output::standard() : Output::open(arguments, size);
   if (!output) return fail(output.error());
   if (const auto left_out = left_out_text(**image)) warn(*left_out);
   auto exported = copy_contents(**image, *output, *list, arguments.skip_errors);
   if (!exported) return fail(output->abandon(std::move(exported).error()));
   if (auto ok = output->finish(); !ok) return fail(output->abandon(std::move(ok).error()));
-  print("{} exported to {}, {} of it data\n", size_text(size), arguments.output,
-        size_text(exported->data_blocks * kBlockSize));
-  return tell_damage(**image, *exported, *list, arguments);
+  return tell_end(arguments, size, *exported, losses_of(**image, *exported, *list, arguments));
 }
 
 }  // namespace
@@ -239,14 +301,19 @@ int run_export(int argc, char** argv) {
   ExportArguments arguments;
   Arguments app("Copies the contents of a stopped volume to a sparse file.", "uvdo export");
   add_volume_argument(app, arguments.volume);
-  app.option("-o,--output", arguments.output, "file to make, or block device to overwrite")
+  app.option("-o,--output", arguments.output,
+             "file to make, block device to overwrite, or - for standard output")
       .required();
   app.flag("--force", arguments.force, "overwrite the output if it exists");
   app.flag("--skip-errors", arguments.skip_errors,
            "go on where blocks are damaged, with zeros in their place (exit status 1)");
   DamageFile::add_to(app, arguments.damaged);
   app.flag(kWithoutJournalOrRaw, arguments.without_journal, kWithoutJournalHelp);
+  app.flag("--json", arguments.json, "print JSON");
   if (auto status = parse_arguments(app, argc, argv)) return *status;
+  if (arguments.json && arguments.to_standard_output()) {
+    return usage_error("--json and the contents cannot both go to standard output: name a file");
+  }
   return export_volume(arguments);
 }
 

@@ -22,6 +22,7 @@
 #include "device/file_device.h"
 #include "format/index_geometry.h"
 #include "format/volume_layout.h"
+#include "serve/volume_description.h"
 #include "volume/format_volume.h"
 
 namespace uvdo {
@@ -41,6 +42,7 @@ struct FormatArguments {
   bool sparse = false;
   bool force = false;
   bool verbose = false;
+  bool json = false;
 };
 
 /// The place that is formatted.
@@ -75,6 +77,12 @@ Result<unsigned> parse_slab_bits(const FormatArguments& arguments) {
   return static_cast<unsigned>(std::countr_zero(blocks));
 }
 
+/// For people who are used to vdoformat: a number alone is bytes here, as everywhere in uvdo.
+std::string unit_hint(const std::string& size) {
+  if (!has_no_unit(size)) return "";
+  return fmt::format(" (a number alone is bytes: write {}M for megabytes)", size);
+}
+
 /// Everything that can be wrong with the arguments alone.
 Result<FormatRequest> make_request(const FormatArguments& arguments) {
   FormatRequest request;
@@ -91,19 +99,13 @@ Result<FormatRequest> make_request(const FormatArguments& arguments) {
   request.index_memory = *memory;
   request.sparse = arguments.sparse;
   if (!arguments.logical_size.empty()) {
-    if (has_no_unit(arguments.logical_size)) {
-      return Error(Errc::invalid_argument,
-                   fmt::format("the logical size {0} has no unit: write {0}M for megabytes (as "
-                               "vdoformat takes it) or {0}B for bytes",
-                               arguments.logical_size));
-    }
     auto logical = parse_size(arguments.logical_size);
     if (!logical) return std::move(logical).error();
     if (*logical == 0 || *logical % kBlockSize != 0 || *logical / kBlockSize > kMaxLogicalBlocks) {
       return Error(Errc::invalid_argument,
                    fmt::format("a logical size of {} is not possible: use a multiple of 4096 bytes "
-                               "up to 4P",
-                               arguments.logical_size));
+                               "up to 4P{}",
+                               arguments.logical_size, unit_hint(arguments.logical_size)));
     }
     request.logical_bytes = *logical;
   }
@@ -209,7 +211,7 @@ void print_made(const std::string& path, const VolumeLayout& layout, bool verbos
     print("  {:<15} {}\n", label, value);
   };
   const auto blocks = [](std::uint64_t n) {
-    return fmt::format("{} ({} blocks)", size_text(n * kBlockSize), grouped(n));
+    return fmt::format("{} ({} blocks)", exact_size_text(n * kBlockSize), grouped(n));
   };
   const std::uint64_t slabs = super.depot.slab_count();
   print("New volume on {}\n", path);
@@ -242,6 +244,16 @@ void print_made(const std::string& path, const VolumeLayout& layout, bool verbos
   line("each slab",
        fmt::format("{} data, {} reference count and {} journal blocks", slab.data_blocks,
                    slab.reference_count_blocks, slab.slab_journal_blocks));
+}
+
+/// The same as uvdo info --json says of a volume that was never started.
+void print_json(const std::string& path, const VolumeLayout& layout, std::uint64_t device_bytes) {
+  VolumeFacts facts;
+  facts.name = path;
+  facts.device_bytes = device_bytes;
+  facts.slabs_never_used = layout.super_block.depot.slab_count();
+  facts.slabs_dirty = 0;
+  print("{}\n", json_text(describe_volume(layout.geometry, layout.super_block, facts), 2));
 }
 
 Result<void> write_volume(UringLoop& loop, Target& target, const std::string& path,
@@ -293,7 +305,11 @@ int format(const FormatArguments& arguments) {
   if (auto ok = write_volume(**loop, *target, arguments.device, *layout); !ok) {
     return give_up(ok.error());
   }
-  print_made(arguments.device, *layout, arguments.verbose);
+  if (arguments.json) {
+    print_json(arguments.device, *layout, target->size);
+  } else {
+    print_made(arguments.device, *layout, arguments.verbose);
+  }
   if (auto arrived = finish_output(); !arrived) {
     const Error& error = arrived.error();
     return give_up(target->created ? error.within("no volume was made")
@@ -316,7 +332,7 @@ int run_format(int argc, char** argv) {
   app.option("--config", config, "TOML file with these options in a table [format]");
   app.option("--size", arguments.size, "create DEVICE as a sparse file of this size");
   app.option("--logical-size", arguments.logical_size,
-             "size of the device that users see, with a unit (default: what surely fits)");
+             "size of the device that users see (default: what surely fits)");
   auto bits =
       app.option("--slab-bits", arguments.slab_bits, "slabs of 2^N blocks: 13 (32M) to 23 (32G)")
           .show_default();
@@ -328,7 +344,8 @@ int run_format(int argc, char** argv) {
            "an index that remembers ten times as much, on ten times the space");
   app.option("--uuid", arguments.uuid, "the volume's UUID (default: a random one)");
   app.flag("--force", arguments.force, "overwrite what DEVICE holds");
-  app.flag("-v,--verbose", arguments.verbose, "show the layout, too");
+  auto verbose = app.flag("-v,--verbose", arguments.verbose, "show the layout, too");
+  app.flag("--json", arguments.json, "print JSON: what uvdo info tells").excludes(verbose);
   if (auto status = parse_arguments_with_config(app, "format", arguments.device, argc, argv)) {
     return *status;
   }

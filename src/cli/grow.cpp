@@ -19,6 +19,14 @@ struct GrowArguments {
   std::string physical;
   std::string control;
   AnswerPatience patience;
+  bool json = false;
+};
+
+/// The sizes of a volume, in bytes, when its growth has ended.
+struct Sizes {
+  std::uint64_t logical = 0;
+  std::uint64_t physical = 0;
+  bool changed = true;
 };
 
 Result<GrowthRequest> read_sizes(const GrowArguments& arguments) {
@@ -39,9 +47,18 @@ Result<GrowthRequest> read_sizes(const GrowArguments& arguments) {
   return Error(Errc::invalid_argument, "say what is to grow: --logical SIZE, --physical SIZE|max");
 }
 
-void print_sizes(const std::string& volume, std::uint64_t logical, std::uint64_t physical) {
-  print("{} has a logical size of {} and a physical size of {}\n", volume, size_text(logical),
-        size_text(physical));
+void print_sizes(const GrowArguments& arguments, const Sizes& sizes) {
+  if (arguments.json) {
+    print("{}\n", json_text({{"volume", arguments.volume},
+                             {"logicalBytes", sizes.logical},
+                             {"physicalBytes", sizes.physical},
+                             {"changed", sizes.changed}},
+                            2));
+    return;
+  }
+  print("{}{} has a logical size of {} and a physical size of {}{}\n",
+        sizes.changed ? "" : "nothing to do: ", arguments.volume, exact_size_text(sizes.logical),
+        exact_size_text(sizes.physical), sizes.changed ? "" : " already");
 }
 
 Task<void> grow_stopped(UringLoop& loop, const GrowArguments& arguments, GrowthRequest request,
@@ -61,8 +78,9 @@ Task<void> grow_stopped(UringLoop& loop, const GrowArguments& arguments, GrowthR
     status = fail(std::move(grown).error().within(arguments.volume));
     co_return;
   }
-  print_sizes(arguments.volume, grown->config.logical_blocks * kBlockSize,
-              grown->config.physical_blocks * kBlockSize);
+  print_sizes(arguments,
+              {grown->config.logical_blocks * kBlockSize,
+               grown->config.physical_blocks * kBlockSize, *grown != headers->super_block});
   status = kExitOk;
 }
 
@@ -78,8 +96,9 @@ std::optional<int> grow_served(const GrowArguments& arguments, const GrowthReque
     if (answer.error().code() == Errc::not_found) return std::nullopt;
     return fail(std::move(answer).error().within(arguments.volume));
   }
-  print_sizes(arguments.volume, answer->value("logical", std::uint64_t{0}),
-              answer->value("physical", std::uint64_t{0}));
+  print_sizes(arguments,
+              {answer->value("logical", std::uint64_t{0}),
+               answer->value("physical", std::uint64_t{0}), answer->value("changed", true)});
   return kExitOk;
 }
 
@@ -89,12 +108,13 @@ int run_grow(int argc, char** argv) {
   GrowArguments arguments;
   Arguments app("Makes a volume larger: what it offers, what it takes on its disk, or both.",
                 "uvdo grow");
-  app.option("VOLUME", arguments.volume, "file or block device that holds the volume").required();
+  add_volume_argument(app, arguments.volume);
   app.option("--logical", arguments.logical, "the new size of the device that clients see");
   app.option("--physical", arguments.physical,
              "how much of its file or block device the volume takes from now on, or max");
   app.option("--control", arguments.control, "the control socket that uvdo serve was given");
   arguments.patience.add_to(app);
+  app.flag("--json", arguments.json, "print JSON");
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   auto request = read_sizes(arguments);
   if (!request) return usage_error(request.error().message());

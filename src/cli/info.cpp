@@ -71,7 +71,7 @@ Result<Json> describe(const ServedVolume& served, bool without_journal) {
   return describe_image(**image);
 }
 
-/// A size as an option takes it, exact: "512K", "1G".
+/// A size as one word, exact: "512K", "1G".
 std::string option_text(std::uint64_t bytes) {
   constexpr std::string_view kUnits = "BKMGTP";
   std::size_t unit = 0;
@@ -80,7 +80,7 @@ std::string option_text(std::uint64_t bytes) {
 }
 
 std::string blocks_text(std::uint64_t blocks) {
-  return fmt::format("{} ({} blocks)", size_text(blocks * kBlockSize), grouped(blocks));
+  return fmt::format("{} ({} blocks)", exact_size_text(blocks * kBlockSize), grouped(blocks));
 }
 
 /// "label   value" lines.
@@ -115,7 +115,7 @@ void print_volume(const Json& info) {
        fmt::format("{}, and {} from read-only mode", number(info, "completeRecoveries"),
                    number(info, "readOnlyRecoveries")));
   if (number(info, "bioOffset") != 0) number_line("bio offset", info.at("bioOffset"));
-  line("device", fmt::format("{}{}", size_text(number(info, "deviceBytes")),
+  line("device", fmt::format("{}{}", exact_size_text(number(info, "deviceBytes")),
                              info.at("truncated").get<bool>() ? ", SMALLER than the volume" : ""));
   if (info.contains("lvmPool")) {
     const Json& pool = info.at("lvmPool");

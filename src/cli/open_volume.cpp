@@ -4,6 +4,7 @@
 
 #include <fmt/core.h>
 
+#include "base/saturating.h"
 #include "base/size_text.h"
 #include "inspect/audit.h"
 
@@ -83,13 +84,11 @@ Result<StoppedStatistics> stopped_statistics(const std::string& path, ImageOptio
   s.physical_blocks = super.config.physical_blocks;
   s.logical_blocks = super.config.logical_blocks;
   s.logical_blocks_used = contents.mapped_blocks;
-  s.data_blocks_used = found.allocated_blocks > contents.tree_pages
-                           ? found.allocated_blocks - contents.tree_pages
-                           : 0;
-  s.overhead_blocks_used = super.config.physical_blocks -
-                           super.depot.slab_count() * super.depot.slab.data_blocks +
-                           contents.tree_pages;
-  s.extra.fixed_overhead_blocks = s.overhead_blocks_used - contents.tree_pages;
+  s.data_blocks_used = difference(found.allocated_blocks, contents.tree_pages);
+  s.extra.fixed_overhead_blocks =
+      difference(super.config.physical_blocks,
+                 std::uint64_t{super.depot.slab_count()} * super.depot.slab.data_blocks);
+  s.overhead_blocks_used = s.extra.fixed_overhead_blocks + contents.tree_pages;
   s.complete_recoveries = super.complete_recoveries;
   s.read_only_recoveries = super.read_only_recoveries;
   if (super.state == VolumeState::read_only_mode) s.mode = OperatingMode::read_only;
@@ -98,13 +97,13 @@ Result<StoppedStatistics> stopped_statistics(const std::string& path, ImageOptio
 
   // Each mapped block refers to one of the different contents: whole blocks and fragments.
   const std::uint64_t with_data =
-      contents.mapped_blocks - contents.zero_blocks - contents.invalid_entries;
+      difference(contents.mapped_blocks, contents.zero_blocks + contents.invalid_entries);
   const std::uint64_t different =
-      found.referenced_blocks - found.compressed_blocks + found.compressed_fragments;
-  s.savings.thin_blocks = super.config.logical_blocks - contents.mapped_blocks;
+      difference(found.referenced_blocks, found.compressed_blocks) + found.compressed_fragments;
+  s.savings.thin_blocks = difference(super.config.logical_blocks, contents.mapped_blocks);
   s.savings.zero_blocks = contents.zero_blocks;
-  s.savings.deduplicated_blocks = with_data > different ? with_data - different : 0;
-  s.savings.compressed_blocks = found.compressed_fragments - found.compressed_blocks;
+  s.savings.deduplicated_blocks = difference(with_data, different);
+  s.savings.compressed_blocks = difference(found.compressed_fragments, found.compressed_blocks);
   s.savings.fragments_mapped = contents.fragment_mappings;
   return result;
 }

@@ -11,6 +11,7 @@
 #include "base/print.h"
 #include "base/size_text.h"
 #include "cli/command.h"
+#include "cli/error_json.h"
 #include "cli/open_volume.h"
 #include "device/file_device.h"
 #include "index/bounded_memory_index.h"
@@ -26,6 +27,7 @@ struct RebuildArguments {
   bool dry_run = false;
   bool yes = false;
   bool force = false;
+  bool json = false;
 };
 
 void print_count(std::uint64_t count, std::string_view what) {
@@ -52,6 +54,44 @@ void print_report(const RebuildReport& report) {
   print_count(report.over_referenced, "logical blocks that share a block that cannot be shared");
 }
 
+Json report_json(const RebuildReport& report) {
+  return {{"logicalBlocksUsed", report.logical_blocks_used},
+          {"dataBlocksUsed", report.data_blocks_used},
+          {"blockMapBlocks", report.block_map_blocks},
+          {"journalEntries", report.journal_entries},
+          {"losses", report.losses()},
+          {"lost",
+           {{"journalBlocks", report.journal_blocks_skipped},
+            {"journalEntries", report.journal_entries_skipped},
+            {"blockMapPages", report.pages_lost},
+            {"subtrees", report.subtrees_cleared},
+            {"invalidMappings", report.invalid_mappings},
+            {"overReferenced", report.over_referenced}}},
+          {"details", report.details}};
+}
+
+/// Tells how it has ended: whether the volume was rebuilt, or why not. With --json that and the
+/// report are one object.
+int tell_end(const RebuildArguments& arguments, VolumeState before, const RebuildReport& report,
+             const Result<bool>& rebuilt) {
+  if (!arguments.json) {
+    if (!rebuilt) return fail(rebuilt.error());
+    if (*rebuilt) print("{} is writable again.\n", arguments.volume);
+    return kExitOk;
+  }
+  Json json = {{"volume", arguments.volume},
+               {"state", std::string(name_of(before))},
+               {"dryRun", arguments.dry_run},
+               {"rebuilt", rebuilt && *rebuilt},
+               {"report", report_json(report)}};
+  if (!rebuilt) {
+    warn(rebuilt.error().message());
+    json["error"] = error_json(rebuilt.error());
+  }
+  print("{}\n", json_text(json, 2));
+  return rebuilt ? kExitOk : kExitFailed;
+}
+
 bool may_be_rebuilt(VolumeState state) {
   return state == VolumeState::read_only_mode || state == VolumeState::force_rebuild ||
          state == VolumeState::rebuild_for_upgrade;
@@ -66,7 +106,7 @@ Task<Result<RebuildReport>> survey(Executor& executor, Device& device, VolumeHea
 }
 
 /// Marks the volume for a rebuild, which then any start does, and starts and stops it.
-Task<Result<void>> rebuild(Executor& executor, Device& device, VolumeHeaders headers) {
+Task<Result<void>> rebuild(Executor& executor, Device& device, VolumeHeaders headers, bool json) {
   if (headers.super_block.state != VolumeState::rebuild_for_upgrade) {
     headers.super_block.state = VolumeState::force_rebuild;
     auto marked = co_await write_super_block(
@@ -78,7 +118,9 @@ Task<Result<void>> rebuild(Executor& executor, Device& device, VolumeHeaders hea
   IndexFactory factory = [](Executor&, Device&, const VolumeGeometry&, bool) {
     return std::make_unique<BoundedMemoryIndex>(1024);
   };
-  std::function<void(std::string)> log = [](const std::string& line) { print("{}\n", line); };
+  std::function<void(std::string)> log = [json](const std::string& line) {
+    json ? print_error("{}\n", line) : print("{}\n", line);
+  };
   auto volume = co_await Volume::open(executor, device, options, factory, log);
   if (!volume) co_return std::move(volume).error();
   Result<void> done;
@@ -102,10 +144,10 @@ Task<void> run(UringLoop& loop, const RebuildArguments& arguments, int& status) 
   }
   const VolumeState state = headers->super_block.state;
   if (!may_be_rebuilt(state) && !arguments.force) {
-    status =
-        fail(fmt::format("{} is in state {} ({}) and needs no rebuild; --force does one "
-                         "all the same",
-                         arguments.volume, name_of(state), explain(state)));
+    status = fail(fmt::format("{} is in state {} ({}) and needs no rebuild; --force does one "
+                              "all the same",
+                              arguments.volume, name_of(state), explain(state)),
+                  Errc::invalid_argument);
     co_return;
   }
   auto report = co_await survey(loop, **device, *headers);
@@ -113,21 +155,17 @@ Task<void> run(UringLoop& loop, const RebuildArguments& arguments, int& status) 
     status = fail(report.error().within(arguments.volume));
     co_return;
   }
-  print_report(*report);
-  status = kExitOk;
-  if (arguments.dry_run) co_return;
-  if (report->losses() > 0 && !arguments.yes) {
-    status = fail(
-        "the rebuild was not begun, because it would lose what is listed above; copy "
-        "what can still be read first (uvdo export), then add --yes");
-    co_return;
+  if (!arguments.json) print_report(*report);
+  Result<bool> rebuilt = !arguments.dry_run;
+  if (report->losses() > 0 && !arguments.yes && !arguments.dry_run) {
+    rebuilt = Error(Errc::corrupt,
+                    "the rebuild was not begun, because it would lose what is listed above; copy "
+                    "what can still be read first (uvdo export), then add --yes");
+  } else if (!arguments.dry_run) {
+    auto done = co_await rebuild(loop, **device, *headers, arguments.json);
+    if (!done) rebuilt = done.error().within(arguments.volume);
   }
-  auto done = co_await rebuild(loop, **device, *headers);
-  if (!done) {
-    status = fail(done.error().within(arguments.volume));
-    co_return;
-  }
-  print("{} is writable again.\n", arguments.volume);
+  status = tell_end(arguments, state, *report, rebuilt);
 }
 
 }  // namespace
@@ -142,6 +180,7 @@ int run_rebuild(int argc, char** argv) {
   app.flag("--force", arguments.force,
            "also a volume that is not in read-only mode: what its journal cannot tell any "
            "more is given up");
+  app.flag("--json", arguments.json, "print JSON");
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   auto loop = UringLoop::create();
   if (!loop) return fail(loop.error());

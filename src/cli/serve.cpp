@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // uvdo serve: opens a volume and offers it as a block device, until it is told to stop.
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,6 +18,7 @@
 #include "cli/serve_options.h"
 #include "cli/serve_reload.h"
 #include "cli/server_signals.h"
+#include "cli/version.h"
 #include "device/file_device.h"
 #include "serve/control_path.h"
 #include "serve/descriptor_reserve.h"
@@ -35,6 +37,13 @@
 
 namespace uvdo {
 namespace {
+
+/// The volume's path without links and "..": what it is called where nobody knows our folder.
+std::string real_path_of(const std::string& volume) {
+  std::error_code error;
+  const std::filesystem::path path = std::filesystem::canonical(volume, error);
+  return error ? volume : path.string();
+}
 
 /// The bytes of memory that the server needs at most; what the machine could not give later, when
 /// the volume is in use, is refused.
@@ -145,9 +154,10 @@ Task<Result<void>> serve_volume(UringLoop& loop, const FileDevice& device, Volum
   };
   ControlServer control_server(loop, carry_out, take_back, &reserve);
   control_server.start(std::move(doors->control));
+  const std::string real_path = real_path_of(options.volume);
   MetricsServer metrics(loop, [&] {
-    return metrics_text(
-        {options.volume, volume.statistics(), monitor.activity(), volume.is_recovering()});
+    return metrics_text({real_path, to_text(volume.geometry().uuid), std::string(kVersion),
+                         monitor.statistics(), monitor.activity()});
   });
   if (options.lock_memory) {
     if (auto locked = lock_memory(memory_bytes); !locked) {

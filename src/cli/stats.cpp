@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // uvdo stats: the table of vdostats, all counters, or JSON; and where the space went.
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/print.h"
 #include "cli/command.h"
+#include "cli/error_json.h"
 #include "cli/open_volume.h"
 #include "cli/served_volume.h"
 #include "cli/stats_watch.h"
@@ -15,6 +18,8 @@
 namespace uvdo {
 
 namespace {
+
+enum class StatsForm : std::uint8_t { table, list, json };
 
 /// From the volume's server if it has one, else from its disk.
 Result<StoppedStatistics> statistics_of(const ServedVolume& served, bool without_journal) {
@@ -30,6 +35,55 @@ Result<StoppedStatistics> statistics_of(const ServedVolume& served, bool without
   return std::move(answer).error();
 }
 
+void print_json(std::span<const NamedStatistics> all, const Json& errors) {
+  auto object = Json::object();
+  for (const auto& [name, statistics] : all) object[name] = to_json(statistics);
+  object.update(errors);
+  print("{}\n", json_text(object, 2));
+}
+
+void print_list(std::span<const NamedStatistics> all) {
+  for (const auto& [name, statistics] : all) {
+    print("{}\n{}\n", statistics_list(name, statistics), savings_text(statistics));
+  }
+}
+
+void print_table(std::span<const NamedStatistics> all, TableUnits units) {
+  if (all.empty()) return;
+  print("{}", statistics_table(all, units));
+  for (const auto& [name, statistics] : all) {
+    print("\n{}{}", all.size() > 1 ? name + ": " : "", savings_text(statistics));
+  }
+}
+
+/// Of all volumes that can be read; what is wrong with the others is told. `served` says how their
+/// servers are asked.
+int show_statistics(const std::vector<std::string>& volumes, ServedVolume served, StatsForm form,
+                    TableUnits units, bool without_journal) {
+  std::vector<NamedStatistics> all;
+  auto errors = Json::object();
+  int status = kExitOk;
+  for (const std::string& volume : volumes) {
+    auto path = backing_store_path(volume);
+    if (path) served.volume = *path;
+    auto statistics = path ? statistics_of(served, without_journal) : std::move(path).error();
+    if (statistics) {
+      if (statistics->problem) status = fail(fmt::format("{}: {}", *path, *statistics->problem));
+      all.push_back({std::move(*path), std::move(statistics->statistics)});
+      continue;
+    }
+    if (volumes.size() == 1) return fail(statistics.error());
+    warn(statistics.error().message());
+    errors[volume] = {{"error", error_json(statistics.error())}};
+  }
+  switch (form) {
+    case StatsForm::table: print_table(all, units); break;
+    case StatsForm::list: print_list(all); break;
+    case StatsForm::json: print_json(all, errors); break;
+  }
+  return errors.empty() ? status : kExitFailed;
+}
+
 }  // namespace
 
 int run_stats(int argc, char** argv) {
@@ -42,12 +96,12 @@ int run_stats(int argc, char** argv) {
   bool without_journal = false;
   Arguments app("Shows space used and saved, and all counters of volumes.", "uvdo stats");
   app.option("VOLUME", volumes, "files or block devices that hold volumes, or MAJOR:MINOR")
-      .required()
-      .transform(backing_store_path);
+      .required();
   auto human_flag = app.flag("--human-readable", human, "sizes like 1.5G, by powers of 1024");
   app.flag("--si", si, "sizes like 1.5G, by powers of 1000").excludes(human_flag);
   auto verbose_flag = app.flag("-v,--verbose,--all", verbose, "every statistic, a line each");
-  app.flag("--json", json, "every statistic as JSON, under the kernel's names")
+  app.flag("--json", json,
+           "every statistic as JSON, under the kernel's names; with --watch, an object a line")
       .excludes(verbose_flag);
   std::string watch;
   std::uint64_t count = 0;
@@ -66,38 +120,17 @@ int run_stats(int argc, char** argv) {
   if (!watch.empty()) {
     auto interval = parse_interval(watch);
     if (!interval) return usage_error("--watch: " + interval.error().message());
-    if (volumes.size() != 1 || json || verbose || human || si) {
-      return usage_error("--watch takes one volume, and no other form of output");
+    if (volumes.size() != 1 || verbose || human || si) {
+      return usage_error("--watch takes one volume, and no other form of output than --json");
     }
-    return watch_statistics({volumes[0], control, patience}, *interval, count);
+    auto path = backing_store_path(volumes[0]);
+    if (!path) return usage_error(path.error().message());
+    return watch_statistics({*path, control, patience}, *interval, count,
+                            json ? WatchForm::json : WatchForm::text);
   }
-
-  std::vector<NamedStatistics> all;
-  int status_of_all = kExitOk;
-  for (const std::string& volume : volumes) {
-    auto found = statistics_of({volume, control, patience}, without_journal);
-    if (!found) return fail(found.error());
-    if (found->problem) status_of_all = fail(fmt::format("{}: {}", volume, *found->problem));
-    all.push_back({volume, std::move(found->statistics)});
-  }
-  if (json) {
-    auto object = Json::object();
-    for (const auto& [name, statistics] : all) object[name] = to_json(statistics);
-    print("{}\n", json_text(object, 2));
-    return status_of_all;
-  }
-  if (verbose) {
-    for (const auto& [name, statistics] : all) {
-      print("{}\n{}\n", statistics_list(name, statistics), savings_text(statistics));
-    }
-    return status_of_all;
-  }
+  const StatsForm form = json ? StatsForm::json : verbose ? StatsForm::list : StatsForm::table;
   const TableUnits units = si ? TableUnits::si : human ? TableUnits::binary : TableUnits::kib;
-  print("{}", statistics_table(all, units));
-  for (const auto& [name, statistics] : all) {
-    print("\n{}{}", all.size() > 1 ? name + ": " : "", savings_text(statistics));
-  }
-  return status_of_all;
+  return show_statistics(volumes, {"", control, patience}, form, units, without_journal);
 }
 
 }  // namespace uvdo

@@ -8,7 +8,10 @@
 
 namespace uvdo {
 
+enum class WatchForm : std::uint8_t { text, json };
+
 /// Prints until `count` lines are printed (0: until it is interrupted). The exit status.
-int watch_statistics(const ServedVolume& served, double interval, std::uint64_t count);
+int watch_statistics(const ServedVolume& served, double interval, std::uint64_t count,
+                     WatchForm form);
 
 }  // namespace uvdo

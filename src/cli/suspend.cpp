@@ -14,7 +14,7 @@ struct Server {
   AnswerPatience patience;
 
   void add_to(Arguments& app) {
-    app.option("VOLUME", volume, "the volume's file or block device, as it is served").required();
+    add_volume_argument(app, volume);
     app.option("--control", control, "the control socket that uvdo serve was given");
     patience.add_to(app);
   }

@@ -17,6 +17,7 @@
 #include "base/print.h"
 #include "base/size_text.h"
 #include "cli/rates_source.h"
+#include "cli/screen_layout.h"
 #include "serve/health.h"
 
 namespace uvdo {
@@ -48,28 +49,22 @@ class Screen {
   [[nodiscard]] bool has_keys() const { return has_keys_; }
 
   /// Shows as much of the lines as there is room for. An error if the terminal is gone.
-  static Result<void> draw(const std::vector<std::string>& lines) {
+  static Result<void> draw(const std::vector<ScreenLine>& lines) {
     winsize size{};
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_row == 0) size = {24, 80, 0, 0};
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_row == 0 || size.ws_col == 0) {
+      size = {24, 80, 0, 0};
+    }
     std::string out = "\x1b[H";
-    for (std::size_t i = 0; i < std::min<std::size_t>(lines.size(), size.ws_row); ++i) {
-      if (i > 0) out += "\r\n";
-      out += cut(printable(lines[i]), size.ws_col) + "\x1b[K";
+    bool is_first = true;
+    for (const std::string& line : fit_lines(lines, size.ws_row, size.ws_col)) {
+      out += (is_first ? "" : "\r\n") + line + "\x1b[K";
+      is_first = false;
     }
     print_text(out + "\x1b[J");
     return finish_output();
   }
 
  private:
-  /// The first `columns` characters (UTF-8).
-  static std::string cut(const std::string& text, std::size_t columns) {
-    std::size_t shown = 0;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-      if ((static_cast<unsigned char>(text[i]) & 0xc0U) == 0x80U) continue;
-      if (shown++ == columns) return text.substr(0, i);
-    }
-    return text;
-  }
   termios before_{};
   bool has_keys_ = false;
 };
@@ -114,8 +109,9 @@ std::string space_line(const VolumeStatistics& s, const Activity& a) {
   const double part = room == 0 ? 0 : static_cast<double>(used) / static_cast<double>(room);
   std::string outlook;
   if (a.until_full) {
-    outlook = fmt::format("   +{}/s, full in {}", short_bytes(a.fill_bytes_per_second),
-                          duration_text(*a.until_full));
+    outlook =
+        fmt::format("   +{}/s over the last {} s, full in {}", short_bytes(a.fill_bytes_per_second),
+                    a.fill_seconds, duration_text(*a.until_full));
   }
   return fmt::format("space      {} {:.1f} % of {}{}", bar(part, 30), part * 100,
                      size_text(room * s.block_size), outlook);
@@ -138,54 +134,67 @@ struct History {
   }
 };
 
-std::vector<std::string> lines_of(const std::string& volume, const Snapshot& now,
-                                  const Rates& rates, const History& history) {
+std::string_view condition_words(const VolumeStatistics& s) {
+  switch (condition_of(s)) {
+    case Condition::read_only: return "READ-ONLY after an error";
+    case Condition::suspended: return "SUSPENDED, requests wait";
+    case Condition::recovering: return "recovering, usable";
+    case Condition::normal: return "normal";
+  }
+  return "";
+}
+
+std::vector<ScreenLine> lines_of(const std::string& volume, const Snapshot& now, const Rates& rates,
+                                 const History& history) {
   const VolumeStatistics& s = now.statistics;
   const Activity& a = now.activity;
-  std::vector<std::string> lines;
-  const auto add = [&](std::string line) { lines.push_back(std::move(line)); };
-  add(fmt::format("uvdo top   {}   served for {}   {} client{}", volume, clock_text(a.uptime_us),
-                  a.clients, a.clients == 1 ? "" : "s"));
-  add(fmt::format("{}   index {}   deduplication {}   compression {}",
-                  s.mode == OperatingMode::read_only ? "READ-ONLY after an error"
-                  : s.extra.unscrubbed_slabs > 0     ? "recovering, usable"
-                                                     : "normal",
+  std::vector<ScreenLine> lines;
+  const auto add = [&](LineUse use, std::string line) { lines.push_back({use, printable(line)}); };
+  add(LineUse::title, fmt::format("uvdo top   {}   served for {}   {} client{}", volume,
+                                  clock_text(a.uptime_us), a.clients, a.clients == 1 ? "" : "s"));
+  add(LineUse::state,
+      fmt::format("{}   index {}   deduplication {}   compression {}", condition_words(s),
                   s.extra.index_state, s.extra.deduplication ? "on" : "off",
                   s.extra.compression ? "on" : "off"));
-  add("");
-  add(space_line(s, a));
-  add(savings_line(s));
-  add("");
-  add(fmt::format("{:<10} {:>8} {:>8} {:>9} {:>8} {:>8} {:>8} {:>8} {:>8}", "", "per s", "bytes/s",
-                  "in flight", "50 %", "90 %", "99 %", "99.9 %", "slowest"));
+  add(LineUse::spacing, "");
+  add(LineUse::space, space_line(s, a));
+  add(LineUse::savings, savings_line(s));
+  add(LineUse::spacing, "");
+  add(LineUse::requests,
+      fmt::format("{:<10} {:>8} {:>8} {:>9} {:>8} {:>8} {:>8} {:>8} {:>8}",
+                  fmt::format("last {:.1f} s", rates.seconds), "per s", "bytes/s", "in flight",
+                  "50 %", "90 %", "99 %", "99.9 %", "slowest"));
   for (const RequestKind kind : kRequestKinds) {
     const RequestRate& r = rates.of(kind);
-    add(fmt::format("{:<10} {:>8} {:>8} {:>9} {:>8} {:>8} {:>8} {:>8} {:>8}", name_of(kind),
+    add(LineUse::requests,
+        fmt::format("{:<10} {:>8} {:>8} {:>9} {:>8} {:>8} {:>8} {:>8} {:>8}", name_of(kind),
                     short_number(r.per_second), short_bytes(r.bytes_per_second), r.in_flight,
                     short_time(r.latencies.percentile(50)), short_time(r.latencies.percentile(90)),
                     short_time(r.latencies.percentile(99)),
                     short_time(r.latencies.percentile(99.9)), short_time(r.latencies.maximum())));
   }
-  add("");
-  add(fmt::format("reads      {}", sparkline(history.reads)));
-  add(fmt::format("writes     {}", sparkline(history.writes)));
-  add("");
-  add(fmt::format("new data   {} duplicates/s, {} compressed blocks/s",
+  add(LineUse::spacing, "");
+  add(LineUse::history, fmt::format("reads      {}", sparkline(history.reads)));
+  add(LineUse::history, fmt::format("writes     {}", sparkline(history.writes)));
+  add(LineUse::spacing, "");
+  add(LineUse::machine,
+      fmt::format("new data   {} duplicates/s, {} compressed blocks/s",
                   short_number(rates.deduplicated), short_number(rates.compressed)));
-  add(
+  add(LineUse::machine,
       fmt::format("device     busy {:.0f} %, {:.1f} in flight; reads {}/s ({}/s), writes {}/s "
                   "({}/s), flushes {}/s",
                   rates.device_busy * 100, rates.device_queue, short_number(rates.device_reads),
                   short_bytes(rates.device_read_bytes), short_number(rates.device_writes),
                   short_bytes(rates.device_written_bytes), short_number(rates.device_flushes)));
-  add(fmt::format("processor  {:.0f} % of one, the metadata's thread {:.0f} %", rates.cpu * 100,
-                  rates.thread_cpu * 100));
-  add(fmt::format(
-      "metadata   block map cache found {:.1f} %, journal {:.1f} % in use, buffers {:.0f} "
-      "% in use",
-      (1 - rates.map_misses) * 100, rates.journal_used * 100, rates.buffers_used * 100));
-  add("");
-  add(fmt::format("Held up by {}.", rates.bottleneck));
+  add(LineUse::machine, fmt::format("processor  {:.0f} % of one, the metadata's thread {:.0f} %",
+                                    rates.cpu * 100, rates.thread_cpu * 100));
+  add(LineUse::machine,
+      fmt::format(
+          "metadata   block map cache found {:.1f} %, journal {:.1f} % in use, buffers {:.0f} "
+          "% in use",
+          (1 - rates.map_misses) * 100, rates.journal_used * 100, rates.buffers_used * 100));
+  add(LineUse::spacing, "");
+  add(LineUse::verdict, fmt::format("Held up by {}.", rates.bottleneck));
   return lines;
 }
 
@@ -219,7 +228,9 @@ int run_top(int argc, char** argv) {
   {
     const Screen screen;
     History history;
-    lost = Screen::draw({"uvdo top   " + served.volume, "", "measuring ..."});
+    lost = Screen::draw({{LineUse::title, "uvdo top   " + served.volume},
+                         {LineUse::spacing, ""},
+                         {LineUse::verdict, "measuring ..."}});
     for (std::uint64_t looks = 0; lost && (count == 0 || looks < count); ++looks) {
       const char key = wait_for_key(*interval, screen.has_keys());
       if (interrupted != 0 || key == 'q' || key == 'Q' || key == 3) break;

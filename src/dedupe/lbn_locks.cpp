@@ -4,6 +4,12 @@
 #include <algorithm>
 
 namespace uvdo {
+namespace {
+
+/// Work to walk over the table of all locks.
+constexpr std::uint64_t kUnitsPerWalk = 3000;
+
+}  // namespace
 
 bool LbnLocks::try_lock(Lbn lbn) {
   if (index_.find(lbn.value()) != nullptr) return false;
@@ -64,6 +70,8 @@ Task<void> LbnLocks::drain(Lbn first, Lbn last) {
         if (const std::uint32_t* slot = index_.find(lbn)) visit(lbn, *slot);
       }
     } else {
+      co_await executor_.give_way();
+      executor_.spend(kUnitsPerWalk);
       index_.for_each(visit);
     }
     if (!busy) co_return;

@@ -7,6 +7,7 @@
 
 #include <fmt/core.h>
 
+#include "base/saturating.h"
 #include "base/unset.h"
 
 namespace uvdo {
@@ -57,6 +58,7 @@ void SlabDepot::add_slabs(SlabNumber count) {
 void SlabDepot::became_ready(Slab& slab) {
   --unscrubbed_;
   free_blocks_ += slab.free_blocks();
+  least_unallocated_ += slab.free_blocks();
   wake_waiters();
 }
 
@@ -98,6 +100,7 @@ std::optional<PbnRun> SlabDepot::allocate(std::uint32_t wanted, bool promised) {
         } else {
           free_blocks_ -= run->count;
         }
+        note_allocation();
         return PbnRun{layout_.pbn_of(open_slab_, run->first), run->count};
       }
     }
@@ -229,6 +232,7 @@ bool SlabDepot::claim_free(Pbn pbn) {
   // A block that was promised to somebody must stay free.
   if (free_blocks_ == 0 || !slab_of(pbn).claim_free(layout_.sbn_of(pbn))) return false;
   --free_blocks_;
+  note_allocation();
   return true;
 }
 
@@ -238,10 +242,10 @@ Task<void> SlabDepot::wait_for_room() {
   ++counters_.journal_blocked;
   const bool is_short = journal_memory_.is_short();
   if (is_short) ++counters_.journal_memory_shortages;
-  // A slab that waits for scrubbing gets room by that alone.
-  if (is_short || std::ranges::any_of(slabs_, [](const auto& slab) {
-        return slab->is_ready() && !slab->has_room();
-      })) {
+  // A slab that waits for scrubbing gets room by that alone. (Many may come here in one turn.)
+  if (!needs_write_back_ && (is_short || std::ranges::any_of(slabs_, [](const auto& slab) {
+                               return slab->is_ready() && !slab->has_room();
+                             }))) {
     request_write_back();
   }
   co_await room_.wait();
@@ -296,12 +300,18 @@ Result<void> SlabDepot::drop(std::span<const BlockMapping> mappings, JournalPoin
   return {};
 }
 
+std::uint64_t SlabDepot::take_peak_allocated() {
+  note_allocation();
+  const std::uint64_t all = slabs_.size() * config_.data_blocks;
+  return difference(all, std::exchange(least_unallocated_, unallocated()));
+}
+
 std::uint64_t SlabDepot::allocated_blocks() const {
   std::uint64_t total = 0;
   for (const auto& slab : slabs_) {
     if (slab->is_ready()) total += config_.data_blocks - slab->free_blocks();
   }
-  return total - pending_frees_.size();
+  return difference(total, pending_frees_.size());
 }
 
 }  // namespace uvdo

@@ -244,6 +244,8 @@ class SlabDepot {
   }
   /// Blocks with a reference or a provisional one, block map pages included.
   [[nodiscard]] std::uint64_t allocated_blocks() const;
+  /// The most of them at once since the last call, where all slabs are ready.
+  std::uint64_t take_peak_allocated();
   [[nodiscard]] const DepotCounters& counters() const { return counters_; }
   /// Bytes of memory that the tables of slabs like this take when all are in use, with the journal
   /// block that each is filling.
@@ -253,6 +255,12 @@ class SlabDepot {
   }
 
  private:
+  /// Of the slabs that are ready: promised blocks count, and those that are about to become free.
+  [[nodiscard]] std::uint64_t unallocated() const {
+    return free_blocks_ + promised_ + pending_frees_.size();
+  }
+  void note_allocation() { least_unallocated_ = std::min(least_unallocated_, unallocated()); }
+
   static constexpr std::size_t kMostDropped = kEntriesPerBlock;
   // Full slab journal blocks that gather before they are written, so that they share the flushes;
   // the fewer if one slab needs room.
@@ -276,9 +284,9 @@ class SlabDepot {
   /// What is found out about a slab while it is scrubbed.
   struct Scrubbing {
     std::span<ReferenceCount> counts;
-    std::vector<JournalPoint> points;  // by sector: up to where its counts are right
-    std::vector<bool> changed;         // by reference block
-    std::vector<bool> decremented;     // by data block
+    std::vector<JournalPoint> points;        // by sector: up to where its counts are right
+    std::vector<bool> changed;               // by reference block
+    std::vector<std::uint64_t> decremented;  // a bit for each data block
     bool has_decrements = false;
   };
 
@@ -326,6 +334,7 @@ class SlabDepot {
   bool has_open_slab_ = false;
   std::uint64_t free_blocks_ = 0;
   std::uint64_t promised_ = 0;
+  std::uint64_t least_unallocated_ = 0;  ///< since take_peak_allocated()
   WaitQueue promises_changed_;
   std::uint32_t seekers_ = 0;  // who waits there
   std::size_t most_frees_;

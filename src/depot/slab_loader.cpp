@@ -2,12 +2,21 @@
 // How the slabs get from the disk into memory: summary, journal tails, reference counts, and the
 // replay of a slab journal over them, called scrubbing (vdo-behaviour.md, 8).
 #include <algorithm>
+#include <bit>
 
 #include <fmt/core.h>
 
 #include "depot/slab_depot.h"
 
 namespace uvdo {
+namespace {
+
+/// Work to unpack a block of counts, and to replay an entry of a slab journal.
+constexpr std::uint64_t kUnitsPerReferenceBlock = 100;
+constexpr std::uint64_t kUnitsPerEntry = 2;
+constexpr unsigned kBitsPerWord = 64;
+
+}  // namespace
 
 Task<Result<void>> SlabDepot::load_new() {
   fill_unused_summary(0);
@@ -134,7 +143,7 @@ Task<Result<void>> SlabDepot::scrub_alone(Slab& slab) {
   state.counts = slab.counts_to_load();
   state.points.assign(blocks * kSectorsPerBlock, {});
   state.changed.assign(blocks, was_dirty && !was_written);
-  state.decremented.assign(config_.data_blocks, false);
+  state.decremented.assign((config_.data_blocks + kBitsPerWord - 1) / kBitsPerWord, 0);
   state.has_decrements = false;
   Result<void> done;
   if (was_written) done = co_await read_counts(slab, state);
@@ -155,10 +164,12 @@ Task<Result<void>> SlabDepot::read_counts(Slab& slab, Scrubbing& state) {
   const AlignedMemory& memory = reference_memory_;
   const std::uint64_t blocks = reference_blocks_used(config_.data_blocks);
   for (std::uint64_t first = 0; first < blocks; first += kReferenceBatch) {
+    co_await executor_.give_way();
     const std::size_t chunk = std::min<std::uint64_t>(kReferenceBatch, blocks - first);
     auto done = co_await device_.read(device_byte(layout_.reference_block(slab.number(), first)),
                                       memory.bytes().first(chunk * kBlockSize));
     if (!done) co_return done;
+    executor_.spend(chunk * kUnitsPerReferenceBlock);
     for (std::size_t i = 0; i < chunk; ++i) {
       const std::size_t at = (first + i) * kCountsPerBlock;
       const std::size_t n = std::min<std::size_t>(kCountsPerBlock, state.counts.size() - at);
@@ -178,6 +189,7 @@ Task<Result<void>> SlabDepot::read_counts(Slab& slab, Scrubbing& state) {
 Task<Result<void>> SlabDepot::replay_journal(Slab& slab, Scrubbing& state) {
   const MutableBytes block = reference_memory_.block(0);
   for (SlabSequence s = slab.head(); s < slab.named(); ++s) {
+    co_await executor_.give_way();
     auto done = co_await device_.read(device_byte(layout_.journal_block(slab.number(), s)), block);
     if (!done) co_return done;
     const SlabJournalHeader header = decode_slab_journal_header(block);
@@ -185,6 +197,7 @@ Task<Result<void>> SlabDepot::replay_journal(Slab& slab, Scrubbing& state) {
       co_return Error(Errc::corrupt, fmt::format("block {} of the journal of slab {} is not valid",
                                                  s.value(), slab.number()));
     }
+    executor_.spend(std::uint64_t{header.entry_count} * kUnitsPerEntry);
     for (unsigned i = 0; i < header.entry_count; ++i) {
       auto replayed = replay_entry(slab, state, {s.value(), static_cast<std::uint16_t>(i)},
                                    slab_journal_entry(block, header, i));
@@ -201,7 +214,7 @@ Result<void> SlabDepot::replay_entry(const Slab& slab, Scrubbing& state, Journal
                                             slab.number(), entry.sbn, config_.data_blocks));
   }
   if (entry.operation == ReferenceOperation::data_decrement) {
-    state.decremented[entry.sbn] = true;
+    state.decremented[entry.sbn / kBitsPerWord] |= std::uint64_t{1} << entry.sbn % kBitsPerWord;
     state.has_decrements = true;
   }
   // The counts may know it already.
@@ -229,10 +242,15 @@ Result<void> SlabDepot::replay_unnamed(const Slab& slab, Scrubbing& state) const
 /// Blocks that have just lost their last reference may be read still, and the journal entry that
 /// says so may not be stable: they become free as they would in a slab in use.
 void SlabDepot::hold_freed(const Slab& slab, Scrubbing& state) {
-  for (Sbn sbn = 0; sbn < state.counts.size(); ++sbn) {
-    if (state.counts[sbn] != kFree || !state.decremented[sbn]) continue;
-    state.counts[sbn] = kProvisional;
-    pending_frees_.add(layout_.pbn_of(slab.number(), sbn), journal_.last_point(), epochs_.retire());
+  PendingFrees::Several frees(pending_frees_, epochs_.retire());
+  for (std::size_t word = 0; word < state.decremented.size(); ++word) {
+    for (std::uint64_t left = state.decremented[word]; left != 0; left &= left - 1) {
+      const auto sbn =
+          static_cast<Sbn>(word * kBitsPerWord + static_cast<unsigned>(std::countr_zero(left)));
+      if (state.counts[sbn] != kFree) continue;
+      state.counts[sbn] = kProvisional;
+      frees.add(layout_.pbn_of(slab.number(), sbn), journal_.last_point());
+    }
   }
 }
 

@@ -18,6 +18,15 @@
 #include "device/write_burst.h"
 
 namespace uvdo {
+namespace {
+
+/// Work to look at a slab, to write a block, and to forget it when the summary has named it.
+constexpr std::uint64_t kUnitsPerSlab = 5;
+constexpr std::uint64_t kUnitsPerBlockWritten = 80;
+constexpr std::uint64_t kUnitsPerBlockNamed = 5;
+
+}  // namespace
+
 Task<Result<void>> SlabDepot::finish(Result<void> done) {
   needs_write_back_ = false;
   if (!done) notifier_.enter(done.error());
@@ -30,6 +39,8 @@ Task<Result<void>> SlabDepot::write_back(JournalSequence release_before) {
   co_await writer_.acquire();
   to_write_.clear();
   for (const auto& slab : slabs_) {
+    co_await executor_.give_way();
+    executor_.spend(kUnitsPerSlab);
     const auto lock = slab->oldest_lock();
     if (!lock) continue;
     // The journal of a slab that waits for scrubbing may be full. A block that cannot be written
@@ -43,6 +54,8 @@ Task<Result<void>> SlabDepot::write_back(JournalSequence release_before) {
   auto done = co_await write_journals();
   for (const auto& slab : slabs_) {
     if (!done) break;
+    co_await executor_.give_way();
+    executor_.spend(kUnitsPerSlab);
     // The journal of a slab that waits for scrubbing is all there is of its latest counts.
     if (slab->is_ready() && slab->journal_blocks_in_use() >= config_.flushing) {
       done = co_await relieve(*slab);
@@ -77,6 +90,8 @@ Task<Result<void>> SlabDepot::write_journals() {
     if (!done) co_return done;
     WriteBurst burst(executor_, device_);
     for (std::size_t i = 0; i < slabs.size(); ++i) {
+      co_await executor_.give_way();
+      executor_.spend(counts[i] * kUnitsPerBlockWritten);
       Slab& slab = *slabs[i];
       SlabJournalBlock* block = slab.oldest_closed();
       for (std::size_t n = 0; n < counts[i]; ++n, block = block->next) {
@@ -107,6 +122,8 @@ Task<Result<void>> SlabDepot::write_journals() {
     if (!done) co_return done;
     std::size_t more = 0;  // have further blocks
     for (std::size_t i = 0; i < slabs.size(); ++i) {
+      co_await executor_.give_way();
+      executor_.spend(counts[i] * kUnitsPerBlockNamed);
       Slab& slab = *slabs[i];
       for (std::size_t n = 0; n < counts[i]; ++n) {
         const SlabJournalBlock& block = *slab.oldest_closed();
@@ -169,6 +186,8 @@ Task<Result<void>> SlabDepot::write_references(Slab& slab, SlabSequence limit) {
     }
     const auto writes = std::span(batch).first(count);
     if (writes.empty()) co_return Result<void>();
+    executor_.spend(writes.size() * kUnitsPerBlockWritten);
+    co_await executor_.give_way();
     Result<void> done;
     if (!notifier_.is_on(Fault::counts_before_entry)) {
       done = co_await journal_.commit(slab.last_recovery_entry());

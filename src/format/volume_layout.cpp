@@ -7,6 +7,7 @@
 
 #include <fmt/core.h>
 
+#include "base/size_text.h"
 #include "format/block_map_tree.h"
 #include "format/index_geometry.h"
 
@@ -24,14 +25,8 @@ Error invalid(fmt::format_string<Args...> text, Args&&... args) {
   return {Errc::invalid_argument, fmt::format(text, std::forward<Args>(args)...)};
 }
 
-/// Sizes for people: exact, in the largest unit that divides them.
-std::string size_text(std::uint64_t blocks) {
-  const std::uint64_t kib = blocks * 4;
-  if (kib % (1ULL << 30U) == 0) return fmt::format("{} TiB", kib >> 30U);
-  if (kib % (1ULL << 20U) == 0) return fmt::format("{} GiB", kib >> 20U);
-  if (kib % (1ULL << 10U) == 0) return fmt::format("{} MiB", kib >> 10U);
-  return fmt::format("{} KiB", kib);
-}
+/// Exact: people type them again.
+std::string size_text(std::uint64_t blocks) { return exact_size_text(blocks * kBlockSize); }
 
 /// Lays the partitions out between the super block and the end of the volume, and the slabs in
 /// the depot; the order of the table and all else of `s` stay. Needs room for one slab.

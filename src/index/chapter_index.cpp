@@ -17,6 +17,8 @@ constexpr std::size_t kGuardBytes = 7;
 constexpr std::uint64_t kListsEnd = (kIndexPageSize - kGuardBytes) * 8;
 constexpr std::uint64_t kMaxLists = (kIndexPageSize - kHeaderBytes) * 8 / kOffsetBits;
 constexpr std::uint64_t kFirstFree = kListsEnd - kHeaderBytes * 8 - kOffsetBits;
+/// Between two looks at whether the turn is over.
+constexpr std::size_t kRecordsAtOnce = 1024;
 constexpr std::string_view kMapMagic = "ALBIPM02";
 
 std::uint64_t list_offset(ConstBytes page, std::uint64_t list) {
@@ -79,23 +81,36 @@ ChapterIndexRoom::ChapterIndexRoom(const IndexGeometry& geometry)
       next_(begin_.size()),
       bits_(geometry.chapter_lists) {}
 
-void ChapterIndexRoom::sort(const IndexGeometry& geometry, std::span<const IndexRecord> records) {
+Task<void> ChapterIndexRoom::sort(Executor& executor, const IndexGeometry& geometry,
+                                  std::span<const IndexRecord> records) {
   check(records.size() <= keys_.size(), "a chapter has more records than it may have");
   const unsigned shift = geometry.chapter_address_bits - kFineBits;
   const auto bucket_of = [&](const ChapterPlace& place) {
     return (std::size_t{place.list} << kFineBits) + (place.address >> shift);
   };
   std::fill(begin_.begin(), begin_.end(), 0);
-  for (const IndexRecord& record : records) {
-    ++begin_[bucket_of(chapter_place_of(geometry, record.name)) + 1];
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    if (i % kRecordsAtOnce == 0) {
+      co_await executor.give_way();
+      executor.spend(kRecordsAtOnce);
+    }
+    ++begin_[bucket_of(chapter_place_of(geometry, records[i].name)) + 1];
   }
   for (std::size_t i = 1; i < begin_.size(); ++i) begin_[i] += begin_[i - 1];
   std::copy(begin_.begin(), begin_.end(), next_.begin());
   for (std::size_t i = 0; i < records.size(); ++i) {
+    if (i % kRecordsAtOnce == 0) {
+      co_await executor.give_way();
+      executor.spend(kRecordsAtOnce);
+    }
     const ChapterPlace place = chapter_place_of(geometry, records[i].name);
     keys_[next_[bucket_of(place)]++] = Key{place.address} << 32U | i;
   }
   for (std::size_t i = 1; i < begin_.size(); ++i) {
+    if (i % kRecordsAtOnce == 0) {
+      co_await executor.give_way();
+      executor.spend(kRecordsAtOnce);
+    }
     if (begin_[i] - begin_[i - 1] < 2) continue;
     std::sort(keys_.begin() + begin_[i - 1], keys_.begin() + begin_[i]);
   }
@@ -167,13 +182,16 @@ bool IndexPageMap::decode(ConstBytes bytes) {
   return true;
 }
 
-std::uint64_t encode_chapter_index(const IndexGeometry& geometry, std::uint64_t nonce,
-                                   std::uint64_t chapter, std::span<const IndexRecord> records,
-                                   MutableBytes pages, std::span<std::uint16_t> last_lists,
-                                   ChapterIndexRoom& room) {
-  room.sort(geometry, records);
+Task<std::uint64_t> encode_chapter_index(Executor& executor, const IndexGeometry& geometry,
+                                         std::uint64_t nonce, std::uint64_t chapter,
+                                         std::span<const IndexRecord> records, MutableBytes pages,
+                                         std::span<std::uint16_t> last_lists,
+                                         ChapterIndexRoom& room) {
+  co_await room.sort(executor, geometry, records);
   const std::span<std::uint64_t> bits = room.bits();
   for (std::uint32_t list = 0; list < geometry.chapter_lists; ++list) {
+    co_await executor.give_way();
+    executor.spend(room.keys_of(list).size());
     bits[list] = bits_of_list(geometry, room.keys_of(list));
     if (bits[list] > kMaxDeltaListBits) bits[list] = 0;
   }
@@ -202,6 +220,8 @@ std::uint64_t encode_chapter_index(const IndexGeometry& geometry, std::uint64_t 
     }
     BitWriter lists(page, kHeaderBytes * 8 + kOffsetBits * (std::uint64_t{end} - first + 1));
     for (std::uint32_t list = first; list < end; ++list) {
+      co_await executor.give_way();
+      executor.spend(2 * room.keys_of(list).size());
       if (bits[list] != 0) {
         put_list(geometry, room.keys_of(list), records, lists);
       } else {
@@ -212,7 +232,7 @@ std::uint64_t encode_chapter_index(const IndexGeometry& geometry, std::uint64_t 
     if (!is_last) last_lists[number] = static_cast<std::uint16_t>(end - 1);
     first = end;
   }
-  return left_out;
+  co_return left_out;
 }
 
 }  // namespace uvdo

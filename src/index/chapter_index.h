@@ -7,6 +7,8 @@
 #include <span>
 #include <vector>
 
+#include "async/executor.h"
+#include "async/task.h"
 #include "format/index_geometry.h"
 #include "index/record_page.h"
 
@@ -81,7 +83,8 @@ class ChapterIndexRoom {
   explicit ChapterIndexRoom(const IndexGeometry& geometry);
 
   /// Puts the records in order of their lists, and of the addresses within these.
-  void sort(const IndexGeometry& geometry, std::span<const IndexRecord> records);
+  Task<void> sort(Executor& executor, const IndexGeometry& geometry,
+                  std::span<const IndexRecord> records);
   /// The sorted records of a list, as their addresses above their numbers.
   using Key = std::uint64_t;
   [[nodiscard]] std::span<const Key> keys_of(std::uint32_t list) const {
@@ -105,10 +108,12 @@ class ChapterIndexRoom {
 
 /// Makes the index pages of a full chapter, whose record i is on record page i / 1024. `pages`
 /// takes I * kIndexPageSize bytes (and kBitSlack writable ones behind), `last_lists` I - 1
-/// numbers. The number of records that had no room and stay out of the index.
-std::uint64_t encode_chapter_index(const IndexGeometry& geometry, std::uint64_t nonce,
-                                   std::uint64_t chapter, std::span<const IndexRecord> records,
-                                   MutableBytes pages, std::span<std::uint16_t> last_lists,
-                                   ChapterIndexRoom& room);
+/// numbers. The number of records that had no room and stay out of the index. Gives way every now
+/// and then; nothing of all that may change meanwhile.
+Task<std::uint64_t> encode_chapter_index(Executor& executor, const IndexGeometry& geometry,
+                                         std::uint64_t nonce, std::uint64_t chapter,
+                                         std::span<const IndexRecord> records, MutableBytes pages,
+                                         std::span<std::uint16_t> last_lists,
+                                         ChapterIndexRoom& room);
 
 }  // namespace uvdo

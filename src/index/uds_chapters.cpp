@@ -79,7 +79,7 @@ Task<Result<void>> UdsIndex::write_chapter(const OpenChapter& chapter) {
       const auto records =
           chapter.records().subspan((std::size_t{first} + i) * kRecordsPerPage, kRecordsPerPage);
       encode_record_page(records, staging.bytes().subspan(i * kIndexPageSize, kIndexPageSize));
-      if (i % kPagesPerTurn == kPagesPerTurn - 1) co_await executor_.yield();
+      if (i % kPagesPerTurn == kPagesPerTurn - 1) co_await executor_.next_turn();
     }
     const std::uint64_t offset = storage_.slot_page_offset(slot, g.index_pages_per_chapter + first);
     const ConstBytes content = staging.bytes().first(count * kIndexPageSize);
@@ -90,9 +90,9 @@ Task<Result<void>> UdsIndex::write_chapter(const OpenChapter& chapter) {
   if (!flushed) co_return std::move(flushed).error();
 
   const PageMemory& index = room_->index_pages;
-  encode_chapter_index(g, storage_.layout().volume_nonce, chapter.number, chapter.records(),
-                       index.bytes(), page_map_.last_lists(slot), room_->order);
-  co_await executor_.yield();
+  co_await encode_chapter_index(executor_, g, storage_.layout().volume_nonce, chapter.number,
+                                chapter.records(), index.bytes(), page_map_.last_lists(slot),
+                                room_->order);
   auto written = co_await device_.write(storage_.slot_page_offset(slot, 0), index.bytes());
   if (!written) co_return std::move(written).error();
   // (Those are stable before the next chapter has any: its record pages are flushed between them.)

@@ -207,8 +207,9 @@ Task<Result<void>> UdsIndex::load_save(const IndexSave& save) {
   oldest_ = save.oldest;
   auto open_chapter = co_await load_open_chapter(save);
   if (!open_chapter) co_return std::move(open_chapter).error();
-  auto names = co_await load_volume_index(
-      *names_, device_, save.zones, storage_.layout().volume_nonce, save.newest, save.newest + 1);
+  auto names =
+      co_await load_volume_index(executor_, *names_, device_, save.zones,
+                                 storage_.layout().volume_nonce, save.newest, save.newest + 1);
   if (!names) co_return std::move(names).error();
   auto map = co_await load_page_map(save);
   co_return map;
@@ -344,8 +345,8 @@ Task<Result<void>> UdsIndex::write_save() {
   auto chapter_written = co_await chapter.finish();
   if (!chapter_written) co_return std::move(chapter_written).error();
 
-  auto names =
-      co_await save_volume_index(*names_, device_, save.zones[0], storage_.layout().volume_nonce);
+  auto names = co_await save_volume_index(executor_, *names_, device_, save.zones[0],
+                                          storage_.layout().volume_nonce);
   if (!names) co_return std::move(names).error();
 
   const std::size_t size = page_map_.saved_size();

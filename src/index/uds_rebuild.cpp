@@ -18,6 +18,8 @@ constexpr std::size_t kGroup = 16;
 /// that shares its place with an older one is taken to be the same.
 constexpr std::size_t kMaxDoubtful = 64;
 constexpr std::uint64_t kMaxBadChapters = 100;
+/// Work to replay a page of records, and to see whether the lists of an index page are sound.
+constexpr std::uint64_t kUnitsPerPage = 10'000;
 
 }  // namespace
 
@@ -33,6 +35,8 @@ Task<Result<std::optional<std::uint64_t>>> UdsIndex::probe(std::uint64_t slot) {
   std::uint32_t next_list = 0;
   for (std::uint32_t i = 0; i < pages; ++i) {
     const ConstBytes page = memory.bytes().subspan(i * kIndexPageSize, kIndexPageSize);
+    co_await executor_.give_way();
+    executor_.spend(kUnitsPerPage);
     const auto header = decode_index_page(page, storage_.layout().volume_nonce);
     if (!header || header->chapter == kNoChapter || header->first_list != next_list) co_return bad;
     if (i > 0 && header->chapter != chapter) co_return bad;
@@ -152,8 +156,9 @@ Task<Result<bool>> UdsIndex::rebuild_from_save(const IndexSave& save) {
   const auto map = co_await load_page_map(save);
   if (!map) co_return false;
   // What was in the open chapter then is either in a chapter now, and replayed, or lost.
-  const auto names = co_await load_volume_index(
-      *names_, device_, save.zones, storage_.layout().volume_nonce, save.newest, save.newest);
+  const auto names =
+      co_await load_volume_index(executor_, *names_, device_, save.zones,
+                                 storage_.layout().volume_nonce, save.newest, save.newest);
   if (!names) co_return false;
   std::uint64_t newest = save.newest;
   const IndexLayout& layout = storage_.layout();
@@ -227,7 +232,8 @@ Task<Result<void>> UdsIndex::replay(std::uint64_t chapter) {
     if (!read) co_return std::move(read).error();
     for (std::size_t i = 0; i < count; ++i) {
       replay_records(chapter, records.subspan(i * kIndexPageSize, kIndexPageSize), doubtful);
-      if (i % 4 == 3) co_await executor_.yield();
+      executor_.spend(kUnitsPerPage);
+      co_await executor_.give_way();
     }
   }
   for (const Doubtful& one : doubtful) {

@@ -25,6 +25,9 @@ constexpr std::byte kGuardTag{'z'};
 constexpr std::uint64_t kMaxSavedListBits = 65528;
 constexpr std::uint32_t kMaxZones = 16;
 
+/// Work to code or to read a list.
+std::uint64_t units_of_list(std::uint64_t bits) { return 20 + bits / 16; }
+
 std::byte tag_of(const VolumeIndex& index, std::size_t sub) {
   if (index.subs().size() == 1) return std::byte{'m'};
   return sub == 0 ? std::byte{'d'} : std::byte{'s'};
@@ -104,8 +107,8 @@ std::uint64_t code_list(const SubIndexGeometry& g, std::span<const VolumeSubInde
 }
 
 /// Writes the lists of one sub-index and notes what its headers need.
-Task<Result<void>> save_lists(const VolumeSubIndex& sub, std::byte tag, std::uint64_t low,
-                              StreamWriter& stream, SavedSub& saved) {
+Task<Result<void>> save_lists(Executor& executor, const VolumeSubIndex& sub, std::byte tag,
+                              std::uint64_t low, StreamWriter& stream, SavedSub& saved) {
   const SubIndexGeometry& g = sub.geometry();
   saved.low = low;
   saved.high = sub.high();
@@ -115,6 +118,7 @@ Task<Result<void>> save_lists(const VolumeSubIndex& sub, std::byte tag, std::uin
   std::vector<VolumeSubIndex::Entry> entries;
   std::vector<std::byte> coded(kMaxSavedListBits / 8 + 64);
   for (std::uint32_t list = 0; list < g.lists; ++list) {
+    co_await executor.give_way();
     std::uint64_t oldest = sub.high();
     std::uint64_t bits = 0;
     if (marks[list]) {
@@ -127,6 +131,7 @@ Task<Result<void>> save_lists(const VolumeSubIndex& sub, std::byte tag, std::uin
       oldest -= joined.oldest_age;
       bits = joined.bits;
     }
+    executor.spend(units_of_list(bits));
     saved.flush[list] = oldest;
     saved.lengths[list] = static_cast<std::uint16_t>(bits);
     if (bits == 0) continue;
@@ -277,8 +282,9 @@ std::optional<ListPlace> place_of_list(const std::byte* header, std::byte tag, s
   return ListPlace{offset, kListHeaderSize + bytes};
 }
 
-Task<Result<void>> load_lists(VolumeSubIndex& sub, std::byte tag, const SavedSub& saved,
-                              std::uint32_t zone, std::uint32_t zones, StreamReader& stream) {
+Task<Result<void>> load_lists(Executor& executor, VolumeSubIndex& sub, std::byte tag,
+                              const SavedSub& saved, std::uint32_t zone, std::uint32_t zones,
+                              StreamReader& stream) {
   const SubIndexGeometry& g = sub.geometry();
   const std::uint64_t per_zone = (g.lists + zones - 1) / zones;
   const std::uint64_t first = std::min<std::uint64_t>(zone * per_zone, g.lists);
@@ -296,6 +302,8 @@ Task<Result<void>> load_lists(VolumeSubIndex& sub, std::byte tag, const SavedSub
   for (std::uint64_t list = first; list < last; ++list) {
     const std::uint64_t bits = saved.lengths[list];
     if (bits == 0) continue;
+    co_await executor.give_way();
+    executor.spend(units_of_list(bits));
     if (!stream.has(2 * kMostOfList)) {
       auto read = co_await stream.require(kListHeaderSize);
       if (!read) co_return std::move(read).error();
@@ -342,8 +350,8 @@ Task<Result<void>> load_lists(VolumeSubIndex& sub, std::byte tag, const SavedSub
 
 }  // namespace
 
-Task<Result<void>> save_volume_index(const VolumeIndex& index, Device& device, IndexRegion zone,
-                                     std::uint64_t volume_nonce) {
+Task<Result<void>> save_volume_index(Executor& executor, const VolumeIndex& index, Device& device,
+                                     IndexRegion zone, std::uint64_t volume_nonce) {
   const std::size_t count = index.subs().size();
   const std::uint64_t headers = header_size(index);
   // Headers need the lengths of the lists behind them; so they are written last.
@@ -365,7 +373,7 @@ Task<Result<void>> save_volume_index(const VolumeIndex& index, Device& device, I
     fits = true;
     for (std::size_t i = 0; i < count; ++i) {
       const VolumeSubIndex& sub = index.subs()[i];
-      auto written = co_await save_lists(sub, tag_of(index, i), low[i], stream, saved[i]);
+      auto written = co_await save_lists(executor, sub, tag_of(index, i), low[i], stream, saved[i]);
       if (written && fits_kernel(sub.geometry(), saved[i].lengths)) continue;
       // Names of very many collision entries may not even fit into the region.
       const bool overflows = !written && written.error().code() == Errc::out_of_range;
@@ -391,7 +399,7 @@ Task<Result<void>> save_volume_index(const VolumeIndex& index, Device& device, I
   co_return written;
 }
 
-Task<Result<void>> load_volume_index(VolumeIndex& index, Device& device,
+Task<Result<void>> load_volume_index(Executor& executor, VolumeIndex& index, Device& device,
                                      std::span<const IndexRegion> zones, std::uint64_t volume_nonce,
                                      std::uint64_t newest, std::uint64_t end) {
   std::vector<SavedSub> saved;
@@ -410,8 +418,8 @@ Task<Result<void>> load_volume_index(VolumeIndex& index, Device& device,
   }
   for (std::uint32_t zone = 0; zone < zone_count && end > 0; ++zone) {
     for (std::size_t i = 0; i < saved.size(); ++i) {
-      auto read = co_await load_lists(index.subs()[i], tag_of(index, i), saved[i], zone, zone_count,
-                                      *streams[zone]);
+      auto read = co_await load_lists(executor, index.subs()[i], tag_of(index, i), saved[i], zone,
+                                      zone_count, *streams[zone]);
       if (!read) co_return std::move(read).error();
     }
     auto guard = co_await streams[zone]->require(kGuardSize);

@@ -124,21 +124,22 @@ class VolumeIndexSave : public testing::Test {
   }
   bool save(const VolumeIndex& index, IndexRegion zone) {
     bool ok = false;
-    run([](const VolumeIndex& saved, Device& device, IndexRegion region,
+    run([](Executor& executor, const VolumeIndex& saved, Device& device, IndexRegion region,
            bool& result) -> Task<void> {
-      const auto done = co_await save_volume_index(saved, device, region, kNonce);
+      const auto done = co_await save_volume_index(executor, saved, device, region, kNonce);
       result = done.ok();
-    }(index, *device_, zone, ok));
+    }(executor_, index, *device_, zone, ok));
     return ok;
   }
   bool load(VolumeIndex& index, std::span<const IndexRegion> zones, std::uint64_t newest) {
     bool ok = false;
-    run([](VolumeIndex& loaded, Device& device, std::span<const IndexRegion> regions,
-           std::uint64_t chapter, bool& result) -> Task<void> {
-      const auto done =
-          co_await load_volume_index(loaded, device, regions, kNonce, chapter, chapter + 1);
+    run([](Executor& executor, VolumeIndex& loaded, Device& device,
+           std::span<const IndexRegion> regions, std::uint64_t chapter,
+           bool& result) -> Task<void> {
+      const auto done = co_await load_volume_index(executor, loaded, device, regions, kNonce,
+                                                   chapter, chapter + 1);
       result = done.ok();
-    }(index, *device_, zones, newest, ok));
+    }(executor_, index, *device_, zones, newest, ok));
     return ok;
   }
   void run(Task<void> task) {

@@ -43,6 +43,7 @@ void RecoveryJournal::open_block() {
   check(tail_.value() < (1ULL << 48U), "recovery journal sequence number overflow");
   open_ = true;
   open_entries_ = 0;
+  open_entries_taken_ = 0;
   open_buffer_ = free_buffers_.back();
   free_buffers_.pop_back();
   open_check_byte_ = check_byte_of(tail_, config_.size);
@@ -54,7 +55,6 @@ void RecoveryJournal::open_block() {
   header.check_byte = open_check_byte_;
   header.recovery_count = config_.recovery_count;
   open_journal_block({buffer(open_buffer_), kBlockSize}, header);
-  ++counters_.blocks_started;
 }
 
 JournalPoint RecoveryJournal::add(const JournalEntry& entry) {
@@ -160,6 +160,7 @@ Task<Result<void>> RecoveryJournal::commit_once(bool only_reap) {
       const std::size_t copy = free_buffers_.back();
       free_buffers_.pop_back();
       std::memcpy(buffer(copy), buffer(open_buffer_), kBlockSize);
+      open_entries_taken_ = open_entries_;
       writing_.push_back({tail_, copy});
     }
     counters_.entries_written = counters_.entries_started;

@@ -42,9 +42,8 @@ struct JournalCounters {
   std::uint64_t disk_full = 0;
   std::uint64_t slab_journal_commits_requested = 0;
   std::uint64_t entries_started = 0;
-  std::uint64_t entries_written = 0;
-  std::uint64_t entries_committed = 0;
-  std::uint64_t blocks_started = 0;
+  std::uint64_t entries_written = 0;    ///< handed to the device
+  std::uint64_t entries_committed = 0;  ///< stable
   std::uint64_t blocks_written = 0;
   std::uint64_t blocks_committed = 0;
   std::uint64_t flushes = 0;
@@ -134,6 +133,12 @@ class RecoveryJournal {
   [[nodiscard]] std::uint64_t logical_blocks_used() const { return logical_blocks_used_; }
   [[nodiscard]] std::uint64_t block_map_blocks() const { return block_map_blocks_; }
   [[nodiscard]] const JournalCounters& counters() const { return counters_; }
+  /// Writes of blocks that have been handed to the device, or are due: those that have been
+  /// gathering entries since. A block that is written before it is full counts again after that.
+  [[nodiscard]] std::uint64_t blocks_started() const {
+    const bool is_due = open_ && open_entries_ > open_entries_taken_;
+    return counters_.blocks_written + unwritten_.size() + (is_due ? 1U : 0U);
+  }
 
  private:
   // Memory for unwritten blocks; at this many, writers wait for the device.
@@ -173,6 +178,7 @@ class RecoveryJournal {
   bool open_ = false;
   std::size_t open_buffer_ = 0;
   unsigned open_entries_ = kEntriesPerBlock;
+  unsigned open_entries_taken_ = kEntriesPerBlock;  ///< those of them that a commit has taken
   std::uint8_t open_check_byte_ = 0;
 
   JournalPoint last_point_;

@@ -39,6 +39,41 @@ void simulate(Body body) {
   EXPECT_TRUE(outcome.finished) << outcome.why;
 }
 
+/// Blocks that gather entries, and those on their way to the device.
+std::pair<std::uint64_t, std::uint64_t> blocks_under_way(const RecoveryJournal& journal) {
+  const JournalCounters& counters = journal.counters();
+  EXPECT_GE(journal.blocks_started(), counters.blocks_written);
+  EXPECT_GE(counters.blocks_written, counters.blocks_committed);
+  EXPECT_GE(counters.entries_started, counters.entries_written);
+  EXPECT_GE(counters.entries_written, counters.entries_committed);
+  return {journal.blocks_started() - counters.blocks_written,
+          counters.blocks_written - counters.blocks_committed};
+}
+
+TEST(RecoveryJournal, BlocksAreStartedBeforeTheyAreWrittenHoweverOftenThatIs) {
+  using Blocks = std::pair<std::uint64_t, std::uint64_t>;
+  simulate([](SimExecutor& ex) -> Task<void> {
+    Bench bench(ex);
+    RecoveryJournal& journal = *bench.journal;
+    EXPECT_EQ(blocks_under_way(journal), Blocks(0, 0));
+    // One block is written again and again while it fills; then two at once.
+    for (const int entries : {1, 5, 211, 1, 217 + 216}) {
+      for (int i = 0; i < entries; ++i) bench.add();
+      EXPECT_EQ(blocks_under_way(journal).first, entries == 433 ? 2U : 1U);
+      auto done = co_await journal.commit(journal.last_point());
+      EXPECT_TRUE(done.ok());
+      EXPECT_EQ(blocks_under_way(journal), Blocks(0, 0));
+    }
+    EXPECT_EQ(journal.counters().blocks_written, journal.blocks_started());
+    // A block that is full and written as such is handed over once more with the next one.
+    bench.add();
+    EXPECT_EQ(blocks_under_way(journal), Blocks(2, 0));
+    auto done = co_await journal.commit(journal.last_point());
+    EXPECT_TRUE(done.ok());
+    EXPECT_EQ(blocks_under_way(journal), Blocks(0, 0));
+  });
+}
+
 TEST(RecoveryJournal, ACommittedEntryIsOnDiskInItsPlace) {
   simulate([](SimExecutor& ex) -> Task<void> {
     Bench bench(ex);

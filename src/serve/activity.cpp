@@ -85,6 +85,7 @@ Json to_json(const Activity& a) {
           {"journalBlocks", a.journal_blocks},
           {"watermark", a.watermark},
           {"fillBytesPerSecond", a.fill_bytes_per_second},
+          {"fillSeconds", a.fill_seconds},
           {"secondsUntilFull", a.until_full ? Json(a.until_full->count()) : Json(nullptr)}};
 }
 
@@ -100,6 +101,7 @@ Result<Activity> activity_from_json(const Json& json) {
   reader.number("journalBlocks", a.journal_blocks);
   reader.number("watermark", a.watermark);
   reader.number("fillBytesPerSecond", a.fill_bytes_per_second);
+  reader.number("fillSeconds", a.fill_seconds);
   if (reader.find("secondsUntilFull") != nullptr) {
     std::uint64_t seconds = 0;
     reader.number("secondsUntilFull", seconds);

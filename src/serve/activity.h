@@ -34,6 +34,7 @@ struct Activity {
   std::uint64_t journal_blocks = 0;
   unsigned watermark = 0;  ///< the highest mark of the room for data that is passed; 0: none
   double fill_bytes_per_second = 0;
+  std::uint64_t fill_seconds = 0;  ///< the time over which that was seen; 0: there is no rate yet
   std::optional<std::chrono::seconds> until_full;
 
   [[nodiscard]] const RequestActivity& of(RequestKind kind) const {

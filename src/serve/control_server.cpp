@@ -3,8 +3,14 @@
 
 #include <fmt/core.h>
 
+#include "serve/json_in_turns.h"
+
 namespace uvdo {
 namespace {
+
+/// Work to read a request, and what a usual command takes.
+constexpr std::uint64_t kUnitsPerByteRead = 2;
+constexpr std::uint64_t kUnitsPerCommand = 10'000;
 
 constexpr Duration kSignOfLife = std::chrono::seconds(1);
 
@@ -39,7 +45,7 @@ Task<void> ControlServer::serve(SocketStream& stream, bool crowded) {
       } else if (end != std::string::npos) {
         std::string line = pending.substr(0, end);
         pending.erase(0, end + 1);
-        if (stream.has_hung_up()) {  // whoever asked has given up
+        if (stream.peer() == PeerState::gone) {  // whoever asked has given up
           pending.clear();
           break;
         }
@@ -91,6 +97,8 @@ Task<void> ControlServer::show_life(SocketStream& stream, Alarm& alarm, const bo
 }
 
 Task<ControlServer::Answer> ControlServer::carry_out(std::string line) {
+  co_await loop_.next_turn();
+  loop_.spend(kUnitsPerCommand + line.size() * kUnitsPerByteRead);
   auto request = parse_json(line);
   if (!request || !request->is_object()) {
     co_return Answer{refusal({Errc::protocol,
@@ -113,8 +121,10 @@ Task<ControlServer::Answer> ControlServer::carry_out(std::string line) {
   std::string name = command->get<std::string>();
   auto result = co_await handler_(name, std::move(*request));
   if (!result) co_return Answer{refusal(result.error()), ""};
-  const Json reply = {{"uvdo", kControlVersion}, {"ok", true}, {"result", *result}};
-  co_return Answer{json_text(reply), std::move(name)};
+  Json reply = {{"uvdo", kControlVersion}, {"ok", true}};
+  reply["result"] = std::move(*result);
+  std::string text = co_await json_text_in_turns(loop_, std::move(reply));
+  co_return Answer{std::move(text), std::move(name)};
 }
 
 }  // namespace uvdo

@@ -21,7 +21,7 @@ Result<GrowthRequest> read_request(const Json& request) {
     }
     if (!wanted.physical_max) wanted.physical_bytes = request["physical"].get<std::uint64_t>();
   }
-  if (wanted.logical_bytes || wanted.moves_metadata()) return wanted;
+  if (wanted.logical_bytes || wanted.may_move_metadata()) return wanted;
   return Error(Errc::invalid_argument, "grow needs \"logical\" or \"physical\"");
 }
 
@@ -30,10 +30,14 @@ Result<GrowthRequest> read_request(const Json& request) {
 Task<Result<Json>> grow_by_request(Volume& volume, Json request) {
   auto wanted = read_request(request);
   if (!wanted) co_return std::move(wanted).error();
+  const VolumeConfig before = volume.super_block().config;
   auto done = co_await volume.grow(*wanted);
   if (!done) co_return std::move(done).error();
+  const VolumeConfig& now = volume.super_block().config;
   co_return Json{{"logical", volume.size()},
-                 {"physical", volume.super_block().config.physical_blocks * kBlockSize}};
+                 {"physical", now.physical_blocks * kBlockSize},
+                 {"changed", now.logical_blocks != before.logical_blocks ||
+                                 now.physical_blocks != before.physical_blocks}};
 }
 
 }  // namespace uvdo

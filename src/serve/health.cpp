@@ -5,6 +5,7 @@
 
 #include <fmt/core.h>
 
+#include "base/saturating.h"
 #include "base/size_text.h"
 
 namespace uvdo {
@@ -15,6 +16,7 @@ constexpr std::chrono::seconds kSoon = std::chrono::hours(24);
 
 void judge_space(const HealthFacts& facts, Health& health) {
   const VolumeStatistics& s = facts.statistics;
+  if (condition_of(s) == Condition::recovering) return;  // nobody knows yet
   const std::uint64_t room = room_for_data(s);
   const std::uint64_t used = std::min(room, room_used(s));
   if (room == 0) return;
@@ -24,7 +26,7 @@ void judge_space(const HealthFacts& facts, Health& health) {
       "Delete and discard data (fstrim), or give the volume more physical space (uvdo grow).";
   std::string when;
   if (facts.until_full) {
-    when = fmt::format("; at the present rate it is full in {}", duration_text(*facts.until_full));
+    when = "; " + outlook_text(*facts.until_full, facts.rate_over);
   }
   if (used == room) {
     health.troubles.push_back(
@@ -67,7 +69,40 @@ std::string_view deduplication_word(const VolumeStatistics& s) {
   return on_or_off(s.extra.deduplication && s.extra.index_state == "online");
 }
 
+/// "50 % of its room for data of 3.5 MiB is taken".
+std::string room_text(const VolumeStatistics& s) {
+  const std::uint64_t room = room_for_data(s);
+  const std::string size = size_text(room * s.block_size);
+  if (condition_of(s) == Condition::recovering) {
+    return fmt::format("how much of its room for data of {} is taken is not known yet", size);
+  }
+  return fmt::format("{} % of its room for data of {} is taken",
+                     static_cast<int>(percent_of(std::min(room, room_used(s)), room)), size);
+}
+
 }  // namespace
+
+Condition condition_of(const VolumeStatistics& s) {
+  if (s.mode == OperatingMode::read_only) return Condition::read_only;
+  if (s.extra.suspended) return Condition::suspended;
+  const bool recovering = s.in_recovery_mode || s.mode == OperatingMode::recovering;
+  return recovering ? Condition::recovering : Condition::normal;
+}
+
+std::string_view name_of(Condition condition) {
+  switch (condition) {
+    case Condition::normal: return "normal";
+    case Condition::recovering: return "recovering";
+    case Condition::suspended: return "suspended";
+    case Condition::read_only: return "read-only";
+  }
+  return "unknown";
+}
+
+std::string outlook_text(std::chrono::seconds until_full, std::chrono::seconds rate_over) {
+  return fmt::format("at the rate of the last {} it is full in {}", duration_text(rate_over),
+                     duration_text(until_full));
+}
 
 Health assess(const HealthFacts& facts) {
   Health health;
@@ -92,28 +127,25 @@ Health assess(const HealthFacts& facts) {
          "Compare what matters with a backup: a block may hold what it held before, or what others "
          "have stored since."});
   }
-  if (facts.suspended) {
+  if (s.extra.suspended) {
     health.troubles.push_back(
         {"The volume is suspended: requests of clients wait until it is resumed.",
          "Resume it with uvdo resume, when what it was suspended for is done."});
   } else {
     judge_index(facts, health);
   }
-  if (facts.recovering) {
+  if (condition_of(s) == Condition::recovering) {
     health.notes.push_back(
         fmt::format("It was not shut down cleanly: the reference counts are made out in the "
                     "background ({} % done), and it can be used as ever meanwhile.",
-                    facts.recovery_percentage));
+                    s.recovery_percentage));
   }
   if (health.is_well() && facts.is_for_reading) {
     health.summary = fmt::format("All is well: {} is served for reading only.", facts.volume);
   } else if (health.is_well()) {
-    const std::uint64_t room = room_for_data(s);
     health.summary = fmt::format(
-        "All is well: {} is in use, {} % of its room for data of {} is taken, deduplication is {}, "
-        "compression is {}.",
-        facts.volume, room == 0 ? 0 : room_used(s) * 100 / room, size_text(room * s.block_size),
-        deduplication_word(s), on_or_off(s.extra.compression));
+        "All is well: {} is in use, {}, deduplication is {}, compression is {}.", facts.volume,
+        room_text(s), deduplication_word(s), on_or_off(s.extra.compression));
   } else if (health.troubles.size() == 1) {
     health.summary = fmt::format("{} is in use, but something needs attention.", facts.volume);
   } else {
@@ -124,12 +156,11 @@ Health assess(const HealthFacts& facts) {
 }
 
 std::uint64_t room_for_data(const VolumeStatistics& s) {
-  return s.physical_blocks - std::min(s.physical_blocks, s.extra.fixed_overhead_blocks);
+  return difference(s.physical_blocks, s.extra.fixed_overhead_blocks);
 }
 
 std::uint64_t room_used(const VolumeStatistics& s) {
-  return s.data_blocks_used + s.overhead_blocks_used -
-         std::min(s.overhead_blocks_used, s.extra.fixed_overhead_blocks);
+  return s.data_blocks_used + difference(s.overhead_blocks_used, s.extra.fixed_overhead_blocks);
 }
 
 std::string duration_text(std::chrono::seconds duration) {

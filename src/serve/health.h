@@ -5,11 +5,19 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "volume/statistics.h"
 
 namespace uvdo {
+
+/// In what way a served volume is in use: what `top`, `stats --watch`, `status`, `info` and metrics
+/// all say. The gravest that applies.
+enum class Condition : std::uint8_t { normal, recovering, suspended, read_only };
+[[nodiscard]] Condition condition_of(const VolumeStatistics& statistics);
+/// "normal", "recovering", "suspended", "read-only".
+[[nodiscard]] std::string_view name_of(Condition condition);
 
 struct HealthFacts {
   std::string volume;  ///< what people call it
@@ -18,11 +26,9 @@ struct HealthFacts {
   bool is_for_reading = false;  ///< it was opened for reading only, as somebody wished
   /// Logical blocks whose last flushed contents are lost with a damaged journal, at most.
   std::uint64_t blocks_lost = 0;
-  bool suspended = false;
-  bool recovering = false;  ///< slabs wait for scrubbing after a crash
-  unsigned recovery_percentage = 100;
   /// When the room for data is used up if it goes on as it does now; nothing if it does not fill.
   std::optional<std::chrono::seconds> until_full;
+  std::chrono::seconds rate_over{0};  ///< the time over which "now" was seen
 };
 
 /// A problem and its cure, a sentence each.
@@ -44,6 +50,10 @@ struct Health {
 [[nodiscard]] std::uint64_t room_for_data(const VolumeStatistics& statistics);
 /// Blocks of them that are taken: by data, and by pages of the block map.
 [[nodiscard]] std::uint64_t room_used(const VolumeStatistics& statistics);
+
+/// "at the rate of the last 20 seconds it is full in 3 hours".
+[[nodiscard]] std::string outlook_text(std::chrono::seconds until_full,
+                                       std::chrono::seconds rate_over);
 
 /// "3 days", "5 hours", "12 minutes", "40 seconds".
 [[nodiscard]] std::string duration_text(std::chrono::seconds duration);

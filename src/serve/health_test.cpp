@@ -36,10 +36,12 @@ TEST(Health, SpaceIsTroubleWhenLittleIsLeft) {
   EXPECT_TRUE(assess(facts(809)).is_well());
   HealthFacts nearly = facts(810);
   nearly.until_full = std::chrono::minutes(90);
+  nearly.rate_over = std::chrono::seconds(20);
   Health health = assess(nearly);
   ASSERT_EQ(health.troubles.size(), 1U);
   EXPECT_THAT(health.troubles[0].problem, HasSubstr("90 %"));
-  EXPECT_THAT(health.troubles[0].problem, HasSubstr("full in 90 minutes"));
+  EXPECT_THAT(health.troubles[0].problem,
+              HasSubstr("at the rate of the last 20 seconds it is full in 90 minutes"));
   EXPECT_THAT(health.troubles[0].advice, HasSubstr("fstrim"));
   health = assess(facts(900));
   EXPECT_THAT(health.troubles[0].problem, HasSubstr("full: writes of new data fail"));
@@ -77,7 +79,7 @@ TEST(Health, TheIndexIsTroubleOnlyIfItHasFailed) {
 
 TEST(Health, ASuspendedVolumeIsToBeResumed) {
   HealthFacts paused = facts(10);
-  paused.suspended = true;
+  paused.statistics.extra.suspended = true;
   paused.statistics.extra.index_state = "closed";
   const Health health = assess(paused);
   ASSERT_EQ(health.troubles.size(), 1U);
@@ -87,11 +89,33 @@ TEST(Health, ASuspendedVolumeIsToBeResumed) {
 }
 
 TEST(Health, ARecoveryIsWorthANote) {
-  HealthFacts crashed = facts(10);
-  crashed.recovering = true;
-  crashed.recovery_percentage = 42;
+  HealthFacts crashed = facts(895);
+  crashed.statistics.in_recovery_mode = true;
+  crashed.statistics.mode = OperatingMode::recovering;
+  crashed.statistics.recovery_percentage = 42;
   EXPECT_TRUE(assess(crashed).is_well());
+  EXPECT_THAT(assess(crashed).summary, HasSubstr("is not known yet"));
   EXPECT_THAT(assess(crashed).notes[0], HasSubstr("42 % done"));
+}
+
+TEST(Health, TheConditionIsTheGravestThatApplies) {
+  VolumeStatistics s;
+  EXPECT_EQ(name_of(condition_of(s)), "normal");
+  s.in_recovery_mode = true;
+  EXPECT_EQ(name_of(condition_of(s)), "recovering");
+  s.extra.suspended = true;
+  EXPECT_EQ(name_of(condition_of(s)), "suspended");
+  s.mode = OperatingMode::read_only;
+  EXPECT_EQ(name_of(condition_of(s)), "read-only");
+}
+
+TEST(Health, RoomIsNeverLessThanNothing) {
+  VolumeStatistics s;
+  s.physical_blocks = 10;
+  s.extra.fixed_overhead_blocks = 11;
+  s.overhead_blocks_used = 7;
+  EXPECT_EQ(room_for_data(s), 0U);
+  EXPECT_EQ(room_used(s), 0U);
 }
 
 TEST(Health, DurationsAreSaidInTheUnitThatFits) {

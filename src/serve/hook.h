@@ -37,9 +37,11 @@ class Hook {
   void run(Variables variables);
   /// To be called now and then: notes the end of a run or ends it, and begins the next one.
   void poll();
+  /// Whether a command runs, or waits for that.
+  [[nodiscard]] bool is_busy() const { return running_ != 0 || !waiting_.empty(); }
 
  private:
-  static constexpr std::size_t kMostWaiting = 16;
+  static constexpr std::size_t kMostWaiting = 256;  // more than there are marks, up and down
   void start_next();
   void tell_end(int status);
   /// Nothing of the run is left when this returns.

@@ -8,6 +8,9 @@
 namespace uvdo {
 namespace {
 
+/// Work to make all metrics.
+constexpr std::uint64_t kUnitsPerAnswer = 25'000;
+
 std::string response(std::string_view status, std::string_view type, std::string_view body,
                      bool with_body = true) {
   return fmt::format(
@@ -22,7 +25,8 @@ std::string refusal(std::string_view status, std::string_view sentence) {
 }  // namespace
 
 MetricsServer::MetricsServer(UringLoop& loop, std::function<std::string()> text)
-    : text_(std::move(text)),
+    : loop_(loop),
+      text_(std::move(text)),
       server_(loop, {kMostClients, kLongestStay, nullptr},
               [this](SocketStream& stream, bool crowded) { return serve(stream, crowded); }) {}
 
@@ -52,7 +56,9 @@ Task<void> MetricsServer::serve(SocketStream& stream, bool crowded) {
       reply = refusal("503 Service Unavailable", "Too many ask at once; try again.");
     } else if (request.find("\r\n\r\n") != std::string::npos ||
                request.find("\n\n") != std::string::npos) {
+      co_await loop_.next_turn();
       reply = answer(request);
+      loop_.spend(kUnitsPerAnswer);
     } else if (request.size() > kMostRequestBytes) {
       reply = refusal("431 Request Header Fields Too Large", "The request is too long.");
     } else {

@@ -30,6 +30,7 @@ class MetricsServer {
   Task<void> serve(SocketStream& stream, bool crowded);
   [[nodiscard]] std::string answer(std::string_view request) const;
 
+  UringLoop& loop_;
   std::function<std::string()> text_;
   ClientServer server_;
 };

@@ -32,7 +32,8 @@ std::string escaped(std::string_view text) {
 /// Collects families of samples.
 class Writer {
  public:
-  explicit Writer(std::string_view volume) : volume_(escaped(volume)) {}
+  Writer(std::string_view volume, std::string_view uuid)
+      : labels_(fmt::format("volume=\"{}\",uuid=\"{}\"", escaped(volume), escaped(uuid))) {}
 
   void family(std::string_view name, std::string_view type, std::string_view help) {
     name_ = std::string(name);
@@ -40,14 +41,14 @@ class Writer {
   }
   void sample(std::string_view labels, double value, std::string_view suffix = "") {
     if (std::isinf(value)) {
-      text_ += fmt::format("uvdo_{}{{volume=\"{}\"}} +Inf\n", name_, volume_);
+      text_ += fmt::format("uvdo_{}{{{}}} +Inf\n", name_, labels_);
       return;
     }
-    text_ += fmt::format("uvdo_{}{}{{volume=\"{}\"{}{}}} {}\n", name_, suffix, volume_,
+    text_ += fmt::format("uvdo_{}{}{{{}{}{}}} {}\n", name_, suffix, labels_,
                          labels.empty() ? "" : ",", labels, value);
   }
   void sample(std::string_view labels, std::uint64_t value, std::string_view suffix = "") {
-    text_ += fmt::format("uvdo_{}{}{{volume=\"{}\"{}{}}} {}\n", name_, suffix, volume_,
+    text_ += fmt::format("uvdo_{}{}{{{}{}{}}} {}\n", name_, suffix, labels_,
                          labels.empty() ? "" : ",", labels, value);
   }
   template <class T>
@@ -70,7 +71,7 @@ class Writer {
   [[nodiscard]] std::string take() { return std::move(text_); }
 
  private:
-  std::string volume_;
+  std::string labels_;
   std::string name_;
   std::string text_;
 };
@@ -118,8 +119,11 @@ void add_space(Writer& w, const VolumeStatistics& s, const Activity& a) {
   w.gauge("room_used_bytes", "Part of the room that is used.", room_used(s) * b);
   w.gauge("watermark_percent", "The highest watermark that the used part has passed; 0: none.",
           std::uint64_t{a.watermark});
-  w.gauge("fill_rate_bytes_per_second", "How fast the room fills, over the last ten minutes.",
+  w.gauge("fill_rate_bytes_per_second",
+          "How fast the room fills, over the last 20 seconds or as long as it was watched.",
           a.fill_bytes_per_second);
+  w.gauge("fill_rate_window_seconds", "The time over which that was seen; 0: there is no rate yet.",
+          a.fill_seconds);
   w.family("full_in_seconds", "gauge",
            "When the room is used up at that rate; +Inf if it does not fill.");
   if (a.until_full) {
@@ -204,13 +208,17 @@ void add_metadata(Writer& w, const VolumeStatistics& s, const Activity& a) {
 std::string metrics_text(const MetricsSource& source) {
   const VolumeStatistics& s = source.statistics;
   const Activity& a = source.activity;
-  Writer w(source.volume);
+  Writer w(source.volume, source.uuid);
+  w.family("build_info", "gauge", "The server's version, as a label; the value is 1.");
+  w.sample(fmt::format("version=\"{}\"", escaped(source.version)), std::uint64_t{1});
   w.gauge("uptime_seconds", "Time since the server began to serve.",
           static_cast<double>(a.uptime_us) / 1e6);
   w.gauge("read_only", "Whether an error has made the volume read-only.",
           std::uint64_t{s.mode == OperatingMode::read_only});
+  w.gauge("suspended", "Whether requests wait until the volume is resumed.",
+          std::uint64_t{s.extra.suspended});
   w.gauge("recovering", "Whether reference counts are still made out after a crash.",
-          std::uint64_t{source.recovering});
+          std::uint64_t{s.in_recovery_mode});
   w.split("errors_total", "counter", "Requests refused, and advice that made no sense.", "kind",
           {{"no_space", s.errors.no_space_error_count},
            {"read_only", s.errors.read_only_error_count},

@@ -10,10 +10,11 @@
 namespace uvdo {
 
 struct MetricsSource {
-  std::string volume;  ///< the label of every sample
+  std::string volume;   ///< its real path: the label `volume` of every sample
+  std::string uuid;     ///< the label `uuid` of every sample
+  std::string version;  ///< of the server
   VolumeStatistics statistics;
   Activity activity;
-  bool recovering = false;
 };
 
 [[nodiscard]] std::string metrics_text(const MetricsSource& source);

@@ -121,6 +121,8 @@ class StrictReader {
 MetricsSource source() {
   MetricsSource made;
   made.volume = "v";
+  made.uuid = "u";
+  made.version = "1.2.3";
   made.statistics.physical_blocks = 1000;
   made.statistics.extra.fixed_overhead_blocks = 100;
   made.statistics.overhead_blocks_used = 110;
@@ -135,15 +137,18 @@ MetricsSource source() {
 TEST(MetricsText, KeepsTheRulesOfTheFormat) {
   const StrictReader metrics(metrics_text(source()));
   EXPECT_GT(metrics.families(), 45U);
-  EXPECT_EQ(metrics.value("uvdo_room_bytes{volume=\"v\"}"), 900 * 4096);
-  EXPECT_EQ(metrics.value("uvdo_room_used_bytes{volume=\"v\"}"), 100 * 4096);
-  EXPECT_EQ(metrics.value("uvdo_request_duration_seconds_bucket{volume=\"v\",operation=\"read\","
-                          "le=\"5e-05\"}"),
+  EXPECT_EQ(metrics.value("uvdo_room_bytes{volume=\"v\",uuid=\"u\"}"), 900 * 4096);
+  EXPECT_EQ(metrics.value("uvdo_room_used_bytes{volume=\"v\",uuid=\"u\"}"), 100 * 4096);
+  EXPECT_EQ(metrics.value(
+                "uvdo_request_duration_seconds_bucket{volume=\"v\",uuid=\"u\",operation=\"read\","
+                "le=\"5e-05\"}"),
             7);
-  EXPECT_EQ(metrics.value("uvdo_request_duration_seconds_bucket{volume=\"v\",operation=\"read\","
-                          "le=\"10\"}"),
+  EXPECT_EQ(metrics.value(
+                "uvdo_request_duration_seconds_bucket{volume=\"v\",uuid=\"u\",operation=\"read\","
+                "le=\"10\"}"),
             7);
-  EXPECT_EQ(metrics.value("uvdo_request_duration_seconds_count{volume=\"v\",operation=\"read\"}"),
+  EXPECT_EQ(metrics.value(
+                "uvdo_request_duration_seconds_count{volume=\"v\",uuid=\"u\",operation=\"read\"}"),
             10);
 }
 
@@ -151,18 +156,41 @@ TEST(MetricsText, WhatIsNotKnownIsLeftOut) {
   MetricsSource some = source();
   EXPECT_THAT(metrics_text(some), ::testing::Not(::testing::HasSubstr("by=\"zeros\"")));
   some.statistics.savings.zero_blocks = 5;
-  EXPECT_EQ(StrictReader(metrics_text(some)).value("uvdo_saved_bytes{volume=\"v\",by=\"zeros\"}"),
+  EXPECT_EQ(StrictReader(metrics_text(some))
+                .value("uvdo_saved_bytes{volume=\"v\",uuid=\"u\",by=\"zeros\"}"),
             5 * 4096);
-  EXPECT_THAT(metrics_text(some), ::testing::HasSubstr("uvdo_full_in_seconds{volume=\"v\"} +Inf"));
+  EXPECT_THAT(metrics_text(some),
+              ::testing::HasSubstr("uvdo_full_in_seconds{volume=\"v\",uuid=\"u\"} +Inf"));
   some.activity.until_full = std::chrono::seconds(5);
-  EXPECT_EQ(StrictReader(metrics_text(some)).value("uvdo_full_in_seconds{volume=\"v\"}"), 5);
+  EXPECT_EQ(StrictReader(metrics_text(some)).value("uvdo_full_in_seconds{volume=\"v\",uuid=\"u\"}"),
+            5);
+}
+
+TEST(MetricsText, TellsWhoAndInWhatState) {
+  MetricsSource some = source();
+  const auto value = [&](const char* family) {
+    return StrictReader(metrics_text(some))
+        .value(std::string("uvdo_") + family + "{volume=\"v\",uuid=\"u\"}");
+  };
+  EXPECT_THAT(metrics_text(some), ::testing::HasSubstr("version=\"1.2.3\"} 1\n"));
+  EXPECT_EQ(value("suspended"), 0);
+  EXPECT_EQ(value("read_only"), 0);
+  some.statistics.extra.suspended = true;
+  EXPECT_EQ(value("suspended"), 1);
+  some.statistics.mode = OperatingMode::read_only;
+  EXPECT_EQ(value("read_only"), 1);
+  EXPECT_EQ(value("recovering"), 0);
+  some.statistics.in_recovery_mode = true;
+  EXPECT_EQ(value("recovering"), 1);
+  some.activity.fill_seconds = 17;
+  EXPECT_EQ(value("fill_rate_window_seconds"), 17);
 }
 
 TEST(MetricsText, OddNamesAreEscaped) {
   MetricsSource odd = source();
   odd.volume = "a\"b\\c\nd";
   const StrictReader metrics(metrics_text(odd));
-  EXPECT_EQ(metrics.value("uvdo_read_only{volume=\"a\\\"b\\\\c\\nd\"}"), 0);
+  EXPECT_EQ(metrics.value("uvdo_read_only{volume=\"a\\\"b\\\\c\\nd\",uuid=\"u\"}"), 0);
 }
 
 }  // namespace

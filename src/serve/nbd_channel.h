@@ -47,6 +47,7 @@ class NbdChannel {
   [[nodiscard]] bool is_encrypted() const { return encrypted_ != nullptr; }
   [[nodiscard]] Stream& stream() { return encrypted_ ? *encrypted_ : plain_; }
   void shut_down() { plain_.shut_down(); }
+  [[nodiscard]] PeerState peer() const { return plain_.peer(); }
   [[nodiscard]] std::uint64_t bytes_moved() const { return plain_.bytes_moved(); }
   [[nodiscard]] std::size_t capacity() const { return capacity_; }
 

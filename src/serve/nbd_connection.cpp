@@ -18,6 +18,11 @@ namespace {
 constexpr std::uint32_t kCopyLimit = 32U << 10U;
 // What is received behind a large payload: the next header and a little more.
 constexpr std::size_t kTail = 4096;
+// Long requests of a client that run at a time: a few, so that one that waits for the device does
+// not hold up the rest.
+constexpr std::uint64_t kLongRequests = 8;
+// Work for a request, in units of Executor::spend().
+constexpr std::uint64_t kUnitsPerRequest = 50;
 
 }  // namespace
 
@@ -30,6 +35,9 @@ NbdConnection::NbdConnection(Executor& executor, Stream& stream, const NbdExport
       handshake_(channel_, exports, settings.tls),
       replies_(executor, *this),
       request_done_(executor),
+      long_requests_(executor, kLongRequests),
+      streams_(executor, 1),
+      part_sent_(executor),
       sender_(executor),
       fill_limit_(settings.receive_buffer),
       started_(executor.now()),
@@ -46,6 +54,7 @@ Task<void> NbdConnection::run() {
     sender_.start(replies_.run(channel_.stream()));
     co_await serve_requests();
     leaving_ = true;
+    has_left_ = !said_goodbye_;
     // Whatever the client does, the volume finishes what it has begun.
     while (in_flight_ != 0) co_await request_done_.wait();
     replies_.stop();
@@ -66,6 +75,11 @@ void NbdConnection::begin_shutdown() {
 
 void NbdConnection::make_room() {
   reason_ = "the client did not choose an export while others waited for its place";
+  hang_up();
+}
+
+void NbdConnection::hang_up() {
+  hung_up_ = true;
   channel_.shut_down();
 }
 
@@ -75,6 +89,11 @@ void NbdConnection::check_progress(TimePoint now) {
     reason_ = "the client took too long to choose an export";
     channel_.shut_down();
     return;
+  }
+  switch (channel_.peer()) {
+    case PeerState::there: break;
+    case PeerState::sends_no_more: has_left_ = !said_goodbye_; break;
+    case PeerState::gone: hang_up(); return;
   }
   const std::uint64_t moved = channel_.bytes_moved();
   if (moved != last_moved_) {
@@ -89,13 +108,16 @@ void NbdConnection::check_progress(TimePoint now) {
       (receiving_payload_ || replies_.is_sending()) && memory_.is_short_of_requests();
   if (leaving_ || holds_write_memory || holds_read_memory || holds_requests) {
     reason_ = "the client stalled while others waited for the memory or the requests that it held";
-    channel_.shut_down();
+    hang_up();
   }
 }
 
 Task<void> NbdConnection::serve_requests() {
   for (;;) {
     while (channel_.available().size() >= nbd::kRequestSize) {
+      co_await executor_.give_way();
+      if (hung_up_) co_return;
+      executor_.spend(kUnitsPerRequest);
       const auto header = nbd::decode_request(channel_.available());
       if (!header) {
         reason_ = "the client sent something that is not an NBD request";
@@ -111,7 +133,10 @@ Task<void> NbdConnection::serve_requests() {
         co_return;
       }
       channel_.consume(nbd::kRequestSize);
-      if (header->command == Command::disconnect) co_return;
+      if (header->command == Command::disconnect) {
+        said_goodbye_ = true;
+        co_return;
+      }
       if (judgement.verdict == Verdict::serve && !draining_ && try_fast_path(*header)) continue;
       const bool in_step = co_await dispatch(*header, judgement);
       if (!in_step) co_return;
@@ -170,15 +195,19 @@ Task<bool> NbdConnection::dispatch(const RequestHeader& header, const nbd::Judge
     const bool in_step = co_await receive_write(header);
     co_return in_step;
   }
+  if (is_long(header)) co_await memory_.long_slots.acquire();
   co_await memory_.request_slots.acquire();
   switch (header.command) {
     case Command::read:
-      if (header.length > 0) {
+      if (is_streamed(header)) {
+        spawn(run_streamed_read(begin(header, 1)));
+      } else {
         co_await start_read(header);
-        co_return true;
       }
-      break;
-    case Command::block_status: co_await start_block_status(header); co_return true;
+      co_return true;
+    case Command::block_status:
+      spawn(run_block_status(first_piece(begin(header, 1), header.offset, header.length)));
+      co_return true;
     case Command::write:
     case Command::flush:
     case Command::trim:
@@ -234,8 +263,13 @@ Task<void> NbdConnection::start_read(const RequestHeader& header) {
       NbdPiece& piece = *co_await next_piece(request, offset, length, left == header.length);
       offset += length;
       left -= length;
+      if (draining_ || hung_up_) {
+        finish(piece, ended_early());
+        continue;
+      }
       Buffer buffer = co_await buffer_from(memory_.reads, length);
       piece.buffer = std::move(buffer);
+      co_await executor_.give_way();
       spawn(run_read(piece));
     }
     co_return;
@@ -259,15 +293,13 @@ Task<void> NbdConnection::start_read(const RequestHeader& header) {
   while (next != nullptr) {
     NbdPiece& piece = *next;
     next = piece.chain;
-    spawn(run_read(piece));
+    co_await executor_.give_way();
+    if (draining_ || hung_up_) {
+      finish(piece, ended_early());
+    } else {
+      spawn(run_read(piece));
+    }
   }
-}
-
-Task<void> NbdConnection::start_block_status(const RequestHeader& header) {
-  NbdPiece& piece = first_piece(begin(header, 1), header.offset, header.length);
-  Buffer buffer = co_await buffer_from(memory_.reads, BufferPool::kSizes[1]);
-  piece.buffer = std::move(buffer);
-  spawn(run_block_status(piece));
 }
 
 Task<Buffer> NbdConnection::buffer_from(BufferPool& pool, std::size_t size) {

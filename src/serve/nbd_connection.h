@@ -35,40 +35,55 @@ class NbdConnection final : private NbdReplyQueue::Owner {
   /// the stream has been shut down.
   Task<void> run();
 
-  /// Answers new requests with ESHUTDOWN; those under way go on. In the handshake: hangs up.
+  /// Answers new requests with ESHUTDOWN, and long ones that are under way when the piece that has
+  /// begun is done; the others go on. In the handshake: hangs up.
   void begin_shutdown();
-  /// Whether no request is under way (a half-received one is).
-  [[nodiscard]] bool is_idle() const { return in_flight_ == 0; }
+  /// Whether no request is under way (a half-received one is), but for those that are refused.
+  [[nodiscard]] bool is_idle() const { return under_way_ == 0; }
   /// Hangs up; run() returns as soon as the volume has finished what is under way.
-  void close() { channel_.shut_down(); }
+  void close() { hang_up(); }
   /// Whether it has not chosen an export yet, and since when.
   [[nodiscard]] bool is_in_handshake() const { return service_ == nullptr && !leaving_; }
   [[nodiscard]] TimePoint started() const { return started_; }
   /// Hangs up on a client in the handshake, to make room for another.
   void make_room();
-  /// To be called about once a second: hangs up on clients that hold up others.
+  /// To be called about once a second: hangs up on clients that hold up others, and notices those
+  /// that have gone.
   void check_progress(TimePoint now);
   /// Why we hung up; empty if the client left.
   [[nodiscard]] const std::string& reason() const { return reason_; }
 
  private:
   void on_replied(NbdPiece& piece) override;
-  void on_send_failed() override { channel_.shut_down(); }
+  void on_send_failed() override { hang_up(); }
+
+  /// Nothing is received or sent any more; what is under way ends as soon as it may.
+  void hang_up();
+  /// Whether nobody waits for the end of what takes long.
+  [[nodiscard]] bool may_end_early() const { return has_left_ || hung_up_ || draining_; }
 
   Task<void> serve_requests();
   Task<bool> dispatch(const nbd::RequestHeader& header, const nbd::Judgement& judgement);
   [[nodiscard]] bool try_fast_path(const nbd::RequestHeader& header);
   Task<bool> receive_write(const nbd::RequestHeader& header);
   Task<void> start_read(const nbd::RequestHeader& header);
-  Task<void> start_block_status(const nbd::RequestHeader& header);
+  [[nodiscard]] bool is_streamed(const nbd::RequestHeader& header) const;
   Task<Buffer> buffer_from(BufferPool& pool, std::size_t size);
 
   // The life of a piece, each by itself.
   Task<void> run_read(NbdPiece& piece);
+  Task<void> run_streamed_read(NbdRequest& request);
   Task<void> run_write(NbdPiece& piece);
   Task<void> run_block_status(NbdPiece& piece);
   Task<void> run_other(NbdPiece& piece);
   Task<Result<std::size_t>> describe_extents(const NbdPiece& piece);
+  Task<Result<void>> change_range(nbd::RequestHeader header);
+  Task<Result<void>> change_piece(const nbd::RequestHeader& header, std::uint64_t offset,
+                                  std::uint32_t length, Durability durability);
+  Task<Result<void>> read_part(std::span<NbdPiece* const> part);
+  Task<void> send_part(std::span<NbdPiece* const> part, bool begins);
+  /// Pieces with the largest buffers for all parts of a streamed read.
+  Task<void> take_window(NbdRequest& request, std::span<NbdPiece*> window);
 
   /// Needs a slot of the server's requests.
   NbdRequest& begin(const nbd::RequestHeader& header, std::uint32_t pieces);
@@ -78,6 +93,8 @@ class NbdConnection final : private NbdReplyQueue::Owner {
                              bool is_first);
   void answer_error(const nbd::RequestHeader& header, nbd::WireError error,
                     std::string_view message);
+  /// What a request that is not carried out to its end is answered with.
+  [[nodiscard]] static Error ended_early();
   void finish(NbdPiece& piece, const Result<void>& result);
   void finish_read(NbdPiece& piece);
   void reply(NbdPiece& piece, NbdPiece::Answer answer, bool last);
@@ -94,11 +111,18 @@ class NbdConnection final : private NbdReplyQueue::Owner {
   BlockService* service_ = nullptr;
 
   std::uint32_t in_flight_ = 0;
+  std::uint32_t under_way_ = 0;  // of those, not refused
   WaitQueue request_done_;
+  Semaphore long_requests_;  // those that run
+  Semaphore streams_;        // the reads that are answered in parts, one at a time
+  WaitQueue part_sent_;
   TaskGroup sender_;
 
   bool draining_ = false;
-  bool leaving_ = false;            // the client said goodbye or vanished
+  bool leaving_ = false;       // the client said goodbye or vanished
+  bool said_goodbye_ = false;  // it waits for what it has asked for before
+  bool has_left_ = false;      // without a goodbye
+  bool hung_up_ = false;
   bool receiving_payload_ = false;  // of a request that is under way, into a buffer of the volume's
   std::size_t fill_limit_;
   TimePoint started_;

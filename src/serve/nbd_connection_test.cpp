@@ -22,9 +22,9 @@ using testing::NbdScript;
 using testing::run_nbd;
 
 // Simple replies without data, behind a handshake of EXPORT_NAME alone: cookie to error.
-std::map<std::uint64_t, WireError> simple_replies(const NbdRun& run) {
+std::map<std::uint64_t, WireError> simple_replies(ConstBytes output) {
   std::map<std::uint64_t, WireError> replies;
-  ConstBytes bytes = ConstBytes(run.output).subspan(nbd::kGreetingSize + kExportAnswer);
+  ConstBytes bytes = output.subspan(nbd::kGreetingSize + kExportAnswer);
   while (bytes.size() >= nbd::kSimpleReplySize) {
     EXPECT_EQ(load_be32(bytes.data()), nbd::kSimpleReplyMagic);
     replies[load_be64(bytes.data() + 8)] = static_cast<WireError>(load_be32(bytes.data() + 4));
@@ -32,6 +32,10 @@ std::map<std::uint64_t, WireError> simple_replies(const NbdRun& run) {
   }
   EXPECT_TRUE(bytes.empty());
   return replies;
+}
+
+std::map<std::uint64_t, WireError> simple_replies(const NbdRun& run) {
+  return simple_replies(ConstBytes(run.output));
 }
 
 TEST(NbdConnection, AClientThatLeavesAtAnyByteLeavesNothingBehind) {
@@ -126,6 +130,162 @@ TEST(NbdConnection, ClientsShareTheServersRequestsInTurn) {
   }
   EXPECT_EQ(server.request_slots.available(), 3U);
   EXPECT_EQ(server.more_pieces.available(), NbdServerMemory::kMorePieces);
+}
+
+/// A connection of its own to a service and a server that others use too.
+struct Client {
+  Client(Executor& executor, const NbdScript& script, const NbdExports& exports,
+         NbdServerMemory& server, const NbdConnectionSettings& settings)
+      : stream(executor, script.bytes(), 1U << 20U),
+        connection(executor, stream, exports, server, settings) {}
+  testing::ScriptStream stream;
+  NbdConnection connection;
+};
+
+struct SharedServer {
+  explicit SharedServer(std::uint32_t requests) : memory(executor, 0, requests) {
+    exports.add({"vol", "a volume", &service});
+  }
+  /// Lets what is ready go on until nothing is.
+  Task<void> settle() {
+    for (int i = 0; i < 2000; ++i) co_await executor.turn_end();
+  }
+  SimExecutor executor{{.seed = 5}};
+  NbdServerMemory memory;
+  testing::MemoryBlockService service{executor, {.size = 1ULL << 40U, .null = true}};
+  NbdExports exports;
+  NbdConnectionSettings settings;
+};
+
+constexpr std::uint32_t kLong = 0xFFFFF000;
+constexpr std::uint64_t kPiecesOfLong = 64;
+
+TEST(NbdConnection, LongRequestsOfAClientThatHasLeftEndBetweenTheirPieces) {
+  for (const bool says_goodbye : {false, true}) {
+    SharedServer server(64);
+    NbdScript script;
+    script.choose(false);
+    for (unsigned i = 0; i < 20; ++i) script.request(Command::write_zeroes, 0, kLong, 0, i);
+    script.request(Command::write_zeroes, 0, 4096, 0, 20);
+    if (says_goodbye) script.request(Command::disconnect, 0, 0);
+    Client client(server.executor, script, server.exports, server.memory, server.settings);
+    server.service.hold_zeroes();
+    const auto outcome = server.executor.run([](SharedServer& at, Client& one) -> Task<void> {
+      TaskGroup running(at.executor);
+      running.start(one.connection.run());
+      co_await at.settle();
+      at.service.let_go();
+      co_await running.wait();
+    }(server, client));
+    EXPECT_TRUE(outcome.finished) << outcome.why;
+    // Who has said goodbye waits for what it asked for.
+    if (says_goodbye) {
+      EXPECT_EQ(server.service.counts.zeroes, 20 * kPiecesOfLong + 1);
+    } else {
+      EXPECT_LE(server.service.counts.zeroes, 9U);
+    }
+    EXPECT_EQ(server.memory.long_slots.available(), 32U);
+  }
+}
+
+TEST(NbdConnection, LongRequestsEndBetweenTheirPiecesWhenTheServerStops) {
+  SharedServer server(64);
+  NbdScript script;
+  script.choose(false);
+  for (unsigned i = 0; i < 20; ++i) script.request(Command::write_zeroes, 0, kLong, 0, i);
+  script.request(Command::disconnect, 0, 0);
+  Client client(server.executor, script, server.exports, server.memory, server.settings);
+  server.service.hold_zeroes();
+  const auto outcome = server.executor.run([](SharedServer& at, Client& one) -> Task<void> {
+    TaskGroup running(at.executor);
+    running.start(one.connection.run());
+    co_await at.settle();
+    one.connection.begin_shutdown();
+    at.service.let_go();
+    co_await running.wait();
+  }(server, client));
+  EXPECT_TRUE(outcome.finished) << outcome.why;
+  EXPECT_LE(server.service.counts.zeroes, 8U);
+  const auto replies = simple_replies(ConstBytes(client.stream.output()));
+  EXPECT_EQ(replies.size(), 20U);
+  for (const auto& [cookie, error] : replies) EXPECT_EQ(error, WireError::eshutdown) << cookie;
+}
+
+TEST(NbdConnection, LongRequestsLeaveOthersTheirSlots) {
+  SharedServer server(4);
+  NbdScript hostile;
+  hostile.choose(false);
+  for (unsigned i = 0; i < 20; ++i) hostile.request(Command::write_zeroes, 0, kLong, 0, i);
+  NbdScript friendly;
+  friendly.choose(false);
+  for (unsigned i = 0; i < 20; ++i) {
+    friendly.request(Command::write, 0, 4096, 0, i).raw(std::string(4096, 'a'));
+  }
+  friendly.request(Command::disconnect, 0, 0);
+  Client a(server.executor, hostile, server.exports, server.memory, server.settings);
+  Client b(server.executor, hostile, server.exports, server.memory, server.settings);
+  Client c(server.executor, friendly, server.exports, server.memory, server.settings);
+  server.service.hold_zeroes();
+  const auto outcome =
+      server.executor.run([](SharedServer& at, Client& x, Client& y, Client& z) -> Task<void> {
+        TaskGroup running(at.executor);
+        running.start(x.connection.run());
+        running.start(y.connection.run());
+        co_await at.settle();
+        co_await z.connection.run();
+        at.service.let_go();
+        co_await running.wait();
+      }(server, a, b, c));
+  EXPECT_TRUE(outcome.finished) << outcome.why;
+  EXPECT_EQ(simple_replies(ConstBytes(c.stream.output())).size(), 20U);
+}
+
+TEST(NbdConnection, AReadThatIsTooLongForMemoryIsSentInParts) {
+  constexpr std::uint32_t kLength = nbd::kMaxPayload;
+  NbdScript script;
+  script.choose(false);
+  std::string data;
+  for (unsigned i = 0; i < 100000; ++i) data.push_back(static_cast<char>('a' + i % 23));
+  const std::uint64_t offset = 12345;
+  const std::vector<std::uint64_t> places{offset, offset + (8U << 20U) - 50000,
+                                          offset + kLength - 100000};
+  for (const std::uint64_t at : places) script.request(Command::write, at, 100000).raw(data);
+  script.request(Command::read, offset, kLength, 0, 8);
+  script.request(Command::flush, 0, 0, 0, 9);
+  for (const std::uint64_t fault :
+       {UINT64_MAX, offset + 5000, offset + (std::uint64_t{40} << 20U)}) {
+    NbdRun::Options options;
+    options.size = 80ULL << 20U;
+    options.server_requests = 1;
+    options.fail_at = fault;
+    if (fault == places[0] + 5000) options.fail_reads_only = true;
+    const NbdRun run = run_nbd(script.bytes(), options);
+    ConstBytes bytes =
+        ConstBytes(run.output)
+            .subspan(nbd::kGreetingSize + kExportAnswer + places.size() * nbd::kSimpleReplySize);
+    ASSERT_GE(bytes.size(), nbd::kSimpleReplySize);
+    EXPECT_EQ(load_be64(bytes.data() + 8), 8U);
+    const auto error = static_cast<WireError>(load_be32(bytes.data() + 4));
+    if (fault == offset + 5000) {
+      // Nothing has been sent: the error is told, and the connection goes on.
+      EXPECT_EQ(error, WireError::eio);
+      EXPECT_EQ(bytes.size(), 2 * nbd::kSimpleReplySize);
+      EXPECT_EQ(run.reason, "");
+      continue;
+    }
+    EXPECT_EQ(error, WireError::none);
+    bytes = bytes.subspan(nbd::kSimpleReplySize);
+    if (fault != UINT64_MAX) {
+      EXPECT_LT(bytes.size(), std::size_t{kLength});
+      EXPECT_NE(run.reason, "");
+      continue;
+    }
+    ASSERT_EQ(bytes.size(), std::size_t{kLength} + nbd::kSimpleReplySize);
+    for (const std::uint64_t at : places) {
+      EXPECT_EQ(std::memcmp(bytes.data() + (at - offset), data.data(), data.size()), 0) << at;
+    }
+    EXPECT_EQ(load_be64(bytes.data() + kLength + 8), 9U);
+  }
 }
 
 TEST(NbdConnection, RefusedWritesAreConsumedAndTheConnectionGoesOn) {

@@ -161,9 +161,12 @@ Judgement judge_command(const RequestHeader& request, const ExportState& state) 
       if ((request.flags & kDf) != 0 && !state.structured_replies) {
         return refuse(WireError::einval, "the DF flag needs structured replies");
       }
+      if (request.length == 0) return refuse(WireError::einval, "a read of no bytes");
+      if ((request.flags & kDf) != 0 && request.length > kMaxGathered) {
+        return refuse(WireError::eoverflow, "a read in one piece (DF) is at most 32 MiB long");
+      }
       if (request.length > kMaxPayload) {
-        return refuse((request.flags & kDf) != 0 ? WireError::eoverflow : WireError::einval,
-                      "a read is at most 32 MiB long");
+        return refuse(WireError::einval, "a read is at most 64 MiB long");
       }
       return judge_range(request, state, false);
     case Command::write:
@@ -195,7 +198,7 @@ Judgement judge_command(const RequestHeader& request, const ExportState& state) 
 Judgement judge(const RequestHeader& request, const ExportState& state) {
   // Nobody means to send that much: to skip it would tie up the connection for a mistake.
   if (request.command == Command::write && request.length > kMaxPayload) {
-    return {Verdict::hang_up, WireError::einval, "a write is at most 32 MiB long"};
+    return {Verdict::hang_up, WireError::einval, "a write is at most 64 MiB long"};
   }
   if ((request.flags & ~flags_allowed(request.command)) != 0) {
     return refuse(WireError::einval, "a flag that the command does not have");

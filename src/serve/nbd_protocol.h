@@ -32,8 +32,11 @@ inline constexpr std::size_t kStructuredReplySize = 20;
 
 /// The longest string of the protocol, bytes.
 inline constexpr std::size_t kMaxString = 4096;
-/// The largest payload of a request or reply that this server takes.
-inline constexpr std::uint32_t kMaxPayload = 32U << 20U;
+/// The largest payload of a request or reply that this server takes, as nbdkit's.
+inline constexpr std::uint32_t kMaxPayload = 64U << 20U;
+/// The longest read that is held in memory as a whole before it is answered, so that an error can
+/// be told in place of the data. The data of a longer one are sent while they are read.
+inline constexpr std::uint32_t kMaxGathered = 32U << 20U;
 inline constexpr std::uint32_t kMinimumBlock = 1;
 inline constexpr std::uint32_t kPreferredBlock = 4096;
 /// Options longer than this are answered with "too big"; beyond kMaxSkippedOption the connection

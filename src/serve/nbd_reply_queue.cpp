@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace uvdo {
 namespace {
@@ -26,8 +27,12 @@ NbdReplyQueue::NbdReplyQueue(Executor& executor, Owner& owner)
 
 void NbdReplyQueue::push(NbdPiece& piece) {
   piece.next = nullptr;
-  *tail_ = &piece;
-  tail_ = &piece.next;
+  if (open_ == piece.request) {
+    part_ = &piece;
+  } else {
+    *tail_ = &piece;
+    tail_ = &piece.next;
+  }
   if (idle_) {
     idle_ = false;
     wakeup_.wake_one();
@@ -41,12 +46,12 @@ void NbdReplyQueue::stop() {
 
 Task<void> NbdReplyQueue::run(Stream& stream) {
   for (;;) {
-    while (head_ == nullptr && !stopping_) {
+    while (!has_next() && !stopping_) {
       idle_ = true;
       co_await wakeup_.wait();
       idle_ = false;
     }
-    if (head_ == nullptr) co_return;
+    if (!has_next()) co_return;
     // Everything that becomes ready in this turn goes along.
     co_await executor_.turn_end();
     collect();
@@ -68,13 +73,24 @@ void NbdReplyQueue::collect() {
   slices_used_ = 0;
   batch_bytes_ = 0;
   header_open_ = false;
+  if (open_ != nullptr) {
+    batch_ = std::exchange(part_, nullptr);
+    if (batch_->last) open_ = nullptr;
+    add(*batch_);
+    return;
+  }
   batch_ = head_;
   NbdPiece** end = &batch_;
   while (*end != nullptr && batch_bytes_ < kBatchBytes &&
          headers_used_ + kMaxHeader <= headers_.size() &&
          slices_used_ + slices_of(**end) <= kMaxSlices) {
-    add(**end);
-    end = &(*end)->next;
+    NbdPiece& piece = **end;
+    add(piece);
+    end = &piece.next;
+    if (piece.answer == NbdPiece::Answer::part && !piece.last) {
+      open_ = piece.request;
+      break;
+    }
   }
   // What did not fit stays in the queue.
   head_ = *end;
@@ -127,23 +143,33 @@ void NbdReplyQueue::add(NbdPiece& piece) {
       header_size += length;
       break;
     }
-    case NbdPiece::Answer::none:
-      nbd::encode_chunk(header, nbd::ChunkType::none, piece.last, cookie, 0);
+    case NbdPiece::Answer::part:
+      header_size = piece.begins ? nbd::kSimpleReplySize : 0;
+      if (piece.begins) nbd::encode_simple_reply(header, nbd::WireError::none, cookie);
       break;
   }
+  add_header(header_size);
+  if (piece.answer == NbdPiece::Answer::block_status) {
+    add_data(piece.buffer.bytes());
+  } else if (piece.answer == NbdPiece::Answer::data || piece.answer == NbdPiece::Answer::part ||
+             (piece.answer == NbdPiece::Answer::simple && request.gathered == &piece)) {
+    for (const NbdPiece* at = &piece; at != nullptr; at = at->chain) {
+      if (at->length > 0) add_data(at->buffer.bytes().first(at->length));
+    }
+  }
+}
+
+void NbdReplyQueue::add_header(std::size_t size) {
+  if (size == 0) return;
   // Headers without data between them share a slice.
   if (header_open_) {
-    slices_[slices_used_ - 1].iov_len += header_size;
+    slices_[slices_used_ - 1].iov_len += size;
   } else {
-    slices_[slices_used_++] = {header.data(), header_size};
+    slices_[slices_used_++] = {headers_.data() + headers_used_, size};
   }
-  headers_used_ += header_size;
-  batch_bytes_ += header_size;
+  headers_used_ += size;
+  batch_bytes_ += size;
   header_open_ = true;
-  if (piece.answer == NbdPiece::Answer::data || piece.answer == NbdPiece::Answer::block_status ||
-      (piece.answer == NbdPiece::Answer::simple && request.gathered == &piece)) {
-    for (const NbdPiece* at = &piece; at != nullptr; at = at->chain) add_data(at->buffer.bytes());
-  }
 }
 
 void NbdReplyQueue::add_data(ConstBytes data) {

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The sending side of a connection: replies that became ready in one turn of the loop go out in
 // one system call, their data straight from the buffers that were read into.
+//
+// The answer to a read that is too long for memory goes out in parts: from its first to its last
+// part nothing else is sent. Who pushes parts waits for one to be sent before it pushes the next.
 #pragma once
 
 #include <array>
@@ -41,8 +44,13 @@ class NbdReplyQueue {
   static constexpr std::size_t kHeaderRoom = std::size_t{32} << 10U;
   static constexpr std::size_t kMaxHeader = 512;
 
+  [[nodiscard]] bool has_next() const {
+    return open_ != nullptr ? part_ != nullptr : head_ != nullptr;
+  }
   void collect();
   void add(NbdPiece& piece);
+  /// The next `size` bytes of headers_.
+  void add_header(std::size_t size);
   void add_data(ConstBytes data);
   void release_batch();
 
@@ -51,7 +59,9 @@ class NbdReplyQueue {
   WaitQueue wakeup_;
   NbdPiece* head_ = nullptr;
   NbdPiece** tail_ = &head_;
-  NbdPiece* batch_ = nullptr;  // being sent
+  const NbdRequest* open_ = nullptr;  // whose answer is being sent in parts
+  NbdPiece* part_ = nullptr;          // its next one
+  NbdPiece* batch_ = nullptr;         // being sent
   std::vector<std::byte> headers_;
   std::size_t headers_used_ = 0;
   std::vector<iovec> slices_;

@@ -44,6 +44,14 @@ Durability durability_of(const RequestHeader& header) {
 
 }  // namespace
 
+Error NbdConnection::ended_early() {
+  return {Errc::cancelled, "the server is stopping, or the client has left"};
+}
+
+bool NbdConnection::is_streamed(const RequestHeader& header) const {
+  return !session_.structured_replies && header.length > nbd::kMaxGathered;
+}
+
 bool NbdConnection::is_gathered(const NbdRequest& request) const {
   return !session_.structured_replies || (request.header.flags & nbd::kDf) != 0;
 }
@@ -55,7 +63,9 @@ NbdRequest& NbdConnection::begin(const RequestHeader& header, std::uint32_t piec
   request.error = WireError::none;
   request.message.clear();
   request.gathered = nullptr;
+  request.is_refused = false;
   ++in_flight_;
+  ++under_way_;
   return request;
 }
 
@@ -67,6 +77,7 @@ NbdPiece& NbdConnection::first_piece(NbdRequest& request, std::uint64_t offset,
   piece.length = length;
   piece.error = WireError::none;
   piece.is_first = true;
+  piece.begins = true;
   piece.last = false;
   piece.chain = nullptr;
   return piece;
@@ -89,6 +100,11 @@ void NbdConnection::release(NbdPiece& piece) {
 void NbdConnection::on_replied(NbdPiece& piece) {
   NbdRequest& request = *piece.request;
   const bool last = piece.last;
+  if (piece.answer == NbdPiece::Answer::part && !last) {
+    request.is_part_sent = true;
+    part_sent_.wake_all();
+    return;
+  }
   NbdPiece* next = &piece;
   while (next != nullptr) {
     NbdPiece& at = *next;
@@ -96,6 +112,10 @@ void NbdConnection::on_replied(NbdPiece& piece) {
     release(at);
   }
   if (!last) return;
+  if (!request.is_refused) {
+    --under_way_;
+    if (is_long(request.header)) memory_.long_slots.release();
+  }
   memory_.requests.give(request);
   memory_.request_slots.release();
   --in_flight_;
@@ -112,6 +132,8 @@ void NbdConnection::answer_error(const RequestHeader& header, WireError error,
                                  std::string_view message) {
   NbdRequest& request = begin(header, 1);
   request.error = error;
+  request.is_refused = true;
+  --under_way_;
   NbdPiece& piece = first_piece(request, header.offset, 0);
   const bool structured = session_.structured_replies && (header.command == Command::read ||
                                                           header.command == Command::block_status);
@@ -141,11 +163,6 @@ void NbdConnection::finish(NbdPiece& piece, const Result<void>& result) {
 void NbdConnection::finish_read(NbdPiece& piece) {
   NbdRequest& request = *piece.request;
   const bool last = request.pieces_left == 0;
-  if (request.header.length == 0) {
-    reply(piece, session_.structured_replies ? NbdPiece::Answer::none : NbdPiece::Answer::simple,
-          true);
-    return;
-  }
   if (!is_gathered(request)) {
     if (piece.error != WireError::none) {
       reply(piece, NbdPiece::Answer::error_offset, last);
@@ -192,22 +209,59 @@ Task<void> NbdConnection::run_other(NbdPiece& piece) {
   if (header.command == Command::flush) {
     Result<void> flushed = co_await service_->flush();
     result = std::move(flushed);
-  } else if (header.command == Command::trim && header.length > 0) {
-    Result<void> discarded =
-        co_await service_->discard(header.offset, header.length, durability_of(header));
-    result = std::move(discarded);
-  } else if (header.command == Command::write_zeroes && header.length > 0) {
-    const ZeroMode mode = (header.flags & nbd::kNoHole) != 0 ? ZeroMode::mapped : ZeroMode::punch;
-    Result<void> zeroed =
-        co_await service_->write_zeroes(header.offset, header.length, mode, durability_of(header));
-    result = std::move(zeroed);
+  } else if (header.command == Command::trim || header.command == Command::write_zeroes) {
+    Result<void> changed = co_await change_range(header);
+    result = std::move(changed);
   }
   // CACHE is advice, which we do not take, and what has no length does nothing.
   finish(piece, result);
 }
 
+/// Discards or zeroes a range, piece by piece.
+Task<Result<void>> NbdConnection::change_range(RequestHeader header) {
+  const bool waits_for_turn = is_long(header);
+  if (waits_for_turn) co_await long_requests_.acquire();
+  Result<void> done;
+  std::uint64_t offset = header.offset;
+  std::uint32_t left = header.length;
+  while (done && left > 0) {
+    if (waits_for_turn && may_end_early()) {
+      done = ended_early();
+      break;
+    }
+    const std::uint32_t length =
+        std::min(left, kRangePiece - static_cast<std::uint32_t>(offset % kRangePiece));
+    // The last piece makes what whole blocks of all of them say stable; parts of blocks at the
+    // begin are the first one's.
+    const bool is_edge = left == header.length || length == left;
+    Result<void> changed = co_await change_piece(
+        header, offset, length, is_edge ? durability_of(header) : Durability::cached);
+    done = std::move(changed);
+    offset += length;
+    left -= length;
+  }
+  if (waits_for_turn) long_requests_.release();
+  co_return done;
+}
+
+Task<Result<void>> NbdConnection::change_piece(const RequestHeader& header, std::uint64_t offset,
+                                               std::uint32_t length, Durability durability) {
+  if (header.command == Command::trim) {
+    Result<void> discarded = co_await service_->discard(offset, length, durability);
+    co_return discarded;
+  }
+  const ZeroMode mode = (header.flags & nbd::kNoHole) != 0 ? ZeroMode::mapped : ZeroMode::punch;
+  Result<void> zeroed = co_await service_->write_zeroes(offset, length, mode, durability);
+  co_return zeroed;
+}
+
 Task<void> NbdConnection::run_block_status(NbdPiece& piece) {
+  const bool waits_for_turn = is_long(piece.request->header);
+  if (waits_for_turn) co_await long_requests_.acquire();
+  Buffer buffer = co_await buffer_from(memory_.reads, kMaxDescriptors * kDescriptorSize);
+  piece.buffer = std::move(buffer);
   Result<std::size_t> described = co_await describe_extents(piece);
+  if (waits_for_turn) long_requests_.release();
   NbdRequest& request = *piece.request;
   --request.pieces_left;
   if (!described) {
@@ -234,6 +288,7 @@ Task<Result<std::size_t>> NbdConnection::describe_extents(const NbdPiece& piece)
     store_be32(at + 4, state);
   };
   while (left > 0) {
+    if (is_long(piece.request->header) && may_end_early()) co_return ended_early();
     auto extents = co_await service_->extents(offset, left, kExtentsAtOnce);
     if (!extents) co_return std::move(extents).error();
     if (extents->empty()) co_return Error(Errc::io, "the volume does not know its extents");

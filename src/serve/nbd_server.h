@@ -28,7 +28,7 @@ class NbdServer {
     std::uint32_t max_requests = NbdServerMemory::kUsualRequests;  ///< of all, in flight
     std::uint64_t read_memory = NbdServerMemory::kLeastForReads;   ///< bytes for the data of reads
     /// How long shutdown() waits for requests under way and for clients to take their replies.
-    Duration drain_limit = std::chrono::seconds(10);
+    Duration drain_limit = std::chrono::seconds(5);
     /// Told what people may want to know, a sentence each.
     std::function<void(const std::string&)> log{};
   };
@@ -52,9 +52,10 @@ class NbdServer {
 
   /// Begins to accept clients.
   void start();
-  /// Accepts no more, finishes what is under way, answers new requests with ESHUTDOWN and hangs
-  /// up; returns when nothing of any client is left. Clients are cut off after the drain limit; a
-  /// request that the volume does not finish is waited for.
+  /// Accepts no more, finishes what is under way, but of long requests only the piece that has
+  /// begun; answers the others and new ones with ESHUTDOWN and hangs up; returns when nothing of
+  /// any client is left. Clients are cut off after the drain limit; a piece that the volume does
+  /// not finish is waited for.
   Task<void> shutdown();
 
   [[nodiscard]] std::size_t connections() const { return peers_.size(); }

@@ -27,6 +27,7 @@ struct NbdServerMemory {
       : reads(executor, std::max(read_bytes, kLeastForReads)),
         gathering(executor, 1),
         request_slots(executor, most_requests),
+        long_slots(executor, (most_requests + 1) / 2),
         more_pieces(executor, kMorePieces),
         most_of_a_client((most_requests + 1) / 2),
         requests(most_requests),
@@ -42,6 +43,8 @@ struct NbdServerMemory {
   Semaphore gathering;
   /// Who has one takes a request and its first piece; clients get them in turn.
   Semaphore request_slots;
+  /// Taken first by requests that take long, so that there are always slots for the others.
+  Semaphore long_slots;
   /// Of the pieces after the first.
   Semaphore more_pieces;
   /// Requests that a client may have under way, so that one that takes its time does not stop the

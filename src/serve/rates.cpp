@@ -5,6 +5,9 @@
 
 #include <fmt/core.h>
 
+#include "base/saturating.h"
+#include "serve/health.h"
+
 namespace uvdo {
 namespace {
 
@@ -16,13 +19,16 @@ double share(std::uint64_t part, std::uint64_t whole) {
   return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole);
 }
 
-std::uint64_t rise(std::uint64_t before, std::uint64_t after) {
-  return after - std::min(before, after);
-}
+std::uint64_t rise(std::uint64_t before, std::uint64_t after) { return difference(after, before); }
 
 std::string find_bottleneck(const Rates& rates, const Snapshot& before, const Snapshot& after) {
   const VolumeStatistics& s = after.statistics;
-  if (s.mode == OperatingMode::read_only) return "an error: the volume is read-only";
+  switch (condition_of(s)) {
+    case Condition::read_only: return "an error: the volume is read-only";
+    case Condition::suspended: return "being suspended: requests wait until uvdo resume";
+    case Condition::normal:
+    case Condition::recovering: break;
+  }
   const bool idle = std::ranges::all_of(rates.requests, [](const RequestRate& rate) {
     return rate.in_flight == 0 && rate.latencies.count() == 0;
   });

@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "serve/rates_json.h"
+
 namespace uvdo {
 namespace {
 
@@ -76,9 +78,29 @@ TEST(Rates, NameWhatHoldsTheVolumeUp) {
     EXPECT_THAT(looks.rates().bottleneck, HasSubstr("--buffers"));
     looks.after.statistics.errors.no_space_error_count = 1;
     EXPECT_THAT(looks.rates().bottleneck, HasSubstr("no room"));
+    looks.after.statistics.extra.suspended = true;
+    EXPECT_THAT(looks.rates().bottleneck, HasSubstr("suspended: requests wait"));
+    looks.after.activity = looks.before.activity;
+    EXPECT_THAT(looks.rates().bottleneck, HasSubstr("suspended")) << "also if none come";
     looks.after.statistics.mode = OperatingMode::read_only;
     EXPECT_THAT(looks.rates().bottleneck, HasSubstr("read-only"));
   }
+}
+
+TEST(Rates, AreToldAsJson) {
+  Looks looks;
+  looks.after.activity.fill_seconds = 20;
+  Json json = to_json(looks.rates(), looks.after);
+  EXPECT_EQ(json["seconds"], looks.rates().seconds);
+  EXPECT_EQ(json["requests"]["read"]["perSecond"], looks.rates().of(RequestKind::read).per_second);
+  EXPECT_TRUE(json["requests"]["flush"]["us99"].is_null()) << "there were none";
+  EXPECT_EQ(json["mode"], "normal");
+  EXPECT_EQ(json["space"]["fillSeconds"], 20);
+  EXPECT_TRUE(json["space"]["secondsUntilFull"].is_null());
+  looks.after.statistics.extra.suspended = true;
+  EXPECT_EQ(to_json(looks.rates(), looks.after)["mode"], "suspended");
+  looks.after.statistics.mode = OperatingMode::read_only;
+  EXPECT_TRUE(to_json(looks.rates(), looks.after)["space"]["roomUsedBytes"].is_null());
 }
 
 TEST(Rates, ActivityComesBackFromJson) {
@@ -86,6 +108,7 @@ TEST(Rates, ActivityComesBackFromJson) {
   Activity& a = looks.after.activity;
   a.clients = 3;
   a.fill_bytes_per_second = -12.5;
+  a.fill_seconds = 20;
   a.until_full = std::chrono::seconds(77);
   a.device.flushes = 9;
   a.watermark = 90;

@@ -12,12 +12,14 @@ namespace uvdo {
 SocketStream::~SocketStream() { close(fd_); }
 
 void SocketStream::end_input() { shutdown(fd_, SHUT_RD); }
-bool SocketStream::has_hung_up() const {
-  pollfd peer{fd_, 0, 0};
-  return poll(&peer, 1, 0) > 0 && (peer.revents & (POLLHUP | POLLERR)) != 0;
-}
-
 void SocketStream::shut_down() { shutdown(fd_, SHUT_RDWR); }
+
+PeerState SocketStream::peer() const {
+  pollfd state{fd_, POLLRDHUP, 0};
+  if (poll(&state, 1, 0) <= 0) return PeerState::there;
+  if ((state.revents & (POLLHUP | POLLERR)) != 0) return PeerState::gone;
+  return (state.revents & POLLRDHUP) != 0 ? PeerState::sends_no_more : PeerState::there;
+}
 
 Task<std::ptrdiff_t> SocketStream::receive(std::span<const iovec> slices) {
   msghdr message{};

@@ -18,8 +18,7 @@ class SocketStream final : public Stream {
   void shut_down() override;
   /// receive() gives what has come already, then the end; send() goes on.
   void end_input();
-  /// Whether the peer has closed its end, so that nobody reads what would be sent.
-  [[nodiscard]] bool has_hung_up() const;
+  [[nodiscard]] PeerState peer() const override;
   [[nodiscard]] std::uint64_t bytes_moved() const override { return moved_; }
 
  private:

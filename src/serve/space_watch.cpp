@@ -10,12 +10,21 @@
 namespace uvdo {
 namespace {
 
-constexpr Duration kWindow = std::chrono::minutes(10);
-constexpr Duration kSampleInterval = std::chrono::seconds(5);
-constexpr Duration kLeastHistory = std::chrono::seconds(10);
+// A little less than the second between two looks, which come late now and then.
+constexpr Duration kSampleInterval = std::chrono::milliseconds(900);
+constexpr Duration kLeastHistory = std::chrono::seconds(5);
 constexpr double kLongest = 100.0 * 365 * 86400;  // nobody needs to know more
 
 double seconds_of(Duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+// Whole percents of `used` blocks, without rounding up: 80 % is reached when it is.
+bool reaches(std::uint64_t used, std::uint64_t room, unsigned percent) {
+  return room > 0 && used * 100 >= room * percent;
+}
+/// Half a percent of the room below: a little less is no news.
+bool has_left(std::uint64_t used, std::uint64_t room, unsigned percent) {
+  return used * 200 < room * (percent * 2 - 1);
+}
 
 }  // namespace
 
@@ -25,24 +34,52 @@ void SpaceWatch::set_marks(std::vector<unsigned> marks) {
   marks_ = std::move(marks);
 }
 
-std::vector<SpaceWatch::Crossing> SpaceWatch::observe(TimePoint now, std::uint64_t used,
-                                                      std::uint64_t room) {
-  room_ = room;
-  last_ = {now, used};
-  if (count_ == 0 || now - sample(count_ - 1).time >= kSampleInterval) {
+std::string_view name_of(SpaceEvent::Kind kind) {
+  switch (kind) {
+    case SpaceEvent::Kind::above: return "watermark-above";
+    case SpaceEvent::Kind::below: return "watermark-below";
+    case SpaceEvent::Kind::full: return "full";
+    case SpaceEvent::Kind::not_full: return "not-full";
+  }
+  return "unknown";
+}
+
+std::vector<SpaceEvent> SpaceWatch::observe(TimePoint now, const SpaceSample& seen) {
+  room_ = seen.room;
+  note({now, seen.used});
+  using Kind = SpaceEvent::Kind;
+  std::vector<SpaceEvent> events;
+  const std::uint64_t peak = std::max(seen.used, seen.peak);
+  while (passed_ < marks_.size() && reaches(peak, seen.room, marks_[passed_])) {
+    events.push_back({Kind::above, marks_[passed_++]});
+  }
+  if (seen.room > 0 && peak >= seen.room) {
+    if (level_ == Level::some_left) events.push_back({Kind::full, 100});
+    level_ = Level::full;
+    return events;
+  }
+  if (level_ == Level::full && has_left(seen.used, seen.room, 100)) {
+    level_ = Level::some_left;
+    events.push_back({Kind::not_full, 100});
+  }
+  while (passed_ > 0 && has_left(seen.used, seen.room, marks_[passed_ - 1])) {
+    events.push_back({Kind::below, marks_[--passed_]});
+  }
+  return events;
+}
+
+void SpaceWatch::note(Sample seen) {
+  last_ = seen;
+  if (count_ == 0 || seen.time - sample(count_ - 1).time >= kSampleInterval) {
     if (count_ == kMostSamples) drop_oldest();
-    samples_[(first_ + count_++) % kMostSamples] = last_;
+    samples_[(first_ + count_++) % kMostSamples] = seen;
   }
-  while (count_ > 1 && now - sample(1).time >= kWindow) drop_oldest();
-  std::vector<Crossing> crossings;
-  // Whole percents of `used` blocks, without rounding up: 80 % is reached when it is.
-  while (passed_ < marks_.size() && used * 100 >= room * marks_[passed_]) {
-    crossings.push_back({marks_[passed_++], true});
-  }
-  while (passed_ > 0 && used * 200 < room * (marks_[passed_ - 1] * 2 - 1)) {
-    crossings.push_back({marks_[--passed_], false});
-  }
-  return crossings;
+  while (count_ > 1 && seen.time - sample(1).time >= kWindow) drop_oldest();
+}
+
+void SpaceWatch::forget() {
+  count_ = 0;
+  last_ = {};
 }
 
 void SpaceWatch::drop_oldest() {
@@ -50,15 +87,16 @@ void SpaceWatch::drop_oldest() {
   --count_;
 }
 
-double SpaceWatch::fill_rate() const {
-  if (count_ == 0 || last_.time - sample(0).time < kLeastHistory) return 0;
+FillRate SpaceWatch::fill_rate() const {
+  if (count_ == 0 || last_.time - sample(0).time < kLeastHistory) return {};
+  const Duration passed = last_.time - sample(0).time;
   const double blocks = static_cast<double>(last_.used) - static_cast<double>(sample(0).used);
-  return blocks / seconds_of(last_.time - sample(0).time);
+  return {blocks / seconds_of(passed), std::chrono::round<std::chrono::seconds>(passed)};
 }
 
 std::optional<std::chrono::seconds> SpaceWatch::until_full() const {
   if (last_.used >= room_) return std::nullopt;
-  const double rate = fill_rate();
+  const double rate = fill_rate().blocks_per_second;
   if (rate <= 0) return std::nullopt;
   const double seconds = static_cast<double>(room_ - last_.used) / rate;
   if (seconds > kLongest) return std::nullopt;

@@ -4,6 +4,9 @@
 namespace uvdo {
 namespace {
 
+/// Work to describe a slab.
+constexpr std::uint64_t kUnitsPerSlab = 200;
+
 Json text_of(JournalPoint point) {
   return {{"block", point.sequence}, {"entry", point.entry_count}};
 }
@@ -45,10 +48,12 @@ Json dump_block_map(const BlockMap& map) {
           {"ageLimit", map.age_limit().value()}};
 }
 
-Json dump_depot(const SlabDepot& depot) {
+Task<Json> dump_depot(Executor& executor, const SlabDepot& depot) {
   Json slabs = Json::array();
   std::uint64_t pristine = 0;
   for (SlabNumber i = 0; i < depot.slab_count(); ++i) {
+    co_await executor.give_way();
+    executor.spend(kUnitsPerSlab);
     const Slab& slab = depot.slab(i);
     if (slab.is_pristine()) {
       ++pristine;
@@ -64,12 +69,13 @@ Json dump_depot(const SlabDepot& depot) {
                      {"dirtyReferenceBlocks", slab.dirty_reference_blocks()},
                      {"writing", slab.is_writing()}});
   }
-  return {{"freeBlocks", depot.free_blocks()},
-          {"pendingFrees", depot.pending_free_count()},
-          {"unscrubbedSlabs", depot.unscrubbed()},
-          {"needsWriteBack", depot.needs_write_back()},
-          {"slabsNeverUsed", pristine},
-          {"slabs", std::move(slabs)}};
+  Json json = {{"freeBlocks", depot.free_blocks()},
+               {"pendingFrees", depot.pending_free_count()},
+               {"unscrubbedSlabs", depot.unscrubbed()},
+               {"needsWriteBack", depot.needs_write_back()},
+               {"slabsNeverUsed", pristine}};
+  json["slabs"] = std::move(slabs);
+  co_return json;
 }
 
 Json dump_index(const DedupeIndex* index) {
@@ -86,11 +92,11 @@ Json dump_index(const DedupeIndex* index) {
 
 }  // namespace
 
-Json dump_state(const Volume& volume) {
+Task<Json> dump_state(Executor& executor, const Volume& volume) {
   const VolumeStatistics s = volume.statistics();
   const PackerCounters& packer = volume.packer().counters();
   const VolumeOptions& options = volume.options();
-  return {
+  Json json = {
       {"mode", volume.is_read_only() ? "read-only" : "normal"},
       {"readOnlyReason",
        volume.is_read_only() ? Json(volume.notifier().reason().message()) : Json(nullptr)},
@@ -123,8 +129,9 @@ Json dump_state(const Volume& volume) {
        {{"blocksWritten", volume.data_writer().blocks_written()},
         {"requests", volume.data_writer().requests()}}},
       {"index", dump_index(volume.index())},
-      {"depot", dump_depot(volume.depot())},
   };
+  json["depot"] = co_await dump_depot(executor, volume.depot());
+  co_return json;
 }
 
 }  // namespace uvdo

@@ -9,6 +9,7 @@
 
 namespace uvdo {
 
-[[nodiscard]] Json dump_state(const Volume& volume);
+/// Slab by slab: others have their turns meanwhile. What changes then may not fit together.
+Task<Json> dump_state(Executor& executor, const Volume& volume);
 
 }  // namespace uvdo

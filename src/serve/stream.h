@@ -13,6 +13,13 @@
 
 namespace uvdo {
 
+/// What is known of a peer without asking it.
+enum class PeerState : std::uint8_t {
+  there,
+  sends_no_more,  ///< it has closed its sending side, or all
+  gone,           ///< it takes nothing any more either
+};
+
 class Stream {
  public:
   Stream() = default;
@@ -29,6 +36,7 @@ class Stream {
   virtual Task<void> finish() { co_return; }
   /// Ends the stream: what waits in receive() and send() returns soon. May be called repeatedly.
   virtual void shut_down() = 0;
+  [[nodiscard]] virtual PeerState peer() const { return PeerState::there; }
   /// Bytes moved so far in both directions, to see whether a peer has stalled.
   [[nodiscard]] virtual std::uint64_t bytes_moved() const = 0;
 };

@@ -17,7 +17,11 @@ constexpr std::size_t kOutputSize = std::size_t{256} << 10U;
 }  // namespace
 
 TlsStream::TlsStream(Executor& executor, Stream& below, gnutls_session_t session)
-    : below_(below), session_(session), in_(kInputSize), send_turn_(executor, 1) {
+    : executor_(executor),
+      below_(below),
+      session_(session),
+      in_(kInputSize),
+      send_turn_(executor, 1) {
   gnutls_transport_set_ptr(session_, this);
   gnutls_transport_set_pull_function(session_, pull);
   gnutls_transport_set_pull_timeout_function(session_, has_input);
@@ -84,7 +88,10 @@ Task<int> TlsStream::flush() {
 
 Task<Result<void>> TlsStream::handshake() {
   for (;;) {
+    // A signature takes about as long as a turn may.
+    co_await executor_.next_turn();
     const int code = gnutls_handshake(session_);
+    executor_.spend(kTurnUnits);
     // Whatever the outcome: our part of it, or the alert that says why not.
     const int sent = co_await flush();
     if (code == GNUTLS_E_SUCCESS) {

@@ -28,6 +28,7 @@ class TlsStream final : public Stream {
   Task<int> send(std::span<iovec> slices) override;
   Task<void> finish() override;
   void shut_down() override { below_.shut_down(); }
+  [[nodiscard]] PeerState peer() const override { return below_.peer(); }
   [[nodiscard]] std::uint64_t bytes_moved() const override { return below_.bytes_moved(); }
 
  private:
@@ -43,6 +44,7 @@ class TlsStream final : public Stream {
   /// Decrypts what has come into the slices: a count, 0 at the end, or an error of GnuTLS.
   std::ptrdiff_t decrypt(std::span<const iovec> slices);
 
+  Executor& executor_;
   Stream& below_;
   gnutls_session_t session_;
   bool agreed_ = false;

@@ -103,7 +103,7 @@ Task<Result<Json>> VolumeControl::stats(const Json& request) {
   // On a very large map the walk takes longer; the next to ask is told more. Who watches asks
   // again soon.
   co_await volume_.count_savings(with_activity ? Duration{0} : std::chrono::seconds(2));
-  VolumeStatistics statistics = volume_.statistics();
+  VolumeStatistics statistics = server_.monitor->statistics();
   statistics.logical_block_size = server_.logical_block_size;
   Json json = to_json(statistics);
   if (with_activity) json["activity"] = to_json(server_.monitor->activity());
@@ -121,16 +121,14 @@ Task<Result<Json>> VolumeControl::info(const Json& /*request*/) {
 HealthFacts VolumeControl::facts() const {
   HealthFacts facts;
   facts.volume = server_.volume;
-  facts.statistics = volume_.statistics();
+  facts.statistics = server_.monitor->statistics();
   facts.is_for_reading = volume_.is_opened_for_reading();
   if (volume_.is_read_only() && !facts.is_for_reading) {
     facts.read_only_reason = volume_.notifier().reason().message();
   }
   if (const JournalView* view = volume_.journal_view()) facts.blocks_lost = view->blocks_affected();
-  facts.suspended = volume_.is_suspended();
-  facts.recovering = volume_.is_recovering();
-  facts.recovery_percentage = volume_.recovery_percentage();
-  facts.until_full = server_.monitor->until_full();
+  facts.until_full = server_.monitor->space().until_full();
+  facts.rate_over = server_.monitor->space().fill_rate().over;
   return facts;
 }
 
@@ -214,7 +212,9 @@ Task<Result<Json>> VolumeControl::flush(const Json& /*request*/) {
   co_return Json::object();
 }
 
-Task<Result<Json>> VolumeControl::dump(const Json& /*request*/) { co_return dump_state(volume_); }
+Task<Result<Json>> VolumeControl::dump(const Json& /*request*/) {
+  co_return co_await dump_state(executor_, volume_);
+}
 
 Task<Result<Json>> VolumeControl::log_level(const Json& request) {
   if (request.contains("level")) {

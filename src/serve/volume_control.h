@@ -30,7 +30,7 @@ struct ServerControl {
 class VolumeControl {
  public:
   VolumeControl(Executor& executor, Volume& volume, ServerControl server)
-      : volume_(volume), server_(std::move(server)), stopped_(executor) {}
+      : executor_(executor), volume_(volume), server_(std::move(server)), stopped_(executor) {}
 
   /// Answers a request; one with a command or parameters that do not exist is refused.
   Task<Result<Json>> handle(std::string command, Json request);
@@ -59,6 +59,7 @@ class VolumeControl {
   [[nodiscard]] HealthFacts facts() const;
   [[nodiscard]] std::string index_state() const;
 
+  Executor& executor_;
   Volume& volume_;
   ServerControl server_;
   Event stopped_;

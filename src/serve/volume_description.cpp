@@ -2,6 +2,7 @@
 #include "serve/volume_description.h"
 
 #include "format/index_geometry.h"
+#include "serve/health.h"
 
 namespace uvdo {
 
@@ -73,9 +74,7 @@ Json describe_volume(const Volume& volume, const std::string& name) {
   }
   Json json = describe_volume(volume.geometry(), volume.super_block(), facts);
   json["served"] = true;
-  json["mode"] = volume.is_read_only()    ? "read-only"
-                 : volume.is_recovering() ? "recovering"
-                                          : "normal";
+  json["mode"] = std::string(name_of(condition_of(volume.statistics())));
   Json& journal = json["journal"];
   journal["head"] = volume.journal().durable_head().value();
   journal["tail"] = volume.journal().tail().value();

@@ -6,6 +6,7 @@
 
 #include <fmt/core.h>
 
+#include "base/saturating.h"
 #include "base/size_text.h"
 #include "serve/health.h"
 
@@ -13,6 +14,7 @@ namespace uvdo {
 namespace {
 
 constexpr Duration kInterval = std::chrono::seconds(1);
+constexpr Duration kIntervalWhileBusy = std::chrono::milliseconds(50);
 constexpr unsigned kGravePercent = 95;
 
 std::uint64_t cpu_microseconds(clockid_t clock) {
@@ -24,7 +26,7 @@ std::uint64_t cpu_microseconds(clockid_t clock) {
 
 }  // namespace
 
-VolumeMonitor::VolumeMonitor(Executor& executor, const Volume& volume, const RequestTimes& times,
+VolumeMonitor::VolumeMonitor(Executor& executor, Volume& volume, const RequestTimes& times,
                              Settings settings, LogFunction log)
     : executor_(executor),
       volume_(volume),
@@ -46,44 +48,67 @@ Task<void> VolumeMonitor::run() {
   while (!stopping_) {
     look();
     hook_.poll();
-    co_await alarm_.sleep(kInterval);
+    // While commands wait for the one that runs they are begun soon after its end.
+    co_await alarm_.sleep(hook_.is_busy() ? kIntervalWhileBusy : kInterval);
   }
+  look();  // what has happened in the last second
 }
 
 void VolumeMonitor::look() {
-  // After an error the counts may not be known.
-  if (volume_.is_read_only()) return;
   const VolumeStatistics s = volume_.statistics();
-  const std::uint64_t room = room_for_data(s);
-  const std::uint64_t used = std::min(room, room_used(s));
-  const auto crossings = space_.observe(executor_.now(), used, room);
-  // Of several marks passed at once the last one says it all.
-  if (!crossings.empty()) tell(crossings.back(), used, room);
+  const std::uint64_t peak = volume_.take_peak_used();
+  // After an error, and until a recovery has ended, nobody knows how much is used.
+  if (condition_of(s) == Condition::read_only || condition_of(s) == Condition::recovering) {
+    return space_.forget();
+  }
+  SpaceSample seen;
+  seen.room = room_for_data(s);
+  seen.used = std::min(seen.room, room_used(s));
+  seen.peak = std::min(seen.room, peak);
+  for (const SpaceEvent& event : space_.observe(executor_.now(), seen)) {
+    tell(event, seen.used, seen.room);
+  }
 }
 
-void VolumeMonitor::tell(SpaceWatch::Crossing crossing, std::uint64_t used, std::uint64_t room) {
-  const std::string percent = fmt::format("{}", crossing.percent);
-  const std::uint64_t used_bytes = used * kBlockSize;
-  const std::uint64_t room_bytes = room * kBlockSize;
+void VolumeMonitor::tell(SpaceEvent event, std::uint64_t used, std::uint64_t room) {
+  const std::string percent = fmt::format("{}", event.percent);
+  const std::string all = size_text(room * kBlockSize);
+  const std::string left = size_text(difference(room, used) * kBlockSize);
   LogLine line("");
-  line.fields = {{"event", crossing.upward ? "watermark-above" : "watermark-below"},
+  line.fields = {{"event", std::string(name_of(event.kind))},
                  {"volume", settings_.volume},
                  {"percent", percent},
-                 {"used_bytes", fmt::format("{}", used_bytes)},
-                 {"room_bytes", fmt::format("{}", room_bytes)}};
-  std::string until;
-  if (const auto left = space_.until_full(); left && crossing.upward) {
-    until = fmt::format("; at the present rate it is full in {}", duration_text(*left));
-    line.fields.emplace_back("seconds_until_full", fmt::format("{}", left->count()));
-  }
-  if (crossing.upward) {
-    line.level = crossing.percent >= kGravePercent ? LogLevel::error : LogLevel::warning;
-    line.text = fmt::format("{} % of the room for data of {} is used, {} is left{}", percent,
-                            size_text(room_bytes), size_text(room_bytes - used_bytes), until);
-  } else {
-    line.level = LogLevel::notice;
-    line.text = fmt::format("less than {} % of the room for data of {} is used again, {} is left",
-                            percent, size_text(room_bytes), size_text(room_bytes - used_bytes));
+                 {"used_bytes", fmt::format("{}", used * kBlockSize)},
+                 {"room_bytes", fmt::format("{}", room * kBlockSize)}};
+  switch (event.kind) {
+    case SpaceEvent::Kind::above: {
+      line.level = event.percent >= kGravePercent ? LogLevel::error : LogLevel::warning;
+      std::string until;
+      if (const auto seconds = space_.until_full()) {
+        until = "; " + outlook_text(*seconds, space_.fill_rate().over);
+        line.fields.emplace_back("seconds_until_full", fmt::format("{}", seconds->count()));
+      }
+      line.text = fmt::format("{} % of the room for data of {} is used, {} is left{}", percent, all,
+                              left, until);
+      break;
+    }
+    case SpaceEvent::Kind::full:
+      line.level = LogLevel::error;
+      line.text = fmt::format(
+          "the room for data of {} is full: writes of new data fail with \"no "
+          "space\" until something is discarded or the volume grows",
+          all);
+      break;
+    case SpaceEvent::Kind::not_full:
+      line.level = LogLevel::notice;
+      line.text =
+          fmt::format("the room for data of {} is not full any more, {} is left", all, left);
+      break;
+    case SpaceEvent::Kind::below:
+      line.level = LogLevel::notice;
+      line.text = fmt::format("less than {} % of the room for data of {} is used again, {} is left",
+                              percent, all, left);
+      break;
   }
   Hook::Variables variables;
   for (const auto& [name, value] : line.fields) {
@@ -95,6 +120,18 @@ void VolumeMonitor::tell(SpaceWatch::Crossing crossing, std::uint64_t used, std:
   }
   log_(std::move(line));
   hook_.run(std::move(variables));
+}
+
+VolumeStatistics VolumeMonitor::statistics() const {
+  VolumeStatistics s = volume_.statistics();
+  // The front end knows requests, the volume blocks: no fewer than these are under way.
+  BioCounts& now = s.bios_in_progress;
+  now.read = times_.of(RequestKind::read).in_flight;
+  now.write = times_.of(RequestKind::write).in_flight;
+  now.discard = times_.of(RequestKind::discard).in_flight;
+  now.empty_flush = times_.of(RequestKind::flush).in_flight;
+  s.bios_acknowledged = difference(s.bios_in, now);
+  return s;
 }
 
 Activity VolumeMonitor::activity() const {
@@ -116,7 +153,8 @@ Activity VolumeMonitor::activity() const {
   a.journal_blocks_in_use = volume_.journal().blocks_in_use();
   a.journal_blocks = volume_.journal().usable_blocks();
   a.watermark = space_.mark();
-  a.fill_bytes_per_second = space_.fill_rate() * kBlockSize;
+  a.fill_bytes_per_second = space_.fill_rate().blocks_per_second * kBlockSize;
+  a.fill_seconds = static_cast<std::uint64_t>(space_.fill_rate().over.count());
   a.until_full = space_.until_full();
   return a;
 }

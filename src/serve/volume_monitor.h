@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Watches a served volume: looks at its space once a second, says in the log and to a command of
-// the user when a watermark is passed, and knows what the volume is doing.
+// the user what has happened to it since (also what is over again), and knows what the volume is
+// doing.
 #pragma once
 
 #include <functional>
@@ -27,8 +28,8 @@ class VolumeMonitor {
     std::function<std::uint64_t()> clients = [] { return std::uint64_t{0}; };
   };
 
-  VolumeMonitor(Executor& executor, const Volume& volume, const RequestTimes& times,
-                Settings settings, LogFunction log);
+  VolumeMonitor(Executor& executor, Volume& volume, const RequestTimes& times, Settings settings,
+                LogFunction log);
 
   /// Watches until stop().
   Task<void> run();
@@ -38,16 +39,16 @@ class VolumeMonitor {
   void set_command(std::string command) { hook_.set_command(std::move(command)); }
 
   [[nodiscard]] Activity activity() const;
-  [[nodiscard]] std::optional<std::chrono::seconds> until_full() const {
-    return space_.until_full();
-  }
+  [[nodiscard]] const SpaceWatch& space() const { return space_; }
+  /// What the volume counts, with the requests of clients that are under way.
+  [[nodiscard]] VolumeStatistics statistics() const;
 
  private:
   void look();
-  void tell(SpaceWatch::Crossing crossing, std::uint64_t used, std::uint64_t room);
+  void tell(SpaceEvent event, std::uint64_t used, std::uint64_t room);
 
   Executor& executor_;
-  const Volume& volume_;
+  Volume& volume_;
   const RequestTimes& times_;
   Settings settings_;
   LogFunction log_;

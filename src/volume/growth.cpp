@@ -58,20 +58,22 @@ Task<Result<void>> copy_summary(Device& device, const VolumeGeometry& geometry,
   co_return co_await device.write(geometry.device_byte(to), all.bytes());
 }
 
-/// Blocks that a volume has after growth to `bytes` of its device; to all of it if nothing is
-/// given.
-Result<std::uint64_t> physical_blocks_after_growth(const VolumeHeaders& headers, Device& device,
-                                                   std::optional<std::uint64_t> bytes) {
-  if (bytes) return *bytes / kBlockSize + headers.geometry.bio_offset;
+/// The volume with `bytes` of its device.
+Result<SuperBlock> grown_to(const VolumeHeaders& headers, std::uint64_t bytes) {
+  const std::uint64_t blocks = bytes / kBlockSize + headers.geometry.bio_offset;
+  if (blocks == headers.super_block.config.physical_blocks) return headers.super_block;
+  return grown_layout(headers.geometry, headers.super_block, blocks);
+}
+
+/// The volume with all of its device, as far as there is room for whole slabs.
+Result<SuperBlock> grown_to_most(const VolumeHeaders& headers, Device& device) {
   auto size = device.look_up_size();
   if (!size) return std::move(size).error();
   const std::uint64_t blocks = std::min(*size / kBlockSize + headers.geometry.bio_offset,
                                         largest_physical_blocks(headers.super_block));
-  if (blocks > headers.super_block.config.physical_blocks) return blocks;
-  return Error(Errc::no_space,
-               fmt::format("the volume takes all of {} that it can already ({}); make that larger, "
-                           "or give a size",
-                           device.name(), size_text(*size)));
+  auto grown = grown_layout(headers.geometry, headers.super_block, blocks);
+  const bool is_cut_off = blocks < headers.super_block.config.physical_blocks;
+  return grown || is_cut_off ? std::move(grown) : headers.super_block;
 }
 
 Result<std::uint64_t> logical_blocks_of(std::uint64_t bytes) {
@@ -86,10 +88,10 @@ Result<std::uint64_t> logical_blocks_of(std::uint64_t bytes) {
 Result<SuperBlock> grown_super_block(const VolumeHeaders& headers, Device& device,
                                      const GrowthRequest& request) {
   Result<SuperBlock> grown = headers.super_block;
-  if (request.moves_metadata()) {
-    auto blocks = physical_blocks_after_growth(headers, device, request.physical_bytes);
-    if (!blocks) return std::move(blocks).error();
-    grown = grown_layout(headers.geometry, *grown, *blocks);
+  if (request.physical_max) {
+    grown = grown_to_most(headers, device);
+  } else if (request.physical_bytes) {
+    grown = grown_to(headers, *request.physical_bytes);
   }
   if (grown && request.logical_bytes) {
     auto blocks = logical_blocks_of(*request.logical_bytes);
@@ -122,8 +124,8 @@ Task<Result<SuperBlock>> grow_stopped_volume(Device& device, const VolumeHeaders
   auto done = check_state(before.state);
   if (!done) co_return std::move(done).error();
   auto grown = grown_super_block(headers, device, request);
-  if (!grown) co_return grown;
-  if (request.moves_metadata()) {
+  if (!grown || *grown == before) co_return grown;
+  if (grown->config.physical_blocks > before.config.physical_blocks) {
     done = device.extend(geometry.device_byte(Pbn{grown->config.physical_blocks}));
     if (!done) co_return std::move(done).error();
     const Partition journal = before.find(PartitionId::recovery_journal);

@@ -19,13 +19,16 @@ struct GrowthRequest {
   std::optional<std::uint64_t> physical_bytes = {};  ///< the device's bytes that the volume takes
   bool physical_max = false;  ///< as far as the device, and the limits of volumes, go
 
-  /// Whether the physical size is to grow, and so the journal and the summary to move.
-  [[nodiscard]] bool moves_metadata() const { return physical_max || physical_bytes.has_value(); }
+  /// Whether the physical size may grow, and so the journal and the summary move.
+  [[nodiscard]] bool may_move_metadata() const {
+    return physical_max || physical_bytes.has_value();
+  }
 };
 
-/// The super block that a volume has after the growth: all that can be known to be wrong with it is
-/// found here, before anything is changed. invalid_argument: the sizes are not possible; no_space:
-/// the volume takes all of its device already.
+/// The super block that a volume has after the growth, equal to the present one if there is nothing
+/// to do: it has the sizes already, or there is no room for another slab where it is to take all.
+/// All that can be known to be wrong is found here, before anything is changed. invalid_argument:
+/// the sizes are not possible.
 Result<SuperBlock> grown_super_block(const VolumeHeaders& headers, Device& device,
                                      const GrowthRequest& request);
 
@@ -34,8 +37,9 @@ Task<Result<void>> copy_blocks(Device& device, std::uint64_t from, std::uint64_t
                                std::uint64_t blocks);
 
 /// Grows a volume that nobody uses, and makes its file longer if need be. Gives its new super
-/// block. invalid_argument: the sizes are not possible; read_only, busy: the volume must be
-/// rebuilt, or recovered by a start, before; nothing is changed then.
+/// block; nothing is written if that is the one that it has. invalid_argument: the sizes are not
+/// possible; read_only, busy: the volume must be rebuilt, or recovered by a start, before; nothing
+/// is changed then.
 Task<Result<SuperBlock>> grow_stopped_volume(Device& device, const VolumeHeaders& headers,
                                              const GrowthRequest& request);
 

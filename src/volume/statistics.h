@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 
+#include "base/saturating.h"
 #include "index/dedupe_index.h"
 
 namespace uvdo {
@@ -28,9 +29,14 @@ struct BioCounts {
   std::uint64_t fua = 0;
   friend bool operator==(const BioCounts&, const BioCounts&) = default;
 };
-[[nodiscard]] constexpr BioCounts operator-(const BioCounts& a, const BioCounts& b) {
-  return {a.read - b.read,       a.write - b.write, a.empty_flush - b.empty_flush,
-          a.discard - b.discard, a.flush - b.flush, a.fua - b.fua};
+/// Those of `a` that are not among `b`.
+[[nodiscard]] constexpr BioCounts difference(const BioCounts& a, const BioCounts& b) {
+  return {difference(a.read, b.read),
+          difference(a.write, b.write),
+          difference(a.empty_flush, b.empty_flush),
+          difference(a.discard, b.discard),
+          difference(a.flush, b.flush),
+          difference(a.fua, b.fua)};
 }
 
 struct PackerStatistics {
@@ -45,11 +51,14 @@ struct AllocatorStatistics {
   std::uint64_t slabs_reopened = 0;  ///< allocated from again
 };
 
-/// How far things have come on their way to the disk.
+/// How far things have come on their way to the disk: started >= written >= committed.
 struct CommitStatistics {
   std::uint64_t started = 0;
-  std::uint64_t written = 0;
-  std::uint64_t committed = 0;
+  std::uint64_t written = 0;    ///< handed to the device
+  std::uint64_t committed = 0;  ///< stable
+
+  [[nodiscard]] std::uint64_t batching() const { return difference(started, written); }
+  [[nodiscard]] std::uint64_t writing() const { return difference(written, committed); }
 };
 
 struct RecoveryJournalStatistics {
@@ -148,6 +157,7 @@ struct PoolShortages {
 /// What uvdo counts besides.
 struct ExtraStatistics {
   bool running = false;                ///< false: taken from a stopped volume's disk
+  bool suspended = false;              ///< requests of clients wait until it is resumed
   bool is_counted = false;             ///< all has been counted, though the volume is read-only
   std::string index_state = "closed";  ///< closed closing error offline online opening suspended
   bool compression = false;            ///< whether new data is compressed

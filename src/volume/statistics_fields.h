@@ -157,6 +157,7 @@ void visit_extra_statistics(Statistics& s, Visitor& v) {
   });
   v.group("uvdo", [&] {
     v.value("running", s.extra.running);
+    v.value("suspended", s.extra.suspended);
     v.value("indexState", s.extra.index_state);
     v.value("indexRecordsUnderWay", s.extra.index_records_under_way);
     v.value("compression", s.extra.compression);

@@ -29,6 +29,14 @@ bool is_unknown(const VolumeStatistics& s) {
 std::uint64_t used_blocks(const VolumeStatistics& s) {
   return s.data_blocks_used + s.overhead_blocks_used;
 }
+std::uint64_t available_blocks(const VolumeStatistics& s) {
+  return difference(s.physical_blocks, used_blocks(s));
+}
+
+/// Blocks that went to the device for each that a client wrote.
+double write_amplification(const VolumeStatistics& s) {
+  return percent_of(s.bios_meta.write + s.bios_out.write, s.bios_in.write) / 100;
+}
 
 std::string human(std::uint64_t kib, TableUnits units) {
   if (units == TableUnits::kib) return fmt::format("{}", kib);
@@ -86,7 +94,7 @@ void add_sizes(Rows& rows, const VolumeStatistics& s) {
   rows.add("logical blocks", s.logical_blocks);
   rows.add("1K-blocks", s.physical_blocks * kKibPerBlock);
   rows.add("1K-blocks used", used_blocks(s) * kKibPerBlock, known);
-  rows.add("1K-blocks available", (s.physical_blocks - used_blocks(s)) * kKibPerBlock, known);
+  rows.add("1K-blocks available", available_blocks(s) * kKibPerBlock, known);
   rows.add_percent("used percent", used_percent(s));
   rows.add_percent("saving percent", saving_percent(s));
   rows.add("block map cache size", s.block_map_cache_size);
@@ -98,9 +106,9 @@ void add_sizes(Rows& rows, const VolumeStatistics& s) {
 }
 
 void add_commits(Rows& rows, const std::string& prefix, const CommitStatistics& c) {
-  rows.add(prefix + " batching", c.started - c.written);
+  rows.add(prefix + " batching", c.batching());
   rows.add(prefix + " started", c.started);
-  rows.add(prefix + " writing", c.written - c.committed);
+  rows.add(prefix + " writing", c.writing());
   rows.add(prefix + " written", c.written);
   rows.add(prefix + " committed", c.committed);
 }
@@ -166,10 +174,7 @@ void add_requests(Rows& rows, const VolumeStatistics& s) {
   rows.add("maximum VDO IO requests in progress", s.max_vios);
   rows.add("dedupe advice timeouts", s.dedupe_advice_timeouts);
   rows.add("flush out", s.flush_out);
-  // vdostats divides whole numbers, and prints two decimals all the same.
-  const std::uint64_t written = s.bios_meta.write + s.bios_out.write;
-  rows.add("write amplification ratio",
-           fmt::format("{}.00", s.bios_in.write == 0 ? 0 : written / s.bios_in.write));
+  rows.add("write amplification ratio", fmt::format("{:.2f}", write_amplification(s)));
 }
 
 void add_bios(Rows& rows, const VolumeStatistics& s) {
@@ -243,7 +248,7 @@ class MessageWriter {
 
 std::string share(std::uint64_t blocks, std::uint64_t of) {
   if (of == 0) return "";
-  return fmt::format("{:.1f}%", 100.0 * static_cast<double>(blocks) / static_cast<double>(of));
+  return fmt::format("{:.1f}%", percent_of(blocks, of));
 }
 
 }  // namespace
@@ -258,16 +263,16 @@ std::string_view name_of(OperatingMode mode) {
 }
 
 int used_percent(const VolumeStatistics& s) {
-  if (is_unknown(s) || s.physical_blocks == 0) return -1;
-  return static_cast<int>(100 * used_blocks(s) / s.physical_blocks);
+  if (is_unknown(s)) return -1;
+  return static_cast<int>(percent_of(used_blocks(s), s.physical_blocks) + 0.5);
 }
 
 int saving_percent(const VolumeStatistics& s) {
-  if (is_unknown(s) || s.logical_blocks_used == 0 || s.data_blocks_used > s.logical_blocks_used) {
-    return -1;
-  }
-  return static_cast<int>(100 * (s.logical_blocks_used - s.data_blocks_used) /
-                          s.logical_blocks_used);
+  if (is_unknown(s)) return -1;
+  if (s.logical_blocks_used == 0) return 0;
+  if (s.data_blocks_used > s.logical_blocks_used) return -1;
+  return static_cast<int>(
+      percent_of(s.logical_blocks_used - s.data_blocks_used, s.logical_blocks_used));
 }
 
 std::string statistics_table(std::span<const NamedStatistics> volumes, TableUnits units) {
@@ -288,15 +293,9 @@ std::string statistics_table(std::span<const NamedStatistics> volumes, TableUnit
       continue;
     }
     const std::uint64_t used = used_blocks(s);
-    const int use =
-        s.physical_blocks == 0
-            ? 0
-            : static_cast<int>(
-                  100.0 * static_cast<double>(used) / static_cast<double>(s.physical_blocks) + 0.5);
-    const int saving = s.logical_blocks_used == 0 ? 0 : saving_percent(s);
     text += line(name, size, human(used * kKibPerBlock, units),
-                 human((s.physical_blocks - used) * kKibPerBlock, units), percent_text(use),
-                 percent_text(saving));
+                 human(available_blocks(s) * kKibPerBlock, units), percent_text(used_percent(s)),
+                 percent_text(saving_percent(s)));
   }
   return text;
 }

@@ -40,9 +40,11 @@ struct NamedStatistics {
 /// Where the space of the logical device went, as a small table with words.
 [[nodiscard]] std::string savings_text(const VolumeStatistics& statistics);
 
-/// 100 * used / physical, and 100 * (logical used - data) / logical used, both cut to whole
-/// numbers; -1 where there is no meaningful number ("N/A").
+/// 100 * used / physical, rounded, in the table as in the list; -1 where the used part is not known
+/// ("N/A").
 [[nodiscard]] int used_percent(const VolumeStatistics& statistics);
+/// 100 * (logical used - data) / logical used, cut to a whole number; 0 if nothing is used, -1 if
+/// it is negative or not known ("N/A").
 [[nodiscard]] int saving_percent(const VolumeStatistics& statistics);
 
 }  // namespace uvdo

@@ -211,6 +211,9 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
 
   // ---- figures (volume_statistics.cpp)
   [[nodiscard]] VolumeStatistics statistics() const;
+  /// The most blocks of the room for data that were in use at once since the last call, pages of
+  /// the block map included; means nothing while the volume is recovering.
+  std::uint64_t take_peak_used() { return depot_->take_peak_allocated(); }
   /// Bytes of memory that the volume needs: cache, reference counts, buffers, journal, index.
   [[nodiscard]] std::uint64_t memory_needed() const;
   struct WriteJob;  ///< a write under way (write_job.h)
@@ -398,6 +401,8 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   // BinAllocator
   Pbn allocate_bin(std::uint32_t members) override;
 
+  /// co_await give_way(): between pieces of what a client may ask for at any length.
+  auto give_way() { return executor_.give_way(!notifier_.is_on(Fault::long_request_keeps_turn)); }
   [[nodiscard]] std::uint64_t device_byte(Pbn pbn) const { return geometry_.device_byte(pbn); }
   Result<void> check_range(std::uint64_t offset, std::uint64_t length) const;
   Result<void> check_writable();

@@ -166,7 +166,21 @@ TEST_F(VolumeChangeTest, ImpossibleChangesAreToldAndChangeNothing) {
     expect_ok(co_await volume_->resume());
     expect_ok(co_await volume_->grow({.physical_max = true}));
     EXPECT_EQ(volume_->super_block().config.physical_blocks, kDeviceBytes / 4096);
-    expect_error(co_await volume_->grow({.physical_max = true}), "takes all of");
+    co_await stop();
+  });
+}
+
+TEST_F(VolumeChangeTest, WhereThereIsNothingToDoNothingIsDone) {
+  run([&]() -> Task<void> {
+    co_await open();
+    expect_ok(co_await volume_->grow({.physical_bytes = kVolumeBytes}));
+    EXPECT_EQ(volume_->super_block().config.physical_blocks, kVolumeBytes / 4096);
+    expect_ok(co_await volume_->grow({.physical_max = true}));
+    const SuperBlock largest = volume_->super_block();
+    expect_ok(co_await volume_->grow({.physical_max = true}));
+    expect_ok(co_await volume_->grow({.physical_bytes = kDeviceBytes}));
+    expect_ok(co_await volume_->grow({.logical_bytes = kLogicalBytes}));
+    EXPECT_EQ(volume_->super_block(), largest);
     co_await stop();
   });
 }

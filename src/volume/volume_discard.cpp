@@ -12,6 +12,10 @@ namespace {
 
 constexpr std::array<std::byte, kBlockSize> kZeros{};
 
+/// Work for a block of many that go at once, and for one that is taken by itself.
+constexpr std::uint64_t kUnitsPerDrop = 5;
+constexpr std::uint64_t kUnitsPerRemap = 20;
+
 }  // namespace
 
 Task<Result<void>> Volume::discard(std::uint64_t offset, std::uint64_t length,
@@ -70,6 +74,7 @@ Task<Result<void>> Volume::unmap_blocks(Lbn first, Lbn last) {
     if (page_of(root, index) > last_page) continue;
     const std::uint64_t limit = index + (last_page - page_of(root, index)) / kBlockMapRoots + 1;
     while (true) {
+      co_await give_way();
       auto next = co_await map_->next_leaf(root, index, limit);
       if (!next) co_return std::move(next).error();
       if (!*next) break;
@@ -84,6 +89,7 @@ Task<Result<void>> Volume::unmap_blocks(Lbn first, Lbn last) {
 Task<Result<void>> Volume::map_zero_blocks(Lbn first, Lbn last) {
   co_await locks_.drain(first, last);
   for (PageNumber page = page_number(first); page <= page_number(last - 1); ++page) {
+    co_await give_way();
     auto done = co_await map_->ensure_leaf(page);
     if (done) done = co_await remap_in_leaf(page, first, last, kMappedZero);
     if (!done) co_return done;
@@ -99,13 +105,16 @@ Task<Result<void>> Volume::remap_in_leaf(PageNumber page, Lbn first, Lbn last,
   const Lbn begin = std::max(first, first_lbn(page));
   const Lbn end = std::min(last, first_lbn(page) + kEntriesPerPage);
   for (Lbn lbn = begin; lbn < end;) {
+    co_await give_way();
     if (depot_->has_most_frees()) co_await depot_->wait_for_fewer_frees();
     auto dropped = try_drop(**leaf, lbn, end - lbn, mapping);
     if (!dropped) co_return std::move(dropped).error();
     if (*dropped > 0) {
+      executor_.spend(*dropped * kUnitsPerDrop);
       lbn += *dropped;
       continue;
     }
+    executor_.spend(kUnitsPerRemap);
     // A writer that holds the block now has read what was there: it is let finish.
     const bool locked = locks_.is_locked(lbn);
     if (locked) co_await locks_.lock(lbn);

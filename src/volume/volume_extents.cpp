@@ -9,6 +9,8 @@ namespace {
 
 // Leaves that one call looks at, so that it answers soon.
 constexpr unsigned kMaxLeaves = 128;
+// Work to find one, besides that for each of its entries.
+constexpr std::uint64_t kUnitsPerLeaf = 100;
 
 void append(std::vector<Extent>& extents, std::uint64_t length, ExtentKind kind) {
   if (!extents.empty() && extents.back().kind == kind) {
@@ -37,6 +39,7 @@ Task<Result<std::vector<Extent>>> Volume::extents(std::uint64_t offset, std::uin
   const std::uint64_t last_leaf = leaf_count(super_block_.config.logical_blocks);
   unsigned leaves = 0;
   while (offset < end && found.size() <= limit && leaves < kMaxLeaves) {
+    co_await give_way();
     const Lbn lbn{offset / kBlockSize};
     const PageNumber page = page_number(lbn);
     auto leaf = co_await map_->leaf(page);
@@ -45,6 +48,7 @@ Task<Result<std::vector<Extent>>> Volume::extents(std::uint64_t offset, std::uin
       // The hole reaches to the first leaf of any tree.
       std::uint64_t next_page = last_leaf;
       for (std::uint32_t root = 0; root < kBlockMapRoots; ++root) {
+        co_await give_way();
         std::uint64_t index = index_in_tree(page);
         if (page_of(root, index) <= page) ++index;
         const std::uint64_t beyond =
@@ -64,6 +68,7 @@ Task<Result<std::vector<Extent>>> Volume::extents(std::uint64_t offset, std::uin
     ++leaves;
     const std::uint64_t page_end =
         std::min(end, (first_lbn(page) + kEntriesPerPage).value() * kBlockSize);
+    executor_.spend(kUnitsPerLeaf + (page_end - offset) / kBlockSize);
     while (offset < page_end) {
       const Lbn here{offset / kBlockSize};
       const std::uint64_t next = std::min(page_end, (offset / kBlockSize + 1) * kBlockSize);

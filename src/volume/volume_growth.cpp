@@ -24,7 +24,7 @@ Result<void> Volume::check_may_change() {
 Task<Result<void>> Volume::grow(GrowthRequest request) {
   co_await administration_.acquire();
   auto done = check_may_change();
-  if (done && request.moves_metadata() && is_recovering()) {
+  if (done && request.may_move_metadata() && is_recovering()) {
     done =
         Error(Errc::busy,
               fmt::format("the volume is recovering ({}%) and cannot grow before that has ended; "
@@ -39,10 +39,11 @@ Task<Result<void>> Volume::grow(GrowthRequest request) {
 Task<Result<void>> Volume::grow_alone(const GrowthRequest& request) {
   auto grown = grown_super_block({geometry_, super_block_}, raw_device_, request);
   if (!grown) co_return std::move(grown).error();
+  if (*grown == super_block_) co_return Result<void>();
   const VolumeConfig before = super_block_.config;
   Result<void> done;
   // The trees grow by use; until a new size is stable no client may rely on it.
-  if (request.moves_metadata()) {
+  if (grown->config.physical_blocks > before.physical_blocks) {
     done = co_await move_into_growth(*grown);
   } else {
     done = co_await change_super_block(*grown);
@@ -51,13 +52,13 @@ Task<Result<void>> Volume::grow_alone(const GrowthRequest& request) {
   const VolumeConfig& now = super_block_.config;
   if (now.physical_blocks > before.physical_blocks) {
     log_(fmt::format("the physical size has grown from {} to {}, {} slabs",
-                     size_text(before.physical_blocks * kBlockSize),
-                     size_text(now.physical_blocks * kBlockSize), depot_->slab_count()));
+                     exact_size_text(before.physical_blocks * kBlockSize),
+                     exact_size_text(now.physical_blocks * kBlockSize), depot_->slab_count()));
   }
   if (now.logical_blocks > before.logical_blocks) {
     log_(fmt::format("the logical size has grown from {} to {}",
-                     size_text(before.logical_blocks * kBlockSize),
-                     size_text(now.logical_blocks * kBlockSize)));
+                     exact_size_text(before.logical_blocks * kBlockSize),
+                     exact_size_text(now.logical_blocks * kBlockSize)));
   }
   co_return done;
 }

@@ -11,6 +11,9 @@
 namespace uvdo {
 namespace {
 
+/// Work for a block of a long read, most of it copying.
+constexpr std::uint64_t kUnitsPerBlockRead = 30;
+
 bool is_page_aligned(const std::byte* p) {
   return reinterpret_cast<std::uintptr_t>(p) % kBlockSize == 0;
 }
@@ -79,7 +82,9 @@ Task<Result<void>> Volume::read_blocks(Lbn first, MutableBytes out) {
   const std::size_t count = out.size() / kBlockSize;
   constexpr std::size_t kMost = 256;
   UVDO_UNSET std::array<BlockMapping, kMost> mappings;  // NOLINT: filled as far as used
+  executor_.spend(count * kUnitsPerBlockRead);
   for (std::size_t i = 0; i < count;) {
+    co_await give_way();
     const PageNumber page = page_number(first + i);
     LeafPin leaf = map_->cached_leaf(page);
     if (!leaf) {

@@ -178,7 +178,7 @@ Task<void> Volume::scrub_in_background() {
   while (depot_->unscrubbed() > 0 && !notifier_.is_read_only()) {
     auto done = co_await depot_->scrub_next();
     if (!done) notifier_.enter(std::move(done).error());
-    co_await executor_.yield();
+    co_await executor_.next_turn();
   }
   if (!notifier_.is_read_only()) log_({LogLevel::notice, "exiting recovery mode"});
 }
@@ -186,7 +186,7 @@ Task<void> Volume::scrub_in_background() {
 unsigned Volume::recovery_percentage() const {
   const std::uint64_t slabs = depot_->slab_count();
   if (slabs == 0 || !is_recovering()) return 100;
-  return static_cast<unsigned>((slabs - depot_->unscrubbed()) * 100 / slabs);
+  return static_cast<unsigned>(difference(slabs, depot_->unscrubbed()) * 100 / slabs);
 }
 
 Task<Result<void>> Volume::open_read_only(const SuperBlock& on_disk, Error reason) {

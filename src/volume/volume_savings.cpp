@@ -5,6 +5,12 @@
 #include "volume/volume.h"
 
 namespace uvdo {
+namespace {
+
+/// Work to count an entry of the map.
+constexpr std::uint64_t kUnitsPerEntry = 5;
+
+}  // namespace
 
 Task<void> Volume::count_savings(Duration patience) {
   // The counts of a volume that was opened for reading are not known.
@@ -50,7 +56,8 @@ Task<void> Volume::walk_for_savings() {
       }
       savings_.advance(place + 1);
       from = **next + 1;
-      co_await executor_.yield();
+      executor_.spend(kEntriesPerPage * kUnitsPerEntry);
+      co_await executor_.give_way();
     }
     if (stopping_) co_return;
   }
@@ -58,18 +65,16 @@ Task<void> Volume::walk_for_savings() {
 }
 
 void Volume::add_savings(VolumeStatistics& s) const {
-  s.savings.thin_blocks = s.logical_blocks - s.logical_blocks_used;
+  s.savings.thin_blocks = difference(s.logical_blocks, s.logical_blocks_used);
   if (!savings_.is_complete()) return;
   s.savings.zero_blocks = savings_.zero_blocks();
   s.savings.fragments_mapped = savings_.fragments_mapped();
-  const std::uint64_t compressed =
-      savings_.fragments() - std::min(savings_.fragments(), savings_.compressed_blocks());
+  const std::uint64_t compressed = difference(savings_.fragments(), savings_.compressed_blocks());
   s.savings.compressed_blocks = compressed;
   // Blocks of writes on their way are in use already, but nothing is mapped to them yet.
-  const std::uint64_t with_data =
-      s.logical_blocks_used - std::min(s.logical_blocks_used, savings_.zero_blocks());
+  const std::uint64_t with_data = difference(s.logical_blocks_used, savings_.zero_blocks());
   const std::uint64_t accounted = s.data_blocks_used + compressed;
-  s.savings.deduplicated_blocks = with_data - std::min(with_data, accounted);
+  s.savings.deduplicated_blocks = difference(with_data, accounted);
 }
 
 }  // namespace uvdo

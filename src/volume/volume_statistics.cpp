@@ -14,8 +14,9 @@ VolumeStatistics Volume::statistics() const {
   const std::uint64_t slab_data =
       std::uint64_t{depot_->slab_count()} * super_block.depot.slab.data_blocks;
   const std::uint64_t allocated = depot_->allocated_blocks();
-  s.data_blocks_used = allocated - std::min(allocated, map_blocks);
-  s.overhead_blocks_used = super_block.config.physical_blocks - slab_data + map_blocks;
+  s.data_blocks_used = difference(allocated, map_blocks);
+  s.extra.fixed_overhead_blocks = difference(super_block.config.physical_blocks, slab_data);
+  s.overhead_blocks_used = s.extra.fixed_overhead_blocks + map_blocks;
   s.logical_blocks_used =
       is_viewed ? view_->usable.logical_blocks_used : journal_->logical_blocks_used();
   s.physical_blocks = super_block.config.physical_blocks;
@@ -23,7 +24,11 @@ VolumeStatistics Volume::statistics() const {
   s.block_map_cache_size = map_->cache_pages() * kBlockSize;
   s.complete_recoveries = super_block.complete_recoveries;
   s.read_only_recoveries = super_block.read_only_recoveries;
-  s.mode = notifier_.is_read_only() ? OperatingMode::read_only : OperatingMode::normal;
+  s.in_recovery_mode = is_recovering() && !notifier_.is_read_only();
+  s.recovery_percentage = recovery_percentage();
+  s.mode = notifier_.is_read_only() ? OperatingMode::read_only
+           : s.in_recovery_mode     ? OperatingMode::recovering
+                                    : OperatingMode::normal;
 
   const PackerCounters& packer = packer_->counters();
   s.packer = {packer.fragments_written, packer.blocks_written, packer.fragments_in_packer};
@@ -33,7 +38,7 @@ VolumeStatistics Volume::statistics() const {
   s.journal.disk_full = journal.disk_full;
   s.journal.slab_journal_commits_requested = journal.slab_journal_commits_requested;
   s.journal.entries = {journal.entries_started, journal.entries_written, journal.entries_committed};
-  s.journal.blocks = {journal.blocks_started, journal.blocks_written, journal.blocks_committed};
+  s.journal.blocks = {journal_->blocks_started(), journal.blocks_written, journal.blocks_committed};
   s.slab_journal = {depot.journal_disk_full, depot.journal_flushes, depot.journal_blocked,
                     depot.journal_blocks_written, depot.journal_tail_busy};
   s.slab_summary.blocks_written = depot.summary_blocks_written;
@@ -41,8 +46,8 @@ VolumeStatistics Volume::statistics() const {
 
   const BlockMapCounters& map = map_->counters();
   s.block_map.dirty_pages = map_->dirty_pages();
-  s.block_map.clean_pages = map_->cached_pages() - map_->dirty_pages();
-  s.block_map.free_pages = map_->cache_pages() - map_->cached_pages();
+  s.block_map.clean_pages = difference(map_->cached_pages(), map_->dirty_pages());
+  s.block_map.free_pages = difference(map_->cache_pages(), map_->cached_pages());
   s.block_map.cache_pressure = map.cache_pressure;
   s.block_map.read_count = map.read_count;
   s.block_map.write_count = map.write_count;
@@ -88,6 +93,7 @@ VolumeStatistics Volume::statistics() const {
   s.bios_page_cache.empty_flush = map.flush_count;
   s.bios_out_completed = s.bios_out;
   s.bios_meta_completed = s.bios_meta;
+  s.bios_meta_completed.write = difference(s.bios_meta.write, s.journal.blocks.writing());
   s.bios_journal_completed = s.bios_journal;
   s.bios_journal_completed.write = journal.blocks_committed;
   s.bios_page_cache_completed = s.bios_page_cache;
@@ -103,6 +109,7 @@ VolumeStatistics Volume::statistics() const {
 
   add_savings(s);
   s.extra.running = true;
+  s.extra.suspended = is_suspended();
   s.extra.index_state = std::string(name_of(index_ ? index_->state() : IndexState::closed));
   s.extra.compression = options_.compression;
   s.extra.deduplication = options_.deduplication;
@@ -116,7 +123,6 @@ VolumeStatistics Volume::statistics() const {
                        depot_->counters().journal_memory_shortages,
                        depot_->counters().free_shortages};
   s.extra.unscrubbed_slabs = depot_->unscrubbed();
-  s.extra.fixed_overhead_blocks = super_block.config.physical_blocks - slab_data;
   return s;
 }
 

@@ -221,6 +221,23 @@ TEST_F(VolumeTest, EqualBlocksShareOnePhysicalBlock) {
   });
 }
 
+TEST_F(VolumeTest, ThePeakOfUseIsKnownWhenItIsOver) {
+  run([&]() -> Task<void> {
+    co_await open();
+    volume_->take_peak_used();
+    for (std::uint64_t i = 0; i < 100; ++i) {
+      expect_ok(co_await write(i * 4096, noise(4096, i)));
+    }
+    expect_ok(co_await volume_->discard(0, 100 * 4096, Durability::cached));
+    expect_ok(co_await volume_->flush());
+    const std::uint64_t map_blocks = volume_->journal().block_map_blocks();
+    EXPECT_EQ(volume_->depot().allocated_blocks(), map_blocks);
+    EXPECT_EQ(volume_->take_peak_used(), map_blocks + 100);
+    EXPECT_EQ(volume_->take_peak_used(), map_blocks) << "since the last call";
+    co_await stop();
+  });
+}
+
 TEST_F(VolumeTest, CompressedBlocksAreReadBack) {
   options_.compression = true;
   run([&]() -> Task<void> {

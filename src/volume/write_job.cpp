@@ -17,8 +17,19 @@
 
 namespace uvdo {
 
+namespace {
+
+/// Work to name, place and map a block.
+constexpr std::uint64_t kUnitsPerBlockStored = 200;
+constexpr std::uint64_t kUnitsPerBlockCompressed = 600;
+
+}  // namespace
+
 Task<Result<void>> Volume::store(WriteJob& job) {
   Result<void> done;
+  // Nobody waits for a job that was answered but who waits for its buffers.
+  if (job.count == WriteJob::kMaxBlocks) co_await give_way();
+  executor_.spend(job.count * kUnitsPerBlockStored);
   {
     std::optional<ReadGuard> guard(depot_->epochs());
     done = co_await find_locations(job);
@@ -275,6 +286,7 @@ Task<void> Volume::pack_all(WriteJob& job, TaskGroup& packing, Result<void>& fai
   if (work.thread() == nullptr) {
     for (WriteBlock& block : job.all()) {
       if (!is_wanted(block)) continue;
+      executor_.spend(kUnitsPerBlockCompressed);
       const std::size_t size = compressor_.compress(block.data, fragment_.bytes());
       if (size > 0) packing.start(pack(job, block, fragment_.bytes().first(size), failure));
     }

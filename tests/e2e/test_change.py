@@ -164,12 +164,41 @@ class Growth(Changes):
         self.assertEqual(self.stats()["physicalBlocks"], 5 * GIB // 4096)
         self.stop_and_judge()
 
+    def test_where_there_is_nothing_to_do_nothing_is_done(self):
+        def all_requests():
+            for sizes in (("--physical", "4G"), ("--physical", "max"), ("--logical", "128M"),
+                          ("--logical", str(128 * MIB), "--physical", "max"),
+                          ("--logical", "131072 KiB", "--physical", "4294967296 bytes")):
+                told = self.succeed("grow", self.image, *sizes)
+                self.assertRegex(told, "^nothing to do: .* a logical size of 128 MiB and a physical "
+                                       "size of 4 GiB")
+                told = json.loads(self.succeed("grow", "--json", self.image, *sizes))
+                self.assertEqual(told, {"volume": str(self.image), "logicalBytes": 128 * MIB,
+                                        "physicalBytes": 4 * GIB, "changed": False})
+            # Less than a slab more is no more.
+            os.truncate(self.image, 4 * GIB + 8 * MIB)
+            self.assertIn("nothing to do", self.succeed("grow", self.image, "--physical", "max"))
+            os.truncate(self.image, 4 * GIB)
+        before = support.fingerprint(self.image)
+        all_requests()
+        self.assertEqual(support.fingerprint(self.image), before)
+        self.serve()
+        all_requests()
+        self.stop()
+
+    def test_what_is_too_little_names_a_size_that_is_enough(self):
+        done = uvdo("grow", self.image, "--physical", "4097M")
+        enough = re.search(r"give at least ([\d.]+ [KMGT]iB) \((\d+) bytes\)", done.stderr)
+        self.assertTrue(enough, done.stderr)
+        told = self.succeed("grow", self.image, "--physical", enough[1])
+        self.assertIn(f"a physical size of {enough[1]}", told)
+        self.assertEqual(self.stats()["physicalBlocks"] * 4096, int(enough[2]))
+
     def test_what_cannot_be_is_told_and_changes_nothing(self):
         def all_refusals():
             self.refuse("grow", self.image, "--physical", "3G", told="cannot shrink")
             self.refuse("grow", self.image, "--logical", "64M", told="cannot shrink")
             self.refuse("grow", self.image, "--physical", "4097M", told="too little")
-            self.refuse("grow", self.image, "--physical", "max", told="takes all of")
             self.refuse("grow", self.image, "--physical", "300G", told="at most 8192")
             self.refuse("grow", self.image, "--logical", "8P", told="too large")
             self.refuse("grow", self.image, "--logical", "1000000000", told="multiple of 4096")

@@ -12,6 +12,8 @@ import subprocess
 import time
 import unittest
 
+import nbd
+
 from served import IS_SANITIZED, MIB, Served
 from support import UVDO, run, uvdo
 
@@ -401,7 +403,11 @@ class Watching(Control):
         self.assertIn("text/plain; version=0.0.4", head)
         self.assertIn(f"Content-Length: {len(body.encode())}", head)
         samples = dict(line.rsplit(" ", 1) for line in body.splitlines() if line[0] != "#")
-        label = f'volume="{self.image}"'
+        uuid = json.loads(self.uvdo("info", "--json", self.image).stdout)["uuid"]
+        label = f'volume="{self.image}",uuid="{uuid}"'
+        version = uvdo("--version").stdout.split()[1]
+        self.assertEqual(samples[f'uvdo_build_info{{{label},version="{version}"}}'], "1")
+        self.assertEqual(samples[f"uvdo_read_only{{{label}}}"], "0")
         self.assertEqual(samples[f"uvdo_logical_size_bytes{{{label}}}"], str(self.LOGICAL))
         count = f'uvdo_request_duration_seconds_count{{{label},operation="write"}}'
         self.assertGreater(int(samples[count]), 0)
@@ -437,6 +443,55 @@ class Watching(Control):
         self.content = bytearray()
         self.end()
 
+    def test_a_volume_that_is_full_for_a_moment_gives_all_its_events(self):
+        self.image.unlink()
+        made = uvdo("format", self.image, "--size", "2850M", "--slab-bits", "13",
+                    "--logical-size", "1G")
+        self.assertEqual(made.returncode, 0, made.stderr)
+        self.LOGICAL = 1024 * MIB
+        seen = self.folder / "seen"
+        self.serve("--compression", "off", "--deduplication", "off", "--watermark-command",
+                   f'echo "$UVDO_EVENT $UVDO_PERCENT" >> {seen}')
+        client = nbd.NBD()
+        client.connect_uri(self.uri)
+        generator, at = random.Random(8), 0
+        with self.assertRaises(nbd.Error):
+            while True:
+                client.pwrite(generator.randbytes(MIB), at)
+                at += MIB
+        client.trim(self.LOGICAL, 0)
+        client.flush()
+        client.shutdown()
+        self.wait_for(seen, "".join(f"{event}\n" for event in (
+            "watermark-above 80", "watermark-above 90", "watermark-above 95", "full 100",
+            "not-full 100", "watermark-below 95", "watermark-below 90", "watermark-below 80")))
+        self.assertIn("is full: writes of new data fail", self.log())
+        self.end()
+
+    def test_all_say_that_a_volume_is_suspended(self):
+        self.serve("--metrics", f"unix:{self.folder}/metrics")
+        self.wait_for_index()
+
+        def told():
+            watched = self.uvdo("stats", self.image, "--watch", "0.1", "--count", "1").stdout
+            metrics = self.fetch(b"GET /metrics HTTP/1.1\r\n\r\n")[1]
+            status = uvdo("status", self.image, "--control", self.control)
+            shown = run("script", "-qec", f"{UVDO} top {self.image} --control {self.control} "
+                        "--interval 0.1 --count 1", "/dev/null", stdin=subprocess.DEVNULL,
+                        env={**os.environ, "TERM": "xterm"}).stdout
+            return {"watch": "suspended" in watched, "top": "SUSPENDED" in shown,
+                    "metrics": re.findall(r"^uvdo_suspended\{.*\} (\d)$", metrics, re.M) == ["1"],
+                    "status": (status.returncode, "suspended" in status.stdout) == (1, True),
+                    "stats": self.stats()["uvdo"]["suspended"],
+                    "info": json.loads(self.uvdo("info", "--json", self.image).stdout)["mode"] ==
+                    "suspended"}
+        self.assertEqual(set(told().values()), {False})
+        self.uvdo("suspend", self.image)
+        self.assertEqual(set(told().values()), {True}, told())
+        self.uvdo("resume", self.image)
+        self.assertEqual(set(told().values()), {False}, told())
+        self.end()
+
     def wait_for(self, path, text):
         for _ in range(1500):
             if path.exists() and path.read_text() == text:
@@ -454,8 +509,20 @@ class Watching(Control):
         for words, *arguments in (("0.1 to 3600", "stats", self.image, "--watch", "0"),
                                   ("0.1 to 3600", "top", self.image, "--interval", "often"),
                                   ("terminal", "top", self.image),
-                                  ("one volume", "stats", self.image, "--watch", "1", "--json")):
+                                  ("one volume", "stats", self.image, "--watch", "1", "-v")):
             self.refuse(words, *arguments, status=2)
+        # No figure is the wrapped difference of two others, and both forms say the same.
+        verbose = self.uvdo("stats", "-v", self.image).stdout
+        self.assertLess(max(int(n) for n in re.findall(r" : (\d+)$", verbose, re.M)), 1 << 60)
+        percents = [re.search(rf"{label} percent +: (\S+)$", verbose, re.M)[1] + "%"
+                    for label in ("used", "saving")]
+        self.assertEqual(self.uvdo("stats", self.image).stdout.splitlines()[1].split()[4:], percents)
+        watched = self.uvdo("stats", self.image, "--watch", "0.1", "--count", "2", "--json")
+        for line in watched.stdout.splitlines():
+            told = json.loads(line)
+            self.assertGreater(told["seconds"], 0.09)
+            self.assertEqual(told["mode"], "normal")
+        self.assertEqual(watched.stdout.count("\n"), 2)
         # On a terminal: script(1) gives it one.
         shown = run("script", "-qec", f"{UVDO} top {self.image} --control {self.control} "
                     "--interval 0.2 --count 2", "/dev/null", stdin=subprocess.DEVNULL,
@@ -463,6 +530,11 @@ class Watching(Control):
         self.assertEqual(shown.returncode, 0, shown.stdout)
         for words in ("uvdo top", "normal", "99.9 %", "Held up by"):
             self.assertIn(words, shown.stdout)
+        for rows, columns in ((3, 60), (2, 24), (1, 80)):
+            small = run("script", "-qec", f"stty rows {rows} cols {columns}; {UVDO} top {self.image} "
+                        f"--control {self.control} --interval 0.1 --count 2", "/dev/null",
+                        stdin=subprocess.DEVNULL, env={**os.environ, "TERM": "xterm"})
+            self.assertIn("Held up by", small.stdout)
         done = uvdo("stats", "--watch", "1", self.image)
         self.assertEqual(done.returncode, 1)
         self.end()

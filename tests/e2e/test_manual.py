@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Every command has a man page that tells all of its options, and no others; errors are one line."""
+import json
 import re
 import unittest
 
@@ -28,6 +29,38 @@ class ManualTest(unittest.TestCase):
                 told = set(OPTION.findall(page.split("# OPTIONS")[-1].split("# EXAMPLES")[0]))
                 self.assertEqual(options - told, set(), "options without a word in the manual")
                 self.assertIn(f"*uvdo-{command}*(1)", (PAGES / "uvdo.1.scd").read_text())
+
+    def test_the_first_page_names_all_others(self):
+        pages = sorted(page.name.removesuffix(".1.scd") for page in PAGES.glob("uvdo-*.1.scd"))
+        self.assertEqual(pages, sorted(f"uvdo-{command}" for command in commands()))
+        see_also = (PAGES / "uvdo.1.scd").read_text().split("# SEE ALSO")[1]
+        self.assertEqual(re.findall(r"\*([a-z-]+)\*\(1\)", see_also), pages)
+
+    def test_a_block_device_is_named_by_its_number_in_every_command(self):
+        more = {"serve": ["--nbd", "unix:x"], "export": ["-o", "x"], "set": ["compression=on"],
+                "grow": ["--logical", "1G"]}
+        for command in commands():
+            with self.subTest(command):
+                before = ["enable"] if command == "index" else []
+                told = uvdo(command, *before, "4000:99999", *more.get(command, []))
+                self.assertIn(told.returncode, (1, 2))
+                self.assertIn("MAJOR:MINOR", told.stderr)
+
+    def test_errors_are_told_as_json_where_results_are(self):
+        has_json = [c for c in commands() if "--json" in uvdo(c, "--help").stdout]
+        for command in ("format", "grow", "rebuild", "export", "check", "stats", "status", "info"):
+            self.assertIn(command, has_json)
+        more = {"export": ["-o", "/nonexistent/x"], "grow": ["--logical", "1G"]}
+        for command in has_json:
+            for status, arguments in ((1, ["/nonexistent/volume", *more.get(command, [])]),
+                                      (2, ["--nonsense", "x"])):
+                with self.subTest((command, status)):
+                    told = uvdo(command, "--json", *arguments)
+                    self.assertIn(told.returncode, (status, 2))
+                    error = json.loads(told.stdout)["error"]
+                    self.assertEqual(told.stderr, f"uvdo: {error['message']}\n")
+                    if status == 2:
+                        self.assertEqual(error["code"], "invalid_argument")
 
     def test_version_and_help(self):
         self.assertRegex(uvdo("--version").stdout, r"^uvdo \d+\.\d+\.\d+\n$")

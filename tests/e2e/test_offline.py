@@ -123,6 +123,18 @@ class GoldenTest(OfflineTest):
         self.assertIn("2.8G", uvdo("stats", "--human-readable", image).stdout)
         self.assertIn("3.0G", uvdo("stats", "--si", image).stdout)
 
+    def test_statistics_of_those_that_can_be_read(self):
+        image, missing = self.extracted("clean"), self.folder / "missing"
+        alone = uvdo("stats", image).stdout
+        done = uvdo("stats", image, missing, image)
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(done.stdout.count(alone.splitlines()[1]), 2, done.stdout)
+        self.assertIn(str(missing), done.stderr)
+        self.assertEqual(done.stderr.count("\n"), 1)
+        told = json.loads(uvdo("stats", "--json", image, missing).stdout)
+        self.assertEqual(told[str(image)]["dataBlocksUsed"], 933)
+        self.assertIn("message", told[str(missing)]["error"])
+
     def test_debians_vdoaudit_agrees(self):
         vdoaudit = vdo_program("vdoaudit")
         if vdoaudit is None:
@@ -170,6 +182,21 @@ class ContentTest(OfflineTest):
     @staticmethod
     def digest(data):
         return hashlib.sha256(data).hexdigest()
+
+    def test_export_to_standard_output_is_all_of_it(self):
+        image = self.extracted("clean")
+        output, _ = self.export(image)
+        with open(self.folder / "stream.out", "wb") as stream:
+            done = subprocess.run([UVDO, "export", image, "-o", "-"], stdout=stream,
+                                  stderr=subprocess.PIPE)
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+        self.assertEqual(sha256(self.folder / "stream.out"), sha256(output))
+        self.assertFalse((self.folder / "-").exists())
+        refused = uvdo("export", "--json", image, "-o", "-")
+        self.assertEqual(refused.returncode, 2)
+        self.assertEqual(list(json.loads(refused.stdout)), ["error"])
+        told = json.loads(uvdo("export", "--json", "--force", image, "-o", output).stdout)
+        self.assertEqual((told["logicalBytes"], told["damagedBlocks"]), (output.stat().st_size, 0))
 
     def test_export_is_sparse(self):
         output, _ = self.export(self.extracted("index"))

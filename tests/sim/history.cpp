@@ -22,7 +22,7 @@ class History {
       : subject_(subject),
         profile_(fitting(profile, subject, options)),
         options_(options),
-        executor_({.seed = options.seed}),
+        executor_({.seed = options.seed, .turn_units = turn_units_for(options.seed)}),
         device_(executor_, blank, profile_.device),
         model_(profile_.blocks),
         workload_(executor_, device_, model_, profile_),
@@ -47,6 +47,14 @@ class History {
   }
 
  private:
+  /// In half of the histories long work stops more often than it would have to, or wherever it may.
+  static std::uint64_t turn_units_for(std::uint64_t seed) {
+    switch (mix_bits(seed ^ 0x7475726EU) % 4) {
+      case 0: return 1;
+      case 1: return 500;
+      default: return kTurnUnits;
+    }
+  }
   static Profile fitting(Profile profile, const Subject& subject, const HistoryOptions& options) {
     profile.blocks = std::min(profile.blocks, subject.logical_blocks());
     if (options.clean) profile.crash_percent = profile.fault_percent = 0;

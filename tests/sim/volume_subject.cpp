@@ -23,6 +23,23 @@ constexpr std::array kShapes{
     VolumeShape{8, 30, 224, 1024},
 };
 
+/// What is wrong with counters of a volume in use, whatever is under way: no figure that people are
+/// shown may be a difference that has wrapped.
+std::string wrong_counters(const VolumeStatistics& s) {
+  for (const CommitStatistics* commits : {&s.journal.entries, &s.journal.blocks}) {
+    if (commits->started < commits->written || commits->written < commits->committed) {
+      return fmt::format("of the journal {} are started, {} written, {} committed",
+                         commits->started, commits->written, commits->committed);
+    }
+  }
+  if (s.logical_blocks_used > s.logical_blocks) return "more is mapped than there is";
+  const bool known = s.mode == OperatingMode::normal;
+  if (known && s.data_blocks_used + s.overhead_blocks_used > s.physical_blocks) {
+    return "more is used than there is";
+  }
+  return "";
+}
+
 /// A volume, and somebody who asks it after a while for its savings.
 class VolumeInstance final : public Instance {
  public:
@@ -46,6 +63,7 @@ class VolumeInstance final : public Instance {
   }
   Task<std::string> change(SimRandom& random) override {
     if (volume_->is_read_only()) co_return std::string();
+    if (std::string wrong = wrong_counters(volume_->statistics()); !wrong.empty()) co_return wrong;
     switch (random.below(4)) {
       case 0: co_return co_await grow_logical(random);
       case 1: co_return co_await grow_physical(random);

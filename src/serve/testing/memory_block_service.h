@@ -54,7 +54,8 @@ class MemoryBlockService final : public BlockService {
     ++counts.writes;
     if (durability == Durability::fua) ++counts.fua_writes;
     while (held_) co_await gate_.wait();
-    if (fails(offset, data.size())) co_return Error(fault_code_, "a fault of the test");
+    if (!writes_spared_ && fails(offset, data.size()))
+      co_return Error(fault_code_, "a fault of the test");
     if (!options_.null) {
       std::memcpy(bytes_.get() + offset, data.data(), data.size());
       set_kind(offset, data.size(), ExtentKind::data, false);
@@ -73,7 +74,7 @@ class MemoryBlockService final : public BlockService {
                                   Durability durability) override {
     ++counts.zeroes;
     if (durability == Durability::fua) ++counts.fua_writes;
-    while (held_) co_await gate_.wait();
+    while (zeroes_held_) co_await gate_.wait();
     zero(offset, length, mode == ZeroMode::mapped ? ExtentKind::zero : ExtentKind::hole);
     co_return Result<void>();
   }
@@ -104,10 +105,13 @@ class MemoryBlockService final : public BlockService {
     fault_ = offset;
     fault_code_ = code;
   }
+  /// Whether only reads fail.
+  void spare_writes(bool spared) { writes_spared_ = spared; }
   /// While held, requests wait.
-  void hold() { held_ = true; }
+  void hold() { held_ = zeroes_held_ = true; }
+  void hold_zeroes() { zeroes_held_ = true; }
   void let_go() {
-    held_ = false;
+    held_ = zeroes_held_ = false;
     gate_.wake_all();
   }
   void set_read_only(bool value) { options_.read_only = value; }
@@ -145,6 +149,8 @@ class MemoryBlockService final : public BlockService {
   std::optional<std::uint64_t> fault_;
   Errc fault_code_ = Errc::io;
   bool held_ = false;
+  bool zeroes_held_ = false;
+  bool writes_spared_ = false;
 };
 
 }  // namespace uvdo::testing

@@ -74,6 +74,7 @@ struct NbdRun {
     std::uint64_t seed = 1;
     std::uint32_t server_requests = 32;
     std::uint64_t fail_at = UINT64_MAX;
+    bool fail_reads_only = false;
   };
   bool finished = false;          ///< the connection came to its end
   std::string why;                ///< if not
@@ -94,6 +95,7 @@ inline NbdRun run_nbd(std::vector<std::byte> input, const NbdRun::Options& optio
   memory.buffer_bytes = std::uint64_t{4} << 20U;
   MemoryBlockService service(executor, memory);
   if (options.fail_at != UINT64_MAX) service.fail_at(options.fail_at, Errc::io);
+  service.spare_writes(options.fail_reads_only);
   NbdExports exports;
   exports.add({"vol", "a volume", &service});
   NbdConnectionSettings settings;
@@ -110,6 +112,7 @@ inline NbdRun run_nbd(std::vector<std::byte> input, const NbdRun::Options& optio
   check(server.reads.bytes_in_use() == 0 && service.buffers().bytes_in_use() == 0,
         "a connection that has ended holds no buffers");
   check(server.request_slots.available() == options.server_requests &&
+            server.long_slots.available() == (options.server_requests + 1) / 2 &&
             server.more_pieces.available() == NbdServerMemory::kMorePieces,
         "a connection that has ended holds no requests");
   return run;

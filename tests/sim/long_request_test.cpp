@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What a client asks for at any length, and walks over the whole volume, give way: on a device that
+// answers at once, where nothing else ever interrupts them, the work between two turns is counted.
+#include <cstring>
+
+#include <gtest/gtest.h>
+
+#include "async/sim_executor.h"
+#include "device/memory_device.h"
+#include "index/bounded_memory_index.h"
+#include "volume/format_volume.h"
+#include "volume/volume.h"
+
+namespace uvdo::sim {
+namespace {
+
+constexpr std::uint64_t kDeviceBytes = 4ULL << 30U;
+constexpr std::uint64_t kLogicalBytes = 64ULL << 30U;
+constexpr std::uint64_t kData = 32ULL << 20U;
+constexpr std::uint64_t kZeroes = 1ULL << 30U;
+/// A turn, and the piece of work that had begun when it was over.
+constexpr std::uint64_t kMostUnits = 2 * kTurnUnits;
+
+/// The most that a figure has grown by in one step.
+class Meter {
+ public:
+  void look(std::uint64_t now) {
+    most_ = std::max(most_, now - last_);
+    last_ = now;
+  }
+  [[nodiscard]] std::uint64_t most() const { return most_; }
+
+ private:
+  std::uint64_t last_ = 0;
+  std::uint64_t most_ = 0;
+};
+
+class LongRequest : public testing::Test {
+ protected:
+  void serve(FaultPoints faults) {
+    auto device = MemoryDevice::create(kDeviceBytes);
+    ASSERT_TRUE(device.ok());
+    FormatRequest request;
+    request.device_bytes = kDeviceBytes;
+    request.slab_bits = 13;
+    request.logical_bytes = kLogicalBytes;
+    request.nonce = 9;
+    const auto layout = make_volume_layout(request);
+    ASSERT_TRUE(layout.ok());
+    VolumeOptions options;
+    options.block_map_cache_pages = 1024;
+    options.faults = faults;
+    executor_.on_step([this] {
+      if (volume_ == nullptr) return;
+      leaves_.look(volume_->block_map().counters().found_in_cache);
+      entries_.look(volume_->journal().counters().entries_started);
+    });
+    const auto outcome = executor_.run(life(**device, *layout, options));
+    EXPECT_TRUE(outcome.finished) << outcome.why;
+  }
+
+  Task<void> life(Device& device, const VolumeLayout& layout, const VolumeOptions& options) {
+    expect_ok(co_await format_volume(device, layout));
+    IndexFactory factory = [](Executor&, Device&, const VolumeGeometry&, bool) {
+      return std::make_unique<BoundedMemoryIndex>(1U << 16U);
+    };
+    auto opened = co_await Volume::open(executor_, device, options, factory, [](const LogLine&) {});
+    if (!opened) {
+      ADD_FAILURE() << opened.error().message();
+      co_return;
+    }
+    const std::unique_ptr<Volume> volume = std::move(*opened);
+    volume_ = volume.get();
+    for (std::uint64_t at = 0; at < kData; at += BufferPool::kLargest) co_await write(at);
+    expect_ok(co_await volume->flush());
+    expect_ok(co_await volume->write_zeroes(kData, kZeroes, ZeroMode::mapped, Durability::cached));
+    // Beyond that nothing was ever written, to the volume's end.
+    for (std::uint64_t at = 0; at < kLogicalBytes;) {
+      auto extents = co_await volume->extents(at, kLogicalBytes - at, 256);
+      if (!extents) break;
+      for (const Extent& extent : *extents) at += extent.length;
+    }
+    co_await volume->count_savings(std::chrono::seconds(1));
+    expect_ok(co_await volume->discard(0, kData + kZeroes, Durability::fua));
+    expect_ok(co_await volume->stop());
+    volume_ = nullptr;
+  }
+  Task<void> write(std::uint64_t at) {
+    Buffer buffer = co_await volume_->buffers().acquire(BufferPool::kLargest);
+    for (std::size_t i = 0; i < buffer.size(); i += 8) store_le64(buffer.data() + i, at + i);
+    expect_ok(co_await volume_->write(at, std::move(buffer), Durability::cached));
+  }
+  static void expect_ok(const Result<void>& result) {
+    EXPECT_TRUE(result.ok()) << (result.ok() ? "" : result.error().message());
+  }
+
+  SimExecutor executor_{{.seed = 1, .order = SimOrder::fifo, .stall_one_in = 0}};
+  Volume* volume_ = nullptr;
+  Meter leaves_;
+  Meter entries_;
+};
+
+TEST_F(LongRequest, GivesWay) {
+  serve({});
+  EXPECT_LE(executor_.longest_turn(), kMostUnits);
+  // Counted by those who do the work, and not by those who say that they have.
+  EXPECT_LE(leaves_.most(), kMostUnits / kEntriesPerPage);
+  EXPECT_LE(entries_.most(), kMostUnits / 5);
+}
+
+TEST_F(LongRequest, ThatKeepsItsTurnIsNoticed) {
+  if (!FaultPoints::kPossible) GTEST_SKIP() << "a build without fault points";
+  serve(FaultPoints(Fault::long_request_keeps_turn));
+  EXPECT_GT(executor_.longest_turn(), 4 * kMostUnits);
+  EXPECT_GT(leaves_.most(), kMostUnits / kEntriesPerPage);
+  EXPECT_GT(entries_.most(), kMostUnits / 5);
+}
+
+}  // namespace
+}  // namespace uvdo::sim

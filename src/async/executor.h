@@ -15,7 +15,7 @@ using Duration = std::chrono::nanoseconds;
 /// A point of the executor's clock. It never goes back; its origin means nothing.
 using TimePoint = std::chrono::time_point<std::chrono::steady_clock, Duration>;
 
-/// Who waits for a time. Its owner keeps it in place while it is armed.
+/// Who waits for a time: a part of an Alarm, which keeps it in place while it is armed.
 struct Timer {
   TimePoint deadline{};
   std::coroutine_handle<> waiter{};
@@ -51,9 +51,6 @@ class Executor {
   [[nodiscard]] virtual std::uint64_t wall_clock_us() = 0;
   /// A random number; reproducible in a simulation.
   virtual std::uint64_t random() = 0;
-  /// Resumes timer.waiter at timer.deadline, unless disarmed before.
-  virtual void arm(Timer& timer) = 0;
-  virtual void disarm(Timer& timer) = 0;
 
   /// co_await executor.yield(): lets everything else that is ready run first.
   auto yield() {
@@ -109,50 +106,15 @@ class Executor {
   [[nodiscard]] std::uint64_t spent() const { return spent_; }
 
  private:
+  // A timer wakes whoever waits, and so does what he waits for: only one of the two may. So nobody
+  // but Alarm, which sees to that, has to do with timers.
+  friend class Alarm;
+  /// Resumes timer.waiter at timer.deadline, unless disarmed before.
+  virtual void arm(Timer& timer) = 0;
+  virtual void disarm(Timer& timer) = 0;
+
   std::uint64_t turn_units_;
   std::uint64_t spent_ = 0;
-};
-
-/// A sleep that can be cut short, for one waiter at a time.
-class Alarm {
- public:
-  explicit Alarm(Executor& executor) : executor_(executor) {}
-  Alarm(const Alarm&) = delete;
-  Alarm& operator=(const Alarm&) = delete;
-  ~Alarm() { check(!timer_.waiter, "an alarm was destroyed while somebody sleeps on it"); }
-
-  /// co_await alarm.sleep(d): waits for `d` or until ring(). A ring() that came while nobody slept
-  /// ends the next sleep at once.
-  auto sleep(Duration duration) {
-    struct Awaiter {
-      Alarm& alarm;
-      Duration duration;
-      [[nodiscard]] bool await_ready() const noexcept { return alarm.rung_; }
-      void await_suspend(std::coroutine_handle<> handle) const {
-        check(!alarm.timer_.waiter, "an alarm has one sleeper");
-        alarm.timer_.waiter = handle;
-        alarm.timer_.deadline = alarm.executor_.now() + duration;
-        alarm.executor_.arm(alarm.timer_);
-      }
-      void await_resume() const noexcept {
-        alarm.rung_ = false;
-        alarm.timer_.waiter = {};
-      }
-    };
-    return Awaiter{*this, duration};
-  }
-  void ring() {
-    rung_ = true;
-    if (timer_.armed) {
-      executor_.disarm(timer_);
-      executor_.post(timer_.waiter);
-    }
-  }
-
- private:
-  Executor& executor_;
-  Timer timer_;
-  bool rung_ = false;
 };
 
 }  // namespace uvdo

@@ -61,6 +61,15 @@ void SimExecutor::call_at(TimePoint when, Callback function, void* context,
   std::push_heap(calls_.begin(), calls_.end(), later);
 }
 
+bool SimExecutor::become_ready(std::coroutine_handle<> handle) {
+  bool& is_posted = posted_.insert(reinterpret_cast<std::uintptr_t>(handle.address()), false);
+  if (is_posted) {
+    was_posted_twice_ = true;
+    return false;
+  }
+  return is_posted = true;
+}
+
 TimePoint SimExecutor::next_due() const {
   TimePoint due = TimePoint::max();
   if (!calls_.empty()) due = calls_.front().when;
@@ -125,11 +134,13 @@ void SimExecutor::take_step(std::coroutine_handle<> handle) {
         now_ + stall,
         [](void* context, std::uint64_t argument) {
           auto* executor = static_cast<SimExecutor*>(context);
-          executor->post(std::coroutine_handle<>::from_address(reinterpret_cast<void*>(argument)));
+          executor->ready_.push_back(
+              std::coroutine_handle<>::from_address(reinterpret_cast<void*>(argument)));
         },
         this, reinterpret_cast<std::uint64_t>(handle.address()));
     return;
   }
+  posted_.erase(reinterpret_cast<std::uintptr_t>(handle.address()));
   handle.resume();
 }
 
@@ -142,6 +153,11 @@ SimExecutor::Outcome SimExecutor::run(Task<void> main, std::uint64_t step_limit)
     *done = true;
   }(std::move(main), ended));
   while (!*ended) {
+    if (was_posted_twice_) {
+      return {false, fmt::format("after {} steps a coroutine was made ready that was so already: "
+                                 "two have woken it for one wait",
+                                 steps_)};
+    }
     if (steps_ >= last_step) {
       return {false,
               fmt::format(

@@ -17,6 +17,7 @@
 #include "async/executor.h"
 #include "async/sim_random.h"
 #include "async/task.h"
+#include "base/flat_map.h"
 
 namespace uvdo {
 
@@ -54,20 +55,23 @@ class SimExecutor final : public Executor {
 
   explicit SimExecutor(SimExecutorOptions options);
 
-  void post(std::coroutine_handle<> handle) override { ready_.push_back(handle); }
-  void post_late(std::coroutine_handle<> handle) override { late_.push_back(handle); }
-  void post_behind(std::coroutine_handle<> handle) override { ready_.push_back(handle); }
+  void post(std::coroutine_handle<> handle) override {
+    if (become_ready(handle)) ready_.push_back(handle);
+  }
+  void post_late(std::coroutine_handle<> handle) override {
+    if (become_ready(handle)) late_.push_back(handle);
+  }
+  void post_behind(std::coroutine_handle<> handle) override { post(handle); }
   [[nodiscard]] TimePoint now() override { return now_; }
   [[nodiscard]] std::uint64_t wall_clock_us() override;
   std::uint64_t random() override { return program_random_.next(); }
-  void arm(Timer& timer) override;
-  void disarm(Timer& timer) override;
 
   /// Calls `function(context, argument)` at virtual time `when`; how simulated devices complete.
   void call_at(TimePoint when, Callback function, void* context, std::uint64_t argument);
 
   /// Runs `main` and all that it starts until `main` has ended. Gives up when nothing can make
-  /// progress or `step_limit` is reached; what then still waits is abandoned as it is.
+  /// progress or `step_limit` is reached, or somebody is made ready who is so already: two wake him
+  /// for one wait. What then still waits is abandoned as it is.
   Outcome run(Task<void> main, std::uint64_t step_limit = 50'000'000);
 
   /// Steps so far; grows by one with each coroutine resumed.
@@ -105,6 +109,10 @@ class SimExecutor final : public Executor {
   static bool later(const Call& a, const Call& b);
   static bool later_timer(const Armed& a, const Armed& b);
 
+  void arm(Timer& timer) override;
+  void disarm(Timer& timer) override;
+  /// False if it has not been resumed since it became ready last.
+  bool become_ready(std::coroutine_handle<> handle);
   [[nodiscard]] bool has_ready() const { return ready_.size() > ready_head_; }
   std::coroutine_handle<> take_ready();
   void take_step(std::coroutine_handle<> handle);
@@ -124,6 +132,9 @@ class SimExecutor final : public Executor {
   std::size_t ready_head_ = 0;
   std::vector<std::coroutine_handle<>> ready_;
   std::vector<std::coroutine_handle<>> late_;
+  // Those that are posted and not yet resumed, by address: only asked, never walked over.
+  FlatMap<bool> posted_{256};
+  bool was_posted_twice_ = false;
   std::vector<Call> calls_;    // a heap, the earliest first
   std::vector<Armed> timers_;  // likewise
   std::function<void(std::string_view)> trace_;

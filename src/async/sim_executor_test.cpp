@@ -187,5 +187,25 @@ TEST(SimExecutor, KnowsTheMostWorkBetweenTwoTurns) {
   }
 }
 
+TEST(SimExecutor, NoticesWhoIsMadeReadyTwiceForOneWait) {
+  struct Wait {
+    std::coroutine_handle<>& waiter;
+    static bool await_ready() noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> handle) const { waiter = handle; }
+    static void await_resume() noexcept {}
+  };
+  SimExecutor executor(plain(1));
+  const auto outcome = executor.run([](SimExecutor& on) -> Task<void> {
+    std::coroutine_handle<> waiter;
+    TaskGroup group(on);
+    group.start([](std::coroutine_handle<>& mine) -> Task<void> { co_await Wait{mine}; }(waiter));
+    on.post(waiter);
+    on.post(waiter);
+    co_await group.wait();
+  }(executor));
+  EXPECT_FALSE(outcome);
+  EXPECT_NE(outcome.why.find("two have woken it"), std::string::npos) << outcome.why;
+}
+
 }  // namespace
 }  // namespace uvdo

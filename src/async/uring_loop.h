@@ -44,8 +44,6 @@ class UringLoop final : public Executor {
   [[nodiscard]] TimePoint now() override;
   [[nodiscard]] std::uint64_t wall_clock_us() override;
   std::uint64_t random() override { return random_(); }
-  void arm(Timer& timer) override;
-  void disarm(Timer& timer) override;
 
   /// From now on the loop looks out for more for some 30 us before it sleeps, as long as its last
   /// wait was as short: for a loop whose clients come back as soon as they have their answers.
@@ -125,6 +123,8 @@ class UringLoop final : public Executor {
 
  private:
   UringLoop();
+  void arm(Timer& timer) override;
+  void disarm(Timer& timer) override;
   Result<void> set_up(unsigned entries);
   [[nodiscard]] io_uring_sqe* next_entry();
   [[nodiscard]] bool has_deferred_completions() const;

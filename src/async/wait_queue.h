@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "async/alarm.h"
 #include "async/executor.h"
 
 namespace uvdo {

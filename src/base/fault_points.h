@@ -12,31 +12,37 @@
 namespace uvdo {
 
 enum class Fault : std::uint8_t {
-  journal_without_flush,       ///< no flush before a recovery journal block
-  journal_head_ignores_pages,  ///< the journal forgets entries of pages not yet written
-  reuse_before_stable,         ///< a freed block is given out before its entry is stable
-  reuse_while_read,            ///< a freed block is given out though somebody still reads it
-  share_what_gets_free,        ///< a block about to be free is shared without being kept
-  share_without_compare,       ///< advice of the index is taken without comparing the data
-  page_before_entry,           ///< a map page is written before its entries are stable
-  new_page_in_one_step,        ///< a new map page is declared complete by its first write
-  counts_before_entry,         ///< reference counts are written before their entries are stable
-  slab_journal_before_entry,   ///< a slab journal block is written before its entries are stable
-  summary_without_flush,       ///< the summary is written before the slab journal is stable
-  flush_ignored,               ///< a flush is answered and nothing is done
-  fua_ignored,                 ///< a FUA write is answered before its entry is stable
-  flush_forgets_packer,        ///< a flush does not wait for writes that are under way
-  no_dirty_mark,               ///< a volume in use is still marked clean
-  recovery_repeats_entries,    ///< recovery adds entries that slab journals have already
-  recovery_drops_decrements,   ///< recovery forgets the old blocks of its entries
-  replay_ignores_points,       ///< slab journal entries are applied to counts that know them
-  write_error_ignored,         ///< a failed write of data counts as done
-  growth_without_copy,         ///< the journal's ring is not copied to its new place
-  resume_without_dirty_mark,   ///< a volume that goes on is still marked clean
-  counts_before_summary,       ///< reference counts are written behind a summary that is at risk
-  format_without_flush,        ///< a format changes an old volume that may still be found
-  long_request_keeps_turn,     ///< a long request runs to its end without giving way
-  read_only_without_journal,   ///< the journal of a read-only volume is not replayed
+  journal_without_flush,         ///< no flush before a recovery journal block
+  journal_head_ignores_pages,    ///< the journal forgets entries of pages not yet written
+  reuse_before_stable,           ///< a freed block is given out before its entry is stable
+  reuse_while_read,              ///< a freed block is given out though somebody still reads it
+  share_what_gets_free,          ///< a block about to be free is shared without being kept
+  share_without_compare,         ///< advice of the index is taken without comparing the data
+  page_before_entry,             ///< a map page is written before its entries are stable
+  new_page_in_one_step,          ///< a new map page is declared complete by its first write
+  counts_before_entry,           ///< reference counts are written before their entries are stable
+  slab_journal_before_entry,     ///< a slab journal block is written before its entries are stable
+  summary_without_flush,         ///< the summary is written before the slab journal is stable
+  flush_ignored,                 ///< a flush is answered and nothing is done
+  fua_ignored,                   ///< a FUA write is answered before its entry is stable
+  flush_forgets_packer,          ///< a flush does not wait for writes that are under way
+  no_dirty_mark,                 ///< a volume in use is still marked clean
+  recovery_repeats_entries,      ///< recovery adds entries that slab journals have already
+  recovery_drops_decrements,     ///< recovery forgets the old blocks of its entries
+  replay_ignores_points,         ///< slab journal entries are applied to counts that know them
+  write_error_ignored,           ///< a failed write of data counts as done
+  growth_without_copy,           ///< the journal's ring is not copied to its new place
+  resume_without_dirty_mark,     ///< a volume that goes on is still marked clean
+  counts_before_summary,         ///< reference counts are written behind a summary that is at risk
+  format_without_flush,          ///< a format changes an old volume that may still be found
+  long_request_keeps_turn,       ///< a long request runs to its end without giving way
+  read_only_without_journal,     ///< the journal of a read-only volume is not replayed
+  growth_not_told_to_map,        ///< the block map has memory for the old logical size alone
+  flush_joined_by_later_writes,  ///< a flush waits for writes that come after it too
+  room_joined_by_later_readers,  ///< a freed block waits for those who begin to read later too
+  sleeper_posted_twice,          ///< who is woken by his timer is woken by the event as well
+  cache_kept_over_new_index,     ///< a new index is given pages of the old one
+  discard_allocates,             ///< a discard of a part of a block makes pages of the map
 };
 
 inline constexpr auto kFaults = std::to_array<std::pair<std::string_view, Fault>>({
@@ -65,6 +71,12 @@ inline constexpr auto kFaults = std::to_array<std::pair<std::string_view, Fault>
     {"format-without-flush", Fault::format_without_flush},
     {"long-request-keeps-turn", Fault::long_request_keeps_turn},
     {"read-only-without-journal", Fault::read_only_without_journal},
+    {"growth-not-told-to-map", Fault::growth_not_told_to_map},
+    {"flush-joined-by-later-writes", Fault::flush_joined_by_later_writes},
+    {"room-joined-by-later-readers", Fault::room_joined_by_later_readers},
+    {"sleeper-posted-twice", Fault::sleeper_posted_twice},
+    {"cache-kept-over-new-index", Fault::cache_kept_over_new_index},
+    {"discard-allocates", Fault::discard_allocates},
 });
 
 /// The mistakes that are switched on.

@@ -4,7 +4,6 @@
 // memory: who waits is a link in a batch, and batches are used again.
 #pragma once
 
-#include <coroutine>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -12,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "async/alarm.h"
 #include "index/dedupe_index.h"
 
 namespace uvdo {
@@ -34,8 +34,8 @@ struct LookupBatch {
   /// Those that could not be answered at once. Nothing is added while one of them is parked.
   std::vector<PendingQuery> pending;
   std::uint32_t parked = 0;
-  bool abandoned = false;  ///< the caller has given up; `queries` is gone
-  std::coroutine_handle<> sleeper{};
+  bool abandoned = false;    ///< the caller has given up; `queries` is gone
+  Alarm* sleeper = nullptr;  ///< of the caller, while he waits
 };
 
 /// Batches that are used again and again.

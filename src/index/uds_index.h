@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "async/wait_queue.h"
+#include "base/fault_points.h"
 #include "base/log.h"
 #include "base/ring_queue.h"
 #include "device/device.h"
@@ -39,6 +40,8 @@ struct UdsParameters {
   bool create = false;              ///< make a new index, whatever is there
   /// A lookup that takes longer is answered "not found".
   Duration lookup_timeout = std::chrono::seconds(5);
+  /// Mistakes to be made on purpose, in tests.
+  FaultPoints faults;
   /// For tests: sizes that no memory value has.
   std::optional<IndexGeometry> geometry;
 };

@@ -211,32 +211,19 @@ void UdsIndex::serve(ParkingLot parked) {
     if (--batch.parked > 0) continue;
     if (batch.abandoned) {
       batches_.give(batch);
-    } else if (batch.sleeper) {
-      executor_.post(std::exchange(batch.sleeper, {}));
+    } else if (batch.sleeper != nullptr) {
+      batch.sleeper->ring();
     }
   }
 }
 
 /// Waits until a batch is answered, but not longer than a client can be expected to wait.
 Task<void> UdsIndex::wait_for(LookupBatch& batch) {
-  struct Sleep {
-    Executor& executor;
-    LookupBatch& batch;
-    Timer timer;
-    [[nodiscard]] bool await_ready() const noexcept { return batch.parked == 0; }
-    void await_suspend(std::coroutine_handle<> handle) {
-      batch.sleeper = handle;
-      timer.waiter = handle;
-      executor.arm(timer);
-    }
-    void await_resume() {
-      if (timer.armed) executor.disarm(timer);
-      batch.sleeper = {};
-    }
-  };
   ++lookups_waiting_;
-  Sleep sleep{executor_, batch, Timer{executor_.now() + parameters_.lookup_timeout, {}, false}};
-  co_await sleep;
+  Alarm alarm(executor_, parameters_.faults);
+  batch.sleeper = &alarm;
+  co_await alarm.sleep(parameters_.lookup_timeout);
+  batch.sleeper = nullptr;
   if (batch.parked > 0) {
     batch.abandoned = true;
     timeouts_ += batch.parked;

@@ -3,6 +3,7 @@
 // (uds-index.md, 9.2, 9.4, 12), and the map of which list is on which page (10).
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <span>
 #include <vector>
@@ -66,6 +67,8 @@ class IndexPageMap {
   [[nodiscard]] std::span<std::uint16_t> last_lists(std::uint64_t slot) {
     return {last_lists_.data() + slot * (pages_ - 1), pages_ - 1};
   }
+  /// Back to that of an index without chapters.
+  void clear() { std::ranges::fill(last_lists_, std::uint16_t{0}); }
   [[nodiscard]] std::size_t saved_size() const { return 16 + 2 * last_lists_.size(); }
   /// Writes saved_size() bytes.
   void encode(std::uint64_t last_chapter, MutableBytes bytes) const;

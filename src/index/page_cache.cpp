@@ -98,6 +98,16 @@ Task<void> PageCache::read(Page& page, std::uint64_t offset) {
   if (!waiting_for_room_.empty()) serve_(std::exchange(waiting_for_room_, {}));
 }
 
+void PageCache::forget_all() {
+  check(reads_.running() == 0 && waiting_for_room_.empty(), "pages are forgotten that are wanted");
+  for (std::size_t i = 0; i < used_; ++i) {
+    forget_key(pages_[i]);
+    pages_[i] = Page{};
+  }
+  used_ = 0;
+  newest_ = oldest_ = nullptr;
+}
+
 void PageCache::insert(Key key, ConstBytes content) {
   if (find(key) != nullptr) return;
   Page* page = take_page(key);

@@ -52,6 +52,8 @@ class PageCache {
   /// Starts to read a page that is not here from byte `offset`. It may be ready at once; nullptr
   /// if all pages are being read. A page that cannot be read is ready, but empty of sense.
   Page* load(Key key, std::uint64_t offset);
+  /// Forgets all pages: chapters will be numbered anew. Nobody may read or wait.
+  void forget_all();
   /// Puts in a page that has just been written.
   void insert(Key key, ConstBytes content);
   /// Where those wait who found all pages being read.

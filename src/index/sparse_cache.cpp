@@ -46,6 +46,11 @@ void SparseCache::drop(Member& member) {
   if (!member.loading) spare_.push_back(&member);
 }
 
+void SparseCache::forget_all() {
+  check(loading_ == 0 && waiting_.empty(), "chapters are forgotten that are wanted");
+  while (!members_.empty()) drop(*members_.back());
+}
+
 Task<void> SparseCache::read(Member& member) {
   const std::uint64_t offset = storage_.page_offset(member.chapter, 0);
   const auto result = co_await storage_.device().read(offset, member.memory.bytes());

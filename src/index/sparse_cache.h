@@ -39,6 +39,8 @@ class SparseCache {
   /// Where the chapter indexes in memory say that a name is.
   std::optional<Hit> search(const RecordName& name, std::uint64_t oldest);
   Task<void> wait_idle() { return reads_.wait(); }
+  /// Forgets all members: chapters will be numbered anew. Nobody may read or wait.
+  void forget_all();
 
  private:
   struct Member {

@@ -131,8 +131,14 @@ void UdsIndex::free_memory() {
   spare_.clear();
 }
 
-/// Back to an index that knows nothing.
+/// Back to an index that knows nothing, not even the pages of its old chapters: the numbers of
+/// chapters begin again.
 void UdsIndex::forget_all() {
+  if (!parameters_.faults.is_on(Fault::cache_kept_over_new_index)) {
+    pages_->forget_all();
+    sparse_->forget_all();
+  }
+  page_map_.clear();
   names_.reset();  // before the new ones take their memory
   names_ = std::make_unique<VolumeIndex>(geometry_);
   oldest_ = 0;

@@ -391,6 +391,42 @@ TEST(UdsIndex, IsClosedOpenedAgainAndMadeAnewWhileItIsThere) {
   world.save();
 }
 
+Task<void> make_anew(UdsIndex& index) {
+  const auto created = co_await index.create_anew();
+  EXPECT_TRUE(created.ok());
+}
+
+TEST(UdsIndex, MadeAnewItIsGivenNothingOfTheOldOne) {
+  for (const std::uint64_t sparse_chapters : {0, 12}) {
+    const IndexGeometry geometry = index_geometry_of(1, 16, sparse_chapters);
+    const std::uint64_t count = 10 * std::uint64_t{geometry.records_per_chapter};
+    World world(geometry);
+    world.open(true);
+    world.post(0, count);
+    world.query(0, count);  // brings pages of all its chapters into memory
+    world.run(make_anew(world.index()));
+    EXPECT_EQ(world.query(0, count), 0U);
+    EXPECT_EQ(world.post(100'000, 100'000 + count), 0U);
+    world.settle();
+    EXPECT_GE(world.query(100'000, 100'000 + count), count * 95 / 100) << sparse_chapters;
+    world.save();
+  }
+}
+
+TEST(UdsIndex, ALookupIsWokenOnceByItsPageOrByItsTimeLimit) {
+  // A read takes 4 to 60 us. (The simulation notices who is woken twice.)
+  for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+    World world(index_geometry_of(1, 16, 0), seed);
+    world.open(true);
+    world.post(0, 8192);
+    world.save();
+    world.parameters().lookup_timeout = std::chrono::microseconds(20 + 2 * seed);
+    world.open();
+    EXPECT_LE(world.query(0, 8192, 64), 8192U);
+    world.save();
+  }
+}
+
 TEST(UdsIndex, AnswersAtOnceWhenNoPageIsNeeded) {
   World world(small());
   world.open(true);

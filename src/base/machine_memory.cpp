@@ -36,22 +36,21 @@ void lower(MachineMemory& memory, std::uint64_t bytes, const char* limit) {
 }
 
 /// Of one control group: its limit less what it has, files in the cache not counted.
-void apply_group(MachineMemory& memory, const std::string& folder, const char* limit_name,
-                 const char* usage_name) {
+void apply_group(MachineMemory& memory, std::uint64_t own, const std::string& folder,
+                 const char* limit_name, const char* usage_name) {
   const auto limit = number_in(folder + "/" + limit_name);
   const auto usage = number_in(folder + "/" + usage_name);
   if (!limit || !usage) return;
   const std::uint64_t cache = number_behind(folder + "/memory.stat", "inactive_file").value_or(0);
   const std::uint64_t taken = *usage - std::min(*usage, cache);
-  lower(memory, *limit - std::min(*limit, taken), "the memory limit of its control group");
+  lower(memory, *limit - std::min(*limit, taken) + own, "the memory limit of its control group");
 }
 
-}  // namespace
-
-MachineMemory available_memory(const std::string& root) {
+/// `own`: bytes that the process has of what the machine and its control group give.
+MachineMemory memory_with(std::uint64_t own, const std::string& root) {
   MachineMemory memory{std::numeric_limits<std::uint64_t>::max(), ""};
   if (const auto free = number_behind(root + "/proc/meminfo", "MemAvailable:")) {
-    lower(memory, *free * 1024, "what the machine has free");
+    lower(memory, *free * 1024 + own, "what the machine has free");
   }
   std::ifstream groups(root + "/proc/self/cgroup");
   for (std::string line; std::getline(groups, line);) {
@@ -61,9 +60,9 @@ MachineMemory available_memory(const std::string& root) {
     const std::string kind = line.substr(first + 1, second - first - 1);
     const std::string path = line.substr(second + 1);
     if (kind.empty()) {
-      apply_group(memory, root + "/sys/fs/cgroup" + path, "memory.max", "memory.current");
+      apply_group(memory, own, root + "/sys/fs/cgroup" + path, "memory.max", "memory.current");
     } else if (kind == "memory") {
-      apply_group(memory, root + "/sys/fs/cgroup/memory" + path, "memory.limit_in_bytes",
+      apply_group(memory, own, root + "/sys/fs/cgroup/memory" + path, "memory.limit_in_bytes",
                   "memory.usage_in_bytes");
     }
   }
@@ -72,6 +71,15 @@ MachineMemory available_memory(const std::string& root) {
     lower(memory, space.rlim_cur, "the limit of its address space (ulimit -v)");
   }
   return memory;
+}
+
+}  // namespace
+
+MachineMemory available_memory(const std::string& root) { return memory_with(0, root); }
+
+MachineMemory memory_within_reach(const std::string& root) {
+  const auto own = number_behind(root + "/proc/self/status", "VmRSS:").value_or(0) * 1024;
+  return memory_with(own, root);
 }
 
 }  // namespace uvdo

@@ -16,4 +16,7 @@ struct MachineMemory {
 /// group. `root` stands before the paths of /proc and /sys, for tests.
 [[nodiscard]] MachineMemory available_memory(const std::string& root = {});
 
+/// The same with what the process has already: all that it can ever have.
+[[nodiscard]] MachineMemory memory_within_reach(const std::string& root = {});
+
 }  // namespace uvdo

@@ -51,6 +51,15 @@ TEST_F(MachineMemoryTest, KnowsTheOldControlGroupsToo) {
   EXPECT_EQ(available_memory(root_).bytes, 0U);
 }
 
+TEST_F(MachineMemoryTest, WhatAProcessHasAlreadyIsWithinItsReach) {
+  put("/proc/self/status", "Name:\tuvdo\nVmRSS:\t     200 kB\n");
+  EXPECT_EQ(memory_within_reach(root_).bytes, 1200U * 1024);
+  put("/proc/self/cgroup", "0::/x\n");
+  put("/sys/fs/cgroup/x/memory.max", "700000\n");
+  put("/sys/fs/cgroup/x/memory.current", "500000\n");
+  EXPECT_EQ(memory_within_reach(root_).bytes, 200000U + 200U * 1024);
+}
+
 TEST_F(MachineMemoryTest, ThisMachineHasSome) { EXPECT_GT(available_memory().bytes, 1U << 20U); }
 
 }  // namespace

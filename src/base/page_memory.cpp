@@ -14,11 +14,20 @@ std::uint64_t mapped_bytes(std::uint64_t size) { return size + kSlack; }
 
 }  // namespace
 
-PageMemory::PageMemory(std::uint64_t size) : size_(size) {
+std::optional<PageMemory> PageMemory::try_take(std::uint64_t size) {
   void* base = mmap(nullptr, mapped_bytes(size), PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (base == MAP_FAILED) out_of_memory();
-  data_ = static_cast<std::byte*>(base);
+  if (base == MAP_FAILED) return std::nullopt;
+  PageMemory memory;
+  memory.data_ = static_cast<std::byte*>(base);
+  memory.size_ = size;
+  return memory;
+}
+
+PageMemory::PageMemory(std::uint64_t size) {
+  auto taken = try_take(size);
+  if (!taken) out_of_memory();
+  *this = std::move(*taken);
 }
 
 PageMemory::~PageMemory() {

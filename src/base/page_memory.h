@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <utility>
 
 #include "base/bytes.h"
@@ -15,6 +16,8 @@ class PageMemory {
   PageMemory() = default;
   /// Memory of `size` bytes and some readable and writable slack behind.
   explicit PageMemory(std::uint64_t size);
+  /// The same; nothing if the system does not give so much.
+  [[nodiscard]] static std::optional<PageMemory> try_take(std::uint64_t size);
   PageMemory(PageMemory&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
   PageMemory& operator=(PageMemory&& other) noexcept {

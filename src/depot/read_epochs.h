@@ -1,58 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Who reads physical blocks right now. A block that is freed while somebody may still read it is
-// not given out again before all who began to read earlier have ended.
+// not given out again before all who began to read earlier have ended; who begins later does not
+// find it any more, and is not waited for.
 #pragma once
 
-#include <cstdint>
 #include <functional>
 #include <utility>
 
-#include "base/check.h"
-#include "base/ring_queue.h"
+#include "base/generations.h"
 
 namespace uvdo {
 
 class ReadEpochs {
  public:
-  using Epoch = std::uint64_t;
+  using Epoch = Generations::Number;
 
-  ReadEpochs() { active_.push_back(0); }
   /// Takes the memory for `count` epochs that last at once now.
-  void reserve(std::size_t count) { active_.reserve(count); }
+  void reserve(std::size_t count) { readers_.reserve(count); }
 
   /// A reader begins; it gives the number back with leave().
-  Epoch enter() {
-    ++active_.back();
-    return first_ + active_.size() - 1;
-  }
+  Epoch enter() { return readers_.enter(); }
   void leave(Epoch epoch) {
-    check(epoch >= first_ && epoch - first_ < active_.size(), "no such read epoch");
-    --active_[epoch - first_];
-    const bool over = active_.front() == 0;
-    while (active_.size() > 1 && active_.front() == 0) {
-      active_.pop_front();
-      ++first_;
-    }
-    if (over && on_over_) on_over_();
+    if (readers_.leave(epoch) && on_over_) on_over_();
   }
-  /// Something was freed: readers of the returned epoch and earlier may still see it.
-  Epoch retire() {
-    const Epoch epoch = first_ + active_.size() - 1;
-    if (active_.back() != 0) active_.push_back(0);
-    return epoch;
-  }
+  /// Something was freed: only readers of the returned epoch and of earlier ones, all of whom have
+  /// begun by now, may see it.
+  Epoch retire() { return readers_.close(); }
   /// Whether all readers of `epoch` and earlier have ended.
-  [[nodiscard]] bool is_over(Epoch epoch) const {
-    return epoch < first_ || (epoch == first_ && active_.front() == 0);
-  }
+  [[nodiscard]] bool is_over(Epoch epoch) const { return readers_.is_over(epoch); }
 
   /// Calls `f` whenever an epoch is over that was not before.
   void on_over(std::function<void()> f) { on_over_ = std::move(f); }
 
  private:
   std::function<void()> on_over_;
-  Epoch first_ = 0;                  // the oldest that may have readers
-  RingQueue<std::uint32_t> active_;  // readers by epoch; new ones join the last
+  Generations readers_;
 };
 
 /// A reader for the length of a scope.

@@ -21,6 +21,30 @@ TEST(ReadEpochs, WhatIsRetiredIsOverWhenEarlierReadersHaveLeft) {
   EXPECT_TRUE(epochs.is_over(later));
 }
 
+TEST(ReadEpochs, WhatIsRetiredIsNotHeldBackByThoseWhoReadLater) {
+  ReadEpochs epochs;
+  int over = 0;
+  epochs.on_over([&] { ++over; });
+  const auto before = epochs.enter();
+  const auto first = epochs.retire();
+  const auto second = epochs.retire();  // nobody has begun to read in between
+  auto reader = epochs.enter();
+  epochs.leave(before);
+  EXPECT_EQ(over, 1);
+  EXPECT_TRUE(epochs.is_over(first));
+  EXPECT_TRUE(epochs.is_over(second));
+  // Somebody reads all the time, and nothing else is freed.
+  const auto last = epochs.retire();
+  EXPECT_EQ(epochs.retire(), last);
+  for (int i = 0; i < 10; ++i) {
+    const auto next = epochs.enter();
+    epochs.leave(reader);
+    reader = next;
+    EXPECT_TRUE(epochs.is_over(last));
+  }
+  epochs.leave(reader);
+}
+
 TEST(ReadEpochs, AnOldReaderHoldsBackAllThatWasRetiredSince) {
   ReadEpochs epochs;
   const auto old = epochs.enter();

@@ -148,7 +148,7 @@ void SlabDepot::collect_frees() {
     const bool stable = journal_.is_committed(pending_frees_.oldest_point()) ||
                         notifier_.is_on(Fault::reuse_before_stable);
     const bool unread =
-        epochs_.is_over(pending_frees_.oldest_epoch()) || notifier_.is_on(Fault::reuse_while_read);
+        epochs_.is_over(oldest_readers()) || notifier_.is_on(Fault::reuse_while_read);
     if (!stable || !unread) return;
     if (const auto far = pending_frees_.first_of(2 * kFreesAhead)) {
       slab_of(*far).prefetch_itself();
@@ -180,7 +180,7 @@ Task<void> SlabDepot::wait_for_frees() {
   } else {
     // Committed, but somebody may still read what was there.
     collect_frees();
-    if (!pending_frees_.empty() && !epochs_.is_over(pending_frees_.oldest_epoch())) {
+    if (!pending_frees_.empty() && !epochs_.is_over(oldest_readers())) {
       co_await readers_ended_.wait();
     }
   }

@@ -292,6 +292,12 @@ class SlabDepot {
 
   static constexpr std::size_t kReferenceBatch = 64;
 
+  /// The readers whose end the oldest blocks wait for. Needs !pending_frees_.empty().
+  [[nodiscard]] ReadEpochs::Epoch oldest_readers() const {
+    const ReadEpochs::Epoch epoch = pending_frees_.oldest_epoch();
+    return notifier_.is_on(Fault::room_joined_by_later_readers) ? epoch + 1 : epoch;
+  }
+
   void add_slabs(SlabNumber count);
 
   Task<Result<void>> load_tail(Slab& slab);

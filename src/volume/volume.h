@@ -17,6 +17,7 @@
 #include "async/work_thread.h"
 #include "base/block_arena.h"
 #include "base/log.h"
+#include "base/machine_memory.h"
 #include "base/object_pool.h"
 #include "blockmap/block_map.h"
 #include "blockmap/page_replay.h"
@@ -33,6 +34,7 @@
 #include "packer/data_writer.h"
 #include "packer/packer.h"
 #include "volume/block_service.h"
+#include "volume/flush_generations.h"
 #include "volume/growth.h"
 #include "volume/request_gate.h"
 #include "volume/savings_counter.h"
@@ -80,6 +82,9 @@ struct VolumeOptions {
     work = WorkPlace(&thread);
     gather_delay = std::chrono::microseconds(500);
   }
+  /// Asked before the volume grows: how much memory the process can have in all. Without it there
+  /// is enough.
+  std::function<MachineMemory()> memory_within_reach;
   /// Changes of block map pages that a recovery holds in memory, 16 bytes each.
   std::size_t replay_batch = PageReplay::kBatch;
   /// Mistakes to be made on purpose, in tests.
@@ -164,8 +169,8 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
 
   /// Gives the volume its new logical size, physical size, or both, in one step. A file is made
   /// longer for the physical one. invalid_argument: too small or too large; no_space: the device is
-  /// not so large; busy: it is suspended, or recovers (physical growth); read_only. It keeps both
-  /// sizes then.
+  /// not so large; no_memory: the machine has not what the larger one needs; busy: it is suspended,
+  /// or recovers (physical growth); read_only. It keeps both sizes then.
   Task<Result<void>> grow(GrowthRequest request);
 
   // ---- suspending (volume_suspension.cpp, vdo-behaviour.md, 11)
@@ -262,6 +267,9 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   // volume_growth.cpp
   Result<void> check_may_change();
   Task<Result<void>> grow_alone(const GrowthRequest& request);
+  /// The memory that the larger volume takes besides what it has. no_memory: it cannot be had.
+  Result<PageMemory> take_growth_memory(const SuperBlock& grown) const;
+  void tell_of_growth();
   Task<Result<void>> move_into_growth(const SuperBlock& grown);
   // volume_suspension.cpp
   Task<Result<void>> suspend_alone(SuspendMode mode);
@@ -274,6 +282,9 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
 
   // volume_write.cpp
   Task<Result<void>> write_piece(std::uint64_t offset, ConstBytes piece, Durability durability);
+  /// Goes on with a piece of a block that is locked; `block` is where it is merged.
+  Task<Result<void>> merge_locked(Buffer block, std::uint64_t offset, ConstBytes piece,
+                                  Durability durability);
   Task<Result<void>> write_blocks(Lbn first, Buffer data, Durability durability);
   /// Sees to it that the leaves of a write's blocks, two at most, exist.
   Task<Result<void>> ensure_leaves(Lbn first, std::size_t count);
@@ -320,8 +331,8 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   /// Finds places for the undecided blocks. They are located then, or in the map already. `guard`
   /// is given up where the rest takes long.
   Task<Result<void>> place(WriteJob& job, std::optional<ReadGuard>& guard);
-  /// Ends the blocks of a job that are in the map, and gives its buffers back, if all others are in
-  /// the packer: they may have to wait there for long.
+  /// Ends the blocks of a job that are in the map if others are in the packer, where they may have
+  /// to wait for long; and gives its buffers back, if all others are there.
   void park(WriteJob& job);
   void end_block(WriteBlock& block);
   Task<Result<void>> place_whole(WriteJob& job);
@@ -370,9 +381,18 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   Task<bool> read_unverified(BlockMapping mapping, MutableBytes out);
 
   // volume_discard.cpp
-  Task<Result<void>> zero_range(std::uint64_t offset, std::uint64_t length, BlockMapping mapping,
+  enum class Zeroing : std::uint8_t {
+    discard,  ///< no mapping; parts of blocks may keep their data
+    punch,    ///< no mapping
+    map,      ///< mapped to zeros, so that a later write needs no map page
+  };
+  Task<Result<void>> zero_range(std::uint64_t offset, std::uint64_t length, Zeroing how,
                                 Durability durability);
-  Task<Result<void>> zero_part(std::uint64_t offset, std::uint64_t length, Durability durability);
+  /// Writes zeros to a part of a block, if it has data: where there are none nothing is allocated,
+  /// no page of the map either.
+  Task<Result<void>> zero_part(std::uint64_t offset, std::uint64_t length, Zeroing how,
+                               Durability durability);
+  Task<Result<bool>> reads_as_zeros(Lbn lbn, Zeroing how);
   Task<Result<void>> unmap_blocks(Lbn first, Lbn last);
   Task<Result<void>> map_zero_blocks(Lbn first, Lbn last);
   Task<Result<void>> remap_in_leaf(PageNumber page, Lbn first, Lbn last, BlockMapping mapping);
@@ -439,14 +459,10 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   /// Data of writes that were answered and then failed: read-only mode gives them until the end.
   std::unordered_map<std::uint64_t, AlignedMemory> lost_;
   HashLocks hash_locks_;
-  // Writes accepted and not yet applied, and those of them that may still give something to the
-  // packer, by flush generation.
-  ReadEpochs writes_;
-  WaitQueue write_applied_;
-  ReadEpochs ways_to_packer_;
-  WaitQueue packer_reached_;
-  BlockArena parked_;            // data of fragments in the packer
-  std::size_t leaves_held_ = 0;  // by jobs, besides those that are being changed
+  FlushGenerations writes_;          // accepted and not yet applied
+  FlushGenerations ways_to_packer_;  // of those that may still give something to the packer
+  BlockArena parked_;                // data of fragments in the packer
+  std::size_t leaves_held_ = 0;      // by jobs, besides those that are being changed
   std::unique_ptr<ObjectPool<WriteJob>> write_jobs_;
   WaitQueue job_finished_;
   std::uint64_t job_shortages_ = 0;

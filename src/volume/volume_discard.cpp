@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Discards and zeros (vdo-behaviour.md, 5.6): whole blocks only change the map, a leaf at a time,
-// and where there is no leaf nothing is done; parts of blocks are written as zeros.
+// and where there is no leaf nothing is done; parts of blocks that have data are written as zeros.
 #include <array>
 #include <optional>
 
@@ -20,16 +20,17 @@ constexpr std::uint64_t kUnitsPerRemap = 20;
 
 Task<Result<void>> Volume::discard(std::uint64_t offset, std::uint64_t length,
                                    Durability durability) {
-  return zero_range(offset, length, kUnmapped, durability);
+  return zero_range(offset, length, Zeroing::discard, durability);
 }
 
 Task<Result<void>> Volume::write_zeroes(std::uint64_t offset, std::uint64_t length, ZeroMode mode,
                                         Durability durability) {
-  return zero_range(offset, length, mode == ZeroMode::mapped ? kMappedZero : kUnmapped, durability);
+  return zero_range(offset, length, mode == ZeroMode::mapped ? Zeroing::map : Zeroing::punch,
+                    durability);
 }
 
-Task<Result<void>> Volume::zero_range(std::uint64_t offset, std::uint64_t length,
-                                      BlockMapping mapping, Durability durability) {
+Task<Result<void>> Volume::zero_range(std::uint64_t offset, std::uint64_t length, Zeroing how,
+                                      Durability durability) {
   if (!requests_gate_.is_open() && !co_await requests_gate_.wait()) co_return refused();
   const RequestPass pass(requests_gate_);
   auto done = check_writable();
@@ -38,29 +39,58 @@ Task<Result<void>> Volume::zero_range(std::uint64_t offset, std::uint64_t length
   const std::uint64_t end = offset + length;
   const std::uint64_t first_whole = (offset + kBlockSize - 1) / kBlockSize;
   const std::uint64_t last_whole = end / kBlockSize;
-  if (first_whole > last_whole) co_return co_await zero_part(offset, length, durability);
-  if (offset % kBlockSize != 0) {
-    done = co_await zero_part(offset, first_whole * kBlockSize - offset, durability);
-  }
-  if (done && end % kBlockSize != 0) {
-    done = co_await zero_part(last_whole * kBlockSize, end % kBlockSize, durability);
-  }
-  if (done && first_whole < last_whole) {
-    requests_.discards += last_whole - first_whole;
-    if (mapping.is_mapped()) {
-      done = co_await map_zero_blocks(Lbn{first_whole}, Lbn{last_whole});
-    } else {
-      done = co_await unmap_blocks(Lbn{first_whole}, Lbn{last_whole});
+  if (first_whole > last_whole) {
+    done = co_await zero_part(offset, length, how, durability);
+  } else {
+    // Whole blocks first: a part may need the room that they give back.
+    if (first_whole < last_whole) {
+      requests_.discards += last_whole - first_whole;
+      if (how == Zeroing::map) {
+        done = co_await map_zero_blocks(Lbn{first_whole}, Lbn{last_whole});
+      } else {
+        done = co_await unmap_blocks(Lbn{first_whole}, Lbn{last_whole});
+      }
+      note_new_entries();
     }
-    if (done && durability == Durability::fua) done = co_await journal_->commit_all();
-    note_new_entries();
+    if (done && offset % kBlockSize != 0) {
+      done = co_await zero_part(offset, first_whole * kBlockSize - offset, how, durability);
+    }
+    if (done && end % kBlockSize != 0) {
+      done = co_await zero_part(last_whole * kBlockSize, end % kBlockSize, how, durability);
+    }
+  }
+  // Also where nothing was changed: what made it zeros before may not be stable yet.
+  if (done && durability == Durability::fua) done = co_await journal_->commit_all();
+  co_return done;
+}
+
+Task<Result<void>> Volume::zero_part(std::uint64_t offset, std::uint64_t length, Zeroing how,
+                                     Durability durability) {
+  const Lbn lbn{offset / kBlockSize};
+  Buffer block = co_await merge_buffers_.acquire(kBlockSize);
+  co_await locks_.lock(lbn);
+  auto zeros = co_await reads_as_zeros(lbn, how);
+  if (!zeros || *zeros) {
+    locks_.unlock(lbn);
+    if (!zeros) co_return std::move(zeros).error();
+    co_return Result<void>();
+  }
+  auto done =
+      co_await merge_locked(std::move(block), offset, ConstBytes(kZeros).first(length), durability);
+  // A discard may leave a part as it is; for want of a block it does.
+  if (!done && done.error().code() == Errc::no_space && how == Zeroing::discard) {
+    co_return Result<void>();
   }
   co_return done;
 }
 
-Task<Result<void>> Volume::zero_part(std::uint64_t offset, std::uint64_t length,
-                                     Durability durability) {
-  co_return co_await write_piece(offset, ConstBytes(kZeros).first(length), durability);
+/// Whether a block, which the caller has locked, is zeros already in the way that is asked for.
+Task<Result<bool>> Volume::reads_as_zeros(Lbn lbn, Zeroing how) {
+  auto leaf = co_await map_->leaf(page_number(lbn));
+  if (!leaf) co_return std::move(leaf).error();
+  const BlockMapping mapping = *leaf ? (*leaf)->entry(leaf_slot(lbn)) : kUnmapped;
+  if (notifier_.is_on(Fault::discard_allocates)) co_return false;
+  co_return mapping == kMappedZero || (mapping == kUnmapped && how != Zeroing::map);
 }
 
 Task<Result<void>> Volume::unmap_blocks(Lbn first, Lbn last) {

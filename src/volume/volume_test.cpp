@@ -341,6 +341,65 @@ TEST_F(VolumeTest, DiscardedBlocksReadAsZerosAndAreFree) {
   });
 }
 
+TEST_F(VolumeTest, DiscardsOfPartsOfBlocksWithoutDataTakeNothing) {
+  run([&]() -> Task<void> {
+    co_await open();
+    constexpr std::uint64_t kLeaf = kEntriesPerPage * kBlockSize;
+    co_await write_well(0, noise(3 * 4096, 5));
+    expect_ok(co_await volume_->write_zeroes(4 * 4096, 4096, ZeroMode::mapped, Durability::cached));
+    expect_ok(co_await volume_->flush());
+    const std::uint64_t pages = volume_->journal().block_map_blocks();
+    const std::uint64_t used = volume_->journal().logical_blocks_used();
+    const std::uint64_t blocks = volume_->depot().allocated_blocks();
+    for (const Durability durability : {Durability::cached, Durability::fua}) {
+      // Never written, with a leaf and without; mapped to zeros; both ends of a range.
+      for (const std::uint64_t at :
+           {8 * 4096 + 512ULL, kLeaf + 512ULL, 4 * 4096 + 512ULL, 5 * kLeaf - 512}) {
+        expect_ok(co_await volume_->discard(at, 1024, durability));
+        expect_ok(co_await volume_->write_zeroes(at, 1024, ZeroMode::punch, durability));
+      }
+      expect_ok(co_await volume_->discard(2 * kLeaf + 100, 4 * 4096, durability));
+    }
+    expect_ok(co_await volume_->flush());
+    EXPECT_EQ(volume_->journal().block_map_blocks(), pages);
+    EXPECT_EQ(volume_->journal().logical_blocks_used(), used);
+    EXPECT_EQ(volume_->depot().allocated_blocks(), blocks);
+    // Where there are data, the part becomes zeros.
+    expect_ok(co_await volume_->discard(4096 + 512, 4096 + 1024, Durability::cached));
+    auto expected = noise(3 * 4096, 5);
+    std::fill(expected.begin() + 4096 + 512, expected.begin() + 2 * 4096 + 1536, std::byte{0});
+    co_await expect_content(0, expected);
+    // Zeroes that are to be mapped are.
+    expect_ok(
+        co_await volume_->write_zeroes(9 * 4096 + 512, 1024, ZeroMode::mapped, Durability::fua));
+    EXPECT_EQ(volume_->journal().logical_blocks_used(), used + 1);
+    co_await stop();
+  });
+}
+
+TEST_F(VolumeTest, ADiscardOnAFullVolumeFreesWhatItCanAndSucceeds) {
+  run([&]() -> Task<void> {
+    co_await open();
+    constexpr std::uint64_t kPiece = 32 * 4096;
+    std::uint64_t end = 0;
+    while (end < kLogicalBytes) {
+      const auto done = co_await write(end, noise(kPiece, end));
+      if (!done) break;
+      end += kPiece;
+    }
+    if (end == kLogicalBytes) {
+      co_await stop();
+      co_return;  // it has room for all
+    }
+    expect_ok(co_await volume_->flush());
+    expect_ok(co_await volume_->discard(512, 1024, Durability::cached));
+    expect_ok(co_await volume_->discard(512, 8 * 4096, Durability::cached));
+    expect_ok(co_await volume_->flush());
+    co_await write_well(4096, noise(4096, 77));
+    co_await stop();
+  });
+}
+
 // The count waits for a clean page of the cache when the volume is stopped.
 TEST_F(VolumeTest, StopsWhileItsSavingsAreCounted) {
   options_.block_map_cache_pages = 16;

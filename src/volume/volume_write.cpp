@@ -62,11 +62,16 @@ Task<Result<void>> Volume::write(std::uint64_t offset, Buffer data, Durability d
 
 Task<Result<void>> Volume::write_piece(std::uint64_t offset, ConstBytes piece,
                                        Durability durability) {
-  const Lbn lbn{offset / kBlockSize};
   Buffer block = co_await merge_buffers_.acquire(kBlockSize);
+  co_await locks_.lock(Lbn{offset / kBlockSize});
+  co_return co_await merge_locked(std::move(block), offset, piece, durability);
+}
+
+Task<Result<void>> Volume::merge_locked(Buffer block, std::uint64_t offset, ConstBytes piece,
+                                        Durability durability) {
+  const Lbn lbn{offset / kBlockSize};
   const MutableBytes bytes = block.bytes();
   ++requests_.partial_writes;
-  co_await locks_.lock(lbn);
   if (!has_job()) co_await wait_for_job();
   WriteJob& job = take_job();
   job.add(lbn, std::move(block));
@@ -244,7 +249,6 @@ void Volume::enter_generation(WriteJob& job) {
 void Volume::leave_way_to_packer(WriteJob& job) {
   if (!std::exchange(job.is_on_its_way, false)) return;
   ways_to_packer_.leave(job.way_to_packer);
-  if (!packer_reached_.empty()) packer_reached_.wake_all();
 }
 
 void Volume::finish_job(WriteJob& job) {
@@ -259,7 +263,6 @@ void Volume::finish_job(WriteJob& job) {
     if (block.stage != Stage::ended) end_block(block);
   }
   writes_.leave(job.generation);
-  if (!write_applied_.empty()) write_applied_.wake_all();
   job.release_buffers();
   job.count = 0;
   write_jobs_->give(job);
@@ -267,13 +270,17 @@ void Volume::finish_job(WriteJob& job) {
 }
 
 Task<void> Volume::finish_writes() {
-  const auto generation = writes_.retire();
-  const auto ways = ways_to_packer_.retire();
-  hurry_gathered();
+  const auto generation = writes_.begin_flush();
+  const auto ways = ways_to_packer_.begin_flush();
+  // No write that comes later joins those that this waits for.
+  if (gathered_ != nullptr) {
+    start_gathered();
+    hurry_gathered();
+  }
   // The packer is emptied once, when all that goes there has come: so its bins are well filled.
-  while (!ways_to_packer_.is_over(ways)) co_await packer_reached_.wait();
+  co_await ways_to_packer_.wait(ways);
   packer_->flush();
-  while (!writes_.is_over(generation)) co_await write_applied_.wait();
+  co_await writes_.wait(generation);
 }
 
 Task<Result<void>> Volume::flush() {

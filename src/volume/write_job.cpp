@@ -246,18 +246,22 @@ Task<Result<void>> Volume::place(WriteJob& job, std::optional<ReadGuard>& guard)
 
 void Volume::park(WriteJob& job) {
   std::size_t in_packer = 0;
+  std::size_t elsewhere = 0;
   for (const WriteBlock& block : job.all()) {
     if (block.stage == Stage::packing) {
       ++in_packer;
     } else if (block.stage < Stage::applied) {
-      return;
+      ++elsewhere;
     }
   }
-  if (in_packer == 0 || in_packer > parked_.available()) return;
+  if (in_packer == 0) return;
+  // Whoever waits for a block that is in the map can hurry nobody.
   for (WriteBlock& block : job.all()) {
-    if (block.stage == Stage::applied) {
-      end_block(block);
-    } else if (block.stage == Stage::packing) {
+    if (block.stage == Stage::applied) end_block(block);
+  }
+  if (elsewhere > 0 || in_packer > parked_.available()) return;
+  for (WriteBlock& block : job.all()) {
+    if (block.stage == Stage::packing) {
       block.parked = parked_.take();
       std::memcpy(block.parked, block.data, kBlockSize);
       block.data = block.parked;

@@ -45,9 +45,9 @@ struct Volume::WriteJob {
   std::uint32_t promised = 0;  ///< blocks that the depot has promised and that were not used yet
   bool has_promise = false;
   bool trickles = false;  ///< its blocks have come so slowly that they are done where they are
-  ReadEpochs::Epoch generation = 0;     ///< of writes_, for flushes
-  ReadEpochs::Epoch way_to_packer = 0;  ///< of ways_to_packer_
-  bool is_on_its_way = false;           ///< to the packer, so that a flush waits for it there
+  FlushGenerations::Number generation = 0;     ///< of writes_, for flushes
+  FlushGenerations::Number way_to_packer = 0;  ///< of ways_to_packer_
+  bool is_on_its_way = false;  ///< to the packer, so that a flush waits for it there
   JournalPoint last_point;
 
   // Room to work in; kept with the job, so that nothing is cleared that is not used.

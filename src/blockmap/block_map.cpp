@@ -257,7 +257,12 @@ Task<Result<MapPage*>> BlockMap::load_interior(std::uint32_t root, unsigned heig
     if (page->state == MapPage::State::empty) break;  // it could not be read before
     co_await changed_.wait();
   }
-  if (page == nullptr) page = &interior_.add(root, height, index);
+  if (page == nullptr) page = interior_.add(root, height, index);
+  if (page == nullptr) {
+    co_return Error(Errc::no_memory, fmt::format("the block map has more than {} interior pages, "
+                                                 "which its size does not allow",
+                                                 interior_.size()));
+  }
   page->pbn = pbn;
   page->state = MapPage::State::loading;
   Result<void> done;

@@ -113,6 +113,7 @@ class BlockMap {
   /// There are more slabs than before, in which mappings and pages may be, or more logical blocks.
   void grow(const SlabLayout& slabs, std::uint64_t logical_blocks) {
     config_.slabs = slabs;
+    config_.logical_blocks = logical_blocks;
     interior_.grow(logical_blocks);
   }
 

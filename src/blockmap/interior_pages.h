@@ -42,19 +42,20 @@ class InteriorPages {
     MapPage** page = by_key_.find(key(root, height, index));
     return page == nullptr ? nullptr : *page;
   }
-  /// A page that find() does not know: empty, its bytes anything.
-  [[nodiscard]] MapPage& add(std::uint32_t root, unsigned height, std::uint64_t index) {
+  /// A page that find() does not know: empty, its bytes anything. nullptr if the map has as many
+  /// already as its size allows.
+  [[nodiscard]] MapPage* add(std::uint32_t root, unsigned height, std::uint64_t index) {
     while (used_of_piece_ == pieces_[piece_].pages) {
+      if (piece_ + 1 == pieces_.size()) return nullptr;
       ++piece_;
-      check(piece_ < pieces_.size(), "a block map has more interior pages than its size allows");
       used_of_piece_ = 0;
     }
     const Piece& piece = pieces_[piece_];
-    auto& page =
-        *std::construct_at(reinterpret_cast<MapPage*>(piece.pages_memory.data()) + used_of_piece_);
-    page.bytes = piece.bytes.data() + used_of_piece_ * kBlockSize;
+    MapPage* page =
+        std::construct_at(reinterpret_cast<MapPage*>(piece.pages_memory.data()) + used_of_piece_);
+    page->bytes = piece.bytes.data() + used_of_piece_ * kBlockSize;
     ++used_of_piece_;
-    by_key_.insert(key(root, height, index), &page);
+    by_key_.insert(key(root, height, index), page);
     return page;
   }
   [[nodiscard]] std::uint64_t size() const { return by_key_.size(); }

@@ -14,9 +14,11 @@
 #include <uuid.h>
 
 #include "base/file_checks.h"
+#include "base/machine_memory.h"
 #include "base/print.h"
 #include "base/size_text.h"
 #include "cli/config_file.h"
+#include "cli/question.h"
 #include "cli/signature.h"
 #include "device/backing_name.h"
 #include "device/file_device.h"
@@ -24,6 +26,7 @@
 #include "format/volume_layout.h"
 #include "serve/volume_description.h"
 #include "volume/format_volume.h"
+#include "volume/memory_plan.h"
 
 namespace uvdo {
 namespace {
@@ -41,6 +44,7 @@ struct FormatArguments {
   unsigned slab_bits = kDefaultSlabBits;
   bool sparse = false;
   bool force = false;
+  bool yes = false;
   bool verbose = false;
   bool json = false;
 };
@@ -204,6 +208,30 @@ Error too_small(const Error& error, const FormatRequest& request) {
   return error.clone();
 }
 
+std::uint64_t room_for_data(const SuperBlock& super) {
+  return super.depot.slab_count() * super.depot.slab.data_blocks * kBlockSize;
+}
+
+/// Whether this machine could serve the volume at all; and whether its size is meant so.
+Result<void> check_sizes(const VolumeLayout& layout, bool yes) {
+  const MachineMemory available = available_memory();
+  const MemoryPlan least = plan_serving(ServeSettings::least, layout.geometry, layout.super_block);
+  auto fits = check_memory(least, 0, available,
+                           "give a smaller --logical-size or --index-memory, or format it where "
+                           "there is more");
+  if (!fits) return std::move(fits).error().within("it could not be served here");
+  const MemoryPlan usual = plan_serving(ServeSettings::usual, layout.geometry, layout.super_block);
+  if (usual.total() > available.bytes) {
+    print_error(
+        "uvdo: warning: to be served here it needs a smaller --cache, or smaller --buffers: "
+        "with the usual ones it takes up to {} of memory, and {} is {}\n",
+        size_text(usual.total()), available.limit, size_text(available.bytes));
+  }
+  const std::uint64_t logical = layout.super_block.config.logical_blocks * kBlockSize;
+  if (may_offer(logical, room_for_data(layout.super_block), yes)) return {};
+  return Error(Errc::cancelled, "nothing was changed");
+}
+
 void print_made(const std::string& path, const VolumeLayout& layout, bool verbose) {
   const SuperBlock& super = layout.super_block;
   const SlabConfig& slab = super.depot.slab;
@@ -218,7 +246,7 @@ void print_made(const std::string& path, const VolumeLayout& layout, bool verbos
   line("logical size", blocks(super.config.logical_blocks));
   line("physical size", blocks(super.config.physical_blocks));
   line("room for data",
-       fmt::format("{} in {} slab{} of {}", size_text(slabs * slab.data_blocks * kBlockSize), slabs,
+       fmt::format("{} in {} slab{} of {}", size_text(room_for_data(super)), slabs,
                    slabs == 1 ? "" : "s", size_text(slab.slab_blocks * kBlockSize)));
   line("can grow to", fmt::format("{} ({} slabs)",
                                   size_text(kMaxSlabs * slab.slab_blocks * kBlockSize), kMaxSlabs));
@@ -296,6 +324,9 @@ int format(const FormatArguments& arguments) {
     return give_up((error.code() == Errc::no_space ? too_small(error, *request) : error.clone())
                        .within(arguments.device));
   }
+  if (auto ok = check_sizes(*layout, arguments.yes); !ok) {
+    return give_up(std::move(ok).error().within(arguments.device));
+  }
   auto loop = UringLoop::create();
   if (!loop) return give_up(loop.error());
   if (wanted_size != 0) {
@@ -344,6 +375,8 @@ int run_format(int argc, char** argv) {
            "an index that remembers ten times as much, on ten times the space");
   app.option("--uuid", arguments.uuid, "the volume's UUID (default: a random one)");
   app.flag("--force", arguments.force, "overwrite what DEVICE holds");
+  app.flag("-y,--yes", arguments.yes,
+           "do not ask about a logical size of more than 100 times the room for data");
   auto verbose = app.flag("-v,--verbose", arguments.verbose, "show the layout, too");
   app.flag("--json", arguments.json, "print JSON: what uvdo info tells").excludes(verbose);
   if (auto status = parse_arguments_with_config(app, "format", arguments.device, argc, argv)) {

@@ -4,8 +4,10 @@
 #include <string>
 
 #include "async/uring_loop.h"
+#include "base/machine_memory.h"
 #include "base/print.h"
 #include "base/size_text.h"
+#include "cli/question.h"
 #include "cli/served_volume.h"
 #include "device/file_device.h"
 #include "volume/growth.h"
@@ -19,6 +21,7 @@ struct GrowArguments {
   std::string physical;
   std::string control;
   AnswerPatience patience;
+  bool yes = false;
   bool json = false;
 };
 
@@ -61,6 +64,21 @@ void print_sizes(const GrowArguments& arguments, const Sizes& sizes) {
         exact_size_text(sizes.physical), sizes.changed ? "" : " already");
 }
 
+/// The room for data that a volume in use will have about; 0 if its server does not say.
+std::uint64_t room_after(const GrowArguments& arguments, const GrowthRequest& request) {
+  auto info = ask_volume(arguments.volume, {{"command", "info"}}, arguments.control,
+                         arguments.patience.limit());
+  if (!info || !info->contains("slabs")) return 0;
+  const Json& slabs = (*info)["slabs"];
+  const std::uint64_t room =
+      slabs.value("count", std::uint64_t{0}) * slabs.value("dataBlocks", std::uint64_t{0});
+  const std::uint64_t now = info->value("physicalBlocks", std::uint64_t{0});
+  std::uint64_t then = now;
+  if (request.physical_bytes) then = *request.physical_bytes / kBlockSize;
+  if (request.physical_max) then = info->value("deviceBytes", std::uint64_t{0}) / kBlockSize;
+  return (room + (then > now ? then - now : 0)) * kBlockSize;
+}
+
 Task<void> grow_stopped(UringLoop& loop, const GrowArguments& arguments, GrowthRequest request,
                         int& status) {
   auto device = FileDevice::open(loop, arguments.volume, OpenMode::read_write);
@@ -73,7 +91,15 @@ Task<void> grow_stopped(UringLoop& loop, const GrowArguments& arguments, GrowthR
     status = fail(headers.error());
     co_return;
   }
-  auto grown = co_await grow_stopped_volume(**device, *headers, request);
+  if (auto sizes = grown_super_block(*headers, **device, request); sizes) {
+    const SlabDepotState& depot = sizes->depot;
+    const std::uint64_t room = depot.slab_count() * depot.slab.data_blocks * kBlockSize;
+    if (request.logical_bytes && !may_offer(*request.logical_bytes, room, arguments.yes)) {
+      status = fail(Error(Errc::cancelled, "nothing was changed"));
+      co_return;
+    }
+  }
+  auto grown = co_await grow_stopped_volume(**device, *headers, request, available_memory());
   if (!grown) {
     status = fail(std::move(grown).error().within(arguments.volume));
     co_return;
@@ -86,6 +112,10 @@ Task<void> grow_stopped(UringLoop& loop, const GrowArguments& arguments, GrowthR
 
 /// Nothing if the volume is not being served.
 std::optional<int> grow_served(const GrowArguments& arguments, const GrowthRequest& request) {
+  if (request.logical_bytes && !arguments.yes &&
+      !may_offer(*request.logical_bytes, room_after(arguments, request), false)) {
+    return fail(Error(Errc::cancelled, "nothing was changed"));
+  }
   Json asked = {{"command", "grow"}};
   if (request.logical_bytes) asked["logical"] = *request.logical_bytes;
   if (request.physical_bytes) asked["physical"] = *request.physical_bytes;
@@ -114,6 +144,8 @@ int run_grow(int argc, char** argv) {
              "how much of its file or block device the volume takes from now on, or max");
   app.option("--control", arguments.control, "the control socket that uvdo serve was given");
   arguments.patience.add_to(app);
+  app.flag("-y,--yes", arguments.yes,
+           "do not ask about a logical size of more than 100 times the room for data");
   app.flag("--json", arguments.json, "print JSON");
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   auto request = read_sizes(arguments);

@@ -47,22 +47,14 @@ std::string real_path_of(const std::string& volume) {
 
 /// The bytes of memory that the server needs at most; what the machine could not give later, when
 /// the volume is in use, is refused.
-Result<std::uint64_t> check_memory(const VolumeHeaders& headers, const ServeOptions& options,
-                                   std::uint64_t server_bytes) {
+Result<std::uint64_t> memory_to_serve(const VolumeHeaders& headers, const ServeOptions& options,
+                                      std::uint64_t server_bytes) {
   const MemoryPlan plan =
       plan_memory(options.volume_options, headers.geometry, headers.super_block);
-  const std::uint64_t needed = plan.total() + server_bytes;
-  const MachineMemory available = available_memory();
-  if (needed <= available.bytes) return needed;
-  return Error(
-      Errc::no_memory,
-      fmt::format("the volume needs up to {} of memory ({} for the block map, {} for data in "
-                  "flight, {} for the index, {} for reference counts, {} for the rest), but {} is "
-                  "{}; free some, or give less with --cache and --buffers",
-                  size_text(needed), size_text(plan.block_map_cache + plan.block_map_tree),
-                  size_text(plan.buffers), size_text(plan.index), size_text(plan.reference_counts),
-                  size_text(plan.pools + plan.other + server_bytes), available.limit,
-                  size_text(available.bytes)));
+  auto fits = check_memory(plan, server_bytes, available_memory(),
+                           "free some, or give less with --cache and --buffers");
+  if (!fits) return std::move(fits).error();
+  return plan.total() + server_bytes;
 }
 
 /// Says it where anybody on the network may use the volume.
@@ -236,7 +228,7 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerS
   if (headers) {  // if not, the volume's opening says why
     NbdServer::Settings settings;
     settings.max_connections = options.clients;
-    auto fits = check_memory(
+    auto fits = memory_to_serve(
         *headers, options,
         NbdServer::memory_bound(settings, tls != nullptr) + ControlServer::kMemoryBound);
     if (!fits) co_return std::move(fits).error();
@@ -254,6 +246,7 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerS
     }
   }
   if (work) options.volume_options.use(*work);
+  options.volume_options.memory_within_reach = [] { return memory_within_reach(); };
   IndexFactory factory = uds_index_factory(write, options.volume_options.work);
   auto volume =
       co_await Volume::open(loop, **device, options.volume_options, std::move(factory), write);

@@ -9,19 +9,20 @@
 #include "cli/parameter.h"
 #include "serve/metrics_server.h"
 #include "serve/space_watch.h"
+#include "volume/memory_plan.h"
 
 namespace uvdo {
 namespace {
 
 using Kind = ParameterLimits::Kind;
 
-constexpr ParameterLimits kCache{Kind::size, 16ULL << 20U, 1ULL << 40U,
+constexpr ParameterLimits kCache{Kind::size, kLeastCacheBytes, 1ULL << 40U,
                                  "with less, pages would be read again and again; no machine has "
                                  "more"};
 constexpr ParameterLimits kEraLength{Kind::count, 1, 16380,
                                      "changed pages of the block map are written after so many "
                                      "blocks of the recovery journal, before it comes round"};
-constexpr ParameterLimits kBuffers{Kind::size, 4ULL << 20U, 64ULL << 30U,
+constexpr ParameterLimits kBuffers{Kind::size, kLeastBufferBytes, 64ULL << 30U,
                                    "one request takes up to 128 KiB, and more than that many in "
                                    "flight make nothing faster"};
 constexpr ParameterLimits kHookTimeout{Kind::count, 1, 86400,

@@ -10,6 +10,7 @@
 #include "format/slab_layout.h"
 #include "format/slab_summary.h"
 #include "format/volume_layout.h"
+#include "volume/memory_plan.h"
 #include "volume/super_block_store.h"
 
 namespace uvdo {
@@ -118,13 +119,16 @@ Task<Result<void>> copy_blocks(Device& device, std::uint64_t from, std::uint64_t
 }
 
 Task<Result<SuperBlock>> grow_stopped_volume(Device& device, const VolumeHeaders& headers,
-                                             const GrowthRequest& request) {
+                                             const GrowthRequest& request,
+                                             const MachineMemory& available) {
   const VolumeGeometry& geometry = headers.geometry;
   const SuperBlock& before = headers.super_block;
   auto done = check_state(before.state);
   if (!done) co_return std::move(done).error();
   auto grown = grown_super_block(headers, device, request);
   if (!grown || *grown == before) co_return grown;
+  done = check_growth_memory(geometry, before, *grown, available);
+  if (!done) co_return std::move(done).error();
   if (grown->config.physical_blocks > before.config.physical_blocks) {
     done = device.extend(geometry.device_byte(Pbn{grown->config.physical_blocks}));
     if (!done) co_return std::move(done).error();

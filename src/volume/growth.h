@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "async/task.h"
+#include "base/machine_memory.h"
 #include "device/device.h"
 #include "format/super_block.h"
 #include "volume/volume_headers.h"
@@ -38,9 +39,10 @@ Task<Result<void>> copy_blocks(Device& device, std::uint64_t from, std::uint64_t
 
 /// Grows a volume that nobody uses, and makes its file longer if need be. Gives its new super
 /// block; nothing is written if that is the one that it has. invalid_argument: the sizes are not
-/// possible; read_only, busy: the volume must be rebuilt, or recovered by a start, before; nothing
-/// is changed then.
+/// possible; no_memory: it could not be served with what is `available`; read_only, busy: the
+/// volume must be rebuilt, or recovered by a start, before; nothing is changed then.
 Task<Result<SuperBlock>> grow_stopped_volume(Device& device, const VolumeHeaders& headers,
-                                             const GrowthRequest& request);
+                                             const GrowthRequest& request,
+                                             const MachineMemory& available);
 
 }  // namespace uvdo

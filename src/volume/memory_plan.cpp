@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "volume/memory_plan.h"
 
+#include <fmt/core.h>
+
+#include "base/size_text.h"
 #include "volume/pool_sizes.h"
 #include "volume/volume.h"
 #include "volume/write_job.h"
@@ -10,6 +13,9 @@ namespace {
 
 constexpr std::uint64_t kLocksOfBlock = 256;  // of its logical place and of its name
 constexpr std::uint64_t kFixed = 32ULL << 20U;
+/// Connections, their requests and the control socket, as uvdo serve has them if nothing else is
+/// said.
+constexpr std::uint64_t kUsualServer = 48ULL << 20U;
 
 /// The lists of names take a little less than the gigabytes that the geometry tells; pages of
 /// chapters and the chapters that are being filled come on top.
@@ -48,6 +54,44 @@ MemoryPlan plan_memory(const VolumeOptions& options, const VolumeGeometry& geome
   plan.pools = pool_bytes(options);
   plan.other = kFixed;
   return plan;
+}
+
+Result<void> check_memory(const MemoryPlan& plan, std::uint64_t server,
+                          const MachineMemory& available, std::string_view remedy) {
+  const std::uint64_t needed = plan.total() + server;
+  if (needed <= available.bytes) return {};
+  return Error(
+      Errc::no_memory,
+      fmt::format("the volume needs up to {} of memory ({} for the block map, {} for data in "
+                  "flight, {} for the index, {} for reference counts, {} for the rest), but {} is "
+                  "{}; {}",
+                  size_text(needed), size_text(plan.block_map_cache + plan.block_map_tree),
+                  size_text(plan.buffers), size_text(plan.index), size_text(plan.reference_counts),
+                  size_text(plan.pools + plan.other + server), available.limit,
+                  size_text(available.bytes), remedy));
+}
+
+MemoryPlan plan_serving(ServeSettings settings, const VolumeGeometry& geometry,
+                        const SuperBlock& super_block) {
+  VolumeOptions options;
+  if (settings == ServeSettings::least) {
+    options.block_map_cache_pages = kLeastCacheBytes / kBlockSize;
+    options.buffer_bytes = kLeastBufferBytes;
+  }
+  MemoryPlan plan = plan_memory(options, geometry, super_block);
+  plan.other += kUsualServer;
+  return plan;
+}
+
+Result<void> check_growth_memory(const VolumeGeometry& geometry, const SuperBlock& before,
+                                 const SuperBlock& grown, const MachineMemory& available) {
+  const bool is_tight =
+      plan_serving(ServeSettings::usual, geometry, before).total() > available.bytes;
+  const ServeSettings settings = is_tight ? ServeSettings::least : ServeSettings::usual;
+  auto fits = check_memory(plan_serving(settings, geometry, grown), 0, available,
+                           "give smaller sizes, or grow it where there is more");
+  if (!fits) return std::move(fits).error().within("after this growth it could not be served here");
+  return fits;
 }
 
 }  // namespace uvdo

@@ -3,7 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
+#include "base/machine_memory.h"
+#include "base/result.h"
 #include "format/super_block.h"
 #include "format/volume_geometry.h"
 
@@ -25,7 +28,27 @@ struct MemoryPlan {
 
 struct VolumeOptions;
 
+/// The least that uvdo serve takes for --cache and --buffers.
+inline constexpr std::uint64_t kLeastCacheBytes = 16ULL << 20U;
+inline constexpr std::uint64_t kLeastBufferBytes = 4ULL << 20U;
+
 [[nodiscard]] MemoryPlan plan_memory(const VolumeOptions& options, const VolumeGeometry& geometry,
                                      const SuperBlock& super_block);
+
+/// no_memory, with all figures, if a volume needs more than there is. `server`: bytes for what else
+/// belongs to serving it. `remedy`: the sentence's end, what to do about it.
+Result<void> check_memory(const MemoryPlan& plan, std::uint64_t server,
+                          const MachineMemory& available, std::string_view remedy);
+
+/// What a volume that nobody serves now takes when it is served: with the usual settings, or the
+/// least ones that uvdo serve takes.
+enum class ServeSettings : std::uint8_t { usual, least };
+[[nodiscard]] MemoryPlan plan_serving(ServeSettings settings, const VolumeGeometry& geometry,
+                                      const SuperBlock& super_block);
+
+/// no_memory if this machine could not serve a volume after its growth from `before` to `grown`:
+/// with the usual settings, if it can be served so today.
+Result<void> check_growth_memory(const VolumeGeometry& geometry, const SuperBlock& before,
+                                 const SuperBlock& grown, const MachineMemory& available);
 
 }  // namespace uvdo

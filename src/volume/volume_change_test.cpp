@@ -222,6 +222,37 @@ TEST_F(VolumeChangeTest, BothSizesGrowInOneStep) {
   });
 }
 
+TEST_F(VolumeChangeTest, WhatALogicalGrowthInUseHasAddedCanBeUsed) {
+  run([&]() -> Task<void> {
+    co_await open();
+    expect_ok(co_await volume_->grow({.logical_bytes = 100ULL << 40U}));
+    // Each leaf needs pages above it that the old map had no memory for.
+    for (std::uint64_t i = 0; i < 600; ++i) co_await write(i * (155ULL << 30U), 4096, i);
+    expect_ok(co_await volume_->flush());
+    co_await stop();
+    co_await open();
+    const auto extents = co_await volume_->extents(599 * (155ULL << 30U), 4096, 1);
+    EXPECT_EQ(extents->front().kind, ExtentKind::data);
+    co_await stop();
+  });
+}
+
+TEST_F(VolumeChangeTest, AGrowthThatTheMachineHasNoMemoryForChangesNothing) {
+  const std::uint64_t now = (64ULL << 20U) + (1ULL << 30U);
+  options_.memory_within_reach = [&] { return MachineMemory{now, "what the test has free"}; };
+  run([&]() -> Task<void> {
+    co_await open();
+    expect_error(co_await volume_->grow({.logical_bytes = 2ULL << 50U}), "needs up to 4.");
+    expect_error(co_await volume_->grow({.logical_bytes = 2ULL << 50U, .physical_max = true}),
+                 "what the test has free is 1.1 GiB");
+    EXPECT_EQ(volume_->size(), kLogicalBytes);
+    EXPECT_EQ(volume_->super_block().config.physical_blocks, kVolumeBytes / 4096);
+    expect_ok(co_await volume_->grow({.logical_bytes = 1ULL << 40U}));
+    EXPECT_EQ(volume_->size(), 1ULL << 40U);
+    co_await stop();
+  });
+}
+
 TEST_F(VolumeChangeTest, RequestsWaitWhileItIsSuspended) {
   run([&]() -> Task<void> {
     co_await open();

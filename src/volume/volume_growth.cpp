@@ -6,6 +6,7 @@
 #include "base/size_text.h"
 #include "format/volume_layout.h"
 #include "volume/growth.h"
+#include "volume/memory_plan.h"
 #include "volume/volume.h"
 
 namespace uvdo {
@@ -40,6 +41,9 @@ Task<Result<void>> Volume::grow_alone(const GrowthRequest& request) {
   auto grown = grown_super_block({geometry_, super_block_}, raw_device_, request);
   if (!grown) co_return std::move(grown).error();
   if (*grown == super_block_) co_return Result<void>();
+  // It is taken before anything is changed, and handed over when the growth is stable.
+  auto memory = take_growth_memory(*grown);
+  if (!memory) co_return std::move(memory).error().within("the volume keeps its size");
   const VolumeConfig before = super_block_.config;
   Result<void> done;
   // The trees grow by use; until a new size is stable no client may rely on it.
@@ -48,6 +52,8 @@ Task<Result<void>> Volume::grow_alone(const GrowthRequest& request) {
   } else {
     done = co_await change_super_block(*grown);
   }
+  *memory = PageMemory();
+  if (done) tell_of_growth();
   if (!done) co_return std::move(done).error().within("the volume keeps its size");
   const VolumeConfig& now = super_block_.config;
   if (now.physical_blocks > before.physical_blocks) {
@@ -61,6 +67,31 @@ Task<Result<void>> Volume::grow_alone(const GrowthRequest& request) {
                      exact_size_text(now.logical_blocks * kBlockSize)));
   }
   co_return done;
+}
+
+Result<PageMemory> Volume::take_growth_memory(const SuperBlock& grown) const {
+  const std::uint64_t needed = plan_memory(options_, geometry_, grown).total();
+  const std::uint64_t has = plan_memory(options_, geometry_, super_block_).total();
+  if (options_.memory_within_reach && needed > has) {
+    auto fits = check_memory(plan_memory(options_, geometry_, grown), 0,
+                             options_.memory_within_reach(), "give smaller sizes, or free some");
+    if (!fits) return std::move(fits).error();
+  }
+  auto memory = PageMemory::try_take(needed - std::min(needed, has));
+  if (memory) return std::move(*memory);
+  return Error(Errc::no_memory, fmt::format("the larger volume needs {} more of memory, which the "
+                                            "machine does not give; give smaller sizes",
+                                            size_text(needed - has)));
+}
+
+/// The one place where all parts learn what they must know of the sizes in the super block.
+void Volume::tell_of_growth() {
+  const SlabLayout slabs(super_block_.depot);
+  const bool has_new_slabs = slabs.slab_count() > depot_->slab_count();
+  if (has_new_slabs || !notifier_.is_on(Fault::growth_not_told_to_map)) {
+    map_->grow(slabs, super_block_.config.logical_blocks);
+  }
+  if (has_new_slabs) depot_->grow(super_block_);
 }
 
 Task<Result<void>> Volume::move_into_growth(const SuperBlock& grown) {
@@ -78,12 +109,7 @@ Task<Result<void>> Volume::move_into_growth(const SuperBlock& grown) {
   if (done) done = co_await depot_->write_grown_summary(grown);
   // Until here the old volume is whole: whatever fails leaves it as it was.
   if (done) done = co_await change_super_block(grown);
-  if (done) {
-    map_->grow(SlabLayout(super_block_.depot), super_block_.config.logical_blocks);
-    depot_->grow(super_block_);
-  } else {
-    depot_->give_up_growth();
-  }
+  if (!done) depot_->give_up_growth();
   journal_->end_move(done ? new_ring : old_ring);
   co_return done;
 }

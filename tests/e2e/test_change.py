@@ -99,6 +99,23 @@ class Growth(Changes):
         client.shutdown()
         self.stop_and_judge_what_clients_read()
 
+    def test_a_logical_size_far_beyond_the_first_can_be_used(self):
+        self.serve()
+        self.succeed("grow", self.image, "--logical", "100T", "--yes")
+        client = self.connect()
+        for i in range(600):
+            client.pwrite(b"%08d" % i * 512, i * 155 * GIB)
+        client.flush()
+        self.assertEqual(client.pread(4096, 599 * 155 * GIB), b"%08d" % 599 * 512)
+        # A discard of parts of blocks without data takes nothing.
+        used = self.stats()["logicalBlocksUsed"]
+        for i in range(100):
+            client.trim(1024, i * 1024 * GIB + GIB + 512)
+        self.assertEqual(self.stats()["logicalBlocksUsed"], used)
+        client.shutdown()
+        self.assertEqual(self.stop(), 0)
+        self.assertEqual(judge("audit", self.image).returncode, 0)
+
     def test_new_slabs_are_used_when_the_old_ones_are_full(self):
         self.SIZE = "2850M"
         self.LOGICAL = 256 * MIB

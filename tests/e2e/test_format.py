@@ -8,6 +8,7 @@ import pathlib
 import resource
 import shutil
 import signal
+import subprocess
 import tempfile
 import unittest
 
@@ -231,6 +232,57 @@ class ReformatTest(FormatTest):
         self.assertEqual(judge("audit", image).returncode, 0)
         result = uvdo("cat", image, "--length", "1M")
         self.assertEqual(result.stdout, "\0" * (1 << 20))
+
+
+class SizeTest(FormatTest):
+    """Sizes that are possible, but hardly meant, or too much for this machine."""
+
+    def ask(self, *command, answer):
+        """Runs it at a terminal at which `answer` is typed."""
+        terminal, stdin = os.openpty()
+        try:
+            os.write(terminal, answer.encode())
+            return uvdo(*command, stdin=stdin)
+        finally:
+            os.close(terminal)
+            os.close(stdin)
+
+    def test_far_more_than_there_is_room_for_is_questioned(self):
+        command = ("format", self.image, *SMALL, "--logical-size", "100T")
+        refused = self.ask(*command, answer="\n")
+        self.assertEqual(refused.returncode, 1, refused.stderr)
+        self.assertIn("times the room for data", refused.stderr)
+        self.assertFalse(self.image.exists())
+        made = self.ask(*command, answer="y\n")
+        self.assertEqual(made.returncode, 0, made.stderr)
+        made = uvdo(*command, "--force", "--yes")
+        self.assertEqual((made.returncode, made.stderr), (0, ""))
+        warned = uvdo(*command, "--force", stdin=subprocess.DEVNULL)
+        self.assertEqual(warned.returncode, 0)
+        self.assertRegex(warned.stderr, "^uvdo: warning: a logical size of 100 TiB is .*--yes")
+        grow = ("grow", self.image, "--logical", "200T")
+        self.assertEqual(self.ask(*grow, answer="n\n").returncode, 1)
+        self.assertEqual(self.info()["logicalBlocks"], 100 << 28)
+        self.assertEqual(uvdo(*grow, stdin=subprocess.DEVNULL).returncode, 0)
+        self.assertEqual(self.info()["logicalBlocks"], 200 << 28)
+
+    def test_what_the_machine_has_no_memory_for_is_refused(self):
+        def with_little_memory():
+            resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+        made = uvdo("format", self.image, *SMALL, "--logical-size", "2P", "--yes",
+                    preexec_fn=with_little_memory)
+        self.assertEqual(made.returncode, 1, made.stdout)
+        self.assertRegex(made.stderr, "needs up to [3-5].* GiB of memory .*is 1 GiB")
+        self.assertFalse(self.image.exists())
+        self.format(*SMALL)
+        before = self.info()
+        for sizes in (("--logical", "2P"), ("--logical", "2P", "--physical", "3200M")):
+            grown = uvdo("grow", self.image, *sizes, "--yes", preexec_fn=with_little_memory)
+            self.assertEqual(grown.returncode, 1, grown.stdout)
+            self.assertRegex(grown.stderr, "needs up to [3-5].* GiB of memory .*is 1 GiB")
+            self.assertEqual(self.info(), before)
+        grown = uvdo("grow", self.image, "--logical", "1T", "--yes", preexec_fn=with_little_memory)
+        self.assertEqual((grown.returncode, grown.stderr), (0, ""))
 
 
 if __name__ == "__main__":

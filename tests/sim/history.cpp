@@ -27,6 +27,7 @@ class History {
         model_(profile_.blocks),
         workload_(executor_, device_, model_, profile_),
         random_(executor_.fork_random()) {
+    subject_.prepare(profile_);
     if (options.trace) executor_.set_trace(options.trace);
     device_.set_on_crash([this] { model_.crash(); });
     device_.lie_about_flushes(options.flushes_lie);
@@ -43,6 +44,7 @@ class History {
     result_.errors = workload_.counts().errors;
     result_.checks = model_.checks();
     result_.requests = device_.requests();
+    result_.longest_probe = workload_.longest_probe();
     return result_;
   }
 
@@ -166,11 +168,14 @@ class History {
       co_await workload_.run(instance->service(), operations);
       is_busy_ = false;
       co_await changes.wait();
+      if (profile_.examine_percent > 0 && random_.chance(profile_.examine_percent, 100)) {
+        co_await examine(*instance);
+      }
     }
     if (will_crash && random_.chance(1, 2)) device_.crash();  // if it has not come by itself
     device_.crash_after(UINT64_MAX);
     note("history: stop");
-    const Result<void> stopped = co_await instance->stop();
+    const Result<void> stopped = co_await stop(*instance);
     if (device_.has_crashed()) {
       power_cycle();
       co_return;
@@ -188,6 +193,23 @@ class History {
       audit();
     }
     power_cycle();  // after a clean stop nothing may depend on the disk's cache
+  }
+
+  Task<Result<void>> stop(Instance& instance) {
+    const bool among_requests = profile_.probes > 0 && !instance.service().is_read_only() &&
+                                workload_.failure().empty() && random_.chance(1, 2);
+    if (!among_requests) co_return co_await instance.stop();
+    co_return co_await workload_.stop_among_requests(instance);
+  }
+
+  Task<void> examine(Instance& instance) {
+    if (device_.has_crashed() || device_.has_faulted() || !workload_.failure().empty()) co_return;
+    note("history: examination");
+    SimRandom random = executor_.fork_random();
+    const std::string wrong = co_await instance.examine(random);
+    if (!wrong.empty() && !device_.has_crashed() && !device_.has_faulted()) {
+      workload_.report("a closer look shows that something is wrong: " + wrong);
+    }
   }
 
   Task<void> change_now_and_then(Instance& instance) {

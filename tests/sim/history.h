@@ -38,8 +38,9 @@ struct HistoryResult {
   std::uint64_t faults = 0;  ///< starts in which a request failed
   std::uint64_t operations = 0;
   std::uint64_t errors = 0;
-  std::uint64_t checks = 0;    ///< blocks compared with the model
-  std::uint64_t requests = 0;  ///< of the device
+  std::uint64_t checks = 0;         ///< blocks compared with the model
+  std::uint64_t requests = 0;       ///< of the device
+  std::uint64_t longest_probe = 0;  ///< steps
 };
 
 /// The content of a device that `subject` has just formatted.

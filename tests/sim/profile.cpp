@@ -6,8 +6,8 @@
 namespace uvdo::sim {
 namespace {
 
-std::array<Profile, 20> make_profiles() {
-  std::array<Profile, 20> all;
+std::array<Profile, 22> make_profiles() {
+  std::array<Profile, 22> all;
   std::size_t count = 0;
   const auto add = [&](std::string_view name, std::string_view what) -> Profile& {
     Profile& profile = all.at(count++);
@@ -143,6 +143,7 @@ std::array<Profile, 20> make_profiles() {
   changes.change_percent = 90;
   changes.fault_percent = 10;
   changes.operations = 200;
+  changes.examine_percent = 50;
 
   Profile& full = add("full", "no block is free: what is freed is used again at once");
   full.blocks = 2500;
@@ -230,6 +231,47 @@ std::array<Profile, 20> make_profiles() {
   summary.clients = 12;
   summary.partial_percent = 2;
   summary.pause_percent = 1;
+
+  Profile& restless =
+      add("restless", "clients that never pause, on a volume that is full: nobody waits for ever");
+  restless.blocks = 2500;
+  restless.cycles = 2;
+  restless.crash_percent = 30;
+  restless.probes = 12;
+  restless.mix = {.write = 70,
+                  .fua_write = 2,
+                  .read = 25,
+                  .discard = 3,
+                  .write_zeroes = 0,
+                  .flush = 0,
+                  .extents = 0};
+  restless.content = full.content;
+  restless.longest = 32;
+  restless.clients = 12;
+  restless.partial_percent = 5;
+  restless.hot_percent = 5;
+  restless.pause_percent = 0;
+  restless.device.slowest = Duration{1'000'000};
+
+  Profile& index =
+      add("index", "the real index, in a hurry or on a slow disk, closed and made anew");
+  index.blocks = 4000;
+  index.cycles = 3;
+  index.operations = 400;
+  index.crash_percent = 40;
+  index.index = IndexKind::uds;
+  index.examine_percent = 100;
+  index.mix.write = 70;
+  index.content = {.zero = 1,
+                   .unique = 45,
+                   .duplicate = 45,
+                   .compressible = 4,
+                   .very_compressible = 1,
+                   .near_duplicate = 4,
+                   .duplicates = 2000};
+  index.longest = 32;
+  index.hot_percent = 5;
+  index.partial_percent = 2;
   return all;
 }
 

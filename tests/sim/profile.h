@@ -25,6 +25,12 @@ struct OperationMix {
   std::uint32_t extents = 3;
 };
 
+/// Which deduplication index a volume has.
+enum class IndexKind : std::uint8_t {
+  forgetful,  ///< one in memory that answers at once
+  uds,        ///< the real one, on the simulated disk
+};
+
 struct Profile {
   std::string_view name;
   std::string_view what;       ///< for people
@@ -46,6 +52,11 @@ struct Profile {
   std::uint32_t fault_percent = 0;   ///< cycles with failing requests
   std::uint32_t change_percent = 0;  ///< cycles in which the service is grown and suspended
   std::uint32_t pause_percent = 20;  ///< operations after which a client waits a while
+  /// If set, the clients never pause, and so often one more sends requests that have to end within
+  /// a bounded number of steps all the same; so has a stop.
+  std::uint32_t probes = 0;
+  IndexKind index = IndexKind::forgetful;
+  std::uint32_t examine_percent = 0;  ///< cycles at whose end the service is looked at closely
   SimDeviceOptions device{};
 };
 

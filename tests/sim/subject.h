@@ -20,6 +20,8 @@
 
 namespace uvdo::sim {
 
+struct Profile;
+
 /// A running service. stop() is called once, also when its device is dead; then it is destroyed.
 class Instance {
  public:
@@ -32,6 +34,12 @@ class Instance {
   /// Changes something of the running service that its clients only notice by waiting. A sentence
   /// if that went wrong; one that may not matter if the device is dead or has failed meanwhile.
   virtual Task<std::string> change(SimRandom& random) {
+    static_cast<void>(random);
+    co_return std::string();
+  }
+  /// Looks closely at the running service, of which the clients take no notice meanwhile. A
+  /// sentence if something is wrong; one that may not matter as with change().
+  virtual Task<std::string> examine(SimRandom& random) {
     static_cast<void>(random);
     co_return std::string();
   }
@@ -49,6 +57,8 @@ class Subject {
 
   /// Called before each history: a subject that comes in several sizes chooses by the seed.
   virtual void choose(std::uint64_t seed) { static_cast<void>(seed); }
+  /// Called when a history of this kind begins.
+  virtual void prepare(const Profile& profile) { static_cast<void>(profile); }
   /// Names the size that was chosen: equal variants have equal formatted devices.
   [[nodiscard]] virtual std::uint64_t variant() const { return 0; }
   [[nodiscard]] virtual std::uint64_t device_size() const = 0;

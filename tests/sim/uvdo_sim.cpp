@@ -93,8 +93,10 @@ int run_job(const Options& options, std::uint32_t job, Shared& shared) {
     shared.requests += result.requests;
     shared.steps += result.steps;
     if (options.trace) {
-      fmt::print("seed {}: hash {:016x}, {} steps, {} operations, {} crashes\n", history.seed,
-                 result.hash, result.steps, result.operations, result.crashes);
+      fmt::print(
+          "seed {}: hash {:016x}, {} steps, {} operations, {} crashes, longest probe {} steps\n",
+          history.seed, result.hash, result.steps, result.operations, result.crashes,
+          result.longest_probe);
     }
     if (!result.failure.empty()) {
       ++shared.failures;

@@ -11,7 +11,10 @@
 #include "index/bounded_memory_index.h"
 #include "inspect/audit.h"
 #include "inspect/content_reader.h"
+#include "profile.h"
 #include "volume/format_volume.h"
+#include "volume/uds_index_factory.h"
+#include "volume_examination.h"
 
 namespace uvdo::sim {
 namespace {
@@ -44,10 +47,12 @@ std::string wrong_counters(const VolumeStatistics& s) {
 class VolumeInstance final : public Instance {
  public:
   VolumeInstance(Executor& executor, Device& device, std::unique_ptr<Volume> volume,
-                 Duration until_asked, std::vector<VolumeStatistics>& told)
+                 Duration until_asked, std::uint64_t blocks_of_clients,
+                 std::vector<VolumeStatistics>& told)
       : executor_(executor),
         device_(device),
         volume_(std::move(volume)),
+        blocks_of_clients_(blocks_of_clients),
         told_(told),
         alarm_(executor),
         tasks_(executor) {
@@ -71,15 +76,30 @@ class VolumeInstance final : public Instance {
       default: co_return co_await suspend(random, Volume::SuspendMode::save);
     }
   }
+  Task<std::string> examine(SimRandom& random) override {
+    if (volume_->is_read_only()) co_return std::string();
+    std::string wrong = co_await examine_parts(*volume_, random, blocks_of_clients_);
+    // An index that is allowed no time finds nothing.
+    if (!wrong.empty() || !is_index_patient_) co_return wrong;
+    co_return co_await examine_deduplication(executor_, *volume_, random, blocks_of_clients_);
+  }
+  /// Its index is the real one, and is given the time that it needs.
+  void expect_deduplication() { is_index_patient_ = true; }
 
  private:
   Task<std::string> grow_logical(SimRandom& random) {
-    const std::uint64_t size = volume_->size() + random.between(0, 5000) * kBlockSize;
+    // Beyond 151 GiB a map needs more interior pages.
+    const bool is_far = random.chance(1, 4);
+    const std::uint64_t size =
+        volume_->size() +
+        (is_far ? random.between(40'000'000, 1'000'000'000) : random.between(0, 5000)) * kBlockSize;
     auto done = co_await volume_->grow({.logical_bytes = size});
     if (!done) co_return "logical growth: " + done.error().message();
     if (volume_->size() != size) co_return "the logical size is not what it was made";
     done = co_await volume_->grow({.logical_bytes = size - kBlockSize});
-    co_return done ? "it has shrunk" : "";
+    if (done) co_return "it has shrunk";
+    if (!is_far) co_return std::string();
+    co_return co_await spread_leaves(*volume_, random, blocks_of_clients_);
   }
 
   Task<std::string> grow_physical(SimRandom& random) {
@@ -133,6 +153,8 @@ class VolumeInstance final : public Instance {
   Executor& executor_;
   Device& device_;
   std::unique_ptr<Volume> volume_;
+  bool is_index_patient_ = false;
+  std::uint64_t blocks_of_clients_;  // the first ones
   std::vector<VolumeStatistics>& told_;
   Alarm alarm_;
   TaskGroup tasks_;
@@ -281,6 +303,9 @@ std::optional<std::string> VolumeSubject::audit(const SparseImage& image) {
 
 void VolumeSubject::choose(std::uint64_t seed) {
   random_ = SimRandom(mix_bits(seed ^ 0x76646FU));
+  SimRandom index(mix_bits(seed ^ 0x756473U));
+  is_index_patient_ = index.chance(1, 2);
+  is_index_sparse_ = index.chance(1, 4);
   told_.clear();
   variant_ = fixed_shape_ ? 0 : random_.below(kShapes.size());
   layout_ = make_tiny_layout(fixed_shape_ ? *fixed_shape_ : kShapes[variant_]);
@@ -354,18 +379,42 @@ Task<Result<void>> VolumeSubject::repair(Executor& executor, Device& device) {
   co_return done;
 }
 
+void VolumeSubject::prepare(const Profile& profile) {
+  index_ = profile.index;
+  blocks_of_clients_ = profile.blocks;
+}
+
+/// The real index with chapters of 1024 names. In half of the histories it has 50 to 150 us for a
+/// lookup, which a page may come within or not.
+IndexFactory VolumeSubject::make_uds_index() {
+  UdsParameters parameters = uds_parameters(layout_.geometry, false);
+  parameters.geometry = index_geometry_of(1, 16, is_index_sparse_ ? 12 : 0);
+  parameters.faults = faults_;
+  if (!is_index_patient_) parameters.lookup_timeout = Duration(random_.between(50'000, 150'000));
+  return [parameters](Executor& executor, Device& device, const VolumeGeometry&, bool create) {
+    UdsParameters wanted = parameters;
+    wanted.create = create;
+    auto index = UdsIndex::start(executor, device, wanted, [](const LogLine&) {});
+    check(index.ok(), "the index of a tiny volume");
+    return std::unique_ptr<DedupeIndex>(std::move(*index));
+  };
+}
+
 Task<Result<std::unique_ptr<Instance>>> VolumeSubject::open(Executor& executor, Device& device) {
   const VolumeOptions options = next_options();
   const std::uint64_t names = random_.chance(1, 3) ? random_.between(4, 64) : 4096;
   IndexFactory make_index = [names](Executor&, Device&, const VolumeGeometry&, bool) {
     return std::make_unique<BoundedMemoryIndex>(names);
   };
+  if (index_ == IndexKind::uds) make_index = make_uds_index();
   auto opened = co_await Volume::open(executor, device, options, std::move(make_index),
                                       [](const std::string&) {});
   if (!opened) co_return std::move(opened).error();
-  std::unique_ptr<Instance> instance = std::make_unique<VolumeInstance>(
-      executor, device, *std::move(opened), Duration(random_.below(200'000'000)), told_);
-  co_return instance;
+  auto instance = std::make_unique<VolumeInstance>(executor, device, *std::move(opened),
+                                                   Duration(random_.below(200'000'000)),
+                                                   blocks_of_clients_, told_);
+  if (index_ == IndexKind::uds && is_index_patient_) instance->expect_deduplication();
+  co_return std::unique_ptr<Instance>(std::move(instance));
 }
 
 }  // namespace uvdo::sim

@@ -12,6 +12,7 @@
 
 #include "async/sim_random.h"
 #include "format/volume_layout.h"
+#include "profile.h"
 #include "subject.h"
 #include "volume/volume.h"
 
@@ -48,6 +49,7 @@ class VolumeSubject final : public Subject {
   }
 
   void choose(std::uint64_t seed) override;
+  void prepare(const Profile& profile) override;
   [[nodiscard]] std::uint64_t variant() const override { return variant_; }
   [[nodiscard]] std::uint64_t device_size() const override;
   [[nodiscard]] std::uint64_t logical_blocks() const override {
@@ -68,12 +70,17 @@ class VolumeSubject final : public Subject {
 
  private:
   VolumeOptions next_options();
+  IndexFactory make_uds_index();
 
   std::optional<VolumeShape> fixed_shape_;
   FaultPoints faults_;
   std::vector<VolumeStatistics> told_;
   std::uint64_t variant_ = 0;
   VolumeLayout layout_;
+  IndexKind index_ = IndexKind::forgetful;
+  bool is_index_patient_ = true;  // it has the time that it needs
+  bool is_index_sparse_ = false;
+  std::uint64_t blocks_of_clients_ = 0;
   SimRandom random_{1};
 };
 

@@ -11,6 +11,8 @@ namespace uvdo::sim {
 namespace {
 constexpr std::byte kCanary{0xA5};
 constexpr std::size_t kCanaries = 64;
+/// Steps after which a probe is said to wait for ever. The longest that ever ended took KSTEPS.
+constexpr std::uint64_t kMostSteps = 400'000;
 }  // namespace
 
 // Memory to read into: sometimes at an odd address, with guards on both sides.
@@ -68,6 +70,7 @@ void Workload::trace(const char* what, const Range& range) const {
 }
 
 Task<void> Workload::run(BlockService& service, std::uint64_t operations) {
+  if (profile_.probes > 0) co_return co_await run_probes(service);
   left_ = operations;
   TaskGroup clients(executor_);
   for (std::uint32_t i = 0; i < profile_.clients; ++i) clients.start(client(service, i));
@@ -84,6 +87,84 @@ Task<void> Workload::client(BlockService& service, std::uint32_t number) {
       co_await alarm.sleep(Duration{static_cast<std::int64_t>(random_.below(300'000))});
     }
   }
+}
+
+// ---- clients that never pause
+
+Task<void> Workload::run_probes(BlockService& service) {
+  pressure_ = Pressure::everything;
+  TaskGroup others(executor_);
+  for (std::uint32_t i = 0; i < profile_.clients; ++i) others.start(restless_client(service));
+  for (std::uint32_t round = 0; round < profile_.probes && goes_on(); ++round) {
+    // Two at once: nothing that the second has to wait for comes between them.
+    pressure_ = Pressure::everything;
+    TaskGroup flushes(executor_);
+    for (int i = 0; i < 2; ++i) flushes.start(probe("a flush", flush(service)));
+    co_await flushes.wait();
+    // Nobody but this one frees anything from now on.
+    pressure_ = Pressure::reads;
+    co_await probe("a discard", zero(service, true));
+    for (int i = 0; i < 4 && goes_on(); ++i) {
+      co_await probe("a write after a discard", write(service, Durability::cached));
+    }
+  }
+  pressure_ = Pressure::none;
+  co_await others.wait();
+}
+
+Task<void> Workload::restless_client(BlockService& service) {
+  Alarm alarm(executor_);
+  while (pressure_ != Pressure::none && goes_on()) {
+    check_probes();
+    if (pressure_ == Pressure::reads) {
+      ++counts_.operations;
+      co_await read(service);
+    } else {
+      co_await one_operation(service);
+    }
+    if (is_stopping_) {
+      // Those that are refused take no time: there would be millions.
+      co_await alarm.sleep(std::chrono::microseconds(20));
+    } else {
+      co_await executor_.yield();
+    }
+  }
+}
+
+Task<void> Workload::probe(const char* what, Task<void> request) {
+  const Probe self{what, executor_.steps()};
+  probes_.push_back(&self);
+  ++counts_.operations;
+  co_await std::move(request);
+  std::erase(probes_, &self);
+  longest_probe_ = std::max(longest_probe_, executor_.steps() - self.begun);
+}
+
+void Workload::check_probes() {
+  for (const Probe* one : probes_) {
+    const std::uint64_t taken = executor_.steps() - one->begun;
+    if (taken <= kMostSteps) continue;
+    report(fmt::format("{} is not done after {} steps, as long as others go on", one->what, taken));
+  }
+}
+
+Task<Result<void>> Workload::stop_among_requests(Instance& instance) {
+  is_stopping_ = true;
+  pressure_ = Pressure::everything;
+  TaskGroup others(executor_);
+  for (std::uint32_t i = 0; i < profile_.clients; ++i) {
+    others.start(restless_client(instance.service()));
+  }
+  co_await executor_.yield();
+  Result<void> stopped;
+  co_await probe("a stop", [](Instance& service, Result<void>& result) -> Task<void> {
+    auto done = co_await service.stop();
+    result = std::move(done);
+  }(instance, stopped));
+  pressure_ = Pressure::none;
+  co_await others.wait();
+  is_stopping_ = false;
+  co_return stopped;
 }
 
 Task<void> Workload::one_operation(BlockService& service) {
@@ -169,7 +250,7 @@ void Workload::check_error(const Error& error, const char* what, const Range& ra
                                 error.message()));
   }
   const bool excused =
-      error.code() == Errc::no_space ||
+      error.code() == Errc::no_space || (is_stopping_ && error.code() == Errc::cancelled) ||
       (device_.has_faulted() && (error.code() == Errc::io || error.code() == Errc::read_only ||
                                  error.code() == Errc::cancelled));
   if (excused) return;

@@ -6,11 +6,13 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "async/sim_executor.h"
 #include "device/sim_device.h"
 #include "model.h"
 #include "profile.h"
+#include "subject.h"
 #include "volume/block_service.h"
 
 namespace uvdo::sim {
@@ -27,6 +29,8 @@ class Workload {
 
   /// Lets the clients run until `operations` are done, the power is cut or something is wrong.
   Task<void> run(BlockService& service, std::uint64_t operations);
+  /// Has the service stopped while clients that never pause go on sending requests.
+  Task<Result<void>> stop_among_requests(Instance& instance);
   /// Reads every block that has been written to, and some that have not. After a power cut what is
   /// read becomes the block's value.
   Task<void> verify(BlockService& service, bool after_crash);
@@ -35,6 +39,8 @@ class Workload {
   [[nodiscard]] const std::string& failure() const { return failure_; }
   void report(std::string what);
   [[nodiscard]] const WorkloadCounts& counts() const { return counts_; }
+  /// Steps that the longest probe took.
+  [[nodiscard]] std::uint64_t longest_probe() const { return longest_probe_; }
 
  private:
   struct Range {
@@ -47,6 +53,18 @@ class Workload {
   };
   class ReadBuffer;
 
+  /// What the clients that never pause do.
+  enum class Pressure : std::uint8_t { none, reads, everything };
+  /// A request that must not take long.
+  struct Probe {
+    const char* what = nullptr;
+    std::uint64_t begun = 0;  // step
+  };
+
+  Task<void> run_probes(BlockService& service);
+  Task<void> restless_client(BlockService& service);
+  Task<void> probe(const char* what, Task<void> request);
+  void check_probes();
   [[nodiscard]] bool goes_on() const { return failure_.empty() && !device_.has_crashed(); }
   Task<void> client(BlockService& service, std::uint32_t number);
   Task<void> one_operation(BlockService& service);
@@ -76,6 +94,10 @@ class Workload {
   ContentSource source_;
   std::vector<std::uint64_t> hot_;
   std::uint64_t left_ = 0;
+  Pressure pressure_ = Pressure::none;
+  std::vector<const Probe*> probes_;  // under way
+  std::uint64_t longest_probe_ = 0;   // steps
+  bool is_stopping_ = false;
   WorkloadCounts counts_;
   std::string failure_;
 };

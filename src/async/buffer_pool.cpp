@@ -21,8 +21,7 @@ void Buffer::shrink(std::size_t size) {
   size_ = size;
 }
 
-BufferPool::BufferPool(Executor& executor, std::uint64_t bytes)
-    : classes_{SizeClass(executor), SizeClass(executor), SizeClass(executor)} {
+BufferPool::BufferPool(Executor& executor, std::uint64_t bytes) : executor_(executor) {
   std::array<std::uint64_t, 3> counts{};
   for (std::size_t i = 0; i < kSizes.size(); ++i) {
     counts[i] = std::max<std::uint64_t>(1, bytes / kShareDivisor[i] / kSizes[i]);
@@ -40,7 +39,6 @@ BufferPool::BufferPool(Executor& executor, std::uint64_t bytes)
     for (std::byte* p = ends_[i]; p != at; p -= kSizes[i])
       classes_[i].free.push_back(p - kSizes[i]);
     at = ends_[i];
-    classes_[i].available.release(counts[i]);
   }
 }
 
@@ -54,36 +52,74 @@ std::size_t BufferPool::class_of(std::size_t size) {
   return size <= kSizes[0] ? 0U : (size <= kSizes[1] ? 1U : 2U);
 }
 
-Buffer BufferPool::take(std::size_t index, std::size_t size) {
-  std::byte* data = classes_[index].free.back();
-  classes_[index].free.pop_back();
+Buffer BufferPool::lend(std::size_t index, std::byte* data, std::size_t size) {
   bytes_in_use_ += kSizes[index];
   return {*this, data, size};
 }
 
 Buffer BufferPool::try_acquire(std::size_t size) {
   const std::size_t index = class_of(size);
-  if (!classes_[index].available.try_acquire()) return {};
-  return take(index, size);
+  SizeClass& of_size = classes_[index];
+  if (of_size.first != nullptr || of_size.free.empty()) return {};
+  std::byte* data = of_size.free.back();
+  of_size.free.pop_back();
+  return lend(index, data, size);
 }
 
-Task<Buffer> BufferPool::acquire(std::size_t size) {
-  const std::size_t index = class_of(size);
-  if (!classes_[index].available.try_acquire()) {
-    ++shortages_;
-    ++waiting_;
-    co_await classes_[index].available.acquire();
-    --waiting_;
+/// co_await: a buffer of a size, or nullptr if the pool refuses.
+struct BufferPool::Turn {
+  SizeClass& of_size;
+  Waiter waiter{};
+  static bool await_ready() noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> handle) {
+    waiter.handle = handle;
+    *of_size.last = &waiter;
+    of_size.last = &waiter.next;
   }
-  co_return take(index, size);
+  [[nodiscard]] std::byte* await_resume() const { return waiter.data; }
+};
+
+Task<Buffer> BufferPool::acquire(std::size_t size) {
+  Buffer buffer = try_acquire(size);
+  if (buffer.data() != nullptr || refusing_) co_return buffer;
+  const std::size_t index = class_of(size);
+  ++shortages_;
+  ++waiting_;
+  Turn turn{classes_[index]};
+  std::byte* const data = co_await turn;
+  --waiting_;
+  if (data == nullptr) co_return Buffer();
+  co_return lend(index, data, size);
+}
+
+void BufferPool::set_refusing(bool refusing) {
+  refusing_ = refusing;
+  if (!refusing) return;
+  for (SizeClass& of_size : classes_) {
+    Waiter* waiter = std::exchange(of_size.first, nullptr);
+    of_size.last = &of_size.first;
+    while (waiter != nullptr) {
+      Waiter* const next = waiter->next;
+      executor_.post(waiter->handle);
+      waiter = next;
+    }
+  }
 }
 
 void BufferPool::give_back(std::byte* data) {
   std::size_t index = 0;
   while (data >= ends_[index]) ++index;
   bytes_in_use_ -= kSizes[index];
-  classes_[index].free.push_back(data);
-  classes_[index].available.release();
+  SizeClass& of_size = classes_[index];
+  Waiter* const waiter = of_size.first;
+  if (waiter == nullptr) {
+    of_size.free.push_back(data);
+    return;
+  }
+  of_size.first = waiter->next;
+  if (of_size.first == nullptr) of_size.last = &of_size.first;
+  waiter->data = data;
+  executor_.post(waiter->handle);
 }
 
 }  // namespace uvdo

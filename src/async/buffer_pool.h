@@ -63,6 +63,10 @@ class BufferPool {
   Task<Buffer> acquire(std::size_t size);
   /// A buffer if there is one now and nobody waits for it; otherwise one with data() == nullptr.
   [[nodiscard]] Buffer try_acquire(std::size_t size);
+  /// While refusing, nobody waits: acquire() gives a buffer that is there, or one with data() ==
+  /// nullptr; to those who wait already, too.
+  void set_refusing(bool refusing);
+  [[nodiscard]] bool is_refusing() const { return refusing_; }
   /// Whether somebody waits for a buffer, so that those who hold some idly should let go.
   [[nodiscard]] bool is_short() const { return waiting_ > 0; }
   /// How often somebody has had to wait.
@@ -73,15 +77,23 @@ class BufferPool {
 
  private:
   friend class Buffer;
-  struct SizeClass {
-    explicit SizeClass(Executor& executor) : available(executor, 0) {}
-    Semaphore available;
-    std::vector<std::byte*> free;
+  /// Who waits for a buffer of a size; buffers that come back are given in order.
+  struct Waiter {
+    std::coroutine_handle<> handle{};
+    std::byte* data = nullptr;
+    Waiter* next = nullptr;
   };
+  struct SizeClass {
+    std::vector<std::byte*> free;
+    Waiter* first = nullptr;
+    Waiter** last = &first;
+  };
+  struct Turn;
   void give_back(std::byte* data);
-  Buffer take(std::size_t index, std::size_t size);
+  Buffer lend(std::size_t index, std::byte* data, std::size_t size);
   static std::size_t class_of(std::size_t size);
 
+  Executor& executor_;
   std::array<SizeClass, 3> classes_;
   std::byte* arena_ = nullptr;
   std::array<std::byte*, 3> ends_{};  // where the share of each size class ends in the arena
@@ -89,6 +101,7 @@ class BufferPool {
   std::uint64_t bytes_in_use_ = 0;
   std::uint64_t waiting_ = 0;
   std::uint64_t shortages_ = 0;
+  bool refusing_ = false;
 };
 
 }  // namespace uvdo

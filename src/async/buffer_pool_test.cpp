@@ -4,10 +4,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <new>
+#include <vector>
 
 #include <gtest/gtest.h>
 
 #include "async/sim_executor.h"
+#include "async/wait_queue.h"
 
 namespace uvdo {
 namespace {
@@ -31,6 +33,55 @@ TEST(BufferPoolDeathTest, EndsAsTheProgramSaysWhenThereIsNoMemory) {
 TEST(BufferPool, ThrowsWhenThereIsNoMemoryAndNobodyToTell) {
   SimExecutor executor({.seed = 1});
   EXPECT_THROW(BufferPool(executor, kTooMuch), std::bad_alloc);
+}
+
+Task<void> borrow(BufferPool& pool, std::vector<Buffer>& got) {
+  got.push_back(co_await pool.acquire(BufferPool::kLargest));
+}
+
+TEST(BufferPool, BuffersComeInTheOrderInWhichTheyWereAskedFor) {
+  SimExecutor executor({.seed = 2});
+  BufferPool pool(executor, 1);  // one of each size
+  std::vector<Buffer> got;
+  const auto outcome =
+      executor.run([](SimExecutor& on, BufferPool& from, std::vector<Buffer>& all) -> Task<void> {
+        Buffer first = co_await from.acquire(BufferPool::kLargest);
+        TaskGroup group(on);
+        for (int i = 0; i < 2; ++i) group.start(borrow(from, all));
+        co_await on.yield();
+        EXPECT_TRUE(all.empty());
+        EXPECT_TRUE(from.is_short());
+        first = Buffer();
+        EXPECT_EQ(from.try_acquire(1U << 17U).data(), nullptr) << "it belongs to who waits";
+        co_await on.yield();
+        EXPECT_EQ(all.size(), 1U);
+        all.clear();
+        co_await group.wait();
+      }(executor, pool, got));
+  EXPECT_TRUE(outcome.finished) << outcome.why;
+  EXPECT_EQ(pool.shortages(), 2U);
+  got.clear();
+  EXPECT_EQ(pool.bytes_in_use(), 0U);
+}
+
+TEST(BufferPool, NobodyWaitsWhileItRefuses) {
+  SimExecutor executor({.seed = 3});
+  BufferPool pool(executor, 1);
+  std::vector<Buffer> got;
+  const auto outcome =
+      executor.run([](SimExecutor& on, BufferPool& from, std::vector<Buffer>& all) -> Task<void> {
+        const Buffer first = co_await from.acquire(BufferPool::kLargest);
+        TaskGroup group(on);
+        group.start(borrow(from, all));
+        from.set_refusing(true);
+        group.start(borrow(from, all));
+        co_await group.wait();
+        const Buffer small = co_await from.acquire(1);
+        EXPECT_NE(small.data(), nullptr) << "what is there is given";
+      }(executor, pool, got));
+  EXPECT_TRUE(outcome.finished) << outcome.why;
+  ASSERT_EQ(got.size(), 2U);
+  for (const Buffer& buffer : got) EXPECT_EQ(buffer.data(), nullptr);
 }
 
 }  // namespace

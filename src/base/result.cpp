@@ -63,7 +63,9 @@ Error errno_error(int errno_value, std::string_view what) {
     case EINVAL: code = Errc::invalid_argument; break;
     case EBUSY:
     case EWOULDBLOCK: code = Errc::busy; break;
-    case ENOSPC: code = Errc::no_space; break;
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG: code = Errc::no_space; break;
     case EROFS: code = Errc::read_only; break;
     case ENOMEM: code = Errc::no_memory; break;
     default: break;

@@ -22,6 +22,7 @@
 #include "cli/signature.h"
 #include "device/backing_name.h"
 #include "device/file_device.h"
+#include "device/room_gate.h"
 #include "format/index_geometry.h"
 #include "format/volume_layout.h"
 #include "serve/volume_description.h"
@@ -47,6 +48,7 @@ struct FormatArguments {
   bool yes = false;
   bool verbose = false;
   bool json = false;
+  bool preallocate = false;
 };
 
 /// The place that is formatted.
@@ -131,6 +133,32 @@ Result<void> set_file_size(int fd, const std::string& path, std::uint64_t size) 
                                              size_text(size)));
   }
   return errno_error(errno, fmt::format("cannot set the size of {}", path));
+}
+
+/// Takes the room for the whole file from its file system now.
+Result<void> preallocate(int fd, const std::string& path, std::uint64_t size) {
+  if (fallocate(fd, 0, 0, static_cast<off_t>(size)) == 0) return {};
+  const int error = errno;
+  const std::string what = fmt::format("cannot take {} for {}", size_text(size), path);
+  if (error == EOPNOTSUPP) {
+    return Error(Errc::unsupported, what +
+                                        ": its file system cannot do that; leave --preallocate "
+                                        "away");
+  }
+  auto state = look_at_backing_store(fd, path);
+  if (!is_no_room(error) || !state) return errno_error(error, what);
+  return Error(Errc::no_space, fmt::format("{}: {} are free ({})", what, size_text(state->free),
+                                           errno_error(error, "fallocate").message()));
+}
+
+/// Says so if the file system has less than the volume may take.
+void print_promise(int fd, const std::string& path, std::uint64_t end) {
+  auto state = look_at_backing_store(fd, path);
+  if (!state || !state->is_promised_more_than_there_is(end)) return;
+  print(
+      "Note: {}. When that is used up, writes wait and then fail until there is more; "
+      "--preallocate takes all of it now.\n",
+      promise_text(*state, end));
 }
 
 Result<void> refuse_to_overwrite(int fd, const std::string& path, bool force) {
@@ -311,6 +339,12 @@ int format(const FormatArguments& arguments) {
   if (auto allowed = check_file_size_limit(arguments.device, wanted_size); !allowed) {
     return fail(allowed.error());
   }
+  struct stat there {};
+  if (arguments.preallocate && stat(arguments.device.c_str(), &there) == 0 &&
+      !S_ISREG(there.st_mode)) {
+    return usage_error(
+        fmt::format("{} is no regular file: --preallocate is for files", arguments.device));
+  }
   auto target = open_target(arguments, wanted_size);
   if (!target) return fail(target.error());
   const auto give_up = [&](const Error& error) {
@@ -333,13 +367,24 @@ int format(const FormatArguments& arguments) {
     auto ok = set_file_size(target->file.fd.get(), arguments.device, wanted_size);
     if (!ok) return give_up(ok.error());
   }
+  // The volume's file is closed when it has been written.
+  const FileDescriptor own(fcntl(target->file.fd.get(), F_DUPFD_CLOEXEC, 0));
+  const int fd = own.get();
+  if (arguments.preallocate) {
+    if (auto ok = preallocate(fd, arguments.device, target->size); !ok) return give_up(ok.error());
+  }
   if (auto ok = write_volume(**loop, *target, arguments.device, *layout); !ok) {
     return give_up(ok.error());
+  }
+  if (arguments.preallocate) {  // what was zeroed may have become holes
+    if (auto ok = preallocate(fd, arguments.device, target->size); !ok) return give_up(ok.error());
   }
   if (arguments.json) {
     print_json(arguments.device, *layout, target->size);
   } else {
     print_made(arguments.device, *layout, arguments.verbose);
+    print_promise(fd, arguments.device,
+                  layout->geometry.device_byte(Pbn{layout->super_block.config.physical_blocks}));
   }
   if (auto arrived = finish_output(); !arrived) {
     const Error& error = arrived.error();
@@ -374,6 +419,8 @@ int run_format(int argc, char** argv) {
   app.flag("--sparse-index,--uds-sparse", arguments.sparse,
            "an index that remembers ten times as much, on ten times the space");
   app.option("--uuid", arguments.uuid, "the volume's UUID (default: a random one)");
+  app.flag("--preallocate", arguments.preallocate,
+           "take the room for the whole file now, so that its file system cannot run out of it");
   app.flag("--force", arguments.force, "overwrite what DEVICE holds");
   app.flag("-y,--yes", arguments.yes,
            "do not ask about a logical size of more than 100 times the room for data");

@@ -8,12 +8,14 @@
 #include <fmt/core.h>
 
 #include "async/uring_loop.h"
+#include "base/file_checks.h"
 #include "base/print.h"
 #include "base/size_text.h"
 #include "cli/command.h"
 #include "cli/error_json.h"
 #include "cli/open_volume.h"
 #include "device/file_device.h"
+#include "format/slab_layout.h"
 #include "index/bounded_memory_index.h"
 #include "volume/super_block_store.h"
 #include "volume/volume.h"
@@ -92,6 +94,52 @@ int tell_end(const RebuildArguments& arguments, VolumeState before, const Rebuil
   return rebuilt ? kExitOk : kExitFailed;
 }
 
+/// Bytes that a rebuild writes to places for which the file system keeps no room yet, at most.
+Result<std::uint64_t> room_needed(const FileDevice& device, const VolumeHeaders& headers) {
+  const SuperBlock& super = headers.super_block;
+  const SlabLayout slabs(super.depot);
+  std::uint64_t needed = 0;
+  Result<void> failed;
+  const auto unallocated = [&](Pbn first, std::uint64_t blocks) -> std::uint64_t {
+    auto bytes = device.unallocated(headers.geometry.device_byte(first), blocks * kBlockSize);
+    if (bytes) return *bytes;
+    failed = std::move(bytes).error();
+    return 0;
+  };
+  for (const PartitionId id : {PartitionId::recovery_journal, PartitionId::slab_summary}) {
+    const Partition partition = super.find(id);
+    needed += unallocated(partition.start, partition.blocks);
+  }
+  for (SlabNumber slab = 0; slab < slabs.slab_count(); ++slab) {
+    needed += unallocated(slabs.journal_block_at(slab, 0), super.depot.slab.slab_journal_blocks);
+    const std::uint64_t data = slabs.data_blocks();
+    if (unallocated(slabs.slab_start(slab), data) == data * kBlockSize) continue;  // never used
+    needed += unallocated(slabs.reference_block(slab, 0), super.depot.slab.reference_count_blocks);
+  }
+  if (!failed) return std::move(failed).error();
+  return needed;
+}
+
+/// Nothing is begun that would have to be broken off half-way.
+Result<void> check_room(const FileDevice& device, const VolumeHeaders& headers) {
+  auto needed = room_needed(device, headers);
+  if (!needed) return std::move(needed).error();
+  auto state = device.look();
+  if (!state) return std::move(state).error();
+  constexpr std::uint64_t kForTheFileSystem = 1U << 20U;
+  if (*needed > 0 && state->is_file && *needed + kForTheFileSystem > state->free) {
+    return Error(Errc::no_space,
+                 fmt::format("the rebuild was not begun: it writes up to {} to places for which "
+                             "there is no room yet, and the file system has {} free; make room "
+                             "there first",
+                             size_text(*needed + kForTheFileSystem), size_text(state->free)));
+  }
+  const std::uint64_t end =
+      headers.geometry.device_byte(Pbn{headers.super_block.config.physical_blocks});
+  if (state->is_file) return check_file_size_limit(device.name(), end);
+  return {};
+}
+
 bool may_be_rebuilt(VolumeState state) {
   return state == VolumeState::read_only_mode || state == VolumeState::force_rebuild ||
          state == VolumeState::rebuild_for_upgrade;
@@ -162,7 +210,11 @@ Task<void> run(UringLoop& loop, const RebuildArguments& arguments, int& status) 
                     "the rebuild was not begun, because it would lose what is listed above; copy "
                     "what can still be read first (uvdo export), then add --yes");
   } else if (!arguments.dry_run) {
-    auto done = co_await rebuild(loop, **device, *headers, arguments.json);
+    Result<void> done = check_room(**device, *headers);
+    if (done) {
+      auto written = co_await rebuild(loop, **device, *headers, arguments.json);
+      done = std::move(written);
+    }
     if (!done) rebuilt = done.error().within(arguments.volume);
   }
   status = tell_end(arguments, state, *report, rebuilt);

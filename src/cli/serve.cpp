@@ -22,6 +22,7 @@
 #include "device/file_device.h"
 #include "serve/control_path.h"
 #include "serve/descriptor_reserve.h"
+#include "serve/disk_watch.h"
 #include "serve/metrics_server.h"
 #include "serve/metrics_text.h"
 #include "serve/nbd_server.h"
@@ -83,7 +84,7 @@ Result<void> fit_clients(ServeOptions& options) {
   return {};
 }
 
-Task<Result<void>> serve_volume(UringLoop& loop, const FileDevice& device, Volume& volume,
+Task<Result<void>> serve_volume(UringLoop& loop, FileDevice& device, Volume& volume,
                                 std::uint64_t memory_bytes, ServeOptions options,
                                 std::optional<Doors> doors, ServerSignals& signals,
                                 ServeReload& reload, TlsUpgrader* tls, Log& log) {
@@ -112,11 +113,20 @@ Task<Result<void>> serve_volume(UringLoop& loop, const FileDevice& device, Volum
     doors = std::move(*opened);
   }
   server.adopt(std::move(doors->nbd));
+  DiskWatch disk(loop, device, [&log](const LogLine& line) { log.write(line); });
   VolumeMonitor::Settings watching;
   watching.volume = options.volume;
   watching.marks = options.marks;
   watching.hook = {options.watermark_command, options.hook_limit};
   watching.device = [&device] { return device.activity(); };
+  std::function<void()> keep_link = [] {};  // so that it is found when its file has moved
+  watching.look_beneath = [&disk, &volume, &keep_link] {
+    const Pbn end{volume.super_block().config.physical_blocks};
+    auto whole = disk.look(volume.geometry().device_byte(end));
+    if (!whole) volume.fail(whole.error());
+    keep_link();
+  };
+  watching.backing = [&disk] { return disk.backing(); };
   watching.clients = [&server] { return server.connections(); };
   VolumeMonitor monitor(loop, volume, times, std::move(watching),
                         [&log](const LogLine& line) { log.write(line); });
@@ -125,10 +135,11 @@ Task<Result<void>> serve_volume(UringLoop& loop, const FileDevice& device, Volum
   server_control.stop = [&signals] { signals.stop(); };
   server_control.log = &log;
   server_control.monitor = &monitor;
+  server_control.disk = &disk;
   server_control.storages = [&device] { return device.storages(); };
   server_control.logical_block_size = options.logical_block_size;
   VolumeControl control(loop, volume, std::move(server_control));
-  const auto keep_link = [&] {
+  keep_link = [&] {
     if (options.account) return;
     // Also when another file has taken the place of the first.
     const auto usual = control_path_of(options.volume);
@@ -187,6 +198,7 @@ Task<Result<void>> serve_volume(UringLoop& loop, const FileDevice& device, Volum
   co_await server.shutdown();
   auto stopped = co_await volume.stop();
   if (!resumed) stopped = std::move(resumed);
+  if (stopped) stopped = disk.is_saved();
   control.stopped(stopped);
   co_await control_server.shutdown();
   if (stopped && !volume.is_opened_for_reading()) log.write("saved");

@@ -33,6 +33,10 @@ constexpr ParameterLimits kMaxClients{Kind::count, 1, 1024,
                                       "each takes 256 KiB of memory; with more, new ones are "
                                       "turned away"};
 
+constexpr ParameterLimits kNoSpaceTimeout{Kind::count, 0, 86400,
+                                          "so many seconds new writes wait for room beneath the "
+                                          "volume before they fail"};
+
 Result<bool> parse_switch(std::string_view name, std::string_view value) {
   if (value == "on") return true;
   if (value == "off") return false;
@@ -91,6 +95,9 @@ void ServeOptions::add_to(Arguments& app) {
       .show_default();
   app.option("--socket-group", socket_group, "group of unix sockets for clients");
   app.option("--log-file", log_file, "append the log to this file; SIGHUP opens it anew");
+  app.option("--no-space-timeout", no_space_timeout,
+             "seconds that writes are held back while the file system beneath is full: 0 to 86400")
+      .show_default();
   app.option("--log-level", log_level, "error, warning, notice, info or debug").show_default();
   app.option("--log-format", log_format, "auto, plain, journal or json").show_default();
   app.option("--tls-cert", tls.certificate, "PEM file of the server's certificate");
@@ -128,6 +135,8 @@ Result<void> ServeOptions::check() {
   requests = static_cast<std::uint32_t>(number("--max-requests", max_requests, kMaxRequests));
   clients = number("--max-clients", max_clients, kMaxClients);
   hook_limit = std::chrono::seconds(number("--hook-timeout", hook_timeout, kHookTimeout));
+  volume_options.no_space_timeout =
+      std::chrono::seconds(number("--no-space-timeout", no_space_timeout, kNoSpaceTimeout));
   if (!wrong) return wrong;
   if (minimum_io != "1" && minimum_io != "512" && minimum_io != "4096") {
     return Error(Errc::invalid_argument,

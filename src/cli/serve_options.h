@@ -42,6 +42,7 @@ struct ServeOptions {
   std::string user;
   std::string metrics;
   std::string watermarks = "80,90,95";
+  std::string no_space_timeout = "60";
   std::string watermark_command;
   std::string hook_timeout = "60";
   std::string socket_mode = "0600";

@@ -186,6 +186,17 @@ std::vector<ScreenLine> lines_of(const std::string& volume, const Snapshot& now,
                   rates.device_busy * 100, rates.device_queue, short_number(rates.device_reads),
                   short_bytes(rates.device_read_bytes), short_number(rates.device_writes),
                   short_bytes(rates.device_written_bytes), short_number(rates.device_flushes)));
+  if (a.device.failures() > 0) {
+    add(LineUse::verdict,
+        fmt::format("ERRORS     {} reads, {} writes and {} flushes of the device have failed",
+                    a.device.failed_reads, a.device.failed_writes, a.device.failed_flushes));
+  }
+  if (a.room_beneath.state != "open") {
+    add(LineUse::verdict,
+        fmt::format("NO ROOM    beneath the volume: {} wait in memory, writes are {}",
+                    size_text(a.room_beneath.waiting_bytes),
+                    a.room_beneath.state == "waiting" ? "held back" : "refused"));
+  }
   add(LineUse::machine, fmt::format("processor  {:.0f} % of one, the metadata's thread {:.0f} %",
                                     rates.cpu * 100, rates.thread_cpu * 100));
   add(LineUse::machine,

@@ -65,8 +65,8 @@ class Device {
     return false;
   }
   /// Lets go of the backing store, so that others may use or replace it. Nothing may be under way,
-  /// and nothing be asked for until reopen().
-  virtual void release() {}
+  /// and nothing be asked for until reopen(). not_found: it would be gone then; it is still open.
+  virtual Result<void> release() { return {}; }
   /// Opens what is in its place now. busy, not_found, ...: it is still let go of.
   virtual Result<void> reopen() { return {}; }
   /// What people call it: a path.

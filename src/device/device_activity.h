@@ -18,6 +18,14 @@ struct DeviceActivity {
   std::uint64_t in_flight = 0;  ///< now
   std::uint64_t busy_ns = 0;    ///< time in which at least one request was in flight
   std::uint64_t waited_ns = 0;  ///< the times of all requests added up
+  std::uint64_t failed_reads = 0;
+  std::uint64_t failed_writes = 0;  ///< other than for want of room
+  std::uint64_t failed_flushes = 0;
+  std::uint64_t found_no_room = 0;  ///< writes; they are tried again
+
+  [[nodiscard]] std::uint64_t failures() const {
+    return failed_reads + failed_writes + failed_flushes;
+  }
 };
 
 /// Keeps the account of a device's requests.
@@ -37,6 +45,14 @@ class DeviceMeter {
         activity_.written_bytes += bytes;
         break;
       case Kind::flush: ++activity_.flushes; break;
+    }
+  }
+  /// One of those that began has failed; `no_room`: there was none for what it writes.
+  void fail(Kind kind, bool no_room) {
+    switch (kind) {
+      case Kind::read: ++activity_.failed_reads; break;
+      case Kind::write: ++(no_room ? activity_.found_no_room : activity_.failed_writes); break;
+      case Kind::flush: ++activity_.failed_flushes; break;
     }
   }
   void end() {

@@ -16,6 +16,7 @@
 #include "base/block_types.h"
 #include "base/file_checks.h"
 #include "base/file_lock.h"
+#include "device/room_gate.h"
 
 namespace uvdo {
 
@@ -36,6 +37,15 @@ bool is_file_in_memory(int fd) {
   struct statfs system {};
   return fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && fstatfs(fd, &system) == 0 &&
          (system.f_type == TMPFS_MAGIC || system.f_type == RAMFS_MAGIC);
+}
+
+DeviceMeter::Kind kind_of(Device::Op op) {
+  switch (op) {
+    case Device::Op::read: return DeviceMeter::Kind::read;
+    case Device::Op::write: return DeviceMeter::Kind::write;
+    case Device::Op::flush: break;
+  }
+  return DeviceMeter::Kind::flush;
 }
 
 }  // namespace
@@ -150,6 +160,22 @@ Result<std::uint64_t> FileDevice::look_up_size() {
   return size;
 }
 
+Result<BackingState> FileDevice::look() const {
+  if (!file_.fd) return Error(Errc::busy, fmt::format("{} is not open", path_));
+  return look_at_backing_store(file_.fd.get(), path_);
+}
+
+Result<void> FileDevice::release() {
+  if (auto state = look(); state && state->is_removed()) {
+    return Error(Errc::not_found,
+                 fmt::format("{} has been removed: its data (inode {}) are there only as long as "
+                             "they are in use here, so copy them first",
+                             path_, state->inode));
+  }
+  file_ = BackingFile();
+  return {};
+}
+
 Result<void> FileDevice::extend(std::uint64_t size) {
   struct stat status {};
   if (fstat(file_.fd.get(), &status) != 0) {
@@ -217,10 +243,7 @@ bool FileDevice::transfer_at_once(const Request& request) const {
 }
 
 void FileDevice::submit(Request& request) {
-  meter_.begin(request.op == Op::read    ? DeviceMeter::Kind::read
-               : request.op == Op::write ? DeviceMeter::Kind::write
-                                         : DeviceMeter::Kind::flush,
-               total_size(request.slices));
+  meter_.begin(kind_of(request.op), total_size(request.slices));
   if (in_memory_) {
     if (request.may_be_shared && batches_ != nullptr && batches_->wants_next()) {
       share(request);
@@ -286,6 +309,10 @@ void FileDevice::start(Transfer& transfer) {
 void FileDevice::finish(Transfer& transfer, int error) {
   Request& request = *transfer.request;
   request.error = error;
+  if (error != 0) {
+    meter_.fail(kind_of(request.op), is_no_room(error));
+    if (on_failure_) on_failure_({request.op, request.offset, total_size(request.slices), error});
+  }
   meter_.end();
   transfers_->give(transfer);
   loop_.post(request.waiter);

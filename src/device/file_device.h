@@ -3,11 +3,13 @@
 // keeps two programs from using one volume.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "async/uring_loop.h"
 #include "async/work_batches.h"
 #include "base/object_pool.h"
+#include "device/backing_store.h"
 #include "device/device.h"
 #include "device/device_activity.h"
 #include "device/file_descriptor.h"
@@ -33,6 +35,14 @@ Result<std::uint64_t> size_of_backing_store(int fd, const std::string& path);
 
 class FileDevice final : public Device {
  public:
+  /// A request that failed.
+  struct Failure {
+    Op op{};
+    std::uint64_t offset = 0;  ///< bytes
+    std::uint64_t length = 0;
+    int error = 0;  ///< errno
+  };
+
   /// Opens `path`. Where the file system can do it, the page cache is bypassed (O_DIRECT); then
   /// all buffers, offsets and lengths must be multiples of 4096.
   static Result<std::unique_ptr<FileDevice>> open(UringLoop& loop, const std::string& path,
@@ -48,8 +58,8 @@ class FileDevice final : public Device {
   Result<std::uint64_t> look_up_size() override;
   Result<void> extend(std::uint64_t size) override;
   bool zero_at_once(std::uint64_t offset, std::uint64_t length) override;
-  /// Closes the file, and thereby gives its lock away.
-  void release() override { file_ = BackingFile(); }
+  /// Closes the file, and thereby gives its lock away; not one that would be gone with that.
+  Result<void> release() override;
   Result<void> reopen() override;
   [[nodiscard]] const std::string& name() const override { return path_; }
   [[nodiscard]] bool is_direct() const { return direct_; }
@@ -59,6 +69,15 @@ class FileDevice final : public Device {
   /// What it is, and what lies beneath; empty while it is released.
   [[nodiscard]] const std::vector<StorageRange>& storages() const { return file_.lock.storages(); }
   [[nodiscard]] DeviceActivity activity() const { return meter_.activity(); }
+  /// Called for each request that failed, before who asked for it goes on.
+  void on_failure(std::function<void(const Failure&)> f) { on_failure_ = std::move(f); }
+  /// What has become of the file or disk; busy: it has been let go of.
+  [[nodiscard]] Result<BackingState> look() const;
+  /// Bytes of a range for which the file system keeps no room yet.
+  [[nodiscard]] Result<std::uint64_t> unallocated(std::uint64_t offset,
+                                                  std::uint64_t length) const {
+    return unallocated_bytes(file_.fd.get(), offset, length);
+  }
 
  private:
   /// A request on its way through the kernel, resubmitted as long as it comes back short.
@@ -79,6 +98,7 @@ class FileDevice final : public Device {
   bool direct_ = false;
   bool in_memory_ = false;
   DeviceMeter meter_;
+  std::function<void(const Failure&)> on_failure_;
   WorkBatches* batches_ = nullptr;
   std::unique_ptr<ObjectPool<Transfer>> transfers_;
 

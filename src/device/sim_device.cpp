@@ -170,13 +170,22 @@ void SimDevice::apply_faults(Flight& flight, Duration& latency) {
         !(flight.offset < fault.end && fault.begin < flight.offset + flight.length)) {
       continue;
     }
+    if (fault.kind == SimFault::Kind::full &&
+        (flight.op != Op::write ||
+         (fault.only_new && current_.is_written(flight.offset, flight.length)))) {
+      continue;
+    }
     const std::uint64_t number = active.seen++;
     if (number < fault.skip || number - fault.skip >= fault.count) continue;
-    faulted_ = true;
+    faulted_ |= fault.kind != SimFault::Kind::full;
     switch (fault.kind) {
       case SimFault::Kind::error: flight.error = fault.error; break;
       case SimFault::Kind::hang: flight.hung = true; break;
       case SimFault::Kind::slow: latency += fault.delay; break;
+      case SimFault::Kind::full:
+        flight.error = ENOSPC;
+        ++found_full_;
+        break;
     }
     if (executor_.is_tracing()) trace_request("fault at", flight);
   }

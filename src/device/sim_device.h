@@ -48,6 +48,7 @@ struct SimFault {
     error,  ///< the request fails with `error`
     hang,   ///< no answer until release_hung() or crash()
     slow,   ///< the answer takes `delay` longer
+    full,   ///< a write finds no room and fails with ENOSPC; that is no fault of the disk
   };
   Kind kind = Kind::error;
   bool reads = true;
@@ -58,6 +59,7 @@ struct SimFault {
   std::uint64_t skip = 0;            ///< so many matching requests go well first
   std::uint64_t count = UINT64_MAX;  ///< so many are then hit; afterwards all is well again
   int error = 5;                     ///< errno; EIO
+  bool only_new = false;             ///< `full`: only writes to places never written before
   Duration delay{};
 };
 
@@ -132,6 +134,8 @@ class SimDevice final : public Device {
   /// Whether any fault has hit since the last clear_faulted().
   [[nodiscard]] bool has_faulted() const { return faulted_; }
   void clear_faulted() { faulted_ = false; }
+  /// Writes that have found no room.
+  [[nodiscard]] std::uint64_t found_full() const { return found_full_; }
   /// Lets the requests that hang fail with `error`, or go on if that is 0.
   void release_hung(int error);
   /// Deliberate lies, to prove that the tests see them: flushes succeed and do nothing.
@@ -230,6 +234,7 @@ class SimDevice final : public Device {
   std::array<std::uint64_t, 3> counts_{};
   std::vector<ActiveFault> faults_;
   bool faulted_ = false;
+  std::uint64_t found_full_ = 0;
   bool flushes_lie_ = false;
   bool crashed_ = false;
   std::uint64_t crash_at_request_ = UINT64_MAX;

@@ -87,6 +87,13 @@ SparseImage::Page& SparseImage::page_to_write(std::uint64_t page, bool whole) {
   return owned;
 }
 
+bool SparseImage::is_written(std::uint64_t offset, std::uint64_t length) const {
+  for (std::uint64_t page = offset / kPageSize; page * kPageSize < offset + length; ++page) {
+    if (find(page) == nullptr) return false;
+  }
+  return true;
+}
+
 void SparseImage::read(std::uint64_t offset, MutableBytes out) const {
   check(offset <= size_ && out.size() <= size_ - offset, "read beyond the end of an image");
   while (!out.empty()) {

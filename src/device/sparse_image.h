@@ -26,6 +26,8 @@ class SparseImage {
   /// The range must lie within size().
   void read(std::uint64_t offset, MutableBytes out) const;
   void write(std::uint64_t offset, ConstBytes data);
+  /// Whether something has been written to every 4 KiB page of the range.
+  [[nodiscard]] bool is_written(std::uint64_t offset, std::uint64_t length) const;
 
   /// A hash of the content: equal for equal bytes, whether zeros were written or never touched.
   /// Only what changed since the last call (in any copy) is hashed again.

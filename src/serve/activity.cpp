@@ -27,6 +27,15 @@ class Reader {
     }
     value = found->get<T>();
   }
+  void text(const char* key, std::string& value) {
+    const Json* found = find(key);
+    if (found == nullptr) return;
+    if (found->is_string()) {
+      value = found->get<std::string>();
+    } else {
+      good_ = false;
+    }
+  }
   void histogram(const char* key, LatencyHistogram& histogram) {
     const Json* found = find(key);
     if (found == nullptr) return;
@@ -79,7 +88,18 @@ Json to_json(const Activity& a) {
             {"writtenBytes", d.written_bytes},
             {"inFlight", d.in_flight},
             {"busyNs", d.busy_ns},
-            {"waitedNs", d.waited_ns}}},
+            {"waitedNs", d.waited_ns},
+            {"failedReads", d.failed_reads},
+            {"failedWrites", d.failed_writes},
+            {"failedFlushes", d.failed_flushes},
+            {"foundNoRoom", d.found_no_room}}},
+          {"roomBeneath",
+           {{"state", a.room_beneath.state},
+            {"shortages", a.room_beneath.shortages},
+            {"waitingWrites", a.room_beneath.waiting_writes},
+            {"waitingBytes", a.room_beneath.waiting_bytes},
+            {"freeBytes", a.room_beneath.free_bytes},
+            {"mayTakeBytes", a.room_beneath.may_take_bytes}}},
           {"clients", a.clients},
           {"journalBlocksInUse", a.journal_blocks_in_use},
           {"journalBlocks", a.journal_blocks},
@@ -131,6 +151,21 @@ Result<Activity> activity_from_json(const Json& json) {
     part.number("inFlight", d.in_flight);
     part.number("busyNs", d.busy_ns);
     part.number("waitedNs", d.waited_ns);
+    part.number("failedReads", d.failed_reads);
+    part.number("failedWrites", d.failed_writes);
+    part.number("failedFlushes", d.failed_flushes);
+    part.number("foundNoRoom", d.found_no_room);
+    good = good && part.good();
+  }
+  if (const Json* room = reader.find("roomBeneath")) {
+    RoomBeneath& r = a.room_beneath;
+    Reader part(*room);
+    part.text("state", r.state);
+    part.number("shortages", r.shortages);
+    part.number("waitingWrites", r.waiting_writes);
+    part.number("waitingBytes", r.waiting_bytes);
+    part.number("freeBytes", r.free_bytes);
+    part.number("mayTakeBytes", r.may_take_bytes);
     good = good && part.good();
   }
   if (!good || !reader.good()) {

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "base/json.h"
 #include "base/latency_histogram.h"
@@ -23,12 +24,23 @@ struct RequestActivity {
   std::uint64_t total_ns = 0;
 };
 
+/// How the volume stands with the file system or thin disk beneath it.
+struct RoomBeneath {
+  std::string state = "open";  ///< open, waiting, refusing (device/room_gate.h)
+  std::uint64_t shortages = 0;
+  std::uint64_t waiting_writes = 0;
+  std::uint64_t waiting_bytes = 0;
+  std::uint64_t free_bytes = 0;      ///< of the file system; 0 on a device, as is the next
+  std::uint64_t may_take_bytes = 0;  ///< what the volume's file may take of it
+};
+
 struct Activity {
   std::uint64_t uptime_us = 0;
   std::uint64_t cpu_us = 0;         ///< of the process, user and system
   std::uint64_t thread_cpu_us = 0;  ///< of the thread that has the metadata
   std::array<RequestActivity, kRequestKinds.size()> requests;
   DeviceActivity device;
+  RoomBeneath room_beneath;
   std::uint64_t clients = 0;
   std::uint64_t journal_blocks_in_use = 0;
   std::uint64_t journal_blocks = 0;

@@ -62,6 +62,86 @@ void judge_index(const HealthFacts& facts, Health& health) {
   }
 }
 
+/// Whether what is written stays, and where.
+void judge_name(const HealthFacts& facts, Health& health) {
+  const BackingState& state = *facts.backing;
+  if (state.is_removed()) {
+    health.troubles.push_back(
+        {fmt::format(
+             "The volume's file has been removed{}: its data (inode {}) are there only as "
+             "long as this server runs.",
+             state.named == BackingState::Named::another ? ", and another one is in its place" : "",
+             state.inode),
+         "Do not stop the server before they are copied: read the device that it serves, or copy "
+         "/proc/PID/fd/N of the server to a new file after uvdo flush, and look at that with uvdo "
+         "check."});
+  } else if (state.named == BackingState::Named::another) {
+    health.troubles.push_back(
+        {fmt::format("Another file is in the place of the volume's, which is in use still (inode "
+                     "{}) and has another name now.",
+                     state.inode),
+         "Put the volume's file back in its place before the server is stopped or suspended (find "
+         "-inum tells its name)."});
+  } else if (state.named == BackingState::Named::nothing) {
+    health.troubles.push_back(
+        {fmt::format("The volume's file is no longer where it was: it (inode {}) has another name "
+                     "now.",
+                     state.inode),
+         "Put it back in its place before the server is stopped or suspended (find -inum tells its "
+         "name)."});
+  }
+}
+
+void judge_room_beneath(const HealthFacts& facts, Health& health) {
+  const std::string free =
+      facts.backing && facts.backing->is_file
+          ? fmt::format(" (its file system has {} free)", size_text(facts.backing->free))
+          : "";
+  constexpr const char* kAdvice =
+      "Make room: delete or move other files there, or make it larger. All goes on by itself then.";
+  if (facts.short_for) {
+    health.troubles.push_back(
+        {fmt::format("There is no room beneath the volume since {}{}: {} wait in memory, {}; reads "
+                     "and discards go on.",
+                     duration_text(*facts.short_for), free, size_text(facts.bytes_waiting),
+                     facts.refuses_writes ? "new writes fail with \"no space\""
+                                          : "new writes are held back"),
+         kAdvice});
+    return;
+  }
+  if (!facts.backing || !facts.backing->is_promised_more_than_there_is(facts.end_of_volume)) return;
+  const std::string promise = promise_text(*facts.backing, facts.end_of_volume);
+  constexpr std::uint64_t kNearlyNothing = 64ULL << 20U;
+  if (facts.backing->free < std::max(kNearlyNothing, facts.backing->capacity / 50)) {
+    health.troubles.push_back(
+        {fmt::format("The file system beneath is nearly full: {}.", promise), kAdvice});
+  } else {
+    health.notes.push_back(fmt::format("Beneath it is not room for all of it: {}.", promise));
+  }
+}
+
+void judge_device(const HealthFacts& facts, Health& health) {
+  if (facts.was_cut_off) {
+    health.troubles.push_back(
+        {fmt::format("The volume's file was cut off: it had less than the {} of the volume, and "
+                     "what lay behind is lost.",
+                     size_text(facts.end_of_volume)),
+         "Copy what can still be read, to somewhere else."});
+  }
+  if (facts.device.failures() > 0) {
+    health.troubles.push_back(
+        {fmt::format("The file or disk beneath has failed: {} reads, {} writes and {} flushes "
+                     "since the server began{}{}.",
+                     facts.device.failed_reads, facts.device.failed_writes,
+                     facts.device.failed_flushes,
+                     facts.last_device_error.empty() ? "" : "; last: ", facts.last_device_error),
+         "Find out whether the disk is sound (its own log, smartctl), and copy what matters while "
+         "it can be read."});
+  }
+  if (facts.backing) judge_name(facts, health);
+  judge_room_beneath(facts, health);
+}
+
 std::string_view on_or_off(bool on) { return on ? "on" : "off"; }
 
 std::string_view deduplication_word(const VolumeStatistics& s) {
@@ -127,6 +207,7 @@ Health assess(const HealthFacts& facts) {
          "Compare what matters with a backup: a block may hold what it held before, or what others "
          "have stored since."});
   }
+  judge_device(facts, health);
   if (s.extra.suspended) {
     health.troubles.push_back(
         {"The volume is suspended: requests of clients wait until it is resumed.",

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "device/backing_store.h"
+#include "device/device_activity.h"
 #include "volume/statistics.h"
 
 namespace uvdo {
@@ -29,6 +31,17 @@ struct HealthFacts {
   /// When the room for data is used up if it goes on as it does now; nothing if it does not fill.
   std::optional<std::chrono::seconds> until_full;
   std::chrono::seconds rate_over{0};  ///< the time over which "now" was seen
+
+  // ---- of the file or disk beneath
+  DeviceActivity device;
+  std::string last_device_error;        ///< a sentence; "" if there was none
+  std::optional<BackingState> backing;  ///< none: it is not open, or cannot be looked at
+  bool was_cut_off = false;             ///< the file has been shorter than the volume
+  std::uint64_t end_of_volume = 0;      ///< in bytes on it
+  /// Since when writes have been waiting for room beneath, and how many bytes; none if none wait.
+  std::optional<std::chrono::seconds> short_for;
+  std::uint64_t bytes_waiting = 0;
+  bool refuses_writes = false;  ///< they have waited too long
 };
 
 /// A problem and its cure, a sentence each.

@@ -128,5 +128,61 @@ TEST(Health, DurationsAreSaidInTheUnitThatFits) {
   EXPECT_EQ(duration_text(std::chrono::hours(72)), "3 days");
 }
 
+TEST(Health, FailuresOfTheDiskAreTrouble) {
+  HealthFacts some = facts(448);
+  some.device.failed_reads = 3;
+  some.last_device_error = "read of 4096 bytes at byte 0 of v: Input/output error";
+  Health health = assess(some);
+  ASSERT_EQ(health.troubles.size(), 1U);
+  EXPECT_THAT(health.troubles[0].problem, HasSubstr("3 reads, 0 writes"));
+  EXPECT_THAT(health.troubles[0].problem, HasSubstr("Input/output error"));
+  some = facts(448);
+  some.was_cut_off = true;
+  EXPECT_THAT(assess(some).troubles[0].problem, HasSubstr("cut off"));
+}
+
+TEST(Health, AFileThatIsNotWhereItWasIsTrouble) {
+  HealthFacts some = facts(448);
+  some.backing.emplace();
+  some.backing->is_file = true;
+  some.backing->links = 1;
+  some.backing->inode = 4711;
+  EXPECT_TRUE(assess(some).is_well());
+  some.backing->named = BackingState::Named::nothing;
+  EXPECT_THAT(assess(some).troubles[0].problem, HasSubstr("4711) has another name"));
+  some.backing->named = BackingState::Named::another;
+  EXPECT_THAT(assess(some).troubles[0].problem, HasSubstr("Another file is in the place"));
+  some.backing->links = 0;
+  EXPECT_THAT(assess(some).troubles[0].problem, HasSubstr("has been removed, and another one"));
+  EXPECT_THAT(assess(some).troubles[0].advice, HasSubstr("Do not stop the server"));
+}
+
+TEST(Health, RoomBeneathIsToldAndItsLackIsTrouble) {
+  constexpr std::uint64_t kMiB = 1ULL << 20U;
+  HealthFacts some = facts(448);
+  some.backing.emplace();
+  some.backing->is_file = true;
+  some.backing->links = 1;
+  some.backing->allocated = 100 * kMiB;
+  some.backing->free = 1000 * kMiB;
+  some.backing->capacity = 10'000 * kMiB;
+  some.end_of_volume = 1100 * kMiB;
+  EXPECT_TRUE(assess(some).notes.empty());
+  some.end_of_volume = 4196 * kMiB;
+  EXPECT_TRUE(assess(some).is_well());
+  EXPECT_THAT(assess(some).notes[0],
+              HasSubstr("may take 4.0 GiB more, and its file system has 1000.0 MiB free"));
+  some.backing->free = 101 * kMiB;
+  EXPECT_THAT(assess(some).troubles[0].problem, HasSubstr("nearly full"));
+  some.short_for = std::chrono::seconds(7);
+  some.bytes_waiting = 3 * kMiB;
+  Health health = assess(some);
+  ASSERT_EQ(health.troubles.size(), 1U);
+  EXPECT_THAT(health.troubles[0].problem, HasSubstr("since 7 seconds"));
+  EXPECT_THAT(health.troubles[0].problem, HasSubstr("held back"));
+  some.refuses_writes = true;
+  EXPECT_THAT(assess(some).troubles[0].problem, HasSubstr("fail with \"no space\""));
+}
+
 }  // namespace
 }  // namespace uvdo

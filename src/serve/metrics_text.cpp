@@ -178,6 +178,20 @@ void add_device(Writer& w, const DeviceActivity& d) {
             static_cast<double>(d.busy_ns) / 1e9);
 }
 
+void add_beneath(Writer& w, const DeviceActivity& d, const RoomBeneath& r) {
+  w.split("device_errors_total", "counter", "Requests to the file or disk that failed.",
+          "operation",
+          {{"read", d.failed_reads}, {"write", d.failed_writes}, {"flush", d.failed_flushes}});
+  w.counter("device_no_room_total", "Writes that found no room, tries again included.",
+            d.found_no_room);
+  w.gauge("beneath_free_bytes", "Free space of the file system beneath; 0 on a disk.",
+          r.free_bytes);
+  w.gauge("beneath_needed_bytes", "What the volume's file may still take of it.", r.may_take_bytes);
+  w.gauge("beneath_full", "Whether writes wait because there is no room beneath.",
+          std::uint64_t{r.state != "open"});
+  w.gauge("beneath_waiting_bytes", "What waits in memory for room beneath.", r.waiting_bytes);
+}
+
 void add_metadata(Writer& w, const VolumeStatistics& s, const Activity& a) {
   w.gauge("journal_blocks", "Blocks of the recovery journal that can be in use.", a.journal_blocks);
   w.gauge("journal_blocks_in_use", "Blocks of it that a recovery would need.",
@@ -227,6 +241,7 @@ std::string metrics_text(const MetricsSource& source) {
   add_requests(w, a);
   add_data(w, s);
   add_device(w, a.device);
+  add_beneath(w, a.device, a.room_beneath);
   add_metadata(w, s, a);
   w.gauge("memory_bytes", "Memory that the volume takes at most.", s.memory_usage.bytes_used);
   w.gauge("buffer_bytes", "Memory for data in flight.", s.extra.buffer_bytes);

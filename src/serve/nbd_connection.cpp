@@ -124,9 +124,9 @@ Task<void> NbdConnection::serve_requests() {
         co_return;
       }
       while (in_flight_ >= memory_.most_of_a_client) co_await request_done_.wait();
-      const nbd::ExportState state{service_->size(), service_->is_read_only(),
-                                   session_.structured_replies, session_.allocation_context,
-                                   session_.minimum_block};
+      const bool is_read_only = service_->is_read_only() && !service_->has_failed();
+      const nbd::ExportState state{service_->size(), is_read_only, session_.structured_replies,
+                                   session_.allocation_context, session_.minimum_block};
       const nbd::Judgement judgement = nbd::judge(*header, state);
       if (judgement.verdict == Verdict::hang_up) {
         reason_ = judgement.reason;
@@ -240,9 +240,18 @@ Task<bool> NbdConnection::receive_write(const RequestHeader& header) {
     if (in_step) {
       Buffer buffer = co_await buffer_from(service_->buffers(), length);
       receiving_payload_ = true;
-      in_step = co_await channel_.read_into(buffer.bytes(), left == 0 ? kTail : 0);
+      const bool has_buffer = buffer.data() != nullptr;
+      if (has_buffer) {
+        in_step = co_await channel_.read_into(buffer.bytes(), left == 0 ? kTail : 0);
+      } else {
+        in_step = co_await channel_.skip(length);
+      }
       receiving_payload_ = false;
       piece.buffer = std::move(buffer);
+      if (in_step && !has_buffer) {
+        finish(piece, Error(Errc::no_space, "the volume takes no writes now"));
+        continue;
+      }
     }
     if (in_step) {
       spawn(run_write(piece));

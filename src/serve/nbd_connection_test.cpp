@@ -317,6 +317,33 @@ TEST(NbdConnection, AReadOnlyExportTakesNoWrites) {
   EXPECT_EQ(run.counts.writes + run.counts.discards + run.counts.zeroes, 0U);
 }
 
+TEST(NbdConnection, AfterAnErrorWritesGetThatAndNotThatTheyAreNotPermitted) {
+  NbdScript script;
+  script.choose(false);
+  script.request(Command::write, 0, 4096, 0, 1).raw(std::string(4096, 'x'));
+  NbdRun::Options options;
+  options.failed = true;
+  const NbdRun run = run_nbd(script.bytes(), options);
+  const std::map<std::uint64_t, WireError> expected{{1, WireError::eio}};
+  EXPECT_EQ(simple_replies(run), expected);
+}
+
+TEST(NbdConnection, WritesForWhichThereIsNoBufferAreRefusedAndOthersGoOn) {
+  constexpr std::uint32_t kLarge = 300'000;  // in three pieces
+  NbdScript script;
+  script.choose(false);
+  script.request(Command::write, 0, 4096, 0, 1).raw(std::string(4096, 'x'));
+  script.request(Command::write, 0, kLarge, 0, 2).raw(std::string(kLarge, 'y'));
+  script.request(Command::flush, 0, 0, 0, 3);
+  NbdRun::Options options;
+  options.refusing = true;
+  const NbdRun run = run_nbd(script.bytes(), options);
+  const std::map<std::uint64_t, WireError> expected{
+      {1, WireError::enospc}, {2, WireError::enospc}, {3, WireError::none}};
+  EXPECT_EQ(simple_replies(run), expected);
+  EXPECT_EQ(run.counts.writes, 0U);
+}
+
 TEST(NbdConnection, AStructuredReadIsCoveredByItsChunksExactlyOnce) {
   NbdScript script;
   script.flags().option(Option::structured_reply).option(Option::export_name);

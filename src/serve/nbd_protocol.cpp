@@ -6,7 +6,6 @@ namespace uvdo::nbd {
 WireError wire_error_of(Errc code) {
   switch (code) {
     case Errc::no_space: return WireError::enospc;
-    case Errc::read_only: return WireError::eperm;
     case Errc::invalid_argument:
     case Errc::out_of_range:
     case Errc::protocol: return WireError::einval;
@@ -14,6 +13,8 @@ WireError wire_error_of(Errc code) {
     case Errc::unsupported: return WireError::enotsup;
     case Errc::cancelled: return WireError::eshutdown;
     case Errc::io:
+    // The protocol has no EROFS, and EPERM only for exports that are read-only on purpose.
+    case Errc::read_only:
     case Errc::corrupt:
     case Errc::not_found:
     case Errc::exists:

@@ -117,7 +117,7 @@ TEST(NbdProtocol, RequestsAreJudgedByTheProtocol) {
 
 TEST(NbdProtocol, EveryErrorOfTheVolumeHasANumberOfTheProtocol) {
   EXPECT_EQ(wire_error_of(Errc::no_space), WireError::enospc);
-  EXPECT_EQ(wire_error_of(Errc::read_only), WireError::eperm);
+  EXPECT_EQ(wire_error_of(Errc::read_only), WireError::eio);
   EXPECT_EQ(wire_error_of(Errc::out_of_range), WireError::einval);
   EXPECT_EQ(wire_error_of(Errc::no_memory), WireError::enomem);
   EXPECT_EQ(wire_error_of(Errc::unsupported), WireError::enotsup);

@@ -49,6 +49,7 @@ class WindowView final : public BlockService {
     return window_.size.value_or(service_.size() - window_.offset);
   }
   [[nodiscard]] bool is_read_only() const override { return service_.is_read_only(); }
+  [[nodiscard]] bool has_failed() const override { return service_.has_failed(); }
   BufferPool& buffers() override { return service_.buffers(); }
   Task<Result<void>> read(std::uint64_t offset, MutableBytes out) override;
   Task<Result<void>> write(std::uint64_t offset, Buffer data, Durability durability) override;

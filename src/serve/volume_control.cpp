@@ -105,6 +105,10 @@ Task<Result<Json>> VolumeControl::stats(const Json& request) {
   co_await volume_.count_savings(with_activity ? Duration{0} : std::chrono::seconds(2));
   VolumeStatistics statistics = server_.monitor->statistics();
   statistics.logical_block_size = server_.logical_block_size;
+  const DeviceActivity device = server_.monitor->activity().device;
+  statistics.extra.device_failed_reads = device.failed_reads;
+  statistics.extra.device_failed_writes = device.failed_writes;
+  statistics.extra.device_failed_flushes = device.failed_flushes;
   Json json = to_json(statistics);
   if (with_activity) json["activity"] = to_json(server_.monitor->activity());
   co_return json;
@@ -129,6 +133,14 @@ HealthFacts VolumeControl::facts() const {
   if (const JournalView* view = volume_.journal_view()) facts.blocks_lost = view->blocks_affected();
   facts.until_full = server_.monitor->space().until_full();
   facts.rate_over = server_.monitor->space().fill_rate().over;
+  server_.disk->add_to(facts);
+  const RoomGate& room = volume_.room();
+  if (!room.is_open()) {
+    facts.short_for =
+        std::chrono::duration_cast<std::chrono::seconds>(executor_.now() - room.short_since());
+    facts.bytes_waiting = room.waiting_bytes();
+    facts.refuses_writes = room.state() != RoomGate::State::waiting;
+  }
   return facts;
 }
 

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "device/storage_map.h"
 #include "serve/control_server.h"
+#include "serve/disk_watch.h"
 #include "serve/health.h"
 #include "serve/volume_monitor.h"
 #include "volume/volume.h"
@@ -24,6 +25,7 @@ struct ServerControl {
   const VolumeMonitor* monitor = nullptr;
   /// The storages that the volume has at the moment.
   std::function<std::vector<StorageRange>()> storages = [] { return std::vector<StorageRange>(); };
+  const DiskWatch* disk = nullptr;
   std::uint64_t logical_block_size = 512;  ///< what statistics call clients' smallest request
 };
 

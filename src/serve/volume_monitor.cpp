@@ -46,6 +46,7 @@ void VolumeMonitor::stop() {
 
 Task<void> VolumeMonitor::run() {
   while (!stopping_) {
+    settings_.look_beneath();
     look();
     hook_.poll();
     // While commands wait for the one that runs they are begun soon after its end.
@@ -62,12 +63,23 @@ void VolumeMonitor::look() {
     return space_.forget();
   }
   SpaceSample seen;
-  seen.room = room_for_data(s);
-  seen.used = std::min(seen.room, room_used(s));
+  seen.used = std::min(room_for_data(s), room_used(s));
+  seen.room = seen.used + blocks_left(s, room_for_data(s), seen.used);
   seen.peak = std::min(seen.room, peak);
   for (const SpaceEvent& event : space_.observe(executor_.now(), seen)) {
     tell(event, seen.used, seen.room);
   }
+}
+
+std::uint64_t VolumeMonitor::blocks_left(const VolumeStatistics& s, std::uint64_t room,
+                                         std::uint64_t used) const {
+  const auto backing = settings_.backing();
+  if (!backing || !backing->is_file) return room - used;
+  // What the file has already, beyond what is in use, can be used without asking for more.
+  const std::uint64_t taken = s.extra.fixed_overhead_blocks + used;
+  const std::uint64_t has = backing->allocated / s.block_size;
+  const std::uint64_t spare = has > taken ? has - taken : 0;
+  return std::min(room - used, spare + backing->free / s.block_size);
 }
 
 void VolumeMonitor::tell(SpaceEvent event, std::uint64_t used, std::uint64_t room) {
@@ -149,6 +161,16 @@ Activity VolumeMonitor::activity() const {
     to.total_ns = from.total_ns;
   }
   a.device = settings_.device();
+  const RoomGate& gate = volume_.room();
+  a.room_beneath.state = name_of(gate.state());
+  a.room_beneath.shortages = gate.shortages();
+  a.room_beneath.waiting_writes = gate.waiting_writes();
+  a.room_beneath.waiting_bytes = gate.waiting_bytes();
+  if (const auto backing = settings_.backing(); backing && backing->is_file) {
+    a.room_beneath.free_bytes = backing->free;
+    a.room_beneath.may_take_bytes = backing->may_take(
+        volume_.geometry().device_byte(Pbn{volume_.super_block().config.physical_blocks}));
+  }
   a.clients = settings_.clients();
   a.journal_blocks_in_use = volume_.journal().blocks_in_use();
   a.journal_blocks = volume_.journal().usable_blocks();

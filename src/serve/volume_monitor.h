@@ -10,6 +10,7 @@
 
 #include "async/uring_loop.h"
 #include "base/log.h"
+#include "device/backing_store.h"
 #include "device/device_activity.h"
 #include "serve/activity.h"
 #include "serve/hook.h"
@@ -25,6 +26,11 @@ class VolumeMonitor {
     std::vector<unsigned> marks;  ///< percents of the room for data
     Hook::Settings hook;          ///< run when a mark is passed
     std::function<DeviceActivity()> device = [] { return DeviceActivity{}; };
+    /// Looks at the file or disk beneath, and tells what has become of it.
+    std::function<void()> look_beneath = [] {};
+    std::function<std::optional<BackingState>()> backing = [] {
+      return std::optional<BackingState>();
+    };
     std::function<std::uint64_t()> clients = [] { return std::uint64_t{0}; };
   };
 
@@ -45,6 +51,9 @@ class VolumeMonitor {
 
  private:
   void look();
+  /// Blocks that data can still take, with what the file system beneath has for them.
+  [[nodiscard]] std::uint64_t blocks_left(const VolumeStatistics& s, std::uint64_t room,
+                                          std::uint64_t used) const;
   void tell(SpaceEvent event, std::uint64_t used, std::uint64_t room);
 
   Executor& executor_;

@@ -42,7 +42,9 @@ class BlockService {
   /// Bytes; may grow while the volume is in use.
   [[nodiscard]] virtual std::uint64_t size() const = 0;
   [[nodiscard]] virtual bool is_read_only() const = 0;
-  /// Where the data of writes comes from.
+  /// Whether that is because of an error: then writes get that, and not "not permitted".
+  [[nodiscard]] virtual bool has_failed() const { return false; }
+  /// Where the data of writes comes from. While it is refusing, writes would fail with no_space.
   virtual BufferPool& buffers() = 0;
 
   // All offsets and lengths are bytes, of any alignment. A range beyond size() is

@@ -165,6 +165,11 @@ struct ExtraStatistics {
   std::uint64_t buffer_bytes = 0;      ///< reserved for requests in flight
   std::uint64_t buffer_bytes_in_use = 0;
   PoolShortages shortages;
+  /// Requests to the file or disk beneath that failed since the server began.
+  std::uint64_t device_failed_reads = 0;
+  std::uint64_t device_failed_writes = 0;
+  std::uint64_t device_failed_flushes = 0;
+  std::uint64_t room_waiting_bytes = 0;       ///< written, and waiting for room beneath
   std::uint64_t index_records_under_way = 0;  ///< of stored blocks, not yet in the index
   std::uint64_t unscrubbed_slabs = 0;         ///< whose reference counts are not loaded yet
   /// What is no data block of a slab, as `overhead_blocks_used` without the block map's pages.

@@ -164,6 +164,10 @@ void visit_extra_statistics(Statistics& s, Visitor& v) {
     v.value("deduplication", s.extra.deduplication);
     v.value("bufferBytes", s.extra.buffer_bytes);
     v.value("bufferBytesInUse", s.extra.buffer_bytes_in_use);
+    v.value("deviceFailedReads", s.extra.device_failed_reads);
+    v.value("deviceFailedWrites", s.extra.device_failed_writes);
+    v.value("deviceFailedFlushes", s.extra.device_failed_flushes);
+    v.value("bytesWaitingForRoom", s.extra.room_waiting_bytes);
     v.value("unscrubbedSlabs", s.extra.unscrubbed_slabs);
     v.value("fixedOverheadBlocks", s.extra.fixed_overhead_blocks);
   });

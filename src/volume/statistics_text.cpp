@@ -342,6 +342,15 @@ std::string savings_text(const VolumeStatistics& s) {
                         size_text(s.logical_blocks_used * s.block_size),
                         size_text(*stored * s.block_size), saving_percent(s));
   }
+  const ExtraStatistics& e = s.extra;
+  if (e.device_failed_reads + e.device_failed_writes + e.device_failed_flushes > 0) {
+    text += fmt::format("The disk has failed: {} reads, {} writes and {} flushes.\n",
+                        e.device_failed_reads, e.device_failed_writes, e.device_failed_flushes);
+  }
+  if (e.room_waiting_bytes > 0) {
+    text += fmt::format("There is no room beneath: {} that were written wait in memory.\n",
+                        size_text(e.room_waiting_bytes));
+  }
   return text;
 }
 

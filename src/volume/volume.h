@@ -26,6 +26,7 @@
 #include "depot/slab_depot.h"
 #include "device/flush_gate.h"
 #include "device/hold_gate.h"
+#include "device/room_gate.h"
 #include "format/compressed_block.h"
 #include "format/journal_view.h"
 #include "index/dedupe_index.h"
@@ -36,6 +37,7 @@
 #include "volume/block_service.h"
 #include "volume/flush_generations.h"
 #include "volume/growth.h"
+#include "volume/patient_requests.h"
 #include "volume/request_gate.h"
 #include "volume/savings_counter.h"
 #include "volume/statistics.h"
@@ -72,6 +74,9 @@ struct VolumeOptions {
   bool deduplication = true;
   /// A commit of the journal at the latest this long after a write, flush or not.
   Duration commit_delay = std::chrono::milliseconds(50);
+  /// So long new writes are held back where the device has no room; then they fail with no_space
+  /// until there is some.
+  Duration no_space_timeout = std::chrono::seconds(60);
   /// Where blocks are named and compressed.
   WorkPlace work;
   /// Few small writes, which have been answered, wait so long for company on their way to the work
@@ -135,6 +140,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   // ---- BlockService
   [[nodiscard]] std::uint64_t size() const override;
   [[nodiscard]] bool is_read_only() const override { return notifier_.is_read_only(); }
+  [[nodiscard]] bool has_failed() const override { return notifier_.is_read_only(); }
   BufferPool& buffers() override { return buffers_; }
   Task<Result<void>> read(std::uint64_t offset, MutableBytes out) override;
   Task<Result<void>> write(std::uint64_t offset, Buffer data, Durability durability) override;
@@ -189,6 +195,9 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   /// then.
   Task<Result<void>> resume();
   [[nodiscard]] bool is_suspended() const { return suspended_.has_value(); }
+  /// Enters read-only mode for something that was found out elsewhere: what is on the device must
+  /// not be relied on any more.
+  void fail(const Error& reason) { notifier_.enter(reason); }
   /// Before stop(), so that requests that are held come to an end, and no others are held: a
   /// suspended volume that was saved stays as it is on its device and they fail; another one is
   /// resumed, if it can be.
@@ -223,6 +232,8 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   [[nodiscard]] std::uint64_t memory_needed() const;
   struct WriteJob;  ///< a write under way (write_job.h)
   [[nodiscard]] const Device& device() const { return raw_device_; }
+  /// Whether there is room for writes beneath it.
+  [[nodiscard]] const RoomGate& room() const { return room_; }
   [[nodiscard]] const VolumeOptions& options() const { return options_; }
   [[nodiscard]] const VolumeGeometry& geometry() const { return geometry_; }
   [[nodiscard]] const SuperBlock& super_block() const { return super_block_; }
@@ -274,18 +285,35 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   // volume_suspension.cpp
   Task<Result<void>> suspend_alone(SuspendMode mode);
   Task<Result<void>> resume_alone();
+  /// Opens the gates of a suspended volume whose device is open.
+  Task<Result<void>> go_on();
   Task<Result<void>> verify_device();
   Task<Result<void>> stop_abandoned();
 
   /// Writes `changed`, unless the volume has become read-only. A failure makes it read-only.
   Task<Result<void>> change_super_block(SuperBlock changed);
 
+  // volume_room.cpp: where there is no room beneath
+  /// Holds a write back until there is some; no_space after the time limit.
+  Task<Result<void>> admit_write();
+  [[nodiscard]] TimePoint request_time() {
+    return room_.is_open() ? TimePoint::min() : executor_.now();
+  }
+  void room_has_changed(RoomGate::State state);
+  /// What is to be told of a stop for which there was no room.
+  [[nodiscard]] Error given_up_error() const;
+
   // volume_write.cpp
-  Task<Result<void>> write_piece(std::uint64_t offset, ConstBytes piece, Durability durability);
+  Task<Result<void>> write_admitted(PatientRequest& request, std::uint64_t offset, Buffer data,
+                                    Durability durability);
+  Task<Result<void>> write_piece(std::uint64_t offset, ConstBytes piece, Durability durability,
+                                 const Refusal& refusal);
   /// Goes on with a piece of a block that is locked; `block` is where it is merged.
   Task<Result<void>> merge_locked(Buffer block, std::uint64_t offset, ConstBytes piece,
-                                  Durability durability);
-  Task<Result<void>> write_blocks(Lbn first, Buffer data, Durability durability);
+                                  Durability durability, const Refusal& refusal);
+  Task<Result<void>> write_blocks(Lbn first, Buffer data, Durability durability,
+                                  const Refusal& refusal);
+  Task<Result<void>> flush_admitted();
   /// Sees to it that the leaves of a write's blocks, two at most, exist.
   Task<Result<void>> ensure_leaves(Lbn first, std::size_t count);
   /// Accepts a small write, whose blocks are locked and have leaves, into the job that gathers such
@@ -299,7 +327,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
     if (gather_sleeps_) gather_alarm_.ring();
   }
   /// Goes on with a job whose blocks are locked and whose generation has been entered.
-  Task<Result<void>> start_job(WriteJob& job);
+  Task<Result<void>> start_job(WriteJob& job, const Refusal& refusal);
   /// Waits until take_job() has one to give.
   Task<void> wait_for_job();
   [[nodiscard]] bool has_job() const;
@@ -386,16 +414,17 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
     punch,    ///< no mapping
     map,      ///< mapped to zeros, so that a later write needs no map page
   };
-  Task<Result<void>> zero_range(std::uint64_t offset, std::uint64_t length, Zeroing how,
-                                Durability durability);
+  Task<Result<void>> zero_range(PatientRequest& request, std::uint64_t offset, std::uint64_t length,
+                                Zeroing how, Durability durability);
   /// Writes zeros to a part of a block, if it has data: where there are none nothing is allocated,
   /// no page of the map either.
   Task<Result<void>> zero_part(std::uint64_t offset, std::uint64_t length, Zeroing how,
-                               Durability durability);
+                               Durability durability, const Refusal& refusal);
   Task<Result<bool>> reads_as_zeros(Lbn lbn, Zeroing how);
-  Task<Result<void>> unmap_blocks(Lbn first, Lbn last);
-  Task<Result<void>> map_zero_blocks(Lbn first, Lbn last);
-  Task<Result<void>> remap_in_leaf(PageNumber page, Lbn first, Lbn last, BlockMapping mapping);
+  Task<Result<void>> unmap_blocks(Lbn first, Lbn last, const Refusal& refusal);
+  Task<Result<void>> map_zero_blocks(Lbn first, Lbn last, const Refusal& refusal);
+  Task<Result<void>> remap_in_leaf(PageNumber page, Lbn first, Lbn last, BlockMapping mapping,
+                                   const Refusal& refusal);
   /// Remaps as many of the `count` blocks from `first` on as can be done at one go, which leave
   /// data of one slab; returns their number. 0: try_remap() must see to the first.
   Result<std::uint64_t> try_drop(MapPage& leaf, Lbn first, std::uint64_t count,
@@ -431,6 +460,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
 
   Executor& executor_;
   Device& raw_device_;
+  RoomGate room_;
   FlushGate gate_;
   HoldGate hold_;
   Device& device_;  // the outer gate: what all parts use
@@ -450,8 +480,10 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   Semaphore index_operation_;  // held while the index is opened, closed or made
 
   RequestGate requests_gate_;
+  PatientRequests patient_requests_;
   BufferPool buffers_;
   BufferPool merge_buffers_;  // sub-block writes; held while only scratch is waited for
+  BufferPool part_buffers_;   // sub-block reads, which wait for no write; held like those
   BufferPool
       scratch_buffers_;  // reads of the volume itself; held while only the next is waited for
   BufferPool fragment_buffers_;  // compressed blocks; nothing is waited for while held
@@ -494,6 +526,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   bool is_loaded_ = false;  ///< the slabs are known, or will be by scrubbing
   bool opened_read_only_ = false;
   std::optional<JournalView> view_;  ///< of a volume that was opened read-only
+  bool all_committed_ = false;       ///< while it is saved: all that was answered is stable
   std::optional<SuspendMode> suspended_;
   bool is_last_ = false;    ///< no suspension follows: the volume is about to be stopped
   bool was_saved_ = false;  ///< the suspended volume is clean on its device

@@ -20,17 +20,26 @@ constexpr std::uint64_t kUnitsPerRemap = 20;
 
 Task<Result<void>> Volume::discard(std::uint64_t offset, std::uint64_t length,
                                    Durability durability) {
-  return zero_range(offset, length, Zeroing::discard, durability);
+  PatientRequest request(patient_requests_, request_time());
+  co_return co_await request.answer(
+      zero_range(request, offset, length, Zeroing::discard, durability));
 }
 
 Task<Result<void>> Volume::write_zeroes(std::uint64_t offset, std::uint64_t length, ZeroMode mode,
                                         Durability durability) {
-  return zero_range(offset, length, mode == ZeroMode::mapped ? Zeroing::map : Zeroing::punch,
-                    durability);
+  const bool needs_pages = mode == ZeroMode::mapped;
+  if (needs_pages && !room_.is_open()) {
+    auto admitted = co_await admit_write();
+    if (!admitted) co_return admitted;
+  }
+  PatientRequest request(patient_requests_, request_time());
+  co_return co_await request.answer(
+      zero_range(request, offset, length, needs_pages ? Zeroing::map : Zeroing::punch, durability));
 }
 
-Task<Result<void>> Volume::zero_range(std::uint64_t offset, std::uint64_t length, Zeroing how,
-                                      Durability durability) {
+Task<Result<void>> Volume::zero_range(PatientRequest& request, std::uint64_t offset,
+                                      std::uint64_t length, Zeroing how, Durability durability) {
+  const Refusal refusal(request);
   if (!requests_gate_.is_open() && !co_await requests_gate_.wait()) co_return refused();
   const RequestPass pass(requests_gate_);
   auto done = check_writable();
@@ -40,23 +49,25 @@ Task<Result<void>> Volume::zero_range(std::uint64_t offset, std::uint64_t length
   const std::uint64_t first_whole = (offset + kBlockSize - 1) / kBlockSize;
   const std::uint64_t last_whole = end / kBlockSize;
   if (first_whole > last_whole) {
-    done = co_await zero_part(offset, length, how, durability);
+    done = co_await zero_part(offset, length, how, durability, refusal);
   } else {
     // Whole blocks first: a part may need the room that they give back.
     if (first_whole < last_whole) {
       requests_.discards += last_whole - first_whole;
       if (how == Zeroing::map) {
-        done = co_await map_zero_blocks(Lbn{first_whole}, Lbn{last_whole});
+        done = co_await map_zero_blocks(Lbn{first_whole}, Lbn{last_whole}, refusal);
       } else {
-        done = co_await unmap_blocks(Lbn{first_whole}, Lbn{last_whole});
+        done = co_await unmap_blocks(Lbn{first_whole}, Lbn{last_whole}, refusal);
       }
       note_new_entries();
     }
     if (done && offset % kBlockSize != 0) {
-      done = co_await zero_part(offset, first_whole * kBlockSize - offset, how, durability);
+      done =
+          co_await zero_part(offset, first_whole * kBlockSize - offset, how, durability, refusal);
     }
     if (done && end % kBlockSize != 0) {
-      done = co_await zero_part(last_whole * kBlockSize, end % kBlockSize, how, durability);
+      done =
+          co_await zero_part(last_whole * kBlockSize, end % kBlockSize, how, durability, refusal);
     }
   }
   // Also where nothing was changed: what made it zeros before may not be stable yet.
@@ -65,7 +76,7 @@ Task<Result<void>> Volume::zero_range(std::uint64_t offset, std::uint64_t length
 }
 
 Task<Result<void>> Volume::zero_part(std::uint64_t offset, std::uint64_t length, Zeroing how,
-                                     Durability durability) {
+                                     Durability durability, const Refusal& refusal) {
   const Lbn lbn{offset / kBlockSize};
   Buffer block = co_await merge_buffers_.acquire(kBlockSize);
   co_await locks_.lock(lbn);
@@ -75,8 +86,8 @@ Task<Result<void>> Volume::zero_part(std::uint64_t offset, std::uint64_t length,
     if (!zeros) co_return std::move(zeros).error();
     co_return Result<void>();
   }
-  auto done =
-      co_await merge_locked(std::move(block), offset, ConstBytes(kZeros).first(length), durability);
+  auto done = co_await merge_locked(std::move(block), offset, ConstBytes(kZeros).first(length),
+                                    durability, refusal);
   // A discard may leave a part as it is; for want of a block it does.
   if (!done && done.error().code() == Errc::no_space && how == Zeroing::discard) {
     co_return Result<void>();
@@ -93,7 +104,7 @@ Task<Result<bool>> Volume::reads_as_zeros(Lbn lbn, Zeroing how) {
   co_return mapping == kMappedZero || (mapping == kUnmapped && how != Zeroing::map);
 }
 
-Task<Result<void>> Volume::unmap_blocks(Lbn first, Lbn last) {
+Task<Result<void>> Volume::unmap_blocks(Lbn first, Lbn last, const Refusal& refusal) {
   co_await locks_.drain(first, last);
   const PageNumber first_page = page_number(first);
   const PageNumber last_page = page_number(last - 1);
@@ -108,7 +119,7 @@ Task<Result<void>> Volume::unmap_blocks(Lbn first, Lbn last) {
       auto next = co_await map_->next_leaf(root, index, limit);
       if (!next) co_return std::move(next).error();
       if (!*next) break;
-      auto done = co_await remap_in_leaf(page_of(root, **next), first, last, kUnmapped);
+      auto done = co_await remap_in_leaf(page_of(root, **next), first, last, kUnmapped, refusal);
       if (!done) co_return done;
       index = **next + 1;
     }
@@ -116,19 +127,19 @@ Task<Result<void>> Volume::unmap_blocks(Lbn first, Lbn last) {
   co_return Result<void>();
 }
 
-Task<Result<void>> Volume::map_zero_blocks(Lbn first, Lbn last) {
+Task<Result<void>> Volume::map_zero_blocks(Lbn first, Lbn last, const Refusal& refusal) {
   co_await locks_.drain(first, last);
   for (PageNumber page = page_number(first); page <= page_number(last - 1); ++page) {
     co_await give_way();
     auto done = co_await map_->ensure_leaf(page);
-    if (done) done = co_await remap_in_leaf(page, first, last, kMappedZero);
+    if (done) done = co_await remap_in_leaf(page, first, last, kMappedZero, refusal);
     if (!done) co_return done;
   }
   co_return Result<void>();
 }
 
-Task<Result<void>> Volume::remap_in_leaf(PageNumber page, Lbn first, Lbn last,
-                                         BlockMapping mapping) {
+Task<Result<void>> Volume::remap_in_leaf(PageNumber page, Lbn first, Lbn last, BlockMapping mapping,
+                                         const Refusal& refusal) {
   auto leaf = co_await map_->leaf(page);
   if (!leaf) co_return std::move(leaf).error();
   if (!*leaf) co_return Result<void>();
@@ -137,6 +148,7 @@ Task<Result<void>> Volume::remap_in_leaf(PageNumber page, Lbn first, Lbn last,
   for (Lbn lbn = begin; lbn < end;) {
     co_await give_way();
     if (depot_->has_most_frees()) co_await depot_->wait_for_fewer_frees();
+    if (refusal.is_given()) co_return Refusal::error();
     auto dropped = try_drop(**leaf, lbn, end - lbn, mapping);
     if (!dropped) co_return std::move(dropped).error();
     if (*dropped > 0) {
@@ -148,7 +160,8 @@ Task<Result<void>> Volume::remap_in_leaf(PageNumber page, Lbn first, Lbn last,
     // A writer that holds the block now has read what was there: it is let finish.
     const bool locked = locks_.is_locked(lbn);
     if (locked) co_await locks_.lock(lbn);
-    auto changed = try_remap(**leaf, lbn, mapping, false);
+    Result<Remapped> changed = refusal.is_given() ? Result<Remapped>(Refusal::error())
+                                                  : try_remap(**leaf, lbn, mapping, false);
     if (locked) locks_.unlock(lbn);
     if (!changed) co_return std::move(changed).error();
     if (changed->outcome == RemapOutcome::must_wait_for_journal) {

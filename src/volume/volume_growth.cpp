@@ -12,6 +12,10 @@
 namespace uvdo {
 
 Result<void> Volume::check_may_change() {
+  if (!room_.is_open()) {
+    return Error(Errc::no_space,
+                 "writes wait for room beneath the volume; make some before it is changed");
+  }
   if (stopping_) return Error(Errc::cancelled, "the volume is being stopped");
   if (suspended_) return Error(Errc::busy, "the volume is suspended; resume it first");
   if (notifier_.is_read_only()) {

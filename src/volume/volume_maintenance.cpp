@@ -86,9 +86,12 @@ Task<void> Volume::drain_writes() {
 }
 
 void Volume::entered_read_only(const Error& reason) {
-  log_({LogLevel::error,
-        fmt::format("unrecoverable error, entering read-only mode: {}", reason.message())});
-  jobs_.start(record_read_only());
+  // Where there was no room in the end the volume is left as after a crash.
+  if (room_.state() != RoomGate::State::given_up) {
+    log_({LogLevel::error,
+          fmt::format("unrecoverable error, entering read-only mode: {}", reason.message())});
+    jobs_.start(record_read_only());
+  }
   // Who waits for what will not come any more looks again.
   depot_->wake_waiters();
   map_->wake_waiters();

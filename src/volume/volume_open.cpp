@@ -15,7 +15,8 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
                const VolumeGeometry& geometry, const SuperBlock& super_block, LogFunction log)
     : executor_(executor),
       raw_device_(device),
-      gate_(executor, device),
+      room_(executor, device, options.no_space_timeout, RoomGate::Patience::limited),
+      gate_(executor, room_),
       hold_(executor, gate_),
       device_(hold_),
       options_(options),
@@ -24,8 +25,10 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
       log_(std::move(log)),
       index_operation_(executor, 1),
       requests_gate_(executor),
+      patient_requests_(executor),
       buffers_(executor, options.buffer_bytes),
       merge_buffers_(executor, options.internal_buffer_bytes),
+      part_buffers_(executor, options.internal_buffer_bytes / 4),
       scratch_buffers_(executor, options.internal_buffer_bytes),
       fragment_buffers_(executor, options.internal_buffer_bytes),
       locks_(executor, blocks_at_once(options)),
@@ -45,6 +48,7 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
       commit_alarm_(executor),
       write_back_alarm_(executor) {
   notifier_.set_faults(options.faults);
+  room_.on_state([this](RoomGate::State state) { room_has_changed(state); });
   if (options.work.thread() != nullptr) device.share_reads(&options.work.thread()->batches());
   writes_.reserve(kGenerations);
   ways_to_packer_.reserve(kGenerations);
@@ -112,12 +116,19 @@ Task<Result<std::unique_ptr<Volume>>> Volume::open(Executor& executor, Device& d
     volume->index_ = make_index(executor, volume->device_, geometry,
                                 super_block.state == VolumeState::new_volume);
     if (volume->index_) volume->index_->set_enabled(options.deduplication);
+  } else if (volume->room_.state() == RoomGate::State::given_up) {
+    // Nothing is wrong with the volume: it is as after a crash.
+    co_return std::move(loaded).error().within(
+        fmt::format("{} was not started, because there is no room for what a start writes; make "
+                    "some and start it again",
+                    device.name()));
   } else {
     // Until the volume was marked in use its old super block holds.
     const SuperBlock& on_disk = volume->is_loaded_ ? volume->super_block_ : super_block;
     auto done = co_await volume->open_read_only(on_disk, std::move(loaded).error());
     if (!done) co_return std::move(done).error().within(device.name());
   }
+  volume->room_.set_patience(RoomGate::Patience::endless);
   volume->start_background();
   co_return volume;
 }
@@ -181,12 +192,16 @@ Task<Result<void>> Volume::stop() {
   if (opened_read_only_) co_return Result<void>();  // there is nothing to save
   auto done = co_await save(true);
   co_await jobs_.wait();  // a failure has to be recorded before the volume goes away
+  if (!done && room_.state() == RoomGate::State::given_up) co_return given_up_error();
   co_return done;
 }
 
 Task<Result<void>> Volume::save(bool for_good) {
   Result<void> done;
   if (notifier_.is_read_only()) done = notifier_.error();
+  // First what clients were told: there may be no room for the index.
+  if (done) done = co_await journal_->commit_all();
+  all_committed_ = done.ok();
   if (index_) {
     co_await index_operation_.acquire();
     Result<void> saved;
@@ -201,7 +216,6 @@ Task<Result<void>> Volume::save(bool for_good) {
           {LogLevel::warning, fmt::format("the index was not saved: {}", saved.error().message())});
     }
   }
-  if (done) done = co_await journal_->commit_all();
   if (done) done = co_await map_->save();
   if (done) done = co_await depot_->save();
   if (!done) co_return done;

@@ -60,7 +60,7 @@ Task<Result<void>> Volume::read(std::uint64_t offset, MutableBytes out) {
       done = co_await read_blocks(Lbn{offset / kBlockSize}, out.first(length));
     } else {
       length = std::min(kBlockSize - in_block, out.size());
-      Buffer block = co_await merge_buffers_.acquire(kBlockSize);
+      Buffer block = co_await part_buffers_.acquire(kBlockSize);
       done = co_await read_blocks(Lbn{offset / kBlockSize}, block.bytes());
       if (done) std::memcpy(out.data(), block.data() + in_block, length);
     }

@@ -122,6 +122,7 @@ VolumeStatistics Volume::statistics() const {
                        job_shortages_,
                        depot_->counters().journal_memory_shortages,
                        depot_->counters().free_shortages};
+  s.extra.room_waiting_bytes = room_.waiting_bytes();
   s.extra.unscrubbed_slabs = depot_->unscrubbed();
   return s;
 }

@@ -22,6 +22,10 @@ Task<Result<void>> Volume::suspend(SuspendMode mode) {
 }
 
 Task<Result<void>> Volume::suspend_alone(SuspendMode mode) {
+  if (!room_.is_open()) {
+    co_return Error(Errc::no_space,
+                    "writes wait for room beneath the volume; make some before it is suspended");
+  }
   const bool saves = mode == SuspendMode::save;
   // Saved half-way through a recovery it would be in a state after which a kernel that crashes does
   // not replay its journal.
@@ -52,7 +56,10 @@ Task<Result<void>> Volume::suspend_alone(SuspendMode mode) {
   suspended_ = mode;
   co_await jobs_.wait();
   was_saved_ = saves && !notifier_.is_read_only();
-  raw_device_.release();
+  if (auto let_go = raw_device_.release(); !let_go) {
+    auto resumed = co_await go_on();
+    co_return (resumed ? std::move(let_go) : std::move(resumed)).error().within("not suspended");
+  }
   log_(was_saved_ ? "suspended: the volume is saved, and nothing is using its device"
                   : "suspended: nothing is using the volume's device");
   co_return done;
@@ -76,9 +83,19 @@ Task<Result<void>> Volume::resume_alone() {
   auto done = raw_device_.reopen();
   if (done) {
     done = co_await verify_device();
-    if (!done) raw_device_.release();
+    if (!done) {
+      [[maybe_unused]] const auto let_go = raw_device_.release();
+    }
   }
   if (!done) co_return std::move(done).error().within("the volume is still suspended");
+  done = co_await go_on();
+  if (!done) co_return std::move(done).error().within("resumed, but in read-only mode");
+  log_("resumed");
+  co_return done;
+}
+
+Task<Result<void>> Volume::go_on() {
+  Result<void> done;
   // It is in use again: whatever ends it without a save is a crash.
   if (was_saved_ && !notifier_.is_on(Fault::resume_without_dirty_mark)) {
     done = co_await super_block_store_.change([](SuperBlock& next) -> Result<void> {
@@ -94,8 +111,6 @@ Task<Result<void>> Volume::resume_alone() {
   hold_.open();
   requests_gate_.open();
   if (is_unrecorded) jobs_.start(record_read_only());
-  if (!done) co_return std::move(done).error().within("resumed, but in read-only mode");
-  log_("resumed");
   co_return done;
 }
 
@@ -133,6 +148,8 @@ Task<Result<void>> Volume::verify_device() {
 
 Task<Result<void>> Volume::end_suspension() {
   is_last_ = true;
+  room_.set_patience(RoomGate::Patience::limited);
+  room_.changed().wake_all();
   co_await administration_.acquire();  // one that has begun ends first
   Result<void> done;
   if (suspended_ && !abandoned_ && !was_saved_ && !notifier_.is_read_only())

@@ -37,6 +37,17 @@ Result<void> Volume::check_writable() {
 Error Volume::refused() { return {Errc::cancelled, "the volume is being stopped"}; }
 
 Task<Result<void>> Volume::write(std::uint64_t offset, Buffer data, Durability durability) {
+  if (!room_.is_open()) {
+    auto admitted = co_await admit_write();
+    if (!admitted) co_return admitted;
+  }
+  PatientRequest request(patient_requests_);
+  co_return co_await request.answer(write_admitted(request, offset, std::move(data), durability));
+}
+
+Task<Result<void>> Volume::write_admitted(PatientRequest& request, std::uint64_t offset,
+                                          Buffer data, Durability durability) {
+  const Refusal refusal(request);
   if (!requests_gate_.is_open() && !co_await requests_gate_.wait()) co_return refused();
   const RequestPass pass(requests_gate_);
   auto done = check_writable();
@@ -44,35 +55,42 @@ Task<Result<void>> Volume::write(std::uint64_t offset, Buffer data, Durability d
   if (!done || data.size() == 0) co_return done;
   const std::size_t in_block = offset % kBlockSize;
   if (in_block == 0 && data.size() % kBlockSize == 0) {
-    co_return co_await write_blocks(Lbn{offset / kBlockSize}, std::move(data), durability);
+    co_return co_await write_blocks(Lbn{offset / kBlockSize}, std::move(data), durability, refusal);
   }
   const std::size_t head =
       in_block == 0 ? 0 : std::min<std::size_t>(kBlockSize - in_block, data.size());
   const std::size_t middle = (data.size() - head) / kBlockSize * kBlockSize;
   const std::size_t tail = data.size() - head - middle;
-  if (head > 0) done = co_await write_piece(offset, data.bytes().first(head), durability);
+  if (head > 0) done = co_await write_piece(offset, data.bytes().first(head), durability, refusal);
   if (done && tail > 0) {
-    done = co_await write_piece(offset + head + middle, data.bytes().last(tail), durability);
+    done =
+        co_await write_piece(offset + head + middle, data.bytes().last(tail), durability, refusal);
   }
   if (!done || middle == 0) co_return done;
   if (head > 0) std::memmove(data.data(), data.data() + head, middle);
   data.shrink(middle);
-  co_return co_await write_blocks(Lbn{(offset + head) / kBlockSize}, std::move(data), durability);
+  co_return co_await write_blocks(Lbn{(offset + head) / kBlockSize}, std::move(data), durability,
+                                  refusal);
 }
 
 Task<Result<void>> Volume::write_piece(std::uint64_t offset, ConstBytes piece,
-                                       Durability durability) {
+                                       Durability durability, const Refusal& refusal) {
   Buffer block = co_await merge_buffers_.acquire(kBlockSize);
   co_await locks_.lock(Lbn{offset / kBlockSize});
-  co_return co_await merge_locked(std::move(block), offset, piece, durability);
+  co_return co_await merge_locked(std::move(block), offset, piece, durability, refusal);
 }
 
 Task<Result<void>> Volume::merge_locked(Buffer block, std::uint64_t offset, ConstBytes piece,
-                                        Durability durability) {
+                                        Durability durability, const Refusal& refusal) {
   const Lbn lbn{offset / kBlockSize};
   const MutableBytes bytes = block.bytes();
   ++requests_.partial_writes;
   if (!has_job()) co_await wait_for_job();
+  if (refusal.is_given()) {
+    locks_.unlock(lbn);
+    job_finished_.wake_one();  // the job that was to be taken is for another
+    co_return Refusal::error();
+  }
   WriteJob& job = take_job();
   job.add(lbn, std::move(block));
   job.durability = durability;
@@ -84,10 +102,11 @@ Task<Result<void>> Volume::merge_locked(Buffer block, std::uint64_t offset, Cons
     co_return done;
   }
   std::memcpy(bytes.data() + offset % kBlockSize, piece.data(), piece.size());
-  co_return co_await start_job(job);
+  co_return co_await start_job(job, refusal);
 }
 
-Task<Result<void>> Volume::write_blocks(Lbn first, Buffer data, Durability durability) {
+Task<Result<void>> Volume::write_blocks(Lbn first, Buffer data, Durability durability,
+                                        const Refusal& refusal) {
   const std::size_t count = data.size() / kBlockSize;
   requests_.writes += count;
   // Who has a job waits for no lock: so jobs end, and those who have locks get one.
@@ -98,12 +117,17 @@ Task<Result<void>> Volume::write_blocks(Lbn first, Buffer data, Durability durab
     may_gather = mapped.ok();
   }
   if (!has_job()) co_await wait_for_job();
+  if (refusal.is_given()) {
+    for (std::size_t i = 0; i < count; ++i) locks_.unlock(first + i);
+    job_finished_.wake_one();  // the job that was to be taken is for another
+    co_return Refusal::error();
+  }
   if (may_gather && gather(first, data)) co_return Result<void>();
   WriteJob& job = take_job();
   job.add(first, std::move(data));
   job.durability = durability;
   enter_generation(job);
-  co_return co_await start_job(job);
+  co_return co_await start_job(job, refusal);
 }
 
 bool Volume::gather(Lbn first, Buffer& data) {
@@ -164,11 +188,12 @@ Task<Result<void>> Volume::ensure_leaves(Lbn first, std::size_t count) {
   co_return done;
 }
 
-Task<Result<void>> Volume::start_job(WriteJob& job) {
+Task<Result<void>> Volume::start_job(WriteJob& job, const Refusal& refusal) {
   if (depot_->has_most_frees()) co_await depot_->wait_for_fewer_frees();
   // Pages that are missing are made now: once answered, the write must not fail for want of one.
   auto done = check_writable();
   if (done) done = co_await ensure_leaves(job.blocks[0].lbn, job.count);
+  if (done && refusal.is_given()) done = Refusal::error();
   if (!done) {
     if (done.error().code() == Errc::no_space) ++errors_.no_space;
     finish_job(job);
@@ -184,8 +209,12 @@ Task<Result<void>> Volume::start_job(WriteJob& job) {
     co_await depot_->wait_for_frees();
     job.has_promise = depot_->reserve(count);
   }
+  if (job.has_promise) job.promised = count;
+  if (refusal.is_given()) {
+    finish_job(job);
+    co_return Refusal::error();
+  }
   if (job.has_promise) {
-    job.promised = count;
     if (job.durability == Durability::cached) {
       for (WriteBlock& block : job.all()) locks_.publish(block.lbn, block.data);
       jobs_.start(store_behind(job));
@@ -194,6 +223,7 @@ Task<Result<void>> Volume::start_job(WriteJob& job) {
     ++requests_.fua_writes;
   }
   // Without a promise the answer waits for whether the data find a place after all.
+  job.refusal = &refusal;
   done = co_await store(job);
   if (!done && done.error().code() == Errc::no_space) ++errors_.no_space;
   if (done && job.durability == Durability::fua) {
@@ -257,6 +287,7 @@ void Volume::finish_job(WriteJob& job) {
   if (job.promised > 0) depot_->unreserve(job.promised);
   job.promised = 0;
   job.has_promise = false;
+  job.refusal = nullptr;
   job.trickles = false;
   job.last_point = {};
   for (WriteBlock& block : job.all()) {
@@ -284,6 +315,12 @@ Task<void> Volume::finish_writes() {
 }
 
 Task<Result<void>> Volume::flush() {
+  if (room_.state() == RoomGate::State::refusing) co_return Refusal::error();
+  PatientRequest request(patient_requests_);
+  co_return co_await request.answer(flush_admitted());
+}
+
+Task<Result<void>> Volume::flush_admitted() {
   if (!requests_gate_.is_open() && !co_await requests_gate_.wait()) co_return refused();
   const RequestPass pass(requests_gate_);
   ++requests_.flushes;

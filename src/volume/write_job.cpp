@@ -543,6 +543,7 @@ Task<Result<void>> Volume::apply_in_leaf(WriteJob& job, WriteBlock& block, MapPa
 }
 
 Result<Volume::RemapOutcome> Volume::try_apply(WriteJob& job, WriteBlock& block, MapPage& leaf) {
+  if (job.refusal != nullptr && job.refusal->is_given()) return Refusal::error();
   const bool needs_share = block.location.pbn != kZeroPbn && !block.is_new && !block.claimed;
   auto changed = try_remap(leaf, block.lbn, block.location, needs_share);
   if (!changed) return std::move(changed).error();

@@ -44,6 +44,8 @@ struct Volume::WriteJob {
   std::size_t count = 0;
   std::uint32_t promised = 0;  ///< blocks that the depot has promised and that were not used yet
   bool has_promise = false;
+  /// Of the request, if its answer waits for the job: a job that was refused changes nothing more.
+  const Refusal* refusal = nullptr;
   bool trickles = false;  ///< its blocks have come so slowly that they are done where they are
   FlushGenerations::Number generation = 0;     ///< of writes_, for flushes
   FlushGenerations::Number way_to_packer = 0;  ///< of ways_to_packer_

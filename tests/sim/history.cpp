@@ -107,6 +107,20 @@ class History {
     device_.add_fault(fault);
   }
 
+  /// The disk is full for a while: so many writes find no room, tries again included.
+  void plan_full() {
+    SimFault fault;
+    fault.kind = SimFault::Kind::full;
+    fault.skip = random_.below(std::uint64_t{1} << random_.between(1, 10));
+    fault.count = random_.below(std::uint64_t{1} << random_.between(1, 8)) + 1;
+    fault.only_new = random_.chance(1, 2);
+    device_.add_fault(fault);
+  }
+  /// Whether `error` may come of a disk that has been full.
+  [[nodiscard]] bool is_for_want_of_room(const Error& error) const {
+    return device_.found_full() > 0 && error.code() == Errc::no_space;
+  }
+
   /// Opens the device; one that faults have left read-only is repaired first.
   Task<Result<std::unique_ptr<Instance>>> open() {
     Result<std::unique_ptr<Instance>> opened = co_await subject_.open(executor_, device_);
@@ -142,10 +156,12 @@ class History {
     }
     if (will_crash) plan_crash();
     if (random_.chance(profile_.fault_percent, 100) && !repairing_) plan_faults();
+    if (profile_.full_percent > 0 && random_.chance(profile_.full_percent, 100)) plan_full();
 
     Result<std::unique_ptr<Instance>> opened = co_await open();
     if (!opened) {
-      if (!device_.has_crashed() && !device_.has_faulted()) {
+      if (!device_.has_crashed() && !device_.has_faulted() &&
+          !is_for_want_of_room(opened.error())) {
         workload_.report(fmt::format("the start failed: {}", opened.error().message()));
       }
       note(fmt::format("history: start failed: {}", opened.error().message()));
@@ -181,7 +197,7 @@ class History {
       co_return;
     }
     if (!stopped) {
-      if (!device_.has_faulted()) {
+      if (!device_.has_faulted() && !is_for_want_of_room(stopped.error())) {
         workload_.report(fmt::format("the stop failed: {}", stopped.error().message()));
       }
       power_cycle();

@@ -6,8 +6,8 @@
 namespace uvdo::sim {
 namespace {
 
-std::array<Profile, 22> make_profiles() {
-  std::array<Profile, 22> all;
+std::array<Profile, 23> make_profiles() {
+  std::array<Profile, 23> all;
   std::size_t count = 0;
   const auto add = [&](std::string_view name, std::string_view what) -> Profile& {
     Profile& profile = all.at(count++);
@@ -138,6 +138,15 @@ std::array<Profile, 22> make_profiles() {
   faults.fault_percent = 70;
   faults.crash_percent = 40;
   faults.mix.flush = 15;
+
+  Profile& room = add("room", "the disk has no room for writes, for a while");
+  room.full_percent = 85;
+  room.crash_percent = 30;
+  room.mix.flush = 12;
+  room.mix.fua_write = 10;
+  room.blocks = 4000;
+  room.clients = 10;
+  room.longest = 32;
 
   Profile& changes = add("changes", "the volume is grown and suspended while it is in use");
   changes.change_percent = 90;

@@ -50,6 +50,7 @@ struct Profile {
   std::optional<Critical> near{};
   std::uint64_t near_skip = 1;
   std::uint32_t fault_percent = 0;   ///< cycles with failing requests
+  std::uint32_t full_percent = 0;    ///< cycles in which the disk has no room for a while
   std::uint32_t change_percent = 0;  ///< cycles in which the service is grown and suspended
   std::uint32_t pause_percent = 20;  ///< operations after which a client waits a while
   /// If set, the clients never pause, and so often one more sends requests that have to end within

@@ -353,6 +353,8 @@ VolumeOptions VolumeSubject::next_options() {
   // A recovery's memory is too small for most journals.
   options.replay_batch = random_.between(8, 512);
   options.commit_delay = Duration(random_.below(20'000'000));
+  // Up to 1.2 s, or none at all.
+  options.no_space_timeout = options.commit_delay * (options.commit_delay.count() % 7) * 10;
   // Up to 1 ms, in half of the histories.
   if (options.commit_delay.count() % 2 == 0) options.gather_delay = options.commit_delay / 20;
   // Too few of everything for the requests that come, in a third of them.

@@ -274,7 +274,7 @@ Task<void> Workload::write(BlockService& service, Durability durability) {
   const bool stable = durability == Durability::fua;
   const Range range = pick_range(std::min<std::uint64_t>(profile_.longest, 32));
   Buffer buffer = co_await service.buffers().acquire(range.length);
-  if (!goes_on() || !has_room(range)) co_return;
+  if (buffer.data() == nullptr || !goes_on() || !has_room(range)) co_return;
   std::vector<BlockChange> made = changes(
       range, [this] { return source_.next(random_); }, false);
   std::byte* at = buffer.data();
@@ -402,6 +402,7 @@ Task<void> Workload::out_of_range(BlockService& service) {
     }
     case 1: {
       Buffer buffer = co_await service.buffers().acquire(length);
+      if (buffer.data() == nullptr) co_return;
       std::memset(buffer.data(), 1, length);
       result = co_await service.write(offset, std::move(buffer), Durability::cached);
       break;

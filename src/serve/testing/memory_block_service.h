@@ -19,7 +19,8 @@ class MemoryBlockService final : public BlockService {
   struct Options {
     std::uint64_t size = 0;
     bool read_only = false;
-    bool null = false;  ///< moves no data at all: what the front end itself costs
+    bool failed = false;  ///< read-only after an error
+    bool null = false;    ///< moves no data at all: what the front end itself costs
     std::uint64_t buffer_bytes = std::uint64_t{64} << 20U;
   };
   struct Counts {
@@ -40,7 +41,8 @@ class MemoryBlockService final : public BlockService {
         kinds_(options.null ? 0 : (options.size + kGrain - 1) / kGrain, ExtentKind::hole) {}
 
   [[nodiscard]] std::uint64_t size() const override { return options_.size; }
-  [[nodiscard]] bool is_read_only() const override { return options_.read_only; }
+  [[nodiscard]] bool is_read_only() const override { return options_.read_only || options_.failed; }
+  [[nodiscard]] bool has_failed() const override { return options_.failed; }
   BufferPool& buffers() override { return pool_; }
 
   Task<Result<void>> read(std::uint64_t offset, MutableBytes out) override {
@@ -54,6 +56,7 @@ class MemoryBlockService final : public BlockService {
     ++counts.writes;
     if (durability == Durability::fua) ++counts.fua_writes;
     while (held_) co_await gate_.wait();
+    if (options_.failed) co_return Error(Errc::io, "an error has made it read-only");
     if (!writes_spared_ && fails(offset, data.size()))
       co_return Error(fault_code_, "a fault of the test");
     if (!options_.null) {

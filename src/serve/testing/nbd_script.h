@@ -70,6 +70,8 @@ struct NbdRun {
   struct Options {
     std::uint64_t size = std::uint64_t{1} << 20U;
     bool read_only = false;
+    bool failed = false;
+    bool refusing = false;  ///< it has no buffer for a write, and will have none
     std::size_t longest_piece = std::size_t{1} << 20U;
     std::uint64_t seed = 1;
     std::uint32_t server_requests = 32;
@@ -92,10 +94,21 @@ inline NbdRun run_nbd(std::vector<std::byte> input, const NbdRun::Options& optio
   MemoryBlockService::Options memory;
   memory.size = options.size;
   memory.read_only = options.read_only;
+  memory.failed = options.failed;
   memory.buffer_bytes = std::uint64_t{4} << 20U;
   MemoryBlockService service(executor, memory);
   if (options.fail_at != UINT64_MAX) service.fail_at(options.fail_at, Errc::io);
   service.spare_writes(options.fail_reads_only);
+  std::vector<Buffer> taken;
+  if (options.refusing) {
+    service.buffers().set_refusing(true);
+    for (const std::size_t size : BufferPool::kSizes) {
+      for (Buffer buffer = service.buffers().try_acquire(size); buffer.data() != nullptr;
+           buffer = service.buffers().try_acquire(size)) {
+        taken.push_back(std::move(buffer));
+      }
+    }
+  }
   NbdExports exports;
   exports.add({"vol", "a volume", &service});
   NbdConnectionSettings settings;
@@ -109,6 +122,7 @@ inline NbdRun run_nbd(std::vector<std::byte> input, const NbdRun::Options& optio
   run.reason = connection.reason();
   run.output = stream.output();
   run.counts = service.counts;
+  taken.clear();
   check(server.reads.bytes_in_use() == 0 && service.buffers().bytes_in_use() == 0,
         "a connection that has ended holds no buffers");
   check(server.request_slots.available() == options.server_requests &&

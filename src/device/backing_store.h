@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What becomes of a backing store beneath its user: whether its path still names it, and how much
+// room its file system has for it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+
+namespace uvdo {
+
+struct BackingState {
+  /// What its path names now.
+  enum class Named : std::uint8_t {
+    itself,
+    nothing,
+    another,
+    unknown,  ///< it may not be looked at
+  };
+  bool is_file = false;  ///< else it is a block device, and what follows but `named` means nothing
+  Named named = Named::itself;
+  std::uint64_t inode = 0;
+  std::uint64_t links = 0;      ///< names that it has; 0: it goes away when nobody has it open
+  std::uint64_t size = 0;       ///< bytes
+  std::uint64_t allocated = 0;  ///< bytes that its file system keeps for it
+  std::uint64_t free = 0;       ///< bytes that its file system has for more
+  std::uint64_t capacity = 0;   ///< bytes of the file system
+
+  [[nodiscard]] bool is_removed() const { return is_file && links == 0; }
+  /// Bytes that it may still take if it is filled up to `end`; 0 for a device.
+  [[nodiscard]] std::uint64_t may_take(std::uint64_t end) const {
+    return !is_file || end <= allocated ? 0 : end - allocated;
+  }
+  /// Whether the file system has less than that.
+  [[nodiscard]] bool is_promised_more_than_there_is(std::uint64_t end) const {
+    return is_file && may_take(end) > free;
+  }
+};
+
+/// Looks at what `fd` has open, and what is at `path`.
+Result<BackingState> look_at_backing_store(int fd, const std::string& path);
+
+/// "the volume may take 3.8 GB more, and its file system has 101 MB free".
+[[nodiscard]] std::string promise_text(const BackingState& state, std::uint64_t end);
+
+/// Bytes of [offset, offset + length) for which the file system keeps no room; 0 for a device.
+Result<std::uint64_t> unallocated_bytes(int fd, std::uint64_t offset, std::uint64_t length);
+
+}  // namespace uvdo

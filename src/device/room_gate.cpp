@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "device/room_gate.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <optional>
+#include <utility>
+
+namespace uvdo {
+namespace {
+
+constexpr Duration kFirstPause = std::chrono::milliseconds(50);
+constexpr Duration kLongestPause = std::chrono::seconds(1);
+/// For who is woken when it is worth it.
+constexpr Duration kUntilWoken = std::chrono::hours(1);
+constexpr Duration kShortestLimit = std::chrono::seconds(1);
+constexpr Duration kLimitedPatience = std::chrono::seconds(10);
+constexpr std::uint64_t kMostEncouraged = 64;
+
+/// co_await: carries a request out on the device below; its errno.
+struct Attempt {
+  Attempt(Device& below, const Device::Request& from) : device(below) {
+    request.op = from.op;
+    request.durability = from.durability;
+    request.offset = from.offset;
+    request.slices = from.slices;
+  }
+  bool await_ready() {
+    device.submit(request);
+    return request.done;
+  }
+  void await_suspend(std::coroutine_handle<> handle) {
+    was_suspended = true;
+    request.waiter = handle;
+  }
+  [[nodiscard]] int await_resume() const { return request.error; }
+
+  Device& device;
+  Device::Request request;
+  bool was_suspended = false;
+};
+
+}  // namespace
+
+bool is_no_room(int error) { return error == ENOSPC || error == EDQUOT || error == EFBIG; }
+
+std::string_view name_of(RoomGate::State state) {
+  switch (state) {
+    case RoomGate::State::open: return "open";
+    case RoomGate::State::waiting: return "waiting";
+    case RoomGate::State::refusing: return "refusing";
+    case RoomGate::State::given_up: return "given up";
+  }
+  return "open";
+}
+
+struct RoomGate::Waiting {
+  Waiting(Executor& executor, std::uint64_t length) : alarm(executor), bytes(length) {}
+  Alarm alarm;
+  std::uint64_t bytes;
+  Waiting* previous = nullptr;
+  Waiting* next = nullptr;
+};
+
+void RoomGate::submit(Request& request) {
+  if (request.op == Op::write) {
+    spawn(write(request));
+  } else {
+    device_.submit(request);
+  }
+}
+
+Task<void> RoomGate::write(Request& request) {
+  bool has_waited = false;  // and submit() has returned
+  std::optional<Waiting> place;
+  int error = ENOSPC;
+  while (state_ != State::given_up) {
+    Attempt attempt(device_, request);
+    error = co_await attempt;
+    has_waited |= attempt.was_suspended;
+    if (!is_no_room(error)) break;
+    last_error_ = error;
+    if (!place) {
+      place.emplace(executor_, total_size(request.slices));
+      link(*place);
+    } else {
+      encouraged_ = 1;
+      if (first_ == &*place) pause_ = std::min(pause_ * 2, kLongestPause);
+    }
+    look_at_clock();
+    if (state_ == State::given_up) break;
+    has_waited = true;
+    co_await place->alarm.sleep(first_ == &*place ? pause_of_first() : kUntilWoken);
+    look_at_clock();
+  }
+  if (place) unlink(*place, !is_no_room(error));
+  request.error = is_no_room(error) ? ENOSPC : error;
+  if (has_waited) {
+    executor_.post(request.waiter);
+  } else {
+    request.done = true;
+  }
+}
+
+void RoomGate::link(Waiting& waiting) {
+  waiting.previous = last_;
+  (last_ == nullptr ? first_ : last_->next) = &waiting;
+  last_ = &waiting;
+  ++waiting_writes_;
+  waiting_bytes_ += waiting.bytes;
+  if (state_ != State::open) return;
+  ++shortages_;
+  pause_ = kFirstPause;
+  encouraged_ = 1;
+  short_since_ = executor_.now();
+  deadline_ = next_deadline();
+  enter(State::waiting);
+}
+
+void RoomGate::unlink(Waiting& waiting, bool found_room) {
+  (waiting.previous == nullptr ? first_ : waiting.previous->next) = waiting.next;
+  (waiting.next == nullptr ? last_ : waiting.next->previous) = waiting.previous;
+  --waiting_writes_;
+  waiting_bytes_ -= waiting.bytes;
+  if (state_ == State::given_up) return;
+  if (found_room) {
+    pause_ = kFirstPause;
+    encouraged_ = std::min(encouraged_ * 2, kMostEncouraged);
+  }
+  if (first_ == nullptr) {
+    enter(State::open);
+  } else {
+    ring(encouraged_);
+  }
+}
+
+TimePoint RoomGate::next_deadline() const {
+  const bool is_limited = patience_ == Patience::limited;
+  return executor_.now() + (is_limited ? std::min(time_limit_, kLimitedPatience) : time_limit_);
+}
+
+Duration RoomGate::pause_of_first() const {
+  const Duration until_deadline = deadline_ - executor_.now();
+  return std::max(Duration{0}, std::min(pause_, until_deadline));
+}
+
+void RoomGate::look_at_clock() {
+  if (first_ == nullptr || state_ == State::given_up) return;
+  const TimePoint now = executor_.now();
+  if (now < deadline_) return;
+  if (patience_ == Patience::limited) {
+    enter(State::given_up);
+    ring(waiting_writes_);
+    return;
+  }
+  deadline_ = now + std::max(time_limit_, kShortestLimit);
+  enter(State::refusing);
+}
+
+void RoomGate::set_patience(Patience patience) {
+  patience_ = patience;
+  if (first_ == nullptr || patience == Patience::endless) return;
+  deadline_ = next_deadline();
+  ring(1);
+}
+
+void RoomGate::enter(State state) {
+  state_ = state;
+  changed_.wake_all();
+  if (on_state_) on_state_(state);
+}
+
+void RoomGate::ring(std::uint64_t count) {
+  for (Waiting* waiting = first_; waiting != nullptr && count > 0; waiting = waiting->next) {
+    waiting->alarm.ring();
+    --count;
+  }
+}
+
+}  // namespace uvdo

@@ -14,6 +14,8 @@
 
 namespace uvdo::sim {
 
+inline constexpr std::array<std::byte, kBlockSize> kZeroBlock{};
+
 enum class ContentKind : std::uint8_t {
   zero,
   unique,             ///< random bytes

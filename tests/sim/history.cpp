@@ -13,8 +13,6 @@
 namespace uvdo::sim {
 namespace {
 
-constexpr std::array<std::byte, kBlockSize> kZeroBlock{};
-
 class History {
  public:
   History(Subject& subject, const SparseImage& blank, const Profile& profile,

@@ -120,8 +120,6 @@ void put(Model& model, const std::vector<BlockChange>& content) {
   model.stop_cleanly();
 }
 
-constexpr std::array<std::byte, kBlockSize> kZeroBlock{};
-
 // What the offline tools make of what a power cut has left.
 std::optional<std::string> look_offline(const SparseImage& image, const Model& model) {
   const auto seen = look_at_image(image, kBlocks, [&](std::uint64_t block, ConstBytes found) {

@@ -26,7 +26,7 @@ Error invalid(fmt::format_string<Args...> text, Args&&... args) {
 }
 
 /// Exact: people type them again.
-std::string size_text(std::uint64_t blocks) { return exact_size_text(blocks * kBlockSize); }
+std::string blocks_text(std::uint64_t blocks) { return exact_size_text(blocks * kBlockSize); }
 
 /// Lays the partitions out between the super block and the end of the volume, and the slabs in
 /// the depot; the order of the table and all else of `s` stay. Needs room for one slab.
@@ -67,7 +67,7 @@ Result<std::uint64_t> logical_blocks_of(const FormatRequest& request, std::uint6
     const std::uint64_t blocks = default_logical_blocks(data_blocks);
     if (blocks == 0) {
       return invalid("slabs of {} hold nothing besides the block map: give a logical size",
-                     size_text(data_blocks));
+                     blocks_text(data_blocks));
     }
     return blocks;
   }
@@ -77,7 +77,7 @@ Result<std::uint64_t> logical_blocks_of(const FormatRequest& request, std::uint6
   }
   if (bytes / kBlockSize > kMaxLogicalBlocks) {
     return invalid("a logical size of {} is too large: use at most {}",
-                   size_text(bytes / kBlockSize), size_text(kMaxLogicalBlocks));
+                   blocks_text(bytes / kBlockSize), blocks_text(kMaxLogicalBlocks));
   }
   return bytes / kBlockSize;
 }
@@ -102,12 +102,12 @@ Result<VolumeLayout> make_volume_layout(const FormatRequest& request) {
     return Error(Errc::no_space,
                  fmt::format("the device of {} is too small: a volume with this index and slabs of "
                              "{} needs at least {} ({} bytes)",
-                             size_text(physical), size_text(1ULL << request.slab_bits),
-                             size_text(*least), *least * kBlockSize));
+                             blocks_text(physical), blocks_text(1ULL << request.slab_bits),
+                             blocks_text(*least), *least * kBlockSize));
   }
   if (physical > kMaxPhysicalBlocks) {
-    return invalid("the device of {} is too large: a volume has at most {}", size_text(physical),
-                   size_text(kMaxPhysicalBlocks));
+    return invalid("the device of {} is too large: a volume has at most {}", blocks_text(physical),
+                   blocks_text(kMaxPhysicalBlocks));
   }
   auto slab = make_slab_config(1ULL << request.slab_bits);
   if (!slab) return std::move(slab).error();
@@ -137,7 +137,7 @@ Result<VolumeLayout> make_volume_layout(const FormatRequest& request) {
     return invalid(
         "the device of {} has room for {} slabs of {}, but a volume has at most {}: use "
         "more slab bits",
-        size_text(physical), slabs, size_text(slab->slab_blocks), kMaxSlabs);
+        blocks_text(physical), slabs, blocks_text(slab->slab_blocks), kMaxSlabs);
   }
   auto logical = logical_blocks_of(request, slabs * slab->data_blocks);
   if (!logical) return std::move(logical).error();
@@ -159,11 +159,11 @@ Result<SuperBlock> grown_layout(const VolumeGeometry& geometry, const SuperBlock
   const std::uint64_t before = current.config.physical_blocks;
   if (physical_blocks < before) {
     return invalid("the volume has a physical size of {} and cannot shrink to {}",
-                   size_text(before), size_text(physical_blocks));
+                   blocks_text(before), blocks_text(physical_blocks));
   }
   if (physical_blocks > kMaxPhysicalBlocks) {
-    return invalid("a physical size of {} is too large: use at most {}", size_text(physical_blocks),
-                   size_text(kMaxPhysicalBlocks));
+    return invalid("a physical size of {} is too large: use at most {}",
+                   blocks_text(physical_blocks), blocks_text(kMaxPhysicalBlocks));
   }
   // The old and the new places of journal and summary must not overlap: a crash while they are
   // copied must leave the old ones whole.
@@ -175,8 +175,8 @@ Result<SuperBlock> grown_layout(const VolumeGeometry& geometry, const SuperBlock
       (grown.depot.last_block - grown.depot.first_block) / grown.depot.slab.slab_blocks;
   if (slabs > kMaxSlabs) {
     return invalid("{} would make {} slabs of {}, but a volume has at most {}: use at most {}",
-                   size_text(physical_blocks), slabs, size_text(grown.depot.slab.slab_blocks),
-                   kMaxSlabs, size_text(largest_physical_blocks(current)));
+                   blocks_text(physical_blocks), slabs, blocks_text(grown.depot.slab.slab_blocks),
+                   kMaxSlabs, blocks_text(largest_physical_blocks(current)));
   }
   if (slabs <= current.depot.slab_count()) {
     if (current.depot.slab_count() == kMaxSlabs) {
@@ -188,8 +188,8 @@ Result<SuperBlock> grown_layout(const VolumeGeometry& geometry, const SuperBlock
     return invalid(
         "growing from {} to {} is too little for one more slab of {} and the journal's new place: "
         "give at least {} ({} bytes)",
-        size_text(before), size_text(physical_blocks), size_text(current.config.slab_size),
-        size_text(enough), enough * kBlockSize);
+        blocks_text(before), blocks_text(physical_blocks), blocks_text(current.config.slab_size),
+        blocks_text(enough), enough * kBlockSize);
   }
   return grown;
 }
@@ -197,11 +197,11 @@ Result<SuperBlock> grown_layout(const VolumeGeometry& geometry, const SuperBlock
 Result<SuperBlock> grown_logical(const SuperBlock& current, std::uint64_t logical_blocks) {
   if (logical_blocks < current.config.logical_blocks) {
     return invalid("the volume has a logical size of {} and cannot shrink to {}",
-                   size_text(current.config.logical_blocks), size_text(logical_blocks));
+                   blocks_text(current.config.logical_blocks), blocks_text(logical_blocks));
   }
   if (logical_blocks > kMaxLogicalBlocks) {
-    return invalid("a logical size of {} is too large: use at most {}", size_text(logical_blocks),
-                   size_text(kMaxLogicalBlocks));
+    return invalid("a logical size of {} is too large: use at most {}", blocks_text(logical_blocks),
+                   blocks_text(kMaxLogicalBlocks));
   }
   SuperBlock grown = current;
   grown.config.logical_blocks = logical_blocks;

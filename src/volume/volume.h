@@ -362,6 +362,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   /// Ends the blocks of a job that are in the map if others are in the packer, where they may have
   /// to wait for long; and gives its buffers back, if all others are there.
   void park(WriteJob& job);
+  void allow_hurry_in_packer(WriteJob& job);
   void end_block(WriteBlock& block);
   Task<Result<void>> place_whole(WriteJob& job);
   Task<void> pack_all(WriteJob& job, TaskGroup& packing, Result<void>& failure);
@@ -508,6 +509,11 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
     void hurry() override { volume.hurry_gathered(); }
     Volume& volume;
   } gathered_hurry_{*this};
+  struct PackerHurry final : Hurry {
+    explicit PackerHurry(Volume& owner) : volume(owner) {}
+    void hurry() override { volume.packer_->flush(); }
+    Volume& volume;
+  } packer_hurry_{*this};
   BlockCompressor compressor_;
   AlignedMemory fragment_;             // where a block is compressed to
   BlockCompressor remote_compressor_;  // the work thread's

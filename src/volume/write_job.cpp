@@ -240,6 +240,9 @@ Task<Result<void>> Volume::place(WriteJob& job, std::optional<ReadGuard>& guard)
   if (done) park(job);
   guard.reset();  // those in the packer, which may take long, have guards of their own
   co_await packing.wait();
+  for (const WriteBlock& block : job.all()) {
+    if (block.stage < Stage::applied) locks_.set_hurry(block.lbn, nullptr);
+  }
   if (done) done = std::move(packed);
   co_return done;
 }
@@ -259,6 +262,7 @@ void Volume::park(WriteJob& job) {
   for (WriteBlock& block : job.all()) {
     if (block.stage == Stage::applied) end_block(block);
   }
+  if (elsewhere > 0) allow_hurry_in_packer(job);
   if (elsewhere > 0 || in_packer > parked_.available()) return;
   for (WriteBlock& block : job.all()) {
     if (block.stage == Stage::packing) {
@@ -270,6 +274,18 @@ void Volume::park(WriteJob& job) {
     }
   }
   job.release_buffers();
+}
+
+/// Those blocks of the job that are neither in the map nor in the packer go on when its fragments
+/// have left: whoever waits for one of them has these written.
+void Volume::allow_hurry_in_packer(WriteJob& job) {
+  bool is_urgent = false;
+  for (const WriteBlock& block : job.all()) {
+    if (block.stage >= Stage::applied || block.stage == Stage::packing) continue;
+    locks_.set_hurry(block.lbn, &packer_hurry_);
+    is_urgent = is_urgent || locks_.has_waiters(block.lbn);
+  }
+  if (is_urgent) packer_->flush();
 }
 
 void Volume::end_block(WriteBlock& block) {
@@ -436,7 +452,10 @@ Task<Result<Pbn>> Volume::allocate_unpromised(WriteJob* job) {
       if (job != nullptr) leave_agents(*job);
       hurry_gathered();
       packer_->flush();
-      co_await depot_->wait_for_promises();
+      // That may have given room back already, and nobody else be left who could.
+      if (depot_->free_blocks() == 0 && depot_->has_promises()) {
+        co_await depot_->wait_for_promises();
+      }
     } else {
       co_return Error(Errc::no_space, "the volume has no free physical block left");
     }

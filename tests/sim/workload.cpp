@@ -103,6 +103,7 @@ Task<void> Workload::run_probes(BlockService& service) {
     co_await flushes.wait();
     // Nobody but this one frees anything from now on.
     pressure_ = Pressure::reads;
+    if (!goes_on()) break;
     co_await probe("a discard", zero(service, true));
     for (int i = 0; i < 4 && goes_on(); ++i) {
       co_await probe("a write after a discard", write(service, Durability::cached));

@@ -94,7 +94,8 @@ Task<void> grow_stopped(UringLoop& loop, const GrowArguments& arguments, GrowthR
   if (auto sizes = grown_super_block(*headers, **device, request); sizes) {
     const SlabDepotState& depot = sizes->depot;
     const std::uint64_t room = depot.slab_count() * depot.slab.data_blocks * kBlockSize;
-    if (request.logical_bytes && !may_offer(*request.logical_bytes, room, arguments.yes)) {
+    const bool grows = sizes->config.logical_blocks > headers->super_block.config.logical_blocks;
+    if (grows && !may_offer(*request.logical_bytes, room, arguments.yes)) {
       status = fail(Error(Errc::cancelled, "nothing was changed"));
       co_return;
     }
@@ -112,7 +113,10 @@ Task<void> grow_stopped(UringLoop& loop, const GrowArguments& arguments, GrowthR
 
 /// Nothing if the volume is not being served.
 std::optional<int> grow_served(const GrowArguments& arguments, const GrowthRequest& request) {
-  if (request.logical_bytes && !arguments.yes &&
+  // What no volume can have the server refuses, and nobody needs to be asked.
+  const bool is_possible =
+      request.logical_bytes && *request.logical_bytes <= kMaxLogicalBlocks * kBlockSize;
+  if (is_possible && !arguments.yes &&
       !may_offer(*request.logical_bytes, room_after(arguments, request), false)) {
     return fail(Error(Errc::cancelled, "nothing was changed"));
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "serve/account.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <optional>
@@ -10,6 +11,8 @@
 #include <grp.h>
 #include <pwd.h>
 #include <unistd.h>
+
+#include "base/check.h"
 
 namespace uvdo {
 namespace {
@@ -24,6 +27,30 @@ std::optional<uid_t> number_of(const std::string& text) {
   if (error != std::errc() || at != end) return std::nullopt;
   return number;
 }
+
+/// As long as it lives, root is looked upon as another user.
+class Disguise {
+ public:
+  Disguise(uid_t user, gid_t group, const std::vector<gid_t>& groups) {
+    if (geteuid() != 0 || user == 0) return;
+    groups_.resize(static_cast<std::size_t>(std::max(getgroups(0, nullptr), 0)));
+    is_on_ = getgroups(static_cast<int>(groups_.size()), groups_.data()) >= 0 &&
+             setgroups(groups.size(), groups.data()) == 0 && setegid(group) == 0 &&
+             seteuid(user) == 0;
+  }
+  Disguise(const Disguise&) = delete;
+  Disguise& operator=(const Disguise&) = delete;
+  ~Disguise() {
+    if (!is_on_) return;
+    const bool is_off =
+        seteuid(0) == 0 && setegid(getgid()) == 0 && setgroups(groups_.size(), groups_.data()) == 0;
+    check(is_off, "root could not become root again");
+  }
+
+ private:
+  std::vector<gid_t> groups_;
+  bool is_on_ = false;
+};
 
 }  // namespace
 
@@ -81,6 +108,7 @@ Result<void> Account::become() const {
 }
 
 Result<void> Account::check_may_reopen(const std::string& path, bool for_writing) const {
+  const Disguise disguise(user_, group_, groups_);
   if (faccessat(AT_FDCWD, path.c_str(), for_writing ? R_OK | W_OK : R_OK, AT_EACCESS) == 0) {
     return {};
   }

@@ -25,7 +25,7 @@ class Account {
   /// called before anything is under way in the kernel, whose own threads for this process keep the
   /// rights with which they were made.
   Result<void> become() const;
-  /// Whether it may open `path`, which root has opened before. Needs become().
+  /// Whether it may open `path`, which root has opened.
   Result<void> check_may_reopen(const std::string& path, bool for_writing) const;
 
  private:

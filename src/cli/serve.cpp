@@ -207,12 +207,12 @@ Task<Result<void>> serve_volume(UringLoop& loop, FileDevice& device, Volume& vol
 
 /// Opens all that takes the rights of root, and gives them up.
 Result<Doors> open_and_become(ServeOptions& options) {
+  auto allowed = options.account->check_may_reopen(options.volume, !options.read_only);
+  if (!allowed) return std::move(allowed).error();
   auto doors = Doors::open(options);
   if (!doors) return doors;
   if (options.lock_memory) allow_locked_memory();
   if (auto done = options.account->become(); !done) return std::move(done).error();
-  auto allowed = options.account->check_may_reopen(options.volume, !options.read_only);
-  if (!allowed) return std::move(allowed).error();
   return doors;
 }
 

@@ -491,6 +491,7 @@ class AnotherUser(Served):
         started = uvdo("serve", self.image, "--nbd", f"unix:{self.socket}", "--user", "nobody")
         self.assertEqual(started.returncode, 1, started.stderr)
         self.assertIn("nobody may not open", started.stderr)
+        self.assertFalse(self.socket.exists(), "nothing is left behind")
         self.admit()
         self.serve("--user", str(self.account.pw_uid))
         self.stop_and_judge()

@@ -66,6 +66,18 @@ if(UVDO_PRECOMPILE)
   endif()
 endif()
 
+# What is parsed is most of what a compilation costs: with several sources in one of them all are
+# built in half the time. Names of a source's own must then differ from its neighbours'.
+if(UVDO_UNITY AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # It takes sources that another includes for headers.
+  target_compile_options(uvdo_options INTERFACE -Wno-subobject-linkage)
+endif()
+function(uvdo_compile_together target)
+  if(UVDO_UNITY)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+  endif()
+endfunction()
+
 function(uvdo_layer name)
   cmake_parse_arguments(ARG "" "" "USES;LIBS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cpp)
@@ -77,6 +89,10 @@ function(uvdo_layer name)
     add_library(uvdo_${name} STATIC ${sources})
     target_link_libraries(uvdo_${name} PUBLIC uvdo_options ${ARG_USES} ${ARG_LIBS})
     uvdo_use_precompiled_headers(uvdo_${name} uvdo_common_headers)
+    # Each structure of the format has an offset or a version of the same name.
+    if(NOT name STREQUAL "format")
+      uvdo_compile_together(uvdo_${name})
+    endif()
   else()
     add_library(uvdo_${name} INTERFACE)
     target_link_libraries(uvdo_${name} INTERFACE uvdo_options ${ARG_USES} ${ARG_LIBS})

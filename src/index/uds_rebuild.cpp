@@ -13,7 +13,7 @@ namespace uvdo {
 namespace {
 
 constexpr std::uint32_t kPagesPerRead = 16;
-constexpr std::size_t kGroup = 16;
+constexpr std::size_t kReplayGroup = 16;
 /// How many entries of a chapter are compared with older chapters on storage; beyond that a name
 /// that shares its place with an older one is taken to be the same.
 constexpr std::size_t kMaxDoubtful = 64;
@@ -255,11 +255,11 @@ void UdsIndex::replay_records(std::uint64_t chapter, ConstBytes page,
                               std::vector<Doubtful>& doubtful) {
   // As it will be when all chapters have been replayed.
   const bool only_hooks = is_sparse(chapter);
-  std::array<RecordName, kGroup> names;
-  std::array<VolumeIndex::Place, kGroup> places;
-  for (std::size_t first = 0; first < kRecordsPerPage; first += kGroup) {
+  std::array<RecordName, kReplayGroup> names;
+  std::array<VolumeIndex::Place, kReplayGroup> places;
+  for (std::size_t first = 0; first < kRecordsPerPage; first += kReplayGroup) {
     std::size_t count = 0;
-    for (std::size_t i = first; i < first + kGroup; ++i) {
+    for (std::size_t i = first; i < first + kReplayGroup; ++i) {
       std::memcpy(names[count].bytes.data(), page.data() + i * kRecordSize, 16);
       if (only_hooks && !names_->is_hook(names[count])) continue;
       places[count] = names_->place_of(names[count]);

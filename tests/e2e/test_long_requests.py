@@ -14,7 +14,7 @@ import nbd
 
 from nbd_conformance_peers import STATUS, ZEROES, Raw
 from served import MIB, Served
-from support import run
+from support import run, uvdo
 
 GIB = 1 << 30
 LONG = 0xFFFFF000
@@ -26,6 +26,7 @@ class LongRequests(Served):
 
     def raw(self, structured=False):
         raw = Raw(str(self.socket)).greet()
+        self.addCleanup(raw.close)
         raw.socket.settimeout(120)
         if structured:
             raw.option(8)
@@ -46,6 +47,11 @@ class LongRequests(Served):
         self.assertEqual(self.server.wait(120), 0, self.log())
         self.assertLess(time.monotonic() - began, seconds)
 
+    def expect_consistent(self):
+        # The content is zeros of many gigabytes, which would take the other referees long.
+        checked = uvdo("check", self.image)
+        self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
+
     def test_a_stop_does_not_wait_for_what_a_client_has_queued_and_left(self):
         self.serve()
         raw = self.raw()
@@ -54,7 +60,7 @@ class LongRequests(Served):
         time.sleep(0.5)
         raw.close()
         self.expect_exit_within(15)
-        self.judge_volume()
+        self.expect_consistent()
 
     def test_a_stop_does_not_wait_for_clients_that_never_pause(self):
         self.serve()
@@ -73,7 +79,7 @@ class LongRequests(Served):
                 break
         self.assertEqual(self.server.wait(60), 0, self.log())
         self.assertLess(time.monotonic() - began, 15)
-        self.judge_volume()
+        self.expect_consistent()
 
     def test_other_clients_go_on_while_one_asks_for_extents(self):
         self.serve()
@@ -81,12 +87,12 @@ class LongRequests(Served):
         greedy.request(ZEROES, 4 * GIB, LONG, flags=NO_HOLE)
         magic, error, _ = struct.unpack(">IIQ", greedy.receive(16))
         self.assertEqual((magic, error), (0x67446698, 0))
-        for _ in range(500):
+        for _ in range(100):
             greedy.request(STATUS, 4 * GIB, LONG)
         other = self.connect()
         answered, written = 0, 0
         greedy.socket.setblocking(False)
-        while answered < 500:
+        while answered < 100:
             # What the other client gets done while this one is served.
             other.pwrite(bytes([written % 251 + 1]) * 4096, written % 100 * 4096)
             written += 1
@@ -95,7 +101,7 @@ class LongRequests(Served):
                     answered += len(greedy.socket.recv(1 << 20)) // 32
             except BlockingIOError:
                 pass
-        self.assertGreater(written, 50, "one client has kept another waiting")
+        self.assertGreater(written, 20, "one client has kept another waiting")
 
     def test_the_longest_requests_of_both_kinds_of_clients(self):
         self.serve("--buffers", "16M")

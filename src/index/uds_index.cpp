@@ -108,8 +108,9 @@ void UdsIndex::fail(const Error& error, std::string_view what) {
 /// it is used.
 void UdsIndex::take_memory() {
   const auto serve_all = [this](ParkingLot parked) { serve(std::move(parked)); };
-  pages_ = std::make_unique<PageCache>(executor_, device_, geometry_,
-                                       kCachedChapters * geometry_.pages_per_chapter, serve_all);
+  const std::uint32_t pages =
+      parameters_.cached_pages.value_or(kCachedChapters * geometry_.pages_per_chapter);
+  pages_ = std::make_unique<PageCache>(executor_, device_, geometry_, pages, serve_all);
   sparse_ = std::make_unique<SparseCache>(executor_, storage_, geometry_, serve_all);
   room_ = std::make_unique<ChapterRoom>(geometry_);
   closed_.reserve(kChaptersInMemory);

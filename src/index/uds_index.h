@@ -44,6 +44,8 @@ struct UdsParameters {
   FaultPoints faults;
   /// For tests: sizes that no memory value has.
   std::optional<IndexGeometry> geometry;
+  /// For tests: pages of chapters in memory, at least one.
+  std::optional<std::uint32_t> cached_pages;
 };
 
 class UdsIndex final : public DedupeIndex {

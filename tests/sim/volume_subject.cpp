@@ -392,7 +392,10 @@ IndexFactory VolumeSubject::make_uds_index() {
   UdsParameters parameters = uds_parameters(layout_.geometry, false);
   parameters.geometry = index_geometry_of(1, 16, is_index_sparse_ ? 12 : 0);
   parameters.faults = faults_;
-  if (!is_index_patient_) parameters.lookup_timeout = Duration(random_.between(50'000, 150'000));
+  if (!is_index_patient_) {
+    parameters.lookup_timeout = Duration(random_.between(50'000, 150'000));
+    parameters.cached_pages = static_cast<std::uint32_t>(random_.between(1, 3));
+  }
   return [parameters](Executor& executor, Device& device, const VolumeGeometry&, bool create) {
     UdsParameters wanted = parameters;
     wanted.create = create;

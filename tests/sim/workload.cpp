@@ -11,7 +11,7 @@ namespace uvdo::sim {
 namespace {
 constexpr std::byte kCanary{0xA5};
 constexpr std::size_t kCanaries = 64;
-/// Steps after which a probe is said to wait for ever. The longest that ever ended took KSTEPS.
+/// Steps after which a probe is said to wait for ever; a few thousand are usual.
 constexpr std::uint64_t kMostSteps = 400'000;
 }  // namespace
 

@@ -44,6 +44,12 @@ class ControlServerTest : public ::testing::Test {
     return client;
   }
 
+  void listen(ControlServer& server) const {
+    auto sockets = ListeningSocket::open({SocketAddress::Kind::unix_path, path_, {}});
+    ASSERT_TRUE(sockets.ok());
+    server.start(std::move(*sockets));
+  }
+
   /// Serves until `is_over`, which is asked again and again in the loop.
   void serve(ControlServer& server, const std::function<bool()>& is_over) {
     loop_->run(
@@ -89,7 +95,7 @@ TEST_F(ControlServerTest, WhoWaitsForALongRequestSeesThatTheServerLives) {
     while (!has_seen_life) co_await alarm.sleep(std::chrono::milliseconds(1));
     co_return Json{{"done", true}};
   });
-  ASSERT_TRUE(server.start(path_).ok());
+  listen(server);
   std::string answer;
   std::thread client([&] {
     const FileDescriptor asking = connect_and_ask("long");
@@ -109,7 +115,7 @@ TEST_F(ControlServerTest, WhoWaitsForALongRequestSeesThatTheServerLives) {
 
 TEST_F(ControlServerTest, TheRequestOfAClientThatHasGoneIsNotCarriedOut) {
   ControlServer server(*loop_, noting_handler(), noting_take_back());
-  ASSERT_TRUE(server.start(path_).ok());
+  listen(server);
   { const FileDescriptor gone = connect_and_ask("gone"); }
   const FileDescriptor there = connect_and_ask("there");
   serve(server, [&] { return !asked_.empty() && server.clients() == 1; });
@@ -119,7 +125,7 @@ TEST_F(ControlServerTest, TheRequestOfAClientThatHasGoneIsNotCarriedOut) {
 
 TEST_F(ControlServerTest, WhatAClientCannotKnowOfIsTakenBack) {
   ControlServer server(*loop_, noting_handler(), noting_take_back());
-  ASSERT_TRUE(server.start(path_).ok());
+  listen(server);
   FileDescriptor reading = connect_and_ask("read");
   FileDescriptor leaving = connect_and_ask("unread");
   int steps = 0;

@@ -353,8 +353,8 @@ TEST_F(VolumeTest, DiscardsOfPartsOfBlocksWithoutDataTakeNothing) {
     const std::uint64_t blocks = volume_->depot().allocated_blocks();
     for (const Durability durability : {Durability::cached, Durability::fua}) {
       // Never written, with a leaf and without; mapped to zeros; both ends of a range.
-      for (const std::uint64_t at :
-           {8 * 4096 + 512ULL, kLeaf + 512ULL, 4 * 4096 + 512ULL, 5 * kLeaf - 512}) {
+      for (const std::uint64_t at : std::initializer_list<std::uint64_t>{
+               8 * 4096 + 512, kLeaf + 512, 4 * 4096 + 512, 5 * kLeaf - 512}) {
         expect_ok(co_await volume_->discard(at, 1024, durability));
         expect_ok(co_await volume_->write_zeroes(at, 1024, ZeroMode::punch, durability));
       }

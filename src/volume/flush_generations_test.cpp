@@ -15,7 +15,7 @@ Task<void> flush(FlushGenerations& writes, bool& done) {
 }
 
 TEST(FlushGenerations, AFlushWaitsForThoseBeforeItAlone) {
-  SimExecutor executor({.seed = 1});
+  SimExecutor executor({.seed = 1, .order = SimOrder::fifo, .stall_one_in = 0});
   const ReadOnlyNotifier notifier;
   FlushGenerations writes(executor, notifier);
   const auto outcome = executor.run([](SimExecutor& on, FlushGenerations& all) -> Task<void> {
@@ -42,7 +42,7 @@ TEST(FlushGenerations, AFlushWaitsForThoseBeforeItAlone) {
 }
 
 TEST(FlushGenerations, AFlushEndsThoughWritesNeverDo) {
-  SimExecutor executor({.seed = 1});
+  SimExecutor executor({.seed = 1, .order = SimOrder::fifo, .stall_one_in = 0});
   const ReadOnlyNotifier notifier;
   FlushGenerations writes(executor, notifier);
   const auto outcome = executor.run([](SimExecutor& on, FlushGenerations& all) -> Task<void> {

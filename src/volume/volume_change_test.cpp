@@ -242,7 +242,7 @@ TEST_F(VolumeChangeTest, AGrowthThatTheMachineHasNoMemoryForChangesNothing) {
   options_.memory_within_reach = [&] { return MachineMemory{now, "what the test has free"}; };
   run([&]() -> Task<void> {
     co_await open();
-    expect_error(co_await volume_->grow({.logical_bytes = 2ULL << 50U}), "needs up to 4.");
+    expect_error(co_await volume_->grow({.logical_bytes = 2ULL << 50U}), "needs up to 3.9 GiB");
     expect_error(co_await volume_->grow({.logical_bytes = 2ULL << 50U, .physical_max = true}),
                  "what the test has free is 1.1 GiB");
     EXPECT_EQ(volume_->size(), kLogicalBytes);

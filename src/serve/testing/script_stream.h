@@ -51,7 +51,7 @@ class ScriptStream final : public Stream {
   [[nodiscard]] bool is_exhausted() const { return taken_ == input_.size(); }
 
  private:
-  static constexpr std::size_t kMostKept = std::size_t{64} << 20U;
+  static constexpr std::size_t kMostKept = std::size_t{80} << 20U;
   Executor& executor_;
   std::vector<std::byte> input_;
   std::size_t longest_piece_;

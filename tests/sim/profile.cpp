@@ -246,7 +246,7 @@ std::array<Profile, 23> make_profiles() {
   restless.blocks = 2500;
   restless.cycles = 2;
   restless.crash_percent = 30;
-  restless.probes = 12;
+  restless.probes = 5;
   restless.mix = {.write = 70,
                   .fua_write = 2,
                   .read = 25,

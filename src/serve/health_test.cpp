@@ -171,7 +171,7 @@ TEST(Health, RoomBeneathIsToldAndItsLackIsTrouble) {
   some.end_of_volume = 4196 * kMiB;
   EXPECT_TRUE(assess(some).is_well());
   EXPECT_THAT(assess(some).notes[0],
-              HasSubstr("may take 4.0 GiB more, and its file system has 1000.0 MiB free"));
+              HasSubstr("may take 4 GiB more, and its file system has 1000 MiB free"));
   some.backing->free = 101 * kMiB;
   EXPECT_THAT(assess(some).troubles[0].problem, HasSubstr("nearly full"));
   some.short_for = std::chrono::seconds(7);

@@ -64,6 +64,12 @@ class Served(unittest.TestCase):
             time.sleep(0.01)
         self.fail(self.log())
 
+    def wait_until(self, condition, what):
+        deadline = time.monotonic() + 60
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, what)
+            time.sleep(0.05)
+
     def wait_for_index(self):
         """The index opens behind the volume: what is written before is not deduplicated."""
         for _ in range(6000):

@@ -33,12 +33,6 @@ class Beneath(Served):
             call(*arguments)
         return caught.exception.errnum
 
-    def wait_until(self, condition, what):
-        deadline = time.monotonic() + PATIENCE
-        while not condition():
-            self.assertLess(time.monotonic(), deadline, what)
-            time.sleep(0.05)
-
     def status(self):
         return uvdo("status", self.image)
 

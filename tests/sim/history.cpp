@@ -154,7 +154,10 @@ class History {
     }
     if (will_crash) plan_crash();
     if (random_.chance(profile_.fault_percent, 100) && !repairing_) plan_faults();
-    if (profile_.full_percent > 0 && random_.chance(profile_.full_percent, 100)) plan_full();
+    if (subject_.waits_for_room() && profile_.full_percent > 0 &&
+        random_.chance(profile_.full_percent, 100)) {
+      plan_full();
+    }
 
     Result<std::unique_ptr<Instance>> opened = co_await open();
     if (!opened) {

@@ -72,6 +72,8 @@ class Subject {
   }
   virtual Task<Result<void>> format(Executor& executor, Device& device) = 0;
   virtual Task<Result<std::unique_ptr<Instance>>> open(Executor& executor, Device& device) = 0;
+  /// Whether it waits while its disk has no room, and loses nothing by that.
+  [[nodiscard]] virtual bool waits_for_room() const { return false; }
   /// Makes a device usable again that an error has left read-only, before it is opened.
   virtual Task<Result<void>> repair(Executor& executor, Device& device) {
     static_cast<void>(executor);

@@ -51,6 +51,7 @@ class VolumeSubject final : public Subject {
   void choose(std::uint64_t seed) override;
   void prepare(const Profile& profile) override;
   [[nodiscard]] std::uint64_t variant() const override { return variant_; }
+  [[nodiscard]] bool waits_for_room() const override { return true; }
   [[nodiscard]] std::uint64_t device_size() const override;
   [[nodiscard]] std::uint64_t logical_blocks() const override {
     return layout_.super_block.config.logical_blocks;

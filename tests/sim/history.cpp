@@ -344,6 +344,7 @@ Result<SparseImage> format_image(Subject& subject) {
 
 HistoryResult run_history(Subject& subject, const SparseImage& blank, const Profile& profile,
                           const HistoryOptions& options) {
+  if (!subject.takes(profile)) return {};
   History history(subject, blank, profile, options);
   return history.run();
 }

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <utility>
 
+#include "profile.h"
 #include "subject.h"
 
 namespace uvdo::sim {
@@ -41,6 +42,8 @@ enum class Mistake : std::uint8_t {
 class ReferenceSubject final : public Subject {
  public:
   explicit ReferenceSubject(Mistake mistake = Mistake::none) : mistake_(mistake) {}
+  /// None in which a stop or a flush meets clients that go on: it makes no order among them.
+  [[nodiscard]] bool takes(const Profile& profile) const override { return profile.probes == 0; }
   [[nodiscard]] std::uint64_t device_size() const override;
   [[nodiscard]] std::uint64_t logical_blocks() const override;
   Task<Result<void>> format(Executor& executor, Device& device) override;

@@ -72,6 +72,11 @@ class Subject {
   }
   virtual Task<Result<void>> format(Executor& executor, Device& device) = 0;
   virtual Task<Result<std::unique_ptr<Instance>>> open(Executor& executor, Device& device) = 0;
+  /// Whether histories of this kind are for it.
+  [[nodiscard]] virtual bool takes(const Profile& profile) const {
+    static_cast<void>(profile);
+    return true;
+  }
   /// Whether it waits while its disk has no room, and loses nothing by that.
   [[nodiscard]] virtual bool waits_for_room() const { return false; }
   /// Makes a device usable again that an error has left read-only, before it is opened.

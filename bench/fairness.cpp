@@ -117,7 +117,8 @@ class Load {
     return true;
   }
   void receive() {
-    std::vector<std::byte> in(std::max<std::size_t>(kind_.length, 1U << 20U));
+    const std::size_t data = kind_.command == nbd::Command::read ? kind_.length : 0;
+    std::vector<std::byte> in(std::max<std::size_t>(data, 1U << 20U));
     for (;;) {
       bool is_last = true;
       if (kind_.replies == bench::Replies::simple) {

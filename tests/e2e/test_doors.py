@@ -205,8 +205,10 @@ class Control(Doors):
         os.rename(other, self.image)
         done = uvdo("flush", self.image, "--control", control)
         self.assertEqual(done.returncode, 1)
+        # The file is not where it was, which is told.
         done = uvdo("stop", self.folder / "moved", "--control", control)
-        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("all was written, but", done.stderr)
 
     @unittest.skipUnless(IS_ROOT, "needs root")
     def test_servers_and_folders_of_others_are_not_believed(self):

@@ -90,7 +90,8 @@ class SlabLoader {
              summary_.tail_offset, size);
       return {};
     }
-    if (summary_.tail_offset != 0 || summary_.load_reference_counts) {
+    // Offset 0 is also where a journal ends whose ring has just been filled for the first time.
+    if (!summary_.is_unused()) {
       const std::uint64_t last = (summary_.tail_offset == 0 ? size : summary_.tail_offset) - 1;
       auto block = journal_block(last);
       if (!block) return std::move(block).error();

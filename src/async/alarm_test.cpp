@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "async/sim_executor.h"
+#include "async/testing/expected_leaks.h"
 #include "async/wait_queue.h"
 
 namespace uvdo {
@@ -56,6 +57,7 @@ TEST(Alarm, WakesEarlyWhenItIsRungEarly) {
 
 TEST(Alarm, ThatWokeTwiceWouldBeNoticed) {
   if (!FaultPoints::kPossible) GTEST_SKIP() << "this build makes no mistakes";
+  const test::ExpectedLeaks leaks;
   std::vector<TimePoint> woken;
   EXPECT_FALSE(ring_at(microseconds(10), FaultPoints(Fault::sleeper_posted_twice), woken));
 }

@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include "async/testing/expected_leaks.h"
 #include "async/wait_queue.h"
 
 namespace uvdo {
@@ -194,6 +195,7 @@ TEST(SimExecutor, NoticesWhoIsMadeReadyTwiceForOneWait) {
     void await_suspend(std::coroutine_handle<> handle) const { waiter = handle; }
     static void await_resume() noexcept {}
   };
+  const test::ExpectedLeaks leaks;
   SimExecutor executor(plain(1));
   const auto outcome = executor.run([](SimExecutor& on) -> Task<void> {
     std::coroutine_handle<> waiter;

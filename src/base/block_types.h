@@ -43,7 +43,7 @@ class Number {
 /// Logical block number: 4096-byte block of the device that clients see.
 using Lbn = Number<struct LbnTag>;
 /// Physical block number: block of the backing device plus the geometry's bio offset
-/// (vdo-format.md, 1). As a mapping target, 0 means "a block of zeros".
+/// (volume.md, 1). As a mapping target, 0 means "a block of zeros".
 using Pbn = Number<struct PbnTag>;
 /// Sequence number of a recovery journal block.
 using JournalSequence = Number<struct JournalSequenceTag>;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The checksum of the geometry block and of the super block: CRC-32 with the usual polynomial but
-// a register that starts at 0 (vdo-format.md, 1). zlib calls that a seed of 0xFFFFFFFF.
+// a register that starts at 0 (volume.md, 1). zlib calls that a seed of 0xFFFFFFFF.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The block map of a volume in use: 60 trees that lead from a logical block to where its data are
-// (vdo-format.md, 6; vdo-behaviour.md, 5.4). Leaves live in a cache of bounded size; the interior
+// (volume.md, 6; behaviour.md, 5.4). Leaves live in a cache of bounded size; the interior
 // pages that were ever needed stay in memory (5 KiB for each 812 leaves).
 #pragma once
 
@@ -32,7 +32,7 @@ struct BlockMapConfig {
   SlabLayout slabs;
   std::uint64_t logical_blocks = 0;
   std::uint32_t cache_pages = 32768;
-  std::uint32_t maximum_age = 16380;  ///< journal blocks, as configured (vdo-behaviour.md, 5.3)
+  std::uint32_t maximum_age = 16380;  ///< journal blocks, as configured (behaviour.md, 5.3)
 };
 
 struct BlockMapCounters {
@@ -144,7 +144,7 @@ class BlockMap {
     changed_.wake_all();
     frame_freed_.wake_all();
   }
-  /// The journal block before which changes must be on disk now (vdo-behaviour.md, 5.3).
+  /// The journal block before which changes must be on disk now (behaviour.md, 5.3).
   [[nodiscard]] JournalSequence age_limit() const;
   /// Whether pages should be written because clean ones run out.
   [[nodiscard]] bool is_short_of_clean_pages() const {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Puts changes that a journal demands into the block map pages on disk, before the volume is in
-// use (vdo-behaviour.md, 9.3 and 10).
+// use (behaviour.md, 9.3 and 10).
 #pragma once
 
 #include <algorithm>

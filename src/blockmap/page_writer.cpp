@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // How dirty pages of the block map get to the disk: never before the journal entries of their
-// changes are stable; a page that was never complete on disk in two steps (vdo-format.md, 6.2).
+// changes are stable; a page that was never complete on disk in two steps (volume.md, 6.2).
 #include <algorithm>
 #include <cstring>
 

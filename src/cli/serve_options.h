@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What uvdo serve is told: its options, their limits and defaults (vdo-behaviour.md, 1 and 13.1,
+// What uvdo serve is told: its options, their limits and defaults (behaviour.md, 1 and 13.1,
 // where they mean the same), and the checks of all of them.
 #pragma once
 

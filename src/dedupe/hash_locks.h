@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Equal data in flight: the first writer of a record name is the agent that finds or makes the
-// block; writers of the same data that come meanwhile wait for it and share (vdo-behaviour.md, 7).
+// block; writers of the same data that come meanwhile wait for it and share (behaviour.md, 7).
 #pragma once
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Blocks that have lost their last reference and are not free yet: the journal entry that says so
-// may not be stable, and somebody may still read what they hold (vdo-behaviour.md, 5.3). Blocks
+// may not be stable, and somebody may still read what they hold (behaviour.md, 5.3). Blocks
 // that stand together and were freed one after the other, no reader having come between, share a
 // record, so that a discard of many costs little.
 #pragma once

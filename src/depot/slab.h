@@ -62,7 +62,7 @@ class Slab {
   void dirty_all_reference_blocks();
   void dirty_reference_block(std::uint32_t index);
   /// Journals what a recovery found missing: as append(), but if the ring is full the oldest block
-  /// is dropped, which had been given up before the crash (vdo-behaviour.md, 9.4).
+  /// is dropped, which had been given up before the crash (behaviour.md, 9.4).
   void append_recovered(Sbn sbn, ReferenceOperation operation, JournalPoint point,
                         RecoveryJournal& journal);
   /// Calls f(point, entry) for the journaled changes that are only in memory.

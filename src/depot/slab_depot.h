@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The slabs of a volume: who refers to which physical block, and which are free
-// (vdo-behaviour.md, 5.3, 5.5 and 8).
+// (behaviour.md, 5.3, 5.5 and 8).
 //
 // Room is reserved by count and a block is chosen late: reserve() promises blocks to writes that
 // have been accepted, allocate() then hands out neighbours. A block that loses its last reference
@@ -220,7 +220,7 @@ class SlabDepot {
   /// What was saved, and a flush has covered, is used further.
   void continue_after_save();
 
-  // ---- growing (slab_growth.cpp, vdo-behaviour.md, 12)
+  // ---- growing (slab_growth.cpp, behaviour.md, 12)
 
   /// Keeps everybody else from writing slabs and the summary until grow() or give_up_growth().
   Task<void> begin_growth() { co_await writer_.acquire(); }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Growth of the depot of a volume in use (vdo-behaviour.md, 12). What is behind the old slabs, the
+// Growth of the depot of a volume in use (behaviour.md, 12). What is behind the old slabs, the
 // old journal and summary among it, becomes slabs that were never used: nothing of them is read.
 #include "depot/slab_depot.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // How the slabs get from the disk into memory: summary, journal tails, reference counts, and the
-// replay of a slab journal over them, called scrubbing (vdo-behaviour.md, 8).
+// replay of a slab journal over them, called scrubbing (behaviour.md, 8).
 #include <algorithm>
 #include <bit>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The slabs of a volume that was not shut down: their journals get what only the recovery journal
-// had (vdo-behaviour.md, 9.4), and their counts are made out while the volume is in use (8).
+// had (behaviour.md, 9.4), and their counts are made out while the volume is in use (8).
 //
 // A recovery that is broken off is repeated from its start, by whomever: so the blocks that it
 // writes must be the same each time, and the same that the volume in use would have written.

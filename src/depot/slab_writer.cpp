@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// How slab journals, reference blocks and the summary get to the disk (vdo-behaviour.md, 5.2, 5.3).
+// How slab journals, reference blocks and the summary get to the disk (behaviour.md, 5.2, 5.3).
 // One pass runs at a time. Its order is what recovery rests on:
 //   recovery journal entries - slab journal blocks - flush - summary - flush - reference blocks -
 //   flush.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Advice: what the deduplication index stores with a record name, namely where such a block is
-// (vdo-format.md, 8). A hint: the block it names is read and compared before it is used.
+// (volume.md, 8). A hint: the block it names is read and compared before it is used.
 #pragma once
 
 #include <array>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A page of the block map, leaf or interior: a header that says whose page it is, and 812 entries
-// (vdo-format.md, 6.2). All functions work in place on 4096 bytes.
+// (volume.md, 6.2). All functions work in place on 4096 bytes.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The arithmetic of the block map's 60 trees: the way from a logical block number to its entry,
-// the numbers of pages, and the default logical size (vdo-format.md, 6.3; vdo-behaviour.md, 2).
+// the numbers of pages, and the default logical size (volume.md, 6.3; behaviour.md, 2).
 #pragma once
 
 #include <array>

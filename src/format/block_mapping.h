@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// A block map entry: where a logical block, or a page of the block map, is (vdo-format.md, 6.1).
+// A block map entry: where a logical block, or a page of the block map, is (volume.md, 6.1).
 // Five bytes: 4 bits of state, 36 bits of physical block number.
 #pragma once
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The 20 bytes in front of most parts of the geometry and super block: what follows, in which
-// version and of which size (vdo-format.md, 1). Readers demand the exact values.
+// version and of which size (volume.md, 1). Readers demand the exact values.
 #pragma once
 
 #include <cstddef>

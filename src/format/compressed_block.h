@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A compressed block: up to 14 data blocks, each one raw LZ4 block, packed behind a table of
-// their sizes (vdo-format.md, 6.4).
+// their sizes (volume.md, 6.4).
 #pragma once
 
 #include <array>

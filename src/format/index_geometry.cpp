@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The formulas of uds-index.md, 2 and 2.1, in its letters where it names them.
+// The formulas of index.md, 2 and 2.1, in its letters where it names them.
 #include "format/index_geometry.h"
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Every size of a deduplication index that follows from its memory size and sparseness
-// (uds-index.md, 2 and 2.1), among them the number of blocks that a volume reserves for it.
+// (index.md, 2 and 2.1), among them the number of blocks that a volume reserves for it.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,7 @@ inline constexpr std::uint32_t kSparseSampleRate = 32;  ///< one name in 32 is a
   return bits;
 }
 
-/// The three numbers that code deltas of a given mean (uds-index.md, 7.2).
+/// The three numbers that code deltas of a given mean (index.md, 7.2).
 struct DeltaCode {
   std::uint32_t minimum_bits = 0;    ///< m
   std::uint32_t short_values = 0;    ///< k: values that take m bits

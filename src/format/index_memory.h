@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The memory size of the deduplication index, as the geometry block stores it (vdo-format.md, 3;
-// uds-index.md, 2): gigabytes as a positive number, quarters as -256, -512, -768.
+// The memory size of the deduplication index, as the geometry block stores it (volume.md, 3;
+// index.md, 2): gigabytes as a positive number, quarters as -256, -512, -768.
 #pragma once
 
 #include <cstdint>

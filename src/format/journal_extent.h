@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // What a look at all blocks of the recovery journal's ring tells about where it begins and ends
-// (vdo-behaviour.md, 9.1).
+// (behaviour.md, 9.1).
 #pragma once
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// A point in a journal: a block and an entry of it (vdo-format.md, 1). On disk one number of 64
-// bits; in slab journals the recovery journal's points come expanded (vdo-format.md, 5.2).
+// A point in a journal: a block and an entry of it (volume.md, 1). On disk one number of 64
+// bits; in slab journals the recovery journal's points come expanded (volume.md, 5.2).
 #pragma once
 
 #include <compare>

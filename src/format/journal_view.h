@@ -2,7 +2,7 @@
 // What the recovery journal means for somebody who only reads a volume: the changes of block map
 // pages that it demands, kept in memory. A volume that was not shut down is seen as a recovery
 // would leave it; one that waits for a rebuild, or whose journal a recovery would refuse, as a
-// rebuild would (vdo-behaviour.md, 9 and 10). It does no I/O: whoever reads the ring shows it the
+// rebuild would (behaviour.md, 9 and 10). It does no I/O: whoever reads the ring shows it the
 // blocks.
 #pragma once
 

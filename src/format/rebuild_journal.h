@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What a rebuild uses of the recovery journal (vdo-behaviour.md, 10): whatever is there, from the
+// What a rebuild uses of the recovery journal (behaviour.md, 10): whatever is there, from the
 // head of the block map on; nothing ends it. One rule for the rebuild and for all who show what it
 // would bring back. No I/O.
 #pragma once

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The record name: the hash under which the deduplication index knows a data block
-// (vdo-format.md, 8). Equal names make blocks candidates, never more: the data are compared.
+// (volume.md, 8). Equal names make blocks candidates, never more: the data are compared.
 #pragma once
 
 #include <array>

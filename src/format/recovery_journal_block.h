@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// A block of the recovery journal: one sector of header, seven of entries (vdo-format.md, 7). A
+// A block of the recovery journal: one sector of header, seven of entries (volume.md, 7). A
 // block is built in place, entry by entry, and written as often as it is committed.
 #pragma once
 
@@ -137,7 +137,7 @@ struct JournalSector {
 [[nodiscard]] JournalSector journal_sector(ConstBytes block, const JournalBlockHeader& header,
                                            unsigned sector);
 
-/// Entries from the start of the block up to the first damage, for a recovery (vdo-behaviour.md,
+/// Entries from the start of the block up to the first damage, for a recovery (behaviour.md,
 /// 9.2); `whole`: the block is full and none is missing, so that the next block may be used.
 struct UsableEntries {
   std::uint16_t count = 0;
@@ -150,7 +150,7 @@ struct UsableEntries {
 [[nodiscard]] JournalEntry journal_entry(ConstBytes block, unsigned index);
 [[nodiscard]] OldJournalEntry old_journal_entry(ConstBytes block, unsigned index);
 
-/// Calls f(index) for every entry that a rebuild uses (vdo-behaviour.md, 10): damaged sectors are
+/// Calls f(index) for every entry that a rebuild uses (behaviour.md, 10): damaged sectors are
 /// skipped, not the rest of the block. Works for both forms.
 template <class F>
 void for_each_rebuild_entry(ConstBytes block, const JournalBlockHeader& header, F&& f) {

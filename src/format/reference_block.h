@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A block of reference counts: eight sectors, each with the point of the slab journal up to which
-// it is right, and one byte a data block (vdo-format.md, 5.1).
+// it is right, and one byte a data block (volume.md, 5.1).
 #pragma once
 
 #include <array>

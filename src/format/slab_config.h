@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The seven numbers that describe how a slab is divided (vdo-format.md, 4.2 and 5).
+// The seven numbers that describe how a slab is divided (volume.md, 4.2 and 5).
 #pragma once
 
 #include <cstdint>

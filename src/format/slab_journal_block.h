@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A block of a slab journal: the changes of reference counts of one slab, three bytes each
-// (vdo-format.md, 5.2). Built in place, entry by entry.
+// (volume.md, 5.2). Built in place, entry by entry.
 #pragma once
 
 #include <cstddef>

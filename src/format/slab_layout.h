@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Where things lie in the slabs of a depot: arithmetic between physical block numbers, slabs and
-// offsets (vdo-format.md, 5).
+// offsets (volume.md, 5).
 #pragma once
 
 #include <bit>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The slab summary: two bytes a slab that say where its journal ends and whether its counts are
-// to be read and replayed (vdo-format.md, 5.3). 16 areas, one for each possible physical zone.
+// to be read and replayed (volume.md, 5.3). 16 areas, one for each possible physical zone.
 #pragma once
 
 #include <cstddef>

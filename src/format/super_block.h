@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The super block: state, sizes and layout of a volume (vdo-format.md, 4). It is the only place
+// The super block: state, sizes and layout of a volume (volume.md, 4). It is the only place
 // that says whether the volume was shut down cleanly.
 #pragma once
 
@@ -25,7 +25,7 @@ inline constexpr std::uint64_t kSlabSummaryBlocks = 64;
 inline constexpr std::uint64_t kMaxSequence = 1ULL << 48;  ///< all sequence numbers are below
 inline constexpr unsigned kMaxPhysicalZones = 16;
 
-/// What the volume was when the super block was written (vdo-format.md, 4.1).
+/// What the volume was when the super block was written (volume.md, 4.1).
 enum class VolumeState : std::uint32_t {
   dirty = 0,                ///< in use or crashed: recover
   new_volume = 1,           ///< formatted, never started

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What a recovery may use of the recovery journal (vdo-behaviour.md, 9.1 and 9.2), and what of it
+// What a recovery may use of the recovery journal (behaviour.md, 9.1 and 9.2), and what of it
 // is damage. One rule for all who read a journal: the recovery itself, and the tools that show what
 // it would leave. It does no I/O: whoever reads the ring shows it the blocks.
 #pragma once

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The geometry block: the first block of the device, which says where the index and the volume
-// lie and how big the index is (vdo-format.md, 3). Versions 4.0 and 5.0; new volumes are 5.0.
+// lie and how big the index is (volume.md, 3). Versions 4.0 and 5.0; new volumes are 5.0.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The layout of a new volume, and of one that grows: pure arithmetic from sizes to the geometry
-// block and the super block (vdo-behaviour.md, 2 and 12).
+// block and the super block (behaviour.md, 2 and 12).
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Finding blocks of zeros, which are never stored: their mapping is PBN 0 (vdo-format.md, 1).
+// Finding blocks of zeros, which are never stored: their mapping is PBN 0 (volume.md, 1).
 #pragma once
 
 #include <cstddef>

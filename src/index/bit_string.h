@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Strings of bits in bytes, least significant bit first (uds-index.md, 7.1). The functions move
+// Strings of bits in bytes, least significant bit first (index.md, 7.1). The functions move
 // whole words: a buffer needs kBitSlack readable (and, where it is written, writable) bytes behind
 // its last bit.
 #pragma once

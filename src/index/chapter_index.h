@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The index of one chapter: a few pages of delta lists that say on which record page a name is
-// (uds-index.md, 9.2, 9.4, 12), and the map of which list is on which page (10).
+// (index.md, 9.2, 9.4, 12), and the map of which list is on which page (10).
 #pragma once
 
 #include <algorithm>

@@ -16,7 +16,7 @@
 
 namespace uvdo {
 
-/// The 16 bytes that the index keeps for a name (vdo-format.md, 8); encoded by format/advice.h.
+/// The 16 bytes that the index keeps for a name (volume.md, 8); encoded by format/advice.h.
 using IndexData = std::array<std::byte, 16>;
 
 /// One lookup of a batch. `found` and `data` are the answer.
@@ -34,7 +34,7 @@ struct IndexNote {
   IndexData data{};
 };
 
-/// Names as in `dmsetup status` (vdo-behaviour.md, 13.2).
+/// Names as in `dmsetup status` (behaviour.md, 13.2).
 enum class IndexState : std::uint8_t {
   closed,
   closing,
@@ -48,7 +48,7 @@ enum class IndexState : std::uint8_t {
 
 [[nodiscard]] std::string_view name_of(IndexState state);
 
-/// The kernel's index statistics (vdo-behaviour.md, 14), counted since the index was opened.
+/// The kernel's index statistics (behaviour.md, 14), counted since the index was opened.
 struct IndexStatistics {
   std::uint64_t entries_indexed = 0;
   std::uint64_t posts_found = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Delta lists: sorted keys with payloads, each key coded as the distance to the one before it
-// (uds-index.md, 7). Readers accept any bytes: a list that is not well-formed ends in `malformed`.
+// (index.md, 7). Readers accept any bytes: a list that is not well-formed ends in `malformed`.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +13,7 @@
 
 namespace uvdo {
 
-/// No list on storage is longer (uds-index.md, 7.3).
+/// No list on storage is longer (index.md, 7.3).
 inline constexpr std::uint64_t kMaxDeltaListBits = 65535;
 inline constexpr unsigned kNameBits = 128;
 
@@ -137,7 +137,7 @@ inline bool same_name(const RecordName& a, const RecordName& b) {
           (detail::load_word(a.bytes.data() + 8) ^ detail::load_word(b.bytes.data() + 8))) == 0;
 }
 
-/// What a search finds (uds-index.md, 7.4).
+/// What a search finds (index.md, 7.4).
 struct DeltaMatch {
   std::uint64_t payload = 0;
   bool is_collision = false;  ///< the entry is certainly that of the name

@@ -75,7 +75,7 @@ void expect_same(const std::vector<Entry>& entries, DeltaListReader reader) {
   ASSERT_EQ(reader.next(read), DeltaListReader::Step::end);
 }
 
-/// What a search must find, by walking over the plain list (uds-index.md, 7.4).
+/// What a search must find, by walking over the plain list (index.md, 7.4).
 std::optional<DeltaMatch> find_in(const std::vector<Entry>& entries, std::uint64_t key,
                                   const RecordName& name) {
   std::optional<DeltaMatch> plain;

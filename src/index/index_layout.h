@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Where the parts of an index region lie, and the blocks that say so: super block, configuration
-// and the headers of the two save areas (uds-index.md, 3 to 5). Pure codecs; any bytes give a
+// and the headers of the two save areas (index.md, 3 to 5). Pure codecs; any bytes give a
 // value or an Error: not_found and corrupt mean that there is no index here, unsupported that
 // there is one which this program must leave alone.
 #pragma once
@@ -40,7 +40,7 @@ struct IndexLayout {
   std::uint64_t volume_block = 0;
   std::array<std::uint64_t, kIndexSaves> save_block{};
   std::uint64_t save_blocks = 0;
-  /// The remapped chapter of a reduced index (uds-index.md, 9.1); from the configuration.
+  /// The remapped chapter of a reduced index (index.md, 9.1); from the configuration.
   std::uint64_t remapped_virtual = 0;
   std::uint64_t remapped_physical = 0;
 
@@ -91,13 +91,13 @@ void encode_empty_save_header(const IndexLayout& layout, const IndexGeometry& ge
 Result<IndexSave> decode_save_header(ConstBytes block, const IndexLayout& layout,
                                      std::uint32_t slot);
 
-/// Nonces (uds-index.md, 4.3).
+/// Nonces (index.md, 4.3).
 std::uint64_t primary_index_nonce(const NonceInformation& information);
 std::uint64_t index_volume_nonce(std::uint64_t primary, std::uint64_t recorded_start);
 std::uint64_t index_save_nonce(std::uint64_t volume_nonce, std::uint64_t timestamp_ms,
                                std::uint32_t version, std::uint64_t recorded_start);
 
-/// The slot of a chapter in the volume (uds-index.md, 9.1).
+/// The slot of a chapter in the volume (index.md, 9.1).
 std::uint64_t physical_chapter(const IndexGeometry& geometry, const IndexLayout& layout,
                                std::uint64_t chapter);
 /// How many of the oldest chapters give way when `newest` becomes the newest.

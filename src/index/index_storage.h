@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The index region on its device, apart from what runs in memory: makes a new index, finds an
-// existing one and its saves, and addresses the pages of chapters (uds-index.md, 3 to 6).
+// existing one and its saves, and addresses the pages of chapters (index.md, 3 to 6).
 #pragma once
 
 #include <array>

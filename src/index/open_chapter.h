@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A chapter in memory: the open one, which takes records, or a closed one until it is written
-// (uds-index.md, 11).
+// (index.md, 11).
 #pragma once
 
 #include <optional>

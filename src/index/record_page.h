@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Records, and record pages: 1024 records as a binary search tree in heap order (uds-index.md,
+// Records, and record pages: 1024 records as a binary search tree in heap order (index.md,
 // 9.3).
 #pragma once
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The two forms of a list of the volume index: as it is coded on storage (uds-index.md, 7), and as
+// The two forms of a list of the volume index: as it is coded on storage (index.md, 7), and as
 // it lies in memory, cut into 16 short lists. Each of these has the entries of a sixteenth of the
 // addresses, coded as on storage from the begin of a byte on, keys counted from the first address
 // of its own; their 16 lengths in bytes stand in front. Whole lists go from one form to the other

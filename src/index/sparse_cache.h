@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The sparse chapters whose indexes are in memory: in them names are sought that are no samples.
 // A chapter comes in when a sample of it is found, because what was written together is then
-// likely to come again together (uds-index.md, 14.3).
+// likely to come again together (index.md, 14.3).
 #pragma once
 
 #include <array>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Closing chapters and writing them in the background (uds-index.md, 12).
+// Closing chapters and writing them in the background (index.md, 12).
 #include <algorithm>
 
 #include <fmt/core.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Opening, saving and closing the index (uds-index.md, 6).
+// Opening, saving and closing the index (index.md, 6).
 #include "index/uds_index.h"
 
 #include <algorithm>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The deduplication index of a volume, on storage as the kernel's UDS index (uds-index.md).
+// The deduplication index of a volume, on storage as the kernel's UDS index (index.md).
 //
 // Names are looked up in the volume index in memory, which says in which chapter a name may be;
 // then in that chapter: the open one, a closed one that is still to be written, or pages on

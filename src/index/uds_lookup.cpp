@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Lookups and records of the index (uds-index.md, 13).
+// Lookups and records of the index (index.md, 13).
 #include <algorithm>
 #include <array>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Rebuilding the volume index from the chapters on storage after a crash (uds-index.md, 6.6): all
+// Rebuilding the volume index from the chapters on storage after a crash (index.md, 6.6): all
 // of it, or, where a save is there, from the chapters written since (16.1).
 #include <algorithm>
 #include <cstring>

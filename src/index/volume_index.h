@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The volume index: which chapter a name was last seen in. A dense index has one sub-index for
 // all names; a sparse one has one for its hooks (a name in 32), which reaches back over all
-// chapters, and one for the others, which knows the dense chapters only (uds-index.md, 8).
+// chapters, and one for the others, which knows the dense chapters only (index.md, 8).
 #pragma once
 
 #include <span>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The saved form of the volume index: delta lists as the kernel reads and writes them
-// (uds-index.md, 8.5). It is converted list by list, from and to the in-memory form.
+// (index.md, 8.5). It is converted list by list, from and to the in-memory form.
 #pragma once
 
 #include <span>

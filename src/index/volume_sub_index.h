@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The in-memory form of the volume index, or of one of the two of a sparse index: which chapter a
-// name was last seen in (uds-index.md, 8).
+// name was last seen in (index.md, 8).
 //
 // A list of the format (256 entries when full) is cut into 16 short ones (short_lists.h). So a
 // lookup decodes about eight entries from one or two cache lines, and memory is what the coded

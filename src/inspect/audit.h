@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Checks every structure of a stopped volume against every other (vdo-behaviour.md, 15): counts all
+// Checks every structure of a stopped volume against every other (behaviour.md, 15): counts all
 // references anew from the block map, and compares them with what the volume has recorded.
 #pragma once
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Reading the recovery journal of a stopped volume, for what it would change: the first half of a
-// recovery or rebuild, in memory (vdo-behaviour.md, 9.1 to 9.4, 10). Memory is 16 bytes for each
+// recovery or rebuild, in memory (behaviour.md, 9.1 to 9.4, 10). Memory is 16 bytes for each
 // change of the block map, and as much for each of a count.
 #pragma once
 
@@ -36,7 +36,7 @@ Result<JournalOverview> survey_journal(const VolumeImage& image);
 
 /// One reference count that the journal changes.
 struct CountChange {
-  std::uint64_t point = 0;  ///< packed, expanded (vdo-format.md, 5.2)
+  std::uint64_t point = 0;  ///< packed, expanded (volume.md, 5.2)
   std::uint32_t place = 0;  ///< kind << 30 | slab offset
   std::uint32_t slab = 0;
   enum class Kind : std::uint8_t { decrement, increment, map_increment };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The reference counts of a slab as a loader would have them: read from its reference blocks, and
-// replayed from its journal and the recovery journal where they are dirty (vdo-behaviour.md, 8).
+// replayed from its journal and the recovery journal where they are dirty (behaviour.md, 8).
 #pragma once
 
 #include <vector>

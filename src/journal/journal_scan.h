@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Reading the recovery journal of a volume that was not shut down, for what format/ makes of it:
-// where it begins and ends, and how far its entries can be used (vdo-behaviour.md, 9.1 and 9.2).
+// where it begins and ends, and how far its entries can be used (behaviour.md, 9.1 and 9.2).
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The switch to read-only mode: thrown by whatever part meets an error that it cannot undo, seen
-// by all others (vdo-behaviour.md, 10).
+// by all others (behaviour.md, 10).
 #pragma once
 
 #include <functional>

@@ -6,7 +6,7 @@
 namespace uvdo {
 namespace {
 
-/// Blocks that must stay free between tail and head (vdo-behaviour.md, 5.3).
+/// Blocks that must stay free between tail and head (behaviour.md, 5.3).
 std::uint64_t reserve_of(std::uint64_t size) {
   return std::min<std::uint64_t>(size / 4, 2048 / kEntriesPerBlock + 2);
 }

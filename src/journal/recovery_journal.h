@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The recovery journal of a volume in use: every change of the block map and of reference counts
-// is an entry here before it may be anywhere else on disk (vdo-behaviour.md, 5.2 and 5.3).
+// is an entry here before it may be anywhere else on disk (behaviour.md, 5.2 and 5.3).
 //
 // In memory a change counts as soon as its entry has been added. What may be written when follows
 // from the entry's point: whoever writes something that depends on an entry awaits

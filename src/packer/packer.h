@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Gathers compressed blocks until up to 14 of them fill one physical block (vdo-behaviour.md, 6).
+// Gathers compressed blocks until up to 14 of them fill one physical block (behaviour.md, 6).
 //
 // Fragments wait by size, not in bins. When too many wait, one bin is made of them: the largest,
 // and then again and again the largest that still fits. So what a bin gets is chosen among

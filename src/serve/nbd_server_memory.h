@@ -18,7 +18,7 @@ struct NbdServerMemory {
   /// Bytes; at least room for the largest read that must be answered in one piece, of any
   /// alignment.
   static constexpr std::uint64_t kLeastForReads = std::uint64_t{72} << 20U;
-  /// Requests of all clients at once, as many as dm-vdo takes (vdo-behaviour.md, 1).
+  /// Requests of all clients at once, as many as dm-vdo takes (behaviour.md, 1).
   static constexpr std::uint32_t kUsualRequests = 2048;
   /// Pieces of long requests beside the first of each; at least those of the longest.
   static constexpr std::uint32_t kMorePieces = 1024;

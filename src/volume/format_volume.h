@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Writes a new, empty volume (vdo-behaviour.md, 2): the one way to make a volume, for the program
+// Writes a new, empty volume (behaviour.md, 2): the one way to make a volume, for the program
 // as for tests and the simulation.
 #pragma once
 

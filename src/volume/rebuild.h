@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The rebuild of a volume that an error has left read-only: all reference counts are made anew
-// from the block map, and what of the map makes no sense is given up (vdo-behaviour.md, 10).
+// from the block map, and what of the map makes no sense is given up (behaviour.md, 10).
 #pragma once
 
 #include <cstdint>

@@ -6,7 +6,7 @@
 namespace uvdo {
 namespace {
 
-/// Lookups are looked over for late ones not more often than that (uds-index.md, 15).
+/// Lookups are looked over for late ones not more often than that (index.md, 15).
 constexpr Duration kWatchInterval = std::chrono::milliseconds(100);
 /// The index itself gives up nothing: that would be counted twice.
 constexpr Duration kNoTimeout = std::chrono::hours(24);

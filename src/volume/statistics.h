@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Everything that a volume counts (vdo-behaviour.md, 14). Names mirror the keys of dm-vdo's
+// Everything that a volume counts (behaviour.md, 14). Names mirror the keys of dm-vdo's
 // `stats` message; what it lacks stands at the end, under `savings` and `extra`. Plain numbers:
 // the volume fills them, statistics_text.h and the JSON of the command line show them.
 #pragma once

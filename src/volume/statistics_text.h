@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Statistics as text: the table and the verbose list of `vdostats` (vdo-behaviour.md, 14), and the
+// Statistics as text: the table and the verbose list of `vdostats` (behaviour.md, 14), and the
 // savings in plain words.
 #pragma once
 

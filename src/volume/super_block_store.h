@@ -14,7 +14,7 @@
 
 namespace uvdo {
 
-/// Flush, then a write with FUA (vdo-behaviour.md, 5.2): after everything before it is stable, and
+/// Flush, then a write with FUA (behaviour.md, 5.2): after everything before it is stable, and
 /// stable itself when done. For a volume that nobody else uses.
 Task<Result<void>> write_super_block(Device& device, std::uint64_t device_offset,
                                      const SuperBlock& super_block);

@@ -100,7 +100,7 @@ struct VolumeOptions {
 using IndexFactory = std::function<std::unique_ptr<DedupeIndex>(
     Executor& executor, Device& device, const VolumeGeometry& geometry, bool create)>;
 
-/// Counts of client requests (vdo-behaviour.md, 14: biosIn and relatives), in blocks.
+/// Counts of client requests (behaviour.md, 14: biosIn and relatives), in blocks.
 struct RequestCounters {
   std::uint64_t reads = 0;
   std::uint64_t writes = 0;
@@ -179,7 +179,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   /// or recovers (physical growth); read_only. It keeps both sizes then.
   Task<Result<void>> grow(GrowthRequest request);
 
-  // ---- suspending (volume_suspension.cpp, vdo-behaviour.md, 11)
+  // ---- suspending (volume_suspension.cpp, behaviour.md, 11)
 
   /// How much of the volume is on its device while it is suspended.
   enum class SuspendMode : std::uint8_t {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Discards and zeros (vdo-behaviour.md, 5.6): whole blocks only change the map, a leaf at a time,
+// Discards and zeros (behaviour.md, 5.6): whole blocks only change the map, a leaf at a time,
 // and where there is no leaf nothing is done; parts of blocks that have data are written as zeros.
 #include <array>
 #include <optional>

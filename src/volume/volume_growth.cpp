@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Growth of a volume in use (vdo-behaviour.md, 12). Nobody is stopped for it: writers only wait if
+// Growth of a volume in use (behaviour.md, 12). Nobody is stopped for it: writers only wait if
 // the journal's memory is full before its ring has been copied.
 #include <fmt/core.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Opening a volume (vdo-behaviour.md, 8) and stopping it (11).
+// Opening a volume (behaviour.md, 8) and stopping it (11).
 #include <fmt/core.h>
 
 #include "format/journal_limits.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Reading (vdo-behaviour.md, 4): the map is walked a leaf at a time, neighbours on the device are
+// Reading (behaviour.md, 4): the map is walked a leaf at a time, neighbours on the device are
 // read at once, and blocks that are being written are given from memory.
 #include <cstring>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Starting a volume that was not shut down, or that can only be read (vdo-behaviour.md, 8 to 10).
+// Starting a volume that was not shut down, or that can only be read (behaviour.md, 8 to 10).
 //
 // Until the super block is written at the end, a recovery leaves the recovery journal and all that
 // tells where it begins as they were: broken off at any point, it is repeated from the start.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The statistics of a volume in use, under the kernel's names (vdo-behaviour.md, 14).
+// The statistics of a volume in use, under the kernel's names (behaviour.md, 14).
 #include "volume/memory_plan.h"
 #include "volume/volume.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Suspending a volume and going on (vdo-behaviour.md, 11). Requests are held at their entry, and
+// Suspending a volume and going on (behaviour.md, 11). Requests are held at their entry, and
 // whatever goes on in the background at the device: between the two nothing is under way.
 #include <fmt/core.h>
 

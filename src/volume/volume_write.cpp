@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Accepting writes: whole blocks go on as they are, parts of blocks are merged with what is there.
 // A write is answered when its blocks are locked, its tree pages exist and room is promised; what
-// happens to its data then is in write_job.cpp (vdo-behaviour.md, 5.1 and 5.6).
+// happens to its data then is in write_job.cpp (behaviour.md, 5.1 and 5.6).
 #include <cstring>
 
 #include <fmt/core.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // From data to a mapping: zero test, record name, deduplication, compression or a block of its own,
-// then the change of the map (vdo-behaviour.md, 5.1, 6 and 7).
+// then the change of the map (behaviour.md, 5.1, 6 and 7).
 //
 // While it runs, a job is in the depot's read epochs: a block that it has found or made cannot get
 // other content before the job has referred to it.

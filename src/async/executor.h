@@ -23,8 +23,8 @@ struct Timer {
 };
 
 /// Work that a turn has room for, in units of some 10 ns (an entry of a map page that is looked
-/// at): half a millisecond. Counted and not timed, so that a simulation can hold the engine to it.
-inline constexpr std::uint64_t kTurnUnits = 50'000;
+/// at): a millisecond. Counted and not timed, so that a simulation can hold the engine to it.
+inline constexpr std::uint64_t kTurnUnits = 100'000;
 
 /// One thread's scheduler. All calls come from that thread.
 ///

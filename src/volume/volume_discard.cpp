@@ -13,7 +13,7 @@ namespace {
 constexpr std::array<std::byte, kBlockSize> kZeros{};
 
 /// Work for a block of many that go at once, and for one that is taken by itself.
-constexpr std::uint64_t kUnitsPerDrop = 5;
+constexpr std::uint64_t kUnitsPerDrop = 2;
 constexpr std::uint64_t kUnitsPerRemap = 20;
 
 }  // namespace

@@ -20,7 +20,7 @@ namespace uvdo {
 namespace {
 
 /// Work to name, place and map a block.
-constexpr std::uint64_t kUnitsPerBlockStored = 200;
+constexpr std::uint64_t kUnitsPerBlockStored = 120;
 constexpr std::uint64_t kUnitsPerBlockCompressed = 600;
 
 }  // namespace

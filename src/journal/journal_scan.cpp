@@ -3,17 +3,10 @@
 
 #include <algorithm>
 
-#include <fmt/core.h>
-
-#include "base/machine_memory.h"
-#include "base/size_text.h"
-
 namespace uvdo {
 namespace {
 
 constexpr std::uint64_t kBlocksPerRead = 256;
-// Bytes for which the machine is not asked whether it has them.
-constexpr std::uint64_t kAlwaysThere = 16ULL << 20U;
 
 }  // namespace
 
@@ -27,18 +20,15 @@ JournalReader::JournalReader(Device& device, const JournalRing& ring)
       ring_(ring),
       chunk_(static_cast<std::size_t>(std::min(kBlocksPerRead, ring.size)) * kBlockSize) {}
 
-Task<Result<ConstBytes>> JournalReader::block(JournalSequence sequence) {
-  const std::uint64_t place = sequence.value() % ring_.size;
-  if (place < first_ || place - first_ >= count_) {
-    count_ = 0;
-    const std::uint64_t count = std::min(chunk_.size() / kBlockSize, ring_.size - place);
-    auto done = co_await device_.read(ring_.device_offset + place * kBlockSize,
-                                      chunk_.bytes().first(count * kBlockSize));
-    if (!done) co_return std::move(done).error().within("reading the recovery journal");
-    first_ = place;
-    count_ = count;
-  }
-  co_return ConstBytes(chunk_.block(place - first_));
+Task<Result<void>> JournalReader::read(std::uint64_t place) {
+  count_ = 0;
+  const std::uint64_t count = std::min(chunk_.size() / kBlockSize, ring_.size - place);
+  auto done = co_await device_.read(ring_.device_offset + place * kBlockSize,
+                                    chunk_.bytes().first(count * kBlockSize));
+  if (!done) co_return std::move(done).error().within("reading the recovery journal");
+  first_ = place;
+  count_ = count;
+  co_return done;
 }
 
 namespace {
@@ -52,17 +42,6 @@ Task<Result<void>> survey(JournalReader& reader, Scan& scan) {
     scan.survey(place, *block);
   }
   co_return Result<void>();
-}
-
-/// Whether the machine has memory for the changes of a journal.
-Result<void> check_memory(std::uint64_t needed) {
-  if (needed <= kAlwaysThere) return {};
-  const MachineMemory available = available_memory();
-  if (needed <= available.bytes) return {};
-  return Error(Errc::no_memory,
-               fmt::format("to read it, up to {} of memory are needed for the changes in its "
-                           "recovery journal, but {} is {}",
-                           size_text(needed), available.limit, size_text(available.bytes)));
 }
 
 /// Shows it all that it wants to see, from begin() on.
@@ -101,11 +80,12 @@ Task<Result<UsableJournal>> find_usable_journal(Device& device, const JournalRin
 }
 
 Task<Result<JournalView>> view_journal(Device& device, const JournalRing& ring,
-                                       const SuperBlock& super_block) {
+                                       const SuperBlock& super_block,
+                                       const MemoryCheck& has_memory) {
   JournalViewBuilder builder(super_block);
   JournalReader reader(device, ring);
   auto done = co_await survey(reader, builder);
-  if (done) done = check_memory(builder.memory_bound());
+  if (done) done = has_memory(builder.memory_bound());
   if (done) done = co_await show(reader, builder);
   if (!done) co_return std::move(done).error();
   co_return builder.finish();

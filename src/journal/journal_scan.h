@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <optional>
 
 #include "async/task.h"
 #include "base/aligned_memory.h"
@@ -26,12 +28,43 @@ struct JournalRing {
 class JournalReader {
  public:
   JournalReader(Device& device, const JournalRing& ring);
-  /// What lies at the place of block `sequence`; valid until the next call. The block need not be
-  /// that one: see is_journal_block().
-  Task<Result<ConstBytes>> block(JournalSequence sequence);
+
+  /// What has been read with others before is there without a coroutine: tens of thousands that end
+  /// at once, one after the other, would deepen the stack wherever there are no tail calls.
+  class [[nodiscard]] Awaiter {
+   public:
+    Awaiter(JournalReader& reader, std::uint64_t place) : reader_(reader), place_(place) {}
+    [[nodiscard]] bool await_ready() const { return reader_.has(place_); }
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<> waiter) {
+      reading_.emplace(reader_.read(place_));
+      return std::move(*reading_).operator co_await().await_suspend(waiter);
+    }
+    Result<ConstBytes> await_resume() {
+      if (reading_) {
+        auto done = std::move(*reading_).operator co_await().await_resume();
+        if (!done) return std::move(done).error();
+      }
+      return reader_.at(place_);
+    }
+
+   private:
+    JournalReader& reader_;
+    std::uint64_t place_;
+    std::optional<Task<Result<void>>> reading_;
+  };
+  /// co_await reader.block(sequence): what lies at the place of block `sequence`; valid until the
+  /// next call. The block need not be that one: see is_journal_block().
+  Awaiter block(JournalSequence sequence) { return {*this, sequence.value() % ring_.size}; }
   [[nodiscard]] const JournalRing& ring() const { return ring_; }
 
  private:
+  [[nodiscard]] bool has(std::uint64_t place) const {
+    return place >= first_ && place - first_ < count_;
+  }
+  [[nodiscard]] ConstBytes at(std::uint64_t place) const { return chunk_.block(place - first_); }
+  /// The block at `place`, and many behind it.
+  Task<Result<void>> read(std::uint64_t place);
+
   Device& device_;
   JournalRing ring_;
   AlignedMemory chunk_;
@@ -47,8 +80,12 @@ Task<Result<JournalExtent>> find_journal_extent(Device& device, const JournalRin
 Task<Result<UsableJournal>> find_usable_journal(Device& device, const JournalRing& ring,
                                                 const SuperBlock& super_block);
 
+/// Asked, before it is taken, whether there is so much memory, in bytes.
+using MemoryCheck = std::function<Result<void>(std::uint64_t)>;
+
 /// What the journal means for readers. unsupported: it is of an old form that only a rebuild reads.
 Task<Result<JournalView>> view_journal(Device& device, const JournalRing& ring,
-                                       const SuperBlock& super_block);
+                                       const SuperBlock& super_block,
+                                       const MemoryCheck& has_memory);
 
 }  // namespace uvdo

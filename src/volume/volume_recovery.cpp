@@ -7,6 +7,7 @@
 
 #include "base/size_text.h"
 #include "blockmap/page_replay.h"
+#include "volume/memory_plan.h"
 #include "volume/rebuild.h"
 #include "volume/start_plan.h"
 
@@ -25,6 +26,23 @@ void for_each_change(ConstBytes block, Function&& function) {
       function(PageReplay::touched(entry.new_mapping.pbn));
     }
   }
+}
+
+/// Bytes of changes for which it is not asked whether there is memory.
+constexpr std::uint64_t kAlwaysThere = 16ULL << 20U;
+
+/// Whether the process can have memory for `changes` bytes of changes beside all that is planned.
+Result<void> check_view_memory(const VolumeOptions& options, const MemoryPlan& plan,
+                               std::uint64_t changes) {
+  if (!options.memory_within_reach || changes <= kAlwaysThere) return {};
+  const MachineMemory reach = options.memory_within_reach();
+  const std::uint64_t needed = plan.total() + changes;
+  if (needed <= reach.bytes) return {};
+  return Error(
+      Errc::no_memory,
+      fmt::format("to read it, up to {} of memory are needed, {} of them for the changes "
+                  "in its recovery journal, but {} is {}",
+                  size_text(needed), size_text(changes), reach.limit, size_text(reach.bytes)));
 }
 
 }  // namespace
@@ -232,7 +250,10 @@ Task<Result<void>> Volume::view_through_journal(const SuperBlock& on_disk) {
   if (!needs_journal(on_disk.state) || notifier_.is_on(Fault::read_only_without_journal)) {
     co_return Result<void>();
   }
-  auto view = co_await view_journal(device_, journal_ring(on_disk, geometry_), on_disk);
+  const auto has_memory = [&](std::uint64_t changes) {
+    return check_view_memory(options_, plan_memory(options_, geometry_, on_disk), changes);
+  };
+  auto view = co_await view_journal(device_, journal_ring(on_disk, geometry_), on_disk, has_memory);
   if (!view) co_return std::move(view).error();
   view_ = std::move(*view);
   map_->overlay(view_->changes);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "base/print.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -15,6 +16,9 @@ namespace {
 
 /// As long as nobody takes what is written to standard error, it is tried so long.
 constexpr int kErrorPatienceMs = 2000;
+/// A pipe that is ready takes so much at once (PIPE_BUF): a write of more would wait for its
+/// reader.
+constexpr std::size_t kErrorPiece = 4096;
 
 /// As long as it lives, this thread gets no SIGPIPE; one that came meanwhile is forgotten.
 class BrokenPipesIgnored {
@@ -63,7 +67,7 @@ void print_error_text(std::string_view text) {
   while (!text.empty()) {
     pollfd ready{STDERR_FILENO, POLLOUT, 0};
     if (poll(&ready, 1, kErrorPatienceMs) == 0) return;
-    const ssize_t written = write(STDERR_FILENO, text.data(), text.size());
+    const ssize_t written = write(STDERR_FILENO, text.data(), std::min(text.size(), kErrorPiece));
     if (written < 0 && (errno == EINTR || errno == EAGAIN)) continue;
     if (written <= 0) return;
     text.remove_prefix(static_cast<std::size_t>(written));

@@ -2,6 +2,7 @@
 #include "base/print.h"
 
 #include <cstdlib>
+#include <string>
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -45,6 +46,18 @@ TEST(Print, ErrorsThatNobodyTakesAreLostAndEndNothing) {
               }),
               7);
   }
+}
+
+TEST(Print, AReaderThatStallsDoesNotHoldUpWhoPrintsMuch) {
+  EXPECT_EQ(status_of_child([] {
+              int ends[2] = {-1, -1};
+              if (pipe(ends) != 0 || dup2(ends[1], STDERR_FILENO) != STDERR_FILENO) return 99;
+              fcntl(ends[1], F_SETPIPE_SZ, 4096);
+              alarm(30);  // it ends the child
+              print_error("{}\n", std::string(20'000, 'x'));
+              return 7;
+            }),
+            7);
 }
 
 TEST(Print, ClosedDescriptorsAreReservedAndWhatIsPrintedThereHasNotArrived) {

@@ -64,11 +64,15 @@ class JournalViewBuilder {
     go_on();
   }
   [[nodiscard]] std::optional<JournalSequence> wanted() const;
-  /// Calls f(sequence, index, entry) for each entry that a recovery would use, in their order.
+  /// Calls f(sequence, index, entry) for each entry that a recovery would use, in their order, if
+  /// that is what the volume's state calls for.
   template <class F>
   void take(ConstBytes block, F&& f) {
     if (rebuild_) {
       visit(block);
+    } else if (needs_rebuild(super_.state)) {
+      // Only what a recovery could do is found out; the changes are those of the rebuild.
+      scan_.take(block, [](JournalSequence, unsigned, const JournalEntry&) {});
     } else {
       scan_.take(block, [&](JournalSequence sequence, unsigned index, const JournalEntry& entry) {
         apply(sequence, entry);

@@ -213,6 +213,30 @@ TEST_F(JournalViewTest, OfAReadOnlyVolumeAllIsShownAndOnlyWhatWasStableIsMissed)
   EXPECT_EQ(view().blocks_affected(), 217U);
 }
 
+TEST_F(JournalViewTest, WhatARecoveryWouldDoIsNotGatheredWhereARebuildIsDue) {
+  put_full(1, 4);
+  for (const VolumeState state : {VolumeState::dirty, VolumeState::read_only_mode,
+                                  VolumeState::force_rebuild, VolumeState::rebuild_for_upgrade}) {
+    super_.state = state;
+    JournalViewBuilder builder(super_);
+    for (const auto& [place, block] : ring_) builder.survey(place, block);
+    builder.begin();
+    const std::vector<std::byte> nothing(kBlockSize);
+    std::uint64_t told = 0;
+    while (const auto wanted = builder.wanted()) {
+      const auto found = ring_.find(wanted->value() % kRing);
+      builder.take(found == ring_.end() ? nothing : found->second,
+                   [&](JournalSequence, unsigned, const JournalEntry&) { ++told; });
+    }
+    const auto made = builder.finish();
+    ASSERT_TRUE(made.ok());
+    EXPECT_EQ(told, needs_rebuild(state) ? 0U : 4U * kEntriesPerBlock);
+    EXPECT_EQ(made->entries, 4U * kEntriesPerBlock);
+    EXPECT_EQ(made->usable.entries, 4U * kEntriesPerBlock);
+    EXPECT_EQ(made->changes.size(), 4U * kEntriesPerBlock);
+  }
+}
+
 TEST_F(JournalViewTest, TheLastChangeOfASlotStays) {
   put(1, 10);
   const std::uint8_t check = check_byte_of(JournalSequence{1}, kRing);

@@ -42,8 +42,10 @@ inline void sort_page_changes(std::vector<PageChange>& changes) {
 /// of the usual size, if no entry is changed twice.
 class PageChangeSet {
  public:
-  /// Room for the changes to come, as far as they are not sorted meanwhile.
+  /// Room for the changes to come, which are no more than so many, as far as they are not sorted
+  /// meanwhile.
   void reserve(std::uint64_t changes) {
+    most_ = changes;
     changes_.reserve(std::min<std::uint64_t>(changes, kAddedBetweenSorts));
   }
   /// In the order of the journal.
@@ -51,7 +53,9 @@ class PageChangeSet {
     changes_.push_back(change);
     if (changes_.size() < limit_) return;
     sort_page_changes(changes_);
-    limit_ = changes_.size() + kAddedBetweenSorts;
+    // Twice what has stayed, so that all sorts together cost no more than a few of the last one.
+    limit_ = std::max(kAddedBetweenSorts, 2 * changes_.size());
+    changes_.reserve(static_cast<std::size_t>(std::min<std::uint64_t>(limit_, most_)));
   }
   /// After the last one.
   void finish() {
@@ -74,6 +78,7 @@ class PageChangeSet {
   static constexpr std::size_t kAddedBetweenSorts = std::size_t{1} << 20U;
   std::vector<PageChange> changes_;
   std::size_t limit_ = kAddedBetweenSorts;
+  std::uint64_t most_ = UINT64_MAX;  // that will be added
 };
 
 }  // namespace uvdo

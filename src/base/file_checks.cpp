@@ -45,8 +45,25 @@ Result<void> check_file_kind(int fd, const std::string& path, FileKind kind) {
   return check_mode(status.st_mode, path, kind);
 }
 
-int open_without_waiting(const std::string& path, int flags) {
-  return open(path.c_str(), flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+Result<FileDescriptor> open_checked(const std::string& path, int flags, FileKind kind,
+                                    mode_t mode) {
+  struct stat status {};
+  const bool is_made = (flags & O_CREAT) != 0 && stat(path.c_str(), &status) != 0;
+  if (!is_made) {
+    if (auto checked = check_file_kind(path, kind); !checked) return std::move(checked).error();
+  }
+  FileDescriptor fd(open_without_waiting(path, flags, mode));
+  if (!fd) return cannot_open(path);
+  // It may be another one by now.
+  if (auto checked = check_file_kind(fd.get(), path, kind); !checked) {
+    return std::move(checked).error();
+  }
+  wait_for_transfers(fd.get());
+  return fd;
+}
+
+int open_without_waiting(const std::string& path, int flags, mode_t mode) {
+  return open(path.c_str(), flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, mode);
 }
 
 void wait_for_transfers(int fd) {
@@ -55,23 +72,17 @@ void wait_for_transfers(int fd) {
 }
 
 Result<std::string> read_small_file(const std::string& path, std::size_t most) {
-  if (auto checked = check_file_kind(path, FileKind::regular); !checked) {
-    return std::move(checked).error();
-  }
-  const int fd = open_without_waiting(path, O_RDONLY);
-  if (fd < 0) return cannot_open(path);
+  const auto fd = open_checked(path, O_RDONLY, FileKind::regular);
+  if (!fd) return fd.error().clone();
   std::string text(most + 1, '\0');
   std::size_t length = 0;
-  Result<void> done = check_file_kind(fd, path, FileKind::regular);
-  while (done && length < text.size()) {
-    const ssize_t got = read(fd, text.data() + length, text.size() - length);
+  while (length < text.size()) {
+    const ssize_t got = read(fd->get(), text.data() + length, text.size() - length);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) done = errno_error(errno, fmt::format("reading {}", path));
-    if (got <= 0) break;
+    if (got < 0) return errno_error(errno, fmt::format("reading {}", path));
+    if (got == 0) break;
     length += static_cast<std::size_t>(got);
   }
-  close(fd);
-  if (!done) return std::move(done).error();
   if (length > most) {
     return Error(
         Errc::invalid_argument,

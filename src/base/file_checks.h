@@ -7,6 +7,9 @@
 #include <cstdint>
 #include <string>
 
+#include <sys/types.h>
+
+#include "base/file_descriptor.h"
 #include "base/result.h"
 
 namespace uvdo {
@@ -23,9 +26,15 @@ Result<void> check_file_kind(const std::string& path, FileKind kind);
 /// The same for an open file; `path` is what people call it.
 Result<void> check_file_kind(int fd, const std::string& path, FileKind kind);
 
+/// Opens a file of `kind`, without waiting for anything and without touching what is of another
+/// kind; what it is used for then waits as ever. `flags` as of open(2), O_CLOEXEC included; with
+/// O_CREAT one that is not there is made, with `mode`.
+Result<FileDescriptor> open_checked(const std::string& path, int flags, FileKind kind,
+                                    mode_t mode = 0);
+
 /// Opens what is at `path`, without waiting for anything; -1 and errno as of open(2), O_CLOEXEC
 /// included. Who has it asks check_file_kind(fd) next, then wait_for_transfers().
-[[nodiscard]] int open_without_waiting(const std::string& path, int flags);
+[[nodiscard]] int open_without_waiting(const std::string& path, int flags, mode_t mode = 0);
 /// Takes back what open_without_waiting() set: reads and writes wait again.
 void wait_for_transfers(int fd);
 

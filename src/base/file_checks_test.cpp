@@ -52,6 +52,31 @@ TEST_F(FileChecks, WhatIsNoFileIsRefusedWithoutWaiting) {
   close(fd);
 }
 
+TEST_F(FileChecks, OnlyFilesOfTheRightKindAreOpened) {
+  for (const FileKind kind : {FileKind::regular, FileKind::store}) {
+    for (const std::string& path : {fifo_, folder_, std::string("/dev/zero")}) {
+      auto opened = open_checked(path, O_RDONLY, kind);
+      EXPECT_TRUE(!opened && opened.error().code() == Errc::invalid_argument) << path;
+    }
+    auto none = open_checked(folder_ + "/none", O_RDONLY, kind);
+    EXPECT_TRUE(!none && none.error().code() == Errc::not_found);
+  }
+  auto file = open_checked(file_, O_RDONLY, FileKind::store);
+  ASSERT_TRUE(file.ok());
+  EXPECT_EQ(fcntl(file->get(), F_GETFL) & O_NONBLOCK, 0);
+  EXPECT_EQ(fcntl(file->get(), F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+}
+
+TEST_F(FileChecks, OneThatIsNotThereCanBeMade) {
+  const std::string path = folder_ + "/new";
+  EXPECT_TRUE(open_checked(path, O_WRONLY | O_CREAT, FileKind::regular, 0600).ok());
+  struct stat status {};
+  ASSERT_EQ(stat(path.c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777U, 0600U);
+  unlink(path.c_str());
+  EXPECT_FALSE(open_checked(fifo_, O_WRONLY | O_CREAT, FileKind::regular, 0600).ok());
+}
+
 TEST_F(FileChecks, SmallFilesAreReadAndLargerOnesRefused) {
   EXPECT_EQ(read_small_file(file_, 4).value(), "four");
   EXPECT_FALSE(read_small_file(file_, 3).ok());

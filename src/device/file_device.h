@@ -8,11 +8,11 @@
 
 #include "async/uring_loop.h"
 #include "async/work_batches.h"
+#include "base/file_descriptor.h"
 #include "base/object_pool.h"
 #include "device/backing_store.h"
 #include "device/device.h"
 #include "device/device_activity.h"
-#include "device/file_descriptor.h"
 #include "device/storage_lock.h"
 
 namespace uvdo {

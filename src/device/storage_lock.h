@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "base/file_descriptor.h"
 #include "base/result.h"
-#include "device/file_descriptor.h"
 #include "device/storage_map.h"
 
 namespace uvdo {

@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-#include "device/file_descriptor.h"
+#include "base/file_descriptor.h"
 
 namespace uvdo {
 namespace {

@@ -31,8 +31,8 @@ Error beyond_end(const std::string& name, std::uint64_t offset, std::uint64_t si
 
 class FileImageSource final : public ImageSource {
  public:
-  FileImageSource(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
-  ~FileImageSource() override { close(fd_); }
+  FileImageSource(FileDescriptor fd, std::string path)
+      : fd_(std::move(fd)), path_(std::move(path)) {}
   [[nodiscard]] std::uint64_t size() const override { return size_; }
   [[nodiscard]] const std::string& name() const override { return path_; }
   void set_size(std::uint64_t size) { size_ = size; }
@@ -41,7 +41,7 @@ class FileImageSource final : public ImageSource {
   Result<void> read(std::uint64_t offset, MutableBytes out) override {
     if (offset > size_ || out.size() > size_ - offset) return beyond_end(path_, offset, size_);
     while (!out.empty()) {
-      const ssize_t got = pread(fd_, out.data(), out.size(), static_cast<off_t>(offset));
+      const ssize_t got = pread(fd_.get(), out.data(), out.size(), static_cast<off_t>(offset));
       if (got < 0) {
         if (errno == EINTR) continue;
         return errno_error(errno,
@@ -56,7 +56,7 @@ class FileImageSource final : public ImageSource {
 
   [[nodiscard]] std::uint64_t next_data(std::uint64_t offset, std::uint64_t limit) override {
     if (!seekable_ || offset >= limit) return std::min(offset, limit);
-    const off_t at = lseek(fd_, static_cast<off_t>(offset), SEEK_DATA);
+    const off_t at = lseek(fd_.get(), static_cast<off_t>(offset), SEEK_DATA);
     if (at >= 0) return std::min(static_cast<std::uint64_t>(at), limit);
     if (errno == ENXIO) return limit;  // nothing but a hole up to the end
     seekable_ = false;
@@ -64,7 +64,7 @@ class FileImageSource final : public ImageSource {
   }
 
  private:
-  int fd_;
+  FileDescriptor fd_;
   std::uint64_t size_ = 0;
   std::string path_;
   StorageLock lock_;
@@ -113,15 +113,10 @@ std::uint64_t ImageSource::next_data(std::uint64_t offset, std::uint64_t limit) 
 }
 
 Result<std::unique_ptr<ImageSource>> open_image_source(const std::string& path) {
-  auto kind = check_file_kind(path, FileKind::store);
-  if (!kind) return std::move(kind).error();
-  const int fd = open_without_waiting(path, O_RDONLY);
-  if (fd < 0) return errno_error(errno, fmt::format("cannot open {}", path));
-  // From here on the descriptor belongs to the source.
-  auto source = std::make_unique<FileImageSource>(fd, path);
-  kind = check_file_kind(fd, path, FileKind::store);  // it may be another one by now
-  if (!kind) return std::move(kind).error();
-  wait_for_transfers(fd);
+  auto opened = open_checked(path, O_RDONLY, FileKind::store);
+  if (!opened) return std::move(opened).error();
+  const int fd = opened->get();
+  auto source = std::make_unique<FileImageSource>(std::move(*opened), path);
   struct stat status {};
   if (fstat(fd, &status) != 0) return errno_error(errno, fmt::format("cannot examine {}", path));
   std::uint64_t size = 0;

@@ -6,9 +6,9 @@
 #include <optional>
 #include <string>
 
+#include "base/file_descriptor.h"
 #include "base/json.h"
 #include "base/result.h"
-#include "device/file_descriptor.h"
 
 namespace uvdo {
 

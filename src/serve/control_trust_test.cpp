@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "device/file_descriptor.h"
+#include "base/file_descriptor.h"
 
 namespace uvdo {
 namespace {

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "device/file_descriptor.h"
+#include "base/file_descriptor.h"
 
 namespace uvdo {
 

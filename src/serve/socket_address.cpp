@@ -17,7 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "device/file_descriptor.h"
+#include "base/file_descriptor.h"
 
 namespace uvdo {
 namespace {

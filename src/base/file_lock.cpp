@@ -9,26 +9,26 @@
 
 namespace uvdo {
 
-bool take_patiently(const std::function<bool()>& take) {
-  const auto end = std::chrono::steady_clock::now() + kLockPatience;
+bool LockPatience::take(const std::function<bool()>& take) const {
   while (true) {
     if (take()) return true;
-    if (std::chrono::steady_clock::now() > end) return false;
+    if (std::chrono::steady_clock::now() > end_) return false;
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
 }
 
-bool lock_file(int fd, bool shared) {
+bool lock_file(int fd, bool shared, const LockPatience& patience) {
   // Any other failure will not pass.
   int error = 0;
-  const bool taken = take_patiently([&] {
+  const bool taken = patience.take([&] {
     error = flock(fd, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0 ? 0 : errno;
     return error != EWOULDBLOCK && error != EINTR;
   });
   return taken && error == 0;
 }
 
-bool lock_range(int fd, std::uint64_t start, std::uint64_t length, bool shared) {
+bool lock_range(int fd, std::uint64_t start, std::uint64_t length, bool shared,
+                const LockPatience& patience) {
   constexpr std::uint64_t kLast = INT64_MAX;
   if (start > kLast || length == 0) return true;
   struct flock range {};
@@ -36,7 +36,7 @@ bool lock_range(int fd, std::uint64_t start, std::uint64_t length, bool shared) 
   range.l_whence = SEEK_SET;
   range.l_start = static_cast<off_t>(start);
   range.l_len = length > kLast - start ? 0 : static_cast<off_t>(length);  // 0: to the end
-  return take_patiently([&] {
+  return patience.take([&] {
     return fcntl(fd, F_OFD_SETLK, &range) == 0 ||
            (errno != EAGAIN && errno != EACCES && errno != EINTR);
   });

@@ -35,6 +35,15 @@ TEST(FileLock, IsWaitedForWhileItsHolderEnds) {
   holder.join();
 }
 
+TEST(FileLock, ManyAreWaitedForNoLongerThanOne) {
+  const LockPatience patience(std::chrono::milliseconds(1));
+  EXPECT_FALSE(patience.take([] { return false; }));
+  int asked = 0;
+  EXPECT_FALSE(patience.take([&] { return ++asked > 1; }));
+  EXPECT_EQ(asked, 1);
+  EXPECT_TRUE(patience.take([] { return true; }));
+}
+
 TEST(FileLock, OfSomebodyWhoGoesOnIsGivenUp) {
   TemporaryFile file;
   ASSERT_TRUE(lock_file(file.first, true));

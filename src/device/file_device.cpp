@@ -56,39 +56,32 @@ Result<BackingFile> open_backing_store(const std::string& path, OpenMode mode) {
     return errno_error(errno, fmt::format("cannot open {}", path));
   }
   const bool block_device = S_ISBLK(status.st_mode);
-  auto kind = check_file_kind(path, FileKind::store);
-  if (!kind) return std::move(kind).error();
   int flags = mode == OpenMode::read_only ? O_RDONLY : O_RDWR;
   if (block_device && mode == OpenMode::read_write) flags |= O_EXCL;
-  int opened = -1;
-  int error = 0;
-  const bool free = take_patiently([&] {
-    opened = open_without_waiting(path, flags);
-    error = opened < 0 ? errno : 0;
-    return error != EBUSY;
+  Result<FileDescriptor> opened = FileDescriptor();
+  const LockPatience patience;
+  const bool free = patience.take([&] {
+    opened = open_checked(path, flags, FileKind::store);
+    return opened || opened.error().code() != Errc::busy;
   });
-  BackingFile file;
-  file.fd = FileDescriptor(opened);
-  if (!file.fd) {
-    if (!free) {
-      StorageRange whole;
-      whole.id = StorageId::of(status).value_or(StorageId());
-      return storage_in_use(path, whole);
-    }
-    return errno_error(error, fmt::format("cannot open {}", path));
+  if (!free) {
+    StorageRange whole;
+    whole.id = StorageId::of(status).value_or(StorageId());
+    return storage_in_use(path, whole);
   }
-  kind = check_file_kind(file.fd.get(), path, FileKind::store);  // it may be another one by now
-  if (!kind) return std::move(kind).error();
+  if (!opened) return std::move(opened).error();
+  BackingFile file;
+  file.fd = std::move(*opened);
   int is_protected = 0;
   if (block_device && mode == OpenMode::read_write &&
       ioctl(file.fd.get(), BLKROGET, &is_protected) == 0 && is_protected != 0) {
     return Error(Errc::read_only, fmt::format("{} is a device that may only be read", path));
   }
-  wait_for_transfers(file.fd.get());
   // A shared lock for readers, so that several may look at a stopped volume at once.
   auto lock = StorageLock::take(
       file.fd.get(), path,
-      mode == OpenMode::read_only ? StorageLock::Mode::shared : StorageLock::Mode::exclusive);
+      mode == OpenMode::read_only ? StorageLock::Mode::shared : StorageLock::Mode::exclusive,
+      StorageMap(), patience);
   if (!lock) return std::move(lock).error();
   file.lock = std::move(*lock);
   return file;
@@ -132,17 +125,17 @@ Result<void> FileDevice::take(BackingFile file) {
   auto size = size_of_backing_store(fd, path_);
   if (!size) return std::move(size).error();
   const int flags = fcntl(fd, F_GETFL);
-  bool direct = flags >= 0 && fcntl(fd, F_SETFL, flags | O_DIRECT) == 0;
-  if (direct && *size >= kBlockSize) {
+  const bool is_direct = flags >= 0 && fcntl(fd, F_SETFL, flags | O_DIRECT) == 0;
+  if (is_direct && *size >= kBlockSize) {
     // Some file systems take the flag and fail at the first transfer.
     alignas(kBlockSize) std::byte probe[kBlockSize];
-    direct = pread(fd, probe, sizeof probe, 0) == static_cast<ssize_t>(sizeof probe);
-    if (!direct) fcntl(fd, F_SETFL, flags);
+    if (pread(fd, probe, sizeof probe, 0) != static_cast<ssize_t>(sizeof probe)) {
+      fcntl(fd, F_SETFL, flags);
+    }
   }
   in_memory_ = is_file_in_memory(fd);
   file_ = std::move(file);
   size_ = *size;
-  direct_ = direct;
   return {};
 }
 

@@ -19,7 +19,6 @@ namespace uvdo {
 
 enum class OpenMode : std::uint8_t { read_only, read_write };
 
-/// An open file descriptor that closes itself.
 /// An open file or block device, and the lock that keeps others away from what it is.
 struct BackingFile {
   FileDescriptor fd;
@@ -62,7 +61,6 @@ class FileDevice final : public Device {
   Result<void> release() override;
   Result<void> reopen() override;
   [[nodiscard]] const std::string& name() const override { return path_; }
-  [[nodiscard]] bool is_direct() const { return direct_; }
   /// Whether the file is one of a file system in memory: requests complete inside submit() then,
   /// which costs less than to have the kernel do them, unless they are shared.
   [[nodiscard]] bool is_in_memory() const { return in_memory_; }
@@ -95,7 +93,6 @@ class FileDevice final : public Device {
   OpenMode mode_;
   BackingFile file_;
   std::uint64_t size_ = 0;
-  bool direct_ = false;
   bool in_memory_ = false;
   DeviceMeter meter_;
   std::function<void(const Failure&)> on_failure_;

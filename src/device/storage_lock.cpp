@@ -36,26 +36,12 @@ bool is_same_inode(int a, int b) {
          first.st_ino == second.st_ino;
 }
 
-/// Locks what lies beneath, or another node of the same device. False: somebody else has it.
-bool lock_beneath(const StorageRange& range, StorageLock::Mode mode, FileDescriptor& fd) {
-  bool exclusive = is_exclusive(range, mode);
-  fd = open_storage(range, exclusive);
-  if (!fd && exclusive) {  // on read-only media, or of others
-    exclusive = false;
-    fd = open_storage(range, false);
-  }
-  if (!fd) {
-    return range.share == StorageRange::Share::within ||
-           take_patiently([&] { return !is_locked_by_others(range); });
-  }
-  return lock_file(fd.get(), true) && lock_range(fd.get(), range.start, range.length, !exclusive);
-}
-
 /// Of a file: whether a loop device over it is mounted, or kept by another device.
-Result<void> check_loops_over(const std::string& path, const StorageId& id, const StorageMap& map) {
+Result<void> check_loops_over(const std::string& path, const StorageId& id, const StorageMap& map,
+                              const LockPatience& patience) {
   if (id.kind != StorageId::Kind::file) return {};
   for (const std::string& node : map.loops_over(id)) {
-    const bool is_free = take_patiently([&] {
+    const bool is_free = patience.take([&] {
       const FileDescriptor probe(open(node.c_str(), O_RDONLY | O_EXCL | O_CLOEXEC));
       return probe || errno != EBUSY;
     });
@@ -83,8 +69,24 @@ Error storage_in_use(const std::string& path, const StorageRange& storage, const
   return {Errc::busy, text + "; stop that first"};
 }
 
+bool lock_storage(const StorageRange& range, StorageLock::Mode mode, const LockPatience& patience,
+                  FileDescriptor& held) {
+  const bool exclusive = is_exclusive(range, mode);
+  held = open_storage(range, exclusive);
+  const bool may_write = static_cast<bool>(held);
+  if (!held && exclusive) held = open_storage(range, false);  // on read-only media, or of others
+  if (!held) {
+    return range.share == StorageRange::Share::within ||
+           patience.take([&] { return !is_locked_by_others(range); });
+  }
+  // Without the right to write no bytes can be locked for one alone: then all of it is.
+  const bool lock_all = exclusive && !may_write;
+  return lock_file(held.get(), !lock_all, patience) &&
+         lock_range(held.get(), range.start, range.length, !exclusive || lock_all, patience);
+}
+
 Result<StorageLock> StorageLock::take(int fd, const std::string& path, Mode mode,
-                                      const StorageMap& map) {
+                                      const StorageMap& map, const LockPatience& patience) {
   struct stat status {};
   if (fstat(fd, &status) != 0) return errno_error(errno, fmt::format("cannot examine {}", path));
   const auto id = StorageId::of(status);
@@ -95,7 +97,8 @@ Result<StorageLock> StorageLock::take(int fd, const std::string& path, Mode mode
   StorageLock lock;
   lock.storages_ = map.beneath(*id, path);
   const bool shared = mode == Mode::shared;
-  if (!lock_file(fd, shared) || !lock_range(fd, 0, StorageRange::kToTheEnd, shared)) {
+  if (!lock_file(fd, shared, patience) ||
+      !lock_range(fd, 0, StorageRange::kToTheEnd, shared, patience)) {
     return storage_in_use(path, lock.storages_.front(), map);
   }
   // Locks of a block device lie on its node, of which there may be others: the kernel's own counts.
@@ -105,18 +108,18 @@ Result<StorageLock> StorageLock::take(int fd, const std::string& path, Mode mode
     const FileDescriptor probe = open_storage(node, false);
     if (probe && !is_same_inode(probe.get(), fd)) {
       FileDescriptor held;
-      if (!lock_beneath(node, mode, held)) return storage_in_use(path, node, map);
+      if (!lock_storage(node, mode, patience, held)) return storage_in_use(path, node, map);
       if (held) lock.held_.push_back(std::move(held));
     }
   }
   for (std::size_t i = 1; i < lock.storages_.size(); ++i) {
     FileDescriptor held;
-    if (!lock_beneath(lock.storages_[i], mode, held)) {
+    if (!lock_storage(lock.storages_[i], mode, patience, held)) {
       return storage_in_use(path, lock.storages_[i], map);
     }
     if (held) lock.held_.push_back(std::move(held));
   }
-  if (auto free = check_loops_over(path, *id, map); !free) return std::move(free).error();
+  if (auto free = check_loops_over(path, *id, map, patience); !free) return std::move(free).error();
   return lock;
 }
 

@@ -2,6 +2,7 @@
 #include "device/storage_lock.h"
 
 #include <cstdlib>
+#include <filesystem>
 #include <thread>
 
 #include <fcntl.h>
@@ -44,6 +45,45 @@ TEST(StorageLock, ItsBytesAreThoseOfTheStorageAndNotOfAName) {
   EXPECT_TRUE(lock_range(other.get(), 1500, StorageRange::kToTheEnd, false));
   EXPECT_TRUE(lock_range(other.get(), 0, 1000, false));
   EXPECT_FALSE(lock_range(other.get(), 1499, 1, true));
+}
+
+/// As long as it lives, files are opened with the rights of nobody.
+class RightsOfNobody {
+ public:
+  RightsOfNobody() : was_root_(geteuid() == 0) {
+    if (was_root_ && seteuid(65534) != 0) std::abort();
+  }
+  RightsOfNobody(const RightsOfNobody&) = delete;
+  RightsOfNobody& operator=(const RightsOfNobody&) = delete;
+  ~RightsOfNobody() {
+    if (was_root_ && seteuid(0) != 0) std::abort();
+  }
+
+ private:
+  bool was_root_;
+};
+
+TEST(StorageLock, WhatLiesBeneathAndMayOnlyBeReadIsForOneWriter) {
+  namespace fs = std::filesystem;
+  testing::MadeUpMachine machine;
+  const std::string path = machine.make_file("v.img");
+  fs::permissions(machine.path(""), fs::perms{0711});
+  fs::permissions(path, fs::perms{0444});
+  const RightsOfNobody rights;
+  const LockPatience none{std::chrono::seconds(0)};
+  const StorageRange all{machine.id_of("v.img"), path, 0, StorageRange::kToTheEnd,
+                         StorageRange::Share::exact};
+  FileDescriptor writer;
+  FileDescriptor other;
+  ASSERT_TRUE(lock_storage(all, Mode::exclusive, none, writer));
+  ASSERT_TRUE(writer);
+  EXPECT_FALSE(lock_storage(all, Mode::exclusive, none, other));
+  EXPECT_FALSE(lock_storage(all, Mode::shared, none, other));
+  writer = FileDescriptor();
+  FileDescriptor reader;
+  EXPECT_TRUE(lock_storage(all, Mode::shared, none, reader));
+  EXPECT_TRUE(lock_storage(all, Mode::shared, none, other));
+  EXPECT_FALSE(lock_storage(all, Mode::exclusive, none, writer));
 }
 
 /// A process that holds the lock of a file until it is killed.

@@ -15,6 +15,7 @@
 #include <sys/sysmacros.h>
 
 #include "base/file_descriptor.h"
+#include "device/folder_entries.h"
 
 namespace uvdo {
 namespace {
@@ -51,27 +52,21 @@ std::optional<dev_t> device_in(const fs::path& file) {
   return makedev(major_number, minor_number);
 }
 
-std::vector<fs::path> entries_of(const fs::path& folder) {
-  std::vector<fs::path> entries;
+bool is_there(const fs::path& path) {
   std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(folder, ignored)) entries.push_back(entry.path());
-  std::ranges::sort(entries);
-  return entries;
+  return fs::exists(path, ignored);
 }
 
 /// Which bytes of its file a loop device shows; nothing if it is none.
 std::optional<StorageRange> loop_file(const fs::path& folder, const std::string& node) {
-  if (!fs::exists(folder / "loop/backing_file")) return std::nullopt;
+  if (!is_there(folder / "loop/backing_file")) return std::nullopt;
   StorageRange file;
   file.path = first_line(folder / "loop/backing_file");
   file.start = number_in(folder / "loop/offset").value_or(0);
   if (const auto limit = number_in(folder / "loop/sizelimit"); limit && *limit > 0) {
     file.length = *limit;
   }
-  struct stat status {};
-  if (stat(file.path.c_str(), &status) == 0) {
-    if (const auto id = StorageId::of(status)) file.id = *id;
-  }
+  if (const auto id = StorageId::at(file.path)) file.id = *id;
   // The path is one of whoever made the device; the kernel knows the file itself.
   const FileDescriptor device(node.empty() ? -1 : open(node.c_str(), O_RDONLY | O_CLOEXEC));
   loop_info64 info{};
@@ -93,6 +88,20 @@ std::optional<StorageId> StorageId::of(const struct stat& status) {
   if (S_ISBLK(status.st_mode)) return StorageId{Kind::block, status.st_rdev, 0};
   if (S_ISREG(status.st_mode)) return StorageId{Kind::file, status.st_dev, status.st_ino};
   return std::nullopt;
+}
+
+std::optional<StorageId> StorageId::at(const std::string& path) {
+  struct statx status {};
+  constexpr unsigned kWanted = STATX_TYPE | STATX_INO;
+  if (statx(AT_FDCWD, path.c_str(), AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, kWanted, &status) != 0 ||
+      (status.stx_mask & kWanted) != kWanted) {
+    return std::nullopt;
+  }
+  if (S_ISBLK(status.stx_mode)) {
+    return StorageId{Kind::block, makedev(status.stx_rdev_major, status.stx_rdev_minor), 0};
+  }
+  if (!S_ISREG(status.stx_mode)) return std::nullopt;
+  return StorageId{Kind::file, makedev(status.stx_dev_major, status.stx_dev_minor), status.stx_ino};
 }
 
 std::string StorageId::text() const {
@@ -145,7 +154,7 @@ class StorageMap::Walk {
   }
 
   void visit_disk_of_partition(const StorageRange& at, const fs::path& folder, unsigned depth) {
-    if (!fs::exists(folder / "partition")) return;
+    if (!is_there(folder / "partition")) return;
     const auto disk = device_in(folder.parent_path() / "dev");
     const auto start = number_in(folder / "start");
     const auto size = number_in(folder / "size");
@@ -156,16 +165,21 @@ class StorageMap::Walk {
     visit(part_of(at, range), depth + 1);
   }
 
-  /// A map of the same size as what it maps is that from beginning to end; which part of a larger
-  /// one it shows /sys does not tell.
+  /// What a map shows of the devices that it is made of only its table tells: one of the same size
+  /// may be a snapshot. Of a part of a larger one not all who use it could know which it is, so
+  /// that nobody says so.
   void visit_slaves(const StorageRange& at, const fs::path& folder, unsigned depth) {
     const auto size = number_in(folder / "size");
+    const bool is_whole = size && is_there(folder / "dm") && [&] {
+      if (const auto table = map_.table_of_(at.id.device)) return is_whole_device(*table, *size);
+      return is_whole_device(first_line(folder / "dm/uuid"));
+    }();
     for (const fs::path& slave : entries_of(folder / "slaves")) {
       const auto device = device_in(slave / "dev");
       if (!device) continue;
       StorageRange range = device_at(*device);
       const auto slave_size = number_in(slave / "size");
-      if (size && slave_size && *size == *slave_size) {
+      if (is_whole && slave_size && *size == *slave_size) {
         visit(part_of(at, range), depth + 1);
         continue;
       }

@@ -6,11 +6,14 @@
 
 #include <compare>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include <sys/types.h>
+
+#include "device/mapper_table.h"
 
 struct stat;
 
@@ -25,6 +28,9 @@ struct StorageId {
 
   /// Nothing if it is neither a regular file nor a block device.
   static std::optional<StorageId> of(const struct stat& status);
+  /// What is at `path`, as far as the kernel knows without asking anybody: a server that does not
+  /// answer is not waited for.
+  static std::optional<StorageId> at(const std::string& path);
   /// "block-7-0" or "file-fe00-1234"; the names of control sockets are made of it.
   [[nodiscard]] std::string text() const;
   auto operator<=>(const StorageId&) const = default;
@@ -46,16 +52,18 @@ struct StorageRange {
   [[nodiscard]] std::uint64_t end() const {
     return length > kToTheEnd - start ? kToTheEnd : start + length;
   }
-  [[nodiscard]] bool overlaps(const StorageRange& other) const {
-    return id == other.id && start < other.end() && other.start < end();
-  }
 };
 
 class StorageMap {
  public:
   /// The folders are those of the machine, or made-up ones of a test.
   explicit StorageMap(std::string sys = "/sys", std::string dev = "/dev")
-      : sys_(std::move(sys)), dev_(std::move(dev)) {}
+      : StorageMap(std::move(sys), dev, [control = dev + "/mapper/control"](dev_t device) {
+          return ask_map_table(control, device);
+        }) {}
+  using TableOf = std::function<std::optional<MapTable>(dev_t)>;
+  StorageMap(std::string sys, std::string dev, TableOf table_of)
+      : sys_(std::move(sys)), dev_(std::move(dev)), table_of_(std::move(table_of)) {}
 
   /// The storage `id`, known as `path`, and all that lies beneath it, from top to bottom. What
   /// /sys does not tell is missing.
@@ -77,6 +85,7 @@ class StorageMap {
 
   std::string sys_;
   std::string dev_;
+  TableOf table_of_;
 };
 
 }  // namespace uvdo

@@ -70,14 +70,66 @@ TEST(StorageMap, APartitionIsAPartOfItsDiskAndOfWhatLiesBeneath) {
             (Texts{"block-259-1 0+", "block-7-0 1048576+512000", "file 1052672+512000"}));
 }
 
-TEST(StorageMap, AMapOfTheSameSizeIsWhatItMaps) {
+/// Of a map dm-0 over loop0 of the same size.
+class SameSize : public ::testing::Test {
+ protected:
+  SameSize() {
+    machine_.add_loop("loop0", "7:0", machine_.make_file("v.img"));
+    machine_.set_size("loop0", 10000);
+    machine_.add_map("dm-0", "253:0", 10000, {"loop0"});
+  }
+  Texts beneath_with(const MapTable& table) {
+    return texts(machine_.map_with([table](dev_t) { return table; }).beneath(block(253, 0), ""));
+  }
+  Texts beneath_by_uuid(const std::string& uuid) {
+    machine_.set_map_uuid("dm-0", uuid);
+    return texts(machine_.map().beneath(block(253, 0), ""));
+  }
+
+  MadeUpMachine machine_;
+  const Texts exact_{"block-253-0 0+", "block-7-0 0+", "file 0+"};
+  const Texts within_{"block-253-0 0+", "block-7-0 0+ within", "file 0+ within"};
+};
+
+TEST_F(SameSize, AMapThatIsOneDeviceFromBeginningToEndIsThatDevice) {
+  EXPECT_EQ(beneath_with({{0, 10000, "linear", "7:0 0"}}), exact_);
+  EXPECT_EQ(beneath_with({{0, 10000, "crypt", "aes-xts-plain64 00ff 0 7:0 0 1 allow_discards"}}),
+            exact_);
+  EXPECT_EQ(beneath_with({{0, 10000, "multipath", "0 0 1 1 service-time 0 1 2 7:0 1 1"}}), exact_);
+  EXPECT_EQ(machine_.map().holders_of(makedev(7, 0)), (Texts{"dm-0"}));
+}
+
+TEST_F(SameSize, AMapThatIsMadeInAnotherWayIsNotThatDevice) {
+  EXPECT_EQ(beneath_with({{0, 10000, "snapshot", "7:0 7:1 P 8"}}), within_);
+  EXPECT_EQ(beneath_with({{0, 10000, "thin", "7:0 1"}}), within_);
+  EXPECT_EQ(beneath_with({{0, 10000, "linear", "7:0 8"}}), within_);
+  EXPECT_EQ(beneath_with({{0, 10000, "crypt", "aes-xts-plain64 00ff 0 7:0 8"}}), within_);
+  EXPECT_EQ(beneath_with({{0, 5000, "linear", "7:0 5000"}, {5000, 5000, "linear", "7:0 0"}}),
+            within_);
+  EXPECT_EQ(beneath_with({{0, 5000, "linear", "7:0 0"}}), within_);
+  EXPECT_EQ(beneath_with({{0, 10000, "linear", ""}}), within_);
+  EXPECT_EQ(beneath_with({}), within_);
+}
+
+TEST_F(SameSize, WithoutItsTableTheMakerOfAMapTellsWhatItIs) {
+  EXPECT_EQ(texts(machine_.map().beneath(block(253, 0), "")), within_);
+  EXPECT_EQ(beneath_by_uuid("mpath-360000000"), exact_);
+  EXPECT_EQ(beneath_by_uuid("CRYPT-PLAIN-name"), exact_);
+  EXPECT_EQ(beneath_by_uuid("LVM-abcdef"), within_);
+  EXPECT_EQ(beneath_by_uuid(""), within_);
+}
+
+TEST(MapTable, OfWhatIsNoMapIsNotTold) {
+  EXPECT_FALSE(ask_map_table("/nowhere/mapper/control", makedev(253, 0)));
+  EXPECT_FALSE(ask_map_table("/dev/null", makedev(253, 0)));
+}
+
+TEST(StorageId, IsTheSameWithoutAskingAnybody) {
   MadeUpMachine machine;
-  machine.add_loop("loop0", "7:0", machine.make_file("v.img"));
-  machine.set_size("loop0", 10000);
-  machine.add_map("dm-0", "253:0", 10000, {"loop0"});
-  EXPECT_EQ(texts(machine.map().beneath(block(253, 0), "")),
-            (Texts{"block-253-0 0+", "block-7-0 0+", "file 0+"}));
-  EXPECT_EQ(machine.map().holders_of(makedev(7, 0)), (Texts{"dm-0"}));
+  const std::string file = machine.make_file("v.img");
+  EXPECT_EQ(StorageId::at(file), machine.id_of("v.img"));
+  EXPECT_FALSE(StorageId::at(machine.path("")));
+  EXPECT_FALSE(StorageId::at(machine.path("none")));
 }
 
 TEST(StorageMap, OfASmallerMapNobodyKnowsWhichPartItIs) {
@@ -111,17 +163,6 @@ TEST(StorageMap, DevicesInACircleEnd) {
   machine.add_map("dm-1", "253:1", 100, {"dm-0"});
   machine.add_slave("dm-0", "dm-1");
   EXPECT_EQ(machine.map().beneath(block(253, 0), "").size(), 2U);
-}
-
-TEST(StorageRange, OverlapsWhereBothHaveAByte) {
-  const StorageRange first{block(8, 0), "", 0, 100, StorageRange::Share::exact};
-  StorageRange second{block(8, 0), "", 100, StorageRange::kToTheEnd, StorageRange::Share::exact};
-  EXPECT_FALSE(first.overlaps(second));
-  second.start = 99;
-  EXPECT_TRUE(first.overlaps(second));
-  EXPECT_TRUE(second.overlaps(first));
-  second.id = block(8, 1);
-  EXPECT_FALSE(first.overlaps(second));
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/printable.h"
+#include "device/folder_entries.h"
 
 namespace uvdo {
 namespace {
@@ -40,23 +41,19 @@ bool has_lock(const fs::path& info) {
   return false;
 }
 
-/// Whether the process has the storage open and locked.
+/// Whether the process has the storage open and locked. What it has open without a lock is not
+/// looked at: it may be anywhere, on a server that does not answer too.
 bool has_locked(pid_t pid, const StorageId& id) {
-  std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(fmt::format("/proc/{}/fd", pid), ignored)) {
-    struct stat status {};
-    if (stat(entry.path().c_str(), &status) != 0 || StorageId::of(status) != id) continue;
-    if (has_lock(fmt::format("/proc/{}/fdinfo/{}", pid, entry.path().filename().string()))) {
-      return true;
-    }
-  }
-  return false;
+  return std::ranges::any_of(
+      entries_of(fmt::format("/proc/{}/fdinfo", pid)), [&](const auto& info) {
+        return has_lock(info) &&
+               StorageId::at(fmt::format("/proc/{}/fd/{}", pid, info.filename().string())) == id;
+      });
 }
 
 std::optional<pid_t> process_with_lock(const StorageId& id) {
-  std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator("/proc", ignored)) {
-    const auto pid = pid_of(entry.path());
+  for (const fs::path& entry : entries_of("/proc")) {
+    const auto pid = pid_of(entry);
     if (pid && *pid != getpid() && has_locked(*pid, id)) return pid;
   }
   return std::nullopt;

@@ -35,6 +35,10 @@ class MadeUpMachine {
   }
 
   [[nodiscard]] StorageMap map() const { return StorageMap(sys(), folder_ / "dev"); }
+  /// Of a machine that tells the tables of maps.
+  [[nodiscard]] StorageMap map_with(StorageMap::TableOf table_of) const {
+    return StorageMap(sys(), folder_ / "dev", std::move(table_of));
+  }
   [[nodiscard]] std::string path(const std::string& name) const { return folder_ / name; }
 
   /// A file of a few bytes; its path.
@@ -82,7 +86,14 @@ class MadeUpMachine {
                const std::vector<std::string>& slaves) {
     add_device(name, number);
     set_size(name, sectors);
+    set_map_uuid(name, "");
     for (const std::string& slave : slaves) add_slave(name, slave);
+  }
+  /// What whoever made the map calls it.
+  void set_map_uuid(const std::string& name, const std::string& uuid) {
+    const auto dm = sys() / "block" / name / "dm";
+    std::filesystem::create_directories(dm);
+    write(dm / "uuid", uuid);
   }
 
  private:

@@ -15,6 +15,7 @@
 #include "cli/error_json.h"
 #include "cli/open_volume.h"
 #include "device/file_device.h"
+#include "format/journal_view.h"
 #include "format/slab_layout.h"
 #include "index/bounded_memory_index.h"
 #include "volume/super_block_store.h"
@@ -94,55 +95,69 @@ int tell_end(const RebuildArguments& arguments, VolumeState before, const Rebuil
   return rebuilt ? kExitOk : kExitFailed;
 }
 
-/// Bytes that a rebuild writes to places for which the file system keeps no room yet, at most.
-Result<std::uint64_t> room_needed(const FileDevice& device, const VolumeHeaders& headers) {
-  const SuperBlock& super = headers.super_block;
-  const SlabLayout slabs(super.depot);
-  std::uint64_t needed = 0;
-  Result<void> failed;
-  const auto unallocated = [&](Pbn first, std::uint64_t blocks) -> std::uint64_t {
-    auto bytes = device.unallocated(headers.geometry.device_byte(first), blocks * kBlockSize);
-    if (bytes) return *bytes;
-    failed = std::move(bytes).error();
-    return 0;
-  };
-  for (const PartitionId id : {PartitionId::recovery_journal, PartitionId::slab_summary}) {
-    const Partition partition = super.find(id);
-    needed += unallocated(partition.start, partition.blocks);
+/// What a rebuild writes, and where its file has no room for that yet.
+class RebuildWrites {
+ public:
+  RebuildWrites(const FileDevice& device, const VolumeHeaders& headers)
+      : device_(device), headers_(headers) {
+    writes_.end = headers.geometry.device_byte(Pbn{headers.super_block.config.physical_blocks});
   }
-  for (SlabNumber slab = 0; slab < slabs.slab_count(); ++slab) {
-    needed += unallocated(slabs.journal_block_at(slab, 0), super.depot.slab.slab_journal_blocks);
+
+  Result<PlannedWrites> plan() {
+    const SuperBlock& super = headers_.super_block;
+    for (const PartitionId id : {PartitionId::recovery_journal, PartitionId::slab_summary}) {
+      const Partition partition = super.find(id);
+      add(partition.start, partition.blocks);
+    }
+    const SlabLayout slabs(super.depot);
     const std::uint64_t data = slabs.data_blocks();
-    if (unallocated(slabs.slab_start(slab), data) == data * kBlockSize) continue;  // never used
-    needed += unallocated(slabs.reference_block(slab, 0), super.depot.slab.reference_count_blocks);
+    for (SlabNumber slab = 0; slab < slabs.slab_count(); ++slab) {
+      add(slabs.journal_block_at(slab, 0), super.depot.slab.slab_journal_blocks);
+      // Of a slab that was never used no counts are written.
+      if (holes(slabs.slab_start(slab), data) == data * kBlockSize) continue;
+      add(slabs.reference_block(slab, 0), super.depot.slab.reference_count_blocks);
+    }
+    writes_.all_holes = told(device_.holes(0, writes_.end));
+    if (!failed_) return std::move(failed_).error();
+    return writes_;
   }
-  if (!failed) return std::move(failed).error();
-  return needed;
-}
+
+ private:
+  void add(Pbn first, std::uint64_t blocks) {
+    writes_.bytes += blocks * kBlockSize;
+    writes_.holes += holes(first, blocks);
+  }
+  std::uint64_t holes(Pbn first, std::uint64_t blocks) {
+    return told(device_.holes(headers_.geometry.device_byte(first), blocks * kBlockSize));
+  }
+  std::uint64_t told(Result<std::uint64_t> bytes) {
+    if (bytes) return *bytes;
+    failed_ = std::move(bytes).error();
+    return 0;
+  }
+
+  const FileDevice& device_;
+  const VolumeHeaders& headers_;
+  PlannedWrites writes_;
+  Result<void> failed_;
+};
 
 /// Nothing is begun that would have to be broken off half-way.
 Result<void> check_room(const FileDevice& device, const VolumeHeaders& headers) {
-  auto needed = room_needed(device, headers);
-  if (!needed) return std::move(needed).error();
   auto state = device.look();
   if (!state) return std::move(state).error();
+  if (!state->is_file) return {};
+  auto writes = RebuildWrites(device, headers).plan();
+  if (!writes) return std::move(writes).error();
   constexpr std::uint64_t kForTheFileSystem = 1U << 20U;
-  if (*needed > 0 && state->is_file && *needed + kForTheFileSystem > state->free) {
+  const std::uint64_t needed = room_for(*writes, *state);
+  if (needed > 0 && needed + kForTheFileSystem > state->free) {
     return Error(Errc::no_space,
-                 fmt::format("the rebuild was not begun: it writes up to {} to places for which "
-                             "there is no room yet, and the file system has {} free; make room "
-                             "there first",
-                             size_text(*needed + kForTheFileSystem), size_text(state->free)));
+                 fmt::format("it writes up to {} to places for which there is no room yet, and the "
+                             "file system has {} free; make room there first",
+                             size_text(needed + kForTheFileSystem), size_text(state->free)));
   }
-  const std::uint64_t end =
-      headers.geometry.device_byte(Pbn{headers.super_block.config.physical_blocks});
-  if (state->is_file) return check_file_size_limit(device.name(), end);
-  return {};
-}
-
-bool may_be_rebuilt(VolumeState state) {
-  return state == VolumeState::read_only_mode || state == VolumeState::force_rebuild ||
-         state == VolumeState::rebuild_for_upgrade;
+  return check_file_size_limit(device.name(), writes->end);
 }
 
 /// What the rebuild would do, without changing anything.
@@ -178,6 +193,8 @@ Task<Result<void>> rebuild(Executor& executor, Device& device, VolumeHeaders hea
   co_return done;
 }
 
+Error not_begun(const Error& why) { return why.within("the rebuild was not begun"); }
+
 Task<void> run(UringLoop& loop, const RebuildArguments& arguments, int& status) {
   const OpenMode mode = arguments.dry_run ? OpenMode::read_only : OpenMode::read_write;
   auto device = FileDevice::open(loop, arguments.volume, mode);
@@ -191,7 +208,7 @@ Task<void> run(UringLoop& loop, const RebuildArguments& arguments, int& status) 
     co_return;
   }
   const VolumeState state = headers->super_block.state;
-  if (!may_be_rebuilt(state) && !arguments.force) {
+  if (!needs_rebuild(state) && !arguments.force) {
     status = fail(fmt::format("{} is in state {} ({}) and needs no rebuild; --force does one "
                               "all the same",
                               arguments.volume, name_of(state), explain(state)),
@@ -200,7 +217,8 @@ Task<void> run(UringLoop& loop, const RebuildArguments& arguments, int& status) 
   }
   auto report = co_await survey(loop, **device, *headers);
   if (!report) {
-    status = fail(report.error().within(arguments.volume));
+    const Error why = arguments.dry_run ? std::move(report).error() : not_begun(report.error());
+    status = fail(why.within(arguments.volume));
     co_return;
   }
   if (!arguments.json) print_report(*report);
@@ -210,12 +228,13 @@ Task<void> run(UringLoop& loop, const RebuildArguments& arguments, int& status) 
                     "the rebuild was not begun, because it would lose what is listed above; copy "
                     "what can still be read first (uvdo export), then add --yes");
   } else if (!arguments.dry_run) {
-    Result<void> done = check_room(**device, *headers);
-    if (done) {
-      auto written = co_await rebuild(loop, **device, *headers, arguments.json);
-      done = std::move(written);
+    auto has_room = check_room(**device, *headers);
+    if (!has_room) {
+      rebuilt = not_begun(has_room.error()).within(arguments.volume);
+    } else {
+      auto done = co_await rebuild(loop, **device, *headers, arguments.json);
+      if (!done) rebuilt = done.error().within(arguments.volume);
     }
-    if (!done) rebuilt = done.error().within(arguments.volume);
   }
   status = tell_end(arguments, state, *report, rebuilt);
 }

@@ -3,18 +3,28 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <fstream>
+#include <sstream>
 
 #include <fmt/core.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/saturating.h"
 #include "base/size_text.h"
 
 namespace uvdo {
 namespace {
 
 constexpr std::uint64_t kBytesOfStatBlock = 512;
+
+std::string own_uid_map() {
+  std::ifstream file("/proc/self/uid_map");
+  std::string line;
+  std::getline(file, line);
+  return line;
+}
 
 BackingState::Named look_at_name(const std::string& path, const struct stat& open) {
   struct stat there {};
@@ -46,8 +56,10 @@ Result<BackingState> look_at_backing_store(int fd, const std::string& path) {
     return errno_error(errno, fmt::format("cannot examine the file system of {}", path));
   }
   // What is kept for root is not for others.
-  state.free = std::uint64_t{geteuid() == 0 ? system.f_bfree : system.f_bavail} * system.f_frsize;
+  const bool is_for_us = geteuid() == 0 && is_first_user_namespace(own_uid_map());
+  state.free = std::uint64_t{is_for_us ? system.f_bfree : system.f_bavail} * system.f_frsize;
   state.capacity = std::uint64_t{system.f_blocks} * system.f_frsize;
+  if (state.capacity == 0) state.free = UINT64_MAX;  // as of ramfs, which has no limit
   return state;
 }
 
@@ -56,7 +68,22 @@ std::string promise_text(const BackingState& state, std::uint64_t end) {
                      size_text(state.may_take(end)), size_text(state.free));
 }
 
-Result<std::uint64_t> unallocated_bytes(int fd, std::uint64_t offset, std::uint64_t length) {
+bool is_first_user_namespace(std::string_view uid_map) {
+  std::istringstream words{std::string(uid_map)};
+  std::uint64_t inside = 1;
+  std::uint64_t outside = 1;
+  std::uint64_t count = 0;
+  words >> inside >> outside >> count;
+  return inside == 0 && outside == 0 && count == UINT32_MAX;
+}
+
+std::uint64_t room_for(const PlannedWrites& writes, const BackingState& state) {
+  const std::uint64_t may_take = state.may_take(writes.end);
+  const std::uint64_t untold = difference(may_take, writes.all_holes);
+  return std::min({writes.bytes, may_take, writes.holes + untold});
+}
+
+Result<std::uint64_t> hole_bytes(int fd, std::uint64_t offset, std::uint64_t length) {
   struct stat status {};
   if (fstat(fd, &status) != 0) return errno_error(errno, "cannot examine a file");
   if (!S_ISREG(status.st_mode)) return 0;

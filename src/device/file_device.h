@@ -71,10 +71,9 @@ class FileDevice final : public Device {
   void on_failure(std::function<void(const Failure&)> f) { on_failure_ = std::move(f); }
   /// What has become of the file or disk; busy: it has been let go of.
   [[nodiscard]] Result<BackingState> look() const;
-  /// Bytes of a range for which the file system keeps no room yet.
-  [[nodiscard]] Result<std::uint64_t> unallocated(std::uint64_t offset,
-                                                  std::uint64_t length) const {
-    return unallocated_bytes(file_.fd.get(), offset, length);
+  /// Bytes of a range that the file system calls a hole (backing_store.h).
+  [[nodiscard]] Result<std::uint64_t> holes(std::uint64_t offset, std::uint64_t length) const {
+    return hole_bytes(file_.fd.get(), offset, length);
   }
 
  private:

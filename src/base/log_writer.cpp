@@ -6,13 +6,13 @@
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
-#include <csignal>
 #include <mutex>
 #include <vector>
 
 #include <poll.h>
-#include <pthread.h>
 #include <unistd.h>
+
+#include "base/detached_thread.h"
 
 namespace uvdo {
 namespace {
@@ -21,7 +21,6 @@ using Clock = std::chrono::steady_clock;
 
 /// A pipe that is ready takes so much at once (PIPE_BUF).
 constexpr std::size_t kPiece = 4096;
-constexpr std::size_t kStackBytes = 256U << 10U;
 constexpr int kLookAgainMs = 50;
 /// How long the lines that wait at the end may take.
 constexpr std::chrono::milliseconds kLastPatience{1000};
@@ -48,7 +47,6 @@ struct LogWriter::State {
   bool ending = false;
   Clock::time_point give_up_at = Clock::time_point::max();
   bool ended = false;
-  std::shared_ptr<State> self;  ///< the thread's share
 
   bool is_torn = false;  // the thread's: the last line that was written lacks its end
 
@@ -66,27 +64,8 @@ struct LogWriter::State {
 Result<std::unique_ptr<LogWriter>> LogWriter::start(int fd, LostLines lost_lines,
                                                     std::size_t room) {
   auto state = std::make_shared<State>(fd, std::move(lost_lines), room);
-  state->self = state;
-  pthread_attr_t attributes;
-  pthread_attr_init(&attributes);
-  pthread_attr_setstacksize(&attributes, kStackBytes);
-  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  pthread_t thread{};
-  const auto body = [](void* argument) -> void* {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, nullptr);
-    pthread_setname_np(pthread_self(), "uvdo-log");
-    const std::shared_ptr<State> own = std::move(static_cast<State*>(argument)->self);
-    own->run();
-    return nullptr;
-  };
-  const int error = pthread_create(&thread, &attributes, body, state.get());
-  pthread_attr_destroy(&attributes);
-  if (error != 0) {
-    state->self.reset();
-    return errno_error(error, "starting the thread that writes the log");
-  }
+  auto started = start_detached_thread("uvdo-log", [state] { state->run(); });
+  if (!started) return std::move(started).error();
   return std::unique_ptr<LogWriter>(new LogWriter(std::move(state)));
 }
 

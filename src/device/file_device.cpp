@@ -29,6 +29,8 @@ struct FileDevice::Transfer : UringLoop::Operation, WorkBatches::Piece {
 };
 
 namespace {
+/// How long a look that is under way may keep a file that is let go of.
+constexpr std::chrono::milliseconds kLookPatience{100};
 /// Transfers that may be under way at once before memory is taken for more.
 constexpr std::size_t kTransfers = 4096;
 
@@ -158,6 +160,17 @@ Result<BackingState> FileDevice::look() const {
   return look_at_backing_store(file_.fd.get(), path_);
 }
 
+Result<BackingState> FileDevice::last_look() {
+  if (!file_.fd) return look();
+  if (!looker_) looker_ = std::make_unique<BackingLooker>(path_);
+  // It has just been opened: its file system answers.
+  if (!last_look_) last_look_ = look();
+  if (auto found = looker_->take()) last_look_ = std::move(found);
+  looker_->begin(file_.fd.get());
+  if (*last_look_) return **last_look_;
+  return last_look_->error().clone();
+}
+
 Result<void> FileDevice::release() {
   if (auto state = look(); state && state->is_removed()) {
     return Error(Errc::not_found,
@@ -165,6 +178,8 @@ Result<void> FileDevice::release() {
                              "they are in use here, so copy them first",
                              path_, state->inode));
   }
+  if (looker_) looker_->forget(kLookPatience);
+  last_look_.reset();
   file_ = BackingFile();
   return {};
 }

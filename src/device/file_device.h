@@ -10,6 +10,7 @@
 #include "async/work_batches.h"
 #include "base/file_descriptor.h"
 #include "base/object_pool.h"
+#include "device/backing_looker.h"
 #include "device/backing_store.h"
 #include "device/device.h"
 #include "device/device_activity.h"
@@ -69,8 +70,12 @@ class FileDevice final : public Device {
   [[nodiscard]] DeviceActivity activity() const { return meter_.activity(); }
   /// Called for each request that failed, before who asked for it goes on.
   void on_failure(std::function<void(const Failure&)> f) { on_failure_ = std::move(f); }
-  /// What has become of the file or disk; busy: it has been let go of.
+  /// What has become of the file or disk; busy: it has been let go of. Its file system may keep the
+  /// caller waiting.
   [[nodiscard]] Result<BackingState> look() const;
+  /// The same without waiting: what was last found out, at the opening or since; and sees to it
+  /// that it is looked at anew.
+  [[nodiscard]] Result<BackingState> last_look();
   /// Bytes of a range that the file system calls a hole (backing_store.h).
   [[nodiscard]] Result<std::uint64_t> holes(std::uint64_t offset, std::uint64_t length) const {
     return hole_bytes(file_.fd.get(), offset, length);
@@ -95,6 +100,8 @@ class FileDevice final : public Device {
   bool in_memory_ = false;
   DeviceMeter meter_;
   std::function<void(const Failure&)> on_failure_;
+  std::optional<Result<BackingState>> last_look_;  // while it is open and was asked for
+  std::unique_ptr<BackingLooker> looker_;          // once somebody asks
   WorkBatches* batches_ = nullptr;
   std::unique_ptr<ObjectPool<Transfer>> transfers_;
 

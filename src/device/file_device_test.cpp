@@ -100,6 +100,24 @@ TEST_F(FileInMemoryTest, ManyReadsAreSharedWithAnotherThread) {
   device_->share_reads(nullptr);
 }
 
+TEST_F(FileInMemoryTest, WhatBecomesOfItIsFoundOutWithoutWaiting) {
+  const auto first = device_->last_look();
+  ASSERT_TRUE(first.ok());
+  EXPECT_EQ(first->size, kSize);
+  std::filesystem::resize_file(path_, kSize / 2);
+  auto later = device_->last_look();
+  while (later.ok() && later->size == kSize) later = device_->last_look();
+  ASSERT_TRUE(later.ok());
+  EXPECT_EQ(later->size, kSize / 2);
+  ASSERT_TRUE(device_->release().ok());
+  EXPECT_FALSE(device_->last_look().ok());
+  std::filesystem::resize_file(path_, kSize);
+  ASSERT_TRUE(device_->reopen().ok());
+  const auto anew = device_->last_look();
+  ASSERT_TRUE(anew.ok());
+  EXPECT_EQ(anew->size, kSize);
+}
+
 TEST_F(FileInMemoryTest, WhatReachesBeyondTheEndFails) {
   loop_->run([](Device& device) -> Task<void> {
     const AlignedMemory memory(8192);

@@ -58,7 +58,7 @@ void DiskWatch::tell_of_suppressed() {
 Result<void> DiskWatch::look(std::uint64_t end) {
   if (executor_.now() - window_began_ >= kWindow) tell_of_suppressed();
   end_of_volume_ = end;
-  auto state = device_.look();
+  auto state = device_.last_look();
   if (!state) {  // it is suspended, or nobody knows
     backing_.reset();
     return {};
@@ -72,6 +72,8 @@ Result<void> DiskWatch::look(std::uint64_t end) {
                       promise_text(*state, end))});
   }
   if (state->size >= end || was_cut_off_) return {};
+  state = device_.look();  // the other look may be older than the growth that has led to `end`
+  if (!state || state->size >= end) return {};
   was_cut_off_ = true;
   return Error(Errc::corrupt,
                fmt::format("{} was cut off: it has {} bytes, and the volume takes {}",

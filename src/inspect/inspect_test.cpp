@@ -226,6 +226,44 @@ TEST(Replay, AppliesTheJournalToPagesAndCounts) {
   EXPECT_EQ(byte_of(*raw, TestVolume::kPlain), 0x11);
 }
 
+/// Counts how often it is asked where the next data are.
+class CountingSource final : public ImageSource {
+ public:
+  CountingSource(std::unique_ptr<ImageSource> source, std::uint64_t& questions)
+      : source_(std::move(source)), questions_(questions) {}
+  [[nodiscard]] std::uint64_t size() const override { return source_->size(); }
+  [[nodiscard]] const std::string& name() const override { return source_->name(); }
+  Result<void> read(std::uint64_t offset, MutableBytes out) override {
+    return source_->read(offset, out);
+  }
+  [[nodiscard]] std::uint64_t next_data(std::uint64_t offset, std::uint64_t limit) override {
+    ++questions_;
+    return source_->next_data(offset, limit);
+  }
+
+ private:
+  std::unique_ptr<ImageSource> source_;
+  std::uint64_t& questions_;
+};
+
+TEST(Replay, AsksForTheHolesOfTheRingOnceForManyBlocks) {
+  TestVolume volume;
+  SuperBlock super = volume.layout().super_block;
+  super.state = VolumeState::dirty;
+  volume.write_super_block(super);
+  const Partition ring = super.find(PartitionId::recovery_journal);
+  for (std::uint64_t i = 0; i < 1024; ++i) volume.block(ring.start + i)[9] = std::byte{1};
+  for (const bool replay : {true, false}) {
+    std::uint64_t questions = 0;
+    auto image = VolumeImage::open(std::make_unique<CountingSource>(volume.source(), questions),
+                                   {.replay = replay});
+    ASSERT_TRUE(image.ok()) << image.error().message();
+    const auto overview = survey_journal(**image);
+    EXPECT_TRUE(overview.ok());
+    EXPECT_LE(questions, 16U);
+  }
+}
+
 TEST(HostileImages, NeverCrashTheReader) {
   constexpr unsigned kSeed = 20240611;
   SCOPED_TRACE(kSeed);

@@ -3,7 +3,6 @@
 #include "inspect/journal_replay.h"
 
 #include <algorithm>
-#include <array>
 
 #include <fmt/core.h>
 
@@ -15,25 +14,37 @@ namespace {
 constexpr std::uint64_t kBlocksPerRead = 256;
 constexpr std::size_t kUnreadableKept = 20;
 
-/// The blocks of the ring by their places. What cannot be read is all zeros, which never counts.
+/// The blocks of the ring by their places. What cannot be read is all zeros, which never count.
 class RingReader {
  public:
-  RingReader(const VolumeImage& image, JournalReplay& replay)
+  enum class After : std::uint8_t { go_on, give_up };
+  /// Told, once, of each place that cannot be read; says what is to be done then.
+  using OnError = std::function<After(const Error&)>;
+
+  RingReader(const VolumeImage& image, OnError on_error)
       : image_(image),
-        replay_(replay),
+        on_error_(std::move(on_error)),
         origin_(image.super_block().find(PartitionId::recovery_journal).start),
         size_(image.super_block().config.journal_size),
         buffer_(std::min(kBlocksPerRead, size_) * kBlockSize) {}
 
   [[nodiscard]] std::uint64_t size() const { return size_; }
-  /// How many places from `place` on are a hole of a sparse file.
-  [[nodiscard]] std::uint64_t hole(std::uint64_t place) const {
-    return image_.hole_blocks(origin_ + place, size_ - place);
-  }
   /// Valid until the next call.
   ConstBytes block(std::uint64_t place) {
     if (place < first_ || place - first_ >= count_) read(place);
     return ConstBytes(buffer_).subspan((place - first_) * kBlockSize, kBlockSize);
+  }
+  /// Calls f(place, block) for all places in their order, but for holes of a sparse file: they read
+  /// as zeros. Where the next hole is, is asked once for all blocks that are read together.
+  template <class F>
+  void for_each(F&& f) {
+    for (std::uint64_t place = 0; place < size_ && after_ == After::go_on;) {
+      place += image_.hole_blocks(origin_ + place, size_ - place);
+      if (place >= size_) break;
+      read(place);
+      if (after_ == After::give_up) break;
+      for (const std::uint64_t end = first_ + count_; place < end; ++place) f(place, block(place));
+    }
   }
 
  private:
@@ -42,31 +53,26 @@ class RingReader {
     count_ = std::min(buffer_.size() / kBlockSize, size_ - place);
     const MutableBytes chunk = MutableBytes(buffer_).first(count_ * kBlockSize);
     if (image_.read_blocks(origin_ + place, chunk)) return;
-    for (std::uint64_t i = 0; i < count_; ++i) {
+    for (std::uint64_t i = 0; i < count_ && after_ == After::go_on; ++i) {
       const MutableBytes block = chunk.subspan(i * kBlockSize, kBlockSize);
       auto done = image_.read_blocks(origin_ + place + i, block);
       if (done) continue;
       std::ranges::fill(block, std::byte{0});
-      note(place + i, done.error());
-    }
-  }
-  void note(std::uint64_t place, const Error& error) {
-    if (place < noted_) return;  // it has been read before
-    noted_ = place + 1;
-    ++replay_.unreadable_blocks;
-    if (replay_.unreadable.size() < kUnreadableKept) {
-      replay_.unreadable.push_back(error.within("reading the recovery journal").message());
+      if (place + i < noted_) continue;  // it has been read before
+      noted_ = place + i + 1;
+      after_ = on_error_(done.error());
     }
   }
 
   const VolumeImage& image_;
-  JournalReplay& replay_;
+  OnError on_error_;
   Pbn origin_;
   std::uint64_t size_;
   std::vector<std::byte> buffer_;
   std::uint64_t first_ = 0;
   std::uint64_t count_ = 0;
   std::uint64_t noted_ = 0;  // places below
+  After after_ = After::go_on;
 };
 
 void add_counts(JournalReplay& replay, const SlabLayout& slabs, JournalPoint point,
@@ -87,26 +93,18 @@ void add_counts(JournalReplay& replay, const SlabLayout& slabs, JournalPoint poi
 
 Result<void> for_each_journal_block(const VolumeImage& image, const JournalBlockVisitor& f) {
   const SuperBlock& super = image.super_block();
-  const Pbn origin = super.find(PartitionId::recovery_journal).start;
-  const std::uint64_t size = super.config.journal_size;
-  std::vector<std::byte> buffer(std::min(kBlocksPerRead, size) * kBlockSize);
-  for (std::uint64_t place = 0; place < size;) {
-    // A hole reads as zeros, which never count.
-    place += image.hole_blocks(origin + place, size - place);
-    const std::uint64_t n = std::min(buffer.size() / kBlockSize, size - place);
-    if (n == 0) break;
-    const MutableBytes chunk = MutableBytes(buffer).first(n * kBlockSize);
-    if (auto ok = image.read_blocks(origin + place, chunk); !ok) return ok;
-    for (std::uint64_t i = 0; i < n; ++i) {
-      const ConstBytes block = chunk.subspan(i * kBlockSize, kBlockSize);
-      const JournalBlockHeader header = decode_journal_header(block);
-      if (counts(header, super.nonce, super.recovery_count(), size, place + i)) {
-        f(place + i, header, block);
-      }
+  Result<void> done;
+  RingReader ring(image, [&](const Error& error) {
+    done = error.clone();
+    return RingReader::After::give_up;
+  });
+  ring.for_each([&](std::uint64_t place, ConstBytes block) {
+    const JournalBlockHeader header = decode_journal_header(block);
+    if (counts(header, super.nonce, super.recovery_count(), ring.size(), place)) {
+      f(place, header, block);
     }
-    place += n;
-  }
-  return {};
+  });
+  return done;
 }
 
 Result<JournalOverview> survey_journal(const VolumeImage& image) {
@@ -135,13 +133,15 @@ std::span<const CountChange> JournalReplay::changes_of_slab(SlabNumber slab) con
 
 Result<JournalReplay> replay_journal(const VolumeImage& image) {
   JournalReplay replay;
-  RingReader ring(image, replay);
+  RingReader ring(image, [&](const Error& error) {
+    ++replay.unreadable_blocks;
+    if (replay.unreadable.size() < kUnreadableKept) {
+      replay.unreadable.push_back(error.within("reading the recovery journal").message());
+    }
+    return RingReader::After::go_on;
+  });
   JournalViewBuilder builder(image.super_block());
-  for (std::uint64_t place = 0; place < ring.size(); ++place) {
-    // A hole reads as zeros, which never count.
-    place += ring.hole(place);
-    if (place < ring.size()) builder.survey(place, ring.block(place));
-  }
+  ring.for_each([&](std::uint64_t place, ConstBytes block) { builder.survey(place, block); });
   builder.begin();
   const JournalSequence head = builder.extent().slab_journal_head;
   while (const auto wanted = builder.wanted()) {

@@ -186,10 +186,7 @@ Task<Result<void>> BlockMap::load(MapPage& page) {
       co_return error;
     }
   }
-  if (overlay_ == nullptr) co_return done;
-  for (const PageChange& change : overlay_->of(page.pbn)) {
-    set_entry(page.block(), change.slot(), change.mapping());
-  }
+  if (overlay_ != nullptr) lay_over(page.block(), overlay_->of(page.pbn));
   co_return done;
 }
 

@@ -111,7 +111,7 @@ void print_verdict(const VolumeImage& image, const AuditSummary& summary) {
 Result<void> list_damaged(VolumeImage& image, DamageFile& list, Progress& progress) {
   if (!list) return {};
   const std::uint64_t blocks = image.logical_blocks();
-  [[maybe_unused]] const std::uint64_t damaged = find_damaged_blocks(
+  find_damaged_blocks(
       image, [&](const ContentRun& run) { list.add(run); },
       [&](std::uint64_t done) { progress.show("damaged blocks", done, blocks); });
   progress.clear();

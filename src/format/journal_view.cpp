@@ -3,8 +3,6 @@
 
 #include <algorithm>
 
-#include <fmt/core.h>
-
 namespace uvdo {
 namespace {
 
@@ -50,17 +48,11 @@ void JournalViewBuilder::visit(ConstBytes block) {
       next_, block, [&](const PageChange& change) { view_.changes.add(change); },
       [&](unsigned index) {
         ++view_.invalid_entries;
-        lose(fmt::format("entry {} of block {} of the recovery journal is not valid", index,
-                         next_.value()));
+        lose(RebuildJournal::invalid_text(next_, index));
       });
   view_.entries += visited.applied;
   view_.lost_entries += visited.lost;
-  if (visited.lost > 0) {
-    lose(
-        fmt::format("block {} of the recovery journal is missing, or a part of it: up to {} "
-                    "changes are lost",
-                    next_.value(), visited.lost));
-  }
+  if (visited.lost > 0) lose(RebuildJournal::lost_text(next_, visited.lost));
   ++next_;
 }
 

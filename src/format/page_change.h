@@ -8,6 +8,8 @@
 #include <span>
 #include <vector>
 
+#include "base/bytes.h"
+#include "format/block_map_page.h"
 #include "format/block_mapping.h"
 
 namespace uvdo {
@@ -25,6 +27,11 @@ struct PageChange {
     return {Pbn{value & ((1ULL << 36U) - 1)}, static_cast<std::uint8_t>(value >> 36U)};
   }
 };
+
+/// Lays changes of a page over what the disk holds of it.
+inline void lay_over(MutableBytes page, std::span<const PageChange> changes) {
+  for (const PageChange& change : changes) set_entry(page, change.slot(), change.mapping());
+}
 
 /// Sorts changes by page and slot; of several changes of a slot the last one stays.
 inline void sort_page_changes(std::vector<PageChange>& changes) {

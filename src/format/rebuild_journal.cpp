@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include <fmt/core.h>
+
 #include "format/journal_limits.h"
 
 namespace uvdo {
@@ -13,6 +15,17 @@ RebuildJournal::RebuildJournal(const SuperBlock& super, const JournalExtent& ext
   const JournalSequence tail = extent.highest_tail;
   if (tail.value() >= size) first_ = std::max(first_, tail - (size - 1));
   if (!extent.found) first_ = tail + 1;
+}
+
+std::string RebuildJournal::invalid_text(JournalSequence sequence, unsigned index) {
+  return fmt::format("entry {} of block {} of the recovery journal is not valid", index,
+                     sequence.value());
+}
+
+std::string RebuildJournal::lost_text(JournalSequence sequence, std::uint64_t entries) {
+  return fmt::format(
+      "block {} of the recovery journal is missing, or a part of it: up to {} changes are lost",
+      sequence.value(), entries);
 }
 
 std::optional<PageChange> RebuildJournal::change_of(ConstBytes block,

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "format/journal_extent.h"
 #include "format/page_change.h"
@@ -24,9 +25,12 @@ class RebuildJournal {
   [[nodiscard]] JournalSequence first() const { return first_; }
   [[nodiscard]] JournalSequence last() const { return extent_.highest_tail; }
 
+  /// Sentences for people, of what visit() has found.
+  [[nodiscard]] static std::string invalid_text(JournalSequence sequence, unsigned index);
+  [[nodiscard]] static std::string lost_text(JournalSequence sequence, std::uint64_t entries);
+
   /// What became of a block.
   struct Visit {
-    bool is_there = false;
     std::uint64_t applied = 0;
     /// Entries that were stable once and are missing, at most; a block that was only on its way to
     /// the disk has lost none.
@@ -40,9 +44,7 @@ class RebuildJournal {
     const JournalBlockHeader header = decode_journal_header(block);
     Visit result;
     std::uint64_t seen = 0;
-    result.is_there =
-        is_journal_block(header, sequence, super_) && header.type == extent_.tail_type;
-    if (result.is_there) {
+    if (is_journal_block(header, sequence, super_) && header.type == extent_.tail_type) {
       for_each_rebuild_entry(block, header, [&](unsigned index) {
         ++seen;
         bool is_valid = true;

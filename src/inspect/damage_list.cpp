@@ -11,19 +11,13 @@ std::string place_text(const ContentRun& run) {
                      (run.start + (run.blocks - 1)).value());
 }
 
-std::uint64_t find_damaged_blocks(VolumeImage& image,
-                                  const std::function<void(const ContentRun&)>& f,
-                                  const std::function<void(std::uint64_t)>& progress) {
-  std::uint64_t damaged = 0;
+void find_damaged_blocks(VolumeImage& image, const std::function<void(const ContentRun&)>& f,
+                         const std::function<void(std::uint64_t)>& progress) {
   ContentReader reader(image, Lbn{0}, image.logical_blocks());
   while (const auto run = reader.next()) {
-    if (run->kind == ContentRun::Kind::damaged) {
-      damaged += run->blocks;
-      f(*run);
-    }
+    if (run->kind == ContentRun::Kind::damaged) f(*run);
     progress(run->start.value() + run->blocks);
   }
-  return damaged;
 }
 
 }  // namespace uvdo

@@ -14,9 +14,8 @@ namespace uvdo {
 [[nodiscard]] std::string place_text(const ContentRun& run);
 
 /// Reads all that the volume holds, in the order of logical blocks, and calls `f` for each run that
-/// is damaged; `progress` is told the blocks done. Returns the damaged blocks.
-std::uint64_t find_damaged_blocks(VolumeImage& image,
-                                  const std::function<void(const ContentRun&)>& f,
-                                  const std::function<void(std::uint64_t)>& progress);
+/// is damaged; `progress` is told the blocks done.
+void find_damaged_blocks(VolumeImage& image, const std::function<void(const ContentRun&)>& f,
+                         const std::function<void(std::uint64_t)>& progress);
 
 }  // namespace uvdo

@@ -100,7 +100,7 @@ Result<void> VolumeImage::read_page(Pbn pbn, PageView& out) const {
     set_initialized(out.bytes);
     out.status = PageStatus::valid;
   }
-  for (const PageChange& change : changes) set_entry(out.bytes, change.slot(), change.mapping());
+  lay_over(out.bytes, changes);
   return {};
 }
 

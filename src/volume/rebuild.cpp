@@ -130,16 +130,12 @@ class Rebuild {
         },
         [&](unsigned index) {
           ++report_.journal_entries_skipped;
-          tell(fmt::format("entry {} of block {} of the recovery journal is not valid", index,
-                           s.value()));
+          tell(RebuildJournal::invalid_text(s, index));
         });
     report_.journal_entries += visited.applied;
     if (visited.lost == 0) return;
     ++report_.journal_blocks_skipped;
-    tell(
-        fmt::format("block {} of the recovery journal is missing, or a part of it: up to {} "
-                    "changes are lost",
-                    s.value(), visited.lost));
+    tell(RebuildJournal::lost_text(s, visited.lost));
   }
 
   // ---- slabs
@@ -221,9 +217,7 @@ class Rebuild {
     const PageStatus status = read ? page_status(page, super_.nonce, pbn) : PageStatus::bad;
     is_lost = status == PageStatus::bad;
     if (status != PageStatus::valid) format_page(page, super_.nonce, pbn);
-    for (const PageChange& change : overlay_.of(pbn)) {
-      set_entry(page, change.slot(), change.mapping());
-    }
+    lay_over(page, overlay_.of(pbn));
   }
 
   void note_lost_page(Pbn pbn) {

@@ -10,6 +10,7 @@
 #include <fmt/core.h>
 #include <sys/stat.h>
 
+#include "base/json.h"
 #include "base/printable.h"
 
 namespace uvdo {
@@ -18,37 +19,7 @@ namespace {
 constexpr std::array kLevels{LogLevel::error, LogLevel::warning, LogLevel::notice, LogLevel::info,
                              LogLevel::debug};
 
-/// A JSON string. Bytes that are no UTF-8 (of file names) are kept out of the way as '?'.
-std::string in_quotes(std::string_view text) {
-  std::string out = "\"";
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    if (byte == '"' || byte == '\\') {
-      out += '\\';
-      out += text[i];
-    } else if (byte < 0x20 || byte == 0x7f) {
-      out += fmt::format("\\u{:04x}", byte);
-    } else if (byte < 0x80) {
-      out += text[i];
-    } else {
-      const std::size_t length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2;
-      std::size_t have = 1;
-      while (have < length && i + have < text.size() &&
-             (static_cast<unsigned char>(text[i + have]) & 0xc0U) == 0x80U) {
-        ++have;
-      }
-      if (byte < 0xc2 || byte > 0xf4 || have < length) {
-        out += '?';
-      } else if (byte == 0xc2 && static_cast<unsigned char>(text[i + 1]) < 0xa0) {
-        out += fmt::format("\\u{:04x}", static_cast<unsigned char>(text[++i]));
-      } else {
-        out += text.substr(i, length);
-        i += length - 1;
-      }
-    }
-  }
-  return out + '"';
-}
+std::string in_quotes(std::string_view text) { return json_text(Json(text)); }
 
 std::string time_text(std::uint64_t time_us) {
   const auto seconds = static_cast<std::time_t>(time_us / 1'000'000);

@@ -16,8 +16,8 @@ TEST(Log, EncodesALineAsEachFormatWantsIt) {
   EXPECT_EQ(encode(line, Log::Format::journal, 0), "<4>80 % of \"v\" is used\n");
   EXPECT_EQ(encode(line, Log::Format::json, 1'000'000'000'000'007),
             R"({"time":"2001-09-09T01:46:40.000007Z","level":"warning",)"
-            R"("message":"80 % of \"v\"\u000ais used","percent":"80",)"
-            "\"path\":\"/a\\u0001?\xc3\xa4\"}\n");
+            R"("message":"80 % of \"v\"\nis used","percent":"80",)"
+            "\"path\":\"/a\\u0001\xef\xbf\xbd\xc3\xa4\"}\n");
 }
 
 TEST(Log, WritesOnlyWhatIsWanted) {

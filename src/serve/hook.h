@@ -2,6 +2,11 @@
 // Runs a command of the user when something has happened, by /bin/sh, with what has happened in
 // its environment. One runs at a time; those that come meanwhile wait. One that takes too long, or
 // is still there when the server ends, is killed with all that it has started (its process group).
+// The shell is also killed when the server is, however that happened.
+//
+// Nothing here waits for a process: a command may itself wait for the volume (fstrim on what lies on
+// it), whose requests are carried out by the thread that calls this, and one that waits for a disk
+// cannot even be killed.
 #pragma once
 
 #include <deque>
@@ -30,7 +35,8 @@ class Hook {
       : settings_(std::move(settings)), now_(std::move(now)), log_(std::move(log)) {}
   Hook(const Hook&) = delete;
   Hook& operator=(const Hook&) = delete;
-  ~Hook() { kill_running(); }
+  /// Gives a run that is killed a second to end.
+  ~Hook();
 
   /// What is run from now on.
   void set_command(std::string command) { settings_.command = std::move(command); }
@@ -43,8 +49,10 @@ class Hook {
  private:
   static constexpr std::size_t kMostWaiting = 256;  // more than there are marks, up and down
   void start_next();
+  /// Whether nothing runs any more.
+  bool reap();
   void tell_end(int status);
-  /// Nothing of the run is left when this returns.
+  /// Its end is noted by reap().
   void kill_running();
 
   Settings settings_;
@@ -52,6 +60,7 @@ class Hook {
   LogFunction log_;
   std::deque<Variables> waiting_;
   pid_t running_ = 0;  // also the number of its process group
+  bool is_killed_ = false;
   TimePoint started_{};
 };
 

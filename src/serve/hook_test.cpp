@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "serve/hook.h"
 
+#include <array>
 #include <chrono>
+#include <csignal>
 #include <fstream>
+#include <optional>
 #include <sstream>
 #include <thread>
 
 #include <gtest/gtest.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 namespace uvdo {
 namespace {
@@ -101,9 +107,113 @@ TEST_F(HookTest, OneThatTakesTooLongIsKilledWithAllThatItHasStarted) {
   hook.poll();
   ASSERT_EQ(lines_.size(), 1U);
   EXPECT_NE(lines_[0].find("killed, after 60 seconds"), std::string::npos);
-  EXPECT_FALSE(is_running(shell));
+  wait(hook, [&, of_shell = shell] { return !is_running(of_shell); });
   wait(hook, [&, child = sleeping] { return !is_running(child); });
+  EXPECT_EQ(lines_.size(), 1U);
   wait(hook, [&] { return processes_in(content()).second != 0; });  // the next one had its turn
+}
+
+/// A process that holds another back from ending, as a disk does that does not answer: while it is
+/// traced its parent learns nothing of it.
+class Holder {
+ public:
+  explicit Holder(pid_t held) {
+    std::array<int, 2> told{};
+    if (pipe(told.data()) != 0) return;
+    pid_ = fork();
+    if (pid_ == 0) {
+      const char holds = ptrace(PTRACE_SEIZE, held, nullptr, nullptr) == 0 ? 'y' : 'n';
+      [[maybe_unused]] const auto written = write(told[1], &holds, 1);
+      for (;;) pause();
+    }
+    char holds = 'n';
+    holds_ = read(told[0], &holds, 1) == 1 && holds == 'y';
+    close(told[0]);
+    close(told[1]);
+  }
+  Holder(const Holder&) = delete;
+  Holder& operator=(const Holder&) = delete;
+  ~Holder() { let_go(); }
+  [[nodiscard]] bool holds() const { return holds_; }
+  void let_go() {
+    if (pid_ <= 0) return;
+    kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+    pid_ = 0;
+  }
+
+ private:
+  pid_t pid_ = 0;
+  bool holds_ = false;
+};
+
+TEST_F(HookTest, OneThatCannotEndIsNotWaitedFor) {
+  Hook hook(command("echo $$ 1 > " + path_ + "; sleep 1000", std::chrono::seconds(60)), clock(),
+            log());
+  hook.run({});
+  wait(hook, [&] { return processes_in(content()).second != 0; });
+  Holder holder(processes_in(content()).first);
+  if (!holder.holds()) GTEST_SKIP() << "no process may be traced here";
+  std::remove(path_.c_str());
+  hook.run({});
+  now_ += std::chrono::seconds(60);
+  for (int i = 0; i < 10; ++i) hook.poll();
+  EXPECT_TRUE(hook.is_busy());
+  EXPECT_EQ(content(), "") << "the next one waits for its end";
+  EXPECT_EQ(lines_.size(), 1U) << "it is killed once";
+  holder.let_go();
+  wait(hook, [&] { return processes_in(content()).second != 0; });
+}
+
+TEST_F(HookTest, AnEndDoesNotWaitLongForOneThatCannotEnd) {
+  std::optional<Holder> holder;
+  {
+    Hook hook(command("echo $$ 1 > " + path_ + "; sleep 1000"), clock(), log());
+    hook.run({});
+    wait(hook, [&] { return processes_in(content()).second != 0; });
+    holder.emplace(processes_in(content()).first);
+    if (!holder->holds()) GTEST_SKIP() << "no process may be traced here";
+  }
+  const pid_t shell = processes_in(content()).first;
+  holder.reset();
+  EXPECT_EQ(waitpid(shell, nullptr, 0), shell);
+}
+
+TEST_F(HookTest, ACommandIsKilledWithTheServer) {
+  const pid_t server = fork();
+  if (server == 0) {
+    Hook hook(command("echo $$ 1 > " + path_ + "; exec sleep 1000"), clock(), log());
+    hook.run({});
+    for (;;) pause();
+  }
+  for (int i = 0; i < 2000 && processes_in(content()).second == 0; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  const pid_t shell = processes_in(content()).first;
+  ASSERT_NE(shell, 0);
+  kill(server, SIGKILL);
+  waitpid(server, nullptr, 0);
+  for (int i = 0; i < 2000 && is_running(shell); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  EXPECT_FALSE(is_running(shell));
+}
+
+TEST_F(HookTest, ACommandHasTheUsualSignals) {
+  Hook hook(command("grep -E '^Sig(Blk|Ign)' /proc/self/status > " + path_ + ".new; mv " + path_ +
+                    ".new " + path_),
+            clock(), log());
+  sigset_t blocked;
+  sigset_t before;
+  sigemptyset(&blocked);
+  sigaddset(&blocked, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &blocked, &before);
+  const auto old = std::signal(SIGPIPE, SIG_IGN);
+  hook.run({});
+  std::signal(SIGPIPE, old);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  wait(hook, [&] { return !content().empty(); });
+  EXPECT_EQ(content(), "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
 }
 
 TEST_F(HookTest, NothingOfItOutlivesTheServer) {

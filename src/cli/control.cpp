@@ -9,6 +9,8 @@
 
 #include "base/log.h"
 #include "base/print.h"
+#include "cli/parameter.h"
+#include "cli/serve_options.h"
 #include "cli/served_volume.h"
 
 namespace uvdo {
@@ -29,13 +31,21 @@ Result<void> add_setting(Json& request, const std::string& setting) {
                  fmt::format("\"{}\" is not of the form KEY=VALUE, as in compression=on", setting));
   }
   const std::string key = setting.substr(0, equals);
-  if (key != "compression" && key != "deduplication") {
-    return Error(
-        Errc::invalid_argument,
-        fmt::format("there is no \"{}\" to be set; there are compression and deduplication", key));
+  const bool is_timeout = key == "no-space-timeout";
+  if (!is_timeout && key != "compression" && key != "deduplication") {
+    return Error(Errc::invalid_argument,
+                 fmt::format("there is no \"{}\" to be set; there are compression, deduplication "
+                             "and no-space-timeout",
+                             key));
   }
   if (request.contains(key)) {
     return Error(Errc::invalid_argument, fmt::format("{} is set twice", key));
+  }
+  if (is_timeout) {
+    auto seconds = parse_parameter(key, setting.substr(equals + 1), kNoSpaceTimeout);
+    if (!seconds) return std::move(seconds).error();
+    request[key] = *seconds;
+    return {};
   }
   auto on = parse_switch(key, setting.substr(equals + 1));
   if (!on) return std::move(on).error();
@@ -50,7 +60,9 @@ int run_set(int argc, char** argv) {
   std::vector<std::string> settings;
   Arguments app("Changes switches of a volume that is being served.", "uvdo set");
   served.add_to(app);
-  app.option("KEY=VALUE", settings, "compression=on|off, deduplication=on|off").required();
+  app.option("KEY=VALUE", settings,
+             "compression=on|off, deduplication=on|off, no-space-timeout=SECONDS")
+      .required();
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   Json request = {{"command", "set"}};
   for (const std::string& setting : settings) {
@@ -61,7 +73,11 @@ int run_set(int argc, char** argv) {
   auto answer = served.ask(request);
   if (!answer) return fail(answer.error());
   for (const auto& [key, value] : answer->items()) {
-    print("{}: {}\n", key, value.get<bool>() ? "on" : "off");
+    if (value.is_boolean()) {
+      print("{}: {}\n", key, value.get<bool>() ? "on" : "off");
+    } else {
+      print("{}: {}\n", key, json_text(value));
+    }
   }
   return kExitOk;
 }

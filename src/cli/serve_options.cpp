@@ -33,10 +33,6 @@ constexpr ParameterLimits kMaxClients{Kind::count, 1, 1024,
                                       "each takes 256 KiB of memory; with more, new ones are "
                                       "turned away"};
 
-constexpr ParameterLimits kNoSpaceTimeout{Kind::count, 0, 86400,
-                                          "so many seconds new writes wait for room beneath the "
-                                          "volume before they fail"};
-
 Result<bool> parse_switch(std::string_view name, std::string_view value) {
   if (value == "on") return true;
   if (value == "off") return false;

@@ -9,14 +9,20 @@
 
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/parameter.h"
 #include "serve/account.h"
 #include "serve/service_manager.h"
 #include "serve/service_views.h"
 #include "serve/socket_address.h"
 #include "serve/tls_context.h"
+#include "serve/volume_control.h"
 #include "volume/volume.h"
 
 namespace uvdo {
+
+inline constexpr ParameterLimits kNoSpaceTimeout{
+    ParameterLimits::Kind::count, 0, kLongestNoSpaceTimeout.count(),
+    "so many seconds new writes wait for room beneath the volume before they fail"};
 
 struct ServeOptions {
   // As they are written.

@@ -164,6 +164,13 @@ void RoomGate::set_patience(Patience patience) {
   ring(1);
 }
 
+void RoomGate::set_time_limit(Duration limit) {
+  time_limit_ = limit;
+  if (state_ != State::waiting) return;
+  deadline_ = next_deadline();
+  ring(1);
+}
+
 void RoomGate::enter(State state) {
   state_ = state;
   changed_.wake_all();

@@ -54,6 +54,8 @@ class RoomGate final : public Device {
   /// With `limited` the time limit begins anew now, if writes wait already.
   void set_patience(Patience patience);
   [[nodiscard]] Duration time_limit() const { return time_limit_; }
+  /// For writes that wait already and are not refused yet it begins anew now.
+  void set_time_limit(Duration limit);
 
   /// Writes that wait, and their bytes.
   [[nodiscard]] std::uint64_t waiting_writes() const { return waiting_writes_; }

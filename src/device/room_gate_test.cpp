@@ -88,6 +88,18 @@ TEST(RoomGate, RefusesAfterTheTimeLimitAndGoesOnByItself) {
   EXPECT_EQ(world.states.back(), State::open);
 }
 
+TEST(RoomGate, AnotherTimeLimitCountsForThoseThatWait) {
+  World world(std::chrono::hours(24), RoomGate::Patience::endless);
+  world.device.add_fault(full(0, 20));
+  world.gate.on_state([&world](State state) {
+    world.states.push_back(state);
+    if (state == State::waiting) world.gate.set_time_limit(std::chrono::seconds(1));
+  });
+  world.write_all(1);
+  EXPECT_EQ(world.gate.time_limit(), std::chrono::seconds(1));
+  EXPECT_NE(std::ranges::find(world.states, State::refusing), world.states.end());
+}
+
 TEST(RoomGate, GivesUpWhereItsPatienceIsLimited) {
   World world(std::chrono::seconds(2), RoomGate::Patience::limited);
   world.device.add_fault(full(1, UINT64_MAX));

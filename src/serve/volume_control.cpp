@@ -24,13 +24,20 @@ struct ControlCommand {
   static std::span<const ControlCommand> all();
 };
 
+namespace {
+
+constexpr const char* kNoSpaceTimeoutKey = "no-space-timeout";
+
+}  // namespace
+
 std::span<const ControlCommand> ControlCommand::all() {
   static constexpr std::array kCommands{
       ControlCommand{"hello", {}, &VolumeControl::hello},
       ControlCommand{"stats", {"activity"}, &VolumeControl::stats},
       ControlCommand{"info", {}, &VolumeControl::info},
       ControlCommand{"status", {}, &VolumeControl::status},
-      ControlCommand{"set", {"compression", "deduplication"}, &VolumeControl::set},
+      ControlCommand{
+          "set", {"compression", "deduplication", kNoSpaceTimeoutKey}, &VolumeControl::set},
       ControlCommand{"index", {"action"}, &VolumeControl::index},
       ControlCommand{"grow", {"logical", "physical"}, &VolumeControl::grow},
       ControlCommand{"suspend", {"flush"}, &VolumeControl::suspend},
@@ -157,7 +164,13 @@ Task<Result<Json>> VolumeControl::status(const Json& /*request*/) {
 }
 
 Task<Result<Json>> VolumeControl::set(const Json& request) {
+  // Nothing is set if anything is wrong.
   for (const auto& [key, value] : request.items()) {
+    if (key == kNoSpaceTimeoutKey &&
+        (!value.is_number_integer() || value < 0 || value > kLongestNoSpaceTimeout.count())) {
+      co_return Error(Errc::invalid_argument, fmt::format("\"{}\" is set to 0 to {} seconds", key,
+                                                          kLongestNoSpaceTimeout.count()));
+    }
     if (key != "compression" && key != "deduplication") continue;
     if (!value.is_boolean()) {
       co_return Error(Errc::invalid_argument, fmt::format("\"{}\" is set to true or false", key));
@@ -167,8 +180,15 @@ Task<Result<Json>> VolumeControl::set(const Json& request) {
   if (request.contains("deduplication")) {
     volume_.set_deduplication(request["deduplication"].get<bool>());
   }
+  if (request.contains(kNoSpaceTimeoutKey)) {
+    volume_.set_no_space_timeout(
+        std::chrono::seconds(request[kNoSpaceTimeoutKey].get<std::uint32_t>()));
+  }
+  const auto timeout =
+      std::chrono::duration_cast<std::chrono::seconds>(volume_.options().no_space_timeout);
   co_return Json{{"compression", volume_.options().compression},
-                 {"deduplication", volume_.options().deduplication}};
+                 {"deduplication", volume_.options().deduplication},
+                 {kNoSpaceTimeoutKey, timeout.count()}};
 }
 
 std::string VolumeControl::index_state() const {

@@ -3,6 +3,7 @@
 // table of volume_control.cpp.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <string>
 #include <vector>
@@ -16,6 +17,9 @@
 #include "volume/volume.h"
 
 namespace uvdo {
+
+/// What `no-space-timeout` may be set to at most.
+inline constexpr std::chrono::seconds kLongestNoSpaceTimeout{86400};
 
 /// The rest of the server, as far as the control socket has to do with it.
 struct ServerControl {

@@ -204,6 +204,10 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   Task<Result<void>> end_suspension();
 
   void set_compression(bool on) { options_.compression = on; }
+  void set_no_space_timeout(Duration limit) {
+    options_.no_space_timeout = limit;
+    room_.set_time_limit(limit);
+  }
   void set_deduplication(bool on) {
     options_.deduplication = on;
     if (index_) index_->set_enabled(on);

@@ -130,7 +130,7 @@ class Socket(Control):
             self.assertFalse(noise.receive()["ok"])
             noise.close()
         self.assertEqual(patient.ask("set")["result"],
-                         {"compression": True, "deduplication": True}, "nothing has changed")
+                         {"compression": True, "deduplication": True, "no-space-timeout": 60}, "nothing has changed")
         self.end()
 
     def test_a_hundred_clients_at_once(self):
@@ -251,11 +251,13 @@ class Commands(Control):
         self.assertEqual(self.uvdo("log-level", self.image, "warning").stdout,
                          "log level: warning\n")
         self.assertEqual(self.uvdo("set", self.image, "compression=off").stdout,
-                         "compression: off\ndeduplication: on\n")
+                         "compression: off\ndeduplication: on\nno-space-timeout: 60\n")
+        self.assertIn("no-space-timeout: 5\n", self.uvdo("set", self.image, "no-space-timeout=5").stdout)
         self.assertFalse(self.stats()["uvdo"]["compression"])
         for words, *settings in (("KEY=VALUE", "compression"), ("on or off", "compression=maybe"),
                                  ("no \"colour\"", "colour=red"), ("no \"\"", "=on"),
-                                 ("twice", "compression=on", "compression=off")):
+                                 ("twice", "compression=on", "compression=off"),
+                                 ("0 to 86400", "no-space-timeout=86401"), ("number", "no-space-timeout=soon")):
             self.refuse(words, "set", self.image, *settings, status=2)
         self.refuse("not \"loud\"", "log-level", self.image, "loud", status=2)
         self.assertFalse(self.stats()["uvdo"]["compression"], "nothing wrong has changed it")

@@ -154,7 +154,8 @@ Result<ConfigFile> read_config(const Arguments& app, std::string_view table, int
 }
 
 std::optional<int> parse_arguments_with_config(Arguments& app, std::string_view table,
-                                               std::string& volume, int argc, char** argv) {
+                                               std::string& volume, int argc, char** argv,
+                                               ConfigFile* file) {
   auto read = read_config(app, table, argc, argv);
   if (!read) return usage_error(read.error().message());
   ConfigFile& config = *read;
@@ -175,6 +176,7 @@ std::optional<int> parse_arguments_with_config(Arguments& app, std::string_view 
         "(see {} --help)",
         app.name()));
   }
+  if (file != nullptr) *file = std::move(config);
   return std::nullopt;
 }
 

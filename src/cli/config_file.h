@@ -35,9 +35,11 @@ Result<ConfigFile> parse_config(const Arguments& app, std::string_view table,
 Result<ConfigFile> read_config(const Arguments& app, std::string_view table, int argc, char** argv);
 
 /// parse_arguments(), after what the file of --config says (which is added to the options). If the
-/// command line does not name a volume, `volume` is what the file says.
+/// command line does not name a volume, `volume` is what the file says. All that it says is put
+/// into `file`, if that is not null.
 [[nodiscard]] std::optional<int> parse_arguments_with_config(Arguments& app, std::string_view table,
                                                              std::string& volume, int argc,
-                                                             char** argv);
+                                                             char** argv,
+                                                             ConfigFile* file = nullptr);
 
 }  // namespace uvdo

@@ -234,6 +234,7 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerS
     auto opened = open_and_become(options);
     if (!opened) co_return std::move(opened).error();
     doors = std::move(*opened);
+    ServeReload::warn_of_closed_files(options, log);
   }
   auto headers = co_await read_volume_headers(**device);
   std::uint64_t memory_bytes = 0;
@@ -296,7 +297,9 @@ int run_serve(int argc, char** argv) {
   Arguments app("Serves a volume as a network block device until SIGTERM, SIGINT or uvdo stop.",
                 "uvdo serve");
   options.add_to(app);
-  if (auto status = parse_arguments_with_config(app, "serve", options.volume, argc, argv)) {
+  ConfigFile config;
+  if (auto status =
+          parse_arguments_with_config(app, "serve", options.volume, argc, argv, &config)) {
     return *status;
   }
   if (auto checked = options.check(); !checked) return usage_error(checked.error().message());
@@ -337,7 +340,7 @@ int run_serve(int argc, char** argv) {
                    fmt::format("the limit of open files leaves room for {} clients, not {}",
                                options.clients, wanted_clients)});
   }
-  ServeReload reload(app, argc, argv, **log, file ? &*file : nullptr, tls.get());
+  ServeReload reload(app, argc, argv, std::move(config), **log, file ? &*file : nullptr, tls.get());
   Result<void> result;
   (*loop)->run(run(**loop, std::move(options), reload, tls.get(), **log, result));
   return result ? kExitOk : fail(result.error());

@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <set>
 
-#include <fmt/core.h>
-
-#include "cli/serve_options.h"
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
 
 namespace uvdo {
 namespace {
@@ -43,18 +43,40 @@ std::set<std::string> differences(const ConfigFile& before, const ConfigFile& no
 
 }  // namespace
 
-ServeReload::ServeReload(const Arguments& app, int argc, char** argv, Log& log, LogFile* file,
-                         RenewableTls* tls)
-    : app_(app), argc_(argc), argv_(argv), log_(log), file_(file), tls_(tls) {
-  auto config = read_config(app_, "serve", argc_, argv_);
-  if (config) before_ = std::move(*config);
-}
+ServeReload::ServeReload(const Arguments& app, int argc, char** argv, ConfigFile config, Log& log,
+                         LogFile* file, RenewableTls* tls)
+    : app_(app),
+      argc_(argc),
+      argv_(argv),
+      log_(log),
+      file_(file),
+      tls_(tls),
+      before_(std::move(config)) {}
 
 void ServeReload::run(VolumeMonitor& monitor) {
   open_log();
   log_.write({LogLevel::notice, "SIGHUP: reading again what may change"});
   renew_tls();
   read_file(monitor);
+}
+
+void ServeReload::warn_of_closed_files(const ServeOptions& options, const Log& log) {
+  std::vector<std::string> closed;
+  const auto look = [&closed](const std::string& path, int mode) {
+    if (path.empty() || faccessat(AT_FDCWD, path.c_str(), mode, AT_EACCESS) == 0) return;
+    closed.push_back(path);
+  };
+  look(options.log_file, W_OK);
+  look(options.config, R_OK);
+  const TlsSettings& tls = options.tls;
+  for (const std::string& path : {tls.certificate, tls.key, tls.authority, tls.revoked, tls.psk}) {
+    look(path, R_OK);
+  }
+  if (closed.empty()) return;
+  log.write({LogLevel::warning,
+             fmt::format("at SIGHUP the user {} will not be able to open {}: what was read from it "
+                         "at the start goes on to count",
+                         options.account->name(), fmt::join(closed, ", "))});
 }
 
 void ServeReload::open_log() {

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "cli/config_file.h"
 #include "cli/log_file.h"
+#include "cli/serve_options.h"
 #include "serve/renewable_tls.h"
 #include "serve/volume_monitor.h"
 
@@ -18,11 +19,15 @@ namespace uvdo {
 class ServeReload {
  public:
   /// `app` has the options of uvdo serve, and `argv` what it was called with; both outlive this.
-  /// The parts that this server does not have are null.
-  ServeReload(const Arguments& app, int argc, char** argv, Log& log, LogFile* file,
-              RenewableTls* tls);
+  /// `config`: what the file of --config said at the start. The parts that this server does not
+  /// have are null.
+  ServeReload(const Arguments& app, int argc, char** argv, ConfigFile config, Log& log,
+              LogFile* file, RenewableTls* tls);
 
   void run(VolumeMonitor& monitor);
+  /// Says in one line what of all that this process will not be able to open then; to be called
+  /// when it has given up the rights that it was started with.
+  static void warn_of_closed_files(const ServeOptions& options, const Log& log);
 
  private:
   void open_log();

@@ -2,8 +2,10 @@
 #include "serve/tls_context.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include <fmt/format.h>
+#include <gnutls/crypto.h>
 #include <gnutls/x509.h>
 
 #include "base/file_checks.h"
@@ -16,6 +18,8 @@ namespace {
 constexpr const char* kPriority = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2";
 constexpr const char* kPskPriority =
     "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:+ECDHE-PSK:+DHE-PSK:+PSK";
+
+constexpr std::size_t kUnknownKey = 32;  // bytes
 
 Error tls_error(int code, std::string_view what) {
   return {Errc::invalid_argument, fmt::format("{}: {}", what, gnutls_strerror(code))};
@@ -120,37 +124,54 @@ Result<void> TlsContext::load_authority(const TlsSettings& settings) {
 
 Result<void> TlsContext::load_keys(const TlsSettings& settings) {
   if (settings.psk.empty()) return {};
-  if (const int code = gnutls_psk_allocate_server_credentials(&keys_); code < 0) {
+  auto keys = PskKeys::read(settings.psk);
+  if (!keys) return keys.error().within("TLS");
+  keys_ = std::move(*keys);
+  if (const int code = gnutls_psk_allocate_server_credentials(&key_credentials_); code < 0) {
     return tls_error(code, "preparing TLS");
   }
-  if (const int code = gnutls_psk_set_server_credentials_file(keys_, settings.psk.c_str());
-      code < 0) {
-    return tls_error(code, fmt::format("reading the pre-shared keys {}", settings.psk));
-  }
-  gnutls_psk_set_server_known_dh_params(keys_, GNUTLS_SEC_PARAM_MEDIUM);
+  gnutls_psk_set_server_credentials_function2(key_credentials_, give_key);
+  gnutls_psk_set_server_known_dh_params(key_credentials_, GNUTLS_SEC_PARAM_MEDIUM);
   return {};
+}
+
+int TlsContext::give_key(gnutls_session_t session, const gnutls_datum_t* name,
+                         gnutls_datum_t* key) {
+  const auto& context = *static_cast<const TlsContext*>(gnutls_session_get_ptr(session));
+  const PskKeys::Key* found =
+      context.keys_.find({reinterpret_cast<const char*>(name->data), name->size});
+  // Who has a name that nobody has gets a key that nobody knows: it fails as a wrong key does.
+  PskKeys::Key unknown(kUnknownKey);
+  if (found == nullptr && gnutls_rnd(GNUTLS_RND_KEY, unknown.data(), unknown.size()) < 0) return -1;
+  const PskKeys::Key& given = found != nullptr ? *found : unknown;
+  key->data = static_cast<unsigned char*>(gnutls_malloc(given.size()));
+  if (key->data == nullptr) return -1;
+  std::memcpy(key->data, given.data(), given.size());
+  key->size = static_cast<unsigned>(given.size());
+  return 0;
 }
 
 TlsContext::~TlsContext() {
   if (priority_ != nullptr) gnutls_priority_deinit(priority_);
-  if (keys_ != nullptr) gnutls_psk_free_server_credentials(keys_);
+  if (key_credentials_ != nullptr) gnutls_psk_free_server_credentials(key_credentials_);
   if (certificates_ != nullptr) gnutls_certificate_free_credentials(certificates_);
 }
 
-Result<void> TlsContext::set_up(gnutls_session_t session) const {
+Result<void> TlsContext::set_up(gnutls_session_t session) {
+  gnutls_session_set_ptr(session, this);
   int code = gnutls_priority_set(session, priority_);
   if (code >= 0 && certificates_ != nullptr) {
     code = gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, certificates_);
   }
-  if (code >= 0 && keys_ != nullptr) {
-    code = gnutls_credentials_set(session, GNUTLS_CRD_PSK, keys_);
+  if (code >= 0 && key_credentials_ != nullptr) {
+    code = gnutls_credentials_set(session, GNUTLS_CRD_PSK, key_credentials_);
   }
   if (code < 0) return tls_error(code, "setting up a TLS session");
   // Who has a pre-shared key needs no certificate; whether one of both was shown is looked at in
   // admit().
   if (verify_clients_) {
     gnutls_certificate_server_set_request(
-        session, keys_ == nullptr ? GNUTLS_CERT_REQUIRE : GNUTLS_CERT_REQUEST);
+        session, key_credentials_ == nullptr ? GNUTLS_CERT_REQUIRE : GNUTLS_CERT_REQUEST);
   }
   return {};
 }
@@ -170,7 +191,7 @@ Result<void> TlsContext::admit(gnutls_session_t session) const {
     return Error(Errc::protocol, fmt::format("the key {} is not one of --tls-allow", user));
   }
   if (verify_clients_) return admit_certificate(session);
-  if (keys_ == nullptr) return {};  // TLS keeps others from reading; anybody is welcome
+  if (key_credentials_ == nullptr) return {};  // TLS keeps others from reading; anybody is welcome
   return Error(Errc::protocol, "the client knows none of the pre-shared keys");
 }
 
@@ -183,7 +204,7 @@ Result<void> TlsContext::admit_certificate(gnutls_session_t session) const {
   unsigned status = 0;
   const int code = gnutls_certificate_verify_peers(session, &wanted, 1, &status);
   if (code == GNUTLS_E_NO_CERTIFICATE_FOUND) {
-    return Error(Errc::protocol, keys_ == nullptr
+    return Error(Errc::protocol, key_credentials_ == nullptr
                                      ? "the client shows no certificate"
                                      : "the client shows neither a certificate nor a key");
   }

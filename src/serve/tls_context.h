@@ -10,6 +10,7 @@
 
 #include "async/executor.h"
 #include "serve/nbd_channel.h"
+#include "serve/psk_keys.h"
 
 namespace uvdo {
 
@@ -53,7 +54,9 @@ class TlsContext final : public TlsUpgrader {
   Result<void> load_certificate(const TlsSettings& settings);
   Result<void> load_authority(const TlsSettings& settings);
   Result<void> load_keys(const TlsSettings& settings);
-  Result<void> set_up(gnutls_session_t session) const;
+  /// Gives the key of a name to a session of one of us.
+  static int give_key(gnutls_session_t session, const gnutls_datum_t* name, gnutls_datum_t* key);
+  Result<void> set_up(gnutls_session_t session);
   /// Whether who is at the other end of a session that has been agreed on may come in.
   Result<void> admit(gnutls_session_t session) const;
   Result<void> admit_certificate(gnutls_session_t session) const;
@@ -61,7 +64,8 @@ class TlsContext final : public TlsUpgrader {
 
   Executor& executor_;
   gnutls_certificate_credentials_t certificates_ = nullptr;
-  gnutls_psk_server_credentials_t keys_ = nullptr;
+  gnutls_psk_server_credentials_t key_credentials_ = nullptr;
+  PskKeys keys_;
   gnutls_priority_t priority_ = nullptr;
   std::vector<std::string> allowed_;
   bool verify_clients_ = false;

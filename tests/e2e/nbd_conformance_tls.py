@@ -135,6 +135,18 @@ class Tls(Case):
         self.exercise(client)
         self.assert_kept_out(self.key_client("mallory"), server)
 
+    def test_the_keys_are_those_of_the_start(self):
+        """No handshake needs the file, which may be root's alone, or be written just then."""
+        keys = f"{self.folder}/passing.psk"
+        shutil.copy(f"{self.folder}/keys.psk", keys)
+        server = self.serve("--tls-psk", keys, tcp=True)
+        with open(keys, "w") as file:
+            file.write("mallory:00\n")
+        self.assert_let_in(self.key_client(), server)
+        os.unlink(keys)
+        self.assert_let_in(self.key_client(), server)
+        self.assert_kept_out(self.key_client("mallory"), server)
+
     def test_who_must_be_known_must_use_tls(self):
         """Over TCP and unix sockets alike; --tls-optional says otherwise."""
         keys = ["--tls-psk", f"{self.folder}/keys.psk"]
@@ -227,6 +239,8 @@ class Tls(Case):
                 (["--tls-ca", f"{self.folder}/ca-cert.pem"], "certificate and key"),
                 (["--tls-cert", "/nowhere", "--tls-key", "/nowhere"], "/nowhere"),
                 (["--tls-psk", "/nowhere"], "/nowhere"),
+                (["--tls-psk", f"{self.folder}/ca.info"], "line 1 is no pre-shared key"),
+                (["--tls-psk", "/dev/null"], "not a regular file"),
                 (["--tls-required"], "--tls-psk"),
                 (["--tls-optional"], "--tls-psk"),
                 (["--tls-psk", "/nowhere", "--tls-optional", "--tls-required"], "exclude"),

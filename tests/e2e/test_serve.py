@@ -11,6 +11,7 @@ import random
 import re
 import resource
 import signal
+import subprocess
 import time
 import unittest
 
@@ -18,7 +19,7 @@ import nbd
 
 import support
 from served import IS_SANITIZED, MIB, Served, peak_memory
-from support import BLOCK, run, uvdo
+from support import BLOCK, UVDO, run, uvdo
 
 
 class Clients(Served):
@@ -479,6 +480,34 @@ class AnotherUser(Served):
         self.admit()
         self.serve("--user", str(self.account.pw_uid))
         self.stop_and_judge()
+
+    def test_files_of_root_alone_are_used_and_told_of(self):
+        """Keys are known since the start, and a reload that cannot read them keeps them."""
+        self.admit()
+        keys, log = self.folder / "keys.psk", self.folder / "serve.log"
+        keys.write_text("alice:" + "5a" * 32 + "\n")
+        for path in (keys, log):
+            path.touch()
+            path.chmod(0o600)
+        self.server = subprocess.Popen([UVDO, "serve", self.image, "--nbd", f"unix:{self.socket}", "--user", "nobody",
+                                        "--tls-psk", keys, "--log-file", log])
+        self.wait_until(lambda: "of memory" in log.read_text(), "it does not start")
+        self.assertRegex(log.read_text(), f"the user nobody will not be able to open {log}, {keys}: ")
+        self.assert_knows(keys)
+        self.server.send_signal(signal.SIGHUP)
+        self.wait_until(lambda: "TLS goes on" in log.read_text(), "it does not reload")
+        self.assertIn("--log-file: cannot open", log.read_text())
+        self.assert_knows(keys)
+        self.stop()
+
+    def assert_knows(self, keys):
+        client = nbd.NBD()
+        client.set_tls(nbd.TLS_REQUIRE)
+        client.set_tls_psk_file(str(keys))
+        client.set_tls_username("alice")
+        client.connect_unix(str(self.socket))
+        self.assertEqual(client.pread(512, 0), bytes(512))
+        client.shutdown()
 
     def test_a_user_that_does_not_exist_is_a_usage_error(self):
         started = uvdo("serve", self.image, "--nbd", f"unix:{self.socket}", "--user", "no-such-one")

@@ -8,11 +8,9 @@ namespace {
 
 Result<void> open_into(std::vector<ListeningSocket>& sockets, const SocketAddress& address,
                        const SocketAccess& access, const ServeOptions& options) {
-  auto opened = ListeningSocket::open(address, access);
+  auto opened =
+      ListeningSocket::open(address, options.account ? options.account->owning(access) : access);
   if (!opened) return std::move(opened).error();
-  if (options.account && address.kind == SocketAddress::Kind::unix_path) {
-    if (auto given = options.account->give(address.path, !access.group); !given) return given;
-  }
   std::move(opened->begin(), opened->end(), std::back_inserter(sockets));
   return {};
 }

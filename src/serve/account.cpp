@@ -86,10 +86,11 @@ Result<Account> Account::find(const std::string& name) {
   return account;
 }
 
-Result<void> Account::give(const std::string& path, bool with_group) const {
-  const gid_t group = with_group ? group_ : static_cast<gid_t>(-1);
-  if (geteuid() != 0 || lchown(path.c_str(), user_, group) == 0) return {};
-  return errno_error(errno, fmt::format("giving {} to the user {}", path, name_));
+SocketAccess Account::owning(SocketAccess access) const {
+  if (geteuid() != 0) return access;
+  access.owner = user_;
+  if (!access.group) access.group = group_;
+  return access;
 }
 
 Result<void> Account::become() const {

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "base/result.h"
+#include "serve/socket_address.h"
 
 namespace uvdo {
 
@@ -19,8 +20,9 @@ class Account {
   static Result<Account> find(const std::string& name);
 
   [[nodiscard]] const std::string& name() const { return name_; }
-  /// Gives it a file, such as a socket that it will remove.
-  Result<void> give(const std::string& path, bool with_group = true) const;
+  /// `access` for a socket that this account will own and remove. Whoever has become it already
+  /// owns what it makes.
+  [[nodiscard]] SocketAccess owning(SocketAccess access) const;
   /// Makes the process this account for good: user, group and groups, of all its threads. To be
   /// called before anything is under way in the kernel, whose own threads for this process keep the
   /// rights with which they were made.

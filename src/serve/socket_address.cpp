@@ -84,17 +84,27 @@ Result<void> remove_stale(const std::string& path, const sockaddr_un& address) {
   return {};
 }
 
-/// Gives the group and the rest of the mode to a socket that has just been made, if it is still
-/// that one: others may be able to replace it.
-Result<void> give_to_group(const std::string& path, const SocketAccess& access, ino_t inode) {
-  if (!access.group) return {};
+/// Whether it is a socket of this process's user under one name. Others can put something in its
+/// place where they may write, but nothing that is ours alone.
+bool is_own_socket(const struct stat& status) {
+  return S_ISSOCK(status.st_mode) && status.st_uid == geteuid() && status.st_nlink == 1;
+}
+
+/// Gives a socket that has just been made to its owner and group, and then all of the mode. By a
+/// descriptor of what was looked at: the name may lead somewhere else by then, where others may
+/// write.
+Result<void> give_away(const std::string& path, const SocketAccess& access,
+                       const struct stat& made) {
+  if (!access.is_given()) return {};
   const FileDescriptor socket(open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   struct stat status {};
-  if (!socket || fstat(socket.get(), &status) != 0 || status.st_ino != inode) {
+  if (!socket || fstat(socket.get(), &status) != 0 || status.st_ino != made.st_ino ||
+      status.st_dev != made.st_dev || !is_own_socket(status)) {
     return Error(Errc::io, fmt::format("{} was replaced while it was made", path));
   }
-  if (fchownat(socket.get(), "", static_cast<uid_t>(-1), *access.group, AT_EMPTY_PATH) != 0) {
-    return errno_error(errno, fmt::format("giving {} to group {}", path, *access.group));
+  if (fchownat(socket.get(), "", access.owner.value_or(static_cast<uid_t>(-1)),
+               access.group.value_or(static_cast<gid_t>(-1)), AT_EMPTY_PATH) != 0) {
+    return errno_error(errno, fmt::format("giving {} to another user or group", path));
   }
   if (chmod(fmt::format("/proc/self/fd/{}", socket.get()).c_str(), access.mode) != 0) {
     return errno_error(errno, fmt::format("setting the mode of {}", path));
@@ -242,8 +252,8 @@ Result<ListeningSocket> ListeningSocket::open_unix(const std::string& path,
   const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return errno_error(errno, "making a socket");
   ListeningSocket made(fd);
-  // The mode that the path gets: what belongs to a group only when the group is the right one.
-  const mode_t first = access.group ? access.mode & S_IRWXU : access.mode;
+  // The mode that the path gets: more than its owner is let in when those are the right ones.
+  const mode_t first = access.is_given() ? access.mode & S_IRWXU : access.mode;
   if (fchmod(fd, first) != 0) return errno_error(errno, "setting the mode of a socket");
   const mode_t mask = umask(0777 & ~first);
   const int bound = bind(fd, generic(*address), sizeof *address);
@@ -258,7 +268,7 @@ Result<ListeningSocket> ListeningSocket::open_unix(const std::string& path,
   made.device_ = status.st_dev;
   made.inode_ = status.st_ino;
   made.name_ = fmt::format("unix:{}", path);
-  if (auto given = give_to_group(path, access, made.inode_); !given) {
+  if (auto given = give_away(path, access, status); !given) {
     return std::move(given).error();
   }
   if (::listen(fd, kBacklog) != 0) return errno_error(errno, fmt::format("listening on {}", path));

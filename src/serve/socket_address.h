@@ -32,7 +32,11 @@ struct SocketAddress {
 /// Who may connect to a unix socket, besides root.
 struct SocketAccess {
   mode_t mode = 0600;
-  std::optional<gid_t> group;  ///< that of this process if there is none
+  std::optional<uid_t> owner{};  ///< of this process if there is none
+  std::optional<gid_t> group{};  ///< the same
+
+  /// Whether it is for somebody else than it would be without a word.
+  [[nodiscard]] bool is_given() const { return owner || group; }
 
   /// An octal mode of permissions and the name or number of a group, or "" for none.
   static Result<SocketAccess> parse(std::string_view mode, const std::string& group);

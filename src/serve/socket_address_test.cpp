@@ -62,6 +62,22 @@ TEST(SocketAccess, TakesModesThatLetTheOwnerIn) {
   EXPECT_EQ(numbered->group, gid_t{12345});
 }
 
+TEST(ListeningSocket, BelongsToWhomItIsGiven) {
+  SocketAddress address;
+  address.path = ::testing::TempDir() + "uvdo-owner-" + std::to_string(getpid());
+  SocketAccess access;
+  access.mode = 0666;
+  access.owner = geteuid() == 0 ? 12345 : geteuid();
+  access.group = geteuid() == 0 ? 12346 : getegid();
+  const auto made = ListeningSocket::open(address, access);
+  ASSERT_TRUE(made) << made.error().message();
+  struct stat status {};
+  ASSERT_EQ(stat(address.path.c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 07777, 0666U);
+  EXPECT_EQ(status.st_uid, *access.owner);
+  EXPECT_EQ(status.st_gid, *access.group);
+}
+
 TEST(ListeningSocket, HasItsModeAndGroupWhateverTheMaskIs) {
   SocketAddress address;
   address.path = ::testing::TempDir() + "uvdo-mode-" + std::to_string(getpid());

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <iterator>
 
 #include <fmt/core.h>
 
@@ -34,7 +35,10 @@ SlabDepot::SlabDepot(Executor& executor, Device& device, const VolumeGeometry& g
   epochs_.on_over([this] {
     if (!readers_ended_.empty()) readers_ended_.wake_all();
   });
-  add_slabs(layout_.slab_count());
+  std::vector<std::unique_ptr<Slab>> slabs;
+  const SlabMemory& memory = slab_memory_.emplace_back(config_, layout_.slab_count());
+  for (SlabNumber i = 0; i < layout_.slab_count(); ++i) slabs.push_back(make_slab(memory, i, 0));
+  add_slabs(std::move(slabs));
   unscrubbed_ = slab_count();
   journal_memory_.add(pools.journal_blocks);
   pending_frees_.reserve(pools.most_frees());
@@ -42,15 +46,16 @@ SlabDepot::SlabDepot(Executor& executor, Device& device, const VolumeGeometry& g
   epochs_.reserve(pools.most_frees());
 }
 
-void SlabDepot::add_slabs(SlabNumber count) {
-  const SlabMemory& memory = slab_memory_.emplace_back(config_, count);
-  journal_memory_.add(count);
-  const SlabNumber first = slab_count();
-  slabs_.reserve(first + count);
-  for (SlabNumber i = 0; i < count; ++i) {
-    slabs_.push_back(
-        std::make_unique<Slab>(first + i, config_, nonce_, memory.tables(i), journal_memory_));
-  }
+std::unique_ptr<Slab> SlabDepot::make_slab(const SlabMemory& memory, SlabNumber index,
+                                           SlabNumber first) {
+  return std::make_unique<Slab>(first + index, config_, nonce_, memory.tables(index),
+                                journal_memory_);
+}
+
+void SlabDepot::add_slabs(std::vector<std::unique_ptr<Slab>> slabs) {
+  journal_memory_.add(slabs.size());
+  slabs_.reserve(slabs_.size() + slabs.size());
+  std::ranges::move(slabs, std::back_inserter(slabs_));
   to_write_.reserve(slabs_.size());
   to_write_counts_.reserve(slabs_.size());
 }
@@ -65,7 +70,7 @@ void SlabDepot::became_ready(Slab& slab) {
 // ---- space
 
 bool SlabDepot::reserve(std::uint64_t count) {
-  collect_frees();
+  collect_frees(count);
   if (free_blocks_ < count || seekers_ > 0) return false;
   free_blocks_ -= count;
   promised_ += count;
@@ -86,7 +91,7 @@ Task<void> SlabDepot::wait_for_promises() {
 }
 
 std::optional<PbnRun> SlabDepot::allocate(std::uint32_t wanted, bool promised) {
-  collect_frees();
+  collect_frees(promised ? 0 : wanted);
   if (!promised) {
     wanted = static_cast<std::uint32_t>(std::min<std::uint64_t>(wanted, free_blocks_));
   }
@@ -143,8 +148,9 @@ void SlabDepot::release(Pbn pbn) {
   ++free_blocks_;
 }
 
-void SlabDepot::collect_frees() {
-  while (!pending_frees_.empty()) {
+void SlabDepot::collect_frees(std::uint64_t needed) {
+  for (std::size_t n = 0; !pending_frees_.empty(); ++n) {
+    if (n >= kFreesAtOnce && free_blocks_ >= needed) return;
     const bool stable = journal_.is_committed(pending_frees_.oldest_point()) ||
                         notifier_.is_on(Fault::reuse_before_stable);
     const bool unread =
@@ -167,6 +173,8 @@ void SlabDepot::collect_frees() {
 
 Task<void> SlabDepot::wait_for_fewer_frees() {
   while (has_most_frees() && !notifier_.is_read_only()) {
+    collect_frees();
+    if (!has_most_frees()) co_return;
     ++counters_.free_shortages;
     co_await wait_for_frees();
   }

@@ -222,13 +222,14 @@ class SlabDepot {
 
   // ---- growing (slab_growth.cpp, behaviour.md, 12)
 
-  /// Keeps everybody else from writing slabs and the summary until grow() or give_up_growth().
-  Task<void> begin_growth() { co_await writer_.acquire(); }
+  /// Keeps everybody else from writing slabs and the summary until grow() or give_up_growth(), and
+  /// makes the new slabs, which nobody knows yet; `reserved` is given back for their tables.
+  Task<void> begin_growth(const SuperBlock& grown, PageMemory reserved);
   /// Writes the summary of the larger depot to its new place. The old one stays as it is.
   Task<Result<void>> write_grown_summary(const SuperBlock& grown);
   /// The volume is what `grown` says: its new slabs are empty and can be used at once.
   void grow(const SuperBlock& grown);
-  void give_up_growth() { writer_.release(); }
+  void give_up_growth();
 
   // ---- figures
 
@@ -247,7 +248,11 @@ class SlabDepot {
   /// The most of them at once since the last call, where all slabs are ready.
   std::uint64_t take_peak_allocated();
   [[nodiscard]] const DepotCounters& counters() const { return counters_; }
-  /// Bytes of memory that the tables of slabs like this take when all are in use, with the journal
+  /// Bytes of memory that the tables of so many slabs take.
+  [[nodiscard]] static std::uint64_t tables_of(const SlabConfig& config, std::uint64_t slabs) {
+    return slabs * SlabMemory::bytes_of_slab(config);
+  }
+  /// Bytes of memory that slabs like this take when all are in use, with the journal
   /// block that each is filling.
   [[nodiscard]] static std::uint64_t memory_needed(const SlabConfig& config, std::uint64_t slabs) {
     return slabs * (SlabMemory::bytes_of_slab(config) + kBlockSize + sizeof(Slab) +
@@ -270,12 +275,17 @@ class SlabDepot {
   // Blocks become free together: the count of the one so far behind is fetched meanwhile, and twice
   // as far behind what knows where it is.
   static constexpr std::size_t kFreesAhead = 8;
+  // Records of them, of up to 64 blocks, that nobody has to wait for become free in one call: a
+  // discard of many gigabytes leaves millions of blocks.
+  static constexpr std::size_t kFreesAtOnce = 128;
 
   [[nodiscard]] std::uint64_t device_byte(Pbn pbn) const {
     return (pbn.value() - bio_offset_) * kBlockSize;
   }
   [[nodiscard]] Slab& slab_of(Pbn pbn) const { return *slabs_[layout_.slab_of(pbn)]; }
-  void collect_frees();
+  /// Blocks that wait for nothing any more become free: a good many, more of them only until
+  /// `needed` are free.
+  void collect_frees(std::uint64_t needed = 0);
   void note_closed(const Slab& slab, SlabSequence open);
   bool open_next_slab();
   void became_ready(Slab& slab);
@@ -298,7 +308,9 @@ class SlabDepot {
     return notifier_.is_on(Fault::room_joined_by_later_readers) ? epoch + 1 : epoch;
   }
 
-  void add_slabs(SlabNumber count);
+  std::unique_ptr<Slab> make_slab(const SlabMemory& memory, SlabNumber index, SlabNumber first);
+  /// Takes them among the others.
+  void add_slabs(std::vector<std::unique_ptr<Slab>> slabs);
 
   Task<Result<void>> load_tail(Slab& slab);
   Task<Result<void>> scrub(Slab& slab);
@@ -334,6 +346,7 @@ class SlabDepot {
   SlabJournalMemory journal_memory_;
   std::vector<SlabMemory> slab_memory_;
   std::vector<std::unique_ptr<Slab>> slabs_;
+  std::vector<std::unique_ptr<Slab>> grown_slabs_;  // between begin_growth() and its end
   SlabNumber unscrubbed_ = 0;
 
   SlabNumber open_slab_ = 0;

@@ -245,6 +245,7 @@ Task<Result<void>> SlabDepot::save_slabs() {
     auto committed = co_await journal_.commit_all();
     if (!committed) co_return committed;
     co_await wait_for_frees();
+    co_await executor_.next_turn();
   }
   to_write_.clear();
   std::vector<Slab*> changed;
@@ -270,11 +271,15 @@ Task<Result<void>> SlabDepot::save_slabs() {
     slab->summary().dirty = false;
   }
   // Blocks may have become free since a slab was last written.
+  const std::size_t written = changed.size();  // in the order of their numbers
   for (const auto& slab : slabs_) {
     if (!slab->is_ready()) continue;
     const std::uint8_t hint = fullness_hint(slab->free_blocks(), layout_.slab_bits());
     if (std::exchange(slab->summary().fullness_hint, hint) == hint) continue;
-    if (std::ranges::find(changed, slab.get()) == changed.end()) changed.push_back(slab.get());
+    const bool is_there =
+        std::ranges::binary_search(std::span(changed).first(written), slab->number(), {},
+                                   [](const Slab* s) { return s->number(); });
+    if (!is_there) changed.push_back(slab.get());
   }
   if (changed.empty()) co_return done;
   co_return co_await write_summary(changed);

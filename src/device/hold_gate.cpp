@@ -24,7 +24,7 @@ void HoldGate::submit(Request& request) {
 Task<void> HoldGate::close() {
   state_ = State::closed;
   watch(true);
-  while (awaited() > held_count_) co_await returned_.wait();
+  while (state_ == State::closed && awaited() > held_count_) co_await returned_.wait();
   watch(false);
 }
 
@@ -39,6 +39,7 @@ Device::Request* HoldGate::take_held() {
 
 void HoldGate::open() {
   state_ = State::open;
+  returned_.wake_all();
   while (Request* request = take_held()) {
     // Who asked waits already, and must not run inside of this call.
     const auto waiter = request->waiter;

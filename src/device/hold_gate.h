@@ -20,7 +20,8 @@ class HoldGate final : public Device {
   [[nodiscard]] std::uint64_t size() const override { return device_.size(); }
   [[nodiscard]] const std::string& name() const override { return device_.name(); }
 
-  /// Holds all requests from now on; returns when those under way have come back.
+  /// Holds all requests from now on; returns when those under way have come back, or open() was
+  /// called.
   Task<void> close();
   [[nodiscard]] bool is_closed() const { return state_ != State::open; }
   /// Lets the requests that were held go on, in their order.

@@ -52,6 +52,8 @@ class PatientRequest {
   PatientRequest(const PatientRequest&) = delete;
   PatientRequest& operator=(const PatientRequest&) = delete;
 
+  /// Whether it was answered with the refusal.
+  [[nodiscard]] bool is_refused() const { return is_refused_; }
   /// co_await: the result of `work`, which is started now, or the refusal, whatever comes first.
   auto answer(Task<Result<void>> work) {
     work_.emplace(std::move(work));

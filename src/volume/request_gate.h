@@ -13,20 +13,20 @@ class RequestGate {
  public:
   explicit RequestGate(Executor& executor) : opened_(executor), left_(executor) {}
 
-  /// Holds those that come from now on; returns when none is under way.
-  Task<void> close() {
+  /// Holds those that come from now on; returns when none is under way. False if it was opened
+  /// before that, for reads or altogether.
+  Task<bool> close() {
     state_ = State::closed;
-    return drain();
+    while (under_way_ > 0 && is_closed()) co_await left_.wait();
+    co_return is_closed();
   }
-  void open() {
-    state_ = State::open;
-    opened_.wake_all();
+  void open() { enter(State::open); }
+  /// Where it is closed, lets those in that only read; the others wait for open().
+  void open_for_reads() {
+    if (is_closed()) enter(State::open_for_reads);
   }
   /// Instead of open(): who was held, and who comes later, is refused.
-  void abandon() {
-    state_ = State::abandoned;
-    opened_.wake_all();
-  }
+  void abandon() { enter(State::abandoned); }
 
   /// Returns when none is under way, whoever may come next.
   Task<void> drain() {
@@ -34,16 +34,28 @@ class RequestGate {
   }
 
   [[nodiscard]] bool is_open() const { return state_ == State::open; }
+  /// Whether nobody is let in.
+  [[nodiscard]] bool is_closed() const { return state_ == State::closed; }
   /// Waits until the gate is open; false if that will never be.
   Task<bool> wait() {
-    while (state_ == State::closed) co_await opened_.wait();
-    co_return state_ == State::open;
+    while (is_closed() || state_ == State::open_for_reads) co_await opened_.wait();
+    co_return is_open();
+  }
+  /// The same for who only reads.
+  Task<bool> wait_to_read() {
+    while (is_closed()) co_await opened_.wait();
+    co_return state_ != State::abandoned;
   }
   [[nodiscard]] std::uint64_t under_way() const { return under_way_; }
 
  private:
   friend class RequestPass;
-  enum class State : std::uint8_t { open, closed, abandoned };
+  enum class State : std::uint8_t { open, open_for_reads, closed, abandoned };
+  void enter(State state) {
+    state_ = state;
+    opened_.wake_all();
+    left_.wake_all();  // close() is over
+  }
   State state_ = State::open;
   std::uint64_t under_way_ = 0;
   WaitQueue opened_;

@@ -281,13 +281,22 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
 
   // volume_growth.cpp
   Result<void> check_may_change();
-  Task<Result<void>> grow_alone(const GrowthRequest& request);
-  /// The memory that the larger volume takes besides what it has. no_memory: it cannot be had.
-  Result<PageMemory> take_growth_memory(const SuperBlock& grown) const;
+  Task<Result<void>> grow_in_turn(PatientRequest& patient, GrowthRequest request);
+  Task<Result<void>> grow_alone(const GrowthRequest& request, const Refusal& refusal);
+  /// What the larger volume takes besides what it has: for the tables of its slabs, and the rest.
+  struct GrowthMemory {
+    PageMemory slabs;
+    PageMemory rest;
+  };
+  /// no_memory: it cannot be had.
+  Result<GrowthMemory> take_growth_memory(const SuperBlock& grown) const;
   void tell_of_growth();
-  Task<Result<void>> move_into_growth(const SuperBlock& grown);
+  Task<Result<void>> move_into_growth(const SuperBlock& grown, PageMemory slabs,
+                                      const Refusal& refusal);
   // volume_suspension.cpp
-  Task<Result<void>> suspend_alone(SuspendMode mode);
+  Task<Result<void>> suspend_in_turn(PatientRequest& request, SuspendMode mode);
+  Task<Result<void>> suspend_alone(SuspendMode mode, const Refusal& refusal);
+  Task<Result<void>> resume_in_turn();
   Task<Result<void>> resume_alone();
   /// Opens the gates of a suspended volume whose device is open.
   Task<Result<void>> go_on();
@@ -304,6 +313,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
     return room_.is_open() ? TimePoint::min() : executor_.now();
   }
   void room_has_changed(RoomGate::State state);
+  void break_suspension_off();
   /// What is to be told of a stop for which there was no room.
   [[nodiscard]] Error given_up_error() const;
 
@@ -523,7 +533,8 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   BlockCompressor remote_compressor_;  // the work thread's
   AlignedMemory identity_;             // where the super block is read to, to know the volume again
 
-  Semaphore administration_;  // one growth, suspension or stop at a time
+  Semaphore administration_;    // one growth, suspension or stop at a time
+  RequestGate administrators_;  // growths, suspensions and what is left of those that were refused
   TaskGroup background_;
   TaskGroup walks_;  // they wait for what the background does
   TaskGroup jobs_;

@@ -29,7 +29,7 @@ ExtentKind kind_of(BlockMapping mapping) {
 
 Task<Result<std::vector<Extent>>> Volume::extents(std::uint64_t offset, std::uint64_t length,
                                                   std::size_t limit) {
-  if (!requests_gate_.is_open() && !co_await requests_gate_.wait()) co_return refused();
+  if (!requests_gate_.is_open() && !co_await requests_gate_.wait_to_read()) co_return refused();
   const RequestPass pass(requests_gate_);
   if (auto in_range = check_range(offset, length); !in_range) {
     co_return std::move(in_range).error();

@@ -3,6 +3,7 @@
 // the journal's memory is full before its ring has been copied.
 #include <fmt/core.h>
 
+#include "base/saturating.h"
 #include "base/size_text.h"
 #include "format/volume_layout.h"
 #include "volume/growth.h"
@@ -27,6 +28,15 @@ Result<void> Volume::check_may_change() {
 }
 
 Task<Result<void>> Volume::grow(GrowthRequest request) {
+  PatientRequest patient(patient_requests_, request_time());
+  auto done = co_await patient.answer(grow_in_turn(patient, request));
+  if (!patient.is_refused()) co_return done;
+  co_return std::move(done).error().within("the volume has not grown");
+}
+
+Task<Result<void>> Volume::grow_in_turn(PatientRequest& patient, GrowthRequest request) {
+  const Refusal refusal(patient);
+  const RequestPass pass(administrators_);
   co_await administration_.acquire();
   auto done = check_may_change();
   if (done && request.may_move_metadata() && is_recovering()) {
@@ -36,12 +46,13 @@ Task<Result<void>> Volume::grow(GrowthRequest request) {
                           "try again then",
                           recovery_percentage()));
   }
-  if (done) done = co_await grow_alone(request);
+  if (done && refusal.is_given()) done = Refusal::error();
+  if (done) done = co_await grow_alone(request, refusal);
   administration_.release();
   co_return done;
 }
 
-Task<Result<void>> Volume::grow_alone(const GrowthRequest& request) {
+Task<Result<void>> Volume::grow_alone(const GrowthRequest& request, const Refusal& refusal) {
   auto grown = grown_super_block({geometry_, super_block_}, raw_device_, request);
   if (!grown) co_return std::move(grown).error();
   if (*grown == super_block_) co_return Result<void>();
@@ -52,11 +63,11 @@ Task<Result<void>> Volume::grow_alone(const GrowthRequest& request) {
   Result<void> done;
   // The trees grow by use; until a new size is stable no client may rely on it.
   if (grown->config.physical_blocks > before.physical_blocks) {
-    done = co_await move_into_growth(*grown);
+    done = co_await move_into_growth(*grown, std::move(memory->slabs), refusal);
   } else {
     done = co_await change_super_block(*grown);
   }
-  *memory = PageMemory();
+  memory->rest = PageMemory();
   if (done) tell_of_growth();
   if (!done) co_return std::move(done).error().within("the volume keeps its size");
   const VolumeConfig& now = super_block_.config;
@@ -73,7 +84,7 @@ Task<Result<void>> Volume::grow_alone(const GrowthRequest& request) {
   co_return done;
 }
 
-Result<PageMemory> Volume::take_growth_memory(const SuperBlock& grown) const {
+Result<Volume::GrowthMemory> Volume::take_growth_memory(const SuperBlock& grown) const {
   const std::uint64_t needed = plan_memory(options_, geometry_, grown).total();
   const std::uint64_t has = plan_memory(options_, geometry_, super_block_).total();
   if (options_.memory_within_reach && needed > has) {
@@ -81,11 +92,16 @@ Result<PageMemory> Volume::take_growth_memory(const SuperBlock& grown) const {
                              options_.memory_within_reach(), "give smaller sizes, or free some");
     if (!fits) return std::move(fits).error();
   }
-  auto memory = PageMemory::try_take(needed - std::min(needed, has));
-  if (memory) return std::move(*memory);
+  const std::uint64_t added = difference(needed, has);
+  const std::uint64_t slabs = std::min(
+      added, SlabDepot::tables_of(super_block_.depot.slab,
+                                  difference(grown.depot.slab_count(), depot_->slab_count())));
+  auto tables = PageMemory::try_take(slabs);
+  auto rest = PageMemory::try_take(added - slabs);
+  if (tables && rest) return GrowthMemory{std::move(*tables), std::move(*rest)};
   return Error(Errc::no_memory, fmt::format("the larger volume needs {} more of memory, which the "
                                             "machine does not give; give smaller sizes",
-                                            size_text(needed - has)));
+                                            size_text(added)));
 }
 
 /// The one place where all parts learn what they must know of the sizes in the super block.
@@ -98,11 +114,16 @@ void Volume::tell_of_growth() {
   if (has_new_slabs) depot_->grow(super_block_);
 }
 
-Task<Result<void>> Volume::move_into_growth(const SuperBlock& grown) {
+Task<Result<void>> Volume::move_into_growth(const SuperBlock& grown, PageMemory slabs,
+                                            const Refusal& refusal) {
   auto done = raw_device_.extend(device_byte(Pbn{grown.config.physical_blocks}));
   if (!done) co_return done;
   // Slabs first: who writes them waits for commits.
-  co_await depot_->begin_growth();
+  co_await depot_->begin_growth(grown, std::move(slabs));
+  if (refusal.is_given()) {
+    depot_->give_up_growth();
+    co_return Refusal::error();
+  }
   co_await journal_->begin_move();
   const std::uint64_t old_ring = journal_->device_offset();
   const Partition ring = grown.find(PartitionId::recovery_journal);
@@ -110,7 +131,8 @@ Task<Result<void>> Volume::move_into_growth(const SuperBlock& grown) {
   if (!notifier_.is_on(Fault::growth_without_copy)) {
     done = co_await copy_blocks(device_, old_ring, new_ring, ring.blocks);
   }
-  if (done) done = co_await depot_->write_grown_summary(grown);
+  if (done && !refusal.is_given()) done = co_await depot_->write_grown_summary(grown);
+  if (done && refusal.is_given()) done = Refusal::error();
   // Until here the old volume is whole: whatever fails leaves it as it was.
   if (done) done = co_await change_super_block(grown);
   if (!done) depot_->give_up_growth();

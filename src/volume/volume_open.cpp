@@ -42,6 +42,7 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
       fragment_(kBlockSize),
       identity_(kBlockSize),
       administration_(executor, 1),
+      administrators_(executor),
       background_(executor),
       walks_(executor),
       jobs_(executor),
@@ -173,6 +174,7 @@ Task<Result<void>> Volume::stop() {
   stopping_ = true;
   co_await administration_.acquire();  // a growth under way ends; others see stopping_
   administration_.release();
+  co_await administrators_.drain();
   if (abandoned_) {
     auto ended = co_await stop_abandoned();
     co_return resumed ? std::move(ended) : std::move(resumed);

@@ -21,7 +21,7 @@ bool is_page_aligned(const std::byte* p) {
 }  // namespace
 
 Task<Result<void>> Volume::read(std::uint64_t offset, MutableBytes out) {
-  if (!requests_gate_.is_open() && !co_await requests_gate_.wait()) co_return refused();
+  if (!requests_gate_.is_open() && !co_await requests_gate_.wait_to_read()) co_return refused();
   const RequestPass pass(requests_gate_);
   auto done = check_range(offset, out.size());
   if (!done) co_return done;

@@ -62,14 +62,23 @@ void Volume::room_has_changed(RoomGate::State state) {
       }
       buffers_.set_refusing(true);
       patient_requests_.refuse(executor_.now() - room_.time_limit());
+      break_suspension_off();
       return;
     case RoomGate::State::given_up:
       log_({LogLevel::error, fmt::format("{}: given up after {}", cause,
                                          seconds_text(executor_.now() - room_.short_since()))});
       buffers_.set_refusing(true);
       patient_requests_.refuse(executor_.now());
+      break_suspension_off();
       return;
   }
+}
+
+/// One that has begun has met the same want of room, and may not keep reads waiting for it.
+void Volume::break_suspension_off() {
+  if (suspended_) return;
+  requests_gate_.open_for_reads();
+  if (hold_.is_closed()) hold_.open();
 }
 
 Error Volume::given_up_error() const {

@@ -8,6 +8,15 @@
 namespace uvdo {
 
 Task<Result<void>> Volume::suspend(SuspendMode mode) {
+  PatientRequest request(patient_requests_, request_time());
+  auto done = co_await request.answer(suspend_in_turn(request, mode));
+  if (!request.is_refused()) co_return done;
+  co_return std::move(done).error().within("the volume is not suspended");
+}
+
+Task<Result<void>> Volume::suspend_in_turn(PatientRequest& request, SuspendMode mode) {
+  const Refusal refusal(request);
+  const RequestPass pass(administrators_);
   co_await administration_.acquire();
   Result<void> done;
   if (stopping_ || is_last_) {
@@ -15,13 +24,16 @@ Task<Result<void>> Volume::suspend(SuspendMode mode) {
   } else if (suspended_) {
     done = Error(Errc::busy, "the volume is suspended already");
   } else {
-    done = co_await suspend_alone(mode);
+    done = co_await suspend_alone(mode, refusal);
   }
   administration_.release();
   co_return done;
 }
 
-Task<Result<void>> Volume::suspend_alone(SuspendMode mode) {
+/// Where there is no room for what is under way, it is broken off after the time limit: the gate of
+/// the requests, which is closed meanwhile, is opened for reads then (room_has_changed()), and for
+/// all others when what had begun has ended.
+Task<Result<void>> Volume::suspend_alone(SuspendMode mode, const Refusal& refusal) {
   if (!room_.is_open()) {
     co_return Error(Errc::no_space,
                     "writes wait for room beneath the volume; make some before it is suspended");
@@ -29,9 +41,13 @@ Task<Result<void>> Volume::suspend_alone(SuspendMode mode) {
   const bool saves = mode == SuspendMode::save;
   // Saved half-way through a recovery it would be in a state after which a kernel that crashes does
   // not replay its journal.
-  while (saves && is_recovering()) co_await depot_->wait_for_scrub();
-  co_await requests_gate_.close();
-  co_await drain_writes();
+  while (saves && is_recovering() && !refusal.is_given()) co_await depot_->wait_for_scrub();
+  if (refusal.is_given()) co_return Refusal::error();
+  if (co_await requests_gate_.close()) co_await drain_writes();
+  if (!requests_gate_.is_closed()) {
+    requests_gate_.open();
+    co_return Refusal::error().within("the volume is not suspended");
+  }
   Result<void> done;
   const bool was_read_only = notifier_.is_read_only();
   if (!was_read_only) {
@@ -50,12 +66,20 @@ Task<Result<void>> Volume::suspend_alone(SuspendMode mode) {
                                 "still be read: {}",
                                 done.error().message()));
   }
-  co_await hold_.close();
+  // The index may write still, and nobody looks after room once the device is let alone.
+  while (requests_gate_.is_closed() && !room_.is_open()) co_await room_.changed().wait();
+  if (requests_gate_.is_closed()) co_await hold_.close();
+  const bool is_broken_off = !requests_gate_.is_closed();
   // What came back last may have made the volume read-only: that is recorded as long as the device
   // is there, also over a save that has marked the volume clean.
   suspended_ = mode;
-  co_await jobs_.wait();
+  if (!is_broken_off) co_await jobs_.wait();
   was_saved_ = saves && !notifier_.is_read_only();
+  if (is_broken_off || refusal.is_given()) {
+    auto resumed = co_await go_on();
+    if (!resumed) co_return resumed;
+    co_return Refusal::error().within("the volume is not suspended");
+  }
   if (auto let_go = raw_device_.release(); !let_go) {
     auto resumed = co_await go_on();
     co_return (resumed ? std::move(let_go) : std::move(resumed)).error().within("not suspended");
@@ -66,6 +90,14 @@ Task<Result<void>> Volume::suspend_alone(SuspendMode mode) {
 }
 
 Task<Result<void>> Volume::resume() {
+  PatientRequest request(patient_requests_, request_time());
+  auto done = co_await request.answer(resume_in_turn());
+  if (!request.is_refused()) co_return done;
+  co_return std::move(done).error().within("the volume is not resumed before there is room");
+}
+
+Task<Result<void>> Volume::resume_in_turn() {
+  const RequestPass pass(administrators_);
   co_await administration_.acquire();
   Result<void> done;
   if (stopping_ || abandoned_) {
@@ -104,6 +136,7 @@ Task<Result<void>> Volume::go_on() {
     });
   }
   const bool is_unrecorded = notifier_.is_read_only() && !opened_read_only_ &&
+                             room_.state() != RoomGate::State::given_up &&
                              super_block_.state != VolumeState::read_only_mode;
   suspended_.reset();
   was_saved_ = false;

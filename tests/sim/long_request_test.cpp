@@ -89,6 +89,42 @@ class LongRequest : public testing::Test {
     expect_ok(co_await volume->stop());
     volume_ = nullptr;
   }
+  Task<void> free_in_pieces() {
+    constexpr std::uint64_t kBytes = 256ULL << 20U;
+    constexpr std::uint64_t kMostAtOnce = 16384;
+    auto device = MemoryDevice::create(kDeviceBytes);
+    FormatRequest request;
+    request.device_bytes = kDeviceBytes;
+    request.slab_bits = 13;
+    request.logical_bytes = kLogicalBytes;
+    request.nonce = 9;
+    const auto layout = make_volume_layout(request);
+    expect_ok(co_await format_volume(**device, *layout));
+    VolumeOptions options;
+    options.deduplication = false;
+    IndexFactory factory = [](Executor&, Device&, const VolumeGeometry&, bool) {
+      return std::make_unique<BoundedMemoryIndex>(16);
+    };
+    auto opened =
+        co_await Volume::open(executor_, **device, options, factory, [](const LogLine&) {});
+    const std::unique_ptr<Volume> volume = std::move(*opened);
+    volume_ = volume.get();
+    const SlabDepot& depot = volume->depot();
+    for (std::uint64_t at = 0; at < kBytes; at += BufferPool::kLargest) co_await write(at);
+    expect_ok(co_await volume->flush());
+    const std::uint64_t used = depot.allocated_blocks();
+    expect_ok(co_await volume->discard(0, kBytes, Durability::fua));
+    EXPECT_EQ(depot.allocated_blocks(), used - kBytes / kBlockSize);
+    EXPECT_GT(depot.pending_free_count(), 2 * kMostAtOnce);
+    for (std::uint64_t i = 0; i < 16; ++i) {
+      const std::uint64_t before = depot.free_blocks();
+      co_await write(i * BufferPool::kLargest);
+      EXPECT_LE(depot.free_blocks(), before + kMostAtOnce);
+    }
+    EXPECT_EQ(depot.pending_free_count(), 0U);
+    expect_ok(co_await volume->stop());
+    volume_ = nullptr;
+  }
   Task<void> write(std::uint64_t at) {
     Buffer buffer = co_await volume_->buffers().acquire(BufferPool::kLargest);
     for (std::size_t i = 0; i < buffer.size(); i += 8) store_le64(buffer.data() + i, at + i);
@@ -117,6 +153,50 @@ TEST_F(LongRequest, ThatKeepsItsTurnIsNoticed) {
   serve(FaultPoints(Fault::long_request_keeps_turn), kFewZeroes);
   EXPECT_GT(executor_.longest_turn(), 4 * kMostUnits);
   EXPECT_GT(entries_.most(), kMostUnits / 5);
+}
+
+// A write after a long discard does not have to make free all that this has left.
+TEST_F(LongRequest, BlocksOfALongDiscardBecomeFreeInPieces) {
+  const auto outcome = executor_.run(free_in_pieces());
+  EXPECT_TRUE(outcome.finished) << outcome.why;
+}
+
+TEST(LongGrowth, ByThousandsOfSlabsGivesWay) {
+  SimExecutor executor({.seed = 1, .order = SimOrder::fifo, .stall_one_in = 0});
+  const auto outcome = executor.run([](SimExecutor& on) -> Task<void> {
+    constexpr SlabNumber kSlabs = 2000;
+    constexpr std::uint64_t kUnitsPerSlab = 50;  // at least
+    auto device = MemoryDevice::create(2 * kDeviceBytes);
+    FormatRequest request;
+    request.device_bytes = kDeviceBytes;
+    request.slab_bits = 8;
+    request.small_slabs = true;
+    request.logical_bytes = kLogicalBytes;
+    request.nonce = 9;
+    const auto layout = make_volume_layout(request);
+    if (!device || !layout) {
+      ADD_FAILURE() << "no volume";
+      co_return;
+    }
+    EXPECT_TRUE((co_await format_volume(**device, *layout)).ok());
+    IndexFactory factory = [](Executor&, Device&, const VolumeGeometry&, bool) {
+      return std::make_unique<BoundedMemoryIndex>(16);
+    };
+    auto opened = co_await Volume::open(on, **device, {}, factory, [](const LogLine&) {});
+    const std::unique_ptr<Volume> volume = std::move(*opened);
+    const SlabNumber slabs = volume->depot().slab_count();
+    const std::uint64_t free = volume->depot().free_blocks();
+    const std::uint64_t steps = on.steps();
+    EXPECT_TRUE((co_await volume->grow({.physical_max = true})).ok());
+    const SlabNumber added = volume->depot().slab_count() - slabs;
+    EXPECT_GE(added, kSlabs);
+    EXPECT_GE(on.steps() - steps, added * kUnitsPerSlab / kTurnUnits);
+    EXPECT_EQ(volume->depot().free_blocks(),
+              free + added * layout->super_block.depot.slab.data_blocks);
+    EXPECT_TRUE((co_await volume->stop()).ok());
+  }(executor));
+  EXPECT_TRUE(outcome.finished) << outcome.why;
+  EXPECT_LE(executor.longest_turn(), kMostUnits);
 }
 
 }  // namespace

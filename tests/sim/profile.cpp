@@ -141,6 +141,7 @@ std::array<Profile, 23> make_profiles() {
 
   Profile& room = add("room", "the disk has no room for writes, for a while");
   room.full_percent = 85;
+  room.change_percent = 40;
   room.crash_percent = 30;
   room.mix.flush = 12;
   room.mix.fua_write = 10;

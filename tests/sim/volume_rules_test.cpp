@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/aligned_memory.h"
 #include "content.h"
 #include "device/sim_device.h"
 #include "format/slab_layout.h"
@@ -58,6 +59,39 @@ class VolumeRules : public testing::Test {
   Task<void> write_into(Result<void>& done, std::uint64_t block, std::uint32_t content) {
     done = co_await write(block, content);
   }
+  /// Whether a block has the content; that is found out within a tenth of a second.
+  Task<void> expect_content(std::uint64_t block, std::uint32_t content) {
+    const AlignedMemory wanted(kBlockSize);
+    const AlignedMemory found(kBlockSize);
+    fill_block({ContentKind::unique, content}, wanted.bytes());
+    const TimePoint begun = executor_.now();
+    expect_ok(co_await volume_->read(block * kBlockSize, found.bytes()));
+    EXPECT_LT(executor_.now() - begun, std::chrono::milliseconds(100));
+    EXPECT_TRUE(std::ranges::equal(wanted.bytes(), found.bytes()));
+  }
+  Task<void> write_many(std::uint32_t count, std::uint32_t content) {
+    TaskGroup writers(executor_);
+    std::vector<Result<void>> done(count);
+    for (std::uint32_t i = 0; i < count; ++i)
+      writers.start(write_into(done[i], i * 5, content + i));
+    co_await writers.wait();
+    for (const auto& result : done) expect_ok(result);
+  }
+  /// From now on no write finds room, after so many.
+  void fill_up(std::uint64_t skip) {
+    SimFault fault;
+    fault.kind = SimFault::Kind::full;
+    fault.skip = skip;
+    disk_->add_fault(fault);
+  }
+  /// There is room again: what waited is written, and a flush says so.
+  Task<void> give_room() {
+    disk_->clear_faults();
+    Alarm pause(executor_);
+    while (!volume_->room().is_open()) co_await pause.sleep(std::chrono::milliseconds(10));
+    Result<void> flushed = co_await volume_->flush();
+    expect_ok(flushed);
+  }
 
   [[nodiscard]] std::uint64_t device_byte(Pbn pbn) const {
     return layout_.geometry.device_byte(pbn);
@@ -84,8 +118,11 @@ TEST_F(VolumeRules, RoomThatIsOnlyPromisedIsWaitedForBeforeAVolumeIsFull) {
     }
     EXPECT_EQ(done.error().code(), Errc::no_space);
     EXPECT_GT(used, kSpare);
+    expect_ok(co_await volume_->flush());
+    const std::uint64_t all = volume_->depot().allocated_blocks();
     expect_ok(co_await volume_->discard(0, kSpare * kBlockSize, Durability::cached));
     expect_ok(co_await volume_->flush());
+    EXPECT_EQ(volume_->depot().allocated_blocks(), all - kSpare);
     // As many duplicates as there is room for, and one new block beside them.
     TaskGroup writers(executor_);
     std::array<Result<void>, kSpare> duplicates;
@@ -99,6 +136,7 @@ TEST_F(VolumeRules, RoomThatIsOnlyPromisedIsWaitedForBeforeAVolumeIsFull) {
     for (const auto& duplicate : duplicates) expect_ok(duplicate);
     expect_ok(another);
     expect_ok(co_await volume_->flush());
+    EXPECT_EQ(volume_->depot().allocated_blocks(), all - kSpare + 1);
     EXPECT_EQ(volume_->depot().free_blocks(), kSpare - 1);
     // And if all of it is used in the end, the volume is full.
     std::array<Result<void>, kSpare + 2> fresh;
@@ -108,6 +146,7 @@ TEST_F(VolumeRules, RoomThatIsOnlyPromisedIsWaitedForBeforeAVolumeIsFull) {
     co_await writers.wait();
     EXPECT_EQ(std::ranges::count_if(fresh, [](const auto& result) { return result.ok(); }),
               kSpare - 1);
+    EXPECT_EQ(volume_->depot().allocated_blocks(), all);
     EXPECT_FALSE(volume_->is_read_only());
     expect_ok(co_await volume_->stop());
     volume_.reset();
@@ -163,53 +202,65 @@ class SummaryWatch {
   std::uint64_t early_ = 0;
 };
 
-// Why is told in slab_writer.cpp.
-TEST_F(VolumeRules, ReferenceBlocksAreWrittenWhenTheSummaryIsDurable) {
-  format({9, 2, 8, 16, 2000});
-  disk_->start_recording();
-  run([&]() -> Task<void> {
-    co_await open();
-    for (std::uint32_t round = 0; round < 40; ++round) {
-      TaskGroup writers(executor_);
-      std::array<Result<void>, 100> done;
-      for (std::uint32_t i = 0; i < done.size(); ++i) {
-        writers.start(write_into(done[i], (round * 37 + i * 7) % 1500 / 5, round * 1000 + i));
+class ReferenceRules : public VolumeRules {
+ protected:
+  /// A volume whose slab journals go round: each pass ends blocks of them early.
+  SummaryWatch watch_a_life(FaultPoints faults) {
+    format({10, 4, 8, 16, 2000});
+    disk_->start_recording();
+    run([&]() -> Task<void> {
+      VolumeOptions options;
+      options.faults = faults;
+      co_await open(options);
+      for (std::uint32_t round = 0; round < 240; ++round) {
+        TaskGroup writers(executor_);
+        std::array<Result<void>, 100> done;
+        for (std::uint32_t i = 0; i < done.size(); ++i) {
+          writers.start(write_into(done[i], (round * 37 + i * 7) % 1500, round * 1000 + i));
+        }
+        co_await writers.wait();
+        for (const auto& result : done) expect_ok(result);
       }
-      co_await writers.wait();
-      for (const auto& result : done) expect_ok(result);
-    }
-    expect_ok(co_await volume_->stop());
-    volume_.reset();
-  });
-  SummaryWatch watch(layout_);
-  for (const SimEvent& event : disk_->recording().events) watch.see(event);
-  EXPECT_GT(watch.references(), 0U);
+      expect_ok(co_await volume_->stop());
+      volume_.reset();
+    });
+    SummaryWatch watch(layout_);
+    for (const SimEvent& event : disk_->recording().events) watch.see(event);
+    return watch;
+  }
+};
+
+// Why is told in slab_writer.cpp.
+TEST_F(ReferenceRules, ReferenceBlocksAreWrittenWhenTheSummaryIsDurable) {
+  const SummaryWatch watch = watch_a_life({});
+  EXPECT_GE(watch.references(), 10U);
   EXPECT_EQ(watch.early(), 0U) << "of " << watch.references();
 }
 
-// Something on its way to the disk fails while the volume is being suspended.
+TEST_F(ReferenceRules, ReferenceBlocksThatAreWrittenBeforeAreNoticed) {
+  if (!FaultPoints::kPossible) GTEST_SKIP() << "a build without fault points";
+  const SummaryWatch watch = watch_a_life(FaultPoints(Fault::counts_before_summary));
+  EXPECT_GE(watch.early(), watch.references() / 4);
+}
+
+// Something on its way to the disk fails while the volume is being suspended: each write in turn.
 TEST_F(VolumeRules, AFailureDuringASuspensionIsRecordedAndLetsTheDeviceAlone) {
-  constexpr std::uint32_t kTries = 60;
-  std::uint32_t read_only = 0;
-  for (std::uint32_t skip = 0; skip < kTries; ++skip) {
-    for (const auto mode : {Volume::SuspendMode::save, Volume::SuspendMode::no_save}) {
-      SCOPED_TRACE(skip);
+  for (const auto mode : {Volume::SuspendMode::save, Volume::SuspendMode::no_save}) {
+    std::uint32_t failed = 0;
+    for (bool has_failed = true; has_failed; ++failed) {
+      SCOPED_TRACE(failed);
+      ASSERT_LT(failed, 1000U);
       format({9, 2, 8, 16, 2000});
       VolumeState expected{};
       run([&]() -> Task<void> {
         VolumeOptions options;
         options.commit_delay = Duration(1000);
         co_await open(options);
-        TaskGroup writers(executor_);
-        std::array<Result<void>, 300> done;
-        for (std::uint32_t i = 0; i < done.size(); ++i) {
-          writers.start(write_into(done[i], i * 5, i + 10));
-        }
-        co_await writers.wait();
+        co_await write_many(300, 10);
         SimFault fault;  // of all but the super block
         fault.reads = fault.flushes = false;
         fault.begin = device_byte(layout_.geometry.data_start + 1);
-        fault.skip = skip;
+        fault.skip = failed;
         disk_->add_fault(fault);
         const auto suspended = co_await volume_->suspend(mode);
         if (suspended) {
@@ -222,10 +273,10 @@ TEST_F(VolumeRules, AFailureDuringASuspensionIsRecordedAndLetsTheDeviceAlone) {
           [[maybe_unused]] const auto resumed = co_await volume_->resume();
         }
         disk_->clear_faults();
-        const bool is_read_only = volume_->is_read_only();
-        read_only += is_read_only ? 1 : 0;
+        has_failed = disk_->has_faulted();
+        EXPECT_EQ(volume_->is_read_only(), has_failed);
+        expected = volume_->is_read_only() ? VolumeState::read_only_mode : VolumeState::clean;
         [[maybe_unused]] const auto stopped = co_await volume_->stop();
-        expected = is_read_only ? VolumeState::read_only_mode : VolumeState::clean;
         volume_.reset();
       });
       AlignedMemory block(kBlockSize);
@@ -234,8 +285,165 @@ TEST_F(VolumeRules, AFailureDuringASuspensionIsRecordedAndLetsTheDeviceAlone) {
       ASSERT_TRUE(found.ok());
       EXPECT_EQ(found->state, expected);
     }
+    EXPECT_GT(failed, 1U);
   }
-  EXPECT_GT(read_only, kTries / 4);
+}
+
+// ---- what the administrator asks for while there is no room beneath
+
+constexpr Duration kPatience = std::chrono::seconds(2);
+/// Of a device that takes a while for each attempt.
+constexpr Duration kAnswered = kPatience + std::chrono::milliseconds(300);
+
+VolumeOptions patient_options() {
+  VolumeOptions options;
+  options.no_space_timeout = kPatience;
+  options.commit_delay = std::chrono::seconds(5);
+  return options;
+}
+
+TEST_F(VolumeRules, ASuspensionWithoutRoomBeneathIsGivenUpWithinTheTimeLimit) {
+  for (const auto mode : {Volume::SuspendMode::save, Volume::SuspendMode::no_save}) {
+    std::uint32_t refused = 0;
+    for (bool is_refused = true; is_refused; ++refused) {
+      SCOPED_TRACE(refused);
+      ASSERT_LT(refused, 1000U);
+      format({9, 2, 8, 16, 2000});
+      run([&]() -> Task<void> {
+        co_await open(patient_options());
+        co_await write_many(300, 10);
+        fill_up(refused);
+        const TimePoint begun = executor_.now();
+        const auto suspended = co_await volume_->suspend(mode);
+        is_refused = !suspended.ok();
+        if (is_refused) {
+          EXPECT_LT(executor_.now() - begun, kAnswered);
+          EXPECT_EQ(suspended.error().code(), Errc::no_space);
+          EXPECT_NE(suspended.error().message().find("not suspended"), std::string::npos);
+          for (std::uint32_t i = 0; i < 300; i += 60) co_await expect_content(i * 5, 10 + i);
+          // Another one, and what is asked for behind it, is answered too.
+          const TimePoint again = executor_.now();
+          EXPECT_FALSE((co_await volume_->suspend(mode)).ok());
+          EXPECT_FALSE((co_await volume_->grow({.logical_bytes = 9000 * kBlockSize})).ok());
+          EXPECT_LT(executor_.now() - again, 4 * kAnswered);
+        } else {
+          disk_->clear_faults();
+          expect_ok(co_await volume_->resume());
+        }
+        co_await give_room();
+        EXPECT_FALSE(volume_->is_suspended());
+        co_await write_many(300, 1000);
+        expect_ok(co_await volume_->suspend(mode));
+        expect_ok(co_await volume_->resume());
+        co_await expect_content(5, 1001);
+        EXPECT_FALSE(volume_->is_read_only());
+        expect_ok(co_await volume_->stop());
+        volume_.reset();
+      });
+      EXPECT_EQ(audit_image(disk_->durable()), std::nullopt);
+    }
+    EXPECT_GT(refused, mode == Volume::SuspendMode::save ? 5U : 1U);
+  }
+}
+
+TEST_F(VolumeRules, AResumptionWithoutRoomBeneathIsAnsweredWithinTheTimeLimit) {
+  format({9, 2, 8, 16, 2000});
+  run([&]() -> Task<void> {
+    co_await open(patient_options());
+    co_await write_many(20, 10);
+    expect_ok(co_await volume_->suspend(Volume::SuspendMode::save));
+    fill_up(0);
+    const TimePoint begun = executor_.now();
+    const auto resumed = co_await volume_->resume();
+    EXPECT_LT(executor_.now() - begun, kAnswered);
+    EXPECT_FALSE(resumed.ok());
+    EXPECT_EQ(resumed.error().code(), Errc::no_space);
+    co_await give_room();
+    EXPECT_FALSE(volume_->is_suspended());
+    co_await expect_content(5, 11);
+    expect_ok(co_await volume_->stop());
+    volume_.reset();
+  });
+  EXPECT_EQ(audit_image(disk_->durable()), std::nullopt);
+}
+
+TEST_F(VolumeRules, AGrowthWithoutRoomBeneathIsGivenUpWithinTheTimeLimit) {
+  std::uint32_t refused = 0;
+  for (bool is_refused = true; is_refused; ++refused) {
+    SCOPED_TRACE(refused);
+    ASSERT_LT(refused, 1000U);
+    format({8, 2, 8, 16, 2000});
+    disk_ = std::make_unique<SimDevice>(
+        executor_, (layout_.super_block.config.physical_blocks + 2000) * kBlockSize);
+    run([&]() -> Task<void> {
+      expect_ok(co_await format_volume(*disk_, layout_));
+      co_await open(patient_options());
+      co_await write_many(20, 10);
+      const std::uint64_t size = volume_->size();
+      const SlabNumber slabs = volume_->depot().slab_count();
+      fill_up(refused);
+      const TimePoint begun = executor_.now();
+      const auto grown = co_await volume_->grow({.logical_bytes = 2 * size, .physical_max = true});
+      is_refused = !grown.ok();
+      if (is_refused) {
+        EXPECT_LT(executor_.now() - begun, kAnswered);
+        EXPECT_EQ(grown.error().code(), Errc::no_space);
+        EXPECT_EQ(volume_->size(), size);
+        EXPECT_EQ(volume_->depot().slab_count(), slabs);
+        co_await expect_content(5, 11);
+      }
+      co_await give_room();
+      expect_ok(co_await volume_->grow({.logical_bytes = 2 * size, .physical_max = true}));
+      EXPECT_EQ(volume_->size(), 2 * size);
+      EXPECT_GT(volume_->depot().slab_count(), slabs);
+      co_await write_many(300, 1000);
+      co_await expect_content(5, 1001);
+      expect_ok(co_await volume_->stop());
+      volume_.reset();
+    });
+    EXPECT_EQ(audit_image(disk_->durable()), std::nullopt);
+  }
+  EXPECT_GT(refused, 3U);
+}
+
+// What a suspension that is under way makes of it is no reason to call the loss of data a success.
+TEST_F(VolumeRules, AStopBesideASuspensionWithoutRoomBeneathTellsWhatIsLost) {
+  for (const auto mode : {Volume::SuspendMode::save, Volume::SuspendMode::no_save}) {
+    SCOPED_TRACE(static_cast<int>(mode));
+    format({9, 2, 8, 16, 2000});
+    run([&]() -> Task<void> {
+      VolumeOptions options = patient_options();
+      options.no_space_timeout = std::chrono::seconds(60);
+      co_await open(options);
+      co_await write_many(20, 5);
+      expect_ok(co_await volume_->flush());
+      fill_up(0);
+      co_await write_many(20, 50);  // answered, and not on the disk yet
+      TaskGroup suspensions(executor_);
+      Result<void> suspended;
+      suspensions.start(
+          [](Volume& volume, Volume::SuspendMode how, Result<void>& done) -> Task<void> {
+            done = co_await volume.suspend(how);
+          }(*volume_, mode, suspended));
+      Alarm pause(executor_);
+      co_await pause.sleep(std::chrono::milliseconds(100));
+      const TimePoint begun = executor_.now();
+      const auto stopped = co_await volume_->stop();
+      EXPECT_LT(executor_.now() - begun, std::chrono::seconds(11));
+      co_await suspensions.wait();
+      EXPECT_FALSE(suspended.ok());
+      EXPECT_FALSE(stopped.ok());
+      EXPECT_EQ(stopped.ok() ? Errc::cancelled : stopped.error().code(), Errc::no_space);
+      volume_.reset();
+      // It is as after a power cut, and nothing worse.
+      disk_->clear_faults();
+      co_await open();
+      EXPECT_FALSE(volume_->is_read_only());
+      expect_ok(co_await volume_->stop());
+      volume_.reset();
+    });
+    EXPECT_EQ(audit_image(disk_->durable()), std::nullopt);
+  }
 }
 
 }  // namespace

@@ -94,6 +94,7 @@ class VolumeInstance final : public Instance {
         volume_->size() +
         (is_far ? random.between(40'000'000, 1'000'000'000) : random.between(0, 5000)) * kBlockSize;
     auto done = co_await volume_->grow({.logical_bytes = size});
+    if (!done && is_for_want_of_room(done.error())) co_return std::string();
     if (!done) co_return "logical growth: " + done.error().message();
     if (volume_->size() != size) co_return "the logical size is not what it was made";
     done = co_await volume_->grow({.logical_bytes = size - kBlockSize});
@@ -122,6 +123,7 @@ class VolumeInstance final : public Instance {
 
   Task<std::string> suspend(SimRandom& random, Volume::SuspendMode mode) {
     auto done = co_await volume_->suspend(mode);
+    if (!done && is_for_want_of_room(done.error())) co_return std::string();
     if (!done) co_return "suspension: " + done.error().message();
     std::string wrong;
     if (auto* disk = dynamic_cast<SimDevice*>(&device_); disk != nullptr && !disk->has_crashed()) {
@@ -138,12 +140,24 @@ class VolumeInstance final : public Instance {
       if (random.chance(1, 2) && !disk->has_crashed()) disk->set_content(copy);
     }
     done = co_await volume_->resume();
+    while (!done && is_for_want_of_room(done.error())) {
+      // It goes on by itself when there is room.
+      Alarm alarm(executor_);
+      co_await alarm.sleep(std::chrono::milliseconds(50));
+      done = volume_->is_suspended() ? co_await volume_->resume() : Result<void>();
+    }
     if (!done) {
       wrong = "resuming: " + done.error().message();
       // The device is dead: those who wait must not do so for ever.
       [[maybe_unused]] const auto ended = co_await volume_->end_suspension();
     }
     co_return wrong;
+  }
+
+  /// Whether `error` may come of a disk that has been full.
+  [[nodiscard]] bool is_for_want_of_room(const Error& error) const {
+    const auto* disk = dynamic_cast<const SimDevice*>(&device_);
+    return disk != nullptr && disk->found_full() > 0 && error.code() == Errc::no_space;
   }
 
   Task<void> ask(Duration until) {

@@ -122,8 +122,9 @@ Result<void> list_damaged(VolumeImage& image, DamageFile& list, Progress& progre
 int check(const CheckArguments& arguments) {
   auto image = open_volume(arguments.volume, {.replay = !arguments.without_journal});
   if (!image) return fail(image.error());
-  auto list = DamageFile::open(arguments.damaged);
+  auto list = DamageFile::open(arguments.damaged, {arguments.volume});
   if (!list) return fail(list.error());
+  if (auto begun = list->begin(); !begun) return fail(begun.error());
   Progress progress;
   FindingPrinter printer(progress, arguments.verbose);
   auto findings = Json::array();

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "cli/command.h"
@@ -17,9 +18,12 @@ class DamageFile {
   /// Adds the option to a command.
   static void add_to(Arguments& app, std::string& path);
 
-  /// Makes the file, or writes to standard output if `path` is "-"; with an empty path nothing is
-  /// written.
-  static Result<DamageFile> open(const std::string& path);
+  /// Opens or makes the file; "-" is standard output, and with an empty path nothing is written.
+  /// invalid_argument: it is no regular file, or it is one of `others`, which the command uses
+  /// besides (the volume, what is written to), or lies beneath one of them.
+  static Result<DamageFile> open(const std::string& path, const std::vector<std::string>& others);
+  /// Empties the file, once nothing keeps the command from its work any more.
+  Result<void> begin();
   [[nodiscard]] explicit operator bool() const { return file_ != nullptr; }
   void add(const ContentRun& run);
   /// Adds a sentence about blocks whose numbers nobody knows.

@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <string>
+#include <vector>
 
 #include <fcntl.h>
 #include <fmt/core.h>
@@ -281,13 +282,13 @@ int export_volume(const ExportArguments& arguments) {
   if (!image) return fail(image.error());
   const std::uint64_t size = (*image)->logical_blocks() * kBlockSize;
   const bool to_stdout = arguments.to_standard_output();
-  if (to_stdout && arguments.damaged == "-") {
-    return fail("the contents and the list of damaged blocks cannot both go to standard output");
-  }
-  auto list = DamageFile::open(arguments.damaged);
+  std::vector<std::string> others{arguments.volume};
+  if (!to_stdout) others.push_back(arguments.output);
+  auto list = DamageFile::open(arguments.damaged, others);
   if (!list) return fail(list.error());
   auto output = to_stdout ? Output::standard() : Output::open(arguments, size);
   if (!output) return fail(output.error());
+  if (auto begun = list->begin(); !begun) return fail(output->abandon(std::move(begun).error()));
   if (const auto left_out = left_out_text(**image)) warn(*left_out);
   auto exported = copy_contents(**image, *output, *list, arguments.skip_errors);
   if (!exported) return fail(output->abandon(std::move(exported).error()));
@@ -313,6 +314,10 @@ int run_export(int argc, char** argv) {
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   if (arguments.json && arguments.to_standard_output()) {
     return usage_error("--json and the contents cannot both go to standard output: name a file");
+  }
+  if (arguments.damaged == "-" && (arguments.json || arguments.to_standard_output())) {
+    return usage_error(fmt::format("{} and --list-damaged - cannot both have standard output",
+                                   arguments.json ? "--json" : "the contents"));
   }
   return export_volume(arguments);
 }

@@ -5,7 +5,6 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file_checks.h"
@@ -14,17 +13,8 @@ namespace uvdo {
 namespace {
 
 Result<FileDescriptor> open_to_append(const std::string& path) {
-  struct stat status {};
-  if (stat(path.c_str(), &status) == 0) {
-    auto kind = check_file_kind(path, FileKind::regular);
-    if (!kind) return std::move(kind).error();
-  }
-  FileDescriptor fd(::open(
-      path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0640));
-  if (!fd) return errno_error(errno, fmt::format("cannot open {}", path));
-  auto kind = check_file_kind(fd.get(), path, FileKind::regular);
-  if (!kind) return std::move(kind).error();
-  return fd;
+  constexpr mode_t kMode = 0640;
+  return open_checked(path, O_WRONLY | O_CREAT | O_APPEND, FileKind::regular, kMode);
 }
 
 }  // namespace

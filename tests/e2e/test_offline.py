@@ -198,6 +198,57 @@ class ContentTest(OfflineTest):
         told = json.loads(uvdo("export", "--json", "--force", image, "-o", output).stdout)
         self.assertEqual((told["logicalBytes"], told["damagedBlocks"]), (output.stat().st_size, 0))
 
+    def test_a_list_of_damaged_blocks_takes_nothing_s_place(self):
+        image = self.extracted("clean")
+        before, output = sha256(image), self.folder / "list.out"
+        link, other, old = self.folder / "link", self.folder / "other", self.folder / "old"
+        link.symlink_to(image)
+        os.link(image, other)
+        old.write_text("an older list\n")
+        for path in (image, link, other):
+            for command in (("check", image), ("export", image, "-o", output)):
+                done = uvdo(*command, "--list-damaged", path)
+                self.assertEqual(done.returncode, 1, done.stdout)
+                self.assertRegex(done.stderr, "^uvdo: the list of damaged blocks cannot be written to .*\n$")
+        self.assertEqual(sha256(image), before)
+        for path in (output, self.folder / "." / ".." / self.folder.name / output.name):
+            self.assertIn("cannot be written to", uvdo("export", image, "-o", output, "--list-damaged", path).stderr)
+            self.assertFalse(output.exists())
+        output.write_text("what was here")
+        self.assertEqual(uvdo("export", image, "-o", output, "--list-damaged", old).returncode, 1)
+        self.assertEqual(old.read_text(), "an older list\n")
+        for options in (("--json", "-o", output), ("-o", "-")):
+            done = uvdo("export", *options, "--force", image, "--list-damaged", "-")
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn("cannot both have standard output", done.stderr)
+        self.assertEqual(output.read_text(), "what was here")
+        self.assertEqual(uvdo("check", image, "--list-damaged", old).returncode, 0)
+        self.assertEqual(old.read_text(), "")
+
+    @unittest.skipUnless(os.geteuid() == 0 and run("losetup", "-f").returncode == 0, "needs loop devices")
+    def test_a_list_of_damaged_blocks_is_not_written_beneath_the_volume(self):
+        image = self.extracted("clean")
+        before, device = sha256(image), run("losetup", "--show", "-f", image).stdout.strip()
+        try:
+            done = uvdo("check", device, "--list-damaged", image)
+            self.assertEqual(done.returncode, 1, done.stdout)
+            self.assertIn(f"is {device} or lies beneath it", done.stderr)
+        finally:
+            run("losetup", "-d", device)
+        self.assertEqual(sha256(image), before)
+
+    def test_a_list_that_cannot_be_written_is_told_in_the_one_object(self):
+        image = self.extracted("dirty")
+        with Surgery(image) as knife:
+            ring = self.json("info", image)["partitions"]["recovery journal"]["start"]
+            first = self.json("info", image)["journal"]["firstCurrent"]
+            knife.write((ring + first % self.json("info", image)["journal"]["blocks"]) * BLOCK, bytes(BLOCK))
+            done = run("sh", "-c", 'ulimit -f 0; trap "" XFSZ; exec "$0" check --json "$1" --list-damaged "$2" | cat',
+                       UVDO, image, self.folder / "list")
+            told = json.loads(done.stdout)
+            self.assertFalse(told["consistent"])
+            self.assertIn("writing to", told["error"]["message"])
+
     def test_export_is_sparse(self):
         output, _ = self.export(self.extracted("index"))
         used = sum(stop - start for start, stop in self.extents(output))

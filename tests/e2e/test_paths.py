@@ -51,6 +51,8 @@ OUTPUTS = {
     "format --force": ["format", "PATH", "--size", "4G", "--force"],
     "export -o": ["export", "GOOD", "-o", "PATH"],
     "export --force -o": ["export", "GOOD", "--force", "-o", "PATH"],
+    "export --list-damaged": ["export", "GOOD", "-o", "OUT", "--list-damaged", "PATH"],
+    "check --list-damaged": ["check", "GOOD", "--list-damaged", "PATH"],
     "serve --log-file": ["serve", "GOOD", "--nbd", "unix:SOCKET", "--log-file", "PATH"],
 }
 # Sockets of servers: whatever is no socket, nobody serves there. (Others go to the disk then.)

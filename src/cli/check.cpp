@@ -8,6 +8,7 @@
 #include "base/size_text.h"
 #include "cli/command.h"
 #include "cli/damage_file.h"
+#include "cli/error_json.h"
 #include "cli/open_volume.h"
 #include "cli/progress.h"
 #include "inspect/audit.h"
@@ -142,11 +143,17 @@ int check(const CheckArguments& arguments) {
   });
   progress.clear();
   if (arguments.json) {
-    print("{}\n", json_text(summary_json(**image, summary, std::move(findings)), 2));
-  } else {
-    print_summary(**image, summary);
-    print_verdict(**image, summary);
+    Json json = summary_json(**image, summary, std::move(findings));
+    auto listed = list_damaged(**image, *list, progress);
+    if (!listed) {
+      warn(listed.error().message());
+      json["error"] = error_json(listed.error());
+    }
+    print("{}\n", json_text(json, 2));
+    return listed && summary.is_consistent() ? kExitOk : kExitFailed;
   }
+  print_summary(**image, summary);
+  print_verdict(**image, summary);
   if (auto listed = list_damaged(**image, *list, progress); !listed) return fail(listed.error());
   return summary.is_consistent() ? kExitOk : kExitFailed;
 }

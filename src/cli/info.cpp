@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // uvdo info: what a volume is, stopped or in use, in words or as JSON.
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -8,6 +9,7 @@
 
 #include "base/print.h"
 #include "base/size_text.h"
+#include "cli/error_json.h"
 #include "cli/open_volume.h"
 #include "cli/served_volume.h"
 #include "inspect/lvm_pool.h"
@@ -68,6 +70,7 @@ Result<Json> describe(const ServedVolume& served, bool without_journal) {
     image = open_volume(served.volume, {.replay = false});
   }
   if (!image) return std::move(image).error();
+  if (const auto left_out = left_out_text(**image)) warn(*left_out);
   return describe_image(**image);
 }
 
@@ -201,12 +204,18 @@ int run_info(int argc, char** argv) {
   auto info = describe(served, without_journal);
   if (!info) return fail(info.error());
   const Json& journal = info->at("journal");
-  int status = kExitOk;
-  if (journal.contains("damage")) status = fail(journal.at("damage").get<std::string>());
+  std::optional<Error> damage;
+  if (journal.contains("damage"))
+    damage.emplace(Errc::corrupt, journal.at("damage").get<std::string>());
   if (json) {
+    if (damage) {
+      warn(damage->message());
+      (*info)["error"] = error_json(*damage);
+    }
     print("{}\n", json_text(*info, 2));
-    return status;
+    return damage ? kExitFailed : kExitOk;
   }
+  const int status = damage ? fail(*damage) : kExitOk;
   print_volume(*info);
   print_index(info->at("index"));
   print_slabs(info->at("slabs"));

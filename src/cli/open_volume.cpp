@@ -73,6 +73,7 @@ Result<StoppedStatistics> stopped_statistics(const std::string& path, ImageOptio
     return Error(Errc::io, path + ": some of its metadata cannot be read; uvdo check tells what");
   }
 
+  result.left_out = left_out_text(**image);
   result.problem = journal_loss_text(**image);
   if (!result.problem && found.contents.damaged_blocks > 0) {
     result.problem = fmt::format(

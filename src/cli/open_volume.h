@@ -40,7 +40,8 @@ inline constexpr const char* kWithoutJournalHelp =
 /// A stopped volume's statistics, and what they lack.
 struct StoppedStatistics {
   VolumeStatistics statistics;
-  std::optional<std::string> problem;  ///< what of the volume could not be counted
+  std::optional<std::string> problem{};   ///< what of the volume could not be counted
+  std::optional<std::string> left_out{};  ///< that its journal was left out on demand
 };
 
 /// The statistics that a stopped volume has: sizes, space, savings. All event counts are 0.

@@ -39,9 +39,13 @@ struct ServedVolume {
   std::string control{};  ///< socket; empty: where servers listen by default
   AnswerPatience patience{};
 
-  /// Adds VOLUME and --control.
+  /// Adds VOLUME, --control and --timeout.
   void add_to(Arguments& app) {
     add_volume_argument(app, volume);
+    add_server_to(app);
+  }
+  /// For commands that name their volumes otherwise.
+  void add_server_to(Arguments& app) {
     app.option("--control", control, "the control socket that uvdo serve was given");
     patience.add_to(app);
   }

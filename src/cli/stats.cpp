@@ -27,7 +27,7 @@ Result<StoppedStatistics> statistics_of(const ServedVolume& served, bool without
   if (answer) {
     auto told = statistics_from_json(*answer);
     if (!told) return std::move(told).error();
-    return StoppedStatistics{std::move(*told), std::nullopt};
+    return StoppedStatistics{std::move(*told)};
   }
   if (answer.error().code() == Errc::not_found) {
     return stopped_statistics(served.volume, {.replay = !without_journal});
@@ -35,10 +35,11 @@ Result<StoppedStatistics> statistics_of(const ServedVolume& served, bool without
   return std::move(answer).error();
 }
 
+/// `errors`: of a volume whose statistics are not all, or that has none.
 void print_json(std::span<const NamedStatistics> all, const Json& errors) {
   auto object = Json::object();
   for (const auto& [name, statistics] : all) object[name] = to_json(statistics);
-  object.update(errors);
+  for (const auto& [name, error] : errors.items()) object[name]["error"] = error;
   print("{}\n", json_text(object, 2));
 }
 
@@ -62,33 +63,38 @@ int show_statistics(const std::vector<std::string>& volumes, ServedVolume served
                     TableUnits units, bool without_journal) {
   std::vector<NamedStatistics> all;
   auto errors = Json::object();
-  int status = kExitOk;
+  const auto note = [&errors](const std::string& name, const Error& error) {
+    warn(error.message());
+    errors[name] = error_json(error);
+  };
   for (const std::string& volume : volumes) {
     auto path = backing_store_path(volume);
     if (path) served.volume = *path;
     auto statistics = path ? statistics_of(served, without_journal) : std::move(path).error();
     if (statistics) {
-      if (statistics->problem) status = fail(fmt::format("{}: {}", *path, *statistics->problem));
+      if (statistics->left_out) warn(fmt::format("{}: {}", *path, *statistics->left_out));
+      if (statistics->problem) {
+        note(*path, {Errc::corrupt, fmt::format("{}: {}", *path, *statistics->problem)});
+      }
       all.push_back({std::move(*path), std::move(statistics->statistics)});
       continue;
     }
     if (volumes.size() == 1) return fail(statistics.error());
-    warn(statistics.error().message());
-    errors[volume] = {{"error", error_json(statistics.error())}};
+    note(volume, statistics.error());
   }
   switch (form) {
     case StatsForm::table: print_table(all, units); break;
     case StatsForm::list: print_list(all); break;
     case StatsForm::json: print_json(all, errors); break;
   }
-  return errors.empty() ? status : kExitFailed;
+  return errors.empty() ? kExitOk : kExitFailed;
 }
 
 }  // namespace
 
 int run_stats(int argc, char** argv) {
   std::vector<std::string> volumes;
-  std::string control;
+  ServedVolume served;
   bool human = false;
   bool si = false;
   bool verbose = false;
@@ -109,11 +115,9 @@ int run_stats(int argc, char** argv) {
       app.option("--watch", watch, "a line of rates every so many seconds, until interrupted");
   app.option("--count", count, "with --watch: end after so many lines").needs(watch_option);
   app.flag(kWithoutJournal, without_journal, kWithoutJournalHelp);
-  app.option("--control", control, "the control socket that uvdo serve was given");
-  AnswerPatience patience;
-  patience.add_to(app);
+  served.add_server_to(app);
   if (auto status = parse_arguments(app, argc, argv)) return *status;
-  if (!control.empty() && volumes.size() != 1) {
+  if (!served.control.empty() && volumes.size() != 1) {
     return usage_error("--control belongs to one volume; name only that");
   }
 
@@ -125,12 +129,12 @@ int run_stats(int argc, char** argv) {
     }
     auto path = backing_store_path(volumes[0]);
     if (!path) return usage_error(path.error().message());
-    return watch_statistics({*path, control, patience}, *interval, count,
-                            json ? WatchForm::json : WatchForm::text);
+    served.volume = *path;
+    return watch_statistics(served, *interval, count, json ? WatchForm::json : WatchForm::text);
   }
   const StatsForm form = json ? StatsForm::json : verbose ? StatsForm::list : StatsForm::table;
   const TableUnits units = si ? TableUnits::si : human ? TableUnits::binary : TableUnits::kib;
-  return show_statistics(volumes, {"", control, patience}, form, units, without_journal);
+  return show_statistics(volumes, std::move(served), form, units, without_journal);
 }
 
 }  // namespace uvdo

@@ -156,6 +156,8 @@ class GoldenTest(OfflineTest):
         for command in ("info", "stats"):
             result = uvdo(command, "--without-journal", image)
             self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertIn("its recovery journal was left out", result.stderr)
+            self.assertEqual(uvdo(command, image).stderr, "")
         self.assertNotEqual(self.json("info", image)["logicalBlocksUsed"],
                             self.json("info", image, "--without-journal")["logicalBlocksUsed"])
 
@@ -345,6 +347,11 @@ class JournalDamageTest(OfflineTest):
             result = run("sh", "-c", 'exec "$0" "$1" "$2" > /dev/null', UVDO, command, image)
             self.assertEqual(result.returncode, 1, command)
             self.assertIn(f"of up to {lost} logical blocks", result.stderr)
+        for command in ("stats", "info"):
+            told = self.json(command, image, status=1)  # one object, with what was found out
+            told = told if command == "info" else next(iter(told.values()))
+            self.assertEqual(told["error"]["code"], "corrupt")
+            self.assertIn(f"of up to {lost} logical blocks", told["error"]["message"])
         listed = self.folder / "listed"
         output, result = self.export(image, "--list-damaged", listed, status=1)
         self.assertIn(f"of up to {lost} logical blocks", result.stderr)

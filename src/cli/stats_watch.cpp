@@ -2,6 +2,9 @@
 #include "cli/stats_watch.h"
 
 #include <algorithm>
+#include <string>
+
+#include <fmt/core.h>
 
 #include "base/print.h"
 #include "base/saturating.h"
@@ -23,20 +26,25 @@ void print_line(const Rates& rates, const VolumeStatistics& s) {
   const RequestRate& reads = rates.of(RequestKind::read);
   const RequestRate& writes = rates.of(RequestKind::write);
   const std::uint64_t room = room_for_data(s);
-  const double used = percent_of(std::min(room, room_used(s)), room);
-  const double saved =
-      percent_of(difference(s.logical_blocks_used, s.data_blocks_used), s.logical_blocks_used);
+  std::string used = "-";
+  std::string saved = "-";
+  if (const auto blocks = room_used(s)) {
+    used = fmt::format("{:.1f}", percent_of(std::min(room, *blocks), room));
+    saved = fmt::format("{:.1f}", percent_of(difference(s.logical_blocks_used, s.data_blocks_used),
+                                             s.logical_blocks_used));
+  }
   const std::string_view held = rates.bottleneck;
   print(
-      "{:>5.1f} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>6} {:>5.0f} {:>5.0f} {:>5.1f} "
-      "{:>6.1f}  "
-      "{}\n",
+      "{:>5.1f} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>6} {:>5.0f} {:>5.0f} {:>5} "
+      "{:>6}  "
+      "{}{}\n",
       rates.seconds, short_number(reads.per_second), short_bytes(reads.bytes_per_second),
       short_time(reads.latencies.percentile(50)), short_time(reads.latencies.percentile(99)),
       short_number(writes.per_second), short_bytes(writes.bytes_per_second),
       short_time(writes.latencies.percentile(50)), short_time(writes.latencies.percentile(99)),
       short_number(rates.of(RequestKind::discard).per_second), rates.device_busy * 100,
-      rates.cpu * 100, used, saved, held.substr(0, held.find(':')));
+      rates.cpu * 100, used, saved, held.substr(0, held.find(':')),
+      is_recovering(s) ? "; recovering" : "");
 }
 
 }  // namespace

@@ -94,7 +94,7 @@ std::string savings_line(const VolumeStatistics& s) {
     return fmt::format("{} {}", what, blocks ? size_text(*blocks * s.block_size) : "(counting)");
   };
   std::string total;
-  if (s.logical_blocks_used > 0 && s.data_blocks_used <= s.logical_blocks_used) {
+  if (room_used(s) && s.logical_blocks_used > 0 && s.data_blocks_used <= s.logical_blocks_used) {
     total = fmt::format("   {} % of what was written",
                         100 * (s.logical_blocks_used - s.data_blocks_used) / s.logical_blocks_used);
   }
@@ -105,7 +105,13 @@ std::string savings_line(const VolumeStatistics& s) {
 
 std::string space_line(const VolumeStatistics& s, const Activity& a) {
   const std::uint64_t room = room_for_data(s);
-  const std::uint64_t used = std::min(room, room_used(s));
+  const auto known = room_used(s);
+  if (!known) {
+    return fmt::format("space      how much of {} is used is not known{}",
+                       size_text(room * s.block_size),
+                       is_recovering(s) ? " yet: recovering" : ", since an error");
+  }
+  const std::uint64_t used = std::min(room, *known);
   const double part = room == 0 ? 0 : static_cast<double>(used) / static_cast<double>(room);
   std::string outlook;
   if (a.until_full) {

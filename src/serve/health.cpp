@@ -16,10 +16,10 @@ constexpr std::chrono::seconds kSoon = std::chrono::hours(24);
 
 void judge_space(const HealthFacts& facts, Health& health) {
   const VolumeStatistics& s = facts.statistics;
-  if (condition_of(s) == Condition::recovering) return;  // nobody knows yet
   const std::uint64_t room = room_for_data(s);
-  const std::uint64_t used = std::min(room, room_used(s));
-  if (room == 0) return;
+  const auto known = room_used(s);
+  if (!known || room == 0) return;
+  const std::uint64_t used = std::min(room, *known);
   const std::uint64_t percent = used * 100 / room;
   const std::string left = size_text((room - used) * s.block_size);
   constexpr const char* kAdvice =
@@ -153,11 +153,11 @@ std::string_view deduplication_word(const VolumeStatistics& s) {
 std::string room_text(const VolumeStatistics& s) {
   const std::uint64_t room = room_for_data(s);
   const std::string size = size_text(room * s.block_size);
-  if (condition_of(s) == Condition::recovering) {
+  const auto used = room_used(s);
+  if (!used)
     return fmt::format("how much of its room for data of {} is taken is not known yet", size);
-  }
   return fmt::format("{} % of its room for data of {} is taken",
-                     static_cast<int>(percent_of(std::min(room, room_used(s)), room)), size);
+                     static_cast<int>(percent_of(std::min(room, *used), room)), size);
 }
 
 }  // namespace
@@ -165,8 +165,11 @@ std::string room_text(const VolumeStatistics& s) {
 Condition condition_of(const VolumeStatistics& s) {
   if (s.mode == OperatingMode::read_only) return Condition::read_only;
   if (s.extra.suspended) return Condition::suspended;
-  const bool recovering = s.in_recovery_mode || s.mode == OperatingMode::recovering;
-  return recovering ? Condition::recovering : Condition::normal;
+  return is_recovering(s) ? Condition::recovering : Condition::normal;
+}
+
+bool is_recovering(const VolumeStatistics& s) {
+  return s.in_recovery_mode || s.mode == OperatingMode::recovering;
 }
 
 std::string_view name_of(Condition condition) {
@@ -240,7 +243,10 @@ std::uint64_t room_for_data(const VolumeStatistics& s) {
   return difference(s.physical_blocks, s.extra.fixed_overhead_blocks);
 }
 
-std::uint64_t room_used(const VolumeStatistics& s) {
+std::optional<std::uint64_t> room_used(const VolumeStatistics& s) {
+  if (is_recovering(s) || (s.mode == OperatingMode::read_only && !s.extra.is_counted)) {
+    return std::nullopt;
+  }
   return s.data_blocks_used + difference(s.overhead_blocks_used, s.extra.fixed_overhead_blocks);
 }
 

@@ -32,6 +32,22 @@ TEST(Health, AllIsWellInOneSentence) {
             "deduplication is on, compression is off.");
 }
 
+TEST(Health, HowMuchRoomIsUsedIsNotAlwaysKnown) {
+  VolumeStatistics s = facts(448).statistics;
+  EXPECT_EQ(room_used(s), 453U);
+  s.extra.suspended = true;
+  EXPECT_EQ(room_used(s), 453U);
+  s.in_recovery_mode = true;
+  EXPECT_EQ(room_used(s), std::nullopt) << "also of a suspended volume";
+  s.in_recovery_mode = false;
+  s.mode = OperatingMode::recovering;
+  EXPECT_EQ(room_used(s), std::nullopt);
+  s.mode = OperatingMode::read_only;
+  EXPECT_EQ(room_used(s), std::nullopt);
+  s.extra.is_counted = true;
+  EXPECT_EQ(room_used(s), 453U);
+}
+
 TEST(Health, SpaceIsTroubleWhenLittleIsLeft) {
   EXPECT_TRUE(assess(facts(809)).is_well());
   HealthFacts nearly = facts(810);

@@ -106,17 +106,24 @@ void add_requests(Writer& w, const Activity& a) {
   w.gauge("clients", "NBD clients that are connected.", a.clients);
 }
 
+/// What is not known, as during a recovery, is left out: a 0 would be taken for one.
 void add_space(Writer& w, const VolumeStatistics& s, const Activity& a) {
   const std::uint64_t b = s.block_size;
+  const auto used = room_used(s);
+  const bool is_recovered = !is_recovering(s);
   w.gauge("logical_size_bytes", "Size of the device that clients see.", s.logical_blocks * b);
-  w.gauge("logical_used_bytes", "Part of it that is mapped, blocks of zeros included.",
-          s.logical_blocks_used * b);
+  if (is_recovered) {
+    w.gauge("logical_used_bytes", "Part of it that is mapped, blocks of zeros included.",
+            s.logical_blocks_used * b);
+  }
   w.gauge("physical_size_bytes", "Size of the volume on its file or disk.", s.physical_blocks * b);
-  w.gauge("data_used_bytes", "Physical space that holds data.", s.data_blocks_used * b);
-  w.gauge("overhead_bytes", "Physical space that holds metadata.", s.overhead_blocks_used * b);
+  if (used) w.gauge("data_used_bytes", "Physical space that holds data.", s.data_blocks_used * b);
+  if (is_recovered) {
+    w.gauge("overhead_bytes", "Physical space that holds metadata.", s.overhead_blocks_used * b);
+  }
   w.gauge("room_bytes", "Physical space for data and pages of the block map, used or not.",
           room_for_data(s) * b);
-  w.gauge("room_used_bytes", "Part of the room that is used.", room_used(s) * b);
+  if (used) w.gauge("room_used_bytes", "Part of the room that is used.", *used * b);
   w.gauge("watermark_percent", "The highest watermark that the used part has passed; 0: none.",
           std::uint64_t{a.watermark});
   w.gauge("fill_rate_bytes_per_second",
@@ -124,13 +131,16 @@ void add_space(Writer& w, const VolumeStatistics& s, const Activity& a) {
           a.fill_bytes_per_second);
   w.gauge("fill_rate_window_seconds", "The time over which that was seen; 0: there is no rate yet.",
           a.fill_seconds);
-  w.family("full_in_seconds", "gauge",
-           "When the room is used up at that rate; +Inf if it does not fill.");
-  if (a.until_full) {
-    w.sample("", static_cast<std::uint64_t>(a.until_full->count()));
-  } else {
-    w.sample("", std::numeric_limits<double>::infinity());
+  if (used) {
+    w.family("full_in_seconds", "gauge",
+             "When the room is used up at that rate; +Inf if it does not fill.");
+    if (a.until_full) {
+      w.sample("", static_cast<std::uint64_t>(a.until_full->count()));
+    } else {
+      w.sample("", std::numeric_limits<double>::infinity());
+    }
   }
+  if (!is_recovered) return;
   w.family("saved_bytes", "gauge", "Logical space that takes no physical space, by the reason.");
   w.sample("by=\"thin\"", s.savings.thin_blocks * b);
   if (s.savings.zero_blocks) w.sample("by=\"zeros\"", *s.savings.zero_blocks * b);

@@ -134,6 +134,19 @@ MetricsSource source() {
   return made;
 }
 
+TEST(MetricsText, WhatIsNotKnownDuringARecoveryIsLeftOut) {
+  MetricsSource recovering = source();
+  recovering.statistics.in_recovery_mode = true;
+  const std::string text = metrics_text(recovering);
+  const StrictReader metrics(text);
+  for (const char* name : {"logical_used", "data_used", "overhead", "room_used", "saved"}) {
+    EXPECT_EQ(text.find(std::string("uvdo_") + name + "_bytes"), std::string::npos) << name;
+  }
+  EXPECT_EQ(text.find("uvdo_full_in_seconds"), std::string::npos);
+  EXPECT_EQ(metrics.value("uvdo_room_bytes{volume=\"v\",uuid=\"u\"}"), 900 * 4096);
+  EXPECT_EQ(metrics.value("uvdo_recovering{volume=\"v\",uuid=\"u\"}"), 1);
+}
+
 TEST(MetricsText, KeepsTheRulesOfTheFormat) {
   const StrictReader metrics(metrics_text(source()));
   EXPECT_GT(metrics.families(), 45U);

@@ -32,14 +32,12 @@ Json device_json(const Rates& rates) {
           {"inFlight", rates.device_queue}};
 }
 
-/// How much room is taken is not known after an error, nor while a volume recovers.
 Json space_json(const Snapshot& now) {
   const VolumeStatistics& s = now.statistics;
   const Activity& a = now.activity;
-  const Condition condition = condition_of(s);
-  const bool known = condition == Condition::normal || condition == Condition::suspended;
+  const auto used = room_used(s);
   return {{"roomBytes", room_for_data(s) * s.block_size},
-          {"roomUsedBytes", known ? Json(room_used(s) * s.block_size) : Json(nullptr)},
+          {"roomUsedBytes", used ? Json(*used * s.block_size) : Json(nullptr)},
           {"fillBytesPerSecond", a.fill_bytes_per_second},
           {"fillSeconds", a.fill_seconds},
           {"secondsUntilFull", a.until_full ? Json(a.until_full->count()) : Json(nullptr)}};

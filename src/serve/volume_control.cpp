@@ -112,10 +112,6 @@ Task<Result<Json>> VolumeControl::stats(const Json& request) {
   co_await volume_.count_savings(with_activity ? Duration{0} : std::chrono::seconds(2));
   VolumeStatistics statistics = server_.monitor->statistics();
   statistics.logical_block_size = server_.logical_block_size;
-  const DeviceActivity device = server_.monitor->activity().device;
-  statistics.extra.device_failed_reads = device.failed_reads;
-  statistics.extra.device_failed_writes = device.failed_writes;
-  statistics.extra.device_failed_flushes = device.failed_flushes;
   Json json = to_json(statistics);
   if (with_activity) json["activity"] = to_json(server_.monitor->activity());
   co_return json;

@@ -58,12 +58,10 @@ Task<void> VolumeMonitor::run() {
 void VolumeMonitor::look() {
   const VolumeStatistics s = volume_.statistics();
   const std::uint64_t peak = volume_.take_peak_used();
-  // After an error, and until a recovery has ended, nobody knows how much is used.
-  if (condition_of(s) == Condition::read_only || condition_of(s) == Condition::recovering) {
-    return space_.forget();
-  }
+  const auto used = room_used(s);
+  if (!used) return space_.forget();
   SpaceSample seen;
-  seen.used = std::min(room_for_data(s), room_used(s));
+  seen.used = std::min(room_for_data(s), *used);
   seen.room = seen.used + blocks_left(s, room_for_data(s), seen.used);
   seen.peak = std::min(seen.room, peak);
   for (const SpaceEvent& event : space_.observe(executor_.now(), seen)) {
@@ -143,6 +141,10 @@ VolumeStatistics VolumeMonitor::statistics() const {
   now.discard = times_.of(RequestKind::discard).in_flight;
   now.empty_flush = times_.of(RequestKind::flush).in_flight;
   s.bios_acknowledged = difference(s.bios_in, now);
+  const DeviceActivity device = settings_.device();
+  s.extra.device_failed_reads = device.failed_reads;
+  s.extra.device_failed_writes = device.failed_writes;
+  s.extra.device_failed_flushes = device.failed_flushes;
   return s;
 }
 

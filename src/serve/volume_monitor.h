@@ -46,7 +46,8 @@ class VolumeMonitor {
 
   [[nodiscard]] Activity activity() const;
   [[nodiscard]] const SpaceWatch& space() const { return space_; }
-  /// What the volume counts, with the requests of clients that are under way.
+  /// What the volume counts, with the requests of clients that are under way and the failures of
+  /// the device.
   [[nodiscard]] VolumeStatistics statistics() const;
 
  private:

@@ -48,25 +48,19 @@ ClientSlots::ClientSlots(std::size_t most, bool has_unix_sockets)
       most_of_network_(has_unix_sockets ? all_but(most, kUnixPart) : most),
       most_of_machine_(all_but(most_of_network_, kOthersPart)) {}
 
-ClientSlots::Answer ClientSlots::ask(const ClientOrigin& origin) const {
-  if (all_ >= most_) return Answer::full;
-  if (origin.kind == ClientOrigin::Kind::unix_socket) return Answer::free;
-  if (network_ >= most_of_network_) return Answer::network_full;
+ClientSlots::Answer ClientSlots::judge(const ClientOrigin& origin, const ClientOrigin* gone) const {
+  constexpr auto kUnixSocket = ClientOrigin::Kind::unix_socket;
+  const std::size_t less = gone != nullptr && by_origin_.contains(*gone) ? 1 : 0;
+  if (all_ - less >= most_) return Answer::full;
+  if (origin.kind == kUnixSocket) return Answer::free;
+  const std::size_t less_of_network = less == 1 && gone->kind != kUnixSocket ? 1 : 0;
+  if (network_ - less_of_network >= most_of_network_) return Answer::network_full;
   const auto found = by_origin_.find(origin);
-  if (found != by_origin_.end() && found->second >= most_of_machine_) return Answer::machine_full;
-  return Answer::free;
-}
-
-bool ClientSlots::would_help(const ClientOrigin& other, const ClientOrigin& origin) const {
-  switch (ask(origin)) {
-    case Answer::free: return true;
-    case Answer::machine_full: return other == origin;
-    case Answer::network_full: return other.kind != ClientOrigin::Kind::unix_socket;
-    case Answer::full: break;
+  const std::size_t less_of_machine = less == 1 && *gone == origin ? 1 : 0;
+  if (found != by_origin_.end() && found->second - less_of_machine >= most_of_machine_) {
+    return Answer::machine_full;
   }
-  ClientSlots without(*this);
-  without.leave(other);
-  return without.ask(origin) == Answer::free;
+  return Answer::free;
 }
 
 void ClientSlots::enter(const ClientOrigin& origin) {

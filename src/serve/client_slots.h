@@ -35,11 +35,13 @@ class ClientSlots {
   /// Of `most` places some are kept for unix sockets if there are any.
   ClientSlots(std::size_t most, bool has_unix_sockets);
 
-  [[nodiscard]] Answer ask(const ClientOrigin& origin) const;
+  [[nodiscard]] Answer ask(const ClientOrigin& origin) const { return judge(origin, nullptr); }
   void enter(const ClientOrigin& origin);
   void leave(const ClientOrigin& origin);
   /// Whether another client of `origin` might get in if the one from `other` left.
-  [[nodiscard]] bool would_help(const ClientOrigin& other, const ClientOrigin& origin) const;
+  [[nodiscard]] bool would_help(const ClientOrigin& other, const ClientOrigin& origin) const {
+    return judge(origin, &other) == Answer::free;
+  }
 
   [[nodiscard]] std::size_t most() const { return most_; }
   /// Of all machines together, and of one.
@@ -47,6 +49,9 @@ class ClientSlots {
   [[nodiscard]] std::size_t most_of_machine() const { return most_of_machine_; }
 
  private:
+  /// What a client of `origin` is told if one of `gone` is not counted.
+  [[nodiscard]] Answer judge(const ClientOrigin& origin, const ClientOrigin* gone) const;
+
   std::size_t most_;
   std::size_t most_of_network_;
   std::size_t most_of_machine_;

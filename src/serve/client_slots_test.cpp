@@ -72,6 +72,17 @@ TEST(ClientSlots, KnowsWhoseLeavingWouldHelp) {
   EXPECT_TRUE(slots.would_help(machine(1), kUnix));
 }
 
+TEST(ClientSlots, ThePlaceOfAnotherMachineDoesNotHelpOneThatHasItsShare) {
+  ClientSlots slots(8, true);
+  fill(slots, machine(1));
+  fill(slots, machine(2));
+  ASSERT_EQ(slots.ask(machine(1)), Answer::network_full);
+  EXPECT_FALSE(slots.would_help(machine(2), machine(1)));
+  EXPECT_TRUE(slots.would_help(machine(1), machine(1)));
+  EXPECT_TRUE(slots.would_help(machine(2), machine(3)));
+  EXPECT_FALSE(slots.would_help(machine(9), machine(3))) << "it has no place";
+}
+
 TEST(ClientOrigin, TellsMachinesApart) {
   EXPECT_EQ(machine(1), machine(1));
   EXPECT_NE(machine(1), machine(2));

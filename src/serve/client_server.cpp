@@ -35,7 +35,7 @@ void ClientServer::start(std::vector<ListeningSocket> sockets) {
     tasks_.start(accept_clients(socket.fd()));
     sockets_.push_back(std::move(socket));
   }
-  if (is_watching_ || limits_.stay == Duration{}) return;
+  if (is_watching_ || (limits_.stay == Duration{} && limits_.silence == Duration{})) return;
   is_watching_ = true;
   tasks_.start(watch());
 }
@@ -43,8 +43,15 @@ void ClientServer::start(std::vector<ListeningSocket> sockets) {
 Task<void> ClientServer::watch() {
   while (!stopping_) {
     const TimePoint now = loop_.now();
-    for (const auto& [client, came] : clients_) {
-      if (now - came >= limits_.stay) client->shut_down();
+    for (auto& [stream, client] : clients_) {
+      if (const std::uint64_t moved = stream->bytes_moved(); moved != client.moved) {
+        client.moved = moved;
+        client.moved_at = now;
+      }
+      const bool stays = limits_.stay != Duration{} && now - client.came >= limits_.stay;
+      const bool is_silent =
+          limits_.silence != Duration{} && now - client.moved_at >= limits_.silence;
+      if (stays || is_silent) stream->shut_down();
     }
     co_await watch_.sleep(clients_.empty() ? kNobodyToWatch : kLookInterval);
   }
@@ -75,7 +82,8 @@ Task<void> ClientServer::serve(int fd) {
     close(fd);
   } else {
     SocketStream stream(loop_, fd);
-    clients_.emplace(&stream, loop_.now());
+    const TimePoint now = loop_.now();
+    clients_.emplace(&stream, Client{now, 0, now});
     if (clients_.size() == 1) watch_.ring();
     if (!stopping_) co_await serve_(stream, clients_.size() > limits_.most_clients);
     clients_.erase(&stream);
@@ -88,9 +96,9 @@ Task<void> ClientServer::shutdown() {
   stopping_ = true;
   watch_.ring();
   for (UringLoop::Operation* operation : accepting_) loop_.cancel(*operation);
-  for (const auto& [client, came] : clients_) client->end_input();
+  for (const auto& [stream, client] : clients_) stream->end_input();
   if (!clients_.empty()) co_await patience_.sleep(std::chrono::seconds(1));
-  for (const auto& [client, came] : clients_) client->shut_down();
+  for (const auto& [stream, client] : clients_) stream->shut_down();
   co_await tasks_.wait();
   sockets_.clear();
 }

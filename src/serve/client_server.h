@@ -24,6 +24,8 @@ class ClientServer {
     std::size_t most_clients;
     /// How long a client may stay; zero: as long as it likes.
     Duration stay{};
+    /// How long nothing may come from a client nor go to it; zero: as long as it likes.
+    Duration silence{};
     /// What may be used when descriptors have run out; must outlive the server.
     DescriptorReserve* reserve = nullptr;
   };
@@ -37,14 +39,19 @@ class ClientServer {
   /// Ends all connections, after the replies under way; then nothing of it runs any more. A client
   /// that does not take its reply is given a second.
   Task<void> shutdown();
-  [[nodiscard]] bool is_stopping() const { return stopping_; }
   [[nodiscard]] std::size_t clients() const { return clients_.size(); }
   [[nodiscard]] const std::vector<ListeningSocket>& sockets() const { return sockets_; }
 
  private:
+  struct Client {
+    TimePoint came;
+    std::uint64_t moved = 0;  // bytes, when it was looked at last
+    TimePoint moved_at;
+  };
+
   Task<void> accept_clients(int fd);
   Task<void> serve(int fd);
-  /// Hangs up on clients that stay for too long.
+  /// Hangs up on clients that stay for too long, or are silent.
   Task<void> watch();
 
   UringLoop& loop_;
@@ -52,7 +59,7 @@ class ClientServer {
   Serve serve_;
   std::vector<ListeningSocket> sockets_;
   std::vector<UringLoop::Operation*> accepting_;
-  std::unordered_map<SocketStream*, TimePoint> clients_;  // and when they came
+  std::unordered_map<SocketStream*, Client> clients_;
   Alarm patience_;
   Alarm watch_;
   TaskGroup tasks_;

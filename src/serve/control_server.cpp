@@ -17,11 +17,11 @@ constexpr Duration kSignOfLife = std::chrono::seconds(1);
 }  // namespace
 
 ControlServer::ControlServer(UringLoop& loop, Handler handler, TakeBack take_back,
-                             DescriptorReserve* reserve)
+                             DescriptorReserve* reserve, Duration silence)
     : loop_(loop),
       handler_(std::move(handler)),
       take_back_(std::move(take_back)),
-      server_(loop, {kMaxControlClients, {}, reserve},
+      server_(loop, {kMaxControlClients, {}, silence, reserve},
               [this](SocketStream& stream, bool crowded) { return serve(stream, crowded); }) {}
 
 Task<void> ControlServer::serve(SocketStream& stream, bool crowded) {

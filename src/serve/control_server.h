@@ -5,6 +5,8 @@
 //   reply:    {"uvdo": 1, "ok": true, "result": {...}}
 //             {"uvdo": 1, "ok": false, "error": {"code": "busy", "message": "..."}}
 // While a request is worked on, a space is sent each second: who waits sees that the server lives.
+// A connection on which nothing moves for a minute is closed, so that forgotten ones do not pile
+// up.
 #pragma once
 
 #include <functional>
@@ -18,6 +20,7 @@ namespace uvdo {
 inline constexpr int kControlVersion = 1;
 inline constexpr std::size_t kMaxControlLine = 64U << 10U;  ///< of a request
 inline constexpr std::size_t kMaxControlClients = 256;      ///< more are told to come back
+inline constexpr Duration kLongestControlSilence = std::chrono::seconds(60);
 
 class ControlServer {
  public:
@@ -29,7 +32,7 @@ class ControlServer {
 
   /// `reserve`: descriptors for its clients when there are no others; must outlive it.
   ControlServer(UringLoop& loop, Handler handler, TakeBack take_back = nullptr,
-                DescriptorReserve* reserve = nullptr);
+                DescriptorReserve* reserve = nullptr, Duration silence = kLongestControlSilence);
 
   /// Listens on the unix socket at `path` and begins to answer.
   void start(std::vector<ListeningSocket> sockets) { server_.start(std::move(sockets)); }

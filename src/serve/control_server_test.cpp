@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "serve/control_server.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <thread>
@@ -111,6 +112,33 @@ TEST_F(ControlServerTest, WhoWaitsForALongRequestSeesThatTheServerLives) {
   const auto json = parse_json(answer);
   ASSERT_TRUE(json);
   EXPECT_EQ((*json)["result"], (Json{{"done", true}}));
+}
+
+TEST_F(ControlServerTest, WhoIsSilentIsHungUpOnUnlessItWaits) {
+  bool is_waiting = false;
+  bool may_end = false;
+  ControlServer server(
+      *loop_,
+      [&](std::string command, Json) -> Task<Result<Json>> {
+        Alarm alarm(*loop_);
+        is_waiting = is_waiting || command == "long";
+        while (command == "long" && !may_end) co_await alarm.sleep(std::chrono::milliseconds(1));
+        co_return Json::object();
+      },
+      nullptr, nullptr, std::chrono::milliseconds(1500));
+  listen(server);
+  FileDescriptor waiting = connect_and_ask("long");
+  FileDescriptor silent = connect_and_ask("short");
+  std::size_t most = 0;
+  serve(server, [&] {
+    most = std::max(most, server.clients());
+    if (most == 2 && server.clients() == 1) may_end = true;
+    return may_end && is_waiting;
+  });
+  EXPECT_FALSE(read_line(silent.get()).empty());
+  char c = 0;
+  EXPECT_EQ(recv(silent.get(), &c, 1, 0), 0) << "hung up on";
+  EXPECT_NE(read_line(waiting.get()).find("\"ok\":true"), std::string::npos);
 }
 
 TEST_F(ControlServerTest, TheRequestOfAClientThatHasGoneIsNotCarriedOut) {

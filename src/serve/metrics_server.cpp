@@ -27,7 +27,7 @@ std::string refusal(std::string_view status, std::string_view sentence) {
 MetricsServer::MetricsServer(UringLoop& loop, std::function<std::string()> text)
     : loop_(loop),
       text_(std::move(text)),
-      server_(loop, {kMostClients, kLongestStay, nullptr},
+      server_(loop, {kMostClients, kLongestStay, {}, nullptr},
               [this](SocketStream& stream, bool crowded) { return serve(stream, crowded); }) {}
 
 Result<void> MetricsServer::check_address(const SocketAddress& address) {

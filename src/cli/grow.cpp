@@ -15,12 +15,9 @@
 namespace uvdo {
 namespace {
 
-struct GrowArguments {
-  std::string volume;
+struct GrowArguments : ServedVolume {
   std::string logical;
   std::string physical;
-  std::string control;
-  AnswerPatience patience;
   bool yes = false;
   bool json = false;
 };
@@ -66,8 +63,7 @@ void print_sizes(const GrowArguments& arguments, const Sizes& sizes) {
 
 /// The room for data that a volume in use will have about; 0 if its server does not say.
 std::uint64_t room_after(const GrowArguments& arguments, const GrowthRequest& request) {
-  auto info = ask_volume(arguments.volume, {{"command", "info"}}, arguments.control,
-                         arguments.patience.limit());
+  auto info = arguments.ask({{"command", "info"}});
   if (!info || !info->contains("slabs")) return 0;
   const Json& slabs = (*info)["slabs"];
   const std::uint64_t room =
@@ -124,8 +120,7 @@ std::optional<int> grow_served(const GrowArguments& arguments, const GrowthReque
   if (request.logical_bytes) asked["logical"] = *request.logical_bytes;
   if (request.physical_bytes) asked["physical"] = *request.physical_bytes;
   if (request.physical_max) asked["physical"] = "max";
-  auto answer =
-      ask_volume(arguments.volume, std::move(asked), arguments.control, arguments.patience.limit());
+  auto answer = arguments.ask(std::move(asked));
   if (!answer) {
     if (answer.error().code() == Errc::not_found) return std::nullopt;
     return fail(std::move(answer).error().within(arguments.volume));
@@ -146,8 +141,7 @@ int run_grow(int argc, char** argv) {
   app.option("--logical", arguments.logical, "the new size of the device that clients see");
   app.option("--physical", arguments.physical,
              "how much of its file or block device the volume takes from now on, or max");
-  app.option("--control", arguments.control, "the control socket that uvdo serve was given");
-  arguments.patience.add_to(app);
+  arguments.add_server_to(app);
   app.flag("-y,--yes", arguments.yes,
            "do not ask about a logical size of more than 100 times the room for data");
   app.flag("--json", arguments.json, "print JSON");

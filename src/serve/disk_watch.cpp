@@ -9,9 +9,6 @@
 namespace uvdo {
 namespace {
 
-constexpr Duration kWindow = std::chrono::seconds(10);
-constexpr std::uint64_t kMostInWindow = 5;
-
 std::string sentence(const FileDevice::Failure& failure, const std::string& name) {
   switch (failure.op) {
     case Device::Op::flush: return fmt::format("flush of {}", name);
@@ -33,30 +30,21 @@ DiskWatch::DiskWatch(Executor& executor, FileDevice& device, LogFunction log)
 
 void DiskWatch::failed(const FileDevice::Failure& failure) {
   if (failure.op == Device::Op::write && is_no_room(failure.error)) return;  // it is tried again
-  const TimePoint now = executor_.now();
-  if (now - window_began_ >= kWindow) {
-    tell_of_suppressed();
-    window_began_ = now;
-    told_in_window_ = 0;
-  }
-  if (told_in_window_ == kMostInWindow) {
-    ++suppressed_;
-    return;
-  }
-  ++told_in_window_;
+  tell_of_dropped();
+  if (!throttle_.admit(executor_.now())) return;
   last_error_ = errno_error(failure.error, sentence(failure, device_.name())).message();
   log_({LogLevel::error, fmt::format("the disk has failed: {}", last_error_)});
 }
 
-void DiskWatch::tell_of_suppressed() {
-  if (suppressed_ == 0) return;
+void DiskWatch::tell_of_dropped() {
+  const std::uint64_t dropped = throttle_.take_dropped(executor_.now());
+  if (dropped == 0) return;
   log_({LogLevel::error,
-        fmt::format("the disk has failed: {} more requests to {}", suppressed_, device_.name())});
-  suppressed_ = 0;
+        fmt::format("the disk has failed: {} more requests to {}", dropped, device_.name())});
 }
 
 Result<void> DiskWatch::look(std::uint64_t end) {
-  if (executor_.now() - window_began_ >= kWindow) tell_of_suppressed();
+  tell_of_dropped();
   end_of_volume_ = end;
   auto state = device_.last_look();
   if (!state) {  // it is suspended, or nobody knows

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "device/file_device.h"
 #include "serve/health.h"
+#include "serve/log_throttle.h"
 
 namespace uvdo {
 
@@ -34,7 +35,7 @@ class DiskWatch {
  private:
   void failed(const FileDevice::Failure& failure);
   void tell_of_name(const BackingState& state);
-  void tell_of_suppressed();
+  void tell_of_dropped();
 
   Executor& executor_;
   FileDevice& device_;
@@ -46,10 +47,8 @@ class DiskWatch {
   bool told_removed_ = false;
   bool told_promise_ = false;
   std::string last_error_;
-  // Of each ten seconds only the first failures are told one by one.
-  TimePoint window_began_{};
-  std::uint64_t told_in_window_ = 0;
-  std::uint64_t suppressed_ = 0;
+  static constexpr unsigned kFailuresTold = 5;  // one by one, in a while
+  LogThrottle throttle_{kFailuresTold};
 };
 
 }  // namespace uvdo

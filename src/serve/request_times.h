@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // How long the requests of clients take in the volume, by kind: from the call to the answer. Costs
-// a request two looks at the cycle counter and a place in a histogram. Requests longer than 128 KiB
-// count as several, as they are carried out.
+// a request two looks at the cycle counter and a place in a histogram. Reads and writes longer than
+// 128 KiB count as several, as they are carried out; a read that is answered in parts, and what has
+// no data, as one.
 #pragma once
 
 #include <array>

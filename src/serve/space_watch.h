@@ -65,8 +65,6 @@ class SpaceWatch {
   [[nodiscard]] FillRate fill_rate() const;
   /// The highest mark that is passed now; 0 if none is.
   [[nodiscard]] unsigned mark() const { return passed_ == 0 ? 0 : marks_[passed_ - 1]; }
-  /// Whether all of the room was taken, and no half percent of it has become free since.
-  [[nodiscard]] bool is_full() const { return level_ == Level::full; }
 
  private:
   struct Sample {

@@ -58,17 +58,15 @@ TEST(SpaceWatch, TellsOfEverythingThatHasHappenedSinceTheLastLook) {
   }
 }
 
-TEST(SpaceWatch, KnowsTheMarkAndWhetherItIsFull) {
+TEST(SpaceWatch, KnowsTheMark) {
   SpaceWatch watch({80, 95});
   EXPECT_EQ(watch.mark(), 0U);
   watch.observe(at(0), {960, 960, 1000});
   EXPECT_EQ(watch.mark(), 95U);
-  EXPECT_FALSE(watch.is_full());
   watch.observe(at(1), {1000, 1000, 1000});
-  EXPECT_TRUE(watch.is_full());
+  EXPECT_EQ(watch.mark(), 95U);
   watch.observe(at(2), {850, 900, 1000});
   EXPECT_EQ(watch.mark(), 80U);
-  EXPECT_FALSE(watch.is_full());
 }
 
 TEST(SpaceWatch, TheLowestMarkCanBeLeftToo) {

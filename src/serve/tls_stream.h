@@ -28,7 +28,6 @@ class TlsStream final : public Stream {
   Task<int> send(std::span<iovec> slices) override;
   Task<void> finish() override;
   void shut_down() override { below_.shut_down(); }
-  [[nodiscard]] PeerState peer() const override { return below_.peer(); }
   [[nodiscard]] std::uint64_t bytes_moved() const override { return below_.bytes_moved(); }
 
  private:

@@ -11,7 +11,7 @@ import time
 import unittest
 
 import support
-from support import UVDO, judge, run, uvdo
+from support import UVDO, judge, run, uvdo, wait_until
 
 MIB = 1 << 20
 IS_SANITIZED = "asan" in str(UVDO) or "tsan" in str(UVDO)
@@ -65,10 +65,7 @@ class Served(unittest.TestCase):
         self.fail(self.log())
 
     def wait_until(self, condition, what):
-        deadline = time.monotonic() + 60
-        while not condition():
-            self.assertLess(time.monotonic(), deadline, what)
-            time.sleep(0.05)
+        self.assertTrue(wait_until(condition), what)
 
     def wait_for_index(self):
         """The index opens behind the volume: what is written before is not deduplicated."""
@@ -130,6 +127,14 @@ class Served(unittest.TestCase):
         self.stop_and_judge(support.sha256(out))
 
     # ---- clients
+
+    def connect(self, structured=True):
+        """A client of libnbd. (Its module is not everywhere.)"""
+        import nbd
+        client = nbd.NBD()
+        client.set_request_structured_replies(structured)
+        client.connect_unix(str(self.socket))
+        return client
 
     def qemu_io(self, *commands, expect=0):
         arguments = []

@@ -11,6 +11,7 @@ import pathlib
 import struct
 import subprocess
 import sys
+import time
 import zlib
 
 TESTS = pathlib.Path(__file__).resolve().parent.parent
@@ -28,6 +29,16 @@ def run(*command, **options):
     options.setdefault("timeout", 300)
     return subprocess.run([str(part) for part in command], stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True, **options)
+
+
+def wait_until(condition, seconds=60):
+    """Whether the condition has come true within that time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def uvdo(*arguments, **options):

@@ -35,11 +35,6 @@ class Changes(Served):
         self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
         self.assertIn(told, done.stderr)
 
-    def connect(self):
-        client = nbd.NBD()
-        client.connect_uri(self.uri)
-        return client
-
     def size(self):
         return json.loads(run("nbdinfo", "--json", self.uri).stdout)["exports"][0]["export-size"]
 

@@ -4,6 +4,7 @@
 what they seem, and clients that would keep others out."""
 import json
 import os
+import pathlib
 import re
 import resource
 import shutil
@@ -15,18 +16,9 @@ import time
 import unittest
 
 from served import MIB, Served
-from support import UVDO, run, uvdo
+from support import UVDO, run, uvdo, wait_until
 
 IS_ROOT = os.geteuid() == 0
-
-
-def wait_until(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False
 
 
 class Doors(Served):
@@ -140,18 +132,20 @@ class FakeServer:
         self.pid = os.fork()
         if self.pid == 0:
             self.run(answers, user)
-        assert wait_until(lambda: os.path.exists(f"{path}.ready"))
+        ready = pathlib.Path(f"{path}.ready")
+        assert wait_until(lambda: ready.exists() and ready.read_text())
 
     def run(self, answers, user):
         try:
             listening = socket.socket(socket.AF_UNIX)
             listening.bind(str(self.path))
             os.chmod(self.path, 0o777)
-            open(f"{self.path}.ready", "w").close()
-            if user is not None:
-                os.setgid(user)
-                os.setuid(user)
-            listening.listen()
+            with open(f"{self.path}.ready", "w") as ready:  # made while that is allowed
+                if user is not None:
+                    os.setgid(user)
+                    os.setuid(user)
+                listening.listen()
+                ready.write("listening")
             while True:
                 client, _ = listening.accept()
                 lines = client.makefile("rb")

@@ -66,13 +66,6 @@ class DailyUse(Served):
         self.assertEqual(done.returncode, 0, f"{command}: {done.stdout}{done.stderr}")
         return done.stdout
 
-    def wait_until(self, condition, what):
-        for _ in range(6000):
-            if condition():
-                return
-            time.sleep(0.01)
-        self.fail(f"{what} did not come about")
-
     # ---- the way from the volume to a mounted file system
 
     def attach(self):

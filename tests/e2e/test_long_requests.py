@@ -35,12 +35,6 @@ class LongRequests(Served):
             raw.replies()
         return raw.go()
 
-    def connect(self, structured=True):
-        client = nbd.NBD()
-        client.set_request_structured_replies(structured)
-        client.connect_unix(str(self.socket))
-        return client
-
     def expect_exit_within(self, seconds):
         began = time.monotonic()
         self.server.send_signal(signal.SIGTERM)

@@ -17,19 +17,10 @@ import time
 import unittest
 
 from served import MIB, Served
-from support import UVDO, run, uvdo
+from support import UVDO, run, uvdo, wait_until
 
 NOBODY = 65534
 PATIENCE = 20  # seconds until a test gives up
-
-
-def wait_until(condition, seconds=PATIENCE):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def state_of(image):

@@ -23,11 +23,6 @@ PATIENCE = 20  # seconds, for what happens by itself
 
 
 class Beneath(Served):
-    def connect(self):
-        client = nbd.NBD()
-        client.connect_uri(self.uri)
-        return client
-
     def errno_of(self, call, *arguments):
         with self.assertRaises(nbd.Error) as caught:
             call(*arguments)
@@ -279,15 +274,16 @@ class SmallFileSystem(Beneath):
     def test_preallocation_and_rebuild_need_their_room_before_they_begin(self):
         refused = uvdo("format", self.mount / "large", "--size", "4G",
                        "--slab-bits", "13", "--preallocate")
-        self.assertEqual(refused.returncode, 1)
-        self.assertIn("free", refused.stderr)
+        self.assertEqual(refused.returncode, 1, refused.stdout + refused.stderr)
+        self.assertIn("free", refused.stderr, refused.stdout)
         self.assertFalse((self.mount / "large").exists())
         self.fill()
         before = support.fingerprint(self.image)
         refused = uvdo("rebuild", "--force", "--yes", self.image)
-        self.assertEqual(refused.returncode, 1, refused.stdout)
-        self.assertIn("not begun", refused.stderr)
-        self.assertEqual(support.fingerprint(self.image), before)
+        told = refused.stdout + refused.stderr
+        self.assertEqual(refused.returncode, 1, told)
+        self.assertIn("not begun", refused.stderr, told)
+        self.assertEqual(support.fingerprint(self.image), before, told)
 
 
 class Preallocated(Beneath):

@@ -64,13 +64,13 @@ struct RoomGate::Waiting {
 
 void RoomGate::submit(Request& request) {
   if (request.op == Op::write) {
-    spawn(carry_out(request));
+    carry_out(request);
   } else {
     device_.submit(request);
   }
 }
 
-Task<void> RoomGate::carry_out(Request& request) {
+detail::Detached RoomGate::carry_out(Request& request) {
   bool has_waited = false;  // and submit() has returned
   std::optional<Waiting> place;
   int error = ENOSPC;

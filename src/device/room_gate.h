@@ -69,7 +69,7 @@ class RoomGate final : public Device {
 
  private:
   struct Waiting;  // a write that waits, in its coroutine's frame
-  Task<void> carry_out(Request& request);
+  detail::Detached carry_out(Request& request);
   void link(Waiting& waiting);
   void unlink(Waiting& waiting, bool found_room);
   [[nodiscard]] Duration pause_of_first() const;

@@ -11,10 +11,10 @@
 #include "base/print.h"
 #include "base/printable.h"
 #include "cli/command.h"
-#include "cli/error_json.h"
 #include "cli/top.h"
 #include "cli/version.h"
 #include "device/backing_name.h"
+#include "serve/error_json.h"
 
 namespace uvdo {
 namespace {

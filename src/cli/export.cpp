@@ -18,13 +18,13 @@
 #include "base/size_text.h"
 #include "cli/command.h"
 #include "cli/damage_file.h"
-#include "cli/error_json.h"
 #include "cli/open_volume.h"
 #include "cli/progress.h"
 #include "device/file_device.h"
 #include "format/zero_block.h"
 #include "inspect/content_reader.h"
 #include "inspect/damage_list.h"
+#include "serve/error_json.h"
 
 namespace uvdo {
 namespace {

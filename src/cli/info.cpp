@@ -9,10 +9,10 @@
 
 #include "base/print.h"
 #include "base/size_text.h"
-#include "cli/error_json.h"
 #include "cli/open_volume.h"
 #include "cli/served_volume.h"
 #include "inspect/lvm_pool.h"
+#include "serve/error_json.h"
 #include "serve/volume_description.h"
 
 namespace uvdo {

@@ -7,11 +7,11 @@
 
 #include "base/print.h"
 #include "cli/command.h"
-#include "cli/error_json.h"
 #include "cli/open_volume.h"
 #include "cli/served_volume.h"
 #include "cli/stats_watch.h"
 #include "device/backing_name.h"
+#include "serve/error_json.h"
 #include "serve/statistics_json.h"
 #include "volume/statistics_text.h"
 

@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 
+#include "serve/error_json.h"
 #include "serve/json_in_turns.h"
 
 namespace uvdo {
@@ -68,10 +69,7 @@ Task<void> ControlServer::serve(SocketStream& stream, bool crowded) {
 }
 
 std::string ControlServer::refusal(const Error& error) {
-  const Json reply = {{"uvdo", kControlVersion},
-                      {"ok", false},
-                      {"error", {{"code", name_of(error.code())}, {"message", error.message()}}}};
-  return json_text(reply);
+  return json_text({{"uvdo", kControlVersion}, {"ok", false}, {"error", error_json(error)}});
 }
 
 Task<ControlServer::Answer> ControlServer::answer(SocketStream& stream, std::string line) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// An error as --json tells it: the same object as in answers of the control socket.
+// An error as answers of the control socket and --json tell it.
 #pragma once
 
 #include "base/json.h"

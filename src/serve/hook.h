@@ -4,9 +4,9 @@
 // is still there when the server ends, is killed with all that it has started (its process group).
 // The shell is also killed when the server is, however that happened.
 //
-// Nothing here waits for a process: a command may itself wait for the volume (fstrim on what lies on
-// it), whose requests are carried out by the thread that calls this, and one that waits for a disk
-// cannot even be killed.
+// Nothing here waits for a process: a command may itself wait for the volume (fstrim on what lies
+// on it), whose requests are carried out by the thread that calls this, and one that waits for a
+// disk cannot even be killed.
 #pragma once
 
 #include <deque>

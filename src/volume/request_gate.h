@@ -28,9 +28,10 @@ class RequestGate {
   /// Instead of open(): who was held, and who comes later, is refused.
   void abandon() { enter(State::abandoned); }
 
-  /// Returns when none is under way, whoever may come next.
+  /// Returns when none is under way, whoever may come next; of one that is abandoned, when those
+  /// who were held have gone as well.
   Task<void> drain() {
-    while (under_way_ > 0) co_await left_.wait();
+    while (under_way_ > 0 || (state_ == State::abandoned && held_ > 0)) co_await left_.wait();
   }
 
   [[nodiscard]] bool is_open() const { return state_ == State::open; }
@@ -38,12 +39,16 @@ class RequestGate {
   [[nodiscard]] bool is_closed() const { return state_ == State::closed; }
   /// Waits until the gate is open; false if that will never be.
   Task<bool> wait() {
+    ++held_;
     while (is_closed() || state_ == State::open_for_reads) co_await opened_.wait();
+    let_go();
     co_return is_open();
   }
   /// The same for who only reads.
   Task<bool> wait_to_read() {
+    ++held_;
     while (is_closed()) co_await opened_.wait();
+    let_go();
     co_return state_ != State::abandoned;
   }
   [[nodiscard]] std::uint64_t under_way() const { return under_way_; }
@@ -51,6 +56,9 @@ class RequestGate {
  private:
   friend class RequestPass;
   enum class State : std::uint8_t { open, open_for_reads, closed, abandoned };
+  void let_go() {
+    if (--held_ == 0) left_.wake_all();
+  }
   void enter(State state) {
     state_ = state;
     opened_.wake_all();
@@ -58,6 +66,7 @@ class RequestGate {
   }
   State state_ = State::open;
   std::uint64_t under_way_ = 0;
+  std::uint64_t held_ = 0;
   WaitQueue opened_;
   WaitQueue left_;
 };

@@ -197,6 +197,7 @@ Task<Result<void>> Volume::end_suspension() {
 }
 
 Task<Result<void>> Volume::stop_abandoned() {
+  co_await requests_gate_.drain();
   co_await walks_.wait();
   ending_ = true;
   packer_->stop();

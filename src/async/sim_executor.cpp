@@ -15,6 +15,8 @@ constexpr TimePoint kOrigin{std::chrono::hours(1)};
 constexpr std::uint64_t kWallClockOriginUs = 1'704'067'200'000'000;
 // How many steps one order lasts under SimOrder::mixed, at most.
 constexpr std::uint64_t kLongestSpell = 400;
+// A turn has an end also where somebody is always ready, as clients are that never pause.
+constexpr std::uint64_t kLongestTurn = 10'000;
 
 }  // namespace
 
@@ -167,9 +169,11 @@ SimExecutor::Outcome SimExecutor::run(Task<void> main, std::uint64_t step_limit)
                   std::chrono::duration_cast<std::chrono::milliseconds>(now_ - kOrigin).count())};
     }
     if (next_due() <= now_) fire_due();
-    if (has_ready()) {
+    const bool is_turn_long = !late_.empty() && steps_ - late_since_ > kLongestTurn;
+    if (has_ready() && !is_turn_long) {
       take_step(take_ready());
     } else if (!late_.empty()) {
+      late_since_ = steps_;
       const std::size_t choice = schedule_.below(late_.size());
       fold(choice);
       const std::coroutine_handle<> handle = late_[choice];

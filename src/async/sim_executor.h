@@ -59,6 +59,7 @@ class SimExecutor final : public Executor {
     if (become_ready(handle)) ready_.push_back(handle);
   }
   void post_late(std::coroutine_handle<> handle) override {
+    if (late_.empty()) late_since_ = steps_;
     if (become_ready(handle)) late_.push_back(handle);
   }
   void post_behind(std::coroutine_handle<> handle) override { post(handle); }
@@ -132,6 +133,7 @@ class SimExecutor final : public Executor {
   std::size_t ready_head_ = 0;
   std::vector<std::coroutine_handle<>> ready_;
   std::vector<std::coroutine_handle<>> late_;
+  std::uint64_t late_since_ = 0;  // the step when the first of them came
   // Those that are posted and not yet resumed, by address: only asked, never walked over.
   FlatMap<bool> posted_{256};
   bool was_posted_twice_ = false;

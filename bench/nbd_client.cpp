@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "serve/nbd_protocol.h"
+#include "nbd/nbd_protocol.h"
 
 namespace uvdo::bench {
 

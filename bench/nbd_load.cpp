@@ -20,8 +20,8 @@
 #include <unistd.h>
 
 #include "arguments/arguments.h"
+#include "nbd/nbd_protocol.h"
 #include "nbd_client.h"
-#include "serve/nbd_protocol.h"
 
 namespace uvdo {
 namespace {

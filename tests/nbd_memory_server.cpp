@@ -9,10 +9,10 @@
 #include <sys/signalfd.h>
 
 #include "arguments/arguments.h"
-#include "serve/nbd_server.h"
-#include "serve/service_manager.h"
-#include "serve/testing/memory_block_service.h"
-#include "serve/tls_context.h"
+#include "block/testing/memory_block_service.h"
+#include "nbd/nbd_server.h"
+#include "net/tls_context.h"
+#include "watch/service_manager.h"
 
 namespace uvdo {
 namespace {

@@ -10,9 +10,9 @@
 #include "cli/damage_file.h"
 #include "cli/open_volume.h"
 #include "cli/progress.h"
+#include "control/error_json.h"
 #include "inspect/audit.h"
 #include "inspect/damage_list.h"
-#include "serve/error_json.h"
 
 namespace uvdo {
 namespace {

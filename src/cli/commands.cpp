@@ -13,8 +13,8 @@
 #include "cli/command.h"
 #include "cli/top.h"
 #include "cli/version.h"
+#include "control/error_json.h"
 #include "device/backing_name.h"
-#include "serve/error_json.h"
 
 namespace uvdo {
 namespace {

@@ -9,8 +9,8 @@
 
 #include "base/result.h"
 #include "cli/serve_options.h"
-#include "serve/control_path.h"
-#include "serve/socket_address.h"
+#include "control/control_path.h"
+#include "net/socket_address.h"
 
 namespace uvdo {
 

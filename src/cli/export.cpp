@@ -20,11 +20,11 @@
 #include "cli/damage_file.h"
 #include "cli/open_volume.h"
 #include "cli/progress.h"
+#include "control/error_json.h"
 #include "device/file_device.h"
 #include "format/zero_block.h"
 #include "inspect/content_reader.h"
 #include "inspect/damage_list.h"
-#include "serve/error_json.h"
 
 namespace uvdo {
 namespace {

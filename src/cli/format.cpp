@@ -25,9 +25,9 @@
 #include "device/room_gate.h"
 #include "format/index_geometry.h"
 #include "format/volume_layout.h"
-#include "serve/volume_description.h"
 #include "volume/format_volume.h"
 #include "volume/memory_plan.h"
+#include "watch/volume_description.h"
 
 namespace uvdo {
 namespace {

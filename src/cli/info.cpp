@@ -11,9 +11,9 @@
 #include "base/size_text.h"
 #include "cli/open_volume.h"
 #include "cli/served_volume.h"
+#include "control/error_json.h"
 #include "inspect/lvm_pool.h"
-#include "serve/error_json.h"
-#include "serve/volume_description.h"
+#include "watch/volume_description.h"
 
 namespace uvdo {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "base/result.h"
 #include "inspect/volume_image.h"
-#include "volume/statistics.h"
+#include "statistics/statistics.h"
 
 namespace uvdo {
 

@@ -9,7 +9,7 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include "serve/statistics_json.h"
+#include "watch/statistics_json.h"
 
 namespace uvdo {
 namespace {

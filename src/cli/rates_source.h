@@ -5,7 +5,7 @@
 #include <string>
 
 #include "cli/served_volume.h"
-#include "serve/rates.h"
+#include "watch/rates.h"
 
 namespace uvdo {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // uvdo rebuild: makes a volume writable again that an error has left read-only, after it has said
 // what that would cost.
-#include "volume/rebuild.h"
+#include "recovery/rebuild.h"
 
 #include <string>
 
@@ -13,11 +13,11 @@
 #include "base/size_text.h"
 #include "cli/command.h"
 #include "cli/open_volume.h"
+#include "control/error_json.h"
 #include "device/file_device.h"
 #include "format/journal_view.h"
 #include "format/slab_layout.h"
 #include "index/bounded_memory_index.h"
-#include "serve/error_json.h"
 #include "volume/super_block_store.h"
 #include "volume/volume.h"
 #include "volume/volume_headers.h"

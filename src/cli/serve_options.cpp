@@ -7,9 +7,9 @@
 #include "async/work_thread.h"
 #include "base/size_text.h"
 #include "cli/parameter.h"
-#include "serve/metrics_server.h"
-#include "serve/space_watch.h"
 #include "volume/memory_plan.h"
+#include "watch/metrics_server.h"
+#include "watch/space_watch.h"
 
 namespace uvdo {
 namespace {

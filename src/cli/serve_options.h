@@ -8,15 +8,15 @@
 #include <vector>
 
 #include "base/log.h"
+#include "block/service_views.h"
+#include "cli/account.h"
 #include "cli/command.h"
 #include "cli/parameter.h"
-#include "serve/account.h"
-#include "serve/service_manager.h"
-#include "serve/service_views.h"
-#include "serve/socket_address.h"
-#include "serve/tls_context.h"
-#include "serve/volume_control.h"
+#include "control/volume_control.h"
+#include "net/socket_address.h"
+#include "net/tls_context.h"
 #include "volume/volume.h"
+#include "watch/service_manager.h"
 
 namespace uvdo {
 

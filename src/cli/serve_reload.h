@@ -11,8 +11,8 @@
 #include "cli/config_file.h"
 #include "cli/log_file.h"
 #include "cli/serve_options.h"
-#include "serve/renewable_tls.h"
-#include "serve/volume_monitor.h"
+#include "net/renewable_tls.h"
+#include "watch/volume_monitor.h"
 
 namespace uvdo {
 

@@ -9,7 +9,7 @@
 #include <string>
 
 #include "cli/command.h"
-#include "serve/control_client.h"
+#include "control/control_client.h"
 
 namespace uvdo {
 

@@ -10,10 +10,10 @@
 #include "cli/open_volume.h"
 #include "cli/served_volume.h"
 #include "cli/stats_watch.h"
+#include "control/error_json.h"
 #include "device/backing_name.h"
-#include "serve/error_json.h"
-#include "serve/statistics_json.h"
-#include "volume/statistics_text.h"
+#include "statistics/statistics_text.h"
+#include "watch/statistics_json.h"
 
 namespace uvdo {
 

@@ -8,8 +8,8 @@
 
 #include "base/print.h"
 #include "base/saturating.h"
-#include "serve/health.h"
-#include "serve/rates_json.h"
+#include "watch/health.h"
+#include "watch/rates_json.h"
 
 namespace uvdo {
 namespace {

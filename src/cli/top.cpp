@@ -18,7 +18,7 @@
 #include "base/size_text.h"
 #include "cli/rates_source.h"
 #include "cli/screen_layout.h"
-#include "serve/health.h"
+#include "watch/health.h"
 
 namespace uvdo {
 namespace {

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/machine_memory.h"
 #include "base/object_pool.h"
+#include "block/block_service.h"
 #include "blockmap/block_map.h"
 #include "blockmap/page_replay.h"
 #include "dedupe/hash_locks.h"
@@ -34,13 +35,12 @@
 #include "packer/block_compressor.h"
 #include "packer/data_writer.h"
 #include "packer/packer.h"
-#include "volume/block_service.h"
+#include "statistics/statistics.h"
 #include "volume/flush_generations.h"
 #include "volume/growth.h"
 #include "volume/patient_requests.h"
 #include "volume/request_gate.h"
 #include "volume/savings_counter.h"
-#include "volume/statistics.h"
 #include "volume/super_block_store.h"
 
 namespace uvdo {

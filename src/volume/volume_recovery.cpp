@@ -7,8 +7,8 @@
 
 #include "base/size_text.h"
 #include "blockmap/page_replay.h"
+#include "recovery/rebuild.h"
 #include "volume/memory_plan.h"
-#include "volume/rebuild.h"
 #include "volume/start_plan.h"
 
 namespace uvdo {

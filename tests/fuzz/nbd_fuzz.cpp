@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // libFuzzer target: a whole NBD connection fed with arbitrary bytes. The first byte chooses how
 // the bytes arrive and what is served; the rest is what the client sends.
-#include "serve/testing/nbd_script.h"
+#include "nbd/testing/nbd_script.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Rebuilds: of whole volumes, of damaged ones, and broken off at all places.
-#include "volume/rebuild.h"
+#include "recovery/rebuild.h"
 
 #include <algorithm>
 

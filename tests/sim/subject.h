@@ -14,9 +14,9 @@
 #include "async/sim_random.h"
 #include "async/task.h"
 #include "base/result.h"
+#include "block/block_service.h"
 #include "device/device.h"
 #include "device/sparse_image.h"
-#include "volume/block_service.h"
 
 namespace uvdo::sim {
 

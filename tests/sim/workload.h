@@ -9,11 +9,11 @@
 #include <vector>
 
 #include "async/sim_executor.h"
+#include "block/block_service.h"
 #include "device/sim_device.h"
 #include "model.h"
 #include "profile.h"
 #include "subject.h"
-#include "volume/block_service.h"
 
 namespace uvdo::sim {
 

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "control/control_client.h"
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "control/control_path.h"
+#include "control/control_server.h"
+#include "control/control_trust.h"
+#include "control/volume_identity.h"
+#include "device/file_device.h"
+
+namespace uvdo {
+namespace {
+
+/// Why the volume cannot be looked at: somebody has it. Success if nobody has.
+Result<void> check_unused(const std::string& volume) {
+  auto opened = open_backing_store(volume, OpenMode::read_only);
+  if (!opened && opened.error().code() == Errc::busy) return std::move(opened).error();
+  return {};
+}
+
+/// Of errno. The socket of a server that was killed takes connections for a moment longer, and
+/// resets them when the kernel has cleared the server away: then nobody serves.
+Error connection_error(const std::string& path, std::string_view what) {
+  if (errno == ECONNRESET || errno == EPIPE) {
+    return {Errc::not_found, fmt::format("no server answers at {}", path)};
+  }
+  return errno_error(errno, fmt::format("{} {}", what, path));
+}
+
+/// Lets connect(), send() and recv() fail with EAGAIN after `patience`.
+void limit_waits(int fd, std::chrono::milliseconds patience) {
+  timeval limit{};
+  limit.tv_sec = patience.count() / 1000;
+  limit.tv_usec = patience.count() % 1000 * 1000;
+  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+}
+
+/// The letter of a process's state, as of proc(5).
+char state_of_process(pid_t pid) {
+  auto file = FileDescriptor(open(fmt::format("/proc/{}/stat", pid).c_str(), O_RDONLY | O_CLOEXEC));
+  std::array<char, 512> text{};
+  const ssize_t length = file ? read(file.get(), text.data(), text.size() - 1) : 0;
+  const std::string_view line(text.data(), length > 0 ? static_cast<std::size_t>(length) : 0);
+  const std::size_t name_end = line.rfind(") ");
+  return name_end == std::string_view::npos || name_end + 2 >= line.size() ? '?'
+                                                                           : line[name_end + 2];
+}
+
+Error silent_server(int fd, const std::string& path, std::chrono::milliseconds patience) {
+  ucred peer{};
+  socklen_t length = sizeof peer;
+  const bool known = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 && peer.pid > 0;
+  const std::string who = known ? fmt::format("the server (pid {})", peer.pid) : "the server";
+  std::string why = "it may be busy, wait for its disk, or hang; --timeout gives it longer";
+  const char state = known ? state_of_process(peer.pid) : '?';
+  if (state == 'T') {
+    why = fmt::format("it has been stopped by a signal; kill -CONT {} lets it go on", peer.pid);
+  } else if (state == 'D') {
+    why = "it waits for its disk; --timeout gives it longer";
+  }
+  return {Errc::busy, fmt::format("{} at {} has not answered within {:g} seconds: {}", who, path,
+                                  std::chrono::duration<double>(patience).count(), why)};
+}
+
+}  // namespace
+
+Result<ControlConnection> ControlConnection::open(const std::string& path,
+                                                  std::chrono::milliseconds patience) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) {
+    return Error(Errc::invalid_argument, fmt::format("the socket path {} is too long", path));
+  }
+  std::memcpy(address.sun_path, path.data(), path.size());
+  FileDescriptor fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd) return errno_error(errno, "making a socket");
+  limit_waits(fd.get(), patience);
+  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    if (errno == ENOENT || errno == ECONNREFUSED) {
+      return Error(Errc::not_found, fmt::format("no server answers at {}", path));
+    }
+    if (errno == EAGAIN) return silent_server(fd.get(), path, patience);
+    return errno_error(errno, fmt::format("connecting to {}", path));
+  }
+  if (auto trusted = trust_socket_folder(path, geteuid()); !trusted) {
+    return std::move(trusted).error();
+  }
+  if (auto trusted = trust_peer(fd.get(), path, geteuid()); !trusted) {
+    return std::move(trusted).error();
+  }
+  return ControlConnection(std::move(fd), path, patience);
+}
+
+Result<void> ControlConnection::send_line(const std::string& line) {
+  for (std::size_t sent = 0; sent < line.size();) {
+    const ssize_t n = send(fd_.get(), line.data() + sent, line.size() - sent, MSG_NOSIGNAL);
+    if (n < 0 && errno == EAGAIN) return silent_server(fd_.get(), path_, patience_);
+    if (n < 0 && errno != EINTR) return connection_error(path_, "writing to");
+    if (n > 0) sent += static_cast<std::size_t>(n);
+  }
+  return {};
+}
+
+Result<std::string> ControlConnection::receive_line() {
+  std::array<char, 16384> buffer{};
+  std::size_t end = 0;
+  while ((end = received_.find('\n')) == std::string::npos) {
+    const ssize_t n = recv(fd_.get(), buffer.data(), buffer.size(), 0);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN) return silent_server(fd_.get(), path_, patience_);
+    if (n < 0) return connection_error(path_, "reading from");
+    if (n == 0) return Error(Errc::io, "the server ended the connection without an answer");
+    received_.append(buffer.data(), static_cast<std::size_t>(n));
+    if (received_.find_first_not_of(' ') == std::string::npos) received_.clear();  // signs of life
+  }
+  std::string line = received_.substr(0, end);
+  received_.erase(0, end + 1);
+  return line;
+}
+
+Result<Json> ControlConnection::ask(Json request) {
+  request["uvdo"] = kControlVersion;
+  if (auto sent = send_line(json_text(request) + "\n"); !sent) return std::move(sent).error();
+  auto reply = receive_line();
+  if (!reply) return std::move(reply).error();
+  const auto parsed = parse_json(*reply);
+  if (!parsed || !parsed->is_object() || !parsed->contains("ok") ||
+      !parsed->at("ok").is_boolean()) {
+    return Error(Errc::protocol, "the server's answer cannot be understood");
+  }
+  const Json& json = *parsed;
+  if (json["ok"].get<bool>()) return json.value("result", Json());
+  const auto error = json.value("error", Json::object());
+  if (!error.is_object() || !error.contains("message") || !error["message"].is_string()) {
+    return Error(Errc::protocol, "the server's answer cannot be understood");
+  }
+  const auto code = error.find("code");
+  const bool named = code != error.end() && code->is_string();
+  // Only we ourselves say not_found: nobody serves.
+  Errc kind = named ? errc_of(code->get<std::string>()) : Errc::io;
+  if (kind == Errc::not_found) kind = Errc::unsupported;
+  return Error(kind, error["message"].get<std::string>());
+}
+
+Result<Json> ask_server(const std::string& path, Json request, std::chrono::milliseconds patience) {
+  auto connection = ControlConnection::open(path, patience);
+  if (!connection) return std::move(connection).error();
+  return connection->ask(std::move(request));
+}
+
+namespace {
+
+/// Where a socket's path comes from: a client's user, or the volume's own identity.
+enum class PathFrom : std::uint8_t { user, volume };
+
+/// Asks the server at `path`, if it is that of the volume.
+Result<Json> ask_server_of(const std::string& path, PathFrom from, const std::string& volume,
+                           const Json& request, std::chrono::milliseconds patience) {
+  auto connection = ControlConnection::open(path, patience);
+  if (!connection) return std::move(connection).error();
+  auto hello = connection->ask({{"command", "hello"}});
+  // A server of an earlier version knows no such command; at its usual place it is the right one.
+  const bool is_older = !hello && hello.error().code() == Errc::invalid_argument;
+  if (is_older && from == PathFrom::volume) return connection->ask(request);
+  if (!hello) return std::move(hello).error();
+  if (auto same = check_hello(*hello, volume); !same) return std::move(same).error();
+  return connection->ask(request);
+}
+
+}  // namespace
+
+Result<Json> ask_volume(const std::string& volume, const Json& request, const std::string& path,
+                        std::chrono::milliseconds patience) {
+  auto usual = control_path_of(volume);
+  Result<Json> answer = Error(Errc::not_found, "");
+  if (!path.empty()) {
+    answer = ask_server_of(path, PathFrom::user, volume, request, patience);
+  } else if (usual) {
+    answer = ask_server_of(*usual, PathFrom::volume, volume, request, patience);
+  }
+  // The file of a suspended volume may have been moved away or replaced.
+  if (!answer && answer.error().code() == Errc::not_found && path.empty()) {
+    answer = ask_server_of(control_link_of(volume), PathFrom::volume, volume, request, patience);
+    if (!answer && answer.error().code() == Errc::not_found && usual) {
+      answer = Error(Errc::not_found, fmt::format("no server answers at {}", *usual));
+    }
+  }
+  if (answer || answer.error().code() != Errc::not_found) return answer;
+  if (!usual) return std::move(usual).error();
+  if (const auto unused = check_unused(volume); !unused) {
+    return Error(Errc::busy,
+                 fmt::format("{}, or, as {}, ask as the user who serves it or give the --control "
+                             "that uvdo serve was given",
+                             unused.error().message(), answer.error().message()));
+  }
+  return Error(Errc::not_found, fmt::format("{} is not being served", volume));
+}
+
+void wait_until_free(const std::string& volume) {
+  constexpr int kTries = 500;
+  constexpr useconds_t kPauseMicroseconds = 10'000;
+  for (int i = 0; i < kTries && !check_unused(volume); ++i) usleep(kPauseMicroseconds);
+}
+
+}  // namespace uvdo

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "control/control_path.h"
+
+#include <cerrno>
+#include <cstdlib>
+#include <filesystem>
+
+#include <fmt/core.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+namespace uvdo {
+
+std::string control_folder() {
+  if (geteuid() == 0) return "/run/uvdo";
+  const char* runtime = std::getenv("XDG_RUNTIME_DIR");
+  if (runtime != nullptr && *runtime == '/') return std::string(runtime) + "/uvdo";
+  return fmt::format("/tmp/uvdo-{}", geteuid());
+}
+
+Result<std::string> control_path_of(const std::string& volume) {
+  struct stat status {};
+  if (stat(volume.c_str(), &status) != 0) {
+    return errno_error(errno, fmt::format("cannot open {}", volume));
+  }
+  if (S_ISBLK(status.st_mode)) {
+    return fmt::format("{}/block-{}-{}.control", control_folder(), major(status.st_rdev),
+                       minor(status.st_rdev));
+  }
+  return fmt::format("{}/file-{:x}-{}.control", control_folder(), status.st_dev, status.st_ino);
+}
+
+std::string control_link_of(const std::string& volume) {
+  // FNV-1a: the names only have to be different for different paths.
+  std::error_code ignored;
+  const std::string path = std::filesystem::absolute(volume, ignored).lexically_normal();
+  std::uint64_t hash = 0xCBF29CE484222325U;
+  for (const char c : path) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3U;
+  return fmt::format("{}/path-{:016x}.control", control_folder(), hash);
+}
+
+ControlLink::ControlLink(const std::string& volume, std::string socket)
+    : link_(control_link_of(volume)), socket_(std::move(socket)) {}
+
+void ControlLink::keep(bool wanted) {
+  if (wanted == is_there_ || socket_.empty()) return;
+  unlink(link_.c_str());  // also one of a server that was killed
+  is_there_ = wanted && symlink(socket_.c_str(), link_.c_str()) == 0;
+}
+
+Result<void> make_control_folder() {
+  const std::string folder = control_folder();
+  if (mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
+    return errno_error(errno, fmt::format("cannot make the folder {} for the control socket (give "
+                                          "--control, or set XDG_RUNTIME_DIR to a folder of this "
+                                          "user)",
+                                          folder));
+  }
+  struct stat status {};
+  if (lstat(folder.c_str(), &status) != 0 || !S_ISDIR(status.st_mode) ||
+      status.st_uid != geteuid()) {
+    return Error(
+        Errc::exists,
+        fmt::format("{} is not a folder of this user; remove it, or give --control", folder));
+  }
+  return {};
+}
+
+}  // namespace uvdo

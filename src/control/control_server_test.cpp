@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "control/control_server.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <thread>
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "device/file_device.h"
+
+namespace uvdo {
+namespace {
+
+/// A control server in a folder of its own, and what it was asked and made to take back.
+class ControlServerTest : public ::testing::Test {
+ protected:
+  ControlServerTest() {
+    std::string folder = ::testing::TempDir() + "uvdo-control-XXXXXX";
+    EXPECT_NE(mkdtemp(folder.data()), nullptr);
+    folder_ = folder;
+    path_ = folder + "/socket";
+    auto loop = UringLoop::create();
+    EXPECT_TRUE(loop.ok());
+    loop_ = std::move(*loop);
+  }
+  ~ControlServerTest() override {
+    unlink(path_.c_str());
+    rmdir(folder_.c_str());
+  }
+
+  [[nodiscard]] FileDescriptor connect_and_ask(std::string_view command) const {
+    FileDescriptor client(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path, path_.data(), path_.size());
+    EXPECT_EQ(connect(client.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address),
+              0);
+    const std::string line = json_text({{"uvdo", kControlVersion}, {"command", command}}) + "\n";
+    EXPECT_EQ(send(client.get(), line.data(), line.size(), 0), static_cast<ssize_t>(line.size()));
+    return client;
+  }
+
+  void listen(ControlServer& server) const {
+    auto sockets = ListeningSocket::open({SocketAddress::Kind::unix_path, path_, {}});
+    ASSERT_TRUE(sockets.ok());
+    server.start(std::move(*sockets));
+  }
+
+  /// Serves until `is_over`, which is asked again and again in the loop.
+  void serve(ControlServer& server, const std::function<bool()>& is_over) {
+    loop_->run(
+        [](UringLoop& loop, ControlServer& what, const std::function<bool()>& over) -> Task<void> {
+          Alarm alarm(loop);
+          while (!over()) co_await alarm.sleep(std::chrono::milliseconds(1));
+          co_await what.shutdown();
+        }(*loop_, server, is_over));
+  }
+
+  ControlServer::Handler noting_handler() {
+    return [this](std::string command, Json) -> Task<Result<Json>> {
+      asked_.push_back(std::move(command));
+      co_return Json::object();
+    };
+  }
+  ControlServer::TakeBack noting_take_back() {
+    return [this](std::string command) -> Task<void> {
+      taken_back_.push_back(std::move(command));
+      co_return;
+    };
+  }
+
+  std::string folder_;
+  std::string path_;
+  std::unique_ptr<UringLoop> loop_;
+  std::vector<std::string> asked_;
+  std::vector<std::string> taken_back_;
+};
+
+std::string read_line(int fd) {
+  std::string line;
+  char c = 0;
+  while (recv(fd, &c, 1, 0) == 1 && c != '\n') line += c;
+  return line;
+}
+
+TEST_F(ControlServerTest, WhoWaitsForALongRequestSeesThatTheServerLives) {
+  std::atomic<bool> has_seen_life = false;
+  std::atomic<bool> is_over = false;
+  ControlServer server(*loop_, [&](std::string, Json) -> Task<Result<Json>> {
+    Alarm alarm(*loop_);
+    while (!has_seen_life) co_await alarm.sleep(std::chrono::milliseconds(1));
+    co_return Json{{"done", true}};
+  });
+  listen(server);
+  std::string answer;
+  std::thread client([&] {
+    const FileDescriptor asking = connect_and_ask("long");
+    char first = 0;
+    EXPECT_EQ(recv(asking.get(), &first, 1, 0), 1);
+    EXPECT_EQ(first, ' ');
+    has_seen_life = true;
+    answer = read_line(asking.get());
+    is_over = true;
+  });
+  serve(server, [&] { return is_over.load(); });
+  client.join();
+  const auto json = parse_json(answer);
+  ASSERT_TRUE(json);
+  EXPECT_EQ((*json)["result"], (Json{{"done", true}}));
+}
+
+TEST_F(ControlServerTest, WhoIsSilentIsHungUpOnUnlessItWaits) {
+  bool is_waiting = false;
+  bool may_end = false;
+  ControlServer server(
+      *loop_,
+      [&](std::string command, Json) -> Task<Result<Json>> {
+        Alarm alarm(*loop_);
+        is_waiting = is_waiting || command == "long";
+        while (command == "long" && !may_end) co_await alarm.sleep(std::chrono::milliseconds(1));
+        co_return Json::object();
+      },
+      nullptr, nullptr, std::chrono::milliseconds(1500));
+  listen(server);
+  FileDescriptor waiting = connect_and_ask("long");
+  FileDescriptor silent = connect_and_ask("short");
+  std::size_t most = 0;
+  serve(server, [&] {
+    most = std::max(most, server.clients());
+    if (most == 2 && server.clients() == 1) may_end = true;
+    return may_end && is_waiting;
+  });
+  EXPECT_FALSE(read_line(silent.get()).empty());
+  char c = 0;
+  EXPECT_EQ(recv(silent.get(), &c, 1, 0), 0) << "hung up on";
+  EXPECT_NE(read_line(waiting.get()).find("\"ok\":true"), std::string::npos);
+}
+
+TEST_F(ControlServerTest, TheRequestOfAClientThatHasGoneIsNotCarriedOut) {
+  ControlServer server(*loop_, noting_handler(), noting_take_back());
+  listen(server);
+  { const FileDescriptor gone = connect_and_ask("gone"); }
+  const FileDescriptor there = connect_and_ask("there");
+  serve(server, [&] { return !asked_.empty() && server.clients() == 1; });
+  EXPECT_EQ(asked_, std::vector<std::string>{"there"});
+  EXPECT_TRUE(taken_back_.empty());
+}
+
+TEST_F(ControlServerTest, WhatAClientCannotKnowOfIsTakenBack) {
+  ControlServer server(*loop_, noting_handler(), noting_take_back());
+  listen(server);
+  FileDescriptor reading = connect_and_ask("read");
+  FileDescriptor leaving = connect_and_ask("unread");
+  int steps = 0;
+  serve(server, [&] {
+    if (steps == 0 && asked_.size() == 2) {
+      // Both answers are there; one client leaves before it has read its own.
+      std::thread([&] {
+        EXPECT_FALSE(read_line(reading.get()).empty());
+        char c = 0;
+        EXPECT_EQ(recv(leaving.get(), &c, 1, MSG_PEEK), 1);
+      }).join();
+      reading = FileDescriptor();
+      leaving = FileDescriptor();
+      steps = 1;
+    }
+    return steps == 1 && server.clients() == 0;
+  });
+  EXPECT_EQ(taken_back_, std::vector<std::string>{"unread"});
+}
+
+}  // namespace
+}  // namespace uvdo

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The control commands "suspend" and "resume" (docs/control.md).
+#pragma once
+
+#include "base/log.h"
+#include "control/control_server.h"
+#include "volume/volume.h"
+
+namespace uvdo {
+
+/// Suspends the volume; {"flush": false} does not save it. Answers when nothing reaches its device
+/// any more.
+Task<Result<Json>> suspend_by_request(Volume& volume, Json request);
+Task<Result<Json>> resume_by_request(Volume& volume);
+/// Lets the volume go on whose suspension nobody knows of: who asked for it went away before it had
+/// the answer.
+Task<void> take_back_suspension(Volume& volume, LogFunction log);
+
+}  // namespace uvdo

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The NBD server: listening sockets, the connections made through them, and an orderly end.
+#pragma once
+
+#include <functional>
+#include <list>
+#include <memory>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "async/uring_loop.h"
+#include "nbd/nbd_connection.h"
+#include "net/client_slots.h"
+#include "net/descriptor_reserve.h"
+#include "net/log_throttle.h"
+#include "net/socket_address.h"
+
+namespace uvdo {
+
+class NbdServer {
+ public:
+  struct Settings {
+    NbdConnectionSettings connection{};
+    std::size_t max_connections = 256;  ///< more are turned away
+    /// Not to be touched by clients; must outlive the server. None: nothing is kept back.
+    DescriptorReserve* reserve = nullptr;
+    std::uint32_t max_requests = NbdServerMemory::kUsualRequests;  ///< of all, in flight
+    std::uint64_t read_memory = NbdServerMemory::kLeastForReads;   ///< bytes for the data of reads
+    /// How long shutdown() waits for requests under way and for clients to take their replies.
+    Duration drain_limit = std::chrono::seconds(5);
+    /// Told what people may want to know, a sentence each.
+    std::function<void(const std::string&)> log{};
+  };
+
+  NbdServer(UringLoop& loop, Settings settings);
+  NbdServer(const NbdServer&) = delete;
+  NbdServer& operator=(const NbdServer&) = delete;
+  /// shutdown() must have ended, if start() was called.
+  ~NbdServer();
+
+  /// Offers a volume, which must outlive the server. Before start().
+  void add_export(NbdExport entry) { exports_.add(std::move(entry)); }
+  /// Opens the sockets of an address. Before start().
+  Result<void> listen(const SocketAddress& address, const SocketAccess& access = {});
+  /// Takes over sockets of the service manager. Before start().
+  void adopt(std::vector<ListeningSocket> sockets);
+  /// The names of what is listened on, with the ports really taken.
+  [[nodiscard]] std::vector<std::string> addresses() const;
+  /// Those of them that other machines may be able to reach.
+  [[nodiscard]] std::vector<std::string> remote_addresses() const;
+
+  /// Begins to accept clients.
+  void start();
+  /// Accepts no more, finishes what is under way, but of long requests only the piece that has
+  /// begun; answers the others and new ones with ESHUTDOWN and hangs up; returns when nothing of
+  /// any client is left. Clients are cut off after the drain limit; a piece that the volume does
+  /// not finish is waited for.
+  Task<void> shutdown();
+
+  [[nodiscard]] std::size_t connections() const { return peers_.size(); }
+  /// Bytes of memory that a server takes at most: read data, requests and receive buffers.
+  [[nodiscard]] static std::uint64_t memory_bound(const Settings& settings, bool with_tls);
+
+ private:
+  struct Listener;
+  struct Peer;
+
+  Task<void> accept_clients(Listener& listener);
+  /// The next client, or a negative errno; without descriptors it waits for some.
+  Task<int> next_client(Listener& listener);
+  /// Serves the client, or turns it away.
+  void receive(int fd);
+  /// Hangs up on who has been in the handshake for longest, if that helps; whether it did.
+  bool make_room(const ClientOrigin& origin);
+  void turn_away(int fd, ClientSlots::Answer answer);
+  void tell_shortage(const Listener& listener, int error);
+  Task<void> serve(int fd, ClientOrigin origin);
+  Task<void> watch();
+  void log(const std::string& message) const {
+    if (settings_.log) settings_.log(message);
+  }
+  /// The same for what any stranger can cause at any time.
+  void log_now_and_then(const std::string& message) {
+    const std::string line = throttle_.pass(message, loop_.now());
+    if (!line.empty()) log(line);
+  }
+
+  UringLoop& loop_;
+  Settings settings_;
+  NbdExports exports_;
+  NbdServerMemory memory_;
+  std::list<Listener> listeners_;
+  std::unordered_set<Peer*> peers_;
+  std::unique_ptr<ClientSlots> slots_;  // from start() on
+  std::size_t leaving_ = 0;             // peers that were hung up on and still have to end
+  LogThrottle throttle_;
+  bool is_short_ = false;  // of descriptors or memory, and that was said
+  TaskGroup tasks_;        // acceptors and the watch
+  TaskGroup clients_;
+  Alarm alarm_;  // of the watch, then of shutdown()
+  bool stopping_ = false;
+};
+
+}  // namespace uvdo

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Watches the file or disk beneath a served volume: says in the log what fails, and notices when
+// the file is cut off, removed or replaced.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "async/executor.h"
+#include "base/log.h"
+#include "device/file_device.h"
+#include "net/log_throttle.h"
+#include "watch/health.h"
+
+namespace uvdo {
+
+class DiskWatch {
+ public:
+  /// `device` must outlive this.
+  DiskWatch(Executor& executor, FileDevice& device, LogFunction log);
+  DiskWatch(const DiskWatch&) = delete;
+  DiskWatch& operator=(const DiskWatch&) = delete;
+  ~DiskWatch() { device_.on_failure({}); }
+
+  /// Looks at the file, as is to be done every second; the volume on it ends at byte `end`.
+  /// corrupt, once: it has been cut off, so that nothing of it can be relied on any more.
+  Result<void> look(std::uint64_t end);
+  /// Whether it may be said that what was written is saved: an error tells where it is else.
+  [[nodiscard]] Result<void> is_saved() const;
+  [[nodiscard]] const std::optional<BackingState>& backing() const { return backing_; }
+  /// Adds what is known of the file or disk.
+  void add_to(HealthFacts& facts) const;
+
+ private:
+  void failed(const FileDevice::Failure& failure);
+  void tell_of_name(const BackingState& state);
+  void tell_of_dropped();
+
+  Executor& executor_;
+  FileDevice& device_;
+  LogFunction log_;
+  std::optional<BackingState> backing_;
+  std::uint64_t end_of_volume_ = 0;
+  bool was_cut_off_ = false;
+  BackingState::Named told_name_ = BackingState::Named::itself;
+  bool told_removed_ = false;
+  bool told_promise_ = false;
+  std::string last_error_;
+  static constexpr unsigned kFailuresTold = 5;  // one by one, in a while
+  LogThrottle throttle_{kFailuresTold};
+};
+
+}  // namespace uvdo

@@ -11,8 +11,8 @@
 #include "arguments/arguments.h"
 #include "block/testing/memory_block_service.h"
 #include "nbd/nbd_server.h"
+#include "net/service_manager.h"
 #include "net/tls_context.h"
-#include "watch/service_manager.h"
 
 namespace uvdo {
 namespace {

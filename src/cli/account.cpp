@@ -17,7 +17,7 @@
 namespace uvdo {
 namespace {
 
-constexpr std::size_t kMostBytes = 64U << 10U;  // of an account's line
+constexpr std::size_t kMostBytesOfAnAccount = 64U << 10U;
 constexpr std::size_t kMostGroups = 1024;
 
 std::optional<uid_t> number_of(const std::string& text) {
@@ -55,7 +55,7 @@ class Disguise {
 }  // namespace
 
 Result<Account> Account::find(const std::string& name) {
-  std::vector<char> room(kMostBytes);
+  std::vector<char> room(kMostBytesOfAnAccount);
   passwd entry{};
   passwd* found = nullptr;
   int error = getpwnam_r(name.c_str(), &entry, room.data(), room.size(), &found);

@@ -26,6 +26,7 @@
 #include "device/file_device.h"
 #include "nbd/nbd_server.h"
 #include "net/descriptor_reserve.h"
+#include "net/service_manager.h"
 #include "volume/memory_plan.h"
 #include "volume/uds_index_factory.h"
 #include "volume/volume_headers.h"
@@ -33,7 +34,6 @@
 #include "watch/metrics_server.h"
 #include "watch/metrics_text.h"
 #include "watch/process_memory.h"
-#include "watch/service_manager.h"
 #include "watch/volume_monitor.h"
 
 namespace uvdo {

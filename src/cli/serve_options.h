@@ -13,10 +13,10 @@
 #include "cli/command.h"
 #include "cli/parameter.h"
 #include "control/volume_control.h"
+#include "net/service_manager.h"
 #include "net/socket_address.h"
 #include "net/tls_context.h"
 #include "volume/volume.h"
-#include "watch/service_manager.h"
 
 namespace uvdo {
 

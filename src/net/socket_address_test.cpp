@@ -10,7 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "watch/service_manager.h"
+#include "net/service_manager.h"
 
 namespace uvdo {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "watch/service_manager.h"
+#include "net/service_manager.h"
 
 #include <algorithm>
 #include <charconv>

@@ -96,7 +96,7 @@ layers:
 	@scripts/layers --draw docs/layers.svg
 	@scripts/layers
 
-# Program and manual pages, as `cmake --install` puts them; make install DESTDIR=... PREFIX=/usr.
+# Program, manual pages and completion, as `cmake --install` puts them; make install DESTDIR=... PREFIX=/usr.
 install: build
 	@cmake --build build -j $(JOBS) --target man
 	@cmake --install build --prefix $(or $(PREFIX),/usr/local)

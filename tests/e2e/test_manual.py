@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Every command has a man page that tells all of its options, and no others; errors are one line."""
 import json
+import os
+import pathlib
 import re
 import unittest
 
-from support import TESTS, uvdo
+from support import TESTS, run, uvdo
 
 PAGES = TESTS.parent / "docs/man"
 OPTION = re.compile(r"--[a-z][a-z-]+")
@@ -29,6 +31,25 @@ class ManualTest(unittest.TestCase):
                 told = set(OPTION.findall(page.split("# OPTIONS")[-1].split("# EXAMPLES")[0]))
                 self.assertEqual(options - told, set(), "options without a word in the manual")
                 self.assertIn(f"*uvdo-{command}*(1)", (PAGES / "uvdo.1.scd").read_text())
+
+    def test_the_shell_completes_commands_options_and_files(self):
+        program = pathlib.Path(os.environ["UVDO"]).resolve()
+        script = TESTS.parent / "docs/completion/uvdo"
+
+        def completed(*words):
+            asked = run("bash", "-c", 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); '
+                        '_uvdo; printf "%s\\n" "${COMPREPLY[@]}"', "bash", script, program, *words)
+            self.assertEqual((asked.returncode, asked.stderr), (0, ""))
+            return asked.stdout.split()
+        self.assertEqual(set(completed("")), {*commands(), "--help", "--version"})
+        self.assertEqual(completed("re"), [c for c in commands() if c.startswith("re")])
+        for command in commands():
+            options = set(OPTION.findall(uvdo(command, "--help").stdout))
+            self.assertLessEqual(set(completed(command, "--")), options)
+            self.assertIn("--help", completed(command, "--he"))
+        self.assertEqual(completed("serve", "--no-space"), ["--no-space-timeout"])
+        self.assertEqual(completed("index", "cr"), ["create"])
+        self.assertEqual(completed("info", str(script)), [str(script)])
 
     def test_the_first_page_names_all_others(self):
         pages = sorted(page.name.removesuffix(".1.scd") for page in PAGES.glob("uvdo-*.1.scd"))

@@ -46,6 +46,8 @@ class LbnLocks {
 
   /// co_await locks.lock(lbn): waits for its turn. Several blocks are locked in ascending order.
   [[nodiscard]] Awaiter lock(Lbn lbn) { return {*this, lbn}; }
+  /// The lock, if nobody has it.
+  [[nodiscard]] bool try_lock(Lbn lbn);
   /// Gives the lock to the next in line.
   void unlock(Lbn lbn);
 
@@ -81,7 +83,6 @@ class LbnLocks {
     check(slot != nullptr, "the logical block is not locked");
     return slots_[*slot];
   }
-  bool try_lock(Lbn lbn);
   void enqueue(Awaiter& waiter);
 
   Executor& executor_;

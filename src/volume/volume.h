@@ -318,6 +318,8 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   [[nodiscard]] Error given_up_error() const;
 
   // volume_write.cpp
+  /// False: nothing has been done, and `data` is still there.
+  bool write_at_once(std::uint64_t offset, Buffer& data);
   Task<Result<void>> write_admitted(PatientRequest& request, std::uint64_t offset, Buffer data,
                                     Durability durability);
   Task<Result<void>> write_piece(std::uint64_t offset, ConstBytes piece, Durability durability,

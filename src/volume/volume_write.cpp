@@ -40,9 +40,26 @@ Task<Result<void>> Volume::write(std::uint64_t offset, Buffer data, Durability d
   if (!room_.is_open()) {
     auto admitted = co_await admit_write();
     if (!admitted) co_return admitted;
+  } else if (durability == Durability::cached && write_at_once(offset, data)) {
+    co_return Result<void>();
   }
   PatientRequest request(patient_requests_);
   co_return co_await request.answer(write_admitted(request, offset, std::move(data), durability));
+}
+
+/// The usual write needs nothing that it would have to wait for, and so no coroutine that may have
+/// to outlive its answer: its block is whole, its page is there, and it joins others.
+bool Volume::write_at_once(std::uint64_t offset, Buffer& data) {
+  if (data.size() != kBlockSize || offset % kBlockSize != 0) return false;
+  if (!requests_gate_.is_open() || !check_range(offset, kBlockSize)) return false;
+  const Lbn lbn{offset / kBlockSize};
+  if (!has_job() || !map_->has_leaf(page_number(lbn)) || !locks_.try_lock(lbn)) return false;
+  if (!gather(lbn, data)) {
+    locks_.unlock(lbn);
+    return false;
+  }
+  ++requests_.writes;
+  return true;
 }
 
 Task<Result<void>> Volume::write_admitted(PatientRequest& request, std::uint64_t offset,

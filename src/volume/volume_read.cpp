@@ -12,7 +12,7 @@ namespace uvdo {
 namespace {
 
 /// Work for a block of a long read, most of it copying.
-constexpr std::uint64_t kUnitsPerBlockRead = 30;
+constexpr std::uint64_t kUnitsPerBlockRead = 80;
 
 bool is_page_aligned(const std::byte* p) {
   return reinterpret_cast<std::uintptr_t>(p) % kBlockSize == 0;

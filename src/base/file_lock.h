@@ -11,7 +11,7 @@
 namespace uvdo {
 
 /// How long a lock of somebody else is waited for.
-inline constexpr std::chrono::seconds kLockPatience{3};
+inline constexpr std::chrono::seconds kLockPatience{2};
 
 /// One patience with all locks that are taken together, however many of them others have.
 class LockPatience {

@@ -221,7 +221,10 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerS
   auto device = FileDevice::open(loop, options.volume,
                                  options.read_only ? OpenMode::read_only : OpenMode::read_write);
   if (!device) {
-    if (options.read_only || !FileDevice::open(loop, options.volume, OpenMode::read_only)) {
+    // Whoever has the volume is not waited for twice.
+    const bool is_busy = device.error().code() == Errc::busy;
+    if (options.read_only || is_busy ||
+        !FileDevice::open(loop, options.volume, OpenMode::read_only)) {
       co_return std::move(device).error();
     }
     co_return Error(

@@ -109,6 +109,7 @@ void LogWriter::State::run() {
 LogWriter::State::Written LogWriter::State::tell_lost(std::unique_lock<std::mutex>& lock) {
   const std::uint64_t gap = size == 0 ? refused : 0;
   const std::uint64_t count = failed + gap;
+  refused -= gap;  // lines that come from now on stand behind the one that tells of these
   lock.unlock();
   const std::string words = lost_lines(count);
   Written written = Written::yes;
@@ -116,7 +117,6 @@ LogWriter::State::Written LogWriter::State::tell_lost(std::unique_lock<std::mute
     written = write_piece(std::string_view(words).substr(at, kPiece));
   }
   lock.lock();
-  refused -= gap;
   failed = written == Written::yes ? 0 : count;
   if (written == Written::no && size > 0) {
     drop_line();

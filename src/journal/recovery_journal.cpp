@@ -168,7 +168,12 @@ Task<Result<void>> RecoveryJournal::commit_once(bool only_reap) {
   }
   // What the heads rest on was written before this flush, and so were the data of the entries.
   advance_heads();
-  const auto heads = heads_;
+  auto heads = heads_;
+  // A block that got full when a copy of it was on its way is written once more. It does not say of
+  // itself that nobody needs it: no head is behind all that is there.
+  if (!writing_.empty()) {
+    for (JournalSequence& head : heads) head = std::min(head, writing_.front().sequence);
+  }
   const std::uint64_t entries = counters_.entries_started;
   const unsigned open_entries = open_entries_;
   const bool has_open = !only_reap && open_ && open_entries > 0;

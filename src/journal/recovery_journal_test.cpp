@@ -50,6 +50,24 @@ std::pair<std::uint64_t, std::uint64_t> blocks_under_way(const RecoveryJournal& 
           counters.blocks_written - counters.blocks_committed};
 }
 
+TEST(RecoveryJournal, NoBlockSaysOfItselfThatNobodyNeedsIt) {
+  simulate([](SimExecutor& ex) -> Task<void> {
+    Bench bench(ex);
+    RecoveryJournal& journal = *bench.journal;
+    JournalPoint last;
+    for (unsigned i = 0; i < kEntriesPerBlock; ++i) last = bench.add();
+    EXPECT_TRUE((co_await journal.commit_all()).ok());
+    // It is full, stable and not needed; with the next one it is written again.
+    bench.add();
+    EXPECT_TRUE((co_await journal.commit_all()).ok());
+    const JournalSequence full{last.sequence};
+    const JournalBlockHeader header = decode_journal_header(bench.block(full.value()));
+    EXPECT_EQ(header.sequence, full);
+    EXPECT_LE(header.block_map_head, full);
+    EXPECT_LE(header.slab_journal_head, full);
+  });
+}
+
 TEST(RecoveryJournal, BlocksAreStartedBeforeTheyAreWrittenHoweverOftenThatIs) {
   using Blocks = std::pair<std::uint64_t, std::uint64_t>;
   simulate([](SimExecutor& ex) -> Task<void> {

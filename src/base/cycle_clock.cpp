@@ -2,8 +2,9 @@
 #include "base/cycle_clock.h"
 
 #include <chrono>
-#include <fstream>
 #include <string>
+
+#include "base/first_line.h"
 
 namespace uvdo {
 namespace {
@@ -15,9 +16,8 @@ bool is_trusted() {
 #if defined(__aarch64__)
   return true;
 #else
-  std::ifstream file("/sys/devices/system/clocksource/clocksource0/current_clocksource");
-  std::string source;
-  std::getline(file, source);
+  const std::string source =
+      first_line("/sys/devices/system/clocksource/clocksource0/current_clocksource");
   return source == "tsc" || source == "kvm-clock" || source.starts_with("hyperv");
 #endif
 }

@@ -67,9 +67,9 @@ Result<DamageFile> DamageFile::open(const std::string& path,
   auto fd = open_checked(path, O_WRONLY | O_CREAT, FileKind::regular, kMode);
   if (!fd) return std::move(fd).error();
   // What was looked at may be another one by now; what is open stays what it is.
-  const int copy = fcntl(fd->get(), F_DUPFD_CLOEXEC, 0);
-  result.file_.reset(copy < 0 ? nullptr : fdopen(copy, "w"));
+  result.file_.reset(fdopen(fd->get(), "w"));
   if (result.file_ == nullptr) return errno_error(errno, fmt::format("cannot open {}", path));
+  static_cast<void>(fd->release());  // it is the stream's now
   return result;
 }
 

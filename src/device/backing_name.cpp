@@ -2,13 +2,14 @@
 #include "device/backing_name.h"
 
 #include <charconv>
-#include <fstream>
 #include <optional>
 #include <string_view>
 
 #include <fmt/core.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+
+#include "device/storage_map.h"
 
 namespace uvdo {
 namespace {
@@ -36,13 +37,7 @@ Result<std::string> backing_store_path(const std::string& name) {
   if (!major_number || !minor_number || stat(name.c_str(), &status) == 0) return name;
   const dev_t number = makedev(*major_number, *minor_number);
   // The kernel knows the device's name; udev's link serves where /sys does not tell.
-  std::ifstream event(fmt::format("/sys/dev/block/{}:{}/uevent", *major_number, *minor_number));
-  constexpr std::string_view kKey = "DEVNAME=";
-  for (std::string line; std::getline(event, line);) {
-    if (!line.starts_with(kKey)) continue;
-    std::string path = "/dev/" + line.substr(kKey.size());
-    if (is_device(path, number)) return path;
-  }
+  if (std::string node = StorageMap().node_of(number); !node.empty()) return node;
   std::string link = fmt::format("/dev/block/{}:{}", *major_number, *minor_number);
   if (is_device(link, number)) return link;
   return Error(Errc::not_found,

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <fstream>
 #include <sstream>
 
 #include <fmt/core.h>
@@ -11,6 +10,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/first_line.h"
 #include "base/saturating.h"
 #include "base/size_text.h"
 
@@ -18,13 +18,6 @@ namespace uvdo {
 namespace {
 
 constexpr std::uint64_t kBytesOfStatBlock = 512;
-
-std::string own_uid_map() {
-  std::ifstream file("/proc/self/uid_map");
-  std::string line;
-  std::getline(file, line);
-  return line;
-}
 
 BackingState::Named look_at_name(const std::string& path, const struct stat& open) {
   struct stat there {};
@@ -56,7 +49,8 @@ Result<BackingState> look_at_backing_store(int fd, const std::string& path) {
     return errno_error(errno, fmt::format("cannot examine the file system of {}", path));
   }
   // What is kept for root is not for others.
-  const bool is_for_us = geteuid() == 0 && is_first_user_namespace(own_uid_map());
+  const bool is_for_us =
+      geteuid() == 0 && is_first_user_namespace(first_line("/proc/self/uid_map"));
   state.free = std::uint64_t{is_for_us ? system.f_bfree : system.f_bavail} * system.f_frsize;
   state.capacity = std::uint64_t{system.f_blocks} * system.f_frsize;
   if (state.capacity == 0) state.free = UINT64_MAX;  // as of ramfs, which has no limit

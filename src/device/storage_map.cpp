@@ -15,6 +15,7 @@
 #include <sys/sysmacros.h>
 
 #include "base/file_descriptor.h"
+#include "base/first_line.h"
 #include "device/folder_entries.h"
 
 namespace uvdo {
@@ -24,13 +25,6 @@ namespace fs = std::filesystem;
 
 constexpr std::uint64_t kSector = 512;  // of all figures in /sys
 constexpr unsigned kDeepest = 16;       // storages over one another
-
-std::string first_line(const fs::path& file) {
-  std::ifstream in(file);
-  std::string line;
-  std::getline(in, line);
-  return line;
-}
 
 std::optional<std::uint64_t> number_in(const fs::path& file) {
   const std::string line = first_line(file);

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "inspect/lvm_pool.h"
 
-#include <fstream>
 #include <string>
 
 #include <fmt/core.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+
+#include "base/first_line.h"
 
 namespace uvdo {
 namespace {
@@ -17,10 +18,8 @@ constexpr std::uint64_t kEndBlocks = kLvmPoolEnd / kBlockSize;
 bool is_on_pool_data(const std::string& path) {
   struct stat status {};
   if (stat(path.c_str(), &status) != 0 || !S_ISBLK(status.st_mode)) return false;
-  std::ifstream file(
+  const std::string uuid = first_line(
       fmt::format("/sys/dev/block/{}:{}/dm/uuid", major(status.st_rdev), minor(status.st_rdev)));
-  std::string uuid;
-  std::getline(file, uuid);
   return uuid.starts_with("LVM-") && uuid.ends_with("-vdata");
 }
 

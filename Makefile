@@ -90,6 +90,7 @@ format:
 lint:
 	@scripts/install-dependencies lint
 	@scripts/lint
+	@scripts/headers
 
 # The picture of the layers, from the build's own list.
 layers:

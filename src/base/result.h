@@ -100,4 +100,10 @@ class [[nodiscard]] Result<void> {
   Error error_{std::unique_ptr<Error::Detail>{}};
 };
 
+/// The same result; an error names the step that failed ("saving: block map: ...").
+[[nodiscard]] inline Result<void> within(std::string_view step, Result<void> done) {
+  if (done) return done;
+  return std::move(done).error().within(step);
+}
+
 }  // namespace uvdo

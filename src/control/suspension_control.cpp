@@ -4,12 +4,12 @@
 namespace uvdo {
 
 Task<Result<Json>> suspend_by_request(Volume& volume, Json request) {
-  auto mode = Volume::SuspendMode::save;
+  auto mode = SuspendMode::save;
   if (request.contains("flush")) {
     if (!request["flush"].is_boolean()) {
       co_return Error(Errc::invalid_argument, "\"flush\" is true or false");
     }
-    if (!request["flush"].get<bool>()) mode = Volume::SuspendMode::no_save;
+    if (!request["flush"].get<bool>()) mode = SuspendMode::no_save;
   }
   auto done = co_await volume.suspend(mode);
   if (!done) co_return std::move(done).error();

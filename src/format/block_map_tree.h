@@ -67,6 +67,11 @@ struct TreePath {
   return (logical_blocks + kEntriesPerPage - 1) / kEntriesPerPage;
 }
 
+/// How many of the first `leaves` leaves of all trees are in tree `root`.
+[[nodiscard]] constexpr std::uint64_t leaves_of_tree(std::uint32_t root, std::uint64_t leaves) {
+  return leaves > root ? (leaves - root + kBlockMapRoots - 1) / kBlockMapRoots : 0;
+}
+
 /// Pages of one tree by height: leaves, interior pages (heights 1 .. 3). pages[4] is 1, the root.
 struct TreeSize {
   std::array<std::uint64_t, kTreeHeight> pages{};

@@ -14,6 +14,8 @@ namespace uvdo {
 
 class ReadOnlyNotifier {
  public:
+  ReadOnlyNotifier() = default;
+  explicit ReadOnlyNotifier(FaultPoints faults) : faults_(faults) {}
   [[nodiscard]] bool is_read_only() const { return reason_.has_value(); }
   /// Why. Needs is_read_only().
   [[nodiscard]] const Error& reason() const { return *reason_; }

@@ -181,7 +181,7 @@ class HeapUseTest : public ::testing::TestWithParam<Variant> {
   Task<void> measure_suspension() {
     co_await open();
     co_await work(0, kRounds / 4);
-    expect_ok(co_await volume_->suspend(Volume::SuspendMode::save));
+    expect_ok(co_await volume_->suspend(SuspendMode::save));
     const std::uint64_t before = testing::allocations();
     TaskGroup waiting(*loop_);
     for (std::uint64_t i = 0; i < 16; ++i) waiting.start(write(i * 4096, 4096, i));

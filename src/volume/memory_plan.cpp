@@ -32,7 +32,7 @@ std::uint64_t index_bytes(IndexMemory memory) {
 std::uint64_t pool_bytes(const VolumeOptions& options) {
   return 3 * options.internal_buffer_bytes + options.internal_buffer_bytes / 4 +
          parked_blocks(options) * kBlockSize + Packer::memory_needed(options.packer_fragments) +
-         DataWriter::memory_needed() + options.write_jobs * sizeof(Volume::WriteJob) +
+         DataWriter::memory_needed() + options.write_jobs * sizeof(WriteJob) +
          blocks_at_once(options) * kLocksOfBlock + SavingsCounter::kMemoryBound +
          depot_pools(options).memory_needed();
 }

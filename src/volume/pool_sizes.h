@@ -6,12 +6,10 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "volume/volume.h"
+#include "ledger/ledger.h"
+#include "volume/volume_options.h"
 
 namespace uvdo {
-
-/// Flushes that wait for writes, before memory is taken for more.
-inline constexpr std::size_t kGenerations = 4096;
 
 /// Blocks that can be on their way through the volume.
 [[nodiscard]] inline std::size_t blocks_at_once(const VolumeOptions& options) {
@@ -26,6 +24,11 @@ inline constexpr std::size_t kGenerations = 4096;
 /// What the depot is to have memory for.
 [[nodiscard]] inline DepotPools depot_pools(const VolumeOptions& options) {
   return {options.slab_journal_blocks, options.frees_under_way, blocks_at_once(options)};
+}
+
+[[nodiscard]] inline LedgerSettings ledger_settings(const VolumeOptions& options) {
+  return {options.block_map_cache_pages, options.block_map_maximum_age, depot_pools(options),
+          options.faults};
 }
 
 }  // namespace uvdo

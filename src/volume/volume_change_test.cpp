@@ -158,8 +158,8 @@ TEST_F(VolumeChangeTest, ImpossibleChangesAreToldAndChangeNothing) {
                  "make it larger first");
     expect_error(co_await volume_->resume(), "not suspended");
     EXPECT_EQ(volume_->super_block().config, before);
-    expect_ok(co_await volume_->suspend(Volume::SuspendMode::no_save));
-    expect_error(co_await volume_->suspend(Volume::SuspendMode::save), "suspended already");
+    expect_ok(co_await volume_->suspend(SuspendMode::no_save));
+    expect_error(co_await volume_->suspend(SuspendMode::save), "suspended already");
     expect_error(co_await volume_->grow({.logical_bytes = 2 * kLogicalBytes}), "resume it first");
     expect_error(co_await volume_->grow({.physical_max = true}), "resume it first");
     EXPECT_EQ(volume_->super_block().config, before);
@@ -195,7 +195,7 @@ TEST_F(VolumeChangeTest, AnIndexThatIsBeingClosedIsNotSavedBesideByAStopWithoutT
         co_await Volume::open(*loop_, *device_, options_, factory, [](const std::string&) {});
     EXPECT_TRUE(opened.ok());
     volume_ = std::move(*opened);
-    expect_ok(co_await volume_->suspend(Volume::SuspendMode::save));
+    expect_ok(co_await volume_->suspend(SuspendMode::save));
     TaskGroup closing(*loop_);
     closing.start([](Volume& volume) -> Task<void> {
       [[maybe_unused]] const auto closed = co_await volume.close_index();
@@ -261,7 +261,7 @@ TEST_F(VolumeChangeTest, RequestsWaitWhileItIsSuspended) {
   run([&]() -> Task<void> {
     co_await open();
     co_await write(0, 4096, 1);
-    expect_ok(co_await volume_->suspend(Volume::SuspendMode::save));
+    expect_ok(co_await volume_->suspend(SuspendMode::save));
     EXPECT_EQ(volume_->super_block().state, VolumeState::clean);
     int answered = 0;
     TaskGroup waiting(*loop_);
@@ -284,7 +284,7 @@ TEST_F(VolumeChangeTest, ASuspendedVolumeThatIsStoppedLetsThoseWhoWaitGo) {
   run([&]() -> Task<void> {
     co_await open();
     co_await write(0, 4096, 1);
-    expect_ok(co_await volume_->suspend(Volume::SuspendMode::save));
+    expect_ok(co_await volume_->suspend(SuspendMode::save));
     Result<void> waited;
     TaskGroup waiting(*loop_);
     const auto flush = [&]() -> Task<void> { waited = co_await volume_->flush(); };

@@ -1,88 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Opening a volume (behaviour.md, 8) and stopping it (11).
+// Opening a volume (behaviour.md, 8 to 10).
 #include <fmt/core.h>
 
+#include "base/size_text.h"
 #include "format/journal_limits.h"
-#include "volume/pool_sizes.h"
-#include "volume/start_plan.h"
+#include "recovery/replay_crash.h"
+#include "volume/memory_plan.h"
 #include "volume/volume.h"
 #include "volume/volume_headers.h"
-#include "volume/write_job.h"
 
 namespace uvdo {
+namespace {
 
-Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
-               const VolumeGeometry& geometry, const SuperBlock& super_block, LogFunction log)
-    : executor_(executor),
-      raw_device_(device),
-      room_(executor, device, options.no_space_timeout, RoomGate::Patience::limited),
-      gate_(executor, room_),
-      hold_(executor, gate_),
-      device_(hold_),
-      options_(options),
-      geometry_(geometry),
-      super_block_store_(executor, gate_, geometry.device_byte(geometry.data_start), super_block),
-      log_(std::move(log)),
-      index_operation_(executor, 1),
-      requests_gate_(executor),
-      patient_requests_(executor),
-      buffers_(executor, options.buffer_bytes),
-      merge_buffers_(executor, options.internal_buffer_bytes),
-      part_buffers_(executor, options.internal_buffer_bytes / 4),
-      scratch_buffers_(executor, options.internal_buffer_bytes),
-      fragment_buffers_(executor, options.internal_buffer_bytes),
-      locks_(executor, blocks_at_once(options)),
-      hash_locks_(executor, blocks_at_once(options)),
-      writes_(executor, notifier_),
-      ways_to_packer_(executor, notifier_),
-      parked_(parked_blocks(options)),
-      write_jobs_(std::make_unique<ObjectPool<WriteJob>>(options.write_jobs)),
-      job_finished_(executor),
-      gather_alarm_(executor),
-      fragment_(kBlockSize),
-      identity_(kBlockSize),
-      administration_(executor, 1),
-      administrators_(executor),
-      background_(executor),
-      walks_(executor),
-      jobs_(executor),
-      commit_alarm_(executor),
-      write_back_alarm_(executor) {
-  notifier_.set_faults(options.faults);
-  room_.on_state([this](RoomGate::State state) { room_has_changed(state); });
-  if (options.work.thread() != nullptr) device.share_reads(&options.work.thread()->batches());
-  writes_.reserve(kGenerations);
-  ways_to_packer_.reserve(kGenerations);
-  RecoveryJournalConfig journal;
-  const Partition ring = super_block.find(PartitionId::recovery_journal);
-  journal.device_offset = device_byte(ring.start);
-  journal.size = ring.blocks;
-  journal.nonce = super_block.nonce;
-  journal.recovery_count = super_block.recovery_count();
-  journal.tail = super_block.journal.journal_start;
-  journal.logical_blocks_used = super_block.journal.logical_blocks_used;
-  journal.block_map_blocks = super_block.journal.block_map_blocks;
-  journal_ = std::make_unique<RecoveryJournal>(executor, device_, notifier_, journal);
-  depot_ = std::make_unique<SlabDepot>(executor, device_, geometry, super_block, *journal_,
-                                       notifier_, depot_pools(options));
-  BlockMapConfig map;
-  map.nonce = super_block.nonce;
-  map.bio_offset = geometry.bio_offset;
-  map.root_origin = super_block.block_map.root_origin;
-  map.slabs = SlabLayout(super_block.depot);
-  map.logical_blocks = super_block.config.logical_blocks;
-  map.cache_pages = options.block_map_cache_pages;
-  map.maximum_age = options.block_map_maximum_age;
-  map_ = std::make_unique<BlockMap>(executor, device_, *journal_, notifier_,
-                                    static_cast<PageAllocator&>(*this), map);
-  data_writer_ = std::make_unique<DataWriter>(executor, device_, geometry.bio_offset);
-  packer_ = std::make_unique<Packer>(executor, *data_writer_, static_cast<BinAllocator&>(*this),
-                                     depot_->epochs(), options.packer_fragments);
+/// Bytes of changes for which it is not asked whether there is memory.
+constexpr std::uint64_t kAlwaysThere = 16ULL << 20U;
+
+/// Whether the process can have memory for `changes` bytes of changes beside all that is planned.
+Result<void> check_view_memory(const VolumeOptions& options, const MemoryPlan& plan,
+                               std::uint64_t changes) {
+  if (!options.memory_within_reach || changes <= kAlwaysThere) return {};
+  const MachineMemory reach = options.memory_within_reach();
+  const std::uint64_t needed = plan.total() + changes;
+  if (needed <= reach.bytes) return {};
+  return Error(
+      Errc::no_memory,
+      fmt::format("to read it, up to {} of memory are needed, {} of them for the changes "
+                  "in its recovery journal, but {} is {}",
+                  size_text(needed), size_text(changes), reach.limit, size_text(reach.bytes)));
 }
 
-Volume::~Volume() { raw_device_.share_reads(nullptr); }
-
-std::uint64_t Volume::size() const { return super_block_.config.logical_blocks * kBlockSize; }
+}  // namespace
 
 Task<Result<std::unique_ptr<Volume>>> Volume::open(Executor& executor, Device& device,
                                                    const VolumeOptions& options,
@@ -91,147 +38,171 @@ Task<Result<std::unique_ptr<Volume>>> Volume::open(Executor& executor, Device& d
   if (!headers) co_return std::move(headers).error();
   const VolumeGeometry& geometry = headers->geometry;
   const SuperBlock& super_block = headers->super_block;
-  if (options.access != VolumeAccess::read_write) {
-    std::unique_ptr<Volume> volume(
-        new Volume(executor, device, options, geometry, super_block, std::move(log)));
-    auto opened = co_await volume->open_for_reading();
-    if (!opened) co_return std::move(opened).error().within(device.name());
-    volume->start_background();
-    co_return volume;
-  }
-  auto plan =
-      co_await make_start_plan(executor, device, geometry, super_block, options.replay_batch, log);
-  if (!plan) co_return std::move(plan).error().within(device.name());
-  if (!plan->damage && plan->super_block.journal.journal_start.value() > kLastSequence) {
-    plan->damage = Error(Errc::corrupt, "its recovery journal is at the last of its block numbers");
+  StartPlan plan;
+  plan.super_block = super_block;
+  const bool is_for_writing = options.access == VolumeAccess::read_write;
+  if (is_for_writing) {
+    auto made = co_await make_start_plan(executor, device, geometry, super_block,
+                                         options.replay_batch, log);
+    if (!made) co_return std::move(made).error().within(device.name());
+    plan = std::move(*made);
   }
   std::unique_ptr<Volume> volume(
-      new Volume(executor, device, options, geometry, plan->super_block, std::move(log)));
-  Result<void> loaded;
-  if (plan->damage) {
-    loaded = std::move(*plan->damage);
+      new Volume(executor, device, options, geometry, plan.super_block, std::move(log)));
+  Result<void> opened;
+  if (is_for_writing) {
+    opened = co_await volume->open_for_writing(plan, super_block, make_index);
   } else {
-    loaded = co_await volume->load(*plan);
+    opened = co_await volume->open_for_reading();
   }
-  if (loaded) {
-    volume->index_ = make_index(executor, volume->device_, geometry,
-                                super_block.state == VolumeState::new_volume);
-    if (volume->index_) volume->index_->set_enabled(options.deduplication);
-  } else if (volume->room_.state() == RoomGate::State::given_up) {
-    // Nothing is wrong with the volume: it is as after a crash.
-    co_return std::move(loaded).error().within(
-        fmt::format("{} was not started, because there is no room for what a start writes; make "
-                    "some and start it again",
-                    device.name()));
-  } else {
-    // Until the volume was marked in use its old super block holds.
-    const SuperBlock& on_disk = volume->is_loaded_ ? volume->super_block_ : super_block;
-    auto done = co_await volume->open_read_only(on_disk, std::move(loaded).error());
-    if (!done) co_return std::move(done).error().within(device.name());
-  }
-  volume->room_.set_patience(RoomGate::Patience::endless);
-  volume->start_background();
+  if (!opened) co_return std::move(opened).error().within(device.name());
+  volume->start();
   co_return volume;
 }
 
-Task<Result<void>> Volume::load(const StartPlan& plan) {
-  Result<void> done;
-  if (plan.super_block.state == VolumeState::new_volume) {
-    done = co_await depot_->load_new();
+Task<Result<void>> Volume::open_for_writing(const StartPlan& plan, const SuperBlock& on_disk,
+                                            const IndexFactory& make_index) {
+  Result<void> loaded;
+  if (plan.damage) {
+    loaded = plan.damage->clone();
+  } else if (plan.super_block.journal.journal_start.value() > kLastSequence) {
+    loaded = Error(Errc::corrupt, "its recovery journal is at the last of its block numbers");
   } else {
-    if (plan.journal) done = co_await recover_block_map(plan);
-    if (done) done = co_await depot_->load_summary(super_block_.depot.zone_count);
-    if (done && plan.journal) {
-      done = co_await recover_slabs(plan);
-    } else if (done) {
-      done = co_await depot_->load_journals();
-    }
+    loaded = co_await load(plan);
   }
+  if (loaded) {
+    index_.use(
+        make_index(executor_, gates_.top(), geometry_, on_disk.state == VolumeState::new_volume));
+  } else if (room_.is_given_up()) {
+    // Nothing is wrong with the volume: it is as after a crash.
+    co_return std::move(loaded).error().within(
+        "not started, because there is no room for what a start writes; make some and start it "
+        "again");
+  } else {
+    // Until the volume was marked in use its old super block holds.
+    auto done = co_await open_for_salvage(life_.is_in_use() ? super_blocks_.current() : on_disk,
+                                          std::move(loaded).error());
+    if (!done) co_return done;
+  }
+  gates_.room.set_patience(RoomGate::Patience::endless);
+  co_return Result<void>();
+}
+
+Task<Result<void>> Volume::load(const StartPlan& plan) {
+  auto done = co_await load_ledger(plan);
+  if (done) done = co_await mark_in_use();
   if (!done) co_return done;
-  // From now on the volume is in use: whatever ends it without a save is a crash.
+  life_.enter(VolumeLife::Stage::in_use);
+  SlabDepot& depot = ledger_.depot();
+  if (plan.scrub_in_background) co_return co_await depot.scrub_first();
+  co_return co_await depot.scrub_all();
+}
+
+Task<Result<void>> Volume::load_ledger(const StartPlan& plan) {
+  SlabDepot& depot = ledger_.depot();
+  const SuperBlock& super_block = super_blocks_.current();
+  if (plan.super_block.state == VolumeState::new_volume) co_return co_await depot.load_new();
+  std::optional<Crash> crash;
+  if (plan.journal) {
+    crash.emplace(
+        Crash{executor_, gates_.top(), geometry_, super_block, *plan.journal, plan.ring, log_});
+    auto done = co_await recover_block_map(*crash, options_.replay_batch);
+    if (!done) co_return done;
+  }
+  auto done = co_await depot.load_summary(super_block.depot.zone_count);
+  if (!done) co_return done;
+  if (crash) co_return co_await recover_slabs(*crash, depot);
+  co_return co_await depot.load_journals();
+}
+
+/// From now on whatever ends the volume without a save is a crash.
+Task<Result<void>> Volume::mark_in_use() {
   const auto mark = [this](SuperBlock& next) -> Result<void> {
     next.state = VolumeState::dirty;
     next.depot.zone_count = 1;
     next.unused = geometry_.unused;
     return {};
   };
-  if (notifier_.is_on(Fault::no_dirty_mark)) {
-    SuperBlock unwritten = super_block_;
-    done = mark(unwritten);
-    super_block_store_.begin_with(unwritten);
-  } else {
-    done = co_await super_block_store_.change(mark);
-  }
-  if (!done) co_return done;
-  is_loaded_ = true;
-  if (plan.scrub_in_background) co_return co_await depot_->scrub_first();
-  co_return co_await depot_->scrub_all();
-}
-
-Task<Result<void>> Volume::stop() {
-  auto resumed = co_await end_suspension();
-  // Requests that are under way end; new ones are refused.
-  stopping_ = true;
-  co_await administration_.acquire();  // a growth under way ends; others see stopping_
-  administration_.release();
-  co_await administrators_.drain();
-  if (abandoned_) {
-    auto ended = co_await stop_abandoned();
-    co_return resumed ? std::move(ended) : std::move(resumed);
-  }
-  requests_gate_.abandon();
-  co_await drain_writes();
-  co_await requests_gate_.drain();
-  co_await walks_.wait();
-  // Until then somebody may have waited for what the background does.
-  ending_ = true;
-  packer_->stop();
-  commit_alarm_.ring();
-  write_back_alarm_.ring();
-  co_await background_.wait();
-  co_await jobs_.wait();
-  co_await data_writer_->wait_idle();
-  if (opened_read_only_) co_return Result<void>();  // there is nothing to save
-  auto done = co_await save(true);
-  co_await jobs_.wait();  // a failure has to be recorded before the volume goes away
-  if (!done && room_.state() == RoomGate::State::given_up) co_return given_up_error();
+  if (!options_.faults.is_on(Fault::no_dirty_mark)) co_return co_await super_blocks_.change(mark);
+  SuperBlock unwritten = super_blocks_.current();
+  auto done = mark(unwritten);
+  super_blocks_.begin_with(unwritten);
   co_return done;
 }
 
-Task<Result<void>> Volume::save(bool for_good) {
-  Result<void> done;
-  if (notifier_.is_read_only()) done = notifier_.error();
-  // First what clients were told: there may be no room for the index.
-  if (done) done = co_await journal_->commit_all();
-  all_committed_ = done.ok();
-  if (index_) {
-    co_await index_operation_.acquire();
-    Result<void> saved;
-    if (for_good) {
-      saved = co_await index_->save();
-    } else {
-      saved = co_await index_->checkpoint();
-    }
-    index_operation_.release();
-    if (!saved) {
-      log_(
-          {LogLevel::warning, fmt::format("the index was not saved: {}", saved.error().message())});
-    }
+Task<Result<void>> Volume::open_for_salvage(const SuperBlock& on_disk, Error reason) {
+  life_.restrict_to(VolumeLife::Use::salvage);
+  notifier_.enter(reason);
+  super_blocks_.begin_with(on_disk);
+  // A rebuild is what can be hoped for.
+  SuperBlock seen = on_disk;
+  if (!needs_rebuild(seen.state)) seen.state = VolumeState::read_only_mode;
+  auto viewed = co_await view_through_journal(seen);
+  if (!viewed) co_return std::move(viewed).error().within(reason.message());
+  if (on_disk.state == VolumeState::read_only_mode) {
+    log_({LogLevel::warning,
+          fmt::format("the volume is opened for reading only: {}", reason.message())});
+    co_return Result<void>();
   }
-  if (done) done = co_await map_->save();
-  if (done) done = co_await depot_->save();
-  if (!done) co_return done;
-  done = co_await super_block_store_.change([this](SuperBlock& next) -> Result<void> {
-    // What goes on in the background may have failed since.
-    if (notifier_.is_read_only()) return notifier_.error();
-    next.state = VolumeState::clean;
-    next.journal.journal_start = journal_->close_block();
-    next.journal.logical_blocks_used = journal_->logical_blocks_used();
-    next.journal.block_map_blocks = journal_->block_map_blocks();
+  log_({LogLevel::error,
+        fmt::format("unrecoverable error, entering read-only mode: {}", reason.message())});
+  auto done = co_await super_blocks_.change([](SuperBlock& next) -> Result<void> {
+    next.state = VolumeState::read_only_mode;
     return {};
   });
-  if (done) depot_->continue_after_save();
+  // A device that takes no super block is no volume to be used.
+  if (!done) co_return std::move(reason);
   co_return done;
+}
+
+Task<Result<void>> Volume::open_for_reading() {
+  life_.restrict_to(VolumeLife::Use::reading);
+  notifier_.enter(Error(Errc::read_only, "it is served for reading only"));
+  const SuperBlock& super_block = super_blocks_.current();
+  if (options_.access == VolumeAccess::read_only) {
+    co_return co_await view_through_journal(super_block);
+  }
+  if (needs_journal(super_block.state)) {
+    log_({LogLevel::warning,
+          fmt::format("the volume is {}, and its recovery journal is left out: flushed data may be "
+                      "missing, or be other data",
+                      name_of(super_block.state))});
+  }
+  co_return Result<void>();
+}
+
+Task<Result<void>> Volume::view_through_journal(const SuperBlock& on_disk) {
+  if (!needs_journal(on_disk.state) || options_.faults.is_on(Fault::read_only_without_journal)) {
+    co_return Result<void>();
+  }
+  const auto has_memory = [&](std::uint64_t changes) {
+    return check_view_memory(options_, plan_memory(options_, geometry_, on_disk), changes);
+  };
+  auto view =
+      co_await view_journal(gates_.top(), journal_ring(on_disk, geometry_), on_disk, has_memory);
+  if (!view) co_return std::move(view).error();
+  view_ = std::move(*view);
+  ledger_.map().overlay(view_->changes);
+  if (!view_->changes.empty()) {
+    log_(fmt::format("{} recovery entries are replayed in memory: {} changes of the block map, {}",
+                     view_->entries, view_->changes.size(),
+                     size_text(view_->changes.size() * sizeof(PageChange))));
+  }
+  for (const std::string& text : view_->losses) log_({LogLevel::error, text});
+  if (view_->blocks_affected() > 0) {
+    log_({LogLevel::error,
+          fmt::format("of up to {} logical blocks the last flushed contents are lost, and nothing "
+                      "tells which",
+                      view_->blocks_affected())});
+  }
+  co_return Result<void>();
+}
+
+void Volume::start() {
+  if (!life_.is_in_use()) life_.enter(VolumeLife::Stage::in_use);
+  notifier_.on_enter([this](const Error& reason) { entered_read_only(reason); });
+  maintenance_.start(is_recovering());
+  packer_runs_.start(packer_.run());
 }
 
 }  // namespace uvdo

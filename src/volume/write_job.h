@@ -5,10 +5,19 @@
 
 #include <array>
 
-#include "volume/volume.h"
+#include "async/buffer_pool.h"
+#include "async/work_thread.h"
+#include "blockmap/block_map.h"
+#include "dedupe/hash_locks.h"
+#include "device/device.h"
+#include "index/dedupe_index.h"
+#include "packer/data_writer.h"
+#include "volume/flush_generations.h"
+#include "volume/patient_requests.h"
 
 namespace uvdo {
 
+/// What has become of a block of a write.
 enum class Stage : std::uint8_t {
   undecided,  ///< needs a location
   packing,    ///< in the packer, or on its way from there into the map
@@ -18,7 +27,22 @@ enum class Stage : std::uint8_t {
   ended,      ///< applied, and unlocked
 };
 
-struct Volume::WriteBlock {
+/// The table of the transitions.
+[[nodiscard]] constexpr bool may_follow(Stage stage, Stage next) {
+  if (next == Stage::ended) return stage != Stage::ended;  // a write that fails ends anywhere
+  switch (stage) {
+    case Stage::undecided: return next == Stage::packing || next == Stage::located;
+    case Stage::packing: return next == Stage::alone || next == Stage::applied;
+    case Stage::alone: return next == Stage::applied;
+    // The block that was to be shared has no reference left.
+    case Stage::located: return next == Stage::applied || next == Stage::undecided;
+    case Stage::applied:
+    case Stage::ended: return false;
+  }
+  return false;
+}
+
+struct WriteBlock {
   Lbn lbn;
   const std::byte* data = nullptr;
   Stage stage = Stage::undecided;
@@ -32,9 +56,16 @@ struct Volume::WriteBlock {
   bool is_new = false;              ///< location is a block that this write made
   std::uint32_t fragment_size = 0;  ///< while it is being compressed
   std::byte* parked = nullptr;      ///< the memory of `data`, if the job does not hold it any more
+
+  void enter(Stage next) {
+    check(may_follow(stage, next), "a block of a write went the wrong way");
+    stage = next;
+  }
+  [[nodiscard]] bool is_agent() const { return role == HashLocks::Role::agent && lock != nullptr; }
+  [[nodiscard]] bool is_follower() const { return role == HashLocks::Role::follower; }
 };
 
-struct Volume::WriteJob {
+struct WriteJob {
   static constexpr std::size_t kMaxBlocks = BufferPool::kLargest / kBlockSize;
   static constexpr std::size_t kMaxBuffers = kMaxBlocks;
   std::array<Buffer, kMaxBuffers> data;
@@ -47,8 +78,8 @@ struct Volume::WriteJob {
   /// Of the request, if its answer waits for the job: a job that was refused changes nothing more.
   const Refusal* refusal = nullptr;
   bool trickles = false;  ///< its blocks have come so slowly that they are done where they are
-  FlushGenerations::Number generation = 0;     ///< of writes_, for flushes
-  FlushGenerations::Number way_to_packer = 0;  ///< of ways_to_packer_
+  FlushGenerations::Number generation = 0;     ///< of WriteJobs, for flushes
+  FlushGenerations::Number way_to_packer = 0;  ///< of WriteJobs too
   bool is_on_its_way = false;  ///< to the packer, so that a flush waits for it there
   JournalPoint last_point;
 

@@ -493,7 +493,7 @@ TEST_F(RecoveryTest, NothingIsWrittenToOpenAVolumeForReading) {
           EXPECT_FALSE((co_await volume.discard(0, kBlockSize, Durability::cached)).ok());
           EXPECT_FALSE((co_await volume.grow({.logical_bytes = volume.size() + kBlockSize})).ok());
           EXPECT_TRUE((co_await volume.flush()).ok());
-          EXPECT_TRUE((co_await volume.suspend(Volume::SuspendMode::save)).ok());
+          EXPECT_TRUE((co_await volume.suspend(SuspendMode::save)).ok());
           EXPECT_TRUE((co_await volume.resume()).ok());
           co_await volume.count_savings(std::chrono::milliseconds(1));
           EXPECT_EQ(device_->flushes(), 0U);

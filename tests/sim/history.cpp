@@ -13,6 +13,23 @@
 namespace uvdo::sim {
 namespace {
 
+/// Has a running service checked every few steps, for the length of a scope.
+class InvariantsWatch {
+ public:
+  InvariantsWatch(SimExecutor& executor, const Instance& instance) : executor_(executor) {
+    executor.on_step([&instance, steps = 0U]() mutable {
+      if (++steps % kStepsBetween == 0) instance.check_invariants();
+    });
+  }
+  InvariantsWatch(const InvariantsWatch&) = delete;
+  InvariantsWatch& operator=(const InvariantsWatch&) = delete;
+  ~InvariantsWatch() { executor_.on_step(nullptr); }
+
+ private:
+  static constexpr unsigned kStepsBetween = 5;
+  SimExecutor& executor_;
+};
+
 class History {
  public:
   History(Subject& subject, const SparseImage& blank, const Profile& profile,
@@ -170,6 +187,7 @@ class History {
       co_return;
     }
     const std::unique_ptr<Instance> instance = *std::move(opened);
+    const InvariantsWatch watch(executor_, *instance);
     const bool verify_first = unverified_ && random_.chance(2, 3);
     if (verify_first) {
       co_await workload_.verify(instance->service(), true);
@@ -300,6 +318,7 @@ class History {
       co_return;
     }
     const std::unique_ptr<Instance> instance = *std::move(opened);
+    const InvariantsWatch watch(executor_, *instance);
     co_await workload_.verify(instance->service(), true);
     co_await workload_.verify(instance->service(), false);
     const Result<void> stopped = co_await instance->stop();

@@ -31,6 +31,8 @@ class Instance {
   virtual ~Instance() = default;
   virtual BlockService& service() = 0;
   virtual Task<Result<void>> stop() = 0;
+  /// Ends the process if something is not as it must be between any two steps.
+  virtual void check_invariants() const {}
   /// Changes something of the running service that its clients only notice by waiting. A sentence
   /// if that went wrong; one that may not matter if the device is dead or has failed meanwhile.
   virtual Task<std::string> change(SimRandom& random) {

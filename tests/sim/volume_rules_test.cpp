@@ -245,7 +245,7 @@ TEST_F(ReferenceRules, ReferenceBlocksThatAreWrittenBeforeAreNoticed) {
 
 // Something on its way to the disk fails while the volume is being suspended: each write in turn.
 TEST_F(VolumeRules, AFailureDuringASuspensionIsRecordedAndLetsTheDeviceAlone) {
-  for (const auto mode : {Volume::SuspendMode::save, Volume::SuspendMode::no_save}) {
+  for (const auto mode : {SuspendMode::save, SuspendMode::no_save}) {
     std::uint32_t failed = 0;
     for (bool has_failed = true; has_failed; ++failed) {
       SCOPED_TRACE(failed);
@@ -303,7 +303,7 @@ VolumeOptions patient_options() {
 }
 
 TEST_F(VolumeRules, ASuspensionWithoutRoomBeneathIsGivenUpWithinTheTimeLimit) {
-  for (const auto mode : {Volume::SuspendMode::save, Volume::SuspendMode::no_save}) {
+  for (const auto mode : {SuspendMode::save, SuspendMode::no_save}) {
     std::uint32_t refused = 0;
     for (bool is_refused = true; is_refused; ++refused) {
       SCOPED_TRACE(refused);
@@ -342,7 +342,7 @@ TEST_F(VolumeRules, ASuspensionWithoutRoomBeneathIsGivenUpWithinTheTimeLimit) {
       });
       EXPECT_EQ(audit_image(disk_->durable()), std::nullopt);
     }
-    EXPECT_GT(refused, mode == Volume::SuspendMode::save ? 5U : 1U);
+    EXPECT_GT(refused, mode == SuspendMode::save ? 5U : 1U);
   }
 }
 
@@ -351,7 +351,7 @@ TEST_F(VolumeRules, AResumptionWithoutRoomBeneathIsAnsweredWithinTheTimeLimit) {
   run([&]() -> Task<void> {
     co_await open(patient_options());
     co_await write_many(20, 10);
-    expect_ok(co_await volume_->suspend(Volume::SuspendMode::save));
+    expect_ok(co_await volume_->suspend(SuspendMode::save));
     fill_up(0);
     const TimePoint begun = executor_.now();
     const auto resumed = co_await volume_->resume();
@@ -408,7 +408,7 @@ TEST_F(VolumeRules, AGrowthWithoutRoomBeneathIsGivenUpWithinTheTimeLimit) {
 
 // What a suspension that is under way makes of it is no reason to call the loss of data a success.
 TEST_F(VolumeRules, AStopBesideASuspensionWithoutRoomBeneathTellsWhatIsLost) {
-  for (const auto mode : {Volume::SuspendMode::save, Volume::SuspendMode::no_save}) {
+  for (const auto mode : {SuspendMode::save, SuspendMode::no_save}) {
     SCOPED_TRACE(static_cast<int>(mode));
     format({9, 2, 8, 16, 2000});
     run([&]() -> Task<void> {
@@ -422,7 +422,7 @@ TEST_F(VolumeRules, AStopBesideASuspensionWithoutRoomBeneathTellsWhatIsLost) {
       TaskGroup suspensions(executor_);
       Result<void> suspended;
       suspensions.start(
-          [](Volume& volume, Volume::SuspendMode how, Result<void>& done) -> Task<void> {
+          [](Volume& volume, SuspendMode how, Result<void>& done) -> Task<void> {
             done = co_await volume.suspend(how);
           }(*volume_, mode, suspended));
       Alarm pause(executor_);

@@ -59,6 +59,7 @@ class VolumeInstance final : public Instance {
     tasks_.start(ask(until_asked));
   }
   BlockService& service() override { return *volume_; }
+  void check_invariants() const override { volume_->check_invariants(); }
   Task<Result<void>> stop() override {
     alarm_.ring();
     co_await tasks_.wait();
@@ -72,8 +73,8 @@ class VolumeInstance final : public Instance {
     switch (random.below(4)) {
       case 0: co_return co_await grow_logical(random);
       case 1: co_return co_await grow_physical(random);
-      case 2: co_return co_await suspend(random, Volume::SuspendMode::no_save);
-      default: co_return co_await suspend(random, Volume::SuspendMode::save);
+      case 2: co_return co_await suspend(random, SuspendMode::no_save);
+      default: co_return co_await suspend(random, SuspendMode::save);
     }
   }
   Task<std::string> examine(SimRandom& random) override {
@@ -121,7 +122,7 @@ class VolumeInstance final : public Instance {
     co_return volume_->depot().slab_count() > slabs ? "" : "a growth made no slabs";
   }
 
-  Task<std::string> suspend(SimRandom& random, Volume::SuspendMode mode) {
+  Task<std::string> suspend(SimRandom& random, SuspendMode mode) {
     auto done = co_await volume_->suspend(mode);
     if (!done && is_for_want_of_room(done.error())) co_return std::string();
     if (!done) co_return "suspension: " + done.error().message();
@@ -129,7 +130,7 @@ class VolumeInstance final : public Instance {
     if (auto* disk = dynamic_cast<SimDevice*>(&device_); disk != nullptr && !disk->has_crashed()) {
       const std::uint64_t requests = disk->requests();
       const SparseImage copy = disk->content();
-      if (mode == Volume::SuspendMode::save && !disk->has_faulted()) {
+      if (mode == SuspendMode::save && !disk->has_faulted()) {
         wrong = audit_image(copy).value_or("");
       }
       Alarm alarm(executor_);

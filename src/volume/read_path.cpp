@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Reading (behaviour.md, 4): the map is walked a leaf at a time, neighbours on the device are
-// read at once, and blocks that are being written are given from memory.
+#include "volume/read_path.h"
+
+#include <array>
 #include <cstring>
 
 #include <fmt/core.h>
 
 #include "base/unset.h"
-#include "volume/volume.h"
+#include "format/compressed_block.h"
 
 namespace uvdo {
 namespace {
 
 /// Work for a block of a long read, most of it copying.
 constexpr std::uint64_t kUnitsPerBlockRead = 80;
+/// Stands for a block whose data are there already.
+constexpr BlockMapping kCopied{kZeroPbn, 15};
 
 bool is_page_aligned(const std::byte* p) {
   return reinterpret_cast<std::uintptr_t>(p) % kBlockSize == 0;
@@ -20,23 +23,25 @@ bool is_page_aligned(const std::byte* p) {
 
 }  // namespace
 
-Task<Result<void>> Volume::read(std::uint64_t offset, MutableBytes out) {
-  if (!requests_gate_.is_open() && !co_await requests_gate_.wait_to_read()) co_return refused();
-  const RequestPass pass(requests_gate_);
-  auto done = check_range(offset, out.size());
+Task<Result<void>> ReadPath::read(std::uint64_t offset, MutableBytes out) {
+  if (!entrance_.gate().is_open() && !co_await entrance_.gate().wait_to_read()) {
+    co_return Entrance::refused();
+  }
+  const RequestPass pass(entrance_.gate());
+  auto done = entrance_.check_range(offset, out.size());
   if (!done) co_return done;
   if (out.size() == kBlockSize && offset % kBlockSize == 0 && is_page_aligned(out.data())) {
     // The request that is met most goes straight to the device.
     const Lbn lbn{offset / kBlockSize};
     BlockMapping mapping = kUnmapped;
-    if (const LeafPin leaf = map_->cached_leaf(page_number(lbn))) {
+    if (const LeafPin leaf = map_.cached_leaf(page_number(lbn))) {
       mapping = leaf->entry(leaf_slot(lbn));
     }
     if (mapping.is_mapped() && !mapping.is_compressed() &&
-        depot_->layout().is_data_block(mapping.pbn) && newer_data(lbn) == nullptr) {
-      const ReadGuard guard(depot_->epochs());
-      ++requests_.reads;
-      ++requests_.data_reads;
+        depot_.layout().is_data_block(mapping.pbn) && in_flight_.newer_data(lbn) == nullptr) {
+      const ReadGuard guard(depot_.epochs());
+      ++counters_.reads;
+      ++counters_.data_reads;
       Device::Awaiter data = device_.read(device_byte(mapping.pbn), out);
       if (has_free_work_thread()) data.allow_sharing();
       done = co_await data;
@@ -48,10 +53,15 @@ Task<Result<void>> Volume::read(std::uint64_t offset, MutableBytes out) {
     }
   }
   if (offset % kBlockSize == 0 && out.size() % kBlockSize == 0) {
-    requests_.reads += out.size() / kBlockSize;
+    counters_.reads += out.size() / kBlockSize;
     co_return co_await read_blocks(Lbn{offset / kBlockSize}, out);
   }
-  ++requests_.partial_reads;
+  ++counters_.partial_reads;
+  co_return co_await read_parts(offset, out);
+}
+
+Task<Result<void>> ReadPath::read_parts(std::uint64_t offset, MutableBytes out) {
+  Result<void> done;
   while (done && !out.empty()) {
     const std::size_t in_block = offset % kBlockSize;
     std::size_t length = 0;
@@ -60,7 +70,7 @@ Task<Result<void>> Volume::read(std::uint64_t offset, MutableBytes out) {
       done = co_await read_blocks(Lbn{offset / kBlockSize}, out.first(length));
     } else {
       length = std::min(kBlockSize - in_block, out.size());
-      Buffer block = co_await part_buffers_.acquire(kBlockSize);
+      Buffer block = co_await buffers_.part.acquire(kBlockSize);
       done = co_await read_blocks(Lbn{offset / kBlockSize}, block.bytes());
       if (done) std::memcpy(out.data(), block.data() + in_block, length);
     }
@@ -70,15 +80,15 @@ Task<Result<void>> Volume::read(std::uint64_t offset, MutableBytes out) {
   co_return done;
 }
 
-bool Volume::has_free_work_thread() const {
+bool ReadPath::has_free_work_thread() const {
   // What goes there while blocks are written, or the index is opened, may wait long for its turn.
-  return options_.work.thread() != nullptr && locks_.size() == 0 &&
-         (!index_ || index_->state() != IndexState::opening);
+  return options_.work.thread() != nullptr && in_flight_.locks().size() == 0 &&
+         (index_.get() == nullptr || index_.get()->state() != IndexState::opening);
 }
 
-Task<Result<void>> Volume::read_blocks(Lbn first, MutableBytes out) {
+Task<Result<void>> ReadPath::read_blocks(Lbn first, MutableBytes out) {
   // What is found in the map stays on the device until this has read it.
-  const ReadGuard guard(depot_->epochs());
+  const ReadGuard guard(depot_.epochs());
   const std::size_t count = out.size() / kBlockSize;
   constexpr std::size_t kMost = 256;
   UVDO_UNSET std::array<BlockMapping, kMost> mappings;  // NOLINT: filled as far as used
@@ -86,9 +96,9 @@ Task<Result<void>> Volume::read_blocks(Lbn first, MutableBytes out) {
   for (std::size_t i = 0; i < count;) {
     co_await give_way();
     const PageNumber page = page_number(first + i);
-    LeafPin leaf = map_->cached_leaf(page);
+    LeafPin leaf = map_.cached_leaf(page);
     if (!leaf) {
-      auto loaded = co_await map_->leaf(page);
+      auto loaded = co_await map_.leaf(page);
       if (!loaded) co_return std::move(loaded).error();
       leaf = std::move(*loaded);
     }
@@ -99,10 +109,10 @@ Task<Result<void>> Volume::read_blocks(Lbn first, MutableBytes out) {
     for (std::size_t n = 0; n < in_page; ++n) {
       const Lbn lbn = first + i + n;
       mappings[n] = leaf ? leaf->entry(leaf_slot(lbn)) : kUnmapped;
-      if (const std::byte* data = newer_data(lbn)) {
+      if (const std::byte* data = in_flight_.newer_data(lbn)) {
         std::memcpy(part.data() + n * kBlockSize, data, kBlockSize);
-        mappings[n] = {kZeroPbn, 15};  // it is there already
-      } else if (!depot_->layout().is_valid(mappings[n])) {
+        mappings[n] = kCopied;
+      } else if (!depot_.layout().is_valid(mappings[n])) {
         co_return Error(Errc::io,
                         fmt::format("the map entry of logical block {} is not valid", lbn.value()));
       }
@@ -115,57 +125,14 @@ Task<Result<void>> Volume::read_blocks(Lbn first, MutableBytes out) {
   co_return Result<void>();
 }
 
-const std::byte* Volume::newer_data(Lbn lbn) {
-  const std::byte* data = locks_.published(lbn);
-  if (data != nullptr || lost_.empty()) return data;
-  const auto lost = lost_.find(lbn.value());
-  return lost == lost_.end() ? nullptr : lost->second.data();
-}
-
-Task<Result<void>> Volume::read_mapped(Lbn first, std::span<const BlockMapping> mappings,
-                                       MutableBytes out) {
-  struct Run {
-    std::size_t begin = 0;
-    std::size_t count = 0;
-  };
+Task<Result<void>> ReadPath::read_mapped(Lbn first, std::span<const BlockMapping> mappings,
+                                         MutableBytes out) {
   TaskGroup reads(executor_);
   Result<void> failure;
-  const bool direct = is_page_aligned(out.data());
-  const auto read_run = [](Volume& volume, Run run, std::span<const BlockMapping> blocks,
-                           MutableBytes target, bool in_place, Result<void>& failed) -> Task<void> {
-    const BlockMapping start = blocks[run.begin];
-    const MutableBytes part = target.subspan(run.begin * kBlockSize, run.count * kBlockSize);
-    Result<void> done;
-    if (!start.is_compressed() && in_place) {
-      done = co_await volume.device_.read(volume.device_byte(start.pbn), part);
-      volume.requests_.data_reads += run.count;
-    } else {
-      Buffer block = co_await volume.scratch_buffers_.acquire(kBlockSize);
-      Pbn in_block = kZeroPbn;
-      for (std::size_t n = 0; done && n < run.count; ++n) {
-        const BlockMapping mapping = blocks[run.begin + n];
-        if (mapping.pbn != in_block) {
-          done = co_await volume.device_.read(volume.device_byte(mapping.pbn), block.bytes());
-          ++volume.requests_.data_reads;
-          in_block = mapping.pbn;
-        }
-        if (!done) break;
-        const MutableBytes to = part.subspan(n * kBlockSize, kBlockSize);
-        if (mapping.is_compressed()) {
-          done = read_fragment(block.bytes(), mapping.slot(), to);
-        } else {
-          std::memcpy(to.data(), block.data(), kBlockSize);
-        }
-      }
-    }
-    if (!done) failed = std::move(done);
-  };
   for (std::size_t i = 0; i < mappings.size();) {
     const BlockMapping mapping = mappings[i];
     if (mapping.pbn == kZeroPbn) {
-      if (mapping.state <= kStateUncompressed) {
-        std::memset(out.data() + i * kBlockSize, 0, kBlockSize);
-      }
+      if (mapping != kCopied) std::memset(out.data() + i * kBlockSize, 0, kBlockSize);
       ++i;
       continue;
     }
@@ -179,7 +146,7 @@ Task<Result<void>> Volume::read_mapped(Lbn first, std::span<const BlockMapping> 
       ++run.count;
     }
     i += run.count;
-    reads.start(read_run(*this, run, mappings, out, direct, failure));
+    reads.start(read_run(run, mappings, out, failure));
   }
   co_await reads.wait();
   if (!failure) {
@@ -189,15 +156,49 @@ Task<Result<void>> Volume::read_mapped(Lbn first, std::span<const BlockMapping> 
   co_return Result<void>();
 }
 
-/// Reads what `mapping`, which nobody vouches for, says. False if there is no such block now, or it
-/// cannot be read.
-Task<bool> Volume::read_unverified(BlockMapping mapping, MutableBytes out) {
-  ++requests_.data_reads;
+Task<void> ReadPath::read_run(Run run, std::span<const BlockMapping> mappings, MutableBytes out,
+                              Result<void>& failure) {
+  const auto blocks = mappings.subspan(run.begin, run.count);
+  const MutableBytes part = out.subspan(run.begin * kBlockSize, run.count * kBlockSize);
+  Result<void> done;
+  if (!blocks[0].is_compressed() && is_page_aligned(part.data())) {
+    done = co_await device_.read(device_byte(blocks[0].pbn), part);
+    counters_.data_reads += run.count;
+  } else {
+    done = co_await read_by_way_of_scratch(blocks, part);
+  }
+  if (!done) failure = std::move(done);
+}
+
+Task<Result<void>> ReadPath::read_by_way_of_scratch(std::span<const BlockMapping> mappings,
+                                                    MutableBytes out) {
+  Buffer block = co_await buffers_.scratch.acquire(kBlockSize);
+  Pbn in_block = kZeroPbn;
+  for (std::size_t n = 0; n < mappings.size(); ++n) {
+    const BlockMapping mapping = mappings[n];
+    if (mapping.pbn != in_block) {
+      auto done = co_await device_.read(device_byte(mapping.pbn), block.bytes());
+      ++counters_.data_reads;
+      if (!done) co_return done;
+      in_block = mapping.pbn;
+    }
+    const MutableBytes to = out.subspan(n * kBlockSize, kBlockSize);
+    if (mapping.is_compressed()) {
+      if (auto done = read_fragment(block.bytes(), mapping.slot(), to); !done) co_return done;
+    } else {
+      std::memcpy(to.data(), block.data(), kBlockSize);
+    }
+  }
+  co_return Result<void>();
+}
+
+Task<bool> ReadPath::read_unverified(BlockMapping mapping, MutableBytes out) {
+  ++counters_.data_reads;
   if (!mapping.is_compressed()) {
     const auto done = co_await device_.read(device_byte(mapping.pbn), out);
     co_return done.ok();
   }
-  Buffer block = co_await fragment_buffers_.acquire(kBlockSize);
+  Buffer block = co_await buffers_.fragments.acquire(kBlockSize);
   const auto done = co_await device_.read(device_byte(mapping.pbn), block.bytes());
   co_return done.ok() && try_read_fragment(block.bytes(), mapping.slot(), out);
 }

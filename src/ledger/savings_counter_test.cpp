@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "volume/savings_counter.h"
+#include "ledger/savings_counter.h"
 
 #include <gtest/gtest.h>
 

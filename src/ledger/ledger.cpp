@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "ledger/ledger.h"
+
+#include <fmt/core.h>
+
+namespace uvdo {
+namespace {
+
+RecoveryJournalConfig journal_config(const VolumeGeometry& geometry,
+                                     const SuperBlock& super_block) {
+  RecoveryJournalConfig config;
+  const Partition ring = super_block.find(PartitionId::recovery_journal);
+  config.device_offset = geometry.device_byte(ring.start);
+  config.size = ring.blocks;
+  config.nonce = super_block.nonce;
+  config.recovery_count = super_block.recovery_count();
+  config.tail = super_block.journal.journal_start;
+  config.logical_blocks_used = super_block.journal.logical_blocks_used;
+  config.block_map_blocks = super_block.journal.block_map_blocks;
+  return config;
+}
+
+BlockMapConfig map_config(const VolumeGeometry& geometry, const SuperBlock& super_block,
+                          const LedgerSettings& settings) {
+  BlockMapConfig config;
+  config.nonce = super_block.nonce;
+  config.bio_offset = geometry.bio_offset;
+  config.root_origin = super_block.block_map.root_origin;
+  config.slabs = SlabLayout(super_block.depot);
+  config.logical_blocks = super_block.config.logical_blocks;
+  config.cache_pages = settings.block_map_cache_pages;
+  config.maximum_age = settings.block_map_maximum_age;
+  return config;
+}
+
+}  // namespace
+
+Ledger::Ledger(Executor& executor, Device& device, const VolumeGeometry& geometry,
+               const SuperBlock& super_block, const LedgerSettings& settings,
+               ReadOnlyNotifier& notifier, LogFunction log)
+    : notifier_(notifier),
+      faults_(settings.faults),
+      log_(std::move(log)),
+      journal_(executor, device, notifier, journal_config(geometry, super_block)),
+      depot_(executor, device, geometry, super_block, journal_, notifier, settings.depot),
+      map_(executor, device, journal_, notifier, static_cast<PageAllocator&>(*this),
+           map_config(geometry, super_block, settings)) {}
+
+Result<Ledger::Remapped> Ledger::remap(MapPage& leaf, Lbn lbn, BlockMapping mapping, Owner owner) {
+  if (notifier_.is_read_only()) return notifier_.error();
+  const unsigned slot = leaf_slot(lbn);
+  BlockMapping old = leaf.entry(slot);
+  if (!depot_.layout().is_valid(old)) {
+    log_({LogLevel::warning,
+          fmt::format("the map entry of logical block {} was invalid and is taken as unmapped",
+                      lbn.value())});
+    old = kUnmapped;
+  }
+  if (old == mapping) return Remapped{Outcome::done, journal_.last_point()};
+  if (owner == Owner::others && !depot_.may_share(mapping)) {
+    return Remapped{Outcome::cannot_share, {}};
+  }
+  if (!journal_.has_room()) return Remapped{Outcome::must_wait_for_journal, {}};
+  if ((mapping.pbn != kZeroPbn && !depot_.has_room(mapping.pbn)) ||
+      (old.pbn != kZeroPbn && !depot_.has_room(old.pbn))) {
+    return Remapped{Outcome::must_wait_for_depot, {}};
+  }
+  const JournalPoint point = journal_.add(
+      {JournalOperation::data_remapping, leaf.pbn, static_cast<std::uint16_t>(slot), mapping, old});
+  Result<void> counted;
+  if (mapping.pbn != kZeroPbn) {
+    counted = depot_.change(mapping.pbn, ReferenceOperation::data_increment, point);
+  }
+  if (counted && old.pbn != kZeroPbn) {
+    counted = depot_.change(old.pbn, ReferenceOperation::data_decrement, point);
+  }
+  if (!counted) return fail(std::move(counted).error());
+  map_.set(leaf, slot, mapping, point);
+  savings_.changed(lbn, old, mapping);
+  return Remapped{Outcome::done, point};
+}
+
+Task<void> Ledger::wait_for(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::done:
+    case Outcome::cannot_share: break;
+    case Outcome::must_wait_for_journal: co_await journal_.wait_for_room(); break;
+    case Outcome::must_wait_for_depot: co_await depot_.wait_for_room(); break;
+  }
+}
+
+Result<std::uint64_t> Ledger::drop_run(MapPage& leaf, Lbn first, std::span<const BlockMapping> old,
+                                       BlockMapping mapping) {
+  if (old.empty()) return 0;
+  const unsigned slot = leaf_slot(first);
+  const JournalPoint point = journal_.add_run(leaf.pbn, slot, old, mapping);
+  if (auto counted = depot_.drop(old, point); !counted) return fail(std::move(counted).error());
+  map_.set_run(leaf, slot, old.size(), mapping, point, journal_.last_point());
+  for (std::size_t i = 0; i < old.size(); ++i) savings_.changed(first + i, old[i], mapping);
+  return old.size();
+}
+
+Error Ledger::fail(Error error) {
+  notifier_.enter(error);
+  return error;
+}
+
+Task<Result<Pbn>> Ledger::seek_block(std::function<void()> before_waiting) {
+  while (true) {
+    if (const auto run = depot_.allocate(1, false)) co_return run->first;
+    if (notifier_.is_read_only()) co_return notifier_.error();
+    if (depot_.has_pending_frees()) {
+      co_await depot_.wait_for_frees();
+    } else if (depot_.unscrubbed() > 0) {
+      co_await depot_.wait_for_scrub();  // there may be free blocks in the slabs to come
+    } else if (depot_.has_promises()) {
+      // Others may find that they need none: theirs are zeros, or duplicates, or get smaller. They
+      // come to their end, for nothing that they may wait for is held here: not the packer, not
+      // small writes that gather, not the part of an agent.
+      before_waiting();
+      on_wanting_();
+      // That may have given room back already, and nobody else be left who could.
+      if (depot_.free_blocks() == 0 && depot_.has_promises()) co_await depot_.wait_for_promises();
+    } else {
+      co_return Error(Errc::no_space, "the volume has no free physical block left");
+    }
+  }
+}
+
+void Ledger::wake_waiters() {
+  depot_.wake_waiters();
+  map_.wake_waiters();
+  journal_.commits().wake_all();
+}
+
+void Ledger::tell_of_growth(const SuperBlock& super_block) {
+  const SlabLayout slabs(super_block.depot);
+  const bool has_new_slabs = slabs.slab_count() > depot_.slab_count();
+  if (has_new_slabs || !faults_.is_on(Fault::growth_not_told_to_map)) {
+    map_.grow(slabs, super_block.config.logical_blocks);
+  }
+  if (has_new_slabs) depot_.grow(super_block);
+}
+
+void Ledger::check_invariants() const {
+  check(map_.dirty_pages() <= map_.cached_pages() && map_.cached_pages() <= map_.cache_pages(),
+        "the block map has more dirty pages than pages, or more pages than room for them");
+  check(journal_.blocks_in_use() <= journal_.usable_blocks(),
+        "the recovery journal uses more blocks than its ring has");
+  check(depot_.unscrubbed() <= depot_.slab_count(), "more slabs wait for scrubbing than there are");
+}
+
+Task<Result<Pbn>> Ledger::allocate_page() {
+  return seek_block([] {});
+}
+
+Task<Result<void>> Ledger::wait_for_room(Pbn pbn) {
+  while (!journal_.has_room() || !depot_.has_room(pbn)) {
+    if (notifier_.is_read_only()) co_return notifier_.error();
+    if (!journal_.has_room()) {
+      co_await journal_.wait_for_room();
+    } else {
+      co_await depot_.wait_for_room();
+    }
+  }
+  co_return Result<void>();
+}
+
+Result<JournalPoint> Ledger::commit_page(Pbn parent, unsigned slot, Pbn page) {
+  const JournalPoint point =
+      journal_.add({JournalOperation::block_map_remapping, parent, static_cast<std::uint16_t>(slot),
+                    mapped_to(page), kUnmapped});
+  auto counted = depot_.change(page, ReferenceOperation::block_map_increment, point);
+  if (!counted) return fail(std::move(counted).error());
+  return point;
+}
+
+}  // namespace uvdo

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "volume/volume.h"
+
+#include <fmt/core.h>
+
+#include "base/size_text.h"
+#include "volume/pool_sizes.h"
+
+namespace uvdo {
+
+Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
+               const VolumeGeometry& geometry, const SuperBlock& super_block, LogFunction log)
+    : executor_(executor),
+      device_(device),
+      options_(options),
+      geometry_(geometry),
+      log_(std::move(log)),
+      notifier_(options.faults),
+      gates_(executor, device, options.no_space_timeout),
+      super_blocks_(executor, gates_.flushes, geometry.device_byte(geometry.data_start),
+                    super_block),
+      ledger_(executor, gates_.top(), geometry_, super_block, ledger_settings(options), notifier_,
+              log_),
+      entrance_(executor, life_, notifier_, super_blocks_, counters_.errors),
+      buffers_(executor, options),
+      room_(executor, gates_.room, device.name(), life_, entrance_, buffers_.clients,
+            counters_.errors, log_),
+      in_flight_(executor, blocks_at_once(options)),
+      index_(executor, life_, entrance_, options_, log_),
+      data_writer_(executor, gates_.top(), geometry.bio_offset),
+      packer_(executor, data_writer_, static_cast<BinAllocator&>(*this), ledger_.depot().epochs(),
+              options.packer_fragments),
+      reads_(executor, gates_.top(), geometry_, ledger_, in_flight_, entrance_, index_, buffers_,
+             options_, counters_.requests),
+      deduplication_(executor, ledger_.depot(), reads_, index_, buffers_, options_,
+                     blocks_at_once(options), counters_),
+      update_(executor, ledger_),
+      maintenance_(executor, life_, notifier_, ledger_, options.commit_delay, log_),
+      jobs_(executor, notifier_, options.write_jobs),
+      packing_(executor, ledger_, in_flight_, jobs_, packer_, data_writer_, deduplication_, update_,
+               index_, buffers_, options_),
+      placement_(executor, ledger_, in_flight_, jobs_, data_writer_, deduplication_, update_,
+                 packing_, index_, maintenance_, options_),
+      writes_(executor, life_, notifier_, entrance_, room_, ledger_, in_flight_, jobs_, placement_,
+              reads_, packer_, buffers_, options_, counters_),
+      discarder_(executor, entrance_, room_, ledger_, in_flight_, writes_, maintenance_, buffers_,
+                 options_, counters_.requests),
+      saver_(notifier_, ledger_, index_, super_blocks_),
+      record_(executor, device, gates_.flushes, ledger_, super_blocks_, log_),
+      administration_(executor),
+      suspension_(geometry_, device, gates_, life_, notifier_, entrance_, room_, administration_,
+                  ledger_, super_blocks_, writes_, saver_, record_, options.faults, log_),
+      growth_(device, gates_, geometry_, life_, notifier_, entrance_, room_, administration_,
+              suspension_, ledger_, super_blocks_, options_, log_),
+      savings_(executor, life_, suspension_, super_blocks_, ledger_),
+      packer_runs_(executor) {
+  if (options.work.thread() != nullptr) device.share_reads(&options.work.thread()->batches());
+  ledger_.on_wanting([this] { writes_.hurry(); });
+  room_.on_refusal([this] { suspension_.break_off(); });
+}
+
+Volume::~Volume() { device_.share_reads(nullptr); }
+
+Task<Result<void>> Volume::stop() {
+  auto resumed = co_await suspension_.end();
+  // Requests that are under way end; new ones are refused.
+  life_.enter(VolumeLife::Stage::stopping);
+  co_await administration_.drain();
+  if (suspension_.state() == Suspension::State::abandoned) {
+    auto ended = co_await stop_without_device();
+    co_return resumed ? std::move(ended) : std::move(resumed);
+  }
+  entrance_.gate().abandon();
+  co_await writes_.drain();
+  co_await entrance_.gate().drain();
+  co_await end_background();
+  if (life_.is_for_reading()) co_return Result<void>();  // there is nothing to save
+  auto done = co_await saver_.save(IndexHolder::Saving::and_close);
+  co_await record_.wait();  // a failure has to be recorded before the volume goes away
+  if (!done && room_.is_given_up()) co_return given_up_error();
+  co_return done;
+}
+
+Task<Result<void>> Volume::stop_without_device() {
+  co_await entrance_.gate().drain();
+  co_await end_background();
+  // It was saved with the volume, if it could be; now it only ends.
+  co_await index_.save(IndexHolder::Saving::of_nothing);
+  co_return Result<void>();
+}
+
+/// Until then somebody may have waited for what the background does.
+Task<void> Volume::end_background() {
+  co_await savings_.wait();
+  life_.enter(VolumeLife::Stage::ending);
+  packer_.stop();
+  co_await maintenance_.end();
+  co_await packer_runs_.wait();
+  co_await writes_.wait();
+  co_await record_.wait();
+  co_await data_writer_.wait_idle();
+}
+
+Error Volume::given_up_error() const {
+  constexpr std::string_view kNext =
+      "It is left as after a power cut (DIRTY): make room beneath it and start it again";
+  const std::size_t lost = in_flight_.lost_blocks();
+  if (saver_.progress() != Saver::Progress::nothing && lost == 0) {
+    return {Errc::no_space,
+            fmt::format("the volume could not be saved, because there is no room beneath it; all "
+                        "that was written to it is there. {}",
+                        kNext)};
+  }
+  return {Errc::no_space,
+          fmt::format("there was no room beneath the volume for what was written last: {} blocks "
+                      "that clients were told are written are lost, and what else no flush has "
+                      "covered may be; what flushes have covered is there. {}",
+                      grouped(lost), kNext)};
+}
+
+void Volume::entered_read_only(const Error& reason) {
+  // Where there was no room in the end the volume is left as after a crash.
+  if (!room_.is_given_up()) {
+    log_({LogLevel::error,
+          fmt::format("unrecoverable error, entering read-only mode: {}", reason.message())});
+    // The device of a suspended one is let alone; it is recorded when that is over.
+    if (!suspension_.is_suspended()) record_.start();
+  }
+  // Who waits for what will not come any more looks again.
+  ledger_.wake_waiters();
+}
+
+void Volume::check_invariants() const {
+  ledger_.check_invariants();
+  writes_.check_invariants();
+  check(!suspension_.is_suspended() || gates_.hold.is_closed(),
+        "something may reach the device of a suspended volume");
+}
+
+Pbn Volume::allocate_bin(std::uint32_t members) {
+  SlabDepot& depot = ledger_.depot();
+  depot.unreserve(members - 1);
+  return depot.allocate(1, true)->first;
+}
+
+}  // namespace uvdo

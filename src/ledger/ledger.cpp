@@ -145,8 +145,6 @@ void Ledger::tell_of_growth(const SuperBlock& super_block) {
 void Ledger::check_invariants() const {
   check(map_.dirty_pages() <= map_.cached_pages() && map_.cached_pages() <= map_.cache_pages(),
         "the block map has more dirty pages than pages, or more pages than room for them");
-  check(journal_.blocks_in_use() <= journal_.usable_blocks(),
-        "the recovery journal uses more blocks than its ring has");
   check(depot_.unscrubbed() <= depot_.slab_count(), "more slabs wait for scrubbing than there are");
 }
 

@@ -92,7 +92,8 @@ TEST(NbdConnection, ClientsShareTheServersRequestsInTurn) {
   SimExecutorOptions sim;
   sim.seed = 5;
   SimExecutor executor(sim);
-  NbdServerMemory server(executor, 0, 3);
+  RequestBudget budget(executor, 3);
+  NbdServerMemory server(executor, 0, budget);
   testing::MemoryBlockService::Options memory;
   memory.size = 4U << 20U;
   testing::MemoryBlockService service(executor, memory);
@@ -128,7 +129,7 @@ TEST(NbdConnection, ClientsShareTheServersRequestsInTurn) {
     EXPECT_EQ(client->stream.output().size(),
               nbd::kGreetingSize + kExportAnswer + 80 * nbd::kSimpleReplySize);
   }
-  EXPECT_EQ(server.request_slots.available(), 3U);
+  EXPECT_TRUE(budget.is_idle());
   EXPECT_EQ(server.more_pieces.available(), NbdServerMemory::kMorePieces);
 }
 
@@ -143,7 +144,8 @@ struct Client {
 };
 
 struct SharedServer {
-  explicit SharedServer(std::uint32_t requests) : memory(executor, 0, requests) {
+  explicit SharedServer(std::uint32_t requests)
+      : budget(executor, requests), memory(executor, 0, budget) {
     exports.add({"vol", "a volume", &service});
   }
   /// Lets what is ready go on until nothing is.
@@ -151,6 +153,7 @@ struct SharedServer {
     for (int i = 0; i < 2000; ++i) co_await executor.turn_end();
   }
   SimExecutor executor{{.seed = 5}};
+  RequestBudget budget;
   NbdServerMemory memory;
   testing::MemoryBlockService service{executor, {.size = 1ULL << 40U, .null = true}};
   NbdExports exports;
@@ -184,7 +187,7 @@ TEST(NbdConnection, LongRequestsOfAClientThatHasLeftEndBetweenTheirPieces) {
     } else {
       EXPECT_LE(server.service.counts.zeroes, 9U);
     }
-    EXPECT_EQ(server.memory.long_slots.available(), 32U);
+    EXPECT_EQ(server.budget.long_slots_left(), 32U);
   }
 }
 

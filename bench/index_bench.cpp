@@ -16,8 +16,8 @@
 #include "async/uring_loop.h"
 #include "base/block_types.h"
 #include "base/stopwatch.h"
-#include "device/file_device.h"
 #include "device/memory_device.h"
+#include "device/open_device.h"
 #include "volume/remote_index.h"
 
 namespace uvdo {
@@ -347,13 +347,13 @@ int run_bench(const Options& options) {
     return 1;
   }
   const std::uint64_t size = (geometry->region_blocks + 1) * kBlockSize;
-  std::unique_ptr<Device> device;
+  std::unique_ptr<BackingStore> device;
   if (options.file.empty()) {
     auto made = MemoryDevice::create(size);
     check(made.ok(), "there is no memory for the device");
     device = std::move(*made);
   } else {
-    auto opened = FileDevice::open(**loop, options.file, OpenMode::read_write);
+    auto opened = open_device(**loop, options.file, OpenMode::read_write);
     if (!opened || (*opened)->size() < size) {
       fmt::print(stderr, "{}: a file or device of at least {} bytes is needed (truncate -s)\n",
                  options.file, size);

@@ -9,7 +9,7 @@
 #include "base/size_text.h"
 #include "cli/question.h"
 #include "cli/served_volume.h"
-#include "device/file_device.h"
+#include "device/open_device.h"
 #include "volume/growth.h"
 
 namespace uvdo {
@@ -77,7 +77,7 @@ std::uint64_t room_after(const GrowArguments& arguments, const GrowthRequest& re
 
 Task<void> grow_stopped(UringLoop& loop, const GrowArguments& arguments, GrowthRequest request,
                         int& status) {
-  auto device = FileDevice::open(loop, arguments.volume, OpenMode::read_write);
+  auto device = open_device(loop, arguments.volume, OpenMode::read_write);
   if (!device) {
     status = fail(device.error());
     co_return;

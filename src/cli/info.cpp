@@ -22,8 +22,8 @@ namespace {
 Result<Json> describe_image(VolumeImage& image) {
   const SuperBlock& super = image.super_block();
   VolumeFacts facts;
-  facts.name = image.source().name();
-  facts.device_bytes = image.source().size();
+  facts.name = image.store().name();
+  facts.device_bytes = image.store().size();
   facts.logical_blocks_used = image.logical_blocks_used();
   facts.block_map_blocks = image.block_map_blocks();
   facts.slabs_never_used = super.depot.slab_count();

@@ -16,7 +16,7 @@
 #include "cli/serve_reload.h"
 #include "cli/version.h"
 #include "control/control_path.h"
-#include "device/file_device.h"
+#include "device/open_device.h"
 #include "nbd/nbd_server.h"
 #include "net/descriptor_reserve.h"
 #include "serve/server_signals.h"
@@ -98,7 +98,7 @@ VolumeServer::Settings server_settings(const ServeOptions& options, std::uint64_
   return settings;
 }
 
-Task<Result<void>> serve_volume(UringLoop& loop, FileDevice& device, Volume& volume,
+Task<Result<void>> serve_volume(UringLoop& loop, BackingStore& device, Volume& volume,
                                 std::uint64_t memory_bytes, ServeOptions options,
                                 std::optional<Doors> doors, ServerSignals& signals,
                                 ServeReload& reload, TlsUpgrader* tls, Log& log) {
@@ -133,13 +133,13 @@ Result<Doors> open_and_become(ServeOptions& options) {
 
 Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerSignals& signals,
                                   ServeReload& reload, TlsUpgrader* tls, Log& log) {
-  auto device = FileDevice::open(loop, options.volume,
+  auto device = open_device(loop, options.volume,
                                  options.read_only ? OpenMode::read_only : OpenMode::read_write);
   if (!device) {
     // Whoever has the volume is not waited for twice.
     const bool is_busy = device.error().code() == Errc::busy;
     if (options.read_only || is_busy ||
-        !FileDevice::open(loop, options.volume, OpenMode::read_only)) {
+        !open_device(loop, options.volume, OpenMode::read_only)) {
       co_return std::move(device).error();
     }
     co_return Error(

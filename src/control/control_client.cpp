@@ -15,14 +15,14 @@
 #include "control/control_server.h"
 #include "control/control_trust.h"
 #include "control/volume_identity.h"
-#include "device/file_device.h"
+#include "device/open_device.h"
 
 namespace uvdo {
 namespace {
 
 /// Why the volume cannot be looked at: somebody has it. Success if nobody has.
 Result<void> check_unused(const std::string& volume) {
-  auto opened = open_backing_store(volume, OpenMode::read_only);
+  auto opened = open_blocking_device(volume, OpenMode::read_only);
   if (!opened && opened.error().code() == Errc::busy) return std::move(opened).error();
   return {};
 }

@@ -22,7 +22,7 @@ std::string real_path_of(const std::string& volume) {
 
 }  // namespace
 
-VolumeServer::VolumeServer(UringLoop& loop, FileDevice& device, Volume& volume, Settings settings,
+VolumeServer::VolumeServer(UringLoop& loop, BackingStore& device, Volume& volume, Settings settings,
                            Log& log)
     : loop_(loop),
       device_(device),

@@ -18,7 +18,7 @@
 #include "block/service_views.h"
 #include "control/control_server.h"
 #include "control/volume_control.h"
-#include "device/file_device.h"
+#include "device/backing_store.h"
 #include "net/descriptor_reserve.h"
 #include "net/service_manager.h"
 #include "serve/doors.h"
@@ -48,7 +48,7 @@ class VolumeServer {
   };
 
   /// `device` is the volume's. All must outlive this.
-  VolumeServer(UringLoop& loop, FileDevice& device, Volume& volume, Settings settings, Log& log);
+  VolumeServer(UringLoop& loop, BackingStore& device, Volume& volume, Settings settings, Log& log);
   VolumeServer(const VolumeServer&) = delete;
   VolumeServer& operator=(const VolumeServer&) = delete;
 
@@ -93,7 +93,7 @@ class VolumeServer {
   void tell_of_growth();
 
   UringLoop& loop_;
-  FileDevice& device_;
+  BackingStore& device_;
   Volume& volume_;
   Settings settings_;
   Log& log_;

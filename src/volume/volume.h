@@ -132,7 +132,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   /// Opens the volume on `device` and, if it is to be written, marks it in use. One that cannot be
   /// written, since an error left it read-only or does so now, is opened for reading, with what its
   /// journal says kept in memory. Lines for people go to `log`.
-  static Task<Result<std::unique_ptr<Volume>>> open(Executor& executor, Device& device,
+  static Task<Result<std::unique_ptr<Volume>>> open(Executor& executor, BackingStore& store,
                                                     const VolumeOptions& options,
                                                     IndexFactory make_index, LogFunction log);
   ~Volume() override;
@@ -235,7 +235,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   /// Bytes of memory that the volume needs: cache, reference counts, buffers, journal, index.
   [[nodiscard]] std::uint64_t memory_needed() const;
   struct WriteJob;  ///< a write under way (write_job.h)
-  [[nodiscard]] const Device& device() const { return raw_device_; }
+  [[nodiscard]] const BackingStore& store() const { return store_; }
   /// Whether there is room for writes beneath it.
   [[nodiscard]] const RoomGate& room() const { return room_; }
   [[nodiscard]] const VolumeOptions& options() const { return options_; }
@@ -257,7 +257,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   struct WriteBlock;
   struct StartPlan;
 
-  Volume(Executor& executor, Device& device, const VolumeOptions& options,
+  Volume(Executor& executor, BackingStore& store, const VolumeOptions& options,
          const VolumeGeometry& geometry, const SuperBlock& super_block, LogFunction log);
 
   // volume_open.cpp
@@ -476,7 +476,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   static Error refused();
 
   Executor& executor_;
-  Device& raw_device_;
+  BackingStore& store_;
   RoomGate room_;
   FlushGate gate_;
   HoldGate hold_;

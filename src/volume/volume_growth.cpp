@@ -53,7 +53,7 @@ Task<Result<void>> Volume::grow_in_turn(PatientRequest& patient, GrowthRequest r
 }
 
 Task<Result<void>> Volume::grow_alone(const GrowthRequest& request, const Refusal& refusal) {
-  auto grown = grown_super_block({geometry_, super_block_}, raw_device_, request);
+  auto grown = grown_super_block({geometry_, super_block_}, store_, request);
   if (!grown) co_return std::move(grown).error();
   if (*grown == super_block_) co_return Result<void>();
   // It is taken before anything is changed, and handed over when the growth is stable.
@@ -116,7 +116,7 @@ void Volume::tell_of_growth() {
 
 Task<Result<void>> Volume::move_into_growth(const SuperBlock& grown, PageMemory slabs,
                                             const Refusal& refusal) {
-  auto done = raw_device_.extend(device_byte(Pbn{grown.config.physical_blocks}));
+  auto done = store_.extend(device_byte(Pbn{grown.config.physical_blocks}));
   if (!done) co_return done;
   // Slabs first: who writes them waits for commits.
   co_await depot_->begin_growth(grown, std::move(slabs));

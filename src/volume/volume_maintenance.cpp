@@ -111,7 +111,7 @@ Task<void> Volume::record_read_only() {
   auto done = co_await super_block_store_.change(record);
   // What it says does not rest on what the gate's last flush has lost.
   if (!done && gate_.has_failed()) {
-    done = co_await super_block_store_.change_past(raw_device_, record);
+    done = co_await super_block_store_.change_past(store_, record);
   }
   if (!done) {
     log_({LogLevel::error,

@@ -11,11 +11,11 @@
 
 namespace uvdo {
 
-Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
+Volume::Volume(Executor& executor, BackingStore& store, const VolumeOptions& options,
                const VolumeGeometry& geometry, const SuperBlock& super_block, LogFunction log)
     : executor_(executor),
-      raw_device_(device),
-      room_(executor, device, options.no_space_timeout, RoomGate::Patience::limited),
+      store_(store),
+      room_(executor, store, options.no_space_timeout, RoomGate::Patience::limited),
       gate_(executor, room_),
       hold_(executor, gate_),
       device_(hold_),
@@ -50,7 +50,7 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
       write_back_alarm_(executor) {
   notifier_.set_faults(options.faults);
   room_.on_state([this](RoomGate::State state) { room_has_changed(state); });
-  if (options.work.thread() != nullptr) device.share_reads(&options.work.thread()->batches());
+  if (options.work.thread() != nullptr) store.share_reads(&options.work.thread()->batches());
   writes_.reserve(kGenerations);
   ways_to_packer_.reserve(kGenerations);
   RecoveryJournalConfig journal;
@@ -80,33 +80,33 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
                                      depot_->epochs(), options.packer_fragments);
 }
 
-Volume::~Volume() { raw_device_.share_reads(nullptr); }
+Volume::~Volume() { store_.share_reads(nullptr); }
 
 std::uint64_t Volume::size() const { return super_block_.config.logical_blocks * kBlockSize; }
 
-Task<Result<std::unique_ptr<Volume>>> Volume::open(Executor& executor, Device& device,
+Task<Result<std::unique_ptr<Volume>>> Volume::open(Executor& executor, BackingStore& store,
                                                    const VolumeOptions& options,
                                                    IndexFactory make_index, LogFunction log) {
-  auto headers = co_await read_volume_headers(device);
+  auto headers = co_await read_volume_headers(store);
   if (!headers) co_return std::move(headers).error();
   const VolumeGeometry& geometry = headers->geometry;
   const SuperBlock& super_block = headers->super_block;
   if (options.access != VolumeAccess::read_write) {
     std::unique_ptr<Volume> volume(
-        new Volume(executor, device, options, geometry, super_block, std::move(log)));
+        new Volume(executor, store, options, geometry, super_block, std::move(log)));
     auto opened = co_await volume->open_for_reading();
-    if (!opened) co_return std::move(opened).error().within(device.name());
+    if (!opened) co_return std::move(opened).error().within(store.name());
     volume->start_background();
     co_return volume;
   }
   auto plan =
-      co_await make_start_plan(executor, device, geometry, super_block, options.replay_batch, log);
-  if (!plan) co_return std::move(plan).error().within(device.name());
+      co_await make_start_plan(executor, store, geometry, super_block, options.replay_batch, log);
+  if (!plan) co_return std::move(plan).error().within(store.name());
   if (!plan->damage && plan->super_block.journal.journal_start.value() > kLastSequence) {
     plan->damage = Error(Errc::corrupt, "its recovery journal is at the last of its block numbers");
   }
   std::unique_ptr<Volume> volume(
-      new Volume(executor, device, options, geometry, plan->super_block, std::move(log)));
+      new Volume(executor, store, options, geometry, plan->super_block, std::move(log)));
   Result<void> loaded;
   if (plan->damage) {
     loaded = std::move(*plan->damage);
@@ -122,12 +122,12 @@ Task<Result<std::unique_ptr<Volume>>> Volume::open(Executor& executor, Device& d
     co_return std::move(loaded).error().within(
         fmt::format("{} was not started, because there is no room for what a start writes; make "
                     "some and start it again",
-                    device.name()));
+                    store.name()));
   } else {
     // Until the volume was marked in use its old super block holds.
     const SuperBlock& on_disk = volume->is_loaded_ ? volume->super_block_ : super_block;
     auto done = co_await volume->open_read_only(on_disk, std::move(loaded).error());
-    if (!done) co_return std::move(done).error().within(device.name());
+    if (!done) co_return std::move(done).error().within(store.name());
   }
   volume->room_.set_patience(RoomGate::Patience::endless);
   volume->start_background();

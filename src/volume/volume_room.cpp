@@ -36,7 +36,7 @@ Task<Result<void>> Volume::admit_write() {
 void Volume::room_has_changed(RoomGate::State state) {
   const int error = room_.last_error();
   const std::string cause =
-      fmt::format("there is no room beneath the volume for a write to {} ({})", raw_device_.name(),
+      fmt::format("there is no room beneath the volume for a write to {} ({})", store_.name(),
                   errno_error(error, "write").message());
   switch (state) {
     case RoomGate::State::open:

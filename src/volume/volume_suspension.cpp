@@ -80,7 +80,7 @@ Task<Result<void>> Volume::suspend_alone(SuspendMode mode, const Refusal& refusa
     if (!resumed) co_return resumed;
     co_return Refusal::error().within("the volume is not suspended");
   }
-  if (auto let_go = raw_device_.release(); !let_go) {
+  if (auto let_go = store_.release(); !let_go) {
     auto resumed = co_await go_on();
     co_return (resumed ? std::move(let_go) : std::move(resumed)).error().within("not suspended");
   }
@@ -112,11 +112,11 @@ Task<Result<void>> Volume::resume_in_turn() {
 }
 
 Task<Result<void>> Volume::resume_alone() {
-  auto done = raw_device_.reopen();
+  auto done = store_.reopen();
   if (done) {
     done = co_await verify_device();
     if (!done) {
-      [[maybe_unused]] const auto let_go = raw_device_.release();
+      [[maybe_unused]] const auto let_go = store_.release();
     }
   }
   if (!done) co_return std::move(done).error().within("the volume is still suspended");
@@ -156,13 +156,13 @@ Task<Result<void>> Volume::verify_device() {
   if (!geometry || geometry->nonce != geometry_.nonce || geometry->uuid != geometry_.uuid) {
     co_return Error(Errc::corrupt, fmt::format("{} does not hold this volume; put it, or a copy of "
                                                "it, back in its place",
-                                               raw_device_.name()));
+                                               store_.name()));
   }
   const std::uint64_t needed = device_byte(Pbn{super_block_.config.physical_blocks});
-  if (raw_device_.size() < needed) {
+  if (store_.size() < needed) {
     co_return Error(Errc::corrupt,
                     fmt::format("{} has {} bytes, and the volume {}: the copy is not complete",
-                                raw_device_.name(), raw_device_.size(), needed));
+                                store_.name(), store_.size(), needed));
   }
   done = co_await gate_.read(device_byte(geometry_.data_start), block);
   if (!done) co_return done;
@@ -176,7 +176,7 @@ Task<Result<void>> Volume::verify_device() {
       fmt::format(
           "{} holds this volume in another state (it was started elsewhere meanwhile, or is "
           "an older copy); put back what was suspended, or stop this server",
-          raw_device_.name()));
+          store_.name()));
 }
 
 Task<Result<void>> Volume::end_suspension() {

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "device/backing_store.h"
+#include "device/backing_state.h"
 #include "device/device_activity.h"
 #include "statistics/statistics.h"
 

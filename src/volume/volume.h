@@ -470,6 +470,7 @@ class Volume final : public BlockService, private PageAllocator, private BinAllo
   /// co_await give_way(): between pieces of what a client may ask for at any length.
   auto give_way() { return executor_.give_way(!notifier_.is_on(Fault::long_request_keeps_turn)); }
   [[nodiscard]] std::uint64_t device_byte(Pbn pbn) const { return geometry_.device_byte(pbn); }
+  [[nodiscard]] PbnDevice blocks() { return {device_, geometry_.bio_offset}; }
   Result<void> check_range(std::uint64_t offset, std::uint64_t length) const;
   Result<void> check_writable();
   /// The error of requests that come to a volume that ends.

@@ -125,18 +125,18 @@ Task<Result<void>> Volume::move_into_growth(const SuperBlock& grown, PageMemory 
     co_return Refusal::error();
   }
   co_await journal_->begin_move();
-  const std::uint64_t old_ring = journal_->device_offset();
+  const Pbn old_ring = journal_->start();
   const Partition ring = grown.find(PartitionId::recovery_journal);
-  const std::uint64_t new_ring = device_byte(ring.start);
   if (!notifier_.is_on(Fault::growth_without_copy)) {
-    done = co_await copy_blocks(device_, old_ring, new_ring, ring.blocks);
+    done =
+        co_await copy_blocks(device_, device_byte(old_ring), device_byte(ring.start), ring.blocks);
   }
   if (done && !refusal.is_given()) done = co_await depot_->write_grown_summary(grown);
   if (done && refusal.is_given()) done = Refusal::error();
   // Until here the old volume is whole: whatever fails leaves it as it was.
   if (done) done = co_await change_super_block(grown);
   if (!done) depot_->give_up_growth();
-  journal_->end_move(done ? new_ring : old_ring);
+  journal_->end_move(done ? ring.start : old_ring);
   co_return done;
 }
 

@@ -55,27 +55,26 @@ Volume::Volume(Executor& executor, BackingStore& store, const VolumeOptions& opt
   ways_to_packer_.reserve(kGenerations);
   RecoveryJournalConfig journal;
   const Partition ring = super_block.find(PartitionId::recovery_journal);
-  journal.device_offset = device_byte(ring.start);
+  journal.start = ring.start;
   journal.size = ring.blocks;
   journal.nonce = super_block.nonce;
   journal.recovery_count = super_block.recovery_count();
   journal.tail = super_block.journal.journal_start;
   journal.logical_blocks_used = super_block.journal.logical_blocks_used;
   journal.block_map_blocks = super_block.journal.block_map_blocks;
-  journal_ = std::make_unique<RecoveryJournal>(executor, device_, notifier_, journal);
-  depot_ = std::make_unique<SlabDepot>(executor, device_, geometry, super_block, *journal_,
-                                       notifier_, depot_pools(options));
+  journal_ = std::make_unique<RecoveryJournal>(executor, blocks(), notifier_, journal);
+  depot_ = std::make_unique<SlabDepot>(executor, blocks(), super_block, *journal_, notifier_,
+                                       depot_pools(options));
   BlockMapConfig map;
   map.nonce = super_block.nonce;
-  map.bio_offset = geometry.bio_offset;
   map.root_origin = super_block.block_map.root_origin;
   map.slabs = SlabLayout(super_block.depot);
   map.logical_blocks = super_block.config.logical_blocks;
   map.cache_pages = options.block_map_cache_pages;
   map.maximum_age = options.block_map_maximum_age;
-  map_ = std::make_unique<BlockMap>(executor, device_, *journal_, notifier_,
+  map_ = std::make_unique<BlockMap>(executor, blocks(), *journal_, notifier_,
                                     static_cast<PageAllocator&>(*this), map);
-  data_writer_ = std::make_unique<DataWriter>(executor, device_, geometry.bio_offset);
+  data_writer_ = std::make_unique<DataWriter>(executor, blocks());
   packer_ = std::make_unique<Packer>(executor, *data_writer_, static_cast<BinAllocator&>(*this),
                                      depot_->epochs(), options.packer_fragments);
 }

@@ -77,8 +77,9 @@ Task<Result<Volume::StartPlan>> Volume::make_start_plan(Executor& executor, Devi
     case VolumeState::recovering: break;
   }
   plan.scrub_in_background = true;
-  plan.ring = journal_ring(super_block, geometry);
-  auto usable = co_await find_usable_journal(device, plan.ring, super_block);
+  plan.ring = journal_ring(super_block);
+  auto usable =
+      co_await find_usable_journal(PbnDevice(device, geometry.bio_offset), plan.ring, super_block);
   if (!usable) {
     plan.damage = std::move(usable).error();
     co_return plan;
@@ -106,8 +107,8 @@ Task<Result<void>> Volume::recover_block_map(const StartPlan& plan) {
   const UsableJournal& journal = *plan.journal;
   if (!journal.extent.found) co_return Result<void>();
   log_(fmt::format("replaying {} recovery entries into block map", journal.entries));
-  JournalReader reader(device_, plan.ring);
-  PageReplay replay(executor_, device_, geometry_, super_block_.nonce, PageReplay::Damage::fail,
+  JournalReader reader(blocks(), plan.ring);
+  PageReplay replay(executor_, blocks(), super_block_.nonce, PageReplay::Damage::fail,
                     options_.replay_batch);
   std::vector<ReplayRanges::Range> ranges(1);
   if (journal.entries > options_.replay_batch) {
@@ -149,7 +150,7 @@ Task<Result<void>> Volume::recover_slabs(const StartPlan& plan) {
   }
   std::uint64_t added = 0;
   if (journal.extent.found) {
-    JournalReader reader(device_, plan.ring);
+    JournalReader reader(blocks(), plan.ring);
     for (JournalSequence s = journal.extent.slab_journal_head; s <= journal.last; ++s) {
       auto block = co_await reader.block(s);
       if (!block) co_return std::move(block).error();
@@ -253,7 +254,7 @@ Task<Result<void>> Volume::view_through_journal(const SuperBlock& on_disk) {
   const auto has_memory = [&](std::uint64_t changes) {
     return check_view_memory(options_, plan_memory(options_, geometry_, on_disk), changes);
   };
-  auto view = co_await view_journal(device_, journal_ring(on_disk, geometry_), on_disk, has_memory);
+  auto view = co_await view_journal(blocks(), journal_ring(on_disk), on_disk, has_memory);
   if (!view) co_return std::move(view).error();
   view_ = std::move(*view);
   map_->overlay(view_->changes);

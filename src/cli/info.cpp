@@ -12,6 +12,7 @@
 #include "cli/open_volume.h"
 #include "cli/served_volume.h"
 #include "control/error_json.h"
+#include "control/server_messages.h"
 #include "inspect/lvm_pool.h"
 #include "watch/volume_description.h"
 
@@ -62,7 +63,7 @@ Result<Json> describe_image(VolumeImage& image) {
 }
 
 Result<Json> describe(const ServedVolume& served, bool without_journal) {
-  auto answer = served.ask({{"command", "info"}});
+  auto answer = served.ask(InfoRequest());
   if (answer || answer.error().code() != Errc::not_found) return answer;
   auto image = open_volume(served.volume, {.replay = !without_journal});
   if (!image && image.error().code() == Errc::unsupported) {

@@ -11,7 +11,7 @@
 #include "block/service_views.h"
 #include "cli/command.h"
 #include "cli/parameter.h"
-#include "control/volume_control.h"
+#include "control/settings_message.h"
 #include "net/tls_context.h"
 #include "serve/doors.h"
 #include "volume/volume.h"

@@ -88,6 +88,16 @@ TEST(NbdConnection, WhatIsReadIsWhatWasWritten) {
                            data.size()));
 }
 
+/// A connection of its own to a service and a server that others use too.
+struct Client {
+  Client(Executor& executor, const NbdScript& script, const NbdExports& exports,
+         NbdServerMemory& server, const NbdConnectionSettings& settings)
+      : stream(executor, script.bytes(), 1U << 20U),
+        connection(executor, stream, exports, server, settings) {}
+  testing::ScriptStream stream;
+  NbdConnection connection;
+};
+
 TEST(NbdConnection, ClientsShareTheServersRequestsInTurn) {
   SimExecutorOptions sim;
   sim.seed = 5;
@@ -106,18 +116,9 @@ TEST(NbdConnection, ClientsShareTheServersRequestsInTurn) {
     script.request(Command::write, 1000, 300000, 0, i).raw(std::string(300000, 'a'));
     script.request(Command::flush, 0, 0, 0, 100 + i);
   }
-  struct Client {
-    Client(Executor& executor, const std::vector<std::byte>& bytes, const NbdExports& exports,
-           NbdServerMemory& server, const NbdConnectionSettings& settings)
-        : stream(executor, bytes, 1U << 20U),
-          connection(executor, stream, exports, server, settings) {}
-    testing::ScriptStream stream;
-    NbdConnection connection;
-  };
   std::vector<std::unique_ptr<Client>> clients;
   for (int i = 0; i < 5; ++i) {
-    clients.push_back(
-        std::make_unique<Client>(executor, script.bytes(), exports, server, settings));
+    clients.push_back(std::make_unique<Client>(executor, script, exports, server, settings));
   }
   const auto outcome = executor.run([](Executor& at, auto& all) -> Task<void> {
     TaskGroup running(at);
@@ -132,16 +133,6 @@ TEST(NbdConnection, ClientsShareTheServersRequestsInTurn) {
   EXPECT_TRUE(budget.is_idle());
   EXPECT_EQ(server.more_pieces.available(), NbdServerMemory::kMorePieces);
 }
-
-/// A connection of its own to a service and a server that others use too.
-struct Client {
-  Client(Executor& executor, const NbdScript& script, const NbdExports& exports,
-         NbdServerMemory& server, const NbdConnectionSettings& settings)
-      : stream(executor, script.bytes(), 1U << 20U),
-        connection(executor, stream, exports, server, settings) {}
-  testing::ScriptStream stream;
-  NbdConnection connection;
-};
 
 struct SharedServer {
   explicit SharedServer(std::uint32_t requests)

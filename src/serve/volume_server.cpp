@@ -38,10 +38,7 @@ VolumeServer::VolumeServer(UringLoop& loop, BackingStore& device, Volume& volume
       monitor_(loop, volume, times_, monitor_settings(), log_function()),
       control_(loop, volume, server_control()),
       control_server_(
-          loop,
-          [this](std::string command, Json request) {
-            return carry_out(std::move(command), std::move(request));
-          },
+          loop, [this](ControlRequest request) { return carry_out(std::move(request)); },
           [this](std::string command) { return take_back(std::move(command)); }, &reserve_),
       metrics_server_(
           loop,
@@ -172,15 +169,15 @@ void VolumeServer::warn_of_strangers() const {
                           fmt::join(open, ", "), settings_.read_only ? "read" : "read and write")});
 }
 
-Task<Result<Json>> VolumeServer::carry_out(std::string command, Json request) {
-  auto answer = co_await control_.handle(std::move(command), std::move(request));
+Task<Result<Json>> VolumeServer::carry_out(ControlRequest request) {
+  auto answer = co_await control_.handle(std::move(request));
   keep_link();
   tell_of_growth();
   co_return answer;
 }
 
 Task<void> VolumeServer::take_back(std::string command) {
-  if (command != "suspend") co_return;
+  if (command != SuspendRequest::kCommand) co_return;
   co_await take_back_suspension(volume_, log_function());
   keep_link();
 }

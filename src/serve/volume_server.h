@@ -84,7 +84,7 @@ class VolumeServer {
   void warn_of_strangers() const;
 
   // ---- the control socket's commands
-  Task<Result<Json>> carry_out(std::string command, Json request);
+  Task<Result<Json>> carry_out(ControlRequest request);
   Task<void> take_back(std::string command);
   /// Looks at the disk beneath, as is to be done every second.
   void look_beneath();

@@ -48,6 +48,11 @@ struct HealthFacts {
 struct Trouble {
   std::string problem;
   std::string advice;
+  template <class Self, class Visitor>
+  static void visit_fields(Self& self, Visitor& v) {
+    v.value("problem", self.problem);
+    v.value("advice", self.advice);
+  }
 };
 
 struct Health {

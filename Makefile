@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The front door. `make demo` and `make test` do all they need on a fresh Debian 12 machine.
-.PHONY: build demo test test-release test-asan test-tsan test-kernel bench sim exhaustive torture format lint layers install clean
+.PHONY: build demo test test-release test-asan test-tsan test-kernel bench sim exhaustive torture format lint tidy layers install clean
 JOBS ?= $(shell nproc)
 
 build:
@@ -61,14 +61,14 @@ bench:
 
 # Random histories of the whole volume with crashes and faults; `make sim SEEDS=100000`.
 sim:
-	@scripts/install-dependencies build
+	@scripts/install-dependencies sim
 	@cmake --preset release -DUVDO_TESTS=ON >/dev/null
 	@cmake --build build -j $(JOBS) --target uvdo-sim
 	@build/tests/sim/uvdo-sim --subject volume --profile any --count $(or $(SEEDS),200) --jobs $(JOBS)
 
 # Every history of up to three operations, every power cut; `make exhaustive SEEDS=10` in ten ways.
 exhaustive:
-	@scripts/install-dependencies build
+	@scripts/install-dependencies sim
 	@cmake --preset release -DUVDO_TESTS=ON >/dev/null
 	@cmake --build build -j $(JOBS) --target uvdo-exhaustive
 	@build/tests/sim/uvdo-exhaustive --seeds $(or $(SEEDS),1) --jobs $(JOBS)
@@ -85,12 +85,17 @@ torture:
 
 format:
 	@scripts/install-dependencies lint
-	@git ls-files '*.h' '*.cpp' | xargs clang-format -i
+	@git ls-files '*.h' '*.cpp' | xargs clang-format-14 -i
 
 lint:
 	@scripts/install-dependencies lint
 	@scripts/lint
 	@scripts/headers
+
+# What clang-tidy says of all sources (.clang-tidy); too slow for each change.
+tidy:
+	@scripts/install-dependencies tidy
+	@scripts/tidy
 
 # The picture of the layers, from the build's own list.
 layers:
@@ -98,7 +103,9 @@ layers:
 	@scripts/layers
 
 # Program, manual pages and completion, as `cmake --install` puts them; make install DESTDIR=... PREFIX=/usr.
-install: build
+install:
+	@scripts/install-dependencies install
+	@$(MAKE) --no-print-directory build
 	@cmake --build build -j $(JOBS) --target man
 	@cmake --install build --prefix $(or $(PREFIX),/usr/local)
 

@@ -2,6 +2,7 @@
 #include "crafted_device.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
 #include <sys/mman.h>
@@ -30,7 +31,11 @@ CraftedDevice::CraftedDevice(const CraftedVolume& volume, const CraftedMemory& m
 
 void CraftedDevice::submit(Request& request) {
   request.done = true;
-  if (request.op == Op::flush) return;
+  if (request.op == Op::flush || request.op == Op::discard) return;
+  if (request.op == Op::write_zeroes) {
+    request.error = EOPNOTSUPP;
+    return;
+  }
   check(request.offset % kBlockSize == 0, "a request that begins within a block");
   std::uint64_t block = request.offset / kBlockSize;
   for (const iovec& slice : request.slices) {

@@ -8,7 +8,7 @@
 
 #include "base/page_memory.h"
 #include "crafted_volume.h"
-#include "device/device.h"
+#include "device/private_store.h"
 
 namespace uvdo {
 
@@ -20,7 +20,7 @@ struct CraftedMemory {
   std::size_t data = 0;           ///< only the last written ones are kept; all are made present
 };
 
-class CraftedDevice final : public Device {
+class CraftedDevice final : public PrivateStore {
  public:
   /// The volume outlives the device.
   CraftedDevice(const CraftedVolume& volume, const CraftedMemory& memory);

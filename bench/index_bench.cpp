@@ -16,12 +16,15 @@
 #include "async/uring_loop.h"
 #include "base/block_types.h"
 #include "base/stopwatch.h"
-#include "device/file_device.h"
 #include "device/memory_device.h"
+#include "device/open_device.h"
+#include "index/testing/numbered_names.h"
 #include "volume/remote_index.h"
 
 namespace uvdo {
 namespace {
+
+using test::numbered_name;
 
 struct Options {
   std::string file;
@@ -54,18 +57,6 @@ double memory_mb(std::string_view figure) {
 }
 /// Anonymous memory in MB; of a memory device, its content is part of it.
 double anonymous_mb() { return memory_mb("RssAnon:"); }
-
-RecordName name_of(std::uint64_t number) {
-  RecordName name;
-  std::uint64_t x = number + 1;
-  for (std::byte* p = name.bytes.data(); p < name.bytes.data() + 16; p += 8) {
-    x = (x ^ x >> 31U) * 0x9E3779B97F4A7C15U;
-    x = (x ^ x >> 29U) * 0xBF58476D1CE4E5B9U;
-    x ^= x >> 32U;
-    store_be64(p, x);
-  }
-  return name;
-}
 
 class Bench {
  public:
@@ -164,7 +155,7 @@ class Bench {
     std::vector<IndexNote> notes;
     while (count.left > 0) {
       count.left -= std::min<std::uint64_t>(count.left, queries.size());
-      for (IndexQuery& query : queries) query.name = name_of(number());
+      for (IndexQuery& query : queries) query.name = numbered_name(number());
       co_await index_->lookup(queries);
       notes.clear();
       for (const IndexQuery& query : queries) {
@@ -224,7 +215,7 @@ class Bench {
     const Stopwatch watch;
     for (std::uint64_t i = 0; i < kLone; ++i) {
       IndexQuery query;
-      query.name = name_of(next_ - 1000000 - i * 7 % kPages);
+      query.name = numbered_name(next_ - 1000000 - i * 7 % kPages);
       const double before = seconds_now();
       co_await index_->lookup({&query, 1});
       times.push_back(seconds_now() - before);
@@ -347,13 +338,13 @@ int run_bench(const Options& options) {
     return 1;
   }
   const std::uint64_t size = (geometry->region_blocks + 1) * kBlockSize;
-  std::unique_ptr<Device> device;
+  std::unique_ptr<BackingStore> device;
   if (options.file.empty()) {
     auto made = MemoryDevice::create(size);
     check(made.ok(), "there is no memory for the device");
     device = std::move(*made);
   } else {
-    auto opened = FileDevice::open(**loop, options.file, OpenMode::read_write);
+    auto opened = open_device(**loop, options.file, OpenMode::read_write);
     if (!opened || (*opened)->size() < size) {
       fmt::print(stderr, "{}: a file or device of at least {} bytes is needed (truncate -s)\n",
                  options.file, size);

@@ -23,7 +23,7 @@
 #include "base/stopwatch.h"
 #include "crafted_device.h"
 #include "crafted_volume.h"
-#include "device/file_device.h"
+#include "device/open_device.h"
 #include "volume/uds_index_factory.h"
 #include "volume/volume.h"
 #include "workload/block_pattern.h"
@@ -75,7 +75,7 @@ struct Subject {
   std::string name;
   CraftedVolume crafted;
   std::string file;
-  std::unique_ptr<Device> device;
+  std::unique_ptr<BackingStore> device;
   std::unique_ptr<Volume> volume;
   double craft_seconds = 0;
   double open_seconds = 0;
@@ -213,7 +213,7 @@ class LargeVolumeBench {
     if (ftruncate(file.get(), static_cast<off_t>(subject.crafted.device_bytes())) != 0) {
       fail("the file cannot be made so large");
     }
-    subject.device = value_of(FileDevice::open(loop_, subject.file, OpenMode::read_write));
+    subject.device = value_of(open_device(loop_, subject.file, OpenMode::read_write));
     const AlignedMemory memory(kAtOnce * kBlockSize);
     const std::uint64_t end = subject.crafted.device_bytes() / kBlockSize;
     std::uint64_t block = 0;

@@ -21,7 +21,8 @@
 #include "async/uring_loop.h"
 #include "base/size_text.h"
 #include "base/stopwatch.h"
-#include "device/file_device.h"
+#include "device/open_device.h"
+#include "device/private_store.h"
 #include "format/block_map_page.h"
 #include "index/bounded_memory_index.h"
 #include "volume/format_volume.h"
@@ -48,9 +49,9 @@ std::uint64_t peak_memory() {
 }
 
 /// Passes everything on but the writes of block map pages, which never end.
-class HoldingDevice final : public Device {
+class HoldingDevice final : public PrivateStore {
  public:
-  explicit HoldingDevice(Device& device) : device_(device) {}
+  explicit HoldingDevice(BackingStore& device) : device_(device) {}
   void submit(Request& request) override {
     if (holds_ && request.op == Op::write && request.slices.size() == 1 &&
         request.slices[0].iov_len == kBlockSize) {
@@ -75,11 +76,11 @@ class HoldingDevice final : public Device {
     }
     return false;
   }
-  Device& device_;
+  BackingStore& device_;
   bool holds_ = false;
 };
 
-Task<Result<std::unique_ptr<Volume>>> open(Executor& executor, Device& device,
+Task<Result<std::unique_ptr<Volume>>> open(Executor& executor, BackingStore& device,
                                            const Options& options, std::uint32_t cache_pages) {
   VolumeOptions volume;
   volume.block_map_cache_pages = cache_pages;
@@ -113,7 +114,8 @@ Task<void> writer(Volume& volume, SimRandom random, std::uint64_t& written, bool
 }
 
 /// In the child: does not return.
-Task<void> fill(Executor& executor, Device& file, const Options& options, VolumeLayout layout) {
+Task<void> fill(Executor& executor, BackingStore& file, const Options& options,
+                VolumeLayout layout) {
   const auto formatted = co_await format_volume(file, layout);
   if (!formatted) fail(formatted.error().message());
   HoldingDevice device(file);
@@ -152,7 +154,8 @@ struct Figures {
   std::uint64_t logical_blocks_used = 0;
 };
 
-Task<void> recover(Executor& executor, Device& device, const Options& options, Figures& figures) {
+Task<void> recover(Executor& executor, BackingStore& device, const Options& options,
+                   Figures& figures) {
   const Stopwatch watch;
   auto opened = co_await open(executor, device, options, options.cache_pages);
   if (!opened) fail(opened.error().message());
@@ -171,10 +174,10 @@ Task<void> recover(Executor& executor, Device& device, const Options& options, F
 }
 
 void with_device(const Options& options, OpenMode mode,
-                 const std::function<Task<void>(Executor&, Device&)>& body) {
+                 const std::function<Task<void>(Executor&, BackingStore&)>& body) {
   auto loop = UringLoop::create();
   if (!loop) fail(loop.error().message());
-  auto device = FileDevice::open(**loop, options.file, mode);
+  auto device = open_device(**loop, options.file, mode);
   if (!device) fail(device.error().message());
   (*loop)->run(body(**loop, **device));
 }
@@ -197,7 +200,7 @@ int run(const Options& options) {
 
   const pid_t child = fork();
   if (child == 0) {
-    with_device(options, OpenMode::read_write, [&](Executor& executor, Device& device) {
+    with_device(options, OpenMode::read_write, [&](Executor& executor, BackingStore& device) {
       return fill(executor, device, options, *layout);
     });
     _exit(1);
@@ -207,7 +210,7 @@ int run(const Options& options) {
   if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) fail("the volume was not made");
 
   Figures figures;
-  with_device(options, OpenMode::read_write, [&](Executor& executor, Device& device) {
+  with_device(options, OpenMode::read_write, [&](Executor& executor, BackingStore& device) {
     return recover(executor, device, options, figures);
   });
   unlink(options.file.c_str());

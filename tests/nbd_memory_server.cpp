@@ -29,7 +29,7 @@ struct Arguments {
   bool hold = false;
   int drain_ms = 10000;
   int stall_ms = 10000;
-  std::uint32_t max_requests = NbdServerMemory::kUsualRequests;
+  std::uint32_t max_requests = RequestBudget::kUsual;
   TlsSettings tls;
 };
 
@@ -46,7 +46,6 @@ Task<void> serve(UringLoop& loop, const Arguments& arguments, int signal_fd, int
   NbdServer::Settings settings;
   settings.drain_limit = std::chrono::milliseconds(arguments.drain_ms);
   settings.connection.stall_limit = std::chrono::milliseconds(arguments.stall_ms);
-  settings.max_requests = arguments.max_requests;
   settings.log = [](const std::string& line) { fmt::print(stderr, "{}\n", line); };
   std::unique_ptr<TlsContext> tls;
   if (auto right = arguments.tls.check(); !right) {
@@ -62,7 +61,8 @@ Task<void> serve(UringLoop& loop, const Arguments& arguments, int signal_fd, int
     tls = std::move(*made);
     settings.connection.tls = {tls.get(), arguments.tls.is_required()};
   }
-  NbdServer server(loop, std::move(settings));
+  RequestBudget budget(loop, arguments.max_requests);
+  NbdServer server(loop, budget, std::move(settings));
   server.add_export({arguments.name, arguments.description, &service});
   if (arguments.two_exports) server.add_export({"second", "", &second});
   for (const std::string& text : arguments.addresses) {
@@ -84,10 +84,15 @@ Task<void> serve(UringLoop& loop, const Arguments& arguments, int signal_fd, int
     co_return;
   }
   server.adopt(std::move(*inherited));
-  server.start();
+  if (auto started = co_await server.start(); !started) {
+    fmt::print(stderr, "{}\n", started.error().message());
+    co_return;
+  }
   const ServiceManager manager;
   manager.notify_ready("serving memory");
-  fmt::print("ready {}\n", fmt::join(server.addresses(), " "));
+  fmt::print("ready");
+  for (const FrontEndAddress& address : server.addresses()) fmt::print(" {}", address.name);
+  fmt::print("\n");
   std::fflush(stdout);
   signalfd_siginfo info{};
   [[maybe_unused]] const int signalled = co_await loop.perform(

@@ -61,6 +61,12 @@ inline constexpr std::size_t kBlockSize = 4096;
 inline constexpr std::size_t kSectorSize = 512;
 inline constexpr Pbn kZeroPbn{0};
 
+/// Where a physical block begins on its device, in bytes, if the first one there has the number
+/// `bio_offset`. Needs pbn >= bio_offset.
+[[nodiscard]] constexpr std::uint64_t device_byte(Pbn pbn, std::uint64_t bio_offset) {
+  return (pbn.value() - bio_offset) * kBlockSize;
+}
+
 }  // namespace uvdo
 
 template <class Tag>

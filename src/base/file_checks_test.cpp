@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "base/file_checks.h"
 
-#include <cstdlib>
 #include <fstream>
 
 #include <fcntl.h>
@@ -9,28 +8,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/testing/temporary_folder.h"
+
 namespace uvdo {
 namespace {
 
 class FileChecks : public ::testing::Test {
  protected:
   FileChecks() {
-    std::string folder = ::testing::TempDir() + "uvdo-files-XXXXXX";
-    EXPECT_NE(mkdtemp(folder.data()), nullptr);
-    folder_ = folder;
-    fifo_ = folder_ + "/fifo";
     EXPECT_EQ(mkfifo(fifo_.c_str(), 0600), 0);
-    file_ = folder_ + "/file";
     std::ofstream(file_) << "four";
   }
-  ~FileChecks() override {
-    unlink(fifo_.c_str());
-    unlink(file_.c_str());
-    rmdir(folder_.c_str());
-  }
-  std::string folder_;
-  std::string fifo_;
-  std::string file_;
+  const testing::TemporaryFolder owned_;
+  const std::string folder_ = owned_.path();
+  const std::string fifo_ = owned_.path("fifo");
+  const std::string file_ = owned_.path("file");
 };
 
 TEST_F(FileChecks, WhatIsNoFileIsRefusedWithoutWaiting) {

@@ -67,6 +67,7 @@ Error errno_error(int errno_value, std::string_view what) {
     case EDQUOT:
     case EFBIG: code = Errc::no_space; break;
     case EROFS: code = Errc::read_only; break;
+    case EOPNOTSUPP: code = Errc::unsupported; break;
     case ENOMEM: code = Errc::no_memory; break;
     default: break;
   }

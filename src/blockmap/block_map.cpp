@@ -13,7 +13,7 @@ constexpr std::uint64_t kUnitsPerPage = 10;
 
 }  // namespace
 
-BlockMap::BlockMap(Executor& executor, Device& device, RecoveryJournal& journal,
+BlockMap::BlockMap(Executor& executor, PbnDevice device, RecoveryJournal& journal,
                    ReadOnlyNotifier& notifier, PageAllocator& allocator,
                    const BlockMapConfig& config)
     : executor_(executor),
@@ -171,7 +171,7 @@ Task<Result<MapPage*>> BlockMap::take_frame() {
 }
 
 Task<Result<void>> BlockMap::load(MapPage& page) {
-  auto done = co_await device_.read(device_byte(page.pbn), page.block());
+  auto done = co_await device_.read(page.pbn, page.block());
   if (!done) co_return done;
   page.dirty_since = JournalSequence{0};
   page.newest = {};
@@ -279,7 +279,7 @@ Task<Result<MapPage*>> BlockMap::load_interior(std::uint32_t root, unsigned heig
 Task<Result<void>> BlockMap::clear_block(Pbn pbn) {
   const MutableBytes page(new_pages_.take(), kBlockSize);
   format_page(page, config_.nonce, pbn);
-  auto done = co_await device_.write(device_byte(pbn), page);
+  auto done = co_await device_.write(pbn, page);
   new_pages_.give_back(page.data());
   if (!done) notifier_.enter(done.error().within("making a block map page"));
   co_return done;

@@ -16,7 +16,7 @@
 #include "base/page_memory.h"
 #include "blockmap/interior_pages.h"
 #include "blockmap/map_page.h"
-#include "device/device.h"
+#include "device/pbn_device.h"
 #include "format/block_map_tree.h"
 #include "format/page_change.h"
 #include "format/slab_layout.h"
@@ -27,7 +27,6 @@ namespace uvdo {
 
 struct BlockMapConfig {
   std::uint64_t nonce = 0;
-  std::uint64_t bio_offset = 0;
   Pbn root_origin;
   SlabLayout slabs;
   std::uint64_t logical_blocks = 0;
@@ -87,8 +86,8 @@ class LeafPin {
 
 class BlockMap {
  public:
-  BlockMap(Executor& executor, Device& device, RecoveryJournal& journal, ReadOnlyNotifier& notifier,
-           PageAllocator& allocator, const BlockMapConfig& config);
+  BlockMap(Executor& executor, PbnDevice device, RecoveryJournal& journal,
+           ReadOnlyNotifier& notifier, PageAllocator& allocator, const BlockMapConfig& config);
   BlockMap(const BlockMap&) = delete;
   BlockMap& operator=(const BlockMap&) = delete;
 
@@ -180,9 +179,6 @@ class BlockMap {
     friend bool operator==(const NewChild&, const NewChild&) = default;
   };
 
-  [[nodiscard]] std::uint64_t device_byte(Pbn pbn) const {
-    return (pbn.value() - config_.bio_offset) * kBlockSize;
-  }
   Task<Result<MapPage*>> interior(std::uint32_t root, unsigned height, std::uint64_t index,
                                   bool create);
   Task<Result<MapPage*>> load_interior(std::uint32_t root, unsigned height, std::uint64_t index,
@@ -208,7 +204,7 @@ class BlockMap {
   }
 
   Executor& executor_;
-  Device& device_;
+  PbnDevice device_;
   RecoveryJournal& journal_;
   ReadOnlyNotifier& notifier_;
   PageAllocator& allocator_;

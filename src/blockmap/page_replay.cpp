@@ -22,11 +22,10 @@ std::vector<ReplayRanges::Range> ReplayRanges::ranges(std::uint64_t limit) const
   return ranges;
 }
 
-PageReplay::PageReplay(Executor& executor, Device& device, const VolumeGeometry& geometry,
-                       std::uint64_t nonce, Damage damage, std::size_t batch)
+PageReplay::PageReplay(Executor& executor, PbnDevice device, std::uint64_t nonce, Damage damage,
+                       std::size_t batch)
     : executor_(executor),
       device_(device),
-      geometry_(geometry),
       nonce_(nonce),
       damage_(damage),
       batch_(batch),
@@ -97,7 +96,7 @@ std::vector<PageReplay::Run> PageReplay::runs_of(std::span<const Page> pages, Pr
 }
 
 Task<void> PageReplay::read(std::span<Page> pages, Run run, Result<void>& result) {
-  auto done = co_await device_.read(geometry_.device_byte(pages[run.first].pbn), blocks_of(run));
+  auto done = co_await device_.read(pages[run.first].pbn, blocks_of(run));
   if (done) co_return;
   if (damage_ == Damage::fail) {
     result = std::move(done);
@@ -105,8 +104,7 @@ Task<void> PageReplay::read(std::span<Page> pages, Run run, Result<void>& result
   }
   // One of them cannot be read: which?
   for (std::size_t i = run.first; i < run.first + run.count; ++i) {
-    auto read =
-        co_await device_.read(geometry_.device_byte(pages[i].pbn), MutableBytes(blocks_.block(i)));
+    auto read = co_await device_.read(pages[i].pbn, MutableBytes(blocks_.block(i)));
     pages[i].is_unreadable = !read;
   }
 }
@@ -133,7 +131,7 @@ Task<Result<void>> PageReplay::write_runs(std::span<const Page> pages,
                                           const std::vector<Run>& runs) {
   WriteBurst burst(executor_, device_);
   for (const Run run : runs) {
-    burst.write(geometry_.device_byte(pages[run.first].pbn), blocks_of(run));
+    burst.write(pages[run.first].pbn, blocks_of(run));
   }
   co_return co_await burst.wait();
 }

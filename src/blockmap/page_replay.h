@@ -10,10 +10,9 @@
 
 #include "async/wait_queue.h"
 #include "base/aligned_memory.h"
-#include "device/device.h"
+#include "device/pbn_device.h"
 #include "format/block_map_page.h"
 #include "format/page_change.h"
-#include "format/volume_geometry.h"
 
 namespace uvdo {
 
@@ -49,8 +48,8 @@ class PageReplay {
   /// What is done about a page that cannot be read or belongs to another place.
   enum class Damage : std::uint8_t { fail, take_as_empty };
 
-  PageReplay(Executor& executor, Device& device, const VolumeGeometry& geometry,
-             std::uint64_t nonce, Damage damage, std::size_t batch = kBatch);
+  PageReplay(Executor& executor, PbnDevice device, std::uint64_t nonce, Damage damage,
+             std::size_t batch = kBatch);
 
   /// Adds a change; later ones of a slot win. Call apply() when is_full(), and at the end.
   void add(const PageChange& change) { changes_.push_back(change); }
@@ -89,8 +88,7 @@ class PageReplay {
   }
 
   Executor& executor_;
-  Device& device_;
-  VolumeGeometry geometry_;
+  PbnDevice device_;
   std::uint64_t nonce_;
   Damage damage_;
   std::size_t batch_;

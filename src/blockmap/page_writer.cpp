@@ -120,7 +120,7 @@ Task<Result<void>> BlockMap::write_copies(std::span<MapPage* const> pages, Const
     }
     std::size_t end = i + 1;
     while (end < pages.size() && wanted(end) && pages[end]->pbn == pages[end - 1]->pbn + 1) ++end;
-    burst.write(device_byte(pages[i]->pbn), copies.subspan(i * kBlockSize, (end - i) * kBlockSize));
+    burst.write(pages[i]->pbn, copies.subspan(i * kBlockSize, (end - i) * kBlockSize));
     counters_.write_count += end - i;
     i = end;
   }

@@ -58,7 +58,7 @@ Json summary_json(const VolumeImage& image, const AuditSummary& summary, Json fi
     kinds[std::string(name_of(static_cast<FindingKind>(kind)))] = summary.by_kind[kind];
   }
   return {
-      {"volume", image.source().name()},
+      {"volume", image.store().name()},
       {"state", std::string(name_of(image.super_block().state))},
       {"replayed", image.replay() != nullptr},
       {"consistent", summary.is_consistent()},
@@ -82,7 +82,7 @@ Json summary_json(const VolumeImage& image, const AuditSummary& summary, Json fi
 
 void print_summary(const VolumeImage& image, const AuditSummary& summary) {
   const SuperBlock& super = image.super_block();
-  print("{}: {} ({})\n", image.source().name(), name_of(super.state), explain(super.state));
+  print("{}: {} ({})\n", image.store().name(), name_of(super.state), explain(super.state));
   if (super.state == VolumeState::new_volume) return;
   if (const auto replayed = replay_text(image)) print("{}\n", *replayed);
   if (const auto left_out = left_out_text(image)) print("{}\n", *left_out);

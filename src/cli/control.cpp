@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The subcommands that ask the server of a volume for something: set, index, flush, dump,
 // log-level and stop.
-#include <algorithm>
-#include <array>
 #include <string>
+#include <vector>
 
 #include <fmt/core.h>
 
@@ -12,6 +11,9 @@
 #include "cli/parameter.h"
 #include "cli/serve_options.h"
 #include "cli/served_volume.h"
+#include "control/index_message.h"
+#include "control/server_messages.h"
+#include "control/settings_message.h"
 
 namespace uvdo {
 namespace {
@@ -23,33 +25,35 @@ Result<bool> parse_switch(const std::string& key, const std::string& value) {
                fmt::format("{} is set to on or off, not \"{}\"", key, value));
 }
 
-/// "compression=on" as a member of the request.
-Result<void> add_setting(Json& request, const std::string& setting) {
+/// "compression=on" as a part of the request.
+Result<void> add_setting(SetRequest& request, const std::string& setting) {
   const std::size_t equals = setting.find('=');
   if (equals == std::string::npos) {
     return Error(Errc::invalid_argument,
                  fmt::format("\"{}\" is not of the form KEY=VALUE, as in compression=on", setting));
   }
   const std::string key = setting.substr(0, equals);
-  const bool is_timeout = key == "no-space-timeout";
-  if (!is_timeout && key != "compression" && key != "deduplication") {
-    return Error(Errc::invalid_argument,
-                 fmt::format("there is no \"{}\" to be set; there are compression, deduplication "
-                             "and no-space-timeout",
-                             key));
-  }
-  if (request.contains(key)) {
-    return Error(Errc::invalid_argument, fmt::format("{} is set twice", key));
-  }
-  if (is_timeout) {
-    auto seconds = parse_parameter(key, setting.substr(equals + 1), kNoSpaceTimeout);
+  const std::string value = setting.substr(equals + 1);
+  const Error twice(Errc::invalid_argument, fmt::format("{} is set twice", key));
+  if (key == SetRequest::kNoSpaceTimeout) {
+    if (request.no_space_timeout) return twice.clone();
+    auto seconds = parse_parameter(key, value, kNoSpaceTimeout);
     if (!seconds) return std::move(seconds).error();
-    request[key] = *seconds;
+    request.no_space_timeout = std::chrono::seconds(*seconds);
     return {};
   }
-  auto on = parse_switch(key, setting.substr(equals + 1));
+  if (key != SetRequest::kCompression && key != SetRequest::kDeduplication) {
+    return Error(Errc::invalid_argument,
+                 fmt::format("there is no \"{}\" to be set; there are {}, {} and {}", key,
+                             SetRequest::kCompression, SetRequest::kDeduplication,
+                             SetRequest::kNoSpaceTimeout));
+  }
+  std::optional<bool>& chosen =
+      key == SetRequest::kCompression ? request.compression : request.deduplication;
+  if (chosen) return twice.clone();
+  auto on = parse_switch(key, value);
   if (!on) return std::move(on).error();
-  request[key] = *on;
+  chosen = *on;
   return {};
 }
 
@@ -64,7 +68,7 @@ int run_set(int argc, char** argv) {
              "compression=on|off, deduplication=on|off, no-space-timeout=SECONDS")
       .required();
   if (auto status = parse_arguments(app, argc, argv)) return *status;
-  Json request = {{"command", "set"}};
+  SetRequest request;
   for (const std::string& setting : settings) {
     if (auto added = add_setting(request, setting); !added) {
       return usage_error(added.error().message());
@@ -72,7 +76,8 @@ int run_set(int argc, char** argv) {
   }
   auto answer = served.ask(request);
   if (!answer) return fail(answer.error());
-  for (const auto& [key, value] : answer->items()) {
+  const Json now = fields_json(*answer);
+  for (const auto& [key, value] : now.items()) {
     if (value.is_boolean()) {
       print("{}: {}\n", key, value.get<bool>() ? "on" : "off");
     } else {
@@ -90,14 +95,14 @@ int run_index(int argc, char** argv) {
   app.option("ACTION", action, "create, close, enable or disable").required();
   served.add_to(app);
   if (auto status = parse_arguments(app, argc, argv)) return *status;
-  constexpr std::array<std::string_view, 4> kActions{"create", "close", "enable", "disable"};
-  if (std::ranges::find(kActions, action) == kActions.end()) {
+  const auto what = index_action_of(action);
+  if (!what) {
     return usage_error(fmt::format(
         "what to do with the index is create, close, enable or disable, not \"{}\"", action));
   }
-  auto answer = served.ask({{"command", "index"}, {"action", action}});
+  auto answer = served.ask(IndexRequest{*what});
   if (!answer) return fail(answer.error());
-  print("index: {}\n", answer->value("state", "unknown"));
+  print("index: {}\n", answer->state);
   return kExitOk;
 }
 
@@ -106,7 +111,7 @@ int run_flush(int argc, char** argv) {
   Arguments app("Makes everything that was written to a served volume stable.", "uvdo flush");
   served.add_to(app);
   if (auto status = parse_arguments(app, argc, argv)) return *status;
-  auto answer = served.ask({{"command", "flush"}});
+  auto answer = served.ask(FlushRequest());
   return answer ? kExitOk : fail(answer.error());
 }
 
@@ -116,7 +121,7 @@ int run_dump(int argc, char** argv) {
                 "uvdo dump");
   served.add_to(app);
   if (auto status = parse_arguments(app, argc, argv)) return *status;
-  auto answer = served.ask({{"command", "dump"}});
+  auto answer = served.ask(DumpRequest());
   if (!answer) return fail(answer.error());
   print("{}\n", json_text(*answer, 2));
   return kExitOk;
@@ -129,16 +134,16 @@ int run_log_level(int argc, char** argv) {
   served.add_to(app);
   app.option("LEVEL", level, "error, warning, notice, info or debug: that and what is graver");
   if (auto status = parse_arguments(app, argc, argv)) return *status;
-  Json request = {{"command", "log-level"}};
+  LogLevelRequest request;
   if (!level.empty()) {
     if (auto parsed = parse_log_level(level); !parsed) {
       return usage_error(parsed.error().message());
     }
-    request["level"] = level;
+    request.level = level;
   }
   auto answer = served.ask(request);
   if (!answer) return fail(answer.error());
-  print("log level: {}\n", answer->value("level", "unknown"));
+  print("log level: {}\n", answer->level);
   return kExitOk;
 }
 
@@ -147,7 +152,7 @@ int run_stop(int argc, char** argv) {
   Arguments app("Stops the server of a volume and waits until the volume is saved.", "uvdo stop");
   served.add_to(app);
   if (auto status = parse_arguments(app, argc, argv)) return *status;
-  auto answer = served.ask({{"command", "stop"}});
+  auto answer = served.ask(StopRequest());
   if (!answer) return fail(answer.error());
   wait_until_free(served.volume);  // so that what follows finds the volume unused
   return kExitOk;

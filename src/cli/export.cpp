@@ -21,7 +21,7 @@
 #include "cli/open_volume.h"
 #include "cli/progress.h"
 #include "control/error_json.h"
-#include "device/file_device.h"
+#include "device/backing_file.h"
 #include "format/zero_block.h"
 #include "inspect/content_reader.h"
 #include "inspect/damage_list.h"

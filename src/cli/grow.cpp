@@ -9,7 +9,9 @@
 #include "base/size_text.h"
 #include "cli/question.h"
 #include "cli/served_volume.h"
-#include "device/file_device.h"
+#include "control/growth_message.h"
+#include "control/server_messages.h"
+#include "device/open_device.h"
 #include "volume/growth.h"
 
 namespace uvdo {
@@ -20,13 +22,6 @@ struct GrowArguments : ServedVolume {
   std::string physical;
   bool yes = false;
   bool json = false;
-};
-
-/// The sizes of a volume, in bytes, when its growth has ended.
-struct Sizes {
-  std::uint64_t logical = 0;
-  std::uint64_t physical = 0;
-  bool changed = true;
 };
 
 Result<GrowthRequest> read_sizes(const GrowArguments& arguments) {
@@ -47,7 +42,7 @@ Result<GrowthRequest> read_sizes(const GrowArguments& arguments) {
   return Error(Errc::invalid_argument, "say what is to grow: --logical SIZE, --physical SIZE|max");
 }
 
-void print_sizes(const GrowArguments& arguments, const Sizes& sizes) {
+void print_sizes(const GrowArguments& arguments, const GrowthAnswer& sizes) {
   if (arguments.json) {
     print("{}\n", json_text({{"volume", arguments.volume},
                              {"logicalBytes", sizes.logical},
@@ -63,7 +58,7 @@ void print_sizes(const GrowArguments& arguments, const Sizes& sizes) {
 
 /// The room for data that a volume in use will have about; 0 if its server does not say.
 std::uint64_t room_after(const GrowArguments& arguments, const GrowthRequest& request) {
-  auto info = arguments.ask({{"command", "info"}});
+  auto info = arguments.ask(InfoRequest());
   if (!info || !info->contains("slabs")) return 0;
   const Json& slabs = (*info)["slabs"];
   const std::uint64_t room =
@@ -77,7 +72,7 @@ std::uint64_t room_after(const GrowArguments& arguments, const GrowthRequest& re
 
 Task<void> grow_stopped(UringLoop& loop, const GrowArguments& arguments, GrowthRequest request,
                         int& status) {
-  auto device = FileDevice::open(loop, arguments.volume, OpenMode::read_write);
+  auto device = open_device(loop, arguments.volume, OpenMode::read_write);
   if (!device) {
     status = fail(device.error());
     co_return;
@@ -116,18 +111,12 @@ std::optional<int> grow_served(const GrowArguments& arguments, const GrowthReque
       !may_offer(*request.logical_bytes, room_after(arguments, request), false)) {
     return fail(Error(Errc::cancelled, "nothing was changed"));
   }
-  Json asked = {{"command", "grow"}};
-  if (request.logical_bytes) asked["logical"] = *request.logical_bytes;
-  if (request.physical_bytes) asked["physical"] = *request.physical_bytes;
-  if (request.physical_max) asked["physical"] = "max";
-  auto answer = arguments.ask(std::move(asked));
+  auto answer = arguments.ask(GrowthMessage(request));
   if (!answer) {
     if (answer.error().code() == Errc::not_found) return std::nullopt;
     return fail(std::move(answer).error().within(arguments.volume));
   }
-  print_sizes(arguments,
-              {answer->value("logical", std::uint64_t{0}),
-               answer->value("physical", std::uint64_t{0}), answer->value("changed", true)});
+  print_sizes(arguments, *answer);
   return kExitOk;
 }
 

@@ -12,6 +12,7 @@
 #include "cli/open_volume.h"
 #include "cli/served_volume.h"
 #include "control/error_json.h"
+#include "control/server_messages.h"
 #include "inspect/lvm_pool.h"
 #include "watch/volume_description.h"
 
@@ -22,8 +23,8 @@ namespace {
 Result<Json> describe_image(VolumeImage& image) {
   const SuperBlock& super = image.super_block();
   VolumeFacts facts;
-  facts.name = image.source().name();
-  facts.device_bytes = image.source().size();
+  facts.name = image.store().name();
+  facts.device_bytes = image.store().size();
   facts.logical_blocks_used = image.logical_blocks_used();
   facts.block_map_blocks = image.block_map_blocks();
   facts.slabs_never_used = super.depot.slab_count();
@@ -62,7 +63,7 @@ Result<Json> describe_image(VolumeImage& image) {
 }
 
 Result<Json> describe(const ServedVolume& served, bool without_journal) {
-  auto answer = served.ask({{"command", "info"}});
+  auto answer = served.ask(InfoRequest());
   if (answer || answer.error().code() != Errc::not_found) return answer;
   auto image = open_volume(served.volume, {.replay = !without_journal});
   if (!image && image.error().code() == Errc::unsupported) {

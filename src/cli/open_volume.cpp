@@ -6,14 +6,15 @@
 
 #include "base/saturating.h"
 #include "base/size_text.h"
+#include "device/open_device.h"
 #include "inspect/audit.h"
 
 namespace uvdo {
 
 Result<std::unique_ptr<VolumeImage>> open_volume(const std::string& path, ImageOptions options) {
-  auto source = open_image_source(path);
-  if (!source) return std::move(source).error();
-  return VolumeImage::open(std::move(*source), options);
+  auto store = open_blocking_device(path, OpenMode::read_only);
+  if (!store) return std::move(store).error();
+  return VolumeImage::open(std::move(*store), options);
 }
 
 std::string_view explain(VolumeState state) {

@@ -9,7 +9,7 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include "watch/statistics_json.h"
+#include "control/statistics_message.h"
 
 namespace uvdo {
 namespace {
@@ -31,13 +31,10 @@ std::string scaled(double number, double step, std::string_view units) {
 }  // namespace
 
 Result<Snapshot> take_snapshot(const ServedVolume& served) {
-  auto answer = served.ask({{"command", "stats"}, {"activity", true}});
+  auto answer = served.ask(StatisticsRequest{true});
   if (!answer) return std::move(answer).error();
-  auto statistics = statistics_from_json(*answer);
-  if (!statistics) return std::move(statistics).error();
-  auto activity = activity_from_json(answer->value("activity", Json::object()));
-  if (!activity) return std::move(activity).error();
-  return Snapshot{std::move(*statistics), std::move(*activity)};
+  if (!answer->activity) return strange_answer();
+  return Snapshot{std::move(answer->statistics), std::move(*answer->activity)};
 }
 
 std::string short_number(double number) { return scaled(number, 1000, " kMG"); }

@@ -14,7 +14,7 @@
 #include "cli/command.h"
 #include "cli/open_volume.h"
 #include "control/error_json.h"
-#include "device/file_device.h"
+#include "device/open_device.h"
 #include "format/journal_view.h"
 #include "format/slab_layout.h"
 #include "index/bounded_memory_index.h"
@@ -98,7 +98,7 @@ int tell_end(const RebuildArguments& arguments, VolumeState before, const Rebuil
 /// What a rebuild writes, and where its file has no room for that yet.
 class RebuildWrites {
  public:
-  RebuildWrites(const FileDevice& device, const VolumeHeaders& headers)
+  RebuildWrites(const BackingStore& device, const VolumeHeaders& headers)
       : device_(device), headers_(headers) {
     writes_.end = headers.geometry.device_byte(Pbn{headers.super_block.config.physical_blocks});
   }
@@ -136,14 +136,14 @@ class RebuildWrites {
     return 0;
   }
 
-  const FileDevice& device_;
+  const BackingStore& device_;
   const VolumeHeaders& headers_;
   PlannedWrites writes_;
   Result<void> failed_;
 };
 
 /// Nothing is begun that would have to be broken off half-way.
-Result<void> check_room(const FileDevice& device, const VolumeHeaders& headers) {
+Result<void> check_room(const BackingStore& device, const VolumeHeaders& headers) {
   auto state = device.look();
   if (!state) return std::move(state).error();
   if (!state->is_file) return {};
@@ -169,7 +169,8 @@ Task<Result<RebuildReport>> survey(Executor& executor, Device& device, VolumeHea
 }
 
 /// Marks the volume for a rebuild, which then any start does, and starts and stops it.
-Task<Result<void>> rebuild(Executor& executor, Device& device, VolumeHeaders headers, bool json) {
+Task<Result<void>> rebuild(Executor& executor, BackingStore& device, VolumeHeaders headers,
+                           bool json) {
   if (headers.super_block.state != VolumeState::rebuild_for_upgrade) {
     headers.super_block.state = VolumeState::force_rebuild;
     auto marked = co_await write_super_block(
@@ -197,7 +198,7 @@ Error not_begun(const Error& why) { return why.within("the rebuild was not begun
 
 Task<void> run(UringLoop& loop, const RebuildArguments& arguments, int& status) {
   const OpenMode mode = arguments.dry_run ? OpenMode::read_only : OpenMode::read_write;
-  auto device = FileDevice::open(loop, arguments.volume, mode);
+  auto device = open_device(loop, arguments.volume, mode);
   if (!device) {
     status = fail(device.error());
     co_return;

@@ -7,6 +7,7 @@
 #include "async/work_thread.h"
 #include "base/size_text.h"
 #include "cli/parameter.h"
+#include "net/service_manager.h"
 #include "volume/memory_plan.h"
 #include "watch/metrics_server.h"
 #include "watch/space_watch.h"
@@ -173,7 +174,7 @@ Result<void> ServeOptions::check() {
   if (!user.empty()) {
     auto found = Account::find(user);
     if (!found) return found.error().within("--user");
-    account = std::move(*found);
+    doors.account = std::move(*found);
   }
 
   auto parsed_level = parse_log_level(log_level);
@@ -187,25 +188,27 @@ Result<void> ServeOptions::check() {
   if (!parsed_marks) return parsed_marks.error().within("--watermarks");
   marks = std::move(*parsed_marks);
 
+  doors.volume = volume;
+  doors.control = control;
   for (const std::string& text : nbd) {
     auto address = SocketAddress::parse(text);
     if (!address) return std::move(address).error();
-    addresses.push_back(std::move(*address));
+    doors.nbd.push_back(std::move(*address));
   }
   if (!metrics.empty()) {
     auto address = SocketAddress::parse(metrics);
     if (!address) return address.error().within("--metrics");
     auto allowed = MetricsServer::check_address(*address);
     if (!allowed) return allowed.error().within("--metrics");
-    metrics_addresses.push_back(std::move(*address));
+    doors.metrics.push_back(std::move(*address));
   }
   auto parsed_access = SocketAccess::parse(socket_mode, socket_group);
   if (!parsed_access) return std::move(parsed_access).error();
-  access = *parsed_access;
+  doors.access = *parsed_access;
   auto taken = ServiceManager::take_sockets();
   if (!taken) return std::move(taken).error();
-  inherited = std::move(*taken);
-  if (addresses.empty() && inherited.empty()) {
+  doors.inherited = std::move(*taken);
+  if (doors.nbd.empty() && doors.inherited.empty()) {
     return Error(Errc::invalid_argument,
                  "say where to serve: --nbd unix:PATH or --nbd tcp:HOST:PORT");
   }

@@ -9,13 +9,11 @@
 
 #include "base/log.h"
 #include "block/service_views.h"
-#include "cli/account.h"
 #include "cli/command.h"
 #include "cli/parameter.h"
-#include "control/volume_control.h"
-#include "net/service_manager.h"
-#include "net/socket_address.h"
+#include "control/settings_message.h"
 #include "net/tls_context.h"
+#include "serve/doors.h"
 #include "volume/volume.h"
 
 namespace uvdo {
@@ -59,9 +57,7 @@ struct ServeOptions {
   TlsSettings tls;
 
   // What they mean; set by check().
-  std::vector<SocketAddress> addresses;
-  std::vector<SocketAddress> metrics_addresses;  ///< one or none
-  std::vector<ListeningSocket> inherited;
+  DoorSettings doors;
   VolumeOptions volume_options;
   std::uint32_t minimum_block = 1;
   std::uint64_t logical_block_size = 512;  ///< 512 or 4096
@@ -69,9 +65,7 @@ struct ServeOptions {
   std::size_t clients = 0;
   std::vector<unsigned> marks;
   Duration hook_limit{};
-  SocketAccess access;  ///< of the sockets of clients and of metrics
   ServiceWindow window;
-  std::optional<Account> account;  ///< that the server goes on as
   bool second_thread = false;  ///< hashing, compression and the index have a thread of their own
   LogLevel level = LogLevel::info;
   Log::Format format = Log::Format::plain;

@@ -76,7 +76,7 @@ void ServeReload::warn_of_closed_files(const ServeOptions& options, const Log& l
   log.write({LogLevel::warning,
              fmt::format("at SIGHUP the user {} will not be able to open {}: what was read from it "
                          "at the start goes on to count",
-                         options.account->name(), fmt::join(closed, ", "))});
+                         options.doors.account->name(), fmt::join(closed, ", "))});
 }
 
 void ServeReload::open_log() {

@@ -49,8 +49,9 @@ struct ServedVolume {
     app.option("--control", control, "the control socket that uvdo serve was given");
     patience.add_to(app);
   }
-  [[nodiscard]] Result<Json> ask(Json request) const {
-    return ask_volume(volume, std::move(request), control, patience.limit());
+  template <ControlMessage Request>
+  [[nodiscard]] Result<typename Request::Answer> ask(const Request& request) const {
+    return ask_volume(volume, request, control, patience.limit());
   }
 };
 

@@ -11,6 +11,7 @@
 #include "cli/served_volume.h"
 #include "cli/stats_watch.h"
 #include "control/error_json.h"
+#include "control/statistics_message.h"
 #include "device/backing_name.h"
 #include "statistics/statistics_text.h"
 #include "watch/statistics_json.h"
@@ -23,12 +24,8 @@ enum class StatsForm : std::uint8_t { table, list, json };
 
 /// From the volume's server if it has one, else from its disk.
 Result<StoppedStatistics> statistics_of(const ServedVolume& served, bool without_journal) {
-  auto answer = served.ask({{"command", "stats"}});
-  if (answer) {
-    auto told = statistics_from_json(*answer);
-    if (!told) return std::move(told).error();
-    return StoppedStatistics{std::move(*told)};
-  }
+  auto answer = served.ask(StatisticsRequest());
+  if (answer) return StoppedStatistics{std::move(answer->statistics)};
   if (answer.error().code() == Errc::not_found) {
     return stopped_statistics(served.volume, {.replay = !without_journal});
   }

@@ -4,6 +4,7 @@
 
 #include "base/print.h"
 #include "cli/served_volume.h"
+#include "control/suspension_message.h"
 
 namespace uvdo {
 int run_suspend(int argc, char** argv) {
@@ -16,10 +17,9 @@ int run_suspend(int argc, char** argv) {
   served.add_to(app);
   app.flag("--no-flush", no_flush, "do not save the volume; only what was answered is made stable");
   if (auto status = parse_arguments(app, argc, argv)) return *status;
-  auto answer = served.ask({{"command", "suspend"}, {"flush", !no_flush}});
+  auto answer = served.ask(SuspendRequest{!no_flush});
   if (!answer) return fail(answer.error().within(served.volume));
-  print("{} is suspended; on its disk it is in state {}\n", served.volume,
-        answer->value("state", "unknown"));
+  print("{} is suspended; on its disk it is in state {}\n", served.volume, answer->state);
   return kExitOk;
 }
 
@@ -29,7 +29,7 @@ int run_resume(int argc, char** argv) {
                 "uvdo resume");
   served.add_to(app);
   if (auto status = parse_arguments(app, argc, argv)) return *status;
-  auto answer = served.ask({{"command", "resume"}});
+  auto answer = served.ask(ResumeRequest());
   return answer ? kExitOk : fail(answer.error().within(served.volume));
 }
 

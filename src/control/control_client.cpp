@@ -12,17 +12,16 @@
 #include <unistd.h>
 
 #include "control/control_path.h"
-#include "control/control_server.h"
 #include "control/control_trust.h"
 #include "control/volume_identity.h"
-#include "device/file_device.h"
+#include "device/open_device.h"
 
 namespace uvdo {
 namespace {
 
 /// Why the volume cannot be looked at: somebody has it. Success if nobody has.
 Result<void> check_unused(const std::string& volume) {
-  auto opened = open_backing_store(volume, OpenMode::read_only);
+  auto opened = open_blocking_device(volume, OpenMode::read_only);
   if (!opened && opened.error().code() == Errc::busy) return std::move(opened).error();
   return {};
 }
@@ -128,34 +127,18 @@ Result<std::string> ControlConnection::receive_line() {
   return line;
 }
 
-Result<Json> ControlConnection::ask(Json request) {
-  request["uvdo"] = kControlVersion;
-  if (auto sent = send_line(json_text(request) + "\n"); !sent) return std::move(sent).error();
+Result<Json> ControlConnection::ask(ControlRequest request) {
+  if (auto sent = send_line(request_text(std::move(request)) + "\n"); !sent) {
+    return std::move(sent).error();
+  }
   auto reply = receive_line();
   if (!reply) return std::move(reply).error();
-  const auto parsed = parse_json(*reply);
-  if (!parsed || !parsed->is_object() || !parsed->contains("ok") ||
-      !parsed->at("ok").is_boolean()) {
-    return Error(Errc::protocol, "the server's answer cannot be understood");
-  }
-  const Json& json = *parsed;
-  if (json["ok"].get<bool>()) return json.value("result", Json());
-  const auto error = json.value("error", Json::object());
-  if (!error.is_object() || !error.contains("message") || !error["message"].is_string()) {
-    return Error(Errc::protocol, "the server's answer cannot be understood");
-  }
-  const auto code = error.find("code");
-  const bool named = code != error.end() && code->is_string();
+  auto result = parse_reply(*reply);
   // Only we ourselves say not_found: nobody serves.
-  Errc kind = named ? errc_of(code->get<std::string>()) : Errc::io;
-  if (kind == Errc::not_found) kind = Errc::unsupported;
-  return Error(kind, error["message"].get<std::string>());
-}
-
-Result<Json> ask_server(const std::string& path, Json request, std::chrono::milliseconds patience) {
-  auto connection = ControlConnection::open(path, patience);
-  if (!connection) return std::move(connection).error();
-  return connection->ask(std::move(request));
+  if (!result && result.error().code() == Errc::not_found) {
+    return Error(Errc::unsupported, result.error().message());
+  }
+  return result;
 }
 
 namespace {
@@ -165,10 +148,10 @@ enum class PathFrom : std::uint8_t { user, volume };
 
 /// Asks the server at `path`, if it is that of the volume.
 Result<Json> ask_server_of(const std::string& path, PathFrom from, const std::string& volume,
-                           const Json& request, std::chrono::milliseconds patience) {
+                           const ControlRequest& request, std::chrono::milliseconds patience) {
   auto connection = ControlConnection::open(path, patience);
   if (!connection) return std::move(connection).error();
-  auto hello = connection->ask({{"command", "hello"}});
+  auto hello = connection->ask(HelloRequest());
   // A server of an earlier version knows no such command; at its usual place it is the right one.
   const bool is_older = !hello && hello.error().code() == Errc::invalid_argument;
   if (is_older && from == PathFrom::volume) return connection->ask(request);
@@ -179,8 +162,8 @@ Result<Json> ask_server_of(const std::string& path, PathFrom from, const std::st
 
 }  // namespace
 
-Result<Json> ask_volume(const std::string& volume, const Json& request, const std::string& path,
-                        std::chrono::milliseconds patience) {
+Result<Json> ask_volume(const std::string& volume, const ControlRequest& request,
+                        const std::string& path, std::chrono::milliseconds patience) {
   auto usual = control_path_of(volume);
   Result<Json> answer = Error(Errc::not_found, "");
   if (!path.empty()) {

@@ -7,8 +7,8 @@
 #include <string>
 
 #include "base/file_descriptor.h"
-#include "base/json.h"
 #include "base/result.h"
+#include "control/message.h"
 
 namespace uvdo {
 
@@ -23,7 +23,14 @@ class ControlConnection {
   static Result<ControlConnection> open(const std::string& path,
                                         std::chrono::milliseconds patience = kAnswerPatience);
   /// The result of a request, or the server's own error. busy: it was silent for too long.
-  Result<Json> ask(Json request);
+  Result<Json> ask(ControlRequest request);
+  /// The same with the types of a message.
+  template <ControlMessage Request>
+  Result<typename Request::Answer> ask(const Request& request) {
+    auto answer = ask(write_request(request));
+    if (!answer) return std::move(answer).error();
+    return read_answer<typename Request::Answer>(std::move(*answer));
+  }
 
  private:
   ControlConnection(FileDescriptor fd, std::string path, std::chrono::milliseconds patience)
@@ -37,17 +44,23 @@ class ControlConnection {
   std::string received_;  // behind the lines that have been read
 };
 
-/// The result of a request. not_found: nobody serves at `path`; busy: the server was silent for as
-/// long as `patience`; else the server's own error.
-Result<Json> ask_server(const std::string& path, Json request,
-                        std::chrono::milliseconds patience = kAnswerPatience);
-
-/// The same for the server of the volume at `volume`, at `path` if it is not empty, else where
-/// such a server listens by default. Refused if the server there has another volume. not_found: the
-/// volume is not in use; busy: it is, but its user does not answer there, or not in time.
-Result<Json> ask_volume(const std::string& volume, const Json& request,
+/// The result of a request to the server of the volume at `volume`, at `path` if it is not empty,
+/// else where such a server listens by default. Refused if the server there has another volume.
+/// not_found: the volume is not in use; busy: it is, but its user does not answer there, or not in
+/// time; else the server's own error.
+Result<Json> ask_volume(const std::string& volume, const ControlRequest& request,
                         const std::string& path = {},
                         std::chrono::milliseconds patience = kAnswerPatience);
+
+/// The same with the types of a message.
+template <ControlMessage Request>
+Result<typename Request::Answer> ask_volume(const std::string& volume, const Request& request,
+                                            const std::string& path = {},
+                                            std::chrono::milliseconds patience = kAnswerPatience) {
+  auto answer = ask_volume(volume, write_request(request), path, patience);
+  if (!answer) return std::move(answer).error();
+  return read_answer<typename Request::Answer>(std::move(*answer));
+}
 
 /// Waits until nobody uses the volume at `volume` any more, for some seconds at most.
 void wait_until_free(const std::string& volume);

@@ -1,80 +1,57 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "control/control_client.h"
 
-#include <cstdlib>
-#include <cstring>
 #include <string>
 #include <thread>
 
 #include <gtest/gtest.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include "device/file_device.h"
+#include "base/testing/temporary_folder.h"
+#include "net/testing/unix_socket.h"
 
 namespace uvdo {
 namespace {
 
-TEST(ControlClient, AServerThatIsGoneBeforeItAnswersDoesNotServe) {
-  std::string folder = ::testing::TempDir() + "uvdo-control-XXXXXX";
-  ASSERT_NE(mkdtemp(folder.data()), nullptr);
-  const std::string path = folder + "/socket";
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  ASSERT_LT(path.size(), sizeof address.sun_path);
-  std::memcpy(address.sun_path, path.data(), path.size());
-  {
-    // Connections wait for accept() when the socket is closed: that resets them.
-    FileDescriptor listening(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    ASSERT_EQ(bind(listening.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address),
-              0);
-    ASSERT_EQ(listen(listening.get(), 1), 0);
-    std::thread dying([&listening] {
-      usleep(20'000);
-      listening = FileDescriptor();
-    });
-    const auto answer = ask_server(path, {{"command", "stats"}});
-    dying.join();
-    ASSERT_FALSE(answer.ok());
-    EXPECT_EQ(answer.error().code(), Errc::not_found) << answer.error().message();
-  }
-  unlink(path.c_str());
-  rmdir(folder.c_str());
+Result<Json> ask_server(const std::string& path,
+                        std::chrono::milliseconds patience = kAnswerPatience) {
+  auto connection = ControlConnection::open(path, patience);
+  if (!connection) return std::move(connection).error();
+  return connection->ask(ControlRequest{"stats"});
 }
 
-/// Accepts one connection at `path`, and does `serve` with it, in a thread.
+TEST(ControlClient, AServerThatIsGoneBeforeItAnswersDoesNotServe) {
+  const testing::TemporaryFolder folder;
+  // Connections wait for accept() when the socket is closed: that resets them.
+  FileDescriptor listening = testing::listen_at(folder.path("socket"));
+  ASSERT_TRUE(listening);
+  std::thread dying([&listening] {
+    usleep(20'000);
+    listening = FileDescriptor();
+  });
+  const auto answer = ask_server(folder.path("socket"));
+  dying.join();
+  ASSERT_FALSE(answer.ok());
+  EXPECT_EQ(answer.error().code(), Errc::not_found) << answer.error().message();
+}
+
+/// Accepts one connection, and does `serve` with it, in a thread.
 class OneClientServer {
  public:
   template <typename Serve>
   explicit OneClientServer(Serve serve) {
-    EXPECT_NE(mkdtemp(folder_.data()), nullptr);
-    path_ = folder_ + "/socket";
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::memcpy(address.sun_path, path_.data(), path_.size());
-    EXPECT_EQ(bind(listening_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address),
-              0);
-    EXPECT_EQ(listen(listening_.get(), 1), 0);
-    thread_ = std::thread([this, serve] {
+    EXPECT_TRUE(listening_);
+    thread_ = std::jthread([this, serve] {
       const FileDescriptor client(accept(listening_.get(), nullptr, nullptr));
       serve(client.get());
     });
   }
-  ~OneClientServer() {
-    thread_.join();
-    unlink(path_.c_str());
-    rmdir(folder_.c_str());
-  }
-  OneClientServer(const OneClientServer&) = delete;
-  OneClientServer& operator=(const OneClientServer&) = delete;
-  [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] std::string path() const { return folder_.path("socket"); }
 
  private:
-  std::string folder_ = ::testing::TempDir() + "uvdo-control-XXXXXX";
-  std::string path_;
-  FileDescriptor listening_{socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
-  std::thread thread_;
+  testing::TemporaryFolder folder_;
+  FileDescriptor listening_ = testing::listen_at(path());
+  std::jthread thread_;
 };
 
 void wait_for_end(int client) {
@@ -85,8 +62,7 @@ void wait_for_end(int client) {
 
 TEST(ControlClient, ASilentServerIsNamedAndNotWaitedFor) {
   const OneClientServer server(wait_for_end);
-  const auto answer =
-      ask_server(server.path(), {{"command", "stats"}}, std::chrono::milliseconds(100));
+  const auto answer = ask_server(server.path(), std::chrono::milliseconds(100));
   ASSERT_FALSE(answer.ok());
   EXPECT_EQ(answer.error().code(), Errc::busy);
   EXPECT_NE(answer.error().message().find("pid " + std::to_string(getpid())), std::string::npos)
@@ -101,7 +77,7 @@ TEST(ControlClient, SignsOfLifeStandBeforeTheAnswer) {
     send(client, answer.data(), answer.size(), 0);
     wait_for_end(client);
   });
-  const auto answer = ask_server(server.path(), {{"command", "stats"}});
+  const auto answer = ask_server(server.path());
   ASSERT_TRUE(answer.ok()) << answer.error().message();
   EXPECT_EQ(*answer, 7);
 }

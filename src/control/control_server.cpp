@@ -3,7 +3,6 @@
 
 #include <fmt/core.h>
 
-#include "control/error_json.h"
 #include "control/json_in_turns.h"
 
 namespace uvdo {
@@ -68,9 +67,7 @@ Task<void> ControlServer::serve(SocketStream& stream, bool crowded) {
   if (!unread.empty() && take_back_) co_await take_back_(std::move(unread));
 }
 
-std::string ControlServer::refusal(const Error& error) {
-  return json_text({{"uvdo", kControlVersion}, {"ok", false}, {"error", error_json(error)}});
-}
+std::string ControlServer::refusal(const Error& error) { return json_text(error_reply(error)); }
 
 Task<ControlServer::Answer> ControlServer::answer(SocketStream& stream, std::string line) {
   Alarm alarm(loop_);
@@ -97,30 +94,12 @@ Task<void> ControlServer::show_life(SocketStream& stream, Alarm& alarm, const bo
 Task<ControlServer::Answer> ControlServer::carry_out(std::string line) {
   co_await loop_.next_turn();
   loop_.spend(kUnitsPerCommand + line.size() * kUnitsPerByteRead);
-  auto request = parse_json(line);
-  if (!request || !request->is_object()) {
-    co_return Answer{refusal({Errc::protocol,
-                              fmt::format("a request is one JSON object on a line, nested {} deep "
-                                          "at most",
-                                          kMaxJsonDepth)}),
-                     ""};
-  }
-  const auto version = request->find("uvdo");
-  if (version == request->end() || *version != kControlVersion) {
-    co_return Answer{refusal({Errc::unsupported,
-                              fmt::format("a request names the protocol's version: \"uvdo\": {}",
-                                          kControlVersion)}),
-                     ""};
-  }
-  const auto command = request->find("command");
-  if (command == request->end() || !command->is_string()) {
-    co_return Answer{refusal({Errc::protocol, "a request names a \"command\""}), ""};
-  }
-  std::string name = command->get<std::string>();
-  auto result = co_await handler_(name, std::move(*request));
+  auto request = parse_request(line);
+  if (!request) co_return Answer{refusal(request.error()), ""};
+  std::string name = request->command;
+  auto result = co_await handler_(std::move(*request));
   if (!result) co_return Answer{refusal(result.error()), ""};
-  Json reply = {{"uvdo", kControlVersion}, {"ok", true}};
-  reply["result"] = std::move(*result);
+  Json reply = result_reply(std::move(*result));
   std::string text = co_await json_text_in_turns(loop_, std::move(reply));
   co_return Answer{std::move(text), std::move(name)};
 }

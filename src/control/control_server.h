@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The control socket of a served volume: a line of JSON in, a line of JSON out, any number of
-// clients (docs/control.md).
-//   request:  {"uvdo": 1, "command": "stats", ...}
-//   reply:    {"uvdo": 1, "ok": true, "result": {...}}
-//             {"uvdo": 1, "ok": false, "error": {"code": "busy", "message": "..."}}
+// clients (control_protocol.h).
 // While a request is worked on, a space is sent each second: who waits sees that the server lives.
 // A connection on which nothing moves for a minute is closed, so that forgotten ones do not pile
 // up.
@@ -12,20 +9,19 @@
 #include <functional>
 #include <string>
 
-#include "base/json.h"
+#include "control/control_protocol.h"
 #include "net/client_server.h"
 
 namespace uvdo {
 
-inline constexpr int kControlVersion = 1;
 inline constexpr std::size_t kMaxControlLine = 64U << 10U;  ///< of a request
 inline constexpr std::size_t kMaxControlClients = 256;      ///< more are told to come back
 inline constexpr Duration kLongestControlSilence = std::chrono::seconds(60);
 
 class ControlServer {
  public:
-  /// Answers one request (its "command" and the whole object).
-  using Handler = std::function<Task<Result<Json>>(std::string command, Json request)>;
+  /// Answers one request.
+  using Handler = std::function<Task<Result<Json>>(ControlRequest request)>;
   /// Undoes a request that was carried out, if its client cannot know that: it went away before it
   /// had read the reply.
   using TakeBack = std::function<Task<void>(std::string command)>;

@@ -3,15 +3,13 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstring>
 #include <thread>
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
-#include "device/file_device.h"
+#include "base/testing/temporary_folder.h"
+#include "net/testing/unix_socket.h"
 
 namespace uvdo {
 namespace {
@@ -20,33 +18,22 @@ namespace {
 class ControlServerTest : public ::testing::Test {
  protected:
   ControlServerTest() {
-    std::string folder = ::testing::TempDir() + "uvdo-control-XXXXXX";
-    EXPECT_NE(mkdtemp(folder.data()), nullptr);
-    folder_ = folder;
-    path_ = folder + "/socket";
     auto loop = UringLoop::create();
     EXPECT_TRUE(loop.ok());
     loop_ = std::move(*loop);
   }
-  ~ControlServerTest() override {
-    unlink(path_.c_str());
-    rmdir(folder_.c_str());
-  }
 
   [[nodiscard]] FileDescriptor connect_and_ask(std::string_view command) const {
-    FileDescriptor client(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::memcpy(address.sun_path, path_.data(), path_.size());
-    EXPECT_EQ(connect(client.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address),
-              0);
-    const std::string line = json_text({{"uvdo", kControlVersion}, {"command", command}}) + "\n";
+    FileDescriptor client = testing::connect_to(path());
+    EXPECT_TRUE(client);
+    const std::string line = request_text({std::string(command)}) + "\n";
     EXPECT_EQ(send(client.get(), line.data(), line.size(), 0), static_cast<ssize_t>(line.size()));
     return client;
   }
 
+  [[nodiscard]] std::string path() const { return folder_.path("socket"); }
   void listen(ControlServer& server) const {
-    auto sockets = ListeningSocket::open({SocketAddress::Kind::unix_path, path_, {}});
+    auto sockets = ListeningSocket::open({SocketAddress::Kind::unix_path, path(), {}});
     ASSERT_TRUE(sockets.ok());
     server.start(std::move(*sockets));
   }
@@ -62,8 +49,8 @@ class ControlServerTest : public ::testing::Test {
   }
 
   ControlServer::Handler noting_handler() {
-    return [this](std::string command, Json) -> Task<Result<Json>> {
-      asked_.push_back(std::move(command));
+    return [this](ControlRequest request) -> Task<Result<Json>> {
+      asked_.push_back(std::move(request.command));
       co_return Json::object();
     };
   }
@@ -74,8 +61,7 @@ class ControlServerTest : public ::testing::Test {
     };
   }
 
-  std::string folder_;
-  std::string path_;
+  testing::TemporaryFolder folder_;
   std::unique_ptr<UringLoop> loop_;
   std::vector<std::string> asked_;
   std::vector<std::string> taken_back_;
@@ -91,7 +77,7 @@ std::string read_line(int fd) {
 TEST_F(ControlServerTest, WhoWaitsForALongRequestSeesThatTheServerLives) {
   std::atomic<bool> has_seen_life = false;
   std::atomic<bool> is_over = false;
-  ControlServer server(*loop_, [&](std::string, Json) -> Task<Result<Json>> {
+  ControlServer server(*loop_, [&](ControlRequest) -> Task<Result<Json>> {
     Alarm alarm(*loop_);
     while (!has_seen_life) co_await alarm.sleep(std::chrono::milliseconds(1));
     co_return Json{{"done", true}};
@@ -119,7 +105,8 @@ TEST_F(ControlServerTest, WhoIsSilentIsHungUpOnUnlessItWaits) {
   bool may_end = false;
   ControlServer server(
       *loop_,
-      [&](std::string command, Json) -> Task<Result<Json>> {
+      [&](ControlRequest request) -> Task<Result<Json>> {
+        const std::string command = std::move(request.command);
         Alarm alarm(*loop_);
         is_waiting = is_waiting || command == "long";
         while (command == "long" && !may_end) co_await alarm.sleep(std::chrono::milliseconds(1));

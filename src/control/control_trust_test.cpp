@@ -2,7 +2,6 @@
 #include "control/control_trust.h"
 
 #include <array>
-#include <cstdlib>
 #include <filesystem>
 
 #include <gtest/gtest.h>
@@ -11,17 +10,15 @@
 #include <unistd.h>
 
 #include "base/file_descriptor.h"
+#include "base/testing/temporary_folder.h"
 
 namespace uvdo {
 namespace {
 
 class ControlTrust : public ::testing::Test {
  protected:
-  ControlTrust() : folder_(::testing::TempDir() + "uvdo-trust-XXXXXX") {
-    EXPECT_NE(mkdtemp(folder_.data()), nullptr);
-  }
-  ~ControlTrust() override { std::filesystem::remove_all(folder_); }
-  std::string folder_;
+  const testing::TemporaryFolder owned_;
+  const std::string folder_ = owned_.path();
   /// Neither root nor whoever runs the test.
   const uid_t stranger_ = geteuid() + 1000;
 };

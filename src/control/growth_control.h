@@ -2,13 +2,13 @@
 // The control command "grow" (docs/control.md).
 #pragma once
 
-#include "control/control_server.h"
+#include "async/task.h"
+#include "control/growth_message.h"
 #include "volume/volume.h"
 
 namespace uvdo {
 
-/// Grows the volume as {"logical": bytes, "physical": bytes or "max"} says, physically first.
-/// Answers with the sizes that it has then.
-Task<Result<Json>> grow_by_request(Volume& volume, Json request);
+/// Grows the volume, physically first. Answers with the sizes that it has then.
+Task<Result<GrowthAnswer>> grow_by_request(Volume& volume, GrowthMessage request);
 
 }  // namespace uvdo

@@ -3,23 +3,17 @@
 
 namespace uvdo {
 
-Task<Result<Json>> suspend_by_request(Volume& volume, Json request) {
-  auto mode = SuspendMode::save;
-  if (request.contains("flush")) {
-    if (!request["flush"].is_boolean()) {
-      co_return Error(Errc::invalid_argument, "\"flush\" is true or false");
-    }
-    if (!request["flush"].get<bool>()) mode = SuspendMode::no_save;
-  }
-  auto done = co_await volume.suspend(mode);
+Task<Result<SuspendAnswer>> suspend_by_request(Volume& volume, SuspendRequest request) {
+  auto done = co_await volume.suspend(request.flush ? SuspendMode::save
+                                                    : SuspendMode::no_save);
   if (!done) co_return std::move(done).error();
-  co_return Json{{"state", name_of(volume.super_block().state)}};
+  co_return SuspendAnswer{std::string(name_of(volume.super_block().state))};
 }
 
-Task<Result<Json>> resume_by_request(Volume& volume) {
+Task<Result<EmptyAnswer>> resume_by_request(Volume& volume) {
   auto done = co_await volume.resume();
   if (!done) co_return std::move(done).error();
-  co_return Json::object();
+  co_return EmptyAnswer();
 }
 
 Task<void> take_back_suspension(Volume& volume, LogFunction log) {

@@ -3,15 +3,14 @@
 #pragma once
 
 #include "base/log.h"
-#include "control/control_server.h"
+#include "control/suspension_message.h"
 #include "volume/volume.h"
 
 namespace uvdo {
 
-/// Suspends the volume; {"flush": false} does not save it. Answers when nothing reaches its device
-/// any more.
-Task<Result<Json>> suspend_by_request(Volume& volume, Json request);
-Task<Result<Json>> resume_by_request(Volume& volume);
+/// Suspends the volume. Answers when nothing reaches its device any more.
+Task<Result<SuspendAnswer>> suspend_by_request(Volume& volume, SuspendRequest request);
+Task<Result<EmptyAnswer>> resume_by_request(Volume& volume);
 /// Lets the volume go on whose suspension nobody knows of: who asked for it went away before it had
 /// the answer.
 Task<void> take_back_suspension(Volume& volume, LogFunction log);

@@ -10,42 +10,45 @@
 #include "control/state_dump.h"
 #include "control/suspension_control.h"
 #include "control/volume_identity.h"
-#include "watch/statistics_json.h"
 #include "watch/volume_description.h"
 
 namespace uvdo {
 
-/// A command: its name, its parameters, and who carries it out.
+/// A command: its name, and who carries it out.
 struct ControlCommand {
   std::string_view name;
-  std::array<std::string_view, 4> parameters;
-  Task<Result<Json>> (VolumeControl::*run)(const Json& request);
+  Task<Result<Json>> (*run)(VolumeControl& control, Json parameters);
 
   static std::span<const ControlCommand> all();
+
+ private:
+  template <class Request>
+  using Handler = Task<Result<typename Request::Answer>> (VolumeControl::*)(Request request);
+
+  /// The command of `Request`, carried out by `kHandler`.
+  template <class Request, Handler<Request> kHandler>
+  static constexpr ControlCommand of() {
+    return {Request::kCommand, &answer<Request, kHandler>};
+  }
+  template <class Request, Handler<Request> kHandler>
+  static Task<Result<Json>> answer(VolumeControl& control, Json parameters) {
+    auto request = read_request<Request>(parameters);
+    if (!request) co_return std::move(request).error();
+    auto result = co_await (control.*kHandler)(std::move(*request));
+    if (!result) co_return std::move(result).error();
+    co_return write_answer(std::move(*result));
+  }
 };
-
-namespace {
-
-constexpr const char* kNoSpaceTimeoutKey = "no-space-timeout";
-
-}  // namespace
 
 std::span<const ControlCommand> ControlCommand::all() {
   static constexpr std::array kCommands{
-      ControlCommand{"hello", {}, &VolumeControl::hello},
-      ControlCommand{"stats", {"activity"}, &VolumeControl::stats},
-      ControlCommand{"info", {}, &VolumeControl::info},
-      ControlCommand{"status", {}, &VolumeControl::status},
-      ControlCommand{
-          "set", {"compression", "deduplication", kNoSpaceTimeoutKey}, &VolumeControl::set},
-      ControlCommand{"index", {"action"}, &VolumeControl::index},
-      ControlCommand{"grow", {"logical", "physical"}, &VolumeControl::grow},
-      ControlCommand{"suspend", {"flush"}, &VolumeControl::suspend},
-      ControlCommand{"resume", {}, &VolumeControl::resume},
-      ControlCommand{"flush", {}, &VolumeControl::flush},
-      ControlCommand{"dump", {}, &VolumeControl::dump},
-      ControlCommand{"log-level", {"level"}, &VolumeControl::log_level},
-      ControlCommand{"stop", {}, &VolumeControl::stop},
+      of<HelloRequest, &VolumeControl::hello>(),   of<StatisticsRequest, &VolumeControl::stats>(),
+      of<InfoRequest, &VolumeControl::info>(),     of<StatusRequest, &VolumeControl::status>(),
+      of<SetRequest, &VolumeControl::set>(),       of<IndexRequest, &VolumeControl::index>(),
+      of<GrowthMessage, &VolumeControl::grow>(),   of<SuspendRequest, &VolumeControl::suspend>(),
+      of<ResumeRequest, &VolumeControl::resume>(), of<FlushRequest, &VolumeControl::flush>(),
+      of<DumpRequest, &VolumeControl::dump>(),     of<LogLevelRequest, &VolumeControl::log_level>(),
+      of<StopRequest, &VolumeControl::stop>(),
   };
   return kCommands;
 }
@@ -63,35 +66,13 @@ Error no_such_command(std::string_view name) {
           fmt::format("there is no command \"{}\"; there are {}", name, names)};
 }
 
-/// Every parameter of the request is one of the command's.
-Result<void> check_parameters(const ControlCommand& command, const Json& request) {
-  for (const auto& [key, value] : request.items()) {
-    if (key == "uvdo" || key == "command") continue;
-    if (!key.empty() && std::ranges::find(command.parameters, key) != command.parameters.end()) {
-      continue;
-    }
-    std::string known;
-    for (const std::string_view name : command.parameters) {
-      if (name.empty()) break;
-      known += fmt::format("{}\"{}\"", known.empty() ? "" : ", ", name);
-    }
-    return Error(Errc::invalid_argument,
-                 fmt::format("\"{}\" has no parameter \"{}\"; it takes {}", command.name, key,
-                             known.empty() ? "none" : known));
-  }
-  return {};
-}
-
 }  // namespace
 
-Task<Result<Json>> VolumeControl::handle(std::string command, Json request) {
+Task<Result<Json>> VolumeControl::handle(ControlRequest request) {
   const auto all = ControlCommand::all();
-  const auto found = std::ranges::find(all, command, &ControlCommand::name);
-  if (found == all.end()) co_return no_such_command(command);
-  if (auto checked = check_parameters(*found, request); !checked) {
-    co_return std::move(checked).error();
-  }
-  co_return co_await (this->*found->run)(request);
+  const auto found = std::ranges::find(all, request.command, &ControlCommand::name);
+  if (found == all.end()) co_return no_such_command(request.command);
+  co_return co_await found->run(*this, std::move(request.parameters));
 }
 
 void VolumeControl::stopped(const Result<void>& result) {
@@ -99,29 +80,22 @@ void VolumeControl::stopped(const Result<void>& result) {
   stopped_.set();
 }
 
-Task<Result<Json>> VolumeControl::stats(const Json& request) {
-  bool with_activity = false;
-  if (request.contains("activity")) {
-    if (!request["activity"].is_boolean()) {
-      co_return Error(Errc::invalid_argument, "\"activity\" is true or false");
-    }
-    with_activity = request["activity"].get<bool>();
-  }
+Task<Result<StatisticsAnswer>> VolumeControl::stats(StatisticsRequest request) {
   // On a very large map the walk takes longer; the next to ask is told more. Who watches asks
   // again soon.
-  co_await volume_.count_savings(with_activity ? Duration{0} : std::chrono::seconds(2));
-  VolumeStatistics statistics = server_.monitor->statistics();
-  statistics.logical_block_size = server_.logical_block_size;
-  Json json = to_json(statistics);
-  if (with_activity) json["activity"] = to_json(server_.monitor->activity());
-  co_return json;
+  co_await volume_.count_savings(request.activity ? Duration{0} : std::chrono::seconds(2));
+  StatisticsAnswer answer;
+  answer.statistics = server_.monitor->statistics();
+  answer.statistics.logical_block_size = server_.logical_block_size;
+  if (request.activity) answer.activity = server_.monitor->activity();
+  co_return answer;
 }
 
-Task<Result<Json>> VolumeControl::hello(const Json& /*request*/) {
+Task<Result<HelloAnswer>> VolumeControl::hello(HelloRequest /*request*/) {
   co_return hello_of(server_.volume, server_.storages());
 }
 
-Task<Result<Json>> VolumeControl::info(const Json& /*request*/) {
+Task<Result<Json>> VolumeControl::info(InfoRequest /*request*/) {
   co_return describe_volume(volume_, server_.volume);
 }
 
@@ -147,44 +121,22 @@ HealthFacts VolumeControl::facts() const {
   return facts;
 }
 
-Task<Result<Json>> VolumeControl::status(const Json& /*request*/) {
-  const Health health = assess(facts());
-  Json troubles = Json::array();
-  for (const Trouble& trouble : health.troubles) {
-    troubles.push_back({{"problem", trouble.problem}, {"advice", trouble.advice}});
-  }
-  co_return Json{{"well", health.is_well()},
-                 {"summary", health.summary},
-                 {"troubles", std::move(troubles)},
-                 {"notes", health.notes}};
+Task<Result<StatusAnswer>> VolumeControl::status(StatusRequest /*request*/) {
+  Health health = assess(facts());
+  const bool is_well = health.is_well();
+  co_return StatusAnswer{is_well, std::move(health)};
 }
 
-Task<Result<Json>> VolumeControl::set(const Json& request) {
-  // Nothing is set if anything is wrong.
-  for (const auto& [key, value] : request.items()) {
-    if (key == kNoSpaceTimeoutKey &&
-        (!value.is_number_integer() || value < 0 || value > kLongestNoSpaceTimeout.count())) {
-      co_return Error(Errc::invalid_argument, fmt::format("\"{}\" is set to 0 to {} seconds", key,
-                                                          kLongestNoSpaceTimeout.count()));
-    }
-    if (key != "compression" && key != "deduplication") continue;
-    if (!value.is_boolean()) {
-      co_return Error(Errc::invalid_argument, fmt::format("\"{}\" is set to true or false", key));
-    }
-  }
-  if (request.contains("compression")) volume_.set_compression(request["compression"].get<bool>());
-  if (request.contains("deduplication")) {
-    volume_.set_deduplication(request["deduplication"].get<bool>());
-  }
-  if (request.contains(kNoSpaceTimeoutKey)) {
-    volume_.set_no_space_timeout(
-        std::chrono::seconds(request[kNoSpaceTimeoutKey].get<std::uint32_t>()));
-  }
-  const auto timeout =
-      std::chrono::duration_cast<std::chrono::seconds>(volume_.options().no_space_timeout);
-  co_return Json{{"compression", volume_.options().compression},
-                 {"deduplication", volume_.options().deduplication},
-                 {kNoSpaceTimeoutKey, timeout.count()}};
+Task<Result<VolumeSettings>> VolumeControl::set(SetRequest request) {
+  if (request.compression) volume_.set_compression(*request.compression);
+  if (request.deduplication) volume_.set_deduplication(*request.deduplication);
+  if (request.no_space_timeout) volume_.set_no_space_timeout(*request.no_space_timeout);
+  const VolumeOptions& options = volume_.options();
+  VolumeSettings now;
+  now.compression = options.compression;
+  now.deduplication = options.deduplication;
+  now.no_space_timeout = std::chrono::duration_cast<std::chrono::seconds>(options.no_space_timeout);
+  co_return now;
 }
 
 std::string VolumeControl::index_state() const {
@@ -192,39 +144,40 @@ std::string VolumeControl::index_state() const {
   return std::string(name_of(index != nullptr ? index->state() : IndexState::closed));
 }
 
-Task<Result<Json>> VolumeControl::index(const Json& request) {
-  const std::string action = request.contains("action") && request["action"].is_string()
-                                 ? request["action"].get<std::string>()
-                                 : "";
+Task<Result<IndexAnswer>> VolumeControl::index(IndexRequest request) {
   Result<void> done = check_in_use();
   if (!done) co_return std::move(done).error();
-  if (action == "create") {
-    auto created = co_await volume_.create_index();
-    done = std::move(created);
-  } else if (action == "close") {
-    auto closed = co_await volume_.close_index();
-    done = std::move(closed);
-  } else if (action == "enable") {
-    auto enabled = co_await volume_.enable_index();
-    done = std::move(enabled);
-  } else if (action == "disable") {
-    volume_.set_deduplication(false);
-  } else {
-    done = Error(Errc::invalid_argument, "\"action\" is create, close, enable or disable");
+  switch (request.action) {
+    case IndexAction::create: {
+      auto created = co_await volume_.create_index();
+      done = std::move(created);
+      break;
+    }
+    case IndexAction::close: {
+      auto closed = co_await volume_.close_index();
+      done = std::move(closed);
+      break;
+    }
+    case IndexAction::enable: {
+      auto enabled = co_await volume_.enable_index();
+      done = std::move(enabled);
+      break;
+    }
+    case IndexAction::disable: volume_.set_deduplication(false); break;
   }
   if (!done) co_return std::move(done).error();
-  co_return Json{{"state", index_state()}};
+  co_return IndexAnswer{index_state()};
 }
 
-Task<Result<Json>> VolumeControl::grow(const Json& request) {
+Task<Result<GrowthAnswer>> VolumeControl::grow(GrowthMessage request) {
   co_return co_await grow_by_request(volume_, request);
 }
 
-Task<Result<Json>> VolumeControl::suspend(const Json& request) {
+Task<Result<SuspendAnswer>> VolumeControl::suspend(SuspendRequest request) {
   co_return co_await suspend_by_request(volume_, request);
 }
 
-Task<Result<Json>> VolumeControl::resume(const Json& /*request*/) {
+Task<Result<EmptyAnswer>> VolumeControl::resume(ResumeRequest /*request*/) {
   co_return co_await resume_by_request(volume_);
 }
 
@@ -233,34 +186,31 @@ Result<void> VolumeControl::check_in_use() const {
   return Error(Errc::busy, "the volume is suspended; resume it first");
 }
 
-Task<Result<Json>> VolumeControl::flush(const Json& /*request*/) {
+Task<Result<EmptyAnswer>> VolumeControl::flush(FlushRequest /*request*/) {
   if (auto in_use = check_in_use(); !in_use) co_return std::move(in_use).error();
   auto flushed = co_await volume_.flush();
   if (!flushed) co_return std::move(flushed).error();
-  co_return Json::object();
+  co_return EmptyAnswer();
 }
 
-Task<Result<Json>> VolumeControl::dump(const Json& /*request*/) {
+Task<Result<Json>> VolumeControl::dump(DumpRequest /*request*/) {
   co_return co_await dump_state(executor_, volume_);
 }
 
-Task<Result<Json>> VolumeControl::log_level(const Json& request) {
-  if (request.contains("level")) {
-    if (!request["level"].is_string()) {
-      co_return Error(Errc::invalid_argument, "\"level\" is a name, such as \"debug\"");
-    }
-    auto level = parse_log_level(request["level"].get<std::string>());
+Task<Result<LogLevelAnswer>> VolumeControl::log_level(LogLevelRequest request) {
+  if (request.level) {
+    auto level = parse_log_level(*request.level);
     if (!level) co_return std::move(level).error();
     server_.log->set_level(*level);
   }
-  co_return Json{{"level", std::string(name_of(server_.log->level()))}};
+  co_return LogLevelAnswer{std::string(name_of(server_.log->level()))};
 }
 
-Task<Result<Json>> VolumeControl::stop(const Json& /*request*/) {
+Task<Result<EmptyAnswer>> VolumeControl::stop(StopRequest /*request*/) {
   server_.stop();
   co_await stopped_.wait();
   if (!stop_result_) co_return stop_result_.error().clone();
-  co_return Json::object();
+  co_return EmptyAnswer();
 }
 
 }  // namespace uvdo

@@ -3,13 +3,20 @@
 // table of volume_control.cpp.
 #pragma once
 
-#include <chrono>
 #include <functional>
 #include <string>
 #include <vector>
 
 #include "base/log.h"
-#include "control/control_server.h"
+#include "control/control_protocol.h"
+#include "control/growth_message.h"
+#include "control/hello_message.h"
+#include "control/index_message.h"
+#include "control/server_messages.h"
+#include "control/settings_message.h"
+#include "control/statistics_message.h"
+#include "control/status_message.h"
+#include "control/suspension_message.h"
 #include "device/storage_map.h"
 #include "volume/volume.h"
 #include "watch/disk_watch.h"
@@ -17,9 +24,6 @@
 #include "watch/volume_monitor.h"
 
 namespace uvdo {
-
-/// What `no-space-timeout` may be set to at most.
-inline constexpr std::chrono::seconds kLongestNoSpaceTimeout{86400};
 
 /// The rest of the server, as far as the control socket has to do with it.
 struct ServerControl {
@@ -39,26 +43,26 @@ class VolumeControl {
       : executor_(executor), volume_(volume), server_(std::move(server)), stopped_(executor) {}
 
   /// Answers a request; one with a command or parameters that do not exist is refused.
-  Task<Result<Json>> handle(std::string command, Json request);
+  Task<Result<Json>> handle(ControlRequest request);
   /// Lets those know who asked to stop how the volume's stop() ended.
   void stopped(const Result<void>& result);
 
  private:
   friend struct ControlCommand;
 
-  Task<Result<Json>> stats(const Json& request);
-  Task<Result<Json>> hello(const Json& request);
-  Task<Result<Json>> info(const Json& request);
-  Task<Result<Json>> status(const Json& request);
-  Task<Result<Json>> set(const Json& request);
-  Task<Result<Json>> index(const Json& request);
-  Task<Result<Json>> grow(const Json& request);
-  Task<Result<Json>> suspend(const Json& request);
-  Task<Result<Json>> resume(const Json& request);
-  Task<Result<Json>> flush(const Json& request);
-  Task<Result<Json>> dump(const Json& request);
-  Task<Result<Json>> log_level(const Json& request);
-  Task<Result<Json>> stop(const Json& request);
+  Task<Result<StatisticsAnswer>> stats(StatisticsRequest request);
+  Task<Result<HelloAnswer>> hello(HelloRequest request);
+  Task<Result<Json>> info(InfoRequest request);
+  Task<Result<StatusAnswer>> status(StatusRequest request);
+  Task<Result<VolumeSettings>> set(SetRequest request);
+  Task<Result<IndexAnswer>> index(IndexRequest request);
+  Task<Result<GrowthAnswer>> grow(GrowthMessage request);
+  Task<Result<SuspendAnswer>> suspend(SuspendRequest request);
+  Task<Result<EmptyAnswer>> resume(ResumeRequest request);
+  Task<Result<EmptyAnswer>> flush(FlushRequest request);
+  Task<Result<Json>> dump(DumpRequest request);
+  Task<Result<LogLevelAnswer>> log_level(LogLevelRequest request);
+  Task<Result<EmptyAnswer>> stop(StopRequest request);
 
   /// An error while the volume is suspended: what would reach its device has to wait.
   [[nodiscard]] Result<void> check_in_use() const;

@@ -6,20 +6,20 @@
 #include <string>
 #include <vector>
 
-#include "base/json.h"
 #include "base/result.h"
+#include "control/hello_message.h"
 #include "device/storage_map.h"
 
 namespace uvdo {
 
-/// {"volume": PATH, "storages": [{"id": "file-fe00-1234", "start": 0}, ...], "pid": 7}. The path
-/// is made absolute. `storages` are empty while the volume is suspended.
-[[nodiscard]] Json hello_of(const std::string& volume, const std::vector<StorageRange>& storages);
+/// What this server says of itself. `storages` are empty while the volume is suspended.
+[[nodiscard]] HelloAnswer hello_of(const std::string& volume,
+                                   const std::vector<StorageRange>& storages);
 
 /// An error that names both volumes unless the server that said `hello` has the volume at `volume`:
 /// the same storage, or the same path where the server has let go of its storage or where nothing
 /// is at that path.
-Result<void> check_hello(const Json& hello, const std::string& volume,
+Result<void> check_hello(const HelloAnswer& hello, const std::string& volume,
                          const StorageMap& map = StorageMap());
 
 }  // namespace uvdo

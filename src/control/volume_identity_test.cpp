@@ -13,10 +13,10 @@ namespace {
 class VolumeIdentity : public ::testing::Test {
  protected:
   VolumeIdentity() : volume_(machine_.make_file("v.img")), other_(machine_.make_file("w.img")) {}
-  Json hello() {
+  HelloAnswer hello() {
     return hello_of(volume_, machine_.map().beneath(machine_.id_of("v.img"), volume_));
   }
-  bool is_same(const Json& hello, const std::string& volume) {
+  bool is_same(const HelloAnswer& hello, const std::string& volume) {
     return check_hello(hello, volume, machine_.map()).ok();
   }
   testing::MadeUpMachine machine_;
@@ -47,7 +47,7 @@ TEST_F(VolumeIdentity, ACopyIsAnotherVolume) {
 }
 
 TEST_F(VolumeIdentity, WhereTheVolumeWasMovedAwayItsOldNameIsRightAndTheNewOneToo) {
-  const Json said = hello();
+  const HelloAnswer said = hello();
   std::filesystem::rename(volume_, machine_.path("moved.img"));
   EXPECT_TRUE(is_same(said, volume_));
   EXPECT_TRUE(is_same(said, machine_.path("moved.img")));
@@ -56,7 +56,7 @@ TEST_F(VolumeIdentity, WhereTheVolumeWasMovedAwayItsOldNameIsRightAndTheNewOneTo
 }
 
 TEST_F(VolumeIdentity, OfASuspendedVolumeThePathCounts) {
-  const Json said = hello_of(volume_, {});
+  const HelloAnswer said = hello_of(volume_, {});
   EXPECT_FALSE(is_same(said, other_));
   std::filesystem::rename(other_, volume_);
   EXPECT_TRUE(is_same(said, volume_)) << "it goes on with what is in its place";
@@ -64,7 +64,7 @@ TEST_F(VolumeIdentity, OfASuspendedVolumeThePathCounts) {
 
 TEST_F(VolumeIdentity, NonsenseIsRefused) {
   for (const Json& said : {Json(), Json(7), Json::object(), Json{{"volume", 7}}}) {
-    EXPECT_FALSE(is_same(said, volume_));
+    EXPECT_FALSE(read_answer<HelloAnswer>(said).ok()) << json_text(said);
   }
 }
 

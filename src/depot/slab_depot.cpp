@@ -12,9 +12,9 @@
 #include "base/unset.h"
 
 namespace uvdo {
-SlabDepot::SlabDepot(Executor& executor, Device& device, const VolumeGeometry& geometry,
-                     const SuperBlock& super_block, RecoveryJournal& journal,
-                     ReadOnlyNotifier& notifier, const DepotPools& pools)
+
+SlabDepot::SlabDepot(Executor& executor, PbnDevice device, const SuperBlock& super_block,
+                     RecoveryJournal& journal, ReadOnlyNotifier& notifier, const DepotPools& pools)
     : executor_(executor),
       device_(device),
       journal_(journal),
@@ -22,7 +22,6 @@ SlabDepot::SlabDepot(Executor& executor, Device& device, const VolumeGeometry& g
       layout_(super_block.depot),
       config_(super_block.depot.slab),
       nonce_(super_block.nonce),
-      bio_offset_(geometry.bio_offset),
       summary_start_(super_block.find(PartitionId::slab_summary).start),
       promises_changed_(executor),
       most_frees_(pools.frees),

@@ -21,7 +21,7 @@
 #include "depot/slab.h"
 #include "depot/slab_journal_memory.h"
 #include "depot/slab_memory.h"
-#include "device/device.h"
+#include "device/pbn_device.h"
 #include "format/compressed_block.h"
 #include "format/slab_layout.h"
 #include "format/super_block.h"
@@ -70,9 +70,8 @@ struct DepotPools {
 
 class SlabDepot {
  public:
-  SlabDepot(Executor& executor, Device& device, const VolumeGeometry& geometry,
-            const SuperBlock& super_block, RecoveryJournal& journal, ReadOnlyNotifier& notifier,
-            const DepotPools& pools);
+  SlabDepot(Executor& executor, PbnDevice device, const SuperBlock& super_block,
+            RecoveryJournal& journal, ReadOnlyNotifier& notifier, const DepotPools& pools);
   SlabDepot(const SlabDepot&) = delete;
   SlabDepot& operator=(const SlabDepot&) = delete;
 
@@ -279,9 +278,6 @@ class SlabDepot {
   // discard of many gigabytes leaves millions of blocks.
   static constexpr std::size_t kFreesAtOnce = 128;
 
-  [[nodiscard]] std::uint64_t device_byte(Pbn pbn) const {
-    return (pbn.value() - bio_offset_) * kBlockSize;
-  }
   [[nodiscard]] Slab& slab_of(Pbn pbn) const { return *slabs_[layout_.slab_of(pbn)]; }
   /// Blocks that wait for nothing any more become free: a good many, more of them only until
   /// `needed` are free.
@@ -335,13 +331,12 @@ class SlabDepot {
   Task<Result<void>> finish(Result<void> done);
 
   Executor& executor_;
-  Device& device_;
+  PbnDevice device_;
   RecoveryJournal& journal_;
   ReadOnlyNotifier& notifier_;
   SlabLayout layout_;
   SlabConfig config_;
   std::uint64_t nonce_;
-  std::uint64_t bio_offset_;
   Pbn summary_start_;
   SlabJournalMemory journal_memory_;
   std::vector<SlabMemory> slab_memory_;

@@ -30,7 +30,7 @@ Task<Result<void>> SlabDepot::load_new() {
 
 Task<Result<void>> SlabDepot::load_summary(std::uint8_t old_zone_count) {
   AlignedMemory all(kSlabSummaryBlocks * kBlockSize);
-  auto done = co_await device_.read(device_byte(summary_start_), all.bytes());
+  auto done = co_await device_.read(summary_start_, all.bytes());
   if (!done) co_return done;
   for (const auto& slab : slabs_) {
     const SlabNumber n = slab->number();
@@ -53,8 +53,7 @@ void SlabDepot::fill_unused_summary(SlabNumber first) {
 
 Task<Result<void>> SlabDepot::write_whole_summary(Pbn start) {
   for (unsigned zone = 0; zone < kSummaryZones; ++zone) {
-    auto done =
-        co_await device_.write(device_byte(start + zone * kSummaryBlocksPerZone), summary_.bytes());
+    auto done = co_await device_.write(start + zone * kSummaryBlocksPerZone, summary_.bytes());
     if (!done) co_return done;
   }
   co_return Result<void>();
@@ -93,7 +92,7 @@ Task<Result<void>> SlabDepot::load_tail(Slab& slab) {
   }
   AlignedMemory memory(kBlockSize);
   const Pbn pbn = layout_.journal_block_at(slab.number(), (entry.tail_offset + ring - 1) % ring);
-  auto done = co_await device_.read(device_byte(pbn), memory.bytes());
+  auto done = co_await device_.read(pbn, memory.bytes());
   if (!done) co_return done;
   const SlabJournalHeader header = decode_slab_journal_header(memory.bytes());
   if (!counts(header, nonce_)) {
@@ -166,7 +165,7 @@ Task<Result<void>> SlabDepot::read_counts(Slab& slab, Scrubbing& state) {
   for (std::uint64_t first = 0; first < blocks; first += kReferenceBatch) {
     co_await executor_.give_way();
     const std::size_t chunk = std::min<std::uint64_t>(kReferenceBatch, blocks - first);
-    auto done = co_await device_.read(device_byte(layout_.reference_block(slab.number(), first)),
+    auto done = co_await device_.read(layout_.reference_block(slab.number(), first),
                                       memory.bytes().first(chunk * kBlockSize));
     if (!done) co_return done;
     executor_.spend(chunk * kUnitsPerReferenceBlock);
@@ -190,7 +189,7 @@ Task<Result<void>> SlabDepot::replay_journal(Slab& slab, Scrubbing& state) {
   const MutableBytes block = reference_memory_.block(0);
   for (SlabSequence s = slab.head(); s < slab.named(); ++s) {
     co_await executor_.give_way();
-    auto done = co_await device_.read(device_byte(layout_.journal_block(slab.number(), s)), block);
+    auto done = co_await device_.read(layout_.journal_block(slab.number(), s), block);
     if (!done) co_return done;
     const SlabJournalHeader header = decode_slab_journal_header(block);
     if (!uvdo::counts(header, nonce_) || header.sequence != s) {

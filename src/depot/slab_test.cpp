@@ -18,7 +18,8 @@ class SlabTest : public testing::Test {
   SimExecutor executor{{.seed = 1}};
   std::unique_ptr<MemoryDevice> device = std::move(*MemoryDevice::create(64 * kBlockSize));
   ReadOnlyNotifier notifier;
-  RecoveryJournal journal{executor, *device, notifier, RecoveryJournalConfig{.size = 64}};
+  RecoveryJournal journal{executor, PbnDevice(*device, 0), notifier,
+                          RecoveryJournalConfig{.size = 64}};
   const SlabConfig config = *make_slab_config(8192);
 };
 

@@ -98,7 +98,7 @@ Task<Result<void>> SlabDepot::write_journals() {
         block->header.head = slab.head();
         encode_slab_journal_header(block->header, block->bytes);
         const Pbn pbn = layout_.journal_block(slab.number(), block->header.sequence);
-        burst.write(device_byte(pbn), block->bytes);
+        burst.write(pbn, block->bytes);
         ++counters_.journal_blocks_written;
       }
     }
@@ -197,7 +197,7 @@ Task<Result<void>> SlabDepot::write_references(Slab& slab, SlabSequence limit) {
       std::size_t run = 1;
       while (i + run < writes.size() && writes[i + run].index == writes[i].index + run) ++run;
       const Pbn pbn = layout_.reference_block(slab.number(), writes[i].index);
-      burst.write(device_byte(pbn), {memory.data() + i * kBlockSize, run * kBlockSize});
+      burst.write(pbn, {memory.data() + i * kBlockSize, run * kBlockSize});
       counters_.reference_blocks_written += run;
       i += run;
     }
@@ -222,7 +222,7 @@ Task<Result<void>> SlabDepot::write_summary(std::span<Slab* const> slabs) {
   for (unsigned block = 0; block < kSummaryBlocksPerZone; ++block) {
     if (!changed[block]) continue;
     summary_is_at_risk_ = true;
-    auto done = co_await device_.write(device_byte(summary_start_ + block), summary_.block(block));
+    auto done = co_await device_.write(summary_start_ + block, summary_.block(block));
     if (!done) co_return done;
     ++counters_.summary_blocks_written;
   }

@@ -9,7 +9,7 @@
 #include <optional>
 #include <string>
 
-#include "device/backing_store.h"
+#include "device/backing_state.h"
 
 namespace uvdo {
 

@@ -1,71 +1,84 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What becomes of a backing store beneath its user: whether its path still names it, and how much
-// room its file system has for it.
+// What holds a volume: a device whose requests (device/device.h) are one side, and everything else
+// about it the other: how large it is and may become, whose it is, what it lies on, how busy it is.
+// Requests pass through gates and threads; this side does not, so that none of them can answer for
+// the store.
 #pragma once
 
 #include <cstdint>
-#include <optional>
-#include <string>
-#include <string_view>
+#include <functional>
+#include <vector>
 
-#include "base/result.h"
+#include "device/backing_state.h"
+#include "device/device.h"
+#include "device/device_activity.h"
+#include "device/storage_map.h"
 
 namespace uvdo {
 
-struct BackingState {
-  /// What its path names now.
-  enum class Named : std::uint8_t {
-    itself,
-    nothing,
-    another,
-    unknown,  ///< it may not be looked at
+class WorkBatches;
+
+/// A store belongs to the thread that makes its requests. As long as it is open it has a lock on
+/// what it is, which keeps other programs away; release() gives it back, reopen() takes it anew.
+class BackingStore : public Device {
+ public:
+  /// A request that failed.
+  struct Failure {
+    Op op{};
+    std::uint64_t offset = 0;  ///< bytes
+    std::uint64_t length = 0;
+    int error = 0;  ///< errno
   };
-  bool is_file = false;  ///< else it is a block device, and what follows but `named` means nothing
-  Named named = Named::itself;
-  std::uint64_t inode = 0;
-  std::uint64_t links = 0;      ///< names that it has; 0: it goes away when nobody has it open
-  std::uint64_t size = 0;       ///< bytes
-  std::uint64_t allocated = 0;  ///< bytes that its file system keeps for it
-  /// Bytes that its file system has for more; UINT64_MAX where that does not tell.
-  std::uint64_t free = 0;
-  std::uint64_t capacity = 0;  ///< bytes of the file system
 
-  [[nodiscard]] bool is_removed() const { return is_file && links == 0; }
-  /// Bytes that it may still take if it is filled up to `end`; 0 for a device.
-  [[nodiscard]] std::uint64_t may_take(std::uint64_t end) const {
-    return !is_file || end <= allocated ? 0 : end - allocated;
-  }
-  /// Whether the file system has less than that.
-  [[nodiscard]] bool is_promised_more_than_there_is(std::uint64_t end) const {
-    return is_file && may_take(end) > free;
-  }
+  // ---- size
+
+  /// Bytes, as of the opening, look_up_size() or extend().
+  [[nodiscard]] virtual std::uint64_t size() const = 0;
+  /// Looks at the store anew: it may have become larger since.
+  virtual Result<std::uint64_t> look_up_size() = 0;
+  /// Sees to it that there are `size` bytes at least: a file is made longer, everything else must
+  /// have them. no_space: it has not.
+  virtual Result<void> extend(std::uint64_t size) = 0;
+
+  // ---- whose it is
+
+  /// What it is, and what lies beneath, from top to bottom: what the lock covers. Empty while it is
+  /// released, and of a store that only this process can reach.
+  [[nodiscard]] virtual const std::vector<StorageRange>& storages() const = 0;
+  /// Lets go of the store, so that others may use or replace it. Nothing may be under way, and
+  /// nothing be asked for until reopen(). not_found: it would be gone then; it is still open.
+  virtual Result<void> release() = 0;
+  /// Opens what is in its place now. busy, not_found, ...: it is still let go of.
+  virtual Result<void> reopen() = 0;
+
+  // ---- what lies beneath
+
+  /// What has become of the store, and the room that its file system has for more; busy: it has
+  /// been let go of. Its file system may keep the caller waiting.
+  [[nodiscard]] virtual Result<BackingState> look() const = 0;
+  /// The same without waiting: what was last found out, at the opening or since; and sees to it
+  /// that it is looked at anew.
+  [[nodiscard]] virtual Result<BackingState> last_look() = 0;
+  /// Bytes of a range that have no room beneath yet (holes of a file).
+  [[nodiscard]] virtual Result<std::uint64_t> holes(std::uint64_t offset,
+                                                    std::uint64_t length) const = 0;
+  /// The first byte at or after `offset` that may not be zero, at most `limit`: lets readers skip
+  /// holes. `offset` where nobody can tell.
+  [[nodiscard]] virtual std::uint64_t next_data(std::uint64_t offset, std::uint64_t limit) = 0;
+
+  // ---- its requests
+
+  /// What it has done; zeros of a store that keeps no account.
+  [[nodiscard]] virtual DeviceActivity activity() const = 0;
+  /// Called for each request that failed, before who asked for it goes on; not for EOPNOTSUPP.
+  virtual void on_failure(std::function<void(const Failure&)> f) = 0;
+  /// From now on a store in memory, of which a read is but a copy, has a share of the reads that
+  /// may be shared made by a work thread; with nullptr, no longer. Others let the kernel read.
+  virtual void share_reads(WorkBatches* batches) = 0;
+
+ protected:
+  /// no_space: "NAME has A bytes and B are needed; make it larger first".
+  [[nodiscard]] Error too_small(std::uint64_t size, std::uint64_t needed) const;
 };
-
-/// Looks at what `fd` has open, and what is at `path`.
-Result<BackingState> look_at_backing_store(int fd, const std::string& path);
-
-/// "the volume may take 3.8 GB more, and its file system has 101 MB free".
-[[nodiscard]] std::string promise_text(const BackingState& state, std::uint64_t end);
-
-/// Bytes of [offset, offset + length) that the file system calls a hole; 0 for a device, and where
-/// it does not tell.
-Result<std::uint64_t> hole_bytes(int fd, std::uint64_t offset, std::uint64_t length);
-
-/// Bytes that are going to be written to a file.
-struct PlannedWrites {
-  std::uint64_t bytes = 0;      ///< all
-  std::uint64_t holes = 0;      ///< of these, in holes
-  std::uint64_t all_holes = 0;  ///< of the whole file, up to `end`
-  std::uint64_t end = 0;        ///< where the file ends when it is full
-};
-
-/// Bytes that they may take of the file system, at most. Where a file has holes and how much room
-/// it has are two answers, and neither is all of the truth: what was preallocated is a hole that
-/// has its room; and who cannot tell where the holes are calls all of them data.
-[[nodiscard]] std::uint64_t room_for(const PlannedWrites& writes, const BackingState& state);
-
-/// Whether the user namespace of a process is the first one, so that its root may use what a file
-/// system keeps for root; `uid_map`: as /proc/self/uid_map says.
-[[nodiscard]] bool is_first_user_namespace(std::string_view uid_map);
 
 }  // namespace uvdo

@@ -4,24 +4,29 @@
 #include <fmt/core.h>
 
 namespace uvdo {
+namespace {
 
-Result<void> Device::extend(std::uint64_t size) {
-  auto now = look_up_size();
-  if (!now) return std::move(now).error();
-  if (*now >= size) return {};
-  return Error(
-      Errc::no_space,
-      fmt::format("{} has {} bytes and {} are needed; make it larger first", name(), *now, size));
+std::string_view word_for(Device::Op op) {
+  switch (op) {
+    case Device::Op::read: return "read";
+    case Device::Op::write: return "write";
+    case Device::Op::flush: return "flush";
+    case Device::Op::discard: return "discard";
+    case Device::Op::write_zeroes: return "zeroing";
+  }
+  return "request";
 }
 
-Error Device::Awaiter::failure() const {
-  if (request_.op == Op::flush) {
-    return errno_error(request_.error, fmt::format("flush of {}", device_.name()));
-  }
-  return errno_error(
-      request_.error,
-      fmt::format("{} of {} bytes at byte {} of {}", request_.op == Op::read ? "read" : "write",
-                  total_size(request_.slices), request_.offset, device_.name()));
+}  // namespace
+
+std::string request_text(Device::Op op, std::uint64_t offset, std::uint64_t length,
+                         const std::string& name) {
+  if (op == Device::Op::flush) return fmt::format("{} of {}", word_for(op), name);
+  return fmt::format("{} of {} bytes at byte {} of {}", word_for(op), length, offset, name);
+}
+
+Error Device::request_error(const Request& request, const std::string& name) {
+  return errno_error(request.error, request_text(request.op, request.offset, request.length, name));
 }
 
 }  // namespace uvdo

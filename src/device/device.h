@@ -1,11 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The backing store. A device is a flat array of bytes with a write cache that may be volatile:
-// what is written is durable only after a later flush, or if it was written with FUA.
+// Requests to a device, which is a flat array of bytes with a write cache that may be volatile.
+// What else there is to know and to do about a store is in device/backing_store.h.
+//
+// What who makes requests keeps to, and what a device promises:
+//  - Alignment: offsets, lengths and addresses of buffers are multiples of 4096. The range lies on
+//    the device. Two requests that change one place, or one that changes it and one that reads it,
+//    are not under way at the same time, unless who reads can do with either content.
+//  - Thread: a device belongs to one thread, that of its executor. Requests are made there and
+//    answered there: inside submit(), or by way of the executor.
+//  - Lifetime: the request, its slices and the buffers stay until it is answered. What a write is
+//    made of does not change before.
+//  - Answers: a request is done as a whole or fails. After a write that failed, any of its sectors
+//    (512 bytes) may have the new content.
+//  - Stable when answered: a write is seen by all later reads, and no more. It survives a power cut
+//    if a flush that was submitted after its answer has succeeded, or if it was written with
+//    Durability::fua, then alone of all writes. Until then any of its sectors may be lost, and
+//    later writes survive without earlier ones. Discards and write_zeroes are writes in this. After
+//    a flush that failed nobody knows what became of the writes that it should have covered.
+//  - Optimal sizes: 4096 bytes are enough; who has neighbours makes one request of them, of which
+//    more than 1 MiB brings nothing. Order and number of what is under way are the caller's.
+//  - Devices that cannot discard, or zero without having the zeros written, fail such a request
+//  with
+//    EOPNOTSUPP (Errc::unsupported), at any time: then nothing has changed, discarding is left
+//    alone, and zeros have to be written.
 #pragma once
 
 #include <coroutine>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
 
@@ -16,27 +37,43 @@
 
 namespace uvdo {
 
-class WorkBatches;
-
 /// Whether a write must be durable before it is answered.
 enum class Durability : std::uint8_t { cached, fua };
 
+/// The bytes of all slices together.
+[[nodiscard]] inline std::uint64_t total_size(std::span<const iovec> slices) {
+  std::uint64_t total = 0;
+  for (const iovec& slice : slices) total += slice.iov_len;
+  return total;
+}
+
 class Device {
  public:
-  enum class Op : std::uint8_t { read, write, flush };
+  enum class Op : std::uint8_t {
+    read,
+    write,
+    flush,         ///< makes every write that was answered before it durable
+    discard,       ///< nobody needs what is there; it reads as anything until it is written again
+    write_zeroes,  ///< it reads as zeros, which takes less than to write them
+  };
+  static constexpr std::size_t kOps = 5;
 
   /// One request. It lives in the frame of the coroutine that awaits it, together with the buffers
-  /// and the array of slices, which must stay until it has completed.
+  /// and the array of slices.
   struct Request {
     Op op{};
-    Durability durability = Durability::cached;
-    std::uint64_t offset = 0;  ///< bytes
-    std::span<const iovec> slices{};
-    bool may_be_shared = false;  ///< a read, which another thread may make (see share_reads())
+    Durability durability = Durability::cached;  ///< of a write
+    std::uint64_t offset = 0;                    ///< bytes
+    std::uint64_t length = 0;                    ///< bytes; those of the slices, where it has some
+    std::span<const iovec> slices{};             ///< of a read or write
+    bool may_be_shared = false;  ///< a read, which another thread may make (share_reads())
     int error = 0;               ///< errno when done; 0 is success
     bool done = false;           ///< set by submit() if the request completed at once
     std::coroutine_handle<> waiter{};
     Request* next = nullptr;  ///< for a device that keeps requests for later
+
+    /// Whether it changes what is on the device.
+    [[nodiscard]] bool changes() const { return op != Op::read && op != Op::flush; }
   };
 
   Device() = default;
@@ -45,49 +82,29 @@ class Device {
   virtual ~Device() = default;
 
   /// Starts `request`. It either completes inside the call (`done` is set), or later: then
-  /// `waiter` is resumed by the executor. A request transfers all of its bytes or fails.
+  /// `waiter` is resumed by the executor.
   virtual void submit(Request& request) = 0;
-  /// Bytes.
-  [[nodiscard]] virtual std::uint64_t size() const = 0;
-  /// From now on a device in memory, of which a read is but a copy, has a share of the reads that
-  /// may be shared made by a work thread; with nullptr, no longer. Others let the kernel read.
-  virtual void share_reads(WorkBatches* batches) { static_cast<void>(batches); }
-  /// Looks at the backing store anew: it may have become larger since it was opened.
-  virtual Result<std::uint64_t> look_up_size() { return size(); }
-  /// Sees to it that there are `size` bytes at least: a file is made longer, everything else must
-  /// have them. no_space: it has not.
-  virtual Result<void> extend(std::uint64_t size);
-  /// Makes a range read as zeros without writing them, where that can be done; like a write, it is
-  /// durable after a later flush. Nothing else may be under way there. False: it may hold anything
-  /// now, and has to be written. (offset and length: bytes, whole blocks.)
-  [[nodiscard]] virtual bool zero_at_once([[maybe_unused]] std::uint64_t offset,
-                                          [[maybe_unused]] std::uint64_t length) {
-    return false;
-  }
-  /// Lets go of the backing store, so that others may use or replace it. Nothing may be under way,
-  /// and nothing be asked for until reopen(). not_found: it would be gone then; it is still open.
-  virtual Result<void> release() { return {}; }
-  /// Opens what is in its place now. busy, not_found, ...: it is still let go of.
-  virtual Result<void> reopen() { return {}; }
   /// What people call it: a path.
   [[nodiscard]] virtual const std::string& name() const = 0;
 
   class [[nodiscard]] Awaiter {
    public:
     Awaiter(Device& device, Op op, std::uint64_t offset, iovec slice, Durability durability)
-        : device_(device), slice_(slice) {
-      request_.op = op;
-      request_.offset = offset;
+        : Awaiter(device, op, offset, slice.iov_len) {
+      slice_ = slice;
       request_.durability = durability;
       single_ = true;
     }
     Awaiter(Device& device, Op op, std::uint64_t offset, std::span<const iovec> slices,
             Durability durability)
-        : device_(device) {
-      request_.op = op;
-      request_.offset = offset;
+        : Awaiter(device, op, offset, total_size(slices)) {
       request_.slices = slices;
       request_.durability = durability;
+    }
+    Awaiter(Device& device, Op op, std::uint64_t offset, std::uint64_t length) : device_(device) {
+      request_.op = op;
+      request_.offset = offset;
+      request_.length = length;
     }
     /// Of a read, where nobody writes until it ends: it may be shared, if there are many.
     void allow_sharing() { request_.may_be_shared = true; }
@@ -102,11 +119,10 @@ class Device {
       --device_.awaited_;
       if (device_.is_watched_) device_.came_back();
       if (request_.error == 0) return {};
-      return failure();
+      return request_error(request_, device_.name());
     }
 
    private:
-    [[nodiscard]] Error failure() const;
     Device& device_;
     Request request_;
     iovec slice_{};
@@ -128,8 +144,13 @@ class Device {
                  Durability durability = Durability::cached) {
     return {*this, Op::write, offset, slices, durability};
   }
-  /// Makes every write that completed before this call durable.
-  Awaiter flush() { return {*this, Op::flush, 0, std::span<const iovec>{}, Durability::cached}; }
+  Awaiter flush() { return {*this, Op::flush, 0, 0}; }
+  Awaiter discard(std::uint64_t offset, std::uint64_t length) {
+    return {*this, Op::discard, offset, length};
+  }
+  Awaiter write_zeroes(std::uint64_t offset, std::uint64_t length) {
+    return {*this, Op::write_zeroes, offset, length};
+  }
 
  protected:
   /// Requests that were made of this very device and that somebody awaits still.
@@ -139,15 +160,13 @@ class Device {
   virtual void came_back() {}
 
  private:
+  [[nodiscard]] static Error request_error(const Request& request, const std::string& name);
   std::uint64_t awaited_ = 0;
   bool is_watched_ = false;
 };
 
-/// The bytes of all slices together.
-[[nodiscard]] inline std::uint64_t total_size(std::span<const iovec> slices) {
-  std::uint64_t total = 0;
-  for (const iovec& slice : slices) total += slice.iov_len;
-  return total;
-}
+/// What was asked for, in words ("write of 4096 bytes at byte 0 of /dev/sdb").
+[[nodiscard]] std::string request_text(Device::Op op, std::uint64_t offset, std::uint64_t length,
+                                       const std::string& name);
 
 }  // namespace uvdo

@@ -5,10 +5,12 @@
 #include <cstdint>
 
 #include "base/cycle_clock.h"
+#include "device/device.h"
 
 namespace uvdo {
 
-/// Counted since the device was opened.
+/// Counted since the device was opened. Discards and write_zeroes are in the times alone, and in
+/// the failures as writes.
 struct DeviceActivity {
   std::uint64_t reads = 0;
   std::uint64_t writes = 0;
@@ -31,28 +33,33 @@ struct DeviceActivity {
 /// Keeps the account of a device's requests.
 class DeviceMeter {
  public:
-  enum class Kind : std::uint8_t { read, write, flush };
-  void begin(Kind kind, std::uint64_t bytes) {
+  void begin(Device::Op op, std::uint64_t bytes) {
     advance();
     ++activity_.in_flight;
-    switch (kind) {
-      case Kind::read:
+    switch (op) {
+      case Device::Op::read:
         ++activity_.reads;
         activity_.read_bytes += bytes;
         break;
-      case Kind::write:
+      case Device::Op::write:
         ++activity_.writes;
         activity_.written_bytes += bytes;
         break;
-      case Kind::flush: ++activity_.flushes; break;
+      case Device::Op::flush: ++activity_.flushes; break;
+      case Device::Op::discard:
+      case Device::Op::write_zeroes: break;
     }
   }
   /// One of those that began has failed; `no_room`: there was none for what it writes.
-  void fail(Kind kind, bool no_room) {
-    switch (kind) {
-      case Kind::read: ++activity_.failed_reads; break;
-      case Kind::write: ++(no_room ? activity_.found_no_room : activity_.failed_writes); break;
-      case Kind::flush: ++activity_.failed_flushes; break;
+  void fail(Device::Op op, bool no_room) {
+    switch (op) {
+      case Device::Op::read: ++activity_.failed_reads; break;
+      case Device::Op::flush: ++activity_.failed_flushes; break;
+      case Device::Op::write:
+      case Device::Op::discard:
+      case Device::Op::write_zeroes:
+        ++(no_room ? activity_.found_no_room : activity_.failed_writes);
+        break;
     }
   }
   void end() {

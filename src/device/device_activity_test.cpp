@@ -12,8 +12,8 @@ namespace {
 TEST(DeviceMeter, CountsRequestsAndTheTimeTheyTake) {
   DeviceMeter meter;
   EXPECT_EQ(meter.activity().busy_ns, 0U);
-  meter.begin(DeviceMeter::Kind::read, 4096);
-  meter.begin(DeviceMeter::Kind::write, 8192);
+  meter.begin(Device::Op::read, 4096);
+  meter.begin(Device::Op::write, 8192);
   std::this_thread::sleep_for(std::chrono::milliseconds(10));
   DeviceActivity now = meter.activity();
   EXPECT_EQ(now.in_flight, 2U);
@@ -29,7 +29,7 @@ TEST(DeviceMeter, CountsRequestsAndTheTimeTheyTake) {
   EXPECT_EQ(now.reads, 1U);
   EXPECT_EQ(now.read_bytes, 4096U);
   EXPECT_EQ(now.written_bytes, 8192U);
-  meter.begin(DeviceMeter::Kind::flush, 0);
+  meter.begin(Device::Op::flush, 0);
   meter.end();
   EXPECT_EQ(meter.activity().flushes, 1U);
 }

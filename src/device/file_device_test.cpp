@@ -41,6 +41,7 @@ class FileInMemoryTest : public ::testing::Test {
     Device::Request request;
     request.op = op;
     request.offset = offset;
+    request.length = bytes.size();
     request.slices = {&slice, 1};
     device_->submit(request);
     EXPECT_EQ(request.error, 0);

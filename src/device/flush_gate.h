@@ -17,7 +17,6 @@ class FlushGate final : public Device {
   FlushGate(Executor& executor, Device& device) : executor_(executor), device_(device) {}
 
   void submit(Request& request) override;
-  [[nodiscard]] std::uint64_t size() const override { return device_.size(); }
   [[nodiscard]] const std::string& name() const override { return device_.name(); }
   [[nodiscard]] bool has_failed() const { return failed_; }
 

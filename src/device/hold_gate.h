@@ -17,7 +17,6 @@ class HoldGate final : public Device {
       : executor_(executor), device_(device), returned_(executor) {}
 
   void submit(Request& request) override;
-  [[nodiscard]] std::uint64_t size() const override { return device_.size(); }
   [[nodiscard]] const std::string& name() const override { return device_.name(); }
 
   /// Holds all requests from now on; returns when those under way have come back, or open() was

@@ -36,7 +36,7 @@ void MemoryDevice::submit(Request& request) {
     return;
   }
   request.done = true;
-  if (request.op != Op::flush) transfer(request);
+  carry_out(request);
 }
 
 void MemoryDevice::share(Request& request) {
@@ -45,7 +45,7 @@ void MemoryDevice::share(Request& request) {
   read.request = &request;
   read.work = [](WorkBatches::Piece& piece) {
     const auto& copy = static_cast<SharedRead&>(piece);
-    copy.device->transfer(*copy.request);
+    copy.device->carry_out(*copy.request);
   };
   read.back = [](WorkBatches::Piece& piece) {
     auto& copy = static_cast<SharedRead&>(piece);
@@ -55,20 +55,30 @@ void MemoryDevice::share(Request& request) {
   batches_->add(read);
 }
 
-void MemoryDevice::transfer(Request& request) const {
-  const std::uint64_t length = total_size(request.slices);
-  if (request.offset > size_ || length > size_ - request.offset) {
+void MemoryDevice::carry_out(Request& request) const {
+  if (request.op == Op::flush) return;
+  if (request.offset > size_ || request.length > size_ - request.offset) {
     request.error = EIO;
     return;
   }
   std::byte* at = base_ + request.offset;
-  for (const iovec& slice : request.slices) {
-    if (request.op == Op::write) {
-      std::memcpy(at, slice.iov_base, slice.iov_len);
-    } else {
-      std::memcpy(slice.iov_base, at, slice.iov_len);
-    }
-    at += slice.iov_len;
+  switch (request.op) {
+    case Op::read:
+      for (const iovec& slice : request.slices) {
+        std::memcpy(slice.iov_base, at, slice.iov_len);
+        at += slice.iov_len;
+      }
+      break;
+    case Op::write:
+      for (const iovec& slice : request.slices) {
+        std::memcpy(at, slice.iov_base, slice.iov_len);
+        at += slice.iov_len;
+      }
+      break;
+    // The memory of what is discarded is given back; that of zeros will be used.
+    case Op::discard: madvise(at, request.length, MADV_DONTNEED); break;
+    case Op::write_zeroes: std::memset(at, 0, request.length); break;
+    case Op::flush: break;
   }
 }
 

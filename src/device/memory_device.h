@@ -5,11 +5,11 @@
 
 #include "async/work_batches.h"
 #include "base/object_pool.h"
-#include "device/device.h"
+#include "device/private_store.h"
 
 namespace uvdo {
 
-class MemoryDevice final : public Device {
+class MemoryDevice final : public PrivateStore {
  public:
   /// A device of `size` zero bytes; memory is taken as it is written to.
   static Result<std::unique_ptr<MemoryDevice>> create(std::uint64_t size);
@@ -28,7 +28,7 @@ class MemoryDevice final : public Device {
     MemoryDevice* device = nullptr;
     Request* request = nullptr;
   };
-  void transfer(Request& request) const;
+  void carry_out(Request& request) const;
   void share(Request& request);
 
   std::byte* base_;

@@ -14,9 +14,13 @@ Task<void> RemoteDevice::carry_out(Request& request) {
       done = co_await device_.writev(request.offset, request.slices, request.durability);
       break;
     case Op::flush: done = co_await device_.flush(); break;
+    case Op::discard: done = co_await device_.discard(request.offset, request.length); break;
+    case Op::write_zeroes:
+      done = co_await device_.write_zeroes(request.offset, request.length);
+      break;
   }
   co_await work_.enter();
-  request.error = done ? 0 : EIO;
+  request.error = done ? 0 : done.error().code() == Errc::unsupported ? EOPNOTSUPP : EIO;
   work_.executor().post(request.waiter);
 }
 

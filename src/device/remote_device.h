@@ -11,18 +11,15 @@ class RemoteDevice final : public Device {
  public:
   /// `device` is used in the home thread of `work` alone.
   RemoteDevice(WorkThread& work, Device& device)
-      : work_(work), device_(device), size_(device.size()), name_(device.name()) {}
+      : work_(work), device_(device), name_(device.name()) {}
 
   void submit(Request& request) override { spawn(carry_out(request)); }
-  /// As of when this was made.
-  [[nodiscard]] std::uint64_t size() const override { return size_; }
   [[nodiscard]] const std::string& name() const override { return name_; }
 
  private:
   Task<void> carry_out(Request& request);
   WorkThread& work_;
   Device& device_;
-  std::uint64_t size_;
   std::string name_;
 };
 

@@ -19,11 +19,9 @@ constexpr std::uint64_t kMostEncouraged = 64;
 
 /// co_await: carries a request out on the device below; its errno.
 struct Attempt {
-  Attempt(Device& below, const Device::Request& from) : device(below) {
-    request.op = from.op;
-    request.durability = from.durability;
-    request.offset = from.offset;
-    request.slices = from.slices;
+  Attempt(Device& below, const Device::Request& from) : device(below), request(from) {
+    request.waiter = {};
+    request.next = nullptr;
   }
   bool await_ready() {
     device.submit(request);
@@ -63,7 +61,7 @@ struct RoomGate::Waiting {
 };
 
 void RoomGate::submit(Request& request) {
-  if (request.op == Op::write) {
+  if (request.op == Op::write || request.op == Op::write_zeroes) {
     carry_out(request);
   } else {
     device_.submit(request);
@@ -81,7 +79,7 @@ detail::Detached RoomGate::carry_out(Request& request) {
     if (!is_no_room(error)) break;
     last_error_ = error;
     if (!place) {
-      place.emplace(executor_, total_size(request.slices));
+      place.emplace(executor_, request.length);
       link(*place);
     } else {
       encouraged_ = 1;

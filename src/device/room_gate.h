@@ -42,7 +42,6 @@ class RoomGate final : public Device {
         changed_(executor) {}
 
   void submit(Request& request) override;
-  [[nodiscard]] std::uint64_t size() const override { return device_.size(); }
   [[nodiscard]] const std::string& name() const override { return device_.name(); }
 
   [[nodiscard]] State state() const { return state_; }

@@ -131,5 +131,16 @@ TEST(RoomGate, OtherErrorsPass) {
   EXPECT_TRUE(world.states.empty());
 }
 
+TEST(RoomGate, ZeroingWaitsForRoomAsWritesDo) {
+  World world(std::chrono::seconds(60), RoomGate::Patience::endless);
+  world.device.add_fault(full(0, 2));
+  const auto outcome = world.executor.run([](Device& gate) -> Task<void> {
+    const auto done = co_await gate.write_zeroes(0, 4 * kBlockSize);
+    EXPECT_TRUE(done.ok());
+  }(world.gate));
+  EXPECT_TRUE(outcome.finished) << outcome.why;
+  EXPECT_EQ(world.states, (std::vector<State>{State::waiting, State::open}));
+}
+
 }  // namespace
 }  // namespace uvdo

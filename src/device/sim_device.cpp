@@ -29,6 +29,12 @@ SimPayload gather(std::span<const iovec> slices, std::uint64_t length) {
   return bytes;
 }
 
+/// A block of zeros.
+const SimPayload& zero_block() {
+  static const SimPayload zeros = std::make_shared<std::vector<std::byte>>(kBlockSize);
+  return zeros;
+}
+
 bool equals(std::span<const iovec> slices, const std::vector<std::byte>& bytes) {
   const std::byte* at = bytes.data();
   for (const iovec& slice : slices) {
@@ -57,7 +63,9 @@ void SimDevice::report_misuse(std::string what) {
 }
 
 bool SimDevice::is_misused(const Request& request, std::uint64_t length) {
-  bool aligned = request.offset % options_.alignment == 0;
+  const bool is_zeroing = request.op == Op::discard || request.op == Op::write_zeroes;
+  bool aligned = request.offset % options_.alignment == 0 &&
+                 (!is_zeroing || (request.offset % kBlockSize == 0 && length % kBlockSize == 0));
   for (const iovec& slice : request.slices) {
     aligned = aligned && slice.iov_len % options_.alignment == 0 &&
               reinterpret_cast<std::uintptr_t>(slice.iov_base) % options_.alignment == 0;
@@ -74,9 +82,9 @@ bool SimDevice::is_misused(const Request& request, std::uint64_t length) {
                               length, request.offset));
     return true;
   }
-  if (request.op != Op::write) return false;
+  if (!request.changes()) return false;
   for (const Flight& other : flights_) {
-    if (other.number == 0 || other.op != Op::write) continue;
+    if (other.number == 0 || other.op == Op::read || other.op == Op::flush) continue;
     if (overlaps(request.offset, length, other.offset, other.length)) {
       report_misuse(fmt::format("two writes to byte {} are under way at the same time",
                                 std::max(request.offset, other.offset)));
@@ -95,11 +103,21 @@ std::size_t SimDevice::take_flight() {
   return slot;
 }
 
+template <class F>
+void SimDevice::for_each_zeroed(const Flight& flight, F&& f) {
+  // Each block has its own fate, and so its own number. A discard leaves some as they are.
+  for (std::uint64_t i = 0; i < flight.length / kBlockSize; ++i) {
+    const std::uint64_t number = flight.number + i;
+    if (flight.op == Op::discard && mix_bits(number) % 2 == 0) continue;
+    f(number, flight.offset + i * kBlockSize);
+  }
+}
+
 void SimDevice::submit(Request& request) {
   if (!crashed_ && requests_ >= crash_at_request_) crash(crash_style_);
   ++requests_;
   ++counts_[static_cast<std::size_t>(request.op)];
-  const std::uint64_t length = total_size(request.slices);
+  const std::uint64_t length = request.length;
   if (crashed_) {
     request.error = EIO;
     request.done = true;
@@ -107,6 +125,12 @@ void SimDevice::submit(Request& request) {
   }
   if (request.op != Op::flush && is_misused(request, length)) {
     request.error = EINVAL;
+    request.done = true;
+    return;
+  }
+  const bool is_zeroing = request.op == Op::discard || request.op == Op::write_zeroes;
+  if (is_zeroing && !options_.can_zero) {
+    request.error = EOPNOTSUPP;
     request.done = true;
     return;
   }
@@ -125,8 +149,13 @@ void SimDevice::submit(Request& request) {
     record(SimEvent::Kind::write_submitted, flight);
   } else if (request.op == Op::flush) {
     record(SimEvent::Kind::flush_submitted, flight);
+  } else if (is_zeroing) {
+    for_each_zeroed(flight, [&](std::uint64_t number, std::uint64_t offset) {
+      record({SimEvent::Kind::write_submitted, false, number, offset, zero_block()});
+    });
+    next_number_ = flight.number + std::max<std::uint64_t>(length / kBlockSize, 1);
   }
-  if (request.op == Op::write && request.offset < crash_near_.end &&
+  if (request.changes() && request.offset < crash_near_.end &&
       request.offset + length > crash_near_.begin && crash_near_.skip-- == 0) {
     crash_at_request_ = requests_ + crash_near_.requests;
     crash_near_ = {};
@@ -163,15 +192,15 @@ void SimDevice::apply_faults(Flight& flight, Duration& latency) {
   for (ActiveFault& active : faults_) {
     const SimFault& fault = active.fault;
     const bool kind_matches = (flight.op == Op::read && fault.reads) ||
-                              (flight.op == Op::write && fault.writes) ||
-                              (flight.op == Op::flush && fault.flushes);
+                              (flight.op == Op::flush && fault.flushes) ||
+                              (flight.op != Op::read && flight.op != Op::flush && fault.writes);
     if (!kind_matches) continue;
     if (flight.op != Op::flush &&
         !(flight.offset < fault.end && fault.begin < flight.offset + flight.length)) {
       continue;
     }
     if (fault.kind == SimFault::Kind::full &&
-        (flight.op != Op::write ||
+        ((flight.op != Op::write && flight.op != Op::write_zeroes) ||
          (fault.only_new && current_.is_written(flight.offset, flight.length)))) {
       continue;
     }
@@ -246,8 +275,10 @@ void SimDevice::perform(Flight& flight) {
       break;
     case Op::write: perform_write(flight); break;
     case Op::flush: perform_flush(flight); break;
+    case Op::discard:
+    case Op::write_zeroes: perform_zeroing(flight); break;
   }
-  executor_.fold(flight.number * 4 + static_cast<std::uint64_t>(flight.op));
+  executor_.fold(flight.number * 8 + static_cast<std::uint64_t>(flight.op));
   if (executor_.is_tracing()) trace_request(flight.error == 0 ? "done" : "FAILED", flight);
 }
 
@@ -273,6 +304,21 @@ void SimDevice::perform_write(Flight& flight) {
   destage(current_, write);
   cache_.push_back(std::move(write));
   ++completed_;
+}
+
+void SimDevice::perform_zeroing(const Flight& flight) {
+  for_each_zeroed(flight, [&](std::uint64_t number, std::uint64_t offset) {
+    if (flight.error != 0 && random_.chance(1, 2)) return;
+    CachedWrite write;
+    write.offset = offset;
+    write.payload = zero_block();
+    destage(current_, write);
+    cache_.push_back(std::move(write));
+    ++completed_;
+    if (flight.error == 0) {
+      record({SimEvent::Kind::write_completed, false, number, offset, nullptr});
+    }
+  });
 }
 
 void SimDevice::perform_flush(Flight& flight) {
@@ -368,15 +414,23 @@ std::vector<SimDevice::CachedWrite> SimDevice::writes_at_risk() const {
   std::vector<CachedWrite> writes(cache_.begin(), cache_.end());
   std::vector<const Flight*> flying;
   for (const Flight& flight : flights_) {
-    if (flight.number != 0 && flight.op == Op::write) flying.push_back(&flight);
+    const bool changes = flight.op != Op::read && flight.op != Op::flush;
+    if (flight.number != 0 && changes) flying.push_back(&flight);
   }
   std::sort(flying.begin(), flying.end(),
             [](const Flight* a, const Flight* b) { return a->number < b->number; });
   for (const Flight* flight : flying) {
-    CachedWrite write;
-    write.offset = flight->offset;
-    write.payload = flight->payload;
-    writes.push_back(std::move(write));
+    const auto add = [&](std::uint64_t offset, const SimPayload& payload) {
+      CachedWrite write;
+      write.offset = offset;
+      write.payload = payload;
+      writes.push_back(std::move(write));
+    };
+    if (flight->op == Op::write) {
+      add(flight->offset, flight->payload);
+    } else {
+      for_each_zeroed(*flight, [&](std::uint64_t, std::uint64_t at) { add(at, zero_block()); });
+    }
   }
   return writes;
 }
@@ -460,6 +514,10 @@ void SimDevice::start_recording() {
   recording_ = std::make_unique<SimRecording>(SimRecording{current_, {}});
 }
 
+void SimDevice::record(SimEvent event) {
+  if (recording_) recording_->events.push_back(std::move(event));
+}
+
 void SimDevice::record(SimEvent::Kind kind, const Flight& flight) {
   if (!recording_) return;
   SimEvent event;
@@ -468,11 +526,11 @@ void SimDevice::record(SimEvent::Kind kind, const Flight& flight) {
   event.number = flight.number;
   event.offset = flight.offset;
   if (kind == SimEvent::Kind::write_submitted) event.payload = flight.payload;
-  recording_->events.push_back(std::move(event));
+  record(std::move(event));
 }
 
 void SimDevice::trace_request(const char* what, const Flight& flight) const {
-  constexpr std::array<const char*, 3> kNames{"read", "write", "flush"};
+  constexpr std::array<const char*, kOps> kNames{"read", "write", "flush", "discard", "zero"};
   executor_.trace(fmt::format("disk: {} #{} {}{} block {} +{}", what, flight.number,
                               kNames[static_cast<std::size_t>(flight.op)], flight.fua ? " FUA" : "",
                               flight.offset / kBlockSize, flight.length / kBlockSize));

@@ -7,7 +7,8 @@
 //    submitted after its completion has succeeded, or if it was a FUA write;
 //  - of everything else any subset of sectors may survive, older ones without newer ones;
 //  - a write that failed may have been done in part, and after a flush that failed nobody knows
-//    what became of the writes that it should have covered.
+//    what became of the writes that it should have covered;
+//  - write_zeroes is a write of zeros to each of its blocks; a discard is one to some of them.
 #pragma once
 
 #include <array>
@@ -20,7 +21,7 @@
 #include <vector>
 
 #include "async/sim_executor.h"
-#include "device/device.h"
+#include "device/private_store.h"
 #include "device/sparse_image.h"
 
 namespace uvdo {
@@ -40,6 +41,8 @@ struct SimDeviceOptions {
   /// Offsets, lengths and addresses of buffers must be multiples of this (direct I/O); others are
   /// reported as misuse and fail with EINVAL.
   std::uint64_t alignment = 4096;
+  /// Whether it can discard and write_zeroes; else they fail with EOPNOTSUPP.
+  bool can_zero = true;
 };
 
 /// Something that goes wrong on purpose.
@@ -53,7 +56,7 @@ struct SimFault {
   Kind kind = Kind::error;
   bool reads = true;
   bool writes = true;
-  bool flushes = true;
+  bool flushes = true;               ///< `writes`: discards and write_zeroes too
   std::uint64_t begin = 0;           ///< only requests that touch [begin, end); flushes always do
   std::uint64_t end = UINT64_MAX;    ///< bytes
   std::uint64_t skip = 0;            ///< so many matching requests go well first
@@ -99,7 +102,7 @@ struct SimRecording {
   std::vector<SimEvent> events;
 };
 
-class SimDevice final : public Device {
+class SimDevice final : public PrivateStore {
  public:
   SimDevice(SimExecutor& executor, std::uint64_t size, SimDeviceOptions options = {});
   SimDevice(SimExecutor& executor, SparseImage content, SimDeviceOptions options = {});
@@ -208,10 +211,15 @@ class SimDevice final : public Device {
   /// Does what the request asks for; its error is then in the request.
   void perform(Flight& flight);
   void perform_write(Flight& flight);
+  void perform_zeroing(const Flight& flight);
+  /// Calls f(number, offset) for each block that a discard or write_zeroes makes one of zeros.
+  template <class F>
+  static void for_each_zeroed(const Flight& flight, F&& f);
   void perform_flush(Flight& flight);
   void read_into(const Request& request) const;
   void copy_out(const Flight& flight) const;
   void record(SimEvent::Kind kind, const Flight& flight);
+  void record(SimEvent event);
   void destage(SparseImage& image, const CachedWrite& write) const;
   [[nodiscard]] SparseImage survivors(SimCrashStyle style);
   std::vector<CachedWrite> writes_at_risk() const;
@@ -231,7 +239,7 @@ class SimDevice final : public Device {
   std::size_t in_flight_ = 0;
   std::uint64_t next_number_ = 1;
   std::uint64_t requests_ = 0;
-  std::array<std::uint64_t, 3> counts_{};
+  std::array<std::uint64_t, kOps> counts_{};
   std::vector<ActiveFault> faults_;
   bool faulted_ = false;
   std::uint64_t found_full_ = 0;

@@ -287,6 +287,55 @@ TEST(SimDevice, NoticesOverlappingWritesAndMisalignedRequests) {
   EXPECT_NE(misaligned.device.misuse().find("not multiples"), std::string::npos);
 }
 
+TEST(SimDevice, ZeroedBlocksReadAsZerosAndEachOfThemSurvivesOrNot) {
+  std::set<std::pair<int, int>> found;
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    Bench bench(seed);
+    bench.run([](SimDevice& device) -> Task<void> {
+      co_await write_block(device, 1, 1);
+      co_await write_block(device, 2, 2);
+      co_await flush(device);
+      const auto done = co_await device.write_zeroes(kBlockSize, 2 * kBlockSize);
+      EXPECT_TRUE(done.ok());
+    }(bench.device));
+    EXPECT_EQ(bench.on_disk(1), std::set<int>{0});
+    EXPECT_EQ(bench.on_disk(2), std::set<int>{0});
+    bench.device.crash(SimCrashStyle::subset);
+    bench.device.restart();
+    found.emplace(*bench.on_disk(1).begin(), *bench.on_disk(2).begin());
+  }
+  EXPECT_EQ(found, (std::set<std::pair<int, int>>{{0, 0}, {1, 0}, {0, 2}, {1, 2}}));
+}
+
+TEST(SimDevice, DiscardedBlocksReadAsAnythingAndOthersStayAsTheyAre) {
+  std::set<int> found;
+  for (std::uint64_t seed = 0; seed < 50; ++seed) {
+    Bench bench(seed);
+    bench.run([](SimDevice& device, int first) -> Task<void> {
+      for (std::uint64_t block = 0; block < 9; ++block) co_await write_block(device, block, 7);
+      for (int i = 0; i < first; ++i) co_await flush(device);  // so that requests differ
+      const auto done = co_await device.discard(kBlockSize, 4 * kBlockSize);
+      EXPECT_TRUE(done.ok());
+    }(bench.device, static_cast<int>(seed % 5)));
+    for (std::uint64_t block = 1; block < 5; ++block) found.merge(bench.on_disk(block));
+    EXPECT_EQ(bench.on_disk(0), std::set<int>{7});
+    EXPECT_EQ(bench.on_disk(5), std::set<int>{7});
+  }
+  EXPECT_EQ(found, (std::set<int>{0, 7}));
+}
+
+TEST(SimDevice, ThatCannotZeroSaysSoAndChangesNothing) {
+  Bench bench(1, {.can_zero = false});
+  bench.run([](SimDevice& device) -> Task<void> {
+    co_await write_block(device, 1, 1);
+    const auto zeroed = co_await device.write_zeroes(kBlockSize, kBlockSize);
+    EXPECT_EQ(zeroed.error().code(), Errc::unsupported);
+    const auto discarded = co_await device.discard(kBlockSize, kBlockSize);
+    EXPECT_EQ(discarded.error().code(), Errc::unsupported);
+  }(bench.device));
+  EXPECT_EQ(bench.on_disk(1), std::set<int>{1});
+}
+
 // What blocks 1 and 2 hold in each of the possible images, as pairs of one byte of each.
 std::set<std::pair<int, int>> pairs(const std::vector<SparseImage>& images) {
   std::set<std::pair<int, int>> found;
@@ -322,6 +371,28 @@ TEST(CrashStates, AreAllSubsetsOfWhatNoFlushCovers) {
   EXPECT_EQ(at(0), (std::set<std::pair<int, int>>{{0, 0}, {1, 0}, {0, 2}, {1, 2}}));
   EXPECT_EQ(at(1), (std::set<std::pair<int, int>>{{1, 2}}));
   EXPECT_EQ(at(2), (std::set<std::pair<int, int>>{{1, 4}, {3, 4}}));
+}
+
+TEST(CrashStates, HaveEachBlockOfAZeroingByItself) {
+  Bench bench(1, {.slow_one_in = 0, .instant_one_in = 0});
+  bench.device.start_recording();
+  std::size_t mark = 0;
+  bench.run([](SimDevice& device, std::size_t& at) -> Task<void> {
+    co_await write_block(device, 1, 1);
+    co_await write_block(device, 2, 2);
+    co_await flush(device);
+    const auto done = co_await device.write_zeroes(kBlockSize, 2 * kBlockSize);
+    EXPECT_TRUE(done.ok());
+    at = device.recorded_events();
+    co_await flush(device);
+  }(bench.device, mark));
+  SimRandom random(1);
+  const CrashStateOptions whole{.torn_samples = 0};
+  EXPECT_EQ(pairs(crash_states(bench.device.recording(), mark, whole, random)),
+            (std::set<std::pair<int, int>>{{0, 0}, {1, 0}, {0, 2}, {1, 2}}));
+  EXPECT_EQ(
+      pairs(crash_states(bench.device.recording(), bench.device.recorded_events(), whole, random)),
+      (std::set<std::pair<int, int>>{{0, 0}}));
 }
 
 TEST(CrashStates, CountEachImageOnceAndTearSome) {

@@ -94,6 +94,18 @@ bool SparseImage::is_written(std::uint64_t offset, std::uint64_t length) const {
   return true;
 }
 
+std::uint64_t SparseImage::next_data(std::uint64_t offset, std::uint64_t limit) const {
+  limit = std::min(limit, size_);
+  std::uint64_t page = offset / kPageSize;
+  while (page * kPageSize < limit && find(page) == nullptr) {
+    // Of what was never touched at all, the whole.
+    const bool has_branch = branches_[page / (kFanout * kFanout)] != nullptr;
+    const std::uint64_t unit = has_branch ? 1 : kFanout * kFanout;
+    page = (page / unit + 1) * unit;
+  }
+  return std::min(limit, std::max(offset, page * kPageSize));
+}
+
 void SparseImage::read(std::uint64_t offset, MutableBytes out) const {
   check(offset <= size_ && out.size() <= size_ - offset, "read beyond the end of an image");
   while (!out.empty()) {

@@ -28,6 +28,8 @@ class SparseImage {
   void write(std::uint64_t offset, ConstBytes data);
   /// Whether something has been written to every 4 KiB page of the range.
   [[nodiscard]] bool is_written(std::uint64_t offset, std::uint64_t length) const;
+  /// The first byte at or after `offset` of a page that was written to, at most `limit`.
+  [[nodiscard]] std::uint64_t next_data(std::uint64_t offset, std::uint64_t limit) const;
 
   /// A hash of the content: equal for equal bytes, whether zeros were written or never touched.
   /// Only what changed since the last call (in any copy) is hashed again.

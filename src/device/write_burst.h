@@ -6,18 +6,18 @@
 #include <cstdint>
 
 #include "async/wait_queue.h"
-#include "device/device.h"
+#include "device/pbn_device.h"
 
 namespace uvdo {
 
 class WriteBurst {
  public:
-  WriteBurst(Executor& executor, Device& device)
+  WriteBurst(Executor& executor, PbnDevice device)
       : device_(device), slots_(executor, kMostAtOnce), writes_(executor) {}
 
-  /// Starts to write `data` at byte `offset`; they stay until wait() has ended. Where many are
+  /// Starts to write whole blocks from `first` on; they stay until wait() has ended. Where many are
   /// under way it goes to the device later, so that reads in between do not wait for all.
-  void write(std::uint64_t offset, ConstBytes data) { writes_.start(run(offset, data)); }
+  void write(Pbn first, ConstBytes blocks) { writes_.start(run(first, blocks)); }
   /// Waits for all; the error of one that failed. What others wrote is there all the same.
   Task<Result<void>> wait() {
     co_await writes_.wait();
@@ -27,14 +27,14 @@ class WriteBurst {
  private:
   static constexpr std::uint64_t kMostAtOnce = 64;
 
-  Task<void> run(std::uint64_t offset, ConstBytes data) {
+  Task<void> run(Pbn first, ConstBytes blocks) {
     co_await slots_.acquire();
-    auto done = co_await device_.write(offset, data);
+    auto done = co_await device_.write(first, blocks);
     slots_.release();
     if (!done) result_ = std::move(done);
   }
 
-  Device& device_;
+  PbnDevice device_;
   Semaphore slots_;
   TaskGroup writes_;
   Result<void> result_;

@@ -24,8 +24,8 @@ class WriteBurstTest : public testing::Test {
     }
   }
   Task<void> write_all() {
-    WriteBurst burst(executor_, device_);
-    for (std::size_t i = 0; i < kBlocks; ++i) burst.write(i * kBlockSize, data_.block(i));
+    WriteBurst burst(executor_, PbnDevice(device_, 3));
+    for (std::size_t i = 0; i < kBlocks; ++i) burst.write(Pbn{i + 3}, data_.block(i));
     EXPECT_EQ(device_.count_of(Device::Op::write), kAtOnce);
     done_ = co_await burst.wait();
     EXPECT_EQ(device_.count_of(Device::Op::write), kBlocks);

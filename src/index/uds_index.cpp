@@ -36,10 +36,7 @@ Result<std::unique_ptr<UdsIndex>> UdsIndex::start(Executor& executor, Device& de
     if (!computed) return std::move(computed).error();
     geometry = *computed;
   }
-  const std::uint64_t device_blocks = device.size() / kBlockSize;
-  if (parameters.region_blocks < geometry.region_blocks ||
-      parameters.region_start > device_blocks ||
-      parameters.region_blocks > device_blocks - parameters.region_start) {
+  if (parameters.region_blocks < geometry.region_blocks) {
     return Error(Errc::invalid_argument,
                  fmt::format("the deduplication index needs {} blocks, but only {} are reserved "
                              "for it; format the volume with a smaller index",

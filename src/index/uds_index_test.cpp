@@ -10,9 +10,13 @@
 #include "async/sim_executor.h"
 #include "base/block_types.h"
 #include "device/sim_device.h"
+#include "index/testing/numbered_names.h"
 
 namespace uvdo {
 namespace {
+
+using test::numbered_data;
+using test::numbered_name;
 
 /// Bytes of address space of this process.
 std::uint64_t address_space() {
@@ -24,24 +28,6 @@ std::uint64_t address_space() {
 
 constexpr std::uint64_t kStart = 1;
 constexpr std::uint64_t kNonce = 0x1234567;
-
-RecordName name_of(std::uint64_t number) {
-  RecordName name;
-  std::uint64_t x = number + 1;
-  for (std::byte* p = name.bytes.data(); p < name.bytes.data() + 16; p += 8) {
-    x = (x ^ x >> 31U) * 0x9E3779B97F4A7C15U;
-    x = (x ^ x >> 29U) * 0xBF58476D1CE4E5B9U;
-    x ^= x >> 32U;
-    store_be64(p, x);
-  }
-  return name;
-}
-
-IndexData data_of(std::uint64_t number) {
-  IndexData data{};
-  store_le64(data.data(), number);
-  return data;
-}
 
 /// A region of a small geometry on a simulated device, and an index on it.
 class World {
@@ -111,13 +97,13 @@ class World {
       queries.clear();
       for (std::uint64_t j = i; j < std::min(last, i + batch); ++j) {
         IndexQuery query;
-        query.name = name_of(j);
+        query.name = numbered_name(j);
         queries.push_back(query);
       }
       co_await index_->lookup(queries);
       for (std::size_t j = 0; j < queries.size(); ++j) {
-        if (queries[j].found && queries[j].data == data_of(i + j)) ++found;
-        if (!queries[j].found && store) index_->record(queries[j], data_of(i + j));
+        if (queries[j].found && queries[j].data == numbered_data(i + j)) ++found;
+        if (!queries[j].found && store) index_->record(queries[j], numbered_data(i + j));
       }
       if (store) co_await index_->wait_written();
     }
@@ -263,7 +249,7 @@ TEST(UdsIndex, MovesOldHitsToTheOpenChapter) {
 
 std::vector<IndexQuery> queries_of(std::uint64_t first, std::uint64_t count) {
   std::vector<IndexQuery> queries(count);
-  for (std::uint64_t i = 0; i < count; ++i) queries[i].name = name_of(first + i);
+  for (std::uint64_t i = 0; i < count; ++i) queries[i].name = numbered_name(first + i);
   return queries;
 }
 
@@ -447,7 +433,7 @@ TEST(UdsIndex, StatisticsCountAsTheKernelDoes) {
   // Advice that turned out to be stale: the new place replaces it.
   auto stale = queries_of(7, 1);
   world.lookup(stale);
-  world.index().record(stale[0], data_of(4711));
+  world.index().record(stale[0], numbered_data(4711));
   const IndexStatistics told = world.index().statistics();
   EXPECT_EQ(told.posts_found, 101U);
   EXPECT_EQ(told.posts_not_found, 150U);
@@ -458,7 +444,7 @@ TEST(UdsIndex, StatisticsCountAsTheKernelDoes) {
   EXPECT_EQ(told.entries_discarded, 0U);
   auto again = queries_of(7, 1);
   world.lookup(again);
-  EXPECT_EQ(again[0].data, data_of(4711));
+  EXPECT_EQ(again[0].data, numbered_data(4711));
   world.save();
 }
 

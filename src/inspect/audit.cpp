@@ -74,7 +74,7 @@ class Auditor {
   void check_super_block() {
     if (image_.is_truncated()) {
       error(FindingKind::super_block, "the volume has {} blocks, but {} ends before",
-            super_.config.physical_blocks, image_.source().name());
+            super_.config.physical_blocks, image_.store().name());
     }
     if (auto expected = make_slab_config(super_.config.slab_size, super_.config.slab_journal_size);
         !expected || !(*expected == super_.depot.slab)) {

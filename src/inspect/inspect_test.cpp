@@ -18,7 +18,7 @@ namespace uvdo {
 namespace {
 
 std::unique_ptr<VolumeImage> open(const TestVolume& volume, ImageOptions options = {}) {
-  auto image = VolumeImage::open(volume.source(), options);
+  auto image = VolumeImage::open(volume.store(), options);
   EXPECT_TRUE(image.ok()) << (image.ok() ? "" : image.error().message());
   return image.ok() ? std::move(*image) : nullptr;
 }
@@ -227,22 +227,16 @@ TEST(Replay, AppliesTheJournalToPagesAndCounts) {
 }
 
 /// Counts how often it is asked where the next data are.
-class CountingSource final : public ImageSource {
+class CountingDevice final : public SparseDevice {
  public:
-  CountingSource(std::unique_ptr<ImageSource> source, std::uint64_t& questions)
-      : source_(std::move(source)), questions_(questions) {}
-  [[nodiscard]] std::uint64_t size() const override { return source_->size(); }
-  [[nodiscard]] const std::string& name() const override { return source_->name(); }
-  Result<void> read(std::uint64_t offset, MutableBytes out) override {
-    return source_->read(offset, out);
-  }
+  CountingDevice(SparseImage image, std::uint64_t& questions)
+      : SparseDevice(std::move(image)), questions_(questions) {}
   [[nodiscard]] std::uint64_t next_data(std::uint64_t offset, std::uint64_t limit) override {
     ++questions_;
-    return source_->next_data(offset, limit);
+    return SparseDevice::next_data(offset, limit);
   }
 
  private:
-  std::unique_ptr<ImageSource> source_;
   std::uint64_t& questions_;
 };
 
@@ -255,7 +249,7 @@ TEST(Replay, AsksForTheHolesOfTheRingOnceForManyBlocks) {
   for (std::uint64_t i = 0; i < 1024; ++i) volume.block(ring.start + i)[9] = std::byte{1};
   for (const bool replay : {true, false}) {
     std::uint64_t questions = 0;
-    auto image = VolumeImage::open(std::make_unique<CountingSource>(volume.source(), questions),
+    auto image = VolumeImage::open(std::make_unique<CountingDevice>(volume.image(), questions),
                                    {.replay = replay});
     ASSERT_TRUE(image.ok()) << image.error().message();
     const auto overview = survey_journal(**image);
@@ -288,7 +282,7 @@ TEST(HostileImages, NeverCrashTheReader) {
         store_u8(volume.block(pbn).data() + random() % span, static_cast<std::uint8_t>(random()));
       }
     }
-    auto image = VolumeImage::open(volume.source());
+    auto image = VolumeImage::open(volume.store());
     if (!image) continue;
     ++opened;
     const AuditSummary summary =

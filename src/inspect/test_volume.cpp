@@ -37,8 +37,8 @@ TestVolume::TestVolume() {
   request.logical_bytes = kLogicalBlocks * kBlockSize;
   const auto least = minimum_physical_blocks(kSlabBits, request.index_memory, request.sparse);
   check(least.ok(), "the smallest size is known");
-  image_.size = (*least + (kSlabs - 1) * (1U << kSlabBits)) * kBlockSize;
-  request.device_bytes = image_.size;
+  size_ = (*least + (kSlabs - 1) * (1U << kSlabBits)) * kBlockSize;
+  request.device_bytes = size_;
   auto layout = make_volume_layout(request);
   check(layout.ok(), "the test volume can be laid out");
   layout_ = *layout;
@@ -98,14 +98,14 @@ TestVolume::TestVolume() {
 }
 
 MutableBytes TestVolume::block(Pbn pbn) {
-  auto& bytes = image_.blocks[pbn.value()];
+  auto& bytes = blocks_[pbn.value()];
   bytes.resize(kBlockSize);
   return bytes;
 }
 
 std::vector<Pbn> TestVolume::blocks() const {
   std::vector<Pbn> numbers;
-  for (const auto& [number, bytes] : image_.blocks) numbers.emplace_back(number);
+  for (const auto& [number, bytes] : blocks_) numbers.emplace_back(number);
   return numbers;
 }
 
@@ -113,7 +113,11 @@ void TestVolume::write_super_block(const SuperBlock& super) {
   encode_super_block(super, block(layout_.geometry.data_start));
 }
 
-std::unique_ptr<ImageSource> TestVolume::source() const { return make_memory_image(image_); }
+SparseImage TestVolume::image() const {
+  SparseImage image(size_);
+  for (const auto& [number, bytes] : blocks_) image.write(number * kBlockSize, bytes);
+  return image;
+}
 
 Pbn TestVolume::allocate(std::uint8_t count) {
   counts_[next_] = count;

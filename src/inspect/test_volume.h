@@ -3,10 +3,13 @@
 // compressed blocks, made of the codecs alone.
 #pragma once
 
+#include <cstdint>
+#include <map>
+#include <memory>
 #include <vector>
 
+#include "device/sparse_device.h"
 #include "format/volume_layout.h"
-#include "inspect/image_source.h"
 
 namespace uvdo {
 
@@ -22,8 +25,11 @@ class TestVolume {
   [[nodiscard]] std::vector<Pbn> blocks() const;
   /// Writes the super block anew after a change of layout().super_block.
   void write_super_block(const SuperBlock& super);
-  /// A copy as a source.
-  [[nodiscard]] std::unique_ptr<ImageSource> source() const;
+  /// A copy, to be opened.
+  [[nodiscard]] SparseImage image() const;
+  [[nodiscard]] std::unique_ptr<SparseDevice> store() const {
+    return std::make_unique<SparseDevice>(image());
+  }
 
   static constexpr std::uint64_t kLogicalBlocks = 4000;
   /// What the logical blocks hold: the byte at each place is the same throughout a block.
@@ -43,7 +49,8 @@ class TestVolume {
   Pbn add_leaf(std::uint64_t page);
 
   VolumeLayout layout_;
-  MemoryImage image_;
+  std::uint64_t size_ = 0;                                  // bytes
+  std::map<std::uint64_t, std::vector<std::byte>> blocks_;  // those that are not zeros
   Sbn next_ = 0;
   std::vector<std::uint8_t> counts_;
   std::uint64_t tree_pages_ = 0;

@@ -30,15 +30,15 @@ std::string bad_location(Pbn page, unsigned height, unsigned slot, BlockMapping 
 
 }  // namespace
 
-Result<std::unique_ptr<VolumeImage>> VolumeImage::open(std::unique_ptr<ImageSource> source,
+Result<std::unique_ptr<VolumeImage>> VolumeImage::open(std::unique_ptr<BackingStore> store,
                                                        ImageOptions options) {
-  std::unique_ptr<VolumeImage> image(new VolumeImage(std::move(source)));
-  if (auto ok = image->read_headers(); !ok) return ok.error().within(image->source_->name());
+  std::unique_ptr<VolumeImage> image(new VolumeImage(std::move(store)));
+  if (auto ok = image->read_headers(); !ok) return ok.error().within(image->store().name());
   image->pages_.resize(kBlockMapRoots);
   image->compressed_.resize(kCompressedCached);
   if (options.replay && needs_journal(image->super_.state)) {
     auto replay = replay_journal(*image);
-    if (!replay) return replay.error().within(image->source_->name());
+    if (!replay) return replay.error().within(image->store().name());
     image->replay_ = std::move(*replay);
   }
   return image;
@@ -46,10 +46,10 @@ Result<std::unique_ptr<VolumeImage>> VolumeImage::open(std::unique_ptr<ImageSour
 
 Result<void> VolumeImage::read_headers() {
   std::array<std::byte, kBlockSize> block;
-  if (source_->size() < kBlockSize) {
+  if (store().size() < kBlockSize) {
     return Error(Errc::not_found, "it is smaller than one block, so it holds no VDO volume");
   }
-  if (auto ok = source_->read(0, block); !ok) return ok;
+  if (auto ok = device_.read(0, block); !ok) return ok;
   auto geometry = decode_volume_geometry(block);
   if (!geometry) return std::move(geometry).error();
   geometry_ = *geometry;
@@ -62,7 +62,7 @@ Result<void> VolumeImage::read_headers() {
 }
 
 bool VolumeImage::is_truncated() const {
-  return super_.config.physical_blocks > source_->size() / kBlockSize + geometry_.bio_offset;
+  return super_.config.physical_blocks > store().size() / kBlockSize + geometry_.bio_offset;
 }
 
 std::uint64_t VolumeImage::logical_blocks_used() const {
@@ -77,15 +77,15 @@ Result<void> VolumeImage::read_blocks(Pbn first, MutableBytes out) const {
   if (first.value() < geometry_.bio_offset || first.value() >= kMaxPhysicalBlocks * 2) {
     return Error(Errc::out_of_range, fmt::format("block {} is not on the device", first.value()));
   }
-  return source_->read(geometry_.device_byte(first), out);
+  return device_.read(geometry_.device_byte(first), out);
 }
 
 std::uint64_t VolumeImage::hole_blocks(Pbn first, std::uint64_t limit) const {
   if (first.value() < geometry_.bio_offset) return 0;
   const std::uint64_t at = geometry_.device_byte(first);
-  const std::uint64_t end = std::min(at + limit * kBlockSize, source_->size());
+  const std::uint64_t end = std::min(at + limit * kBlockSize, store().size());
   if (at >= end) return 0;
-  return (source_->next_data(at, end) - at) / kBlockSize;
+  return (device_.store().next_data(at, end) - at) / kBlockSize;
 }
 
 Result<void> VolumeImage::read_page(Pbn pbn, PageView& out) const {

@@ -14,13 +14,13 @@
 
 #include "base/block_types.h"
 #include "base/result.h"
+#include "device/blocking_device.h"
 #include "format/block_map_page.h"
 #include "format/block_map_tree.h"
 #include "format/slab_layout.h"
 #include "format/slab_summary.h"
 #include "format/super_block.h"
 #include "format/volume_geometry.h"
-#include "inspect/image_source.h"
 #include "inspect/journal_replay.h"
 
 namespace uvdo {
@@ -42,10 +42,10 @@ class VolumeImage {
   /// Reads geometry block and super block, and replays the journal if the state asks for it. Fails
   /// if there is no volume, if it cannot be interpreted at all, or if its journal is of a form that
   /// is not replayed (unsupported; ImageOptions::replay = false still opens it).
-  static Result<std::unique_ptr<VolumeImage>> open(std::unique_ptr<ImageSource> source,
+  static Result<std::unique_ptr<VolumeImage>> open(std::unique_ptr<BackingStore> store,
                                                    ImageOptions options = {});
 
-  [[nodiscard]] const ImageSource& source() const { return *source_; }
+  [[nodiscard]] const BackingStore& store() const { return device_.store(); }
   [[nodiscard]] const VolumeGeometry& geometry() const { return geometry_; }
   [[nodiscard]] const SuperBlock& super_block() const { return super_; }
   [[nodiscard]] const SlabLayout& slabs() const { return slabs_; }
@@ -91,7 +91,7 @@ class VolumeImage {
   Result<std::vector<SlabSummaryEntry>> read_slab_summary() const;
 
  private:
-  explicit VolumeImage(std::unique_ptr<ImageSource> source) : source_(std::move(source)) {}
+  explicit VolumeImage(std::unique_ptr<BackingStore> store) : device_(std::move(store)) {}
   Result<void> read_headers();
 
   /// The page last used of a tree and height: sequential readers stay on one path of each tree.
@@ -109,7 +109,7 @@ class VolumeImage {
   };
   Result<const CachedBlock*> cached_block(Pbn pbn);
 
-  std::unique_ptr<ImageSource> source_;
+  BlockingDevice device_;
   VolumeGeometry geometry_;
   SuperBlock super_;
   SlabLayout slabs_;

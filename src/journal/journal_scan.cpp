@@ -10,12 +10,12 @@ constexpr std::uint64_t kBlocksPerRead = 256;
 
 }  // namespace
 
-JournalRing journal_ring(const SuperBlock& super_block, const VolumeGeometry& geometry) {
+JournalRing journal_ring(const SuperBlock& super_block) {
   const Partition partition = super_block.find(PartitionId::recovery_journal);
-  return {geometry.device_byte(partition.start), partition.blocks};
+  return {partition.start, partition.blocks};
 }
 
-JournalReader::JournalReader(Device& device, const JournalRing& ring)
+JournalReader::JournalReader(PbnDevice device, const JournalRing& ring)
     : device_(device),
       ring_(ring),
       chunk_(static_cast<std::size_t>(std::min(kBlocksPerRead, ring.size)) * kBlockSize) {}
@@ -23,8 +23,7 @@ JournalReader::JournalReader(Device& device, const JournalRing& ring)
 Task<Result<void>> JournalReader::read(std::uint64_t place) {
   count_ = 0;
   const std::uint64_t count = std::min(chunk_.size() / kBlockSize, ring_.size - place);
-  auto done = co_await device_.read(ring_.device_offset + place * kBlockSize,
-                                    chunk_.bytes().first(count * kBlockSize));
+  auto done = co_await device_.read(ring_.start + place, chunk_.bytes().first(count * kBlockSize));
   if (!done) co_return std::move(done).error().within("reading the recovery journal");
   first_ = place;
   count_ = count;
@@ -60,7 +59,7 @@ Task<Result<void>> show(JournalReader& reader, Scan& scan) {
 
 }  // namespace
 
-Task<Result<JournalExtent>> find_journal_extent(Device& device, const JournalRing& ring,
+Task<Result<JournalExtent>> find_journal_extent(PbnDevice device, const JournalRing& ring,
                                                 const SuperBlock& super_block) {
   JournalScan scan(super_block);
   JournalReader reader(device, ring);
@@ -69,7 +68,7 @@ Task<Result<JournalExtent>> find_journal_extent(Device& device, const JournalRin
   co_return scan.extent();
 }
 
-Task<Result<UsableJournal>> find_usable_journal(Device& device, const JournalRing& ring,
+Task<Result<UsableJournal>> find_usable_journal(PbnDevice device, const JournalRing& ring,
                                                 const SuperBlock& super_block) {
   JournalScan scan(super_block);
   JournalReader reader(device, ring);
@@ -79,7 +78,7 @@ Task<Result<UsableJournal>> find_usable_journal(Device& device, const JournalRin
   co_return scan.finish();
 }
 
-Task<Result<JournalView>> view_journal(Device& device, const JournalRing& ring,
+Task<Result<JournalView>> view_journal(PbnDevice device, const JournalRing& ring,
                                        const SuperBlock& super_block,
                                        const MemoryCheck& has_memory) {
   JournalViewBuilder builder(super_block);

@@ -10,7 +10,7 @@
 #include "async/task.h"
 #include "base/aligned_memory.h"
 #include "base/block_types.h"
-#include "device/device.h"
+#include "device/pbn_device.h"
 #include "format/journal_view.h"
 #include "format/usable_journal.h"
 
@@ -18,16 +18,15 @@ namespace uvdo {
 
 /// Where the ring is.
 struct JournalRing {
-  std::uint64_t device_offset = 0;  ///< bytes, of the partition
-  std::uint64_t size = 0;           ///< blocks
+  Pbn start{};             ///< of the partition
+  std::uint64_t size = 0;  ///< blocks
 };
-[[nodiscard]] JournalRing journal_ring(const SuperBlock& super_block,
-                                       const VolumeGeometry& geometry);
+[[nodiscard]] JournalRing journal_ring(const SuperBlock& super_block);
 
 /// Gives the blocks of the ring by sequence number, reading many at once.
 class JournalReader {
  public:
-  JournalReader(Device& device, const JournalRing& ring);
+  JournalReader(PbnDevice device, const JournalRing& ring);
 
   /// What has been read with others before is there without a coroutine: tens of thousands that end
   /// at once, one after the other, would deepen the stack wherever there are no tail calls.
@@ -65,7 +64,7 @@ class JournalReader {
   /// The block at `place`, and many behind it.
   Task<Result<void>> read(std::uint64_t place);
 
-  Device& device_;
+  PbnDevice device_;
   JournalRing ring_;
   AlignedMemory chunk_;
   std::uint64_t first_ = 0;  // place of the chunk's first block
@@ -73,18 +72,18 @@ class JournalReader {
 };
 
 /// Looks at the whole ring. io if it cannot be read.
-Task<Result<JournalExtent>> find_journal_extent(Device& device, const JournalRing& ring,
+Task<Result<JournalExtent>> find_journal_extent(PbnDevice device, const JournalRing& ring,
                                                 const SuperBlock& super_block);
 
 /// What a recovery may use of the journal; it may be damaged. io if it cannot be read.
-Task<Result<UsableJournal>> find_usable_journal(Device& device, const JournalRing& ring,
+Task<Result<UsableJournal>> find_usable_journal(PbnDevice device, const JournalRing& ring,
                                                 const SuperBlock& super_block);
 
 /// Asked, before it is taken, whether there is so much memory, in bytes.
 using MemoryCheck = std::function<Result<void>(std::uint64_t)>;
 
 /// What the journal means for readers. unsupported: it is of an old form that only a rebuild reads.
-Task<Result<JournalView>> view_journal(Device& device, const JournalRing& ring,
+Task<Result<JournalView>> view_journal(PbnDevice device, const JournalRing& ring,
                                        const SuperBlock& super_block,
                                        const MemoryCheck& has_memory);
 

@@ -9,7 +9,7 @@
 namespace uvdo {
 namespace {
 
-constexpr JournalRing kRing{8 * kBlockSize, 1000};
+constexpr JournalRing kRing{Pbn{8}, 1000};
 
 class JournalScanTest : public ::testing::Test {
  protected:
@@ -19,7 +19,7 @@ class JournalScanTest : public ::testing::Test {
     super_.config.journal_size = kRing.size;
     super_.config.physical_blocks = 1U << 20U;
     for (std::uint64_t place = 0; place < kRing.size; ++place) {
-      device_->bytes()[kRing.device_offset + place * kBlockSize] =
+      device_->bytes()[(kRing.start.value() + place) * kBlockSize] =
           static_cast<std::byte>(place % 251);
     }
   }
@@ -34,7 +34,7 @@ class JournalScanTest : public ::testing::Test {
     header.check_byte = check_byte_of(JournalSequence{sequence}, kRing.size);
     header.recovery_count = super_.recovery_count();
     open_journal_block(device_->bytes().subspan(
-                           kRing.device_offset + sequence % kRing.size * kBlockSize, kBlockSize),
+                           (kRing.start.value() + sequence % kRing.size) * kBlockSize, kBlockSize),
                        header);
   }
   template <class Body>
@@ -51,7 +51,7 @@ class JournalScanTest : public ::testing::Test {
 
 TEST_F(JournalScanTest, BlocksThatWereReadWithOthersAreThereAtOnce) {
   simulate([this]() -> Task<void> {
-    JournalReader reader(*device_, kRing);
+    JournalReader reader(PbnDevice(*device_, 0), kRing);
     EXPECT_FALSE(reader.block(JournalSequence{0}).await_ready());
     for (std::uint64_t sequence = 0; sequence < 2 * kRing.size; ++sequence) {
       const auto block = co_await reader.block(JournalSequence{sequence});
@@ -70,7 +70,7 @@ TEST_F(JournalScanTest, BlocksThatWereReadWithOthersAreThereAtOnce) {
 
 TEST_F(JournalScanTest, ARingThatCannotBeReadIsAnError) {
   simulate([this]() -> Task<void> {
-    JournalReader reader(*device_, {kRing.device_offset, 4096});
+    JournalReader reader(PbnDevice(*device_, 0), {kRing.start, 4096});
     const auto block = co_await reader.block(JournalSequence{4000});
     EXPECT_FALSE(block.ok());
     EXPECT_FALSE(reader.block(JournalSequence{4000}).await_ready());
@@ -85,7 +85,7 @@ TEST_F(JournalScanTest, AsksForTheMemoryOfAViewBeforeItIsTaken) {
       asked = bytes;
       return Error(Errc::no_memory, "none");
     };
-    const auto view = co_await view_journal(*device_, kRing, super_, refuse);
+    const auto view = co_await view_journal(PbnDevice(*device_, 0), kRing, super_, refuse);
     EXPECT_EQ(asked, 2 * 500 * kEntriesPerBlock * sizeof(PageChange));
     EXPECT_TRUE(!view && view.error().code() == Errc::no_memory);
   });

@@ -13,7 +13,7 @@ std::uint64_t reserve_of(std::uint64_t size) {
 
 }  // namespace
 
-RecoveryJournal::RecoveryJournal(Executor& executor, Device& device, ReadOnlyNotifier& notifier,
+RecoveryJournal::RecoveryJournal(Executor& executor, PbnDevice device, ReadOnlyNotifier& notifier,
                                  const RecoveryJournalConfig& config)
     : device_(device),
       notifier_(notifier),
@@ -226,8 +226,8 @@ Task<Result<void>> RecoveryJournal::write(std::span<const UnwrittenBlock> blocks
     slices[i] = {buffer(blocks[i].buffer), kBlockSize};
   }
   const std::uint64_t at = blocks.front().sequence.value() % config_.size;
-  co_return co_await device_.writev(config_.device_offset + at * kBlockSize,
-                                    std::span(slices).first(blocks.size()), Durability::fua);
+  co_return co_await device_.writev(config_.start + at, std::span(slices).first(blocks.size()),
+                                    Durability::fua);
 }
 
 Task<void> RecoveryJournal::begin_move() {
@@ -235,8 +235,8 @@ Task<void> RecoveryJournal::begin_move() {
   committing_ = true;
 }
 
-void RecoveryJournal::end_move(std::uint64_t device_offset) {
-  config_.device_offset = device_offset;
+void RecoveryJournal::end_move(Pbn start) {
+  config_.start = start;
   committing_ = false;
   commits_.wake_all();
 }

@@ -19,7 +19,7 @@
 #include "base/aligned_memory.h"
 #include "base/block_types.h"
 #include "base/ring_queue.h"
-#include "device/device.h"
+#include "device/pbn_device.h"
 #include "format/journal_extent.h"
 #include "format/journal_point.h"
 #include "format/recovery_journal_block.h"
@@ -29,8 +29,8 @@ namespace uvdo {
 
 /// Where a journal is and where it goes on.
 struct RecoveryJournalConfig {
-  std::uint64_t device_offset = 0;  ///< bytes, of the partition
-  std::uint64_t size = 0;           ///< blocks
+  Pbn start{};             ///< of the partition
+  std::uint64_t size = 0;  ///< blocks
   std::uint64_t nonce = 0;
   std::uint8_t recovery_count = 0;
   JournalSequence tail{1};  ///< the first block that will be written
@@ -57,7 +57,7 @@ class RecoveryJournal {
     slab_journal,  ///< slab journal blocks, not yet named by a written summary, that begin in it
   };
 
-  RecoveryJournal(Executor& executor, Device& device, ReadOnlyNotifier& notifier,
+  RecoveryJournal(Executor& executor, PbnDevice device, ReadOnlyNotifier& notifier,
                   const RecoveryJournalConfig& config);
   RecoveryJournal(const RecoveryJournal&) = delete;
   RecoveryJournal& operator=(const RecoveryJournal&) = delete;
@@ -121,10 +121,10 @@ class RecoveryJournal {
   /// Holds all writes of the ring back until end_move(): what it has on the disk stays as it is, so
   /// that it can be copied. Entries are added meanwhile as long as there is memory for them.
   Task<void> begin_move();
-  /// The ring is at `device_offset` (bytes) from now on.
-  void end_move(std::uint64_t device_offset);
+  /// The ring begins at `start` from now on.
+  void end_move(Pbn start);
   /// Where the ring is, in bytes.
-  [[nodiscard]] std::uint64_t device_offset() const { return config_.device_offset; }
+  [[nodiscard]] Pbn start() const { return config_.start; }
 
   /// Ends the use of the open block, so that the next entry starts a new one, and returns its
   /// sequence number: the journal start of a saved volume. Everything must be committed.
@@ -164,7 +164,7 @@ class RecoveryJournal {
     return buffers_.data() + index * kBlockSize;
   }
 
-  Device& device_;
+  PbnDevice device_;
   ReadOnlyNotifier& notifier_;
   RecoveryJournalConfig config_;
   std::uint64_t usable_;

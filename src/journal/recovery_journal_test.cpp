@@ -17,7 +17,7 @@ struct Bench {
     config.size = kBlocks;
     config.nonce = 9;
     config.recovery_count = 3;
-    journal = std::make_unique<RecoveryJournal>(executor, *device, notifier, config);
+    journal = std::make_unique<RecoveryJournal>(executor, PbnDevice(*device, 0), notifier, config);
   }
   JournalPoint add() {
     return journal->add(
@@ -142,8 +142,8 @@ TEST(RecoveryJournal, AFailedWriteMakesTheVolumeReadOnly) {
   simulate([](SimExecutor& ex) -> Task<void> {
     Bench bench(ex);
     // A ring that lies beyond the end of the device.
-    bench.config.device_offset = kBlocks * kBlockSize;
-    RecoveryJournal journal(ex, *bench.device, bench.notifier, bench.config);
+    bench.config.start = Pbn{kBlocks};
+    RecoveryJournal journal(ex, PbnDevice(*bench.device, 0), bench.notifier, bench.config);
     journal.add({JournalOperation::data_remapping, Pbn{1}, 2, mapped_to(Pbn{5}), kUnmapped});
     const auto done = co_await journal.commit_all();
     EXPECT_FALSE(done.ok());

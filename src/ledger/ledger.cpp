@@ -6,11 +6,10 @@
 namespace uvdo {
 namespace {
 
-RecoveryJournalConfig journal_config(const VolumeGeometry& geometry,
-                                     const SuperBlock& super_block) {
+RecoveryJournalConfig journal_config(const SuperBlock& super_block) {
   RecoveryJournalConfig config;
   const Partition ring = super_block.find(PartitionId::recovery_journal);
-  config.device_offset = geometry.device_byte(ring.start);
+  config.start = ring.start;
   config.size = ring.blocks;
   config.nonce = super_block.nonce;
   config.recovery_count = super_block.recovery_count();
@@ -20,11 +19,9 @@ RecoveryJournalConfig journal_config(const VolumeGeometry& geometry,
   return config;
 }
 
-BlockMapConfig map_config(const VolumeGeometry& geometry, const SuperBlock& super_block,
-                          const LedgerSettings& settings) {
+BlockMapConfig map_config(const SuperBlock& super_block, const LedgerSettings& settings) {
   BlockMapConfig config;
   config.nonce = super_block.nonce;
-  config.bio_offset = geometry.bio_offset;
   config.root_origin = super_block.block_map.root_origin;
   config.slabs = SlabLayout(super_block.depot);
   config.logical_blocks = super_block.config.logical_blocks;
@@ -35,16 +32,15 @@ BlockMapConfig map_config(const VolumeGeometry& geometry, const SuperBlock& supe
 
 }  // namespace
 
-Ledger::Ledger(Executor& executor, Device& device, const VolumeGeometry& geometry,
-               const SuperBlock& super_block, const LedgerSettings& settings,
-               ReadOnlyNotifier& notifier, LogFunction log)
+Ledger::Ledger(Executor& executor, PbnDevice blocks, const SuperBlock& super_block,
+               const LedgerSettings& settings, ReadOnlyNotifier& notifier, LogFunction log)
     : notifier_(notifier),
       faults_(settings.faults),
       log_(std::move(log)),
-      journal_(executor, device, notifier, journal_config(geometry, super_block)),
-      depot_(executor, device, geometry, super_block, journal_, notifier, settings.depot),
-      map_(executor, device, journal_, notifier, static_cast<PageAllocator&>(*this),
-           map_config(geometry, super_block, settings)) {}
+      journal_(executor, blocks, notifier, journal_config(super_block)),
+      depot_(executor, blocks, super_block, journal_, notifier, settings.depot),
+      map_(executor, blocks, journal_, notifier, static_cast<PageAllocator&>(*this),
+           map_config(super_block, settings)) {}
 
 Result<Ledger::Remapped> Ledger::remap(MapPage& leaf, Lbn lbn, BlockMapping mapping, Owner owner) {
   if (notifier_.is_read_only()) return notifier_.error();

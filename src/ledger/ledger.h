@@ -23,7 +23,6 @@
 #include "blockmap/block_map.h"
 #include "depot/slab_depot.h"
 #include "format/super_block.h"
-#include "format/volume_geometry.h"
 #include "journal/read_only_notifier.h"
 #include "journal/recovery_journal.h"
 #include "ledger/savings_counter.h"
@@ -40,10 +39,9 @@ struct LedgerSettings {
 
 class Ledger final : private PageAllocator {
  public:
-  /// Of the volume that `super_block` tells of, on `device`. Nothing is read yet.
-  Ledger(Executor& executor, Device& device, const VolumeGeometry& geometry,
-         const SuperBlock& super_block, const LedgerSettings& settings, ReadOnlyNotifier& notifier,
-         LogFunction log);
+  /// Of the volume that `super_block` tells of. Nothing is read yet.
+  Ledger(Executor& executor, PbnDevice blocks, const SuperBlock& super_block,
+         const LedgerSettings& settings, ReadOnlyNotifier& notifier, LogFunction log);
   Ledger(const Ledger&) = delete;
   Ledger& operator=(const Ledger&) = delete;
 

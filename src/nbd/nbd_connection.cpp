@@ -34,7 +34,7 @@ NbdConnection::NbdConnection(Executor& executor, Stream& stream, const NbdExport
       channel_(stream, settings.receive_buffer),
       handshake_(channel_, exports, settings.tls),
       replies_(executor, *this),
-      request_done_(executor),
+      requests_(memory.budget),
       long_requests_(executor, kLongRequests),
       streams_(executor, 1),
       part_sent_(executor),
@@ -56,7 +56,7 @@ Task<void> NbdConnection::run() {
     leaving_ = true;
     has_left_ = !said_goodbye_;
     // Whatever the client does, the volume finishes what it has begun.
-    while (in_flight_ != 0) co_await request_done_.wait();
+    while (requests_.in_flight() != 0) co_await requests_.one_ended();
     replies_.stop();
     co_await sender_.wait();
   } else if (reason_.empty()) {
@@ -123,7 +123,7 @@ Task<void> NbdConnection::serve_requests() {
         reason_ = "the client sent something that is not an NBD request";
         co_return;
       }
-      while (in_flight_ >= memory_.most_of_a_client) co_await request_done_.wait();
+      while (requests_.is_at_limit()) co_await requests_.one_ended();
       const bool is_read_only = service_->is_read_only() && !service_->has_failed();
       const nbd::ExportState state{service_->size(), is_read_only, session_.structured_replies,
                                    session_.allocation_context, session_.minimum_block};
@@ -153,7 +153,7 @@ bool NbdConnection::try_fast_path(const RequestHeader& header) {
   }
   if (header.command == Command::read) {
     Buffer buffer = memory_.reads.try_acquire(header.length);
-    if (buffer.data() == nullptr || !memory_.request_slots.try_acquire()) return false;
+    if (buffer.data() == nullptr || !requests_.try_acquire()) return false;
     NbdPiece& piece = first_piece(begin(header, 1), header.offset, header.length);
     if (is_gathered(*piece.request)) piece.request->gathered = &piece;
     piece.buffer = std::move(buffer);
@@ -162,7 +162,7 @@ bool NbdConnection::try_fast_path(const RequestHeader& header) {
   }
   if (header.command == Command::write && channel_.available().size() >= header.length) {
     Buffer buffer = service_->buffers().try_acquire(header.length);
-    if (buffer.data() == nullptr || !memory_.request_slots.try_acquire()) return false;
+    if (buffer.data() == nullptr || !requests_.try_acquire()) return false;
     std::memcpy(buffer.data(), channel_.available().data(), header.length);
     channel_.consume(header.length);
     fill_limit_ = channel_.capacity();
@@ -187,7 +187,7 @@ Task<bool> NbdConnection::dispatch(const RequestHeader& header, const nbd::Judge
       const bool skipped = co_await channel_.skip(header.length);
       if (!skipped) co_return false;
     }
-    co_await memory_.request_slots.acquire();
+    co_await requests_.acquire();
     answer_error(header, error, reason);
     co_return true;
   }
@@ -195,8 +195,8 @@ Task<bool> NbdConnection::dispatch(const RequestHeader& header, const nbd::Judge
     const bool in_step = co_await receive_write(header);
     co_return in_step;
   }
-  if (is_long(header)) co_await memory_.long_slots.acquire();
-  co_await memory_.request_slots.acquire();
+  if (is_long(header)) co_await memory_.budget.acquire_long();
+  co_await requests_.acquire();
   switch (header.command) {
     case Command::read:
       if (is_streamed(header)) {
@@ -227,7 +227,7 @@ Task<bool> NbdConnection::receive_write(const RequestHeader& header) {
   } else {
     fill_limit_ = kTail;
   }
-  co_await memory_.request_slots.acquire();
+  co_await requests_.acquire();
   NbdRequest& request = begin(header, piece_count(header.offset, header.length));
   std::uint64_t offset = header.offset;
   std::uint32_t left = header.length;

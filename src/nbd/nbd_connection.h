@@ -85,7 +85,7 @@ class NbdConnection final : private NbdReplyQueue::Owner {
   /// Pieces with the largest buffers for all parts of a streamed read.
   Task<void> take_window(NbdRequest& request, std::span<NbdPiece*> window);
 
-  /// Needs a slot of the server's requests.
+  /// Needs a slot of the budget.
   NbdRequest& begin(const nbd::RequestHeader& header, std::uint32_t pieces);
   NbdPiece& first_piece(NbdRequest& request, std::uint64_t offset, std::uint32_t length);
   /// The first piece of a request, or one more.
@@ -110,11 +110,10 @@ class NbdConnection final : private NbdReplyQueue::Owner {
   NbdSession session_{};
   BlockService* service_ = nullptr;
 
-  std::uint32_t in_flight_ = 0;
-  std::uint32_t under_way_ = 0;  // of those, not refused
-  WaitQueue request_done_;
-  Semaphore long_requests_;  // those that run
-  Semaphore streams_;        // the reads that are answered in parts, one at a time
+  RequestBudget::Client requests_;
+  std::uint32_t under_way_ = 0;  // of those in flight, not refused
+  Semaphore long_requests_;      // those that run
+  Semaphore streams_;            // the reads that are answered in parts, one at a time
   WaitQueue part_sent_;
   TaskGroup sender_;
 

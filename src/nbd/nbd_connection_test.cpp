@@ -88,11 +88,22 @@ TEST(NbdConnection, WhatIsReadIsWhatWasWritten) {
                            data.size()));
 }
 
+/// A connection of its own to a service and a server that others use too.
+struct Client {
+  Client(Executor& executor, const NbdScript& script, const NbdExports& exports,
+         NbdServerMemory& server, const NbdConnectionSettings& settings)
+      : stream(executor, script.bytes(), 1U << 20U),
+        connection(executor, stream, exports, server, settings) {}
+  testing::ScriptStream stream;
+  NbdConnection connection;
+};
+
 TEST(NbdConnection, ClientsShareTheServersRequestsInTurn) {
   SimExecutorOptions sim;
   sim.seed = 5;
   SimExecutor executor(sim);
-  NbdServerMemory server(executor, 0, 3);
+  RequestBudget budget(executor, 3);
+  NbdServerMemory server(executor, 0, budget);
   testing::MemoryBlockService::Options memory;
   memory.size = 4U << 20U;
   testing::MemoryBlockService service(executor, memory);
@@ -105,18 +116,9 @@ TEST(NbdConnection, ClientsShareTheServersRequestsInTurn) {
     script.request(Command::write, 1000, 300000, 0, i).raw(std::string(300000, 'a'));
     script.request(Command::flush, 0, 0, 0, 100 + i);
   }
-  struct Client {
-    Client(Executor& executor, const std::vector<std::byte>& bytes, const NbdExports& exports,
-           NbdServerMemory& server, const NbdConnectionSettings& settings)
-        : stream(executor, bytes, 1U << 20U),
-          connection(executor, stream, exports, server, settings) {}
-    testing::ScriptStream stream;
-    NbdConnection connection;
-  };
   std::vector<std::unique_ptr<Client>> clients;
   for (int i = 0; i < 5; ++i) {
-    clients.push_back(
-        std::make_unique<Client>(executor, script.bytes(), exports, server, settings));
+    clients.push_back(std::make_unique<Client>(executor, script, exports, server, settings));
   }
   const auto outcome = executor.run([](Executor& at, auto& all) -> Task<void> {
     TaskGroup running(at);
@@ -128,22 +130,13 @@ TEST(NbdConnection, ClientsShareTheServersRequestsInTurn) {
     EXPECT_EQ(client->stream.output().size(),
               nbd::kGreetingSize + kExportAnswer + 80 * nbd::kSimpleReplySize);
   }
-  EXPECT_EQ(server.request_slots.available(), 3U);
+  EXPECT_TRUE(budget.is_idle());
   EXPECT_EQ(server.more_pieces.available(), NbdServerMemory::kMorePieces);
 }
 
-/// A connection of its own to a service and a server that others use too.
-struct Client {
-  Client(Executor& executor, const NbdScript& script, const NbdExports& exports,
-         NbdServerMemory& server, const NbdConnectionSettings& settings)
-      : stream(executor, script.bytes(), 1U << 20U),
-        connection(executor, stream, exports, server, settings) {}
-  testing::ScriptStream stream;
-  NbdConnection connection;
-};
-
 struct SharedServer {
-  explicit SharedServer(std::uint32_t requests) : memory(executor, 0, requests) {
+  explicit SharedServer(std::uint32_t requests)
+      : budget(executor, requests), memory(executor, 0, budget) {
     exports.add({"vol", "a volume", &service});
   }
   /// Lets what is ready go on until nothing is.
@@ -151,6 +144,7 @@ struct SharedServer {
     for (int i = 0; i < 2000; ++i) co_await executor.turn_end();
   }
   SimExecutor executor{{.seed = 5}};
+  RequestBudget budget;
   NbdServerMemory memory;
   testing::MemoryBlockService service{executor, {.size = 1ULL << 40U, .null = true}};
   NbdExports exports;
@@ -184,7 +178,7 @@ TEST(NbdConnection, LongRequestsOfAClientThatHasLeftEndBetweenTheirPieces) {
     } else {
       EXPECT_LE(server.service.counts.zeroes, 9U);
     }
-    EXPECT_EQ(server.memory.long_slots.available(), 32U);
+    EXPECT_EQ(server.budget.long_slots_left(), 32U);
   }
 }
 

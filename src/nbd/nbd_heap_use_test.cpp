@@ -5,14 +5,12 @@
 #include <thread>
 
 #include <gtest/gtest.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/testing/heap_use.h"
 #include "block/testing/memory_block_service.h"
 #include "nbd/nbd_server.h"
+#include "nbd/testing/blocking_client.h"
 #include "nbd/testing/nbd_script.h"
 
 namespace uvdo {
@@ -22,42 +20,6 @@ using nbd::Command;
 using testing::NbdScript;
 
 constexpr std::uint64_t kSize = 64ULL << 20U;
-
-/// A blocking client that takes no memory either once it is connected.
-class Client {
- public:
-  explicit Client(const std::string& path) : fd_(socket(AF_UNIX, SOCK_STREAM, 0)) {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    path.copy(std::begin(address.sun_path), sizeof address.sun_path - 1);
-    is_well_ = connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
-  }
-  Client(const Client&) = delete;
-  Client& operator=(const Client&) = delete;
-  ~Client() { close(fd_); }
-  /// Sends `bytes` while it receives `size` bytes.
-  void exchange(ConstBytes bytes, std::size_t size) {
-    std::array<std::byte, 65536> into;
-    while (is_well_ && (!bytes.empty() || size > 0)) {
-      pollfd ready{fd_, static_cast<short>(POLLIN | (bytes.empty() ? 0 : POLLOUT)), 0};
-      is_well_ = poll(&ready, 1, 10000) == 1;
-      if ((ready.revents & POLLOUT) != 0) {
-        const ssize_t sent = send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (sent > 0) bytes = bytes.subspan(static_cast<std::size_t>(sent));
-      }
-      if ((ready.revents & ~POLLOUT) != 0) {
-        const ssize_t got = recv(fd_, into.data(), std::min(size, into.size()), MSG_DONTWAIT);
-        is_well_ = got > 0;
-        if (is_well_) size -= static_cast<std::size_t>(got);
-      }
-    }
-  }
-  [[nodiscard]] bool is_well() const { return is_well_; }
-
- private:
-  int fd_;
-  bool is_well_ = false;
-};
 
 TEST(NbdHeapUse, RequestsTakeNone) {
   if (!testing::kCountsAllocations) GTEST_SKIP() << "this C library or sanitizer has its own heap";
@@ -88,7 +50,7 @@ TEST(NbdHeapUse, RequestsTakeNone) {
   bool is_well = false;
   std::atomic<bool> has_ended = false;
   const auto talk = [&] {
-    Client client(path);
+    testing::BlockingClient client(path);
     client.exchange(greeting.bytes(), nbd::kGreetingSize + testing::kExportAnswer);
     for (unsigned i = 0; i < 4; ++i) client.exchange(round.bytes(), replies);
     const std::uint64_t before = testing::allocations();
@@ -99,11 +61,13 @@ TEST(NbdHeapUse, RequestsTakeNone) {
   };
   (*loop)->run([](UringLoop& at, BlockService& volume, const SocketAddress& where,
                   const auto& client, const std::atomic<bool>& ended) -> Task<void> {
-    NbdServer server(at, {});
+    RequestBudget budget(at, RequestBudget::kUsual);
+    NbdServer server(at, budget, {});
     server.add_export({"", "", &volume, 1});
     const auto listening = server.listen(where);
     EXPECT_TRUE(listening.ok());
-    server.start();
+    const auto started = co_await server.start();
+    EXPECT_TRUE(started.ok());
     const std::jthread other(client);
     Alarm pause(at);
     while (!ended) co_await pause.sleep(std::chrono::milliseconds(5));

@@ -64,7 +64,6 @@ NbdRequest& NbdConnection::begin(const RequestHeader& header, std::uint32_t piec
   request.message.clear();
   request.gathered = nullptr;
   request.is_refused = false;
-  ++in_flight_;
   ++under_way_;
   return request;
 }
@@ -114,12 +113,10 @@ void NbdConnection::on_replied(NbdPiece& piece) {
   if (!last) return;
   if (!request.is_refused) {
     --under_way_;
-    if (is_long(request.header)) memory_.long_slots.release();
+    if (is_long(request.header)) memory_.budget.release_long();
   }
   memory_.requests.give(request);
-  memory_.request_slots.release();
-  --in_flight_;
-  request_done_.wake_all();
+  requests_.release();
 }
 
 void NbdConnection::reply(NbdPiece& piece, NbdPiece::Answer answer, bool last) {

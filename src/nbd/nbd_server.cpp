@@ -91,16 +91,16 @@ struct NbdServer::Peer {
   NbdConnection connection;
 };
 
-NbdServer::NbdServer(UringLoop& loop, Settings settings)
+NbdServer::NbdServer(UringLoop& loop, RequestBudget& budget, Settings settings)
     : loop_(loop),
       settings_(std::move(settings)),
-      memory_(loop, settings_.read_memory, settings_.max_requests),
+      memory_(loop, settings_.read_memory, budget),
       tasks_(loop),
-      clients_(loop),
+      serving_(loop),
       alarm_(loop) {}
 
 NbdServer::~NbdServer() {
-  check(tasks_.running() == 0 && clients_.running() == 0, "the NBD server was shut down");
+  check(tasks_.running() == 0 && serving_.running() == 0, "the NBD server was shut down");
 }
 
 Result<void> NbdServer::listen(const SocketAddress& address, const SocketAccess& access) {
@@ -114,34 +114,31 @@ void NbdServer::adopt(std::vector<ListeningSocket> sockets) {
   for (ListeningSocket& socket : sockets) listeners_.emplace_back(loop_, std::move(socket));
 }
 
-std::vector<std::string> NbdServer::addresses() const {
-  std::vector<std::string> names;
-  for (const Listener& listener : listeners_) names.push_back(listener.socket.name());
-  return names;
-}
-
-std::vector<std::string> NbdServer::remote_addresses() const {
-  std::vector<std::string> names;
+std::vector<FrontEndAddress> NbdServer::addresses() const {
+  const bool lets_anybody_in = !settings_.connection.tls.required;
+  std::vector<FrontEndAddress> addresses;
   for (const Listener& listener : listeners_) {
-    if (listener.socket.is_remote()) names.push_back(listener.socket.name());
+    addresses.push_back({listener.socket.name(), lets_anybody_in && listener.socket.is_remote()});
   }
-  return names;
+  return addresses;
 }
 
-std::uint64_t NbdServer::memory_bound(const Settings& settings, bool with_tls) {
+std::uint64_t NbdServer::memory_bound(const Settings& settings, std::uint32_t requests,
+                                      bool with_tls) {
   const std::uint64_t encrypted = with_tls ? kTlsMemory : std::uint64_t{0};
   return std::max(settings.read_memory, NbdServerMemory::kLeastForReads) +
-         settings.max_requests * (sizeof(NbdRequest) + sizeof(NbdPiece)) +
+         requests * (sizeof(NbdRequest) + sizeof(NbdPiece)) +
          (settings.max_connections + kMostLeaving) *
              (settings.connection.receive_buffer + encrypted);
 }
 
-void NbdServer::start() {
+Task<Result<void>> NbdServer::start() {
   const bool has_unix = std::ranges::any_of(
       listeners_, [](const Listener& listener) { return listener.socket.is_unix(); });
   slots_ = std::make_unique<ClientSlots>(settings_.max_connections, has_unix);
   tasks_.start(watch());
   for (Listener& listener : listeners_) tasks_.start(accept_clients(listener));
+  co_return Result<void>();
 }
 
 Task<void> NbdServer::accept_clients(Listener& listener) {
@@ -202,7 +199,7 @@ void NbdServer::receive(int fd) {
     return;
   }
   tune_socket(fd);
-  clients_.start(serve(fd, origin));
+  serving_.start(serve(fd, origin));
 }
 
 bool NbdServer::make_room(const ClientOrigin& origin) {
@@ -282,7 +279,7 @@ Task<void> NbdServer::shutdown() {
     }
     co_await alarm_.sleep(kDrainInterval);
   }
-  co_await clients_.wait();
+  co_await serving_.wait();
 }
 
 }  // namespace uvdo

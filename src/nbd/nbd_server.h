@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The NBD server: listening sockets, the connections made through them, and an orderly end.
+// The NBD server, a front end of volumes: listening sockets, the connections made through them, and
+// an orderly end.
 #pragma once
 
 #include <functional>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "async/uring_loop.h"
+#include "block/front_end.h"
 #include "nbd/nbd_connection.h"
 #include "net/client_slots.h"
 #include "net/descriptor_reserve.h"
@@ -18,26 +20,23 @@
 
 namespace uvdo {
 
-class NbdServer {
+class NbdServer final : public FrontEnd {
  public:
   struct Settings {
     NbdConnectionSettings connection{};
     std::size_t max_connections = 256;  ///< more are turned away
     /// Not to be touched by clients; must outlive the server. None: nothing is kept back.
     DescriptorReserve* reserve = nullptr;
-    std::uint32_t max_requests = NbdServerMemory::kUsualRequests;  ///< of all, in flight
-    std::uint64_t read_memory = NbdServerMemory::kLeastForReads;   ///< bytes for the data of reads
+    std::uint64_t read_memory = NbdServerMemory::kLeastForReads;  ///< bytes for the data of reads
     /// How long shutdown() waits for requests under way and for clients to take their replies.
     Duration drain_limit = std::chrono::seconds(5);
     /// Told what people may want to know, a sentence each.
     std::function<void(const std::string&)> log{};
   };
 
-  NbdServer(UringLoop& loop, Settings settings);
-  NbdServer(const NbdServer&) = delete;
-  NbdServer& operator=(const NbdServer&) = delete;
-  /// shutdown() must have ended, if start() was called.
-  ~NbdServer();
+  /// `budget` must outlive the server.
+  NbdServer(UringLoop& loop, RequestBudget& budget, Settings settings);
+  ~NbdServer() override;
 
   /// Offers a volume, which must outlive the server. Before start().
   void add_export(NbdExport entry) { exports_.add(std::move(entry)); }
@@ -45,22 +44,27 @@ class NbdServer {
   Result<void> listen(const SocketAddress& address, const SocketAccess& access = {});
   /// Takes over sockets of the service manager. Before start().
   void adopt(std::vector<ListeningSocket> sockets);
-  /// The names of what is listened on, with the ports really taken.
-  [[nodiscard]] std::vector<std::string> addresses() const;
-  /// Those of them that other machines may be able to reach.
-  [[nodiscard]] std::vector<std::string> remote_addresses() const;
 
-  /// Begins to accept clients.
-  void start();
+  [[nodiscard]] std::string_view kind() const override { return "NBD"; }
+  /// What is listened on, with the ports really taken.
+  [[nodiscard]] std::vector<FrontEndAddress> addresses() const override;
+  [[nodiscard]] std::size_t clients() const override { return peers_.size(); }
+
+  /// Begins to accept clients; never an error.
+  Task<Result<void>> start() override;
+  /// NBD has no message for that: each request is held against the size of the moment, and who
+  /// connects anew is told it.
+  void size_changed() override {}
   /// Accepts no more, finishes what is under way, but of long requests only the piece that has
   /// begun; answers the others and new ones with ESHUTDOWN and hangs up; returns when nothing of
   /// any client is left. Clients are cut off after the drain limit; a piece that the volume does
   /// not finish is waited for.
-  Task<void> shutdown();
+  Task<void> shutdown() override;
 
-  [[nodiscard]] std::size_t connections() const { return peers_.size(); }
-  /// Bytes of memory that a server takes at most: read data, requests and receive buffers.
-  [[nodiscard]] static std::uint64_t memory_bound(const Settings& settings, bool with_tls);
+  /// Bytes of memory that a server takes at most, for `requests` in flight: read data, requests and
+  /// receive buffers.
+  [[nodiscard]] static std::uint64_t memory_bound(const Settings& settings, std::uint32_t requests,
+                                                  bool with_tls);
 
  private:
   struct Listener;
@@ -97,8 +101,8 @@ class NbdServer {
   LogThrottle throttle_;
   bool is_short_ = false;  // of descriptors or memory, and that was said
   TaskGroup tasks_;        // acceptors and the watch
-  TaskGroup clients_;
-  Alarm alarm_;  // of the watch, then of shutdown()
+  TaskGroup serving_;      // the peers
+  Alarm alarm_;            // of the watch, then of shutdown()
   bool stopping_ = false;
 };
 

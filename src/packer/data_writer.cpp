@@ -56,8 +56,7 @@ Task<void> DataWriter::write_run(std::vector<Item> run) {
   for (std::size_t i = 0; i < run.size(); ++i) {
     slices[i] = {const_cast<std::byte*>(run[i].data), kBlockSize};
   }
-  const std::uint64_t offset = (run.front().pbn.value() - bio_offset_) * kBlockSize;
-  auto done = co_await device_.writev(offset, std::span(slices).first(run.size()));
+  auto done = co_await device_.writev(run.front().pbn, std::span(slices).first(run.size()));
   ++requests_;
   blocks_written_ += run.size();
   for (const Item& item : run) {

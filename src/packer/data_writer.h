@@ -15,7 +15,7 @@
 #include "async/wait_queue.h"
 #include "base/block_types.h"
 #include "base/result.h"
-#include "device/device.h"
+#include "device/pbn_device.h"
 
 namespace uvdo {
 
@@ -27,8 +27,8 @@ struct BlockWrite {
 
 class DataWriter {
  public:
-  DataWriter(Executor& executor, Device& device, std::uint64_t bio_offset)
-      : executor_(executor), device_(device), bio_offset_(bio_offset), tasks_(executor) {
+  DataWriter(Executor& executor, PbnDevice device)
+      : executor_(executor), device_(device), tasks_(executor) {
     batch_.reserve(kMaxRun);
     spare_.resize(kRuns);
     for (auto& run : spare_) run.reserve(kMaxRun);
@@ -90,8 +90,7 @@ class DataWriter {
   Task<void> write_run(std::vector<Item> run);
 
   Executor& executor_;
-  Device& device_;
-  std::uint64_t bio_offset_;
+  PbnDevice device_;
   TaskGroup tasks_;
   std::vector<Item> batch_;
   std::vector<std::vector<Item>> spare_;  // memory for runs

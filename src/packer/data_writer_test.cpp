@@ -23,7 +23,7 @@ TEST(DataWriter, MayGoWhenItIsIdle) {
   at_once.instant_one_in = 1;
   SimDevice device(executor, 1U << 20U, at_once);
   const auto outcome = executor.run([](SimExecutor& on, SimDevice& disk) -> Task<void> {
-    auto writer = std::make_unique<DataWriter>(on, disk, 0);
+    auto writer = std::make_unique<DataWriter>(on, PbnDevice(disk, 0));
     const AlignedMemory data(kBlockSize);
     std::array<BlockWrite, kFew + kMany> blocks;
     for (std::size_t i = 0; i < blocks.size(); ++i) blocks[i] = {Pbn{i}, data.data()};

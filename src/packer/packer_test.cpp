@@ -27,7 +27,7 @@ class CountingAllocator final : public BinAllocator {
 struct Bench {
   explicit Bench(SimExecutor& executor)
       : device(std::move(*MemoryDevice::create(16U << 20U))),
-        writer(executor, *device, 0),
+        writer(executor, PbnDevice(*device, 0)),
         packer(executor, writer, allocator, epochs, kMostWaiting),
         tasks(executor) {}
   void give(std::size_t size, bool is_urgent = false) {

@@ -27,8 +27,7 @@ class Rebuild {
   Rebuild(Executor& executor, Device& device, const VolumeGeometry& geometry,
           const SuperBlock& super_block, const RebuildOptions& options)
       : executor_(executor),
-        device_(device),
-        geometry_(geometry),
+        device_(device, geometry.bio_offset),
         super_(super_block),
         slabs_(super_block.depot),
         dry_run_(options.dry_run),
@@ -76,12 +75,11 @@ class Rebuild {
   void tell(std::string text) {
     if (report_.details.size() < kDetails) report_.details.push_back(std::move(text));
   }
-  [[nodiscard]] std::uint64_t device_byte(Pbn pbn) const { return geometry_.device_byte(pbn); }
 
   // ---- the journal
 
   Task<Result<void>> replay_journal() {
-    const JournalRing ring = journal_ring(super_, geometry_);
+    const JournalRing ring = journal_ring(super_);
     auto extent = co_await find_journal_extent(device_, ring, super_);
     if (!extent) co_return std::move(extent).error();
     extent_ = *extent;
@@ -95,8 +93,8 @@ class Rebuild {
     }
     overlay_.finish();
     if (dry_run_ || report_.journal_entries == 0) co_return Result<void>();
-    PageReplay replay(executor_, device_, geometry_, super_.nonce,
-                      PageReplay::Damage::take_as_empty, replay_batch_);
+    PageReplay replay(executor_, device_, super_.nonce, PageReplay::Damage::take_as_empty,
+                      replay_batch_);
     for (const ReplayRanges::Range range : counted.ranges(replay_batch_)) {
       for (JournalSequence s = journal.first(); s <= journal.last(); ++s) {
         auto block = co_await reader.block(s);
@@ -146,7 +144,7 @@ class Rebuild {
     for (SlabNumber slab = 0; slab < slabs_.slab_count(); ++slab) {
       for (std::uint64_t first = 0; first < ring; first += kBlocksPerWrite) {
         const std::size_t count = std::min<std::uint64_t>(kBlocksPerWrite, ring - first);
-        auto done = co_await device_.write(device_byte(slabs_.journal_block_at(slab, first)),
+        auto done = co_await device_.write(slabs_.journal_block_at(slab, first),
                                            zeros.bytes().first(count * kBlockSize));
         if (!done) co_return done;
       }
@@ -167,8 +165,7 @@ class Rebuild {
     }
     const Pbn start = super_.find(PartitionId::slab_summary).start;
     for (unsigned zone = 0; zone < kSummaryZones; ++zone) {
-      auto done =
-          co_await device_.write(device_byte(start + zone * kSummaryBlocksPerZone), area.bytes());
+      auto done = co_await device_.write(start + zone * kSummaryBlocksPerZone, area.bytes());
       if (!done) co_return done;
     }
     co_return Result<void>();
@@ -197,7 +194,7 @@ class Rebuild {
                   .subspan(at, std::min<std::size_t>(kCountsPerBlock, counts_[n].size() - at)),
               JournalPoint{});
         }
-        auto done = co_await device_.write(device_byte(slabs_.reference_block(n, first)),
+        auto done = co_await device_.write(slabs_.reference_block(n, first),
                                            memory.bytes().first(chunk * kBlockSize));
         if (!done) co_return done;
       }
@@ -213,7 +210,7 @@ class Rebuild {
   // ---- the map
 
   Task<void> load_page(Pbn pbn, MutableBytes page, bool& is_lost) {
-    auto read = co_await device_.read(device_byte(pbn), page);
+    auto read = co_await device_.read(pbn, page);
     const PageStatus status = read ? page_status(page, super_.nonce, pbn) : PageStatus::bad;
     is_lost = status == PageStatus::bad;
     if (status != PageStatus::valid) format_page(page, super_.nonce, pbn);
@@ -231,7 +228,7 @@ class Rebuild {
   /// Writes a changed page. One that was lost is written empty, not initialized, as a new one.
   Task<Result<void>> save_page(Pbn pbn, ConstBytes page) {
     if (dry_run_) co_return Result<void>();
-    co_return co_await device_.write(device_byte(pbn), page);
+    co_return co_await device_.write(pbn, page);
   }
 
   Task<Result<void>> walk_tree(std::uint32_t root, unsigned height, std::uint64_t index, Pbn pbn) {
@@ -278,9 +275,9 @@ class Rebuild {
   Task<Result<void>> complete_pages() {
     const AlignedMemory page(kBlockSize);
     for (const Pbn pbn : incomplete_) {
-      auto done = co_await device_.read(device_byte(pbn), page.bytes());
+      auto done = co_await device_.read(pbn, page.bytes());
       set_initialized(page.bytes());
-      if (done) done = co_await device_.write(device_byte(pbn), page.bytes());
+      if (done) done = co_await device_.write(pbn, page.bytes());
       if (!done) co_return done;
     }
     co_return Result<void>();
@@ -342,8 +339,7 @@ class Rebuild {
   }
 
   Executor& executor_;
-  Device& device_;
-  VolumeGeometry geometry_;
+  PbnDevice device_;
   SuperBlock super_;
   SlabLayout slabs_;
   bool dry_run_;

@@ -71,7 +71,7 @@ Task<Result<void>> replay_range(const UsableJournal& journal, JournalReader& rea
 /// The number of entries that slabs' journals lacked.
 Task<Result<std::uint64_t>> recover_entries(const Crash& crash, SlabDepot& depot) {
   std::uint64_t added = 0;
-  JournalReader reader(crash.device, crash.ring);
+  JournalReader reader(crash.blocks, crash.ring);
   for (JournalSequence s = crash.journal.extent.slab_journal_head; s <= crash.journal.last; ++s) {
     auto block = co_await reader.block(s);
     if (!block) co_return std::move(block).error();
@@ -96,16 +96,16 @@ Task<Result<void>> recover_block_map(const Crash& crash, std::size_t replay_batc
   const UsableJournal& journal = crash.journal;
   if (!journal.extent.found) co_return Result<void>();
   crash.log(fmt::format("replaying {} recovery entries into block map", journal.entries));
-  JournalReader reader(crash.device, crash.ring);
+  JournalReader reader(crash.blocks, crash.ring);
   auto ranges = co_await ranges_of(crash, reader, replay_batch);
   if (!ranges) co_return std::move(ranges).error();
-  PageReplay replay(crash.executor, crash.device, crash.geometry, crash.super_block.nonce,
-                    PageReplay::Damage::fail, replay_batch);
+  PageReplay replay(crash.executor, crash.blocks, crash.super_block.nonce, PageReplay::Damage::fail,
+                    replay_batch);
   for (const ReplayRanges::Range range : *ranges) {
     auto done = co_await replay_range(journal, reader, replay, range);
     if (!done) co_return done;
   }
-  co_return co_await crash.device.flush();
+  co_return co_await crash.blocks.flush();
 }
 
 Task<Result<void>> recover_slabs(const Crash& crash, SlabDepot& depot) {

@@ -9,7 +9,6 @@
 #include "base/log.h"
 #include "depot/slab_depot.h"
 #include "format/super_block.h"
-#include "format/volume_geometry.h"
 #include "journal/journal_scan.h"
 
 namespace uvdo {
@@ -17,8 +16,7 @@ namespace uvdo {
 /// A volume as a crash has left it, for as long as it is replayed.
 struct Crash {
   Executor& executor;
-  Device& device;
-  const VolumeGeometry& geometry;
+  PbnDevice blocks;
   const SuperBlock& super_block;
   const UsableJournal& journal;
   JournalRing ring;

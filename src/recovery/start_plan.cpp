@@ -34,8 +34,9 @@ Task<Result<StartPlan>> make_start_plan(Executor& executor, Device& device,
     case VolumeState::recovering: break;
   }
   plan.scrub_in_background = true;
-  plan.ring = journal_ring(super_block, geometry);
-  auto usable = co_await find_usable_journal(device, plan.ring, super_block);
+  plan.ring = journal_ring(super_block);
+  auto usable =
+      co_await find_usable_journal(PbnDevice(device, geometry.bio_offset), plan.ring, super_block);
   if (!usable) {
     plan.damage = std::move(usable).error();
     co_return plan;

@@ -222,6 +222,10 @@ struct VolumeStatistics {
   IndexStatistics index;
   SavingsStatistics savings;
   ExtraStatistics extra;
+
+  /// All of it by key: statistics_fields.h.
+  template <class Self, class Visitor>
+  static void visit_fields(Self& self, Visitor& visitor);
 };
 
 }  // namespace uvdo

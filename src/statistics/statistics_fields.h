@@ -173,10 +173,10 @@ void visit_extra_statistics(Statistics& s, Visitor& v) {
   });
 }
 
-template <class Statistics, class Visitor>
-void visit_statistics(Statistics& s, Visitor& v) {
-  visit_kernel_statistics(s, v);
-  visit_extra_statistics(s, v);
+template <class Self, class Visitor>
+void VolumeStatistics::visit_fields(Self& self, Visitor& visitor) {
+  visit_kernel_statistics(self, visitor);
+  visit_extra_statistics(self, visitor);
 }
 
 }  // namespace uvdo

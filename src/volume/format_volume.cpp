@@ -22,8 +22,9 @@ class Zeroer {
   /// The same without writing, where the device can do that. What it then reads is believed, not
   /// what it has promised: what is not zero is written.
   Task<Result<void>> clear(Pbn first, std::uint64_t blocks) {
-    const bool cleared = device_.zero_at_once(geometry_.device_byte(first), blocks * kBlockSize);
-    return zero(first, blocks, cleared ? Device::Op::read : Device::Op::write);
+    const auto cleared =
+        co_await device_.write_zeroes(geometry_.device_byte(first), blocks * kBlockSize);
+    co_return co_await zero(first, blocks, cleared ? Device::Op::read : Device::Op::write);
   }
 
  private:

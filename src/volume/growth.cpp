@@ -67,8 +67,8 @@ Result<SuperBlock> grown_to(const VolumeHeaders& headers, std::uint64_t bytes) {
 }
 
 /// The volume with all of its device, as far as there is room for whole slabs.
-Result<SuperBlock> grown_to_most(const VolumeHeaders& headers, Device& device) {
-  auto size = device.look_up_size();
+Result<SuperBlock> grown_to_most(const VolumeHeaders& headers, BackingStore& store) {
+  auto size = store.look_up_size();
   if (!size) return std::move(size).error();
   const std::uint64_t blocks = std::min(*size / kBlockSize + headers.geometry.bio_offset,
                                         largest_physical_blocks(headers.super_block));
@@ -86,11 +86,11 @@ Result<std::uint64_t> logical_blocks_of(std::uint64_t bytes) {
 
 }  // namespace
 
-Result<SuperBlock> grown_super_block(const VolumeHeaders& headers, Device& device,
+Result<SuperBlock> grown_super_block(const VolumeHeaders& headers, BackingStore& store,
                                      const GrowthRequest& request) {
   Result<SuperBlock> grown = headers.super_block;
   if (request.physical_max) {
-    grown = grown_to_most(headers, device);
+    grown = grown_to_most(headers, store);
   } else if (request.physical_bytes) {
     grown = grown_to(headers, *request.physical_bytes);
   }
@@ -118,28 +118,28 @@ Task<Result<void>> copy_blocks(Device& device, std::uint64_t from, std::uint64_t
   co_return done;
 }
 
-Task<Result<SuperBlock>> grow_stopped_volume(Device& device, const VolumeHeaders& headers,
+Task<Result<SuperBlock>> grow_stopped_volume(BackingStore& store, const VolumeHeaders& headers,
                                              const GrowthRequest& request,
                                              const MachineMemory& available) {
   const VolumeGeometry& geometry = headers.geometry;
   const SuperBlock& before = headers.super_block;
   auto done = check_state(before.state);
   if (!done) co_return std::move(done).error();
-  auto grown = grown_super_block(headers, device, request);
+  auto grown = grown_super_block(headers, store, request);
   if (!grown || *grown == before) co_return grown;
   done = check_growth_memory(geometry, before, *grown, available);
   if (!done) co_return std::move(done).error();
   if (grown->config.physical_blocks > before.config.physical_blocks) {
-    done = device.extend(geometry.device_byte(Pbn{grown->config.physical_blocks}));
+    done = store.extend(geometry.device_byte(Pbn{grown->config.physical_blocks}));
     if (!done) co_return std::move(done).error();
     const Partition journal = before.find(PartitionId::recovery_journal);
     done = co_await copy_blocks(
-        device, geometry.device_byte(journal.start),
+        store, geometry.device_byte(journal.start),
         geometry.device_byte(grown->find(PartitionId::recovery_journal).start), journal.blocks);
-    if (done) done = co_await copy_summary(device, geometry, before, *grown);
+    if (done) done = co_await copy_summary(store, geometry, before, *grown);
     if (!done) co_return std::move(done).error();
   }
-  done = co_await write_super_block(device, geometry.device_byte(geometry.data_start), *grown);
+  done = co_await write_super_block(store, geometry.device_byte(geometry.data_start), *grown);
   if (!done) co_return std::move(done).error();
   co_return grown;
 }

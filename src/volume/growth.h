@@ -8,7 +8,7 @@
 
 #include "async/task.h"
 #include "base/machine_memory.h"
-#include "device/device.h"
+#include "device/backing_store.h"
 #include "format/super_block.h"
 #include "volume/volume_headers.h"
 
@@ -30,7 +30,7 @@ struct GrowthRequest {
 /// to do: it has the sizes already, or there is no room for another slab where it is to take all.
 /// All that can be known to be wrong is found here, before anything is changed. invalid_argument:
 /// the sizes are not possible.
-Result<SuperBlock> grown_super_block(const VolumeHeaders& headers, Device& device,
+Result<SuperBlock> grown_super_block(const VolumeHeaders& headers, BackingStore& store,
                                      const GrowthRequest& request);
 
 /// Copies `blocks` blocks of the device from one place to another that does not overlap.
@@ -41,7 +41,7 @@ Task<Result<void>> copy_blocks(Device& device, std::uint64_t from, std::uint64_t
 /// block; nothing is written if that is the one that it has. invalid_argument: the sizes are not
 /// possible; no_memory: it could not be served with what is `available`; read_only, busy: the
 /// volume must be rebuilt, or recovered by a start, before; nothing is changed then.
-Task<Result<SuperBlock>> grow_stopped_volume(Device& device, const VolumeHeaders& headers,
+Task<Result<SuperBlock>> grow_stopped_volume(BackingStore& store, const VolumeHeaders& headers,
                                              const GrowthRequest& request,
                                              const MachineMemory& available);
 

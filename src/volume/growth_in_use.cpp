@@ -52,7 +52,7 @@ Task<Result<void>> Growth::grow_in_turn(PatientRequest& patient, GrowthRequest r
 }
 
 Task<Result<void>> Growth::grow_alone(const GrowthRequest& request, const Refusal& refusal) {
-  auto grown = grown_super_block({geometry_, super_blocks_.current()}, device_, request);
+  auto grown = grown_super_block({geometry_, super_blocks_.current()}, store_, request);
   if (!grown) co_return std::move(grown).error();
   if (*grown == super_blocks_.current()) co_return Result<void>();
   // It is taken before anything is changed, and handed over when the growth is stable.
@@ -112,7 +112,7 @@ Task<Result<void>> Growth::move_metadata(const SuperBlock& grown, PageMemory sla
                                          const Refusal& refusal) {
   RecoveryJournal& journal = ledger_.journal();
   SlabDepot& depot = ledger_.depot();
-  auto done = device_.extend(geometry_.device_byte(Pbn{grown.config.physical_blocks}));
+  auto done = store_.extend(geometry_.device_byte(Pbn{grown.config.physical_blocks}));
   if (!done) co_return done;
   // Slabs first: who writes them waits for commits.
   co_await depot.begin_growth(grown, std::move(slabs));
@@ -121,12 +121,12 @@ Task<Result<void>> Growth::move_metadata(const SuperBlock& grown, PageMemory sla
     co_return Refusal::error();
   }
   co_await journal.begin_move();
-  const std::uint64_t old_ring = journal.device_offset();
+  const Pbn old_ring = journal.start();
   const Partition ring = grown.find(PartitionId::recovery_journal);
-  const std::uint64_t new_ring = geometry_.device_byte(ring.start);
   if (!options_.faults.is_on(Fault::growth_without_copy)) {
     done = within("copying the recovery journal",
-                  co_await copy_blocks(gates_.top(), old_ring, new_ring, ring.blocks));
+                  co_await copy_blocks(gates_.top(), geometry_.device_byte(old_ring),
+                                       geometry_.device_byte(ring.start), ring.blocks));
   }
   if (done && !refusal.is_given()) {
     done = within("the larger slab summary", co_await depot.write_grown_summary(grown));
@@ -135,7 +135,7 @@ Task<Result<void>> Growth::move_metadata(const SuperBlock& grown, PageMemory sla
   // Until here the old volume is whole: whatever fails leaves it as it was.
   if (done) done = co_await change_super_block(grown);
   if (!done) depot.give_up_growth();
-  journal.end_move(done ? new_ring : old_ring);
+  journal.end_move(done ? ring.start : old_ring);
   co_return done;
 }
 

@@ -15,11 +15,12 @@ namespace uvdo {
 
 class Growth {
  public:
-  Growth(Device& device, DeviceGates& gates, const VolumeGeometry& geometry, const VolumeLife& life,
-         ReadOnlyNotifier& notifier, Entrance& entrance, WriteAdmission& room,
-         Administration& administration, const Suspension& suspension, Ledger& ledger,
-         SuperBlockStore& super_blocks, const VolumeOptions& options, LogFunction log)
-      : device_(device),
+  Growth(BackingStore& store, DeviceGates& gates, const VolumeGeometry& geometry,
+         const VolumeLife& life, ReadOnlyNotifier& notifier, Entrance& entrance,
+         WriteAdmission& room, Administration& administration, const Suspension& suspension,
+         Ledger& ledger, SuperBlockStore& super_blocks, const VolumeOptions& options,
+         LogFunction log)
+      : store_(store),
         gates_(gates),
         geometry_(geometry),
         life_(life),
@@ -53,7 +54,7 @@ class Growth {
   Task<Result<void>> change_super_block(SuperBlock changed);
   void tell(const VolumeConfig& before) const;
 
-  Device& device_;
+  BackingStore& store_;
   DeviceGates& gates_;
   const VolumeGeometry& geometry_;
   const VolumeLife& life_;

@@ -199,7 +199,7 @@ class HeapUseTest : public ::testing::TestWithParam<Variant> {
 
   std::unique_ptr<UringLoop> loop_;
   std::unique_ptr<WorkThread> work_;
-  std::unique_ptr<Device> device_;
+  std::unique_ptr<BackingStore> device_;
   std::string path_;
   std::unique_ptr<Volume> volume_;
 };

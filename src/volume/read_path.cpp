@@ -42,7 +42,7 @@ Task<Result<void>> ReadPath::read(std::uint64_t offset, MutableBytes out) {
       const ReadGuard guard(depot_.epochs());
       ++counters_.reads;
       ++counters_.data_reads;
-      Device::Awaiter data = device_.read(device_byte(mapping.pbn), out);
+      Device::Awaiter data = blocks_.read(mapping.pbn, out);
       if (has_free_work_thread()) data.allow_sharing();
       done = co_await data;
       if (!done) {
@@ -162,7 +162,7 @@ Task<void> ReadPath::read_run(Run run, std::span<const BlockMapping> mappings, M
   const MutableBytes part = out.subspan(run.begin * kBlockSize, run.count * kBlockSize);
   Result<void> done;
   if (!blocks[0].is_compressed() && is_page_aligned(part.data())) {
-    done = co_await device_.read(device_byte(blocks[0].pbn), part);
+    done = co_await blocks_.read(blocks[0].pbn, part);
     counters_.data_reads += run.count;
   } else {
     done = co_await read_by_way_of_scratch(blocks, part);
@@ -177,7 +177,7 @@ Task<Result<void>> ReadPath::read_by_way_of_scratch(std::span<const BlockMapping
   for (std::size_t n = 0; n < mappings.size(); ++n) {
     const BlockMapping mapping = mappings[n];
     if (mapping.pbn != in_block) {
-      auto done = co_await device_.read(device_byte(mapping.pbn), block.bytes());
+      auto done = co_await blocks_.read(mapping.pbn, block.bytes());
       ++counters_.data_reads;
       if (!done) co_return done;
       in_block = mapping.pbn;
@@ -195,11 +195,11 @@ Task<Result<void>> ReadPath::read_by_way_of_scratch(std::span<const BlockMapping
 Task<bool> ReadPath::read_unverified(BlockMapping mapping, MutableBytes out) {
   ++counters_.data_reads;
   if (!mapping.is_compressed()) {
-    const auto done = co_await device_.read(device_byte(mapping.pbn), out);
+    const auto done = co_await blocks_.read(mapping.pbn, out);
     co_return done.ok();
   }
   Buffer block = co_await buffers_.fragments.acquire(kBlockSize);
-  const auto done = co_await device_.read(device_byte(mapping.pbn), block.bytes());
+  const auto done = co_await blocks_.read(mapping.pbn, block.bytes());
   co_return done.ok() && try_read_fragment(block.bytes(), mapping.slot(), out);
 }
 

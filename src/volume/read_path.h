@@ -20,12 +20,11 @@ namespace uvdo {
 
 class ReadPath {
  public:
-  ReadPath(Executor& executor, Device& device, const VolumeGeometry& geometry, Ledger& ledger,
-           InFlight& in_flight, Entrance& entrance, const IndexHolder& index,
-           VolumeBuffers& buffers, const VolumeOptions& options, RequestCounters& counters)
+  ReadPath(Executor& executor, PbnDevice blocks, Ledger& ledger, InFlight& in_flight,
+           Entrance& entrance, const IndexHolder& index, VolumeBuffers& buffers,
+           const VolumeOptions& options, RequestCounters& counters)
       : executor_(executor),
-        device_(device),
-        geometry_(geometry),
+        blocks_(blocks),
         map_(ledger.map()),
         depot_(ledger.depot()),
         in_flight_(in_flight),
@@ -64,14 +63,12 @@ class ReadPath {
   /// The end of the hole that `page`, which does not exist, is in: the first block of a leaf that
   /// does, or the end of the volume.
   Task<Result<Lbn>> end_of_hole(PageNumber page);
-  [[nodiscard]] std::uint64_t device_byte(Pbn pbn) const { return geometry_.device_byte(pbn); }
   auto give_way() {
     return executor_.give_way(!options_.faults.is_on(Fault::long_request_keeps_turn));
   }
 
   Executor& executor_;
-  Device& device_;
-  const VolumeGeometry& geometry_;
+  PbnDevice blocks_;
   BlockMap& map_;
   SlabDepot& depot_;
   InFlight& in_flight_;

@@ -11,27 +11,13 @@
 #include "async/testing/work_thread_fixture.h"
 #include "base/block_types.h"
 #include "device/memory_device.h"
+#include "index/testing/numbered_names.h"
 
 namespace uvdo {
 namespace {
 
-RecordName name_of(std::uint64_t number) {
-  RecordName name;
-  std::uint64_t x = number + 1;
-  for (std::byte* p = name.bytes.data(); p < name.bytes.data() + 16; p += 8) {
-    x = (x ^ x >> 31U) * 0x9E3779B97F4A7C15U;
-    x = (x ^ x >> 29U) * 0xBF58476D1CE4E5B9U;
-    x ^= x >> 32U;
-    store_be64(p, x);
-  }
-  return name;
-}
-
-IndexData data_of(std::uint64_t number) {
-  IndexData data{};
-  store_le64(data.data(), number);
-  return data;
-}
+using test::numbered_data;
+using test::numbered_name;
 
 class RemoteIndexTest : public test::WorkThreadFixture {
  protected:
@@ -107,11 +93,11 @@ class RemoteIndexTest : public test::WorkThreadFixture {
     std::array<IndexQuery, 24> queries;
     for (std::uint64_t i = 0; i < count; i += queries.size()) {
       const auto some = std::span(queries).first(std::min(queries.size(), count - i));
-      for (std::size_t j = 0; j < some.size(); ++j) some[j].name = name_of(first + i + j);
+      for (std::size_t j = 0; j < some.size(); ++j) some[j].name = numbered_name(first + i + j);
       co_await index_->lookup(some);
       for (std::size_t j = 0; j < some.size(); ++j) {
-        if (some[j].found && some[j].data == data_of(first + i + j)) ++found;
-        if (!some[j].found) index_->record(some[j], data_of(first + i + j));
+        if (some[j].found && some[j].data == numbered_data(first + i + j)) ++found;
+        if (!some[j].found) index_->record(some[j], numbered_data(first + i + j));
       }
     }
   }
@@ -162,8 +148,8 @@ TEST_F(RemoteIndexTest, AnswersALoneLookupAtOnceWhenTheThreadSleeps) {
   EXPECT_EQ(post(0, 10), 0U);
   IndexQuery known;
   IndexQuery unknown;
-  known.name = name_of(3);
-  unknown.name = name_of(1000000);
+  known.name = numbered_name(3);
+  unknown.name = numbered_name(1000000);
   const auto look_up = [](DedupeIndex& index, IndexQuery& query, bool& answered) -> Task<void> {
     co_await index.lookup({&query, 1});
     answered = true;
@@ -184,7 +170,7 @@ TEST_F(RemoteIndexTest, AnswersALoneLookupAtOnceWhenTheThreadSleeps) {
   }
   EXPECT_TRUE(at_once);
   EXPECT_TRUE(known.found);
-  EXPECT_EQ(known.data, data_of(3));
+  EXPECT_EQ(known.data, numbered_data(3));
   at_once = false;
   spawn(look_up(*index_, unknown, at_once));
   EXPECT_TRUE(at_once);
@@ -210,8 +196,8 @@ TEST_F(RemoteIndexTest, DropsRecordsRatherThanGatherThemWithoutEnd) {
   occupy();
   IndexQuery query;
   for (std::uint64_t i = 0; i < 70000; ++i) {
-    query.name = name_of(i);
-    index_->record(query, data_of(i));
+    query.name = numbered_name(i);
+    index_->record(query, numbered_data(i));
   }
   EXPECT_EQ(index_->dropped_records(), 70000U - 65536U);
   EXPECT_EQ(index_->records_under_way(), 65536U);
@@ -246,7 +232,7 @@ Task<void> look_up_until(const bool& ended, DedupeIndex& index, UringLoop& loop,
                          std::uint64_t& calls) {
   std::array<IndexQuery, 32> queries;
   while (!ended && calls < kMostCalls) {
-    for (IndexQuery& query : queries) query.name = name_of(calls);
+    for (IndexQuery& query : queries) query.name = numbered_name(calls);
     co_await index.lookup(queries);
     ++calls;
     co_await loop.yield();

@@ -5,13 +5,13 @@
 
 namespace uvdo {
 
-Suspension::Suspension(const VolumeGeometry& geometry, Device& device, DeviceGates& gates,
+Suspension::Suspension(const VolumeGeometry& geometry, BackingStore& store, DeviceGates& gates,
                        VolumeLife& life, ReadOnlyNotifier& notifier, Entrance& entrance,
                        WriteAdmission& room, Administration& administration, Ledger& ledger,
                        SuperBlockStore& super_blocks, WritePath& writes, Saver& saver,
                        ReadOnlyRecord& record, FaultPoints faults, LogFunction log)
     : geometry_(geometry),
-      device_(device),
+      store_(store),
       gates_(gates),
       life_(life),
       notifier_(notifier),
@@ -85,7 +85,7 @@ Task<Result<void>> Suspension::suspend_alone(SuspendMode mode, const Refusal& re
     if (!resumed) co_return resumed;
     co_return Refusal::error().within("the volume is not suspended");
   }
-  if (auto let_go = device_.release(); !let_go) {
+  if (auto let_go = store_.release(); !let_go) {
     auto resumed = co_await go_on();
     co_return (resumed ? std::move(let_go) : std::move(resumed)).error().within("not suspended");
   }
@@ -147,11 +147,11 @@ Task<Result<void>> Suspension::resume_in_turn() {
 }
 
 Task<Result<void>> Suspension::resume_alone() {
-  auto done = device_.reopen();
+  auto done = store_.reopen();
   if (done) {
     done = co_await verify_device();
     if (!done) {
-      [[maybe_unused]] const auto let_go = device_.release();
+      [[maybe_unused]] const auto let_go = store_.release();
     }
   }
   if (!done) co_return std::move(done).error().within("the volume is still suspended");
@@ -190,13 +190,13 @@ Task<Result<void>> Suspension::verify_device() {
   if (!geometry || geometry->nonce != geometry_.nonce || geometry->uuid != geometry_.uuid) {
     co_return Error(Errc::corrupt, fmt::format("{} does not hold this volume; put it, or a copy of "
                                                "it, back in its place",
-                                               device_.name()));
+                                               store_.name()));
   }
   const std::uint64_t needed = geometry_.device_byte(Pbn{super_block.config.physical_blocks});
-  if (device_.size() < needed) {
+  if (store_.size() < needed) {
     co_return Error(Errc::corrupt,
                     fmt::format("{} has {} bytes, and the volume {}: the copy is not complete",
-                                device_.name(), device_.size(), needed));
+                                store_.name(), store_.size(), needed));
   }
   done = co_await gates_.flushes.read(geometry_.device_byte(geometry_.data_start), block);
   if (!done) co_return done;
@@ -210,7 +210,7 @@ Task<Result<void>> Suspension::verify_device() {
       fmt::format(
           "{} holds this volume in another state (it was started elsewhere meanwhile, or is "
           "an older copy); put back what was suspended, or stop this server",
-          device_.name()));
+          store_.name()));
 }
 
 Task<Result<void>> Suspension::end() {

@@ -7,7 +7,7 @@
 // each waits, or is refused because the volume ends.
 #pragma once
 
-#include "device/device.h"
+#include "device/backing_store.h"
 #include "volume/administration.h"
 #include "volume/device_gates.h"
 #include "volume/read_only_record.h"
@@ -31,8 +31,8 @@ class Suspension {
     abandoned,  ///< it ends without its device
   };
 
-  Suspension(const VolumeGeometry& geometry, Device& device, DeviceGates& gates, VolumeLife& life,
-             ReadOnlyNotifier& notifier, Entrance& entrance, WriteAdmission& room,
+  Suspension(const VolumeGeometry& geometry, BackingStore& store, DeviceGates& gates,
+             VolumeLife& life, ReadOnlyNotifier& notifier, Entrance& entrance, WriteAdmission& room,
              Administration& administration, Ledger& ledger, SuperBlockStore& super_blocks,
              WritePath& writes, Saver& saver, ReadOnlyRecord& record, FaultPoints faults,
              LogFunction log);
@@ -63,7 +63,7 @@ class Suspension {
   Task<Result<void>> verify_device();
 
   const VolumeGeometry& geometry_;
-  Device& device_;
+  BackingStore& store_;
   DeviceGates& gates_;
   VolumeLife& life_;
   ReadOnlyNotifier& notifier_;

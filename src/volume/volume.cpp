@@ -8,30 +8,29 @@
 
 namespace uvdo {
 
-Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
+Volume::Volume(Executor& executor, BackingStore& store, const VolumeOptions& options,
                const VolumeGeometry& geometry, const SuperBlock& super_block, LogFunction log)
     : executor_(executor),
-      device_(device),
+      store_(store),
       options_(options),
       geometry_(geometry),
       log_(std::move(log)),
       notifier_(options.faults),
-      gates_(executor, device, options.no_space_timeout),
+      gates_(executor, store, options.no_space_timeout),
       super_blocks_(executor, gates_.flushes, geometry.device_byte(geometry.data_start),
                     super_block),
-      ledger_(executor, gates_.top(), geometry_, super_block, ledger_settings(options), notifier_,
-              log_),
+      ledger_(executor, blocks(), super_block, ledger_settings(options), notifier_, log_),
       entrance_(executor, life_, notifier_, super_blocks_, counters_.errors),
       buffers_(executor, options),
-      room_(executor, gates_.room, device.name(), life_, entrance_, buffers_.clients,
+      room_(executor, gates_.room, store.name(), life_, entrance_, buffers_.clients,
             counters_.errors, log_),
       in_flight_(executor, blocks_at_once(options)),
       index_(executor, life_, entrance_, options_, log_),
-      data_writer_(executor, gates_.top(), geometry.bio_offset),
+      data_writer_(executor, blocks()),
       packer_(executor, data_writer_, static_cast<BinAllocator&>(*this), ledger_.depot().epochs(),
               options.packer_fragments),
-      reads_(executor, gates_.top(), geometry_, ledger_, in_flight_, entrance_, index_, buffers_,
-             options_, counters_.requests),
+      reads_(executor, blocks(), ledger_, in_flight_, entrance_, index_, buffers_, options_,
+             counters_.requests),
       deduplication_(executor, ledger_.depot(), reads_, index_, buffers_, options_,
                      blocks_at_once(options), counters_),
       update_(executor, ledger_),
@@ -46,20 +45,20 @@ Volume::Volume(Executor& executor, Device& device, const VolumeOptions& options,
       discarder_(executor, entrance_, room_, ledger_, in_flight_, writes_, maintenance_, buffers_,
                  options_, counters_.requests),
       saver_(notifier_, ledger_, index_, super_blocks_),
-      record_(executor, device, gates_.flushes, ledger_, super_blocks_, log_),
+      record_(executor, store, gates_.flushes, ledger_, super_blocks_, log_),
       administration_(executor),
-      suspension_(geometry_, device, gates_, life_, notifier_, entrance_, room_, administration_,
+      suspension_(geometry_, store, gates_, life_, notifier_, entrance_, room_, administration_,
                   ledger_, super_blocks_, writes_, saver_, record_, options.faults, log_),
-      growth_(device, gates_, geometry_, life_, notifier_, entrance_, room_, administration_,
+      growth_(store, gates_, geometry_, life_, notifier_, entrance_, room_, administration_,
               suspension_, ledger_, super_blocks_, options_, log_),
       savings_(executor, life_, suspension_, super_blocks_, ledger_),
       packer_runs_(executor) {
-  if (options.work.thread() != nullptr) device.share_reads(&options.work.thread()->batches());
+  if (options.work.thread() != nullptr) store.share_reads(&options.work.thread()->batches());
   ledger_.on_wanting([this] { writes_.hurry(); });
   room_.on_refusal([this] { suspension_.break_off(); });
 }
 
-Volume::~Volume() { device_.share_reads(nullptr); }
+Volume::~Volume() { store_.share_reads(nullptr); }
 
 Task<Result<void>> Volume::stop() {
   auto resumed = co_await suspension_.end();

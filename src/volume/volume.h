@@ -31,10 +31,10 @@ namespace uvdo {
 
 class Volume final : public BlockService, private BinAllocator {
  public:
-  /// Opens the volume on `device` and, if it is to be written, marks it in use. One that cannot be
+  /// Opens the volume on `store` and, if it is to be written, marks it in use. One that cannot be
   /// written, since an error left it read-only or does so now, is opened for reading, with what its
   /// journal says kept in memory. Lines for people go to `log`.
-  static Task<Result<std::unique_ptr<Volume>>> open(Executor& executor, Device& device,
+  static Task<Result<std::unique_ptr<Volume>>> open(Executor& executor, BackingStore& store,
                                                     const VolumeOptions& options,
                                                     IndexFactory make_index, LogFunction log);
   ~Volume() override;
@@ -131,7 +131,7 @@ class Volume final : public BlockService, private BinAllocator {
   void check_invariants() const;
 
   // ---- what it is made of
-  [[nodiscard]] const Device& device() const { return device_; }
+  [[nodiscard]] const BackingStore& store() const { return store_; }
   /// Whether there is room for writes beneath it.
   [[nodiscard]] const RoomGate& room() const { return gates_.room; }
   [[nodiscard]] const VolumeOptions& options() const { return options_; }
@@ -150,7 +150,7 @@ class Volume final : public BlockService, private BinAllocator {
   [[nodiscard]] std::uint64_t writes_in_progress() const { return in_flight_.locks().size(); }
 
  private:
-  Volume(Executor& executor, Device& device, const VolumeOptions& options,
+  Volume(Executor& executor, BackingStore& store, const VolumeOptions& options,
          const VolumeGeometry& geometry, const SuperBlock& super_block, LogFunction log);
 
   // ---- opening (volume_open.cpp)
@@ -172,11 +172,12 @@ class Volume final : public BlockService, private BinAllocator {
   [[nodiscard]] Error given_up_error() const;
   void entered_read_only(const Error& reason);
 
+  [[nodiscard]] PbnDevice blocks() { return {gates_.top(), geometry_.bio_offset}; }
   // BinAllocator
   Pbn allocate_bin(std::uint32_t members) override;
 
   Executor& executor_;
-  Device& device_;
+  BackingStore& store_;
   VolumeOptions options_;
   VolumeGeometry geometry_;
   LogFunction log_;

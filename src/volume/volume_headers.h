@@ -3,7 +3,7 @@
 #pragma once
 
 #include "async/task.h"
-#include "device/device.h"
+#include "device/backing_store.h"
 #include "format/super_block.h"
 #include "format/volume_geometry.h"
 
@@ -14,7 +14,7 @@ struct VolumeHeaders {
   SuperBlock super_block;
 };
 
-/// Reads both, and sees to it that all of the volume is on the device. Errors name the device.
-Task<Result<VolumeHeaders>> read_volume_headers(Device& device);
+/// Reads both, and sees to it that all of the volume is on the store. Errors name the store.
+Task<Result<VolumeHeaders>> read_volume_headers(BackingStore& store);
 
 }  // namespace uvdo

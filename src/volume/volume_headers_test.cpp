@@ -32,17 +32,18 @@ TEST(VolumeHeaders, AreReadAsTheyWereWritten) {
   encode_super_block(super_block, (*device)->bytes().subspan(
                                       geometry.device_byte(geometry.data_start), kBlockSize));
   SimExecutor executor({.seed = 1});
-  const auto outcome = executor.run([](Device& from, const VolumeLayout& written) -> Task<void> {
-    const auto headers = co_await read_volume_headers(from);
-    if (!headers) {
-      ADD_FAILURE() << headers.error().message();
-      co_return;
-    }
-    EXPECT_EQ(headers->geometry, written.geometry);
-    EXPECT_EQ(headers->super_block.journal.journal_start,
-              written.super_block.journal.journal_start);
-    EXPECT_EQ(headers->super_block, written.super_block);
-  }(**device, *layout));
+  const auto outcome =
+      executor.run([](BackingStore& from, const VolumeLayout& written) -> Task<void> {
+        const auto headers = co_await read_volume_headers(from);
+        if (!headers) {
+          ADD_FAILURE() << headers.error().message();
+          co_return;
+        }
+        EXPECT_EQ(headers->geometry, written.geometry);
+        EXPECT_EQ(headers->super_block.journal.journal_start,
+                  written.super_block.journal.journal_start);
+        EXPECT_EQ(headers->super_block, written.super_block);
+      }(**device, *layout));
   EXPECT_TRUE(outcome.finished) << outcome.why;
 }
 

@@ -31,10 +31,10 @@ Result<void> check_view_memory(const VolumeOptions& options, const MemoryPlan& p
 
 }  // namespace
 
-Task<Result<std::unique_ptr<Volume>>> Volume::open(Executor& executor, Device& device,
+Task<Result<std::unique_ptr<Volume>>> Volume::open(Executor& executor, BackingStore& store,
                                                    const VolumeOptions& options,
                                                    IndexFactory make_index, LogFunction log) {
-  auto headers = co_await read_volume_headers(device);
+  auto headers = co_await read_volume_headers(store);
   if (!headers) co_return std::move(headers).error();
   const VolumeGeometry& geometry = headers->geometry;
   const SuperBlock& super_block = headers->super_block;
@@ -42,20 +42,20 @@ Task<Result<std::unique_ptr<Volume>>> Volume::open(Executor& executor, Device& d
   plan.super_block = super_block;
   const bool is_for_writing = options.access == VolumeAccess::read_write;
   if (is_for_writing) {
-    auto made = co_await make_start_plan(executor, device, geometry, super_block,
-                                         options.replay_batch, log);
-    if (!made) co_return std::move(made).error().within(device.name());
+    auto made =
+        co_await make_start_plan(executor, store, geometry, super_block, options.replay_batch, log);
+    if (!made) co_return std::move(made).error().within(store.name());
     plan = std::move(*made);
   }
   std::unique_ptr<Volume> volume(
-      new Volume(executor, device, options, geometry, plan.super_block, std::move(log)));
+      new Volume(executor, store, options, geometry, plan.super_block, std::move(log)));
   Result<void> opened;
   if (is_for_writing) {
     opened = co_await volume->open_for_writing(plan, super_block, make_index);
   } else {
     opened = co_await volume->open_for_reading();
   }
-  if (!opened) co_return std::move(opened).error().within(device.name());
+  if (!opened) co_return std::move(opened).error().within(store.name());
   volume->start();
   co_return volume;
 }
@@ -104,8 +104,7 @@ Task<Result<void>> Volume::load_ledger(const StartPlan& plan) {
   if (plan.super_block.state == VolumeState::new_volume) co_return co_await depot.load_new();
   std::optional<Crash> crash;
   if (plan.journal) {
-    crash.emplace(
-        Crash{executor_, gates_.top(), geometry_, super_block, *plan.journal, plan.ring, log_});
+    crash.emplace(Crash{executor_, blocks(), super_block, *plan.journal, plan.ring, log_});
     auto done = co_await recover_block_map(*crash, options_.replay_batch);
     if (!done) co_return done;
   }
@@ -178,8 +177,7 @@ Task<Result<void>> Volume::view_through_journal(const SuperBlock& on_disk) {
   const auto has_memory = [&](std::uint64_t changes) {
     return check_view_memory(options_, plan_memory(options_, geometry_, on_disk), changes);
   };
-  auto view =
-      co_await view_journal(gates_.top(), journal_ring(on_disk, geometry_), on_disk, has_memory);
+  auto view = co_await view_journal(blocks(), journal_ring(on_disk), on_disk, has_memory);
   if (!view) co_return std::move(view).error();
   view_ = std::move(*view);
   ledger_.map().overlay(view_->changes);

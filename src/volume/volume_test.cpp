@@ -46,7 +46,7 @@ class VolumeTest : public testing::Test {
     EXPECT_TRUE(result.ok()) << (result.ok() ? "" : result.error().message());
   }
   Task<void> open() { return open(*device_); }
-  Task<void> open(Device& device) {
+  Task<void> open(BackingStore& device) {
     IndexFactory factory = [](Executor&, Device&, const VolumeGeometry&, bool) {
       return std::make_unique<BoundedMemoryIndex>(1U << 20U);
     };
@@ -92,9 +92,9 @@ class VolumeTest : public testing::Test {
 };
 
 /// Requests of one kind come back when they are let.
-class PatientDevice final : public Device {
+class PatientDevice final : public PrivateStore {
  public:
-  explicit PatientDevice(Device& device) : device_(device) {}
+  explicit PatientDevice(MemoryDevice& device) : device_(device) {}
   void submit(Request& request) override {
     if (patient_with_ == request.op) {
       kept_.push_back(&request);
@@ -116,7 +116,7 @@ class PatientDevice final : public Device {
   }
 
  private:
-  Device& device_;
+  MemoryDevice& device_;
   std::optional<Op> patient_with_;
   std::vector<Request*> kept_;
 };

@@ -9,7 +9,7 @@
 #include <optional>
 #include <string>
 
-#include "base/json.h"
+#include "base/json_fields.h"
 #include "base/latency_histogram.h"
 #include "base/result.h"
 #include "block/request_times.h"
@@ -54,8 +54,11 @@ struct Activity {
   }
 };
 
-[[nodiscard]] Json to_json(const Activity& activity);
-/// Keys that are missing keep their defaults. protocol: a value of the wrong type.
-Result<Activity> activity_from_json(const Json& json);
+/// Keys that are missing keep their defaults.
+template <>
+struct JsonCodec<Activity> {
+  static Json write(const Activity& activity);
+  static std::optional<Activity> read(const Json& json);
+};
 
 }  // namespace uvdo

@@ -7,32 +7,19 @@
 #include "device/room_gate.h"
 
 namespace uvdo {
-namespace {
-
-std::string sentence(const FileDevice::Failure& failure, const std::string& name) {
-  switch (failure.op) {
-    case Device::Op::flush: return fmt::format("flush of {}", name);
-    case Device::Op::read:
-      return fmt::format("read of {} bytes at byte {} of {}", failure.length, failure.offset, name);
-    case Device::Op::write:
-      return fmt::format("write of {} bytes at byte {} of {}", failure.length, failure.offset,
-                         name);
-  }
-  return name;
-}
-
-}  // namespace
-
-DiskWatch::DiskWatch(Executor& executor, FileDevice& device, LogFunction log)
+DiskWatch::DiskWatch(Executor& executor, BackingStore& device, LogFunction log)
     : executor_(executor), device_(device), log_(std::move(log)) {
-  device_.on_failure([this](const FileDevice::Failure& failure) { failed(failure); });
+  device_.on_failure([this](const BackingStore::Failure& failure) { failed(failure); });
 }
 
-void DiskWatch::failed(const FileDevice::Failure& failure) {
-  if (failure.op == Device::Op::write && is_no_room(failure.error)) return;  // it is tried again
+void DiskWatch::failed(const BackingStore::Failure& failure) {
+  const bool is_write = failure.op == Device::Op::write || failure.op == Device::Op::write_zeroes;
+  if (is_write && is_no_room(failure.error)) return;  // it is tried again
   tell_of_dropped();
   if (!throttle_.admit(executor_.now())) return;
-  last_error_ = errno_error(failure.error, sentence(failure, device_.name())).message();
+  last_error_ = errno_error(failure.error, request_text(failure.op, failure.offset, failure.length,
+                                                        device_.name()))
+                    .message();
   log_({LogLevel::error, fmt::format("the disk has failed: {}", last_error_)});
 }
 

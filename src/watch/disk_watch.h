@@ -9,7 +9,7 @@
 
 #include "async/executor.h"
 #include "base/log.h"
-#include "device/file_device.h"
+#include "device/backing_store.h"
 #include "net/log_throttle.h"
 #include "watch/health.h"
 
@@ -18,7 +18,7 @@ namespace uvdo {
 class DiskWatch {
  public:
   /// `device` must outlive this.
-  DiskWatch(Executor& executor, FileDevice& device, LogFunction log);
+  DiskWatch(Executor& executor, BackingStore& device, LogFunction log);
   DiskWatch(const DiskWatch&) = delete;
   DiskWatch& operator=(const DiskWatch&) = delete;
   ~DiskWatch() { device_.on_failure({}); }
@@ -33,12 +33,12 @@ class DiskWatch {
   void add_to(HealthFacts& facts) const;
 
  private:
-  void failed(const FileDevice::Failure& failure);
+  void failed(const BackingStore::Failure& failure);
   void tell_of_name(const BackingState& state);
   void tell_of_dropped();
 
   Executor& executor_;
-  FileDevice& device_;
+  BackingStore& device_;
   LogFunction log_;
   std::optional<BackingState> backing_;
   std::uint64_t end_of_volume_ = 0;

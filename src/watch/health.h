@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "device/backing_store.h"
+#include "device/backing_state.h"
 #include "device/device_activity.h"
 #include "statistics/statistics.h"
 
@@ -48,6 +48,11 @@ struct HealthFacts {
 struct Trouble {
   std::string problem;
   std::string advice;
+  template <class Self, class Visitor>
+  static void visit_fields(Self& self, Visitor& v) {
+    v.value("problem", self.problem);
+    v.value("advice", self.advice);
+  }
 };
 
 struct Health {

@@ -112,17 +112,17 @@ TEST(Rates, ActivityComesBackFromJson) {
   a.until_full = std::chrono::seconds(77);
   a.device.flushes = 9;
   a.watermark = 90;
-  const auto json = to_json(a);
-  auto back = activity_from_json(*parse_json(json_text(json)));
-  ASSERT_TRUE(back.ok());
-  EXPECT_EQ(to_json(*back), json);
+  const auto json = JsonCodec<Activity>::write(a);
+  auto back = JsonCodec<Activity>::read(*parse_json(json_text(json)));
+  ASSERT_TRUE(back);
+  EXPECT_EQ(JsonCodec<Activity>::write(*back), json);
   EXPECT_EQ(back->until_full, a.until_full);
   EXPECT_EQ(back->of(RequestKind::read).latencies.count(), 1050U);
   for (const char* text :
        {"[]", R"({"uptimeUs": "x"})", R"({"uptimeUs": -1})", R"({"requests": {"read": 1}})",
         R"({"requests": {"read": {"latencies": [[1]]}}})", R"({"device": {"reads": -3}})",
         R"({"requests": {"read": {"latencies": [[1, -2]]}}})"}) {
-    EXPECT_FALSE(activity_from_json(*parse_json(text)).ok()) << text;
+    EXPECT_FALSE(JsonCodec<Activity>::read(*parse_json(text))) << text;
   }
 }
 

@@ -3,15 +3,17 @@
 // is under "savings" and "uvdo". Both ways: a running volume sends them over its control socket.
 #pragma once
 
-#include "base/json.h"
-#include "base/result.h"
-#include "statistics/statistics.h"
+#include "base/json_fields.h"
+#include "statistics/statistics_fields.h"
 
 namespace uvdo {
 
-[[nodiscard]] Json to_json(const VolumeStatistics& statistics);
+template <>
+struct JsonCodec<OperatingMode> {
+  static Json write(OperatingMode mode);
+  static std::optional<OperatingMode> read(const Json& json);
+};
 
-/// Keys that are missing keep their defaults. protocol: a value of the wrong type.
-Result<VolumeStatistics> statistics_from_json(const Json& json);
+[[nodiscard]] Json to_json(const VolumeStatistics& statistics);
 
 }  // namespace uvdo

@@ -65,7 +65,7 @@ Json describe_volume(const Volume& volume, const std::string& name) {
   const SlabDepot& depot = volume.depot();
   VolumeFacts facts;
   facts.name = name;
-  facts.device_bytes = volume.device().size();
+  facts.device_bytes = volume.store().size();
   const VolumeStatistics statistics = volume.statistics();
   facts.logical_blocks_used = statistics.logical_blocks_used;
   facts.block_map_blocks = statistics.overhead_blocks_used - statistics.extra.fixed_overhead_blocks;

@@ -10,7 +10,7 @@
 
 #include "async/uring_loop.h"
 #include "base/log.h"
-#include "device/backing_store.h"
+#include "device/backing_state.h"
 #include "device/device_activity.h"
 #include "volume/volume.h"
 #include "watch/activity.h"

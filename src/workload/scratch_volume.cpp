@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/print.h"
+#include "device/open_device.h"
 #include "volume/format_volume.h"
 #include "volume/uds_index_factory.h"
 
@@ -54,7 +55,7 @@ Result<void> ScratchVolume::make_device() {
     if (auto made = make_scratch_file(); !made) return made;
     path = scratch_file_;
   }
-  auto file = FileDevice::open(loop_, path, OpenMode::read_write);
+  auto file = open_device(loop_, path, OpenMode::read_write);
   if (!file) return std::move(file).error();
   device_ = std::move(*file);
   request_.device_bytes = device_->size();

@@ -6,7 +6,6 @@
 #include <string>
 
 #include "async/work_thread.h"
-#include "device/file_device.h"
 #include "device/memory_device.h"
 #include "format/volume_layout.h"
 #include "volume/volume.h"
@@ -49,7 +48,7 @@ class ScratchVolume {
   ScratchRequest request_;
   std::string scratch_file_;
   MemoryDevice* memory_ = nullptr;
-  std::unique_ptr<Device> device_;
+  std::unique_ptr<BackingStore> device_;
   std::unique_ptr<WorkThread> work_;
   std::unique_ptr<Volume> volume_;
   DedupeIndex* index_ = nullptr;

@@ -17,10 +17,10 @@
 #include "async/sim_executor.h"
 #include "base/crc32.h"
 #include "device/sim_device.h"
+#include "device/sparse_device.h"
 #include "index/bounded_memory_index.h"
 #include "inspect/audit.h"
 #include "inspect/content_reader.h"
-#include "sim/image_view.h"
 #include "sim/volume_subject.h"
 #include "volume/format_volume.h"
 
@@ -44,7 +44,7 @@ std::uint64_t device_size() {
   return layout().geometry.device_byte(Pbn{layout().super_block.config.physical_blocks});
 }
 
-Task<Result<std::unique_ptr<Volume>>> open(Executor& executor, Device& device) {
+Task<Result<std::unique_ptr<Volume>>> open(Executor& executor, BackingStore& device) {
   VolumeOptions options;
   options.block_map_cache_pages = 16;
   options.buffer_bytes = 1U << 20U;
@@ -157,7 +157,7 @@ bool set_state(SparseImage& image, VolumeState state) {
 // ---- what is done with it
 
 void look_offline(const SparseImage& image, bool replay) {
-  auto opened = VolumeImage::open(std::make_unique<sim::ImageView>(image), {replay});
+  auto opened = VolumeImage::open(std::make_unique<SparseDevice>(image), {replay});
   if (!opened) return;
   const AuditSummary found = audit(**opened, {}, [](const Finding&) {});
   static_cast<void>(found);
@@ -228,7 +228,7 @@ void rebuild_volume_of(SparseImage image) {
   if (!set_state(image, VolumeState::force_rebuild)) return;
   const Used used = use_volume(image);
   if (!used.stopped_well || used.read_only) return;
-  auto opened = VolumeImage::open(std::make_unique<sim::ImageView>(image));
+  auto opened = VolumeImage::open(std::make_unique<SparseDevice>(image));
   require(opened.ok(), opened.ok() ? "" : opened.error().message().c_str());
   std::string wrong;
   const AuditSummary found = audit(**opened, {}, [&](const Finding& finding) {

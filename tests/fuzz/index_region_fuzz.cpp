@@ -8,27 +8,18 @@
 #include "async/sim_executor.h"
 #include "base/block_types.h"
 #include "device/memory_device.h"
+#include "index/testing/numbered_names.h"
 #include "index/uds_index.h"
 
 namespace uvdo {
 namespace {
 
+using test::numbered_name;
+
 constexpr std::uint64_t kNames = 4500;
 
 void require(bool condition) {
   if (!condition) std::abort();
-}
-
-RecordName numbered_name(std::uint64_t number) {
-  RecordName name;
-  std::uint64_t x = number + 1;
-  for (std::byte* p = name.bytes.data(); p < name.bytes.data() + 16; p += 8) {
-    x = (x ^ x >> 31U) * 0x9E3779B97F4A7C15U;
-    x = (x ^ x >> 29U) * 0xBF58476D1CE4E5B9U;
-    x ^= x >> 32U;
-    store_be64(p, x);
-  }
-  return name;
 }
 
 class Region {

@@ -17,10 +17,14 @@
 #include "base/block_types.h"
 #include "device/file_device.h"
 #include "format/volume_geometry.h"
+#include "index/testing/numbered_names.h"
 #include "index/uds_index.h"
 
 namespace uvdo {
 namespace {
+
+using test::numbered_data;
+using test::numbered_name;
 
 constexpr std::size_t kBatch = 64;
 
@@ -31,26 +35,6 @@ struct Options {
   bool create = false;
   bool crash = false;
 };
-
-RecordName numbered_name(std::uint64_t number) {
-  RecordName name;
-  std::uint64_t x = number + 1;
-  for (std::byte* p = name.bytes.data(); p < name.bytes.data() + 16; p += 8) {
-    x = (x ^ x >> 31U) * 0x9E3779B97F4A7C15U;
-    x = (x ^ x >> 29U) * 0xBF58476D1CE4E5B9U;
-    x ^= x >> 32U;
-    store_be64(p, x);
-  }
-  return name;
-}
-
-IndexData numbered_data(std::uint64_t number) {
-  IndexData data{};
-  store_u8(data.data(), 2);
-  store_u8(data.data() + 1, 1);
-  store_le64(data.data() + 2, number + 1);
-  return data;
-}
 
 std::string hex(ConstBytes bytes) {
   std::string text;
@@ -110,7 +94,7 @@ class Probe {
     UdsParameters parameters;
     parameters.memory = geometry->index_memory;
     parameters.sparse = geometry->sparse;
-    parameters.region_start = geometry->index_start.value() - geometry->bio_offset;
+    parameters.region_start = geometry->device_byte(geometry->index_start) / kBlockSize;
     parameters.region_blocks = geometry->index_blocks();
     parameters.nonce = geometry->nonce;
     parameters.create = options_.create;

@@ -24,7 +24,7 @@ void CrashDevice::complete(void* device, std::uint64_t slot) {
 
 void CrashDevice::perform(Request& request, std::uint64_t covered) {
   const bool is_cut = failed_ || (request.op == Op::write && writes_left_ == 0);
-  if (is_cut || request.offset + total_size(request.slices) > size_) {
+  if (is_cut || request.offset + request.length > size_) {
     failed_ |= is_cut;
     request.error = EIO;
     return;
@@ -34,6 +34,8 @@ void CrashDevice::perform(Request& request, std::uint64_t covered) {
     return;
   }
   switch (request.op) {
+    case Op::discard:
+    case Op::write_zeroes: request.error = EOPNOTSUPP; break;
     case Op::read: read(request); break;
     case Op::flush:
       ++flushes_;

@@ -13,7 +13,7 @@
 
 #include "async/sim_executor.h"
 #include "base/block_types.h"
-#include "device/device.h"
+#include "device/private_store.h"
 
 namespace uvdo {
 
@@ -22,7 +22,7 @@ using DiskContent = std::map<std::uint64_t, std::array<std::byte, kBlockSize>>;
 
 enum class Survival : std::uint8_t { everything, nothing, any_sectors };
 
-class CrashDevice final : public Device {
+class CrashDevice final : public PrivateStore {
  public:
   CrashDevice(SimExecutor& executor, std::uint64_t size, DiskContent content)
       : executor_(executor),

@@ -37,7 +37,7 @@ class RebuildTest : public RecoveryFixture {
 
   RebuildReport dry_run() {
     RebuildReport report;
-    run([&](Device& device) -> Task<void> {
+    run([&](BackingStore& device) -> Task<void> {
       auto geometry = decode_volume_geometry(content_.at(0));
       SuperBlock super = super_block();
       RebuildOptions options;
@@ -126,7 +126,7 @@ TEST_F(RebuildTest, EachPageIsWrittenOnceHoweverTheJournalIsOrdered) {
   const auto rebuild = [&](std::size_t batch) {
     content_ = before;
     RebuildReport done;
-    run([&](Device& device) -> Task<void> {
+    run([&](BackingStore& device) -> Task<void> {
       auto geometry = decode_volume_geometry(content_.at(0));
       SuperBlock super = super_block();
       RebuildOptions options;

@@ -6,6 +6,7 @@
 
 #include <fmt/core.h>
 
+#include "device/sparse_device.h"
 #include "format/volume_layout.h"
 #include "index/bounded_memory_index.h"
 #include "inspect/audit.h"
@@ -17,28 +18,11 @@ namespace {
 constexpr std::uint64_t kSeed = 20'240'607;
 
 /// What the audit reads.
-class ContentSource final : public ImageSource {
- public:
-  ContentSource(const DiskContent& content, std::uint64_t size) : content_(content), size_(size) {}
-  [[nodiscard]] std::uint64_t size() const override { return size_; }
-  [[nodiscard]] const std::string& name() const override { return name_; }
-  Result<void> read(std::uint64_t offset, MutableBytes out) override {
-    for (std::size_t at = 0; at < out.size(); at += kBlockSize) {
-      const auto found = content_.find((offset + at) / kBlockSize);
-      if (found == content_.end()) {
-        std::memset(out.data() + at, 0, kBlockSize);
-      } else {
-        std::memcpy(out.data() + at, found->second.data(), kBlockSize);
-      }
-    }
-    return {};
-  }
-
- private:
-  const DiskContent& content_;
-  std::uint64_t size_;
-  std::string name_ = "disk";
-};
+SparseImage image_of(const DiskContent& content, std::uint64_t size) {
+  SparseImage image(size);
+  for (const auto& [number, bytes] : content) image.write(number * kBlockSize, bytes);
+  return image;
+}
 
 }  // namespace
 
@@ -82,13 +66,13 @@ void RecoveryFixture::SetUp() {
   ASSERT_TRUE(valid.ok()) << valid.error().message();
   device_bytes_ = super.config.physical_blocks * kBlockSize;
   super_block_at_ = layout->geometry.data_start;
-  run([&](Device& device) -> Task<void> {
+  run([&](BackingStore& device) -> Task<void> {
     auto done = co_await format_volume(device, *layout);
     EXPECT_TRUE(done.ok());
   });
 }
 
-void RecoveryFixture::run(const std::function<Task<void>(Device&)>& body, std::uint64_t fail_after,
+void RecoveryFixture::run(const std::function<Task<void>(BackingStore&)>& body, std::uint64_t fail_after,
                           Survival survival) {
   SimExecutorOptions options;
   options.seed = random_();
@@ -112,7 +96,7 @@ void RecoveryFixture::use(const std::function<Task<void>(Volume&)>& body, End en
   bool was_cut_off = false;
   last_.clear();  // what an earlier use did not flush is not this one's business
   run(
-      [&](Device& device) -> Task<void> {
+      [&](BackingStore& device) -> Task<void> {
         auto& crash_device = static_cast<CrashDevice&>(device);
         IndexFactory factory = [](Executor&, Device&, const VolumeGeometry&, bool) {
           return std::make_unique<BoundedMemoryIndex>(1U << 12U);
@@ -222,7 +206,7 @@ void RecoveryFixture::expect_recovered() {
 }
 
 void RecoveryFixture::expect_consistent() {
-  auto image = VolumeImage::open(std::make_unique<ContentSource>(content_, device_bytes_));
+  auto image = VolumeImage::open(std::make_unique<SparseDevice>(image_of(content_, device_bytes_)));
   ASSERT_TRUE(image.ok()) << image.error().message();
   EXPECT_EQ((*image)->super_block().state, VolumeState::clean);
   const AuditSummary summary = audit(**image, {}, [](const Finding& finding) {

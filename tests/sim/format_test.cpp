@@ -19,7 +19,7 @@ namespace {
 constexpr VolumeShape kOldShape{9, 2, 224, 16, 2000};
 constexpr VolumeShape kNewShape{10, 2, 64, 32, 1000};
 
-/// How a device answers who wants a range zeroed at once.
+/// How a device answers write_zeroes.
 enum class Zeroing : std::uint8_t { none, right, lying };
 
 class ZeroingDevice final : public Device {
@@ -27,19 +27,15 @@ class ZeroingDevice final : public Device {
   ZeroingDevice(SimDevice& device, Zeroing zeroing) : device_(device), zeroing_(zeroing) {}
   void submit(Request& request) override {
     // (Only blocks of writes count that are not cleared by the device.)
-    if (request.op == Op::write) written_ += total_size(request.slices);
-    device_.submit(request);
+    if (request.op == Op::write) written_ += request.length;
+    if (request.op != Op::write_zeroes || zeroing_ == Zeroing::right) {
+      device_.submit(request);
+      return;
+    }
+    request.error = zeroing_ == Zeroing::none ? EOPNOTSUPP : 0;
+    request.done = true;
   }
-  [[nodiscard]] std::uint64_t size() const override { return device_.size(); }
   [[nodiscard]] const std::string& name() const override { return device_.name(); }
-  [[nodiscard]] bool zero_at_once(std::uint64_t offset, std::uint64_t length) override {
-    if (zeroing_ != Zeroing::right) return zeroing_ == Zeroing::lying;
-    SparseImage image = device_.content();
-    const AlignedMemory zeros(length);
-    image.write(offset, zeros.bytes());
-    device_.set_content(std::move(image));
-    return true;
-  }
   [[nodiscard]] std::uint64_t written() const { return written_; }
 
  private:
@@ -63,7 +59,7 @@ class Format : public testing::Test {
     fill_block({ContentKind::unique, 5}, index.bytes());
     image_.write(old_.geometry.index_start.value() * kBlockSize, index.bytes());
   }
-  static Task<void> use(Executor& executor, Device& disk, VolumeSubject& subject) {
+  static Task<void> use(Executor& executor, BackingStore& disk, VolumeSubject& subject) {
     auto done = co_await format_volume(disk, make_tiny_layout(kOldShape));
     EXPECT_TRUE(done.ok());
     auto opened = co_await subject.open(executor, disk);
@@ -130,9 +126,9 @@ class Format : public testing::Test {
     written = device.written();
     return disk.durable();
   }
-  std::string cut_everywhere(FaultPoints mistake) {
+  std::string cut_everywhere(Zeroing zeroing, FaultPoints mistake) {
     std::uint64_t written = 0;
-    format_anew(Zeroing::none, mistake, written);
+    format_anew(zeroing, mistake, written);
     SimRandom random(1);
     CrashPoints points(recording_);
     std::uint64_t old_ones = 0;
@@ -160,12 +156,16 @@ class Format : public testing::Test {
 };
 
 TEST_F(Format, OverAnOldVolumeNeverLeavesPartsOfItToBeFound) {
-  EXPECT_EQ(cut_everywhere(FaultPoints()), "");
+  EXPECT_EQ(cut_everywhere(Zeroing::none, FaultPoints()), "");
+}
+
+TEST_F(Format, OnADeviceThatZeroesLeavesNoPartsEitherWhicheverBlocksAPowerCutTakesBack) {
+  EXPECT_EQ(cut_everywhere(Zeroing::right, FaultPoints()), "");
 }
 
 TEST_F(Format, WithoutTheFlushBehindTheOldGeometryIsNoticed) {
   if (!FaultPoints::kPossible) GTEST_SKIP() << "no mistakes can be made in this build";
-  EXPECT_NE(cut_everywhere(FaultPoints(Fault::format_without_flush)), "");
+  EXPECT_NE(cut_everywhere(Zeroing::none, FaultPoints(Fault::format_without_flush)), "");
 }
 
 TEST_F(Format, BelievesWhatADeviceReadsAndNotWhatItHasPromised) {

@@ -62,7 +62,7 @@ class LongRequest : public testing::Test {
     EXPECT_TRUE(outcome.finished) << outcome.why;
   }
 
-  Task<void> life(Device& device, const VolumeLayout& layout, const VolumeOptions& options,
+  Task<void> life(BackingStore& device, const VolumeLayout& layout, const VolumeOptions& options,
                   std::uint64_t zeroes) {
     expect_ok(co_await format_volume(device, layout));
     IndexFactory factory = [](Executor&, Device&, const VolumeGeometry&, bool) {

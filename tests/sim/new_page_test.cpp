@@ -10,7 +10,6 @@
 #include "device/crash_states.h"
 #include "format/block_map_page.h"
 #include "history.h"
-#include "image_view.h"
 #include "volume_subject.h"
 
 namespace uvdo::sim {

@@ -66,7 +66,7 @@ TEST_P(NthFailure, OfAFormatIsToldAndLeavesNothingHalf) {
   VolumeSubject subject(kShape);
   for (std::uint64_t skip = 0;; ++skip) {
     SimExecutor executor({.seed = 1});
-    SimDevice device(executor, subject.device_size());
+    SimDevice device(executor, subject.device_size(), {.can_zero = false});
     device.add_fault(fault(skip));
     std::string failure;
     const auto outcome = executor.run([](VolumeSubject& on, SimExecutor& with, SimDevice& disk,
@@ -94,6 +94,36 @@ TEST_P(NthFailure, OfAFormatIsToldAndLeavesNothingHalf) {
       }
       const Result<void> stopped = co_await (*reopened)->stop();
       if (!stopped) wrong = stopped.error().message();
+    }(subject, executor, device, failure));
+    ASSERT_TRUE(outcome.finished) << outcome.why;
+    ASSERT_EQ(failure, "") << "when request " << skip << " fails";
+    if (!device.has_faulted()) return;
+  }
+}
+
+TEST_P(NthFailure, OfAFormatOnADeviceThatZeroesIsToldOrMadeGood) {
+  VolumeSubject subject(kShape);
+  for (std::uint64_t skip = 0;; ++skip) {
+    SimExecutor executor({.seed = 1});
+    SimDevice device(executor, subject.device_size());
+    device.add_fault(fault(skip));
+    std::string failure;
+    const auto outcome = executor.run([](VolumeSubject& on, SimExecutor& with, SimDevice& disk,
+                                         std::string& wrong) -> Task<void> {
+      const Result<void> formatted = co_await on.format(with, disk);
+      if (!formatted) {
+        if (!disk.has_faulted()) wrong = formatted.error().message();
+        co_return;
+      }
+      disk.clear_faults();
+      auto opened = co_await on.open(with, disk);
+      if (!opened) {
+        wrong = opened.error().message();
+        co_return;
+      }
+      const Result<void> stopped = co_await (*opened)->stop();
+      if (!stopped) wrong = stopped.error().message();
+      if (const auto half = audit_image(disk.content())) wrong = *half;
     }(subject, executor, device, failure));
     ASSERT_TRUE(outcome.finished) << outcome.why;
     ASSERT_EQ(failure, "") << "when request " << skip << " fails";

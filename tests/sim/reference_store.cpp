@@ -421,11 +421,12 @@ Task<Result<void>> ReferenceSubject::format(Executor& executor, Device& device) 
   co_return written;
 }
 
-Task<Result<std::unique_ptr<Instance>>> ReferenceSubject::open(Executor& executor, Device& device) {
-  auto store = std::make_unique<Store>(executor, device, mistake_);
-  const Result<void> loaded = co_await store->load();
+Task<Result<std::unique_ptr<Instance>>> ReferenceSubject::open(Executor& executor,
+                                                               BackingStore& store) {
+  auto opened = std::make_unique<Store>(executor, store, mistake_);
+  const Result<void> loaded = co_await opened->load();
   if (!loaded) co_return loaded.error().clone();
-  std::unique_ptr<Instance> instance = std::move(store);
+  std::unique_ptr<Instance> instance = std::move(opened);
   co_return std::move(instance);
 }
 

@@ -47,7 +47,7 @@ class ReferenceSubject final : public Subject {
   [[nodiscard]] std::uint64_t device_size() const override;
   [[nodiscard]] std::uint64_t logical_blocks() const override;
   Task<Result<void>> format(Executor& executor, Device& device) override;
-  Task<Result<std::unique_ptr<Instance>>> open(Executor& executor, Device& device) override;
+  Task<Result<std::unique_ptr<Instance>>> open(Executor& executor, BackingStore& store) override;
 
  private:
   Mistake mistake_;

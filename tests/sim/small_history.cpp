@@ -56,8 +56,8 @@ class NotingIndex final : public DedupeIndex {
   BoundedMemoryIndex index_;
 };
 
-Task<Result<std::unique_ptr<Volume>>> open(Executor& executor, Device& device, FaultPoints mistake,
-                                           Records& records) {
+Task<Result<std::unique_ptr<Volume>>> open(Executor& executor, BackingStore& device,
+                                           FaultPoints mistake, Records& records) {
   const VolumeOptions options = small_options(mistake);
   IndexFactory make_index = [&records](Executor&, Device&, const VolumeGeometry&, bool) {
     return std::make_unique<NotingIndex>(records);

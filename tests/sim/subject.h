@@ -15,7 +15,7 @@
 #include "async/task.h"
 #include "base/result.h"
 #include "block/block_service.h"
-#include "device/device.h"
+#include "device/backing_store.h"
 #include "device/sparse_image.h"
 
 namespace uvdo::sim {
@@ -73,7 +73,7 @@ class Subject {
     return {};
   }
   virtual Task<Result<void>> format(Executor& executor, Device& device) = 0;
-  virtual Task<Result<std::unique_ptr<Instance>>> open(Executor& executor, Device& device) = 0;
+  virtual Task<Result<std::unique_ptr<Instance>>> open(Executor& executor, BackingStore& store) = 0;
   /// Whether histories of this kind are for it.
   [[nodiscard]] virtual bool takes(const Profile& profile) const {
     static_cast<void>(profile);
@@ -82,9 +82,9 @@ class Subject {
   /// Whether it waits while its disk has no room, and loses nothing by that.
   [[nodiscard]] virtual bool waits_for_room() const { return false; }
   /// Makes a device usable again that an error has left read-only, before it is opened.
-  virtual Task<Result<void>> repair(Executor& executor, Device& device) {
+  virtual Task<Result<void>> repair(Executor& executor, BackingStore& store) {
     static_cast<void>(executor);
-    static_cast<void>(device);
+    static_cast<void>(store);
     co_return Error(Errc::unsupported, "this subject cannot be repaired");
   }
   /// Is shown what a block holds (nothing: zeros), and explains what is wrong with that.

@@ -7,7 +7,7 @@
 #include <fmt/core.h>
 
 #include "device/sim_device.h"
-#include "image_view.h"
+#include "device/sparse_device.h"
 #include "index/bounded_memory_index.h"
 #include "inspect/audit.h"
 #include "inspect/content_reader.h"
@@ -46,11 +46,11 @@ std::string wrong_counters(const VolumeStatistics& s) {
 /// A volume, and somebody who asks it after a while for its savings.
 class VolumeInstance final : public Instance {
  public:
-  VolumeInstance(Executor& executor, Device& device, std::unique_ptr<Volume> volume,
+  VolumeInstance(Executor& executor, BackingStore& store, std::unique_ptr<Volume> volume,
                  Duration until_asked, std::uint64_t blocks_of_clients,
                  std::vector<VolumeStatistics>& told)
       : executor_(executor),
-        device_(device),
+        store_(store),
         volume_(std::move(volume)),
         blocks_of_clients_(blocks_of_clients),
         told_(told),
@@ -127,7 +127,7 @@ class VolumeInstance final : public Instance {
     if (!done && is_for_want_of_room(done.error())) co_return std::string();
     if (!done) co_return "suspension: " + done.error().message();
     std::string wrong;
-    if (auto* disk = dynamic_cast<SimDevice*>(&device_); disk != nullptr && !disk->has_crashed()) {
+    if (auto* disk = dynamic_cast<SimDevice*>(&store_); disk != nullptr && !disk->has_crashed()) {
       const std::uint64_t requests = disk->requests();
       const SparseImage copy = disk->content();
       if (mode == SuspendMode::save && !disk->has_faulted()) {
@@ -157,7 +157,7 @@ class VolumeInstance final : public Instance {
 
   /// Whether `error` may come of a disk that has been full.
   [[nodiscard]] bool is_for_want_of_room(const Error& error) const {
-    const auto* disk = dynamic_cast<const SimDevice*>(&device_);
+    const auto* disk = dynamic_cast<const SimDevice*>(&store_);
     return disk != nullptr && disk->found_full() > 0 && error.code() == Errc::no_space;
   }
 
@@ -166,7 +166,7 @@ class VolumeInstance final : public Instance {
     co_await volume_->count_savings(Duration(0));
   }
   Executor& executor_;
-  Device& device_;
+  BackingStore& store_;
   std::unique_ptr<Volume> volume_;
   bool is_index_patient_ = false;
   std::uint64_t blocks_of_clients_;  // the first ones
@@ -179,7 +179,7 @@ class VolumeInstance final : public Instance {
 std::optional<std::string> compare_savings(const SavingsStatistics& told,
                                            const SparseImage& image) {
   if (!told.zero_blocks) return std::nullopt;  // it was stopped before it had counted them
-  auto opened = VolumeImage::open(std::make_unique<ImageView>(image));
+  auto opened = VolumeImage::open(std::make_unique<SparseDevice>(image));
   if (!opened) return opened.error().message();
   const AuditSummary found = summarize(**opened);
   const std::uint64_t compressed = found.compressed_fragments - found.compressed_blocks;
@@ -260,7 +260,7 @@ std::optional<std::string> audit_opened(const VolumeImage& image, bool read_data
 }  // namespace
 
 std::optional<std::string> audit_image(const SparseImage& image) {
-  auto opened = VolumeImage::open(std::make_unique<ImageView>(image));
+  auto opened = VolumeImage::open(std::make_unique<SparseDevice>(image));
   if (!opened) return opened.error().message();
   const VolumeState state = (*opened)->super_block().state;
   if (state != VolumeState::clean) {
@@ -294,7 +294,7 @@ std::optional<std::string> compare_export(VolumeImage& image, std::uint64_t bloc
 Subject::Seen look_at_image(const SparseImage& image, std::uint64_t blocks,
                             const Subject::Look& look) {
   Subject::Seen seen;
-  auto opened = VolumeImage::open(std::make_unique<ImageView>(image));
+  auto opened = VolumeImage::open(std::make_unique<SparseDevice>(image));
   if (!opened) return {opened.error().message(), false};
   const VolumeState state = (*opened)->super_block().state;
   seen.is_final = needs_rebuild(state);
@@ -382,17 +382,17 @@ VolumeOptions VolumeSubject::next_options() {
   return options;
 }
 
-Task<Result<void>> VolumeSubject::repair(Executor& executor, Device& device) {
+Task<Result<void>> VolumeSubject::repair(Executor& executor, BackingStore& store) {
   static_cast<void>(executor);
   AlignedMemory block(kBlockSize);
   const std::uint64_t at = layout_.geometry.device_byte(layout_.geometry.data_start);
-  auto done = co_await device.read(at, block.bytes());
+  auto done = co_await store.read(at, block.bytes());
   if (!done) co_return done;
   auto super_block = decode_super_block(block.bytes(), layout_.geometry);
   if (!super_block) co_return std::move(super_block).error();
   super_block->state = VolumeState::force_rebuild;
   encode_super_block(*super_block, block.bytes());
-  done = co_await device.write(at, block.bytes(), Durability::fua);
+  done = co_await store.write(at, block.bytes(), Durability::fua);
   co_return done;
 }
 
@@ -420,17 +420,18 @@ IndexFactory VolumeSubject::make_uds_index() {
   };
 }
 
-Task<Result<std::unique_ptr<Instance>>> VolumeSubject::open(Executor& executor, Device& device) {
+Task<Result<std::unique_ptr<Instance>>> VolumeSubject::open(Executor& executor,
+                                                            BackingStore& store) {
   const VolumeOptions options = next_options();
   const std::uint64_t names = random_.chance(1, 3) ? random_.between(4, 64) : 4096;
   IndexFactory make_index = [names](Executor&, Device&, const VolumeGeometry&, bool) {
     return std::make_unique<BoundedMemoryIndex>(names);
   };
   if (index_ == IndexKind::uds) make_index = make_uds_index();
-  auto opened = co_await Volume::open(executor, device, options, std::move(make_index),
+  auto opened = co_await Volume::open(executor, store, options, std::move(make_index),
                                       [](const std::string&) {});
   if (!opened) co_return std::move(opened).error();
-  auto instance = std::make_unique<VolumeInstance>(executor, device, *std::move(opened),
+  auto instance = std::make_unique<VolumeInstance>(executor, store, *std::move(opened),
                                                    Duration(random_.below(200'000'000)),
                                                    blocks_of_clients_, told_);
   if (index_ == IndexKind::uds && is_index_patient_) instance->expect_deduplication();

@@ -60,8 +60,8 @@ class VolumeSubject final : public Subject {
   [[nodiscard]] std::vector<std::pair<std::uint64_t, std::uint64_t>> critical_ranges()
       const override;
   Task<Result<void>> format(Executor& executor, Device& device) override;
-  Task<Result<std::unique_ptr<Instance>>> open(Executor& executor, Device& device) override;
-  Task<Result<void>> repair(Executor& executor, Device& device) override;
+  Task<Result<std::unique_ptr<Instance>>> open(Executor& executor, BackingStore& store) override;
+  Task<Result<void>> repair(Executor& executor, BackingStore& store) override;
   [[nodiscard]] Seen look_offline(const SparseImage& image, std::uint64_t blocks,
                                   const Look& look) override;
   /// Also compares the savings that the volume has told last.

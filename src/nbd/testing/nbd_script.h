@@ -90,7 +90,8 @@ inline NbdRun run_nbd(std::vector<std::byte> input, const NbdRun::Options& optio
   SimExecutorOptions sim;
   sim.seed = options.seed;
   SimExecutor executor(sim);
-  NbdServerMemory server(executor, 0, options.server_requests);
+  RequestBudget budget(executor, options.server_requests);
+  NbdServerMemory server(executor, 0, budget);
   MemoryBlockService::Options memory;
   memory.size = options.size;
   memory.read_only = options.read_only;
@@ -125,9 +126,7 @@ inline NbdRun run_nbd(std::vector<std::byte> input, const NbdRun::Options& optio
   taken.clear();
   check(server.reads.bytes_in_use() == 0 && service.buffers().bytes_in_use() == 0,
         "a connection that has ended holds no buffers");
-  check(server.request_slots.available() == options.server_requests &&
-            server.long_slots.available() == (options.server_requests + 1) / 2 &&
-            server.more_pieces.available() == NbdServerMemory::kMorePieces,
+  check(budget.is_idle() && server.more_pieces.available() == NbdServerMemory::kMorePieces,
         "a connection that has ended holds no requests");
   return run;
 }

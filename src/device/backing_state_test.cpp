@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "device/backing_store.h"
+#include "device/backing_state.h"
 
 #include <array>
 #include <cerrno>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "cli/server_signals.h"
+#include "serve/server_signals.h"
 
 #include <array>
 #include <cerrno>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "cli/account.h"
+#include "serve/account.h"
 
 #include <algorithm>
 #include <cerrno>

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The control commands that take nothing or little: "info", "flush", "dump", "log-level", "stop".
+#pragma once
+
+#include "control/message.h"
+
+namespace uvdo {
+
+/// What the volume is (watch/volume_description.h).
+struct InfoRequest : NoParameters {
+  static constexpr std::string_view kCommand = "info";
+  using Answer = Json;
+};
+
+struct FlushRequest : NoParameters {
+  static constexpr std::string_view kCommand = "flush";
+  using Answer = EmptyAnswer;
+};
+
+/// The inside of the volume, for people (control/state_dump.h).
+struct DumpRequest : NoParameters {
+  static constexpr std::string_view kCommand = "dump";
+  using Answer = Json;
+};
+
+/// Answered when the volume has been saved; an error tells why it could not be.
+struct StopRequest : NoParameters {
+  static constexpr std::string_view kCommand = "stop";
+  using Answer = EmptyAnswer;
+};
+
+struct LogLevelAnswer {
+  std::string level = "unknown";  ///< as it is now
+  template <class Self, class Visitor>
+  static void visit_fields(Self& self, Visitor& v) {
+    v.value("level", self.level);
+  }
+};
+
+struct LogLevelRequest {
+  static constexpr std::string_view kCommand = "log-level";
+  using Answer = LogLevelAnswer;
+  std::optional<std::string> level{};  ///< none: it stays
+  template <class Self, class Visitor>
+  static void visit_fields(Self& self, Visitor& v) {
+    v.optional("level", self.level, "is a name, such as \"debug\"");
+  }
+};
+
+}  // namespace uvdo

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The control command "status": whether all is well, in sentences.
+#pragma once
+
+#include "control/message.h"
+#include "watch/health.h"
+
+namespace uvdo {
+
+struct StatusAnswer {
+  bool is_well = true;
+  Health health;
+  template <class Self, class Visitor>
+  static void visit_fields(Self& self, Visitor& v) {
+    v.required("well", self.is_well);
+    v.value("summary", self.health.summary);
+    v.value("troubles", self.health.troubles);
+    v.value("notes", self.health.notes);
+  }
+};
+
+struct StatusRequest : NoParameters {
+  static constexpr std::string_view kCommand = "status";
+  using Answer = StatusAnswer;
+};
+
+}  // namespace uvdo

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Reads of a store for who waits for each: the offline tools, tests, fuzzers.
+#pragma once
+
+#include <memory>
+
+#include "device/backing_store.h"
+
+namespace uvdo {
+
+class BlockingDevice {
+ public:
+  /// A store whose requests complete inside submit(): open_blocking_device(), or one in memory.
+  explicit BlockingDevice(std::unique_ptr<BackingStore> store) : store_(std::move(store)) {}
+
+  /// Fills `out`, of any size and alignment, from byte `offset` on. out_of_range: it ends before;
+  /// io: it cannot be read.
+  Result<void> read(std::uint64_t offset, MutableBytes out) const;
+  [[nodiscard]] BackingStore& store() const { return *store_; }
+
+ private:
+  std::unique_ptr<BackingStore> store_;
+};
+
+}  // namespace uvdo

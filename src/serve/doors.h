@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The sockets at which a server is reached. They can be there before the volume is open, for a
+// server that gives up its rights in between.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "control/control_path.h"
+#include "net/socket_address.h"
+#include "serve/account.h"
+
+namespace uvdo {
+
+struct DoorSettings {
+  std::string volume;                      ///< its path
+  std::vector<SocketAddress> nbd;          ///< to listen at
+  std::vector<ListeningSocket> inherited;  ///< of the service manager, for NBD
+  std::vector<SocketAddress> metrics;      ///< one or none
+  std::string control;             ///< path of the control socket; empty: where clients look
+  SocketAccess access;             ///< of the sockets of clients and of metrics
+  std::optional<Account> account;  ///< that the server will go on as
+};
+
+struct Doors {
+  std::vector<ListeningSocket> nbd;
+  std::vector<ListeningSocket> metrics;
+  std::vector<ListeningSocket> control;  ///< one
+  std::string control_path;
+  std::unique_ptr<ControlLink> control_link;
+
+  /// Opens all that `settings` name; nobody is let in yet. The inherited ones are taken over.
+  static Result<Doors> open(DoorSettings settings);
+};
+
+}  // namespace uvdo

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "serve/volume_server.h"
+
+#include <filesystem>
+
+#include <fmt/format.h>
+
+#include "base/size_text.h"
+#include "control/suspension_control.h"
+#include "watch/metrics_text.h"
+#include "watch/process_memory.h"
+
+namespace uvdo {
+namespace {
+
+/// The volume's path without links and "..": what it is called where nobody knows our folder.
+std::string real_path_of(const std::string& volume) {
+  std::error_code error;
+  const std::filesystem::path path = std::filesystem::canonical(volume, error);
+  return error ? volume : path.string();
+}
+
+}  // namespace
+
+VolumeServer::VolumeServer(UringLoop& loop, BackingStore& device, Volume& volume, Settings settings,
+                           Log& log)
+    : loop_(loop),
+      device_(device),
+      volume_(volume),
+      settings_(std::move(settings)),
+      log_(log),
+      requests_(loop, settings_.requests),
+      window_(volume, settings_.window.value_or(ServiceWindow())),
+      read_only_(settings_.window ? static_cast<BlockService&>(window_) : volume),
+      service_(settings_.window ? static_cast<BlockService*>(&window_) : &volume),
+      told_size_(0),
+      disk_(loop, device, log_function()),
+      monitor_(loop, volume, times_, monitor_settings(), log_function()),
+      control_(loop, volume, server_control()),
+      control_server_(
+          loop, [this](ControlRequest request) { return carry_out(std::move(request)); },
+          [this](std::string command) { return take_back(std::move(command)); }, &reserve_),
+      metrics_server_(
+          loop,
+          [real_path = real_path_of(settings_.volume), this] {
+            return metrics_text({real_path, to_text(volume_.geometry().uuid), settings_.version,
+                                 monitor_.statistics(), monitor_.activity()});
+          }),
+      watching_(loop) {
+  if (settings_.read_only) service_ = &read_only_;
+  told_size_ = service_->size();
+}
+
+LogFunction VolumeServer::log_function() {
+  return [&log = log_](const LogLine& line) { log.write(line); };
+}
+
+VolumeMonitor::Settings VolumeServer::monitor_settings() {
+  VolumeMonitor::Settings watching;
+  watching.volume = settings_.volume;
+  watching.marks = settings_.marks;
+  watching.hook = settings_.hook;
+  watching.device = [this] { return device_.activity(); };
+  watching.look_beneath = [this] { look_beneath(); };
+  watching.backing = [this] { return disk_.backing(); };
+  watching.clients = [this] { return clients(); };
+  return watching;
+}
+
+ServerControl VolumeServer::server_control() {
+  ServerControl server;
+  server.volume = settings_.volume;
+  server.stop = settings_.stop;
+  server.log = &log_;
+  server.monitor = &monitor_;
+  server.disk = &disk_;
+  server.storages = [this] { return device_.storages(); };
+  server.logical_block_size = settings_.logical_block_size;
+  return server;
+}
+
+std::size_t VolumeServer::clients() const {
+  std::size_t sum = 0;
+  for (const auto& front_end : front_ends_) sum += front_end->clients();
+  return sum;
+}
+
+Task<Result<void>> VolumeServer::start(Doors doors) {
+  control_path_ = std::move(doors.control_path);
+  control_link_ = std::move(doors.control_link);
+  control_server_.start(std::move(doors.control));
+  Result<void> started;
+  if (settings_.lock_memory) started = lock_memory(settings_.memory_bytes);
+  if (started) {
+    metrics_server_.start(std::move(doors.metrics));
+    Result<void> serving = co_await start_front_ends();
+    started = std::move(serving);
+  }
+  if (!started) {
+    co_await metrics_server_.shutdown();
+    co_await stop_front_ends();
+    co_await control_server_.shutdown();
+    co_return started;
+  }
+  watching_.start(monitor_.run());
+  announce();
+  co_return started;
+}
+
+Task<Result<void>> VolumeServer::stop(const std::string& why) {
+  manager_.notify_stopping();
+  log_.write(why.empty() ? "stopping" : "stopping, because of " + why);
+  auto resumed = co_await volume_.end_suspension();
+  monitor_.stop();
+  co_await watching_.wait();
+  co_await metrics_server_.shutdown();
+  co_await stop_front_ends();
+  auto stopped = co_await volume_.stop();
+  if (!resumed) stopped = std::move(resumed);
+  if (stopped) stopped = disk_.is_saved();
+  // Whoever asked for the stop is told how it ended.
+  control_.stopped(stopped);
+  co_await control_server_.shutdown();
+  if (stopped && !volume_.is_opened_for_reading()) log_.write("saved");
+  co_return stopped;
+}
+
+Task<Result<void>> VolumeServer::start_front_ends() {
+  while (started_ < front_ends_.size()) {
+    auto started = co_await front_ends_[started_]->start();
+    if (!started) co_return started;
+    ++started_;
+  }
+  co_return Result<void>();
+}
+
+Task<void> VolumeServer::stop_front_ends() {
+  while (started_ > 0) co_await front_ends_[--started_]->shutdown();
+}
+
+void VolumeServer::announce() const {
+  const std::string status =
+      fmt::format("{} of {} logical size", settings_.volume, size_text(service_->size()));
+  log_.write(fmt::format("serving {}", status));
+  for (const auto& front_end : front_ends_) {
+    for (const FrontEndAddress& address : front_end->addresses()) {
+      log_.write(fmt::format("  {} on {}", front_end->kind(), address.name));
+    }
+  }
+  for (const std::string& address : metrics_server_.addresses()) {
+    log_.write(fmt::format("  metrics on {}", address));
+  }
+  warn_of_strangers();
+  log_.write(fmt::format("  up to {} of memory", size_text(settings_.memory_bytes)));
+  manager_.notify_ready(status);
+}
+
+void VolumeServer::warn_of_strangers() const {
+  std::vector<std::string> open;
+  for (const auto& front_end : front_ends_) {
+    for (FrontEndAddress& address : front_end->addresses()) {
+      if (address.is_open_to_strangers) open.push_back(std::move(address.name));
+    }
+  }
+  if (open.empty()) return;
+  log_.write({LogLevel::warning,
+              fmt::format("whoever reaches {} may {} the volume: with --tls-psk or --tls-ca only "
+                          "those may whom you know",
+                          fmt::join(open, ", "), settings_.read_only ? "read" : "read and write")});
+}
+
+Task<Result<Json>> VolumeServer::carry_out(ControlRequest request) {
+  auto answer = co_await control_.handle(std::move(request));
+  keep_link();
+  tell_of_growth();
+  co_return answer;
+}
+
+Task<void> VolumeServer::take_back(std::string command) {
+  if (command != SuspendRequest::kCommand) co_return;
+  co_await take_back_suspension(volume_, log_function());
+  keep_link();
+}
+
+void VolumeServer::look_beneath() {
+  const Pbn end{volume_.super_block().config.physical_blocks};
+  auto whole = disk_.look(volume_.geometry().device_byte(end));
+  if (!whole) volume_.fail(whole.error());
+  keep_link();
+}
+
+void VolumeServer::keep_link() {
+  if (!settings_.may_link) return;
+  // Also when another file has taken the place of the first.
+  const auto usual = control_path_of(settings_.volume);
+  control_link_->keep(volume_.is_suspended() || !usual || *usual != control_path_);
+}
+
+void VolumeServer::tell_of_growth() {
+  if (service_->size() == told_size_) return;
+  told_size_ = service_->size();
+  for (const auto& front_end : front_ends_) front_end->size_changed();
+}
+
+}  // namespace uvdo

@@ -254,4 +254,20 @@ JournalSequence RecoveryJournal::close_block() {
   return tail_;
 }
 
+void RecoveryJournal::check_invariants() const {
+  for (std::size_t i = 0; i < heads_.size(); ++i) {
+    check(durable_heads_[i] <= heads_[i], "a journal head is durable before it is one");
+    check(heads_[i] <= tail_ + (open_entries_ == kEntriesPerBlock ? 1 : 0),
+          "a journal head is at most behind the open block, if that is full");
+  }
+  check(recorded_head_ <= durable_head(), "a recovery begins where it may");
+  check(recorded_head_ > tail_ || tail_ - recorded_head_ <= config_.size,
+        "what a recovery needs fits into the ring");
+  check(committed_ <= last_point_, "only entries that were added are committed");
+  check(last_point_.sequence <= tail_.value(), "the last entry is in the open block or before it");
+  check(open_entries_ <= kEntriesPerBlock, "a journal block has a bounded number of entries");
+  check(free_buffers_.size() + unwritten_blocks() + (open_ ? 1 : 0) == kBuffers,
+        "each buffer of the journal has one use");
+}
+
 }  // namespace uvdo

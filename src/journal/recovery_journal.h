@@ -104,8 +104,11 @@ class RecoveryJournal {
   void lock(Head head, JournalSequence sequence) { ++locks_of(head, sequence); }
   void unlock(Head head, JournalSequence sequence);
 
-  /// Blocks from the head to the tail: how full the ring is.
-  [[nodiscard]] std::uint64_t blocks_in_use() const { return tail_ - durable_head(); }
+  /// Blocks from the head to the tail: how full the ring is. (When the open block is full, stable
+  /// and given up, the head is behind it.)
+  [[nodiscard]] std::uint64_t blocks_in_use() const {
+    return durable_head() > tail_ ? 0 : tail_ - durable_head();
+  }
   [[nodiscard]] std::uint64_t usable_blocks() const { return usable_; }
   [[nodiscard]] JournalSequence tail() const { return tail_; }
   /// The lower of the two heads that are known to be durable: where a rebuild must start.
@@ -123,7 +126,7 @@ class RecoveryJournal {
   Task<void> begin_move();
   /// The ring begins at `start` from now on.
   void end_move(Pbn start);
-  /// Where the ring is, in bytes.
+  /// Where the ring is.
   [[nodiscard]] Pbn start() const { return config_.start; }
 
   /// Ends the use of the open block, so that the next entry starts a new one, and returns its
@@ -133,6 +136,9 @@ class RecoveryJournal {
   [[nodiscard]] std::uint64_t logical_blocks_used() const { return logical_blocks_used_; }
   [[nodiscard]] std::uint64_t block_map_blocks() const { return block_map_blocks_; }
   [[nodiscard]] const JournalCounters& counters() const { return counters_; }
+  /// Aborts if heads and tail, or points, are not in their order, or a buffer is nobody's. Takes
+  /// next to no time.
+  void check_invariants() const;
   /// Writes of blocks that have been handed to the device, or are due: those that have been
   /// gathering entries since. A block that is written before it is full counts again after that.
   [[nodiscard]] std::uint64_t blocks_started() const {

@@ -68,6 +68,23 @@ TEST(RecoveryJournal, NoBlockSaysOfItselfThatNobodyNeedsIt) {
   });
 }
 
+TEST(RecoveryJournal, UsesNoBlockWhenAFullOneIsStableAndGivenUp) {
+  simulate([](SimExecutor& ex) -> Task<void> {
+    Bench bench(ex);
+    RecoveryJournal& journal = *bench.journal;
+    journal.check_invariants();
+    for (unsigned i = 0; i < kEntriesPerBlock; ++i) bench.add();
+    EXPECT_TRUE((co_await journal.commit_all()).ok());
+    EXPECT_TRUE((co_await journal.reap()).ok());
+    EXPECT_EQ(journal.blocks_in_use(), 0U);
+    EXPECT_TRUE(journal.has_room());
+    journal.check_invariants();
+    bench.add();
+    EXPECT_EQ(journal.blocks_in_use(), 0U);
+    journal.check_invariants();
+  });
+}
+
 TEST(RecoveryJournal, BlocksAreStartedBeforeTheyAreWrittenHoweverOftenThatIs) {
   using Blocks = std::pair<std::uint64_t, std::uint64_t>;
   simulate([](SimExecutor& ex) -> Task<void> {

@@ -156,6 +156,9 @@ class BlockMap {
   }
 
   [[nodiscard]] const BlockMapCounters& counters() const { return counters_; }
+  /// Aborts if the lists of pages contradict what the pages say of themselves. Takes a step for
+  /// each page in memory.
+  void check_invariants() const;
   [[nodiscard]] std::uint64_t dirty_pages() const { return dirty_leaves_; }
   [[nodiscard]] std::uint64_t cached_pages() const { return leaf_index_.size(); }
   [[nodiscard]] std::uint64_t cache_pages() const { return config_.cache_pages; }

@@ -321,4 +321,18 @@ std::uint64_t SlabDepot::allocated_blocks() const {
   return difference(total, pending_frees_.size());
 }
 
+void SlabDepot::check_invariants() const {
+  SlabNumber unready = 0;
+  std::uint64_t free = 0;
+  for (const auto& slab : slabs_) {
+    slab->check_invariants();
+    unready += slab->is_ready() ? 0U : 1U;
+    free += slab->is_ready() ? slab->free_blocks() : 0;
+  }
+  check(unready == unscrubbed_, "the slabs that wait for scrubbing are counted");
+  check(free == free_blocks_ + promised_, "free blocks are promised to somebody or to nobody");
+  check(pending_frees_.size() <= (slab_count() - unready) * config_.data_blocks - free,
+        "blocks that are about to become free are not free");
+}
+
 }  // namespace uvdo

@@ -247,6 +247,10 @@ class SlabDepot {
   /// The most of them at once since the last call, where all slabs are ready.
   std::uint64_t take_peak_allocated();
   [[nodiscard]] const DepotCounters& counters() const { return counters_; }
+  /// Aborts if what is known of the slabs contradicts itself, or what is known of each of them. To
+  /// be called from outside of the depot, where it has come to a halt; takes some work for each
+  /// slab.
+  void check_invariants() const;
   /// Bytes of memory that the tables of so many slabs take.
   [[nodiscard]] static std::uint64_t tables_of(const SlabConfig& config, std::uint64_t slabs) {
     return slabs * SlabMemory::bytes_of_slab(config);

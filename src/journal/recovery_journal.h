@@ -24,6 +24,7 @@
 #include "format/journal_point.h"
 #include "format/recovery_journal_block.h"
 #include "journal/read_only_notifier.h"
+#include "statistics/part_statistics.h"
 
 namespace uvdo {
 
@@ -36,17 +37,6 @@ struct RecoveryJournalConfig {
   JournalSequence tail{1};  ///< the first block that will be written
   std::uint64_t logical_blocks_used = 0;
   std::uint64_t block_map_blocks = 0;
-};
-
-struct JournalCounters {
-  std::uint64_t disk_full = 0;
-  std::uint64_t slab_journal_commits_requested = 0;
-  std::uint64_t entries_started = 0;
-  std::uint64_t entries_written = 0;    ///< handed to the device
-  std::uint64_t entries_committed = 0;  ///< stable
-  std::uint64_t blocks_written = 0;
-  std::uint64_t blocks_committed = 0;
-  std::uint64_t flushes = 0;
 };
 
 class RecoveryJournal {
@@ -135,7 +125,7 @@ class RecoveryJournal {
 
   [[nodiscard]] std::uint64_t logical_blocks_used() const { return logical_blocks_used_; }
   [[nodiscard]] std::uint64_t block_map_blocks() const { return block_map_blocks_; }
-  [[nodiscard]] const JournalCounters& counters() const { return counters_; }
+  [[nodiscard]] const RecoveryJournalStatistics& counters() const { return counters_; }
   /// Aborts if heads and tail, or points, are not in their order, or a buffer is nobody's. Takes
   /// next to no time.
   void check_invariants() const;
@@ -143,7 +133,7 @@ class RecoveryJournal {
   /// gathering entries since. A block that is written before it is full counts again after that.
   [[nodiscard]] std::uint64_t blocks_started() const {
     const bool is_due = open_ && open_entries_ > open_entries_taken_;
-    return counters_.blocks_written + unwritten_.size() + (is_due ? 1U : 0U);
+    return counters_.blocks.written + unwritten_.size() + (is_due ? 1U : 0U);
   }
 
  private:
@@ -200,7 +190,7 @@ class RecoveryJournal {
 
   std::uint64_t logical_blocks_used_;
   std::uint64_t block_map_blocks_;
-  JournalCounters counters_;
+  RecoveryJournalStatistics counters_;
 };
 
 }  // namespace uvdo

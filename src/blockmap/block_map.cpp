@@ -384,4 +384,21 @@ JournalSequence BlockMap::age_limit() const {
   return JournalSequence{tail > maximum_age_ ? tail - maximum_age_ : 0};
 }
 
+void BlockMap::check_invariants() const {
+  std::uint32_t dirty = 0;
+  for (const MapPage* page = dirty_.oldest(); page != nullptr; page = page->next) {
+    check(page->is_dirty(), "a page that is to be written has changed");
+    check(page->state == MapPage::State::ready, "a page that has changed is there");
+    dirty += is_leaf(*page) ? 1U : 0U;
+  }
+  check(dirty == dirty_leaves_, "dirty leaves are counted");
+  for (const MapPage* page = clean_.oldest(); page != nullptr; page = page->next) {
+    check(is_leaf(*page), "only leaves are given up");
+    check(!page->is_dirty() && !page->writing, "no page is given up that is to be written");
+    check(page->state != MapPage::State::loading, "no page is given up that is being read");
+  }
+  check(clean_.size() + dirty <= next_fresh_, "each frame is in one list at most");
+  check(leaf_index_.size() <= next_fresh_, "each leaf in memory has a frame");
+}
+
 }  // namespace uvdo

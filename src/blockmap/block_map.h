@@ -22,6 +22,7 @@
 #include "format/slab_layout.h"
 #include "format/volume_geometry.h"
 #include "journal/recovery_journal.h"
+#include "statistics/part_statistics.h"
 
 namespace uvdo {
 
@@ -32,23 +33,6 @@ struct BlockMapConfig {
   std::uint64_t logical_blocks = 0;
   std::uint32_t cache_pages = 32768;
   std::uint32_t maximum_age = 16380;  ///< journal blocks, as configured (behaviour.md, 5.3)
-};
-
-struct BlockMapCounters {
-  std::uint64_t cache_pressure = 0;
-  std::uint64_t read_count = 0;
-  std::uint64_t write_count = 0;
-  std::uint64_t failed_reads = 0;
-  std::uint64_t failed_writes = 0;
-  std::uint64_t reclaimed = 0;
-  std::uint64_t read_outgoing = 0;
-  std::uint64_t found_in_cache = 0;
-  std::uint64_t discard_required = 0;
-  std::uint64_t wait_for_page = 0;
-  std::uint64_t fetch_required = 0;
-  std::uint64_t pages_loaded = 0;
-  std::uint64_t pages_saved = 0;
-  std::uint64_t flush_count = 0;
 };
 
 /// Where the map gets blocks for new pages.
@@ -155,7 +139,10 @@ class BlockMap {
     return dirty_.oldest()->dirty_since;
   }
 
-  [[nodiscard]] const BlockMapCounters& counters() const { return counters_; }
+  [[nodiscard]] const BlockMapStatistics& counters() const { return counters_; }
+  /// Aborts if the lists of pages contradict what the pages say of themselves. Takes a step for
+  /// each page in memory.
+  void check_invariants() const;
   [[nodiscard]] std::uint64_t dirty_pages() const { return dirty_leaves_; }
   [[nodiscard]] std::uint64_t cached_pages() const { return leaf_index_.size(); }
   [[nodiscard]] std::uint64_t cache_pages() const { return config_.cache_pages; }
@@ -232,7 +219,7 @@ class BlockMap {
   std::vector<MapPage*> batch_;  // those pages
   std::vector<JournalSequence> held_;
   std::function<void()> on_write_back_needed_;
-  BlockMapCounters counters_;
+  BlockMapStatistics counters_;
 };
 
 }  // namespace uvdo

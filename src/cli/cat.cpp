@@ -10,8 +10,9 @@
 
 #include "base/size_text.h"
 #include "cli/command.h"
-#include "cli/open_volume.h"
+#include "cli/without_journal.h"
 #include "inspect/content_reader.h"
+#include "manage/stopped_volume.h"
 
 namespace uvdo {
 namespace {

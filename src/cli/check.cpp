@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // uvdo check: the audit of a stopped volume, for people and as JSON.
+#include "manage/check.h"
+
 #include <array>
 #include <string>
 
-#include "base/json.h"
 #include "base/print.h"
 #include "base/size_text.h"
 #include "cli/command.h"
 #include "cli/damage_file.h"
-#include "cli/open_volume.h"
 #include "cli/progress.h"
-#include "control/error_json.h"
-#include "inspect/audit.h"
-#include "inspect/damage_list.h"
+#include "cli/without_journal.h"
 
 namespace uvdo {
 namespace {
@@ -51,16 +49,17 @@ class FindingPrinter {
   std::array<std::uint64_t, kFindingKinds> seen_{};
 };
 
-Json summary_json(const VolumeImage& image, const AuditSummary& summary, Json findings) {
+Json report_json(const CheckReport& report, Json findings) {
+  const AuditSummary& summary = report.summary;
   auto kinds = Json::object();
   for (std::size_t kind = 0; kind < kFindingKinds; ++kind) {
     if (summary.by_kind[kind] == 0) continue;
     kinds[std::string(name_of(static_cast<FindingKind>(kind)))] = summary.by_kind[kind];
   }
   return {
-      {"volume", image.store().name()},
-      {"state", std::string(name_of(image.super_block().state))},
-      {"replayed", image.replay() != nullptr},
+      {"volume", report.volume},
+      {"state", std::string(name_of(report.state))},
+      {"replayed", report.is_replayed},
       {"consistent", summary.is_consistent()},
       {"errors", summary.errors},
       {"notes", summary.notes},
@@ -74,18 +73,17 @@ Json summary_json(const VolumeImage& image, const AuditSummary& summary, Json fi
       {"compressedFragments", summary.compressed_fragments},
       {"dataBlocksRead", summary.data_blocks_read},
       {"logicalBlocksAffected", summary.logical_blocks_affected},
-      {"logicalBlocksLostWithJournal",
-       image.replay() == nullptr ? 0 : image.replay()->view.blocks_affected()},
+      {"logicalBlocksLostWithJournal", report.blocks_lost_with_journal},
       {"findings", std::move(findings)},
   };
 }
 
-void print_summary(const VolumeImage& image, const AuditSummary& summary) {
-  const SuperBlock& super = image.super_block();
-  print("{}: {} ({})\n", image.store().name(), name_of(super.state), explain(super.state));
-  if (super.state == VolumeState::new_volume) return;
-  if (const auto replayed = replay_text(image)) print("{}\n", *replayed);
-  if (const auto left_out = left_out_text(image)) print("{}\n", *left_out);
+void print_summary(const CheckReport& report) {
+  const AuditSummary& summary = report.summary;
+  print("{}: {} ({})\n", report.volume, name_of(report.state), explain(report.state));
+  if (report.state == VolumeState::new_volume) return;
+  if (report.replayed) print("{}\n", *report.replayed);
+  if (report.left_out) print("{}\n", *report.left_out);
   print(
       "{} logical blocks used, {} block map blocks, {} data blocks in use, {} of them "
       "compressed\n",
@@ -93,7 +91,8 @@ void print_summary(const VolumeImage& image, const AuditSummary& summary) {
       grouped(summary.referenced_blocks), grouped(summary.compressed_blocks));
 }
 
-void print_verdict(const VolumeImage& image, const AuditSummary& summary) {
+void print_verdict(const CheckReport& report) {
+  const AuditSummary& summary = report.summary;
   if (summary.logical_blocks_affected > 0) {
     print("At least {} logical blocks cannot be read as they were written.\n",
           grouped(summary.logical_blocks_affected));
@@ -101,28 +100,26 @@ void print_verdict(const VolumeImage& image, const AuditSummary& summary) {
   if (!summary.is_consistent()) {
     print("The volume is NOT consistent: {} error{} found.\n", grouped(summary.errors),
           summary.errors == 1 ? "" : "s");
-  } else if (image.is_seen_as_rebuilt()) {
+  } else if (report.is_seen_as_rebuilt) {
     print("What the volume holds is consistent: a rebuild brings back all of it.\n");
   } else {
     print("The volume is consistent.\n");
   }
 }
 
-/// Reads everything once more, in the order of logical blocks.
-Result<void> list_damaged(VolumeImage& image, DamageFile& list, Progress& progress) {
+Result<void> write_list(StoppedCheck& check, DamageFile& list, Progress& progress) {
   if (!list) return {};
-  const std::uint64_t blocks = image.logical_blocks();
-  find_damaged_blocks(
-      image, [&](const ContentRun& run) { list.add(run); },
-      [&](std::uint64_t done) { progress.show("damaged blocks", done, blocks); });
+  const auto loss = check.find_damaged(
+      [&](const ContentRun& run) { list.add(run); },
+      [&](std::uint64_t done, std::uint64_t all) { progress.show("damaged blocks", done, all); });
   progress.clear();
-  if (const auto loss = journal_loss_text(image)) list.remark(*loss);
+  if (loss) list.remark(*loss);
   return list.finish();
 }
 
 int check(const CheckArguments& arguments) {
-  auto image = open_volume(arguments.volume, {.replay = !arguments.without_journal});
-  if (!image) return fail(image.error());
+  auto opened = StoppedCheck::open(arguments.volume, {.replay = !arguments.without_journal});
+  if (!opened) return fail(opened.error());
   auto list = DamageFile::open(arguments.damaged, {arguments.volume});
   if (!list) return fail(list.error());
   if (auto begun = list->begin(); !begun) return fail(begun.error());
@@ -134,7 +131,7 @@ int check(const CheckArguments& arguments) {
   options.progress = [&](std::string_view what, std::uint64_t done, std::uint64_t total) {
     progress.show(what, done, total);
   };
-  const AuditSummary summary = audit(**image, options, [&](const Finding& finding) {
+  const CheckReport report = opened->run(options, [&](const Finding& finding) {
     if (!arguments.json) return printer(finding);
     if (findings.size() >= kListedFindings) return;
     findings.push_back({{"kind", std::string(name_of(finding.kind))},
@@ -142,20 +139,19 @@ int check(const CheckArguments& arguments) {
                         {"text", finding.text}});
   });
   progress.clear();
-  if (arguments.json) {
-    Json json = summary_json(**image, summary, std::move(findings));
-    auto listed = list_damaged(**image, *list, progress);
-    if (!listed) {
-      warn(listed.error().message());
-      json["error"] = error_json(listed.error());
-    }
-    print("{}\n", json_text(json, 2));
-    return listed && summary.is_consistent() ? kExitOk : kExitFailed;
+  if (!arguments.json) {
+    print_summary(report);
+    print_verdict(report);
   }
-  print_summary(**image, summary);
-  print_verdict(**image, summary);
-  if (auto listed = list_damaged(**image, *list, progress); !listed) return fail(listed.error());
-  return summary.is_consistent() ? kExitOk : kExitFailed;
+  auto listed = write_list(*opened, *list, progress);
+  if (arguments.json) {
+    Json json = report_json(report, std::move(findings));
+    if (!listed) add_error(json, listed.error());
+    print("{}\n", json_text(json, 2));
+  } else if (!listed) {
+    return fail(listed.error());
+  }
+  return listed && report.summary.is_consistent() ? kExitOk : kExitFailed;
 }
 
 }  // namespace

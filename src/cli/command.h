@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "arguments/arguments.h"
+#include "base/json.h"
 #include "base/result.h"
 
 namespace uvdo {
@@ -45,8 +46,10 @@ int fail(const Error& error);
 int fail(std::string_view message, Errc code = Errc::io);
 /// The same for wrong arguments; returns kExitUsage.
 int usage_error(std::string_view message);
-/// Prints the same line where the command goes on, or where its JSON tells the error itself.
+/// Prints the same line where the command goes on.
 void warn(std::string_view message);
+/// Prints it, and puts the error into what the command prints as JSON.
+void add_error(Json& json, const Error& error);
 
 // ---- the subcommands
 

@@ -45,6 +45,9 @@ constexpr std::array kCommands{
 /// Commands that change nothing.
 constexpr std::array<std::string_view, 8> kTellers{"status", "info",  "top", "stats",
                                                    "dump",   "check", "cat", "bench"};
+/// Where JSON tells what a command has failed of.
+constexpr const char* kErrorKey = "error";
+
 /// What the command has failed of, for --json.
 std::optional<Error>& told_error() {
   static std::optional<Error> told;
@@ -114,7 +117,7 @@ int run_command(int argc, char** argv) {
 int run_uvdo(int argc, char** argv) {
   const int status = run_command(argc, argv);
   if (told_error() && wants_json(argc, argv)) {
-    print("{}\n", json_text({{"error", error_json(*told_error())}}));
+    print("{}\n", json_text({{kErrorKey, error_json(*told_error())}}));
   }
   // What was printed must have arrived: a full disk behind a pipe is an error too.
   const auto arrived = finish_output();
@@ -134,6 +137,11 @@ Arguments::Option add_volume_argument(Arguments& app, std::string& volume) {
 }
 
 void warn(std::string_view message) { print_error("uvdo: {}\n", printable(message)); }
+
+void add_error(Json& json, const Error& error) {
+  warn(error.message());
+  json[kErrorKey] = error_json(error);
+}
 
 int fail(std::string_view message, Errc code) { return fail_as(message, code, kExitFailed); }
 

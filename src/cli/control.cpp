@@ -14,6 +14,7 @@
 #include "control/index_message.h"
 #include "control/server_messages.h"
 #include "control/settings_message.h"
+#include "manage/stop.h"
 
 namespace uvdo {
 namespace {
@@ -60,7 +61,7 @@ Result<void> add_setting(SetRequest& request, const std::string& setting) {
 }  // namespace
 
 int run_set(int argc, char** argv) {
-  ServedVolume served;
+  ServedVolumeOptions served;
   std::vector<std::string> settings;
   Arguments app("Changes switches of a volume that is being served.", "uvdo set");
   served.add_to(app);
@@ -88,7 +89,7 @@ int run_set(int argc, char** argv) {
 }
 
 int run_index(int argc, char** argv) {
-  ServedVolume served;
+  ServedVolumeOptions served;
   std::string action;
   Arguments app("Closes, opens, switches or makes anew the deduplication index of a served volume.",
                 "uvdo index");
@@ -107,7 +108,7 @@ int run_index(int argc, char** argv) {
 }
 
 int run_flush(int argc, char** argv) {
-  ServedVolume served;
+  ServedVolumeOptions served;
   Arguments app("Makes everything that was written to a served volume stable.", "uvdo flush");
   served.add_to(app);
   if (auto status = parse_arguments(app, argc, argv)) return *status;
@@ -116,7 +117,7 @@ int run_flush(int argc, char** argv) {
 }
 
 int run_dump(int argc, char** argv) {
-  ServedVolume served;
+  ServedVolumeOptions served;
   Arguments app("Prints the inside of a served volume as JSON, to look for the cause of something.",
                 "uvdo dump");
   served.add_to(app);
@@ -128,7 +129,7 @@ int run_dump(int argc, char** argv) {
 }
 
 int run_log_level(int argc, char** argv) {
-  ServedVolume served;
+  ServedVolumeOptions served;
   std::string level;
   Arguments app("Shows or changes how much the server of a volume logs.", "uvdo log-level");
   served.add_to(app);
@@ -148,14 +149,12 @@ int run_log_level(int argc, char** argv) {
 }
 
 int run_stop(int argc, char** argv) {
-  ServedVolume served;
+  ServedVolumeOptions served;
   Arguments app("Stops the server of a volume and waits until the volume is saved.", "uvdo stop");
   served.add_to(app);
   if (auto status = parse_arguments(app, argc, argv)) return *status;
-  auto answer = served.ask(StopRequest());
-  if (!answer) return fail(answer.error());
-  wait_until_free(served.volume);  // so that what follows finds the volume unused
-  return kExitOk;
+  auto stopped = stop_server(served.given());
+  return stopped ? kExitOk : fail(stopped.error());
 }
 
 }  // namespace uvdo

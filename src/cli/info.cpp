@@ -9,71 +9,13 @@
 
 #include "base/print.h"
 #include "base/size_text.h"
-#include "cli/open_volume.h"
 #include "cli/served_volume.h"
-#include "control/error_json.h"
-#include "control/server_messages.h"
-#include "inspect/lvm_pool.h"
-#include "watch/volume_description.h"
+#include "cli/without_journal.h"
+#include "format/super_block.h"
+#include "manage/look.h"
 
 namespace uvdo {
 namespace {
-
-/// Of a stopped volume.
-Result<Json> describe_image(VolumeImage& image) {
-  const SuperBlock& super = image.super_block();
-  VolumeFacts facts;
-  facts.name = image.store().name();
-  facts.device_bytes = image.store().size();
-  facts.logical_blocks_used = image.logical_blocks_used();
-  facts.block_map_blocks = image.block_map_blocks();
-  facts.slabs_never_used = super.depot.slab_count();
-  facts.slabs_dirty = 0;
-  if (super.state != VolumeState::new_volume) {
-    auto entries = image.read_slab_summary();
-    if (!entries) return std::move(entries).error();
-    facts.slabs_never_used = 0;
-    for (const SlabSummaryEntry& entry : *entries) {
-      facts.slabs_never_used += entry.is_unused() ? 1 : 0;
-      *facts.slabs_dirty += entry.dirty ? 1 : 0;
-    }
-  }
-  auto overview = survey_journal(image);
-  if (!overview) return std::move(overview).error();
-  Json json = describe_volume(image.geometry(), super, facts);
-  Json& journal = json["journal"];
-  journal["currentBlocks"] = overview->current_blocks;
-  if (overview->current_blocks > 0) {
-    journal["firstCurrent"] = overview->first_current.value();
-    journal["lastCurrent"] = overview->last_current.value();
-  }
-  if (const JournalReplay* replay = image.replay(); replay != nullptr && replay->found()) {
-    const UsableJournal& usable = replay->view.usable;
-    journal["replay"] = {{"blockMapHead", usable.extent.block_map_head.value()},
-                         {"slabJournalHead", usable.extent.slab_journal_head.value()},
-                         {"lastUsable", usable.last.value()},
-                         {"highestTail", usable.extent.highest_tail.value()},
-                         {"entries", replay->view.entries}};
-  }
-  if (const auto loss = journal_loss_text(image)) journal["damage"] = *loss;
-  if (const auto pool = lvm_pool_window(image)) {
-    json["lvmPool"] = {{"offset", pool->offset}, {"size", pool->size}};
-  }
-  return json;
-}
-
-Result<Json> describe(const ServedVolume& served, bool without_journal) {
-  auto answer = served.ask(InfoRequest());
-  if (answer || answer.error().code() != Errc::not_found) return answer;
-  auto image = open_volume(served.volume, {.replay = !without_journal});
-  if (!image && image.error().code() == Errc::unsupported) {
-    // A journal of the old form cannot be replayed, but the volume can be described.
-    image = open_volume(served.volume, {.replay = false});
-  }
-  if (!image) return std::move(image).error();
-  if (const auto left_out = left_out_text(**image)) warn(*left_out);
-  return describe_image(**image);
-}
 
 /// A size as one word, exact: "512K", "1G".
 std::string option_text(std::uint64_t bytes) {
@@ -194,7 +136,7 @@ void print_layout(const Json& info) {
 }  // namespace
 
 int run_info(int argc, char** argv) {
-  ServedVolume served;
+  ServedVolumeOptions served;
   bool json = false;
   bool without_journal = false;
   Arguments app("Shows what a volume is: sizes, layout, state.", "uvdo info");
@@ -202,17 +144,16 @@ int run_info(int argc, char** argv) {
   app.flag("--json", json, "print JSON");
   app.flag(kWithoutJournal, without_journal, kWithoutJournalHelp);
   if (auto parsed = parse_arguments(app, argc, argv)) return *parsed;
-  auto info = describe(served, without_journal);
-  if (!info) return fail(info.error());
+  auto described = describe_volume(served.given(), {.replay = !without_journal});
+  if (!described) return fail(described.error());
+  if (described->left_out) warn(*described->left_out);
+  Json* const info = &described->description;
   const Json& journal = info->at("journal");
   std::optional<Error> damage;
   if (journal.contains("damage"))
     damage.emplace(Errc::corrupt, journal.at("damage").get<std::string>());
   if (json) {
-    if (damage) {
-      warn(damage->message());
-      (*info)["error"] = error_json(*damage);
-    }
+    if (damage) add_error(*info, *damage);
     print("{}\n", json_text(*info, 2));
     return damage ? kExitFailed : kExitOk;
   }

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "cli/served_volume.h"
+#include "manage/served_volume.h"
 #include "watch/rates.h"
 
 namespace uvdo {

@@ -11,12 +11,12 @@
 #include "base/machine_memory.h"
 #include "cli/config_file.h"
 #include "cli/log_file.h"
-#include "cli/open_volume.h"
 #include "cli/serve_options.h"
 #include "cli/serve_reload.h"
 #include "cli/version.h"
 #include "control/control_path.h"
 #include "device/open_device.h"
+#include "manage/stopped_volume.h"
 #include "nbd/nbd_server.h"
 #include "net/descriptor_reserve.h"
 #include "serve/server_signals.h"
@@ -134,12 +134,11 @@ Result<Doors> open_and_become(ServeOptions& options) {
 Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerSignals& signals,
                                   ServeReload& reload, TlsUpgrader* tls, Log& log) {
   auto device = open_device(loop, options.volume,
-                                 options.read_only ? OpenMode::read_only : OpenMode::read_write);
+                            options.read_only ? OpenMode::read_only : OpenMode::read_write);
   if (!device) {
     // Whoever has the volume is not waited for twice.
     const bool is_busy = device.error().code() == Errc::busy;
-    if (options.read_only || is_busy ||
-        !open_device(loop, options.volume, OpenMode::read_only)) {
+    if (options.read_only || is_busy || !open_device(loop, options.volume, OpenMode::read_only)) {
       co_return std::move(device).error();
     }
     co_return Error(

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What the commands for served volumes share: naming the volume, and asking its server, for an
-// answer that does not take for ever.
+// What the commands for served volumes share on their command line.
 #pragma once
 
 #include <chrono>
@@ -9,17 +8,22 @@
 #include <string>
 
 #include "cli/command.h"
-#include "control/control_client.h"
+#include "manage/served_volume.h"
 
 namespace uvdo {
 
-/// How long a server may be silent, in seconds, as it stands on the command line.
-struct AnswerPatience {
-  double seconds = std::chrono::duration<double>(kAnswerPatience).count();
-
-  /// Adds --timeout.
+/// The options VOLUME, --control and --timeout.
+class ServedVolumeOptions {
+ public:
+  /// Adds all three.
   void add_to(Arguments& app) {
-    app.option("--timeout", seconds,
+    add_volume_argument(app, volume);
+    add_server_to(app);
+  }
+  /// For commands that name their volumes otherwise.
+  void add_server_to(Arguments& app) {
+    app.option("--control", control, "the control socket that uvdo serve was given");
+    app.option("--timeout", seconds_,
                "seconds that the server may be silent; one that works on the request is not")
         .check([](const std::string& text) {
           char* end = nullptr;
@@ -29,30 +33,21 @@ struct AnswerPatience {
         })
         .show_default();
   }
-  [[nodiscard]] std::chrono::milliseconds limit() const {
-    return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
-  }
-};
-
-struct ServedVolume {
-  std::string volume;
-  std::string control{};  ///< socket; empty: where servers listen by default
-  AnswerPatience patience{};
-
-  /// Adds VOLUME, --control and --timeout.
-  void add_to(Arguments& app) {
-    add_volume_argument(app, volume);
-    add_server_to(app);
-  }
-  /// For commands that name their volumes otherwise.
-  void add_server_to(Arguments& app) {
-    app.option("--control", control, "the control socket that uvdo serve was given");
-    patience.add_to(app);
+  /// What was given.
+  [[nodiscard]] ServedVolume given() const {
+    const std::chrono::duration<double> patience(seconds_);
+    return {volume, control, std::chrono::duration_cast<std::chrono::milliseconds>(patience)};
   }
   template <ControlMessage Request>
   [[nodiscard]] Result<typename Request::Answer> ask(const Request& request) const {
-    return ask_volume(volume, request, control, patience.limit());
+    return given().ask(request);
   }
+
+  std::string volume;
+  std::string control;
+
+ private:
+  double seconds_ = std::chrono::duration<double>(kAnswerPatience).count();
 };
 
 }  // namespace uvdo

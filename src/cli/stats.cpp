@@ -7,12 +7,11 @@
 
 #include "base/print.h"
 #include "cli/command.h"
-#include "cli/open_volume.h"
 #include "cli/served_volume.h"
 #include "cli/stats_watch.h"
-#include "control/error_json.h"
-#include "control/statistics_message.h"
+#include "cli/without_journal.h"
 #include "device/backing_name.h"
+#include "manage/look.h"
 #include "statistics/statistics_text.h"
 #include "watch/statistics_json.h"
 
@@ -22,21 +21,11 @@ namespace {
 
 enum class StatsForm : std::uint8_t { table, list, json };
 
-/// From the volume's server if it has one, else from its disk.
-Result<StoppedStatistics> statistics_of(const ServedVolume& served, bool without_journal) {
-  auto answer = served.ask(StatisticsRequest());
-  if (answer) return StoppedStatistics{std::move(answer->statistics)};
-  if (answer.error().code() == Errc::not_found) {
-    return stopped_statistics(served.volume, {.replay = !without_journal});
-  }
-  return std::move(answer).error();
-}
-
-/// `errors`: of a volume whose statistics are not all, or that has none.
+/// `errors`: what is added, of a volume whose statistics are not all, or that has none.
 void print_json(std::span<const NamedStatistics> all, const Json& errors) {
   auto object = Json::object();
   for (const auto& [name, statistics] : all) object[name] = to_json(statistics);
-  for (const auto& [name, error] : errors.items()) object[name]["error"] = error;
+  for (const auto& [name, error] : errors.items()) object[name].update(error);
   print("{}\n", json_text(object, 2));
 }
 
@@ -61,13 +50,13 @@ int show_statistics(const std::vector<std::string>& volumes, ServedVolume served
   std::vector<NamedStatistics> all;
   auto errors = Json::object();
   const auto note = [&errors](const std::string& name, const Error& error) {
-    warn(error.message());
-    errors[name] = error_json(error);
+    add_error(errors[name], error);
   };
   for (const std::string& volume : volumes) {
     auto path = backing_store_path(volume);
     if (path) served.volume = *path;
-    auto statistics = path ? statistics_of(served, without_journal) : std::move(path).error();
+    auto statistics =
+        path ? volume_statistics(served, {.replay = !without_journal}) : std::move(path).error();
     if (statistics) {
       if (statistics->left_out) warn(fmt::format("{}: {}", *path, *statistics->left_out));
       if (statistics->problem) {
@@ -91,7 +80,7 @@ int show_statistics(const std::vector<std::string>& volumes, ServedVolume served
 
 int run_stats(int argc, char** argv) {
   std::vector<std::string> volumes;
-  ServedVolume served;
+  ServedVolumeOptions served;
   bool human = false;
   bool si = false;
   bool verbose = false;
@@ -127,11 +116,12 @@ int run_stats(int argc, char** argv) {
     auto path = backing_store_path(volumes[0]);
     if (!path) return usage_error(path.error().message());
     served.volume = *path;
-    return watch_statistics(served, *interval, count, json ? WatchForm::json : WatchForm::text);
+    return watch_statistics(served.given(), *interval, count,
+                            json ? WatchForm::json : WatchForm::text);
   }
   const StatsForm form = json ? StatsForm::json : verbose ? StatsForm::list : StatsForm::table;
   const TableUnits units = si ? TableUnits::si : human ? TableUnits::binary : TableUnits::kib;
-  return show_statistics(volumes, std::move(served), form, units, without_journal);
+  return show_statistics(volumes, served.given(), form, units, without_journal);
 }
 
 }  // namespace uvdo

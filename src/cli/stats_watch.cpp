@@ -8,6 +8,7 @@
 
 #include "base/print.h"
 #include "base/saturating.h"
+#include "cli/command.h"
 #include "watch/health.h"
 #include "watch/rates_json.h"
 

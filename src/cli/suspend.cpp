@@ -8,7 +8,7 @@
 
 namespace uvdo {
 int run_suspend(int argc, char** argv) {
-  ServedVolume served;
+  ServedVolumeOptions served;
   bool no_flush = false;
   Arguments app(
       "Pauses a served volume: when the command returns, nothing uses the volume's file or block "
@@ -24,7 +24,7 @@ int run_suspend(int argc, char** argv) {
 }
 
 int run_resume(int argc, char** argv) {
-  ServedVolume served;
+  ServedVolumeOptions served;
   Arguments app("Lets a suspended volume go on, on the device that is in its place now.",
                 "uvdo resume");
   served.add_to(app);

@@ -18,6 +18,7 @@
 #include "base/size_text.h"
 #include "cli/rates_source.h"
 #include "cli/screen_layout.h"
+#include "cli/served_volume.h"
 #include "watch/health.h"
 
 namespace uvdo {
@@ -218,7 +219,7 @@ std::vector<ScreenLine> lines_of(const std::string& volume, const Snapshot& now,
 }  // namespace
 
 int run_top(int argc, char** argv) {
-  ServedVolume served;
+  ServedVolumeOptions served;
   std::string interval_text = "1";
   std::uint64_t count = 0;
   Arguments app("Shows a served volume at work, live in the terminal; q ends it.", "uvdo top");
@@ -233,7 +234,7 @@ int run_top(int argc, char** argv) {
         "uvdo top draws on a terminal; for files and pipes there is uvdo stats "
         "--watch");
   }
-  auto before = take_snapshot(served);
+  auto before = take_snapshot(served.given());
   if (!before) return fail(before.error());
   struct sigaction action {};
   action.sa_handler = [](int) { interrupted = 1; };
@@ -251,7 +252,7 @@ int run_top(int argc, char** argv) {
     for (std::uint64_t looks = 0; lost && (count == 0 || looks < count); ++looks) {
       const char key = wait_for_key(*interval, screen.has_keys());
       if (interrupted != 0 || key == 'q' || key == 'Q' || key == 3) break;
-      auto now = take_snapshot(served);
+      auto now = take_snapshot(served.given());
       if (!now) {
         lost = std::move(now).error();
         break;

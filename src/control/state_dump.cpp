@@ -94,7 +94,7 @@ Json dump_index(const DedupeIndex* index) {
 
 Task<Json> dump_state(Executor& executor, const Volume& volume) {
   const VolumeStatistics s = volume.statistics();
-  const PackerCounters& packer = volume.packer().counters();
+  const PackerStatistics& packer = volume.packer().counters();
   const VolumeOptions& options = volume.options();
   Json json = {
       {"mode", volume.is_read_only() ? "read-only" : "normal"},
@@ -122,9 +122,9 @@ Task<Json> dump_state(Executor& executor, const Volume& volume) {
       {"journal", dump_journal(volume.journal())},
       {"blockMap", dump_block_map(volume.block_map())},
       {"packer",
-       {{"fragmentsWaiting", packer.fragments_in_packer},
-        {"fragmentsWritten", packer.fragments_written},
-        {"blocksWritten", packer.blocks_written}}},
+       {{"fragmentsWaiting", packer.compressed_fragments_in_packer},
+        {"fragmentsWritten", packer.compressed_fragments_written},
+        {"blocksWritten", packer.compressed_blocks_written}}},
       {"dataWriter",
        {{"blocksWritten", volume.data_writer().blocks_written()},
         {"requests", volume.data_writer().requests()}}},

@@ -47,10 +47,7 @@ void Slab::load_counts() {
 
 void Slab::load_journal(SlabSequence head, SlabSequence next, JournalPoint point,
                         JournalPoint recovery_point) {
-  head_ = head;
-  durable_head_ = named_head_ = head;
-  next_ = next;
-  named_ = next;
+  ring_.load(head, next);
   last_point_ = point;
   header_.recovery_point = recovery_point;
 }
@@ -103,7 +100,7 @@ bool Slab::claim_free(Sbn sbn) {
 }
 
 void Slab::open_block() {
-  header_.sequence = next_;
+  header_.sequence = ring_.next();
   header_.nonce = nonce_;
   header_.has_block_map_increments = false;
   header_.entry_count = 0;
@@ -118,7 +115,7 @@ void Slab::close_open_block() {
   (closed_ != nullptr ? last_closed_->next : closed_) = open_;
   last_closed_ = open_;
   open_ = nullptr;
-  ++next_;
+  ring_.block_was_closed();
 }
 
 void Slab::drop_closed_block() {
@@ -143,7 +140,7 @@ void Slab::append(Sbn sbn, ReferenceOperation operation, JournalPoint point,
   const JournalPoint expanded = operation == ReferenceOperation::data_decrement
                                     ? point.expanded_decrement()
                                     : point.expanded_increment();
-  last_point_ = {next_.value(), header_.entry_count};
+  last_point_ = {ring_.next().value(), header_.entry_count};
   append_slab_journal_entry(open_->bytes, header_, {sbn, operation}, expanded);
   last_entry_ = point;
 }
@@ -151,10 +148,7 @@ void Slab::append(Sbn sbn, ReferenceOperation operation, JournalPoint point,
 void Slab::append_recovered(Sbn sbn, ReferenceOperation operation, JournalPoint point,
                             RecoveryJournal& journal) {
   if (open_ == nullptr || !uvdo::has_room(header_, operation)) {
-    const SlabSequence opened = next_ + (open_ == nullptr ? 0 : 1);
-    while (opened - head_ >= config_.slab_journal_blocks) ++head_;
-    durable_head_ = std::max(durable_head_, head_);
-    named_head_ = std::max(named_head_, head_);
+    ring_.take_place_of(ring_.next() + (open_ == nullptr ? 0 : 1));
   }
   append(sbn, operation, point, journal);
 }
@@ -217,7 +211,7 @@ Result<std::size_t> Slab::drop(std::span<const Sbn> blocks, JournalPoint point,
     last_entry_ = {point.sequence, static_cast<std::uint16_t>(point.entry_count - 1)};
     append_slab_journal_decrements(open_->bytes, header_, blocks.subspan(begin, count),
                                    last_entry_.expanded_decrement());
-    last_point_ = {next_.value(), static_cast<std::uint16_t>(header_.entry_count - 1)};
+    last_point_ = {ring_.next().value(), static_cast<std::uint16_t>(header_.entry_count - 1)};
     if (is_ready()) {
       use();
       if (is_first) dirty_all_reference_blocks();
@@ -241,7 +235,7 @@ Result<std::size_t> Slab::drop(std::span<const Sbn> blocks, JournalPoint point,
 
 void Slab::begin_dirty(ReferenceBlock& block) {
   block.dirty_since = SlabSequence{std::max<std::uint64_t>(last_point_.sequence, 1)};
-  ++holds_[block.dirty_since.value() % config_.slab_journal_blocks];
+  ++holds_[ring_.place_of(block.dirty_since)];
   ++dirty_count_;
 }
 
@@ -252,10 +246,8 @@ std::optional<JournalSequence> Slab::oldest_lock() const {
 }
 
 void Slab::reap() {
-  while (head_ < named_ &&
-         (!is_used_ || holds_[head_.value() % config_.slab_journal_blocks] == 0)) {
-    ++head_;
-  }
+  ring_.give_up(
+      [this](SlabSequence block) { return is_used_ && holds_[ring_.place_of(block)] > 0; });
 }
 
 std::optional<Slab::ReferenceWrite> Slab::begin_write(SlabSequence limit, MutableBytes out) {
@@ -284,7 +276,33 @@ std::optional<Slab::ReferenceWrite> Slab::begin_write(SlabSequence limit, Mutabl
 void Slab::end_write(const ReferenceWrite& write) {
   references_[write.index].writing = false;
   --writing_count_;
-  --holds_[write.held.value() % config_.slab_journal_blocks];
+  --holds_[ring_.place_of(write.held)];
+}
+
+void Slab::check_invariants() const {
+  ring_.check_invariants();
+  SlabSequence sequence = ring_.named();
+  for (const SlabJournalBlock* block = closed_; block != nullptr; block = block->next, ++sequence) {
+    check(block->header.sequence == sequence, "closed slab journal blocks follow each other");
+  }
+  check(sequence == ring_.next(), "slab journal blocks in memory are those that are not named");
+  check(open_ == nullptr || header_.sequence == ring_.next(),
+        "the open slab journal block is next");
+  check(free_blocks_ <= config_.data_blocks, "a slab has no more free blocks than blocks");
+  if (!is_used_) {
+    check(dirty_count_ == 0 && writing_count_ == 0, "an unused slab has nothing to write");
+    return;
+  }
+  const auto is_dirty = [](const ReferenceBlock& b) { return b.dirty_since != SlabSequence{0}; };
+  const auto is_written = [](const ReferenceBlock& b) { return b.writing; };
+  check(std::ranges::count_if(references_, is_dirty) == std::ptrdiff_t{dirty_count_},
+        "dirty reference blocks are counted");
+  check(std::ranges::count_if(references_, is_written) == std::ptrdiff_t{writing_count_},
+        "reference blocks being written are counted");
+  std::uint64_t holds = 0;
+  for (const std::uint32_t held : holds_) holds += held;
+  check(holds == dirty_count_ + writing_count_,
+        "each reference block that is to be written holds a slab journal block");
 }
 
 }  // namespace uvdo

@@ -9,6 +9,7 @@
 
 #include "base/block_types.h"
 #include "base/prefetch.h"
+#include "depot/ring_state.h"
 #include "depot/slab_journal_memory.h"
 #include "depot/slab_memory.h"
 #include "format/journal_point.h"
@@ -37,6 +38,7 @@ class Slab {
         counts_(tables.counts),
         references_(tables.references),
         holds_(tables.holds),
+        ring_(config.slab_journal_blocks),
         journal_memory_(journal_memory) {}
 
   [[nodiscard]] SlabNumber number() const { return number_; }
@@ -80,10 +82,7 @@ class Slab {
     if (has_open_entries()) visit(header_, open_->bytes);
   }
   /// The counts on disk know all that the named blocks say; the summary on disk says so.
-  void journal_was_scrubbed() {
-    head_ = named_;
-    durable_head_ = named_head_ = named_;
-  }
+  void journal_was_scrubbed() { ring_.was_scrubbed(); }
 
   // ---- counts
 
@@ -166,24 +165,21 @@ class Slab {
   void close_open_block();
   /// The summary on disk names the block with this header, and all before it, now.
   void block_was_named(const SlabJournalHeader& header) {
-    named_ = header.sequence + 1;
-    named_head_ = header.head;
+    ring_.block_was_named(header.sequence, header.head);
   }
   /// The summary says that the counts on disk hold all that the journal does: no block is needed.
-  void was_named_clean() { named_head_ = next_; }
+  void was_named_clean() { ring_.was_named_clean(); }
   /// The device was flushed: the summary on disk, and the head that it leads to, are durable, so
   /// that the blocks before may be overwritten.
-  void summary_is_durable() { durable_head_ = named_head_; }
-  [[nodiscard]] SlabSequence named() const { return named_; }
-  [[nodiscard]] SlabSequence head() const { return head_; }
-  [[nodiscard]] SlabSequence next_sequence() const { return next_; }
+  void summary_is_durable() { ring_.summary_is_durable(); }
+  [[nodiscard]] SlabSequence named() const { return ring_.named(); }
+  [[nodiscard]] SlabSequence head() const { return ring_.head(); }
+  [[nodiscard]] SlabSequence next_sequence() const { return ring_.next(); }
   /// Blocks that the last durably named block still calls needed, to the open one: recovery may
   /// read them.
-  [[nodiscard]] std::uint64_t journal_blocks_in_use() const { return next_ - durable_head_; }
+  [[nodiscard]] std::uint64_t journal_blocks_in_use() const { return ring_.in_use(); }
   /// The first block that must not be written yet, because its place in the ring is in use.
-  [[nodiscard]] SlabSequence write_limit() const {
-    return durable_head_ + config_.slab_journal_blocks;
-  }
+  [[nodiscard]] SlabSequence write_limit() const { return ring_.write_limit(); }
   /// Moves the head over blocks that nothing needs; to be called after a flush. It takes effect on
   /// disk with the next block that is written and named.
   void reap();
@@ -210,8 +206,13 @@ class Slab {
   [[nodiscard]] SlabSummaryEntry& summary() { return summary_; }
   /// Whether block 1 of the journal has been reaped, or counts were written before.
   [[nodiscard]] bool counts_are_on_disk() const {
-    return summary_.load_reference_counts || head_ > SlabSequence{1};
+    return summary_.load_reference_counts || ring_.head() > SlabSequence{1};
   }
+
+  /// Aborts if what is known of the slab contradicts itself: its journal's ring, its blocks in
+  /// memory (one after the other from the first that is not named on), and what of its counts is
+  /// to be written, and holds which journal block. Takes no longer than the ring has blocks.
+  void check_invariants() const;
 
  private:
   static constexpr std::size_t kCacheLine = 64;
@@ -225,7 +226,7 @@ class Slab {
   void open_block();
   /// Whether no change was ever journaled.
   [[nodiscard]] bool is_journal_unused() const {
-    return next_ == SlabSequence{1} && !has_open_entries();
+    return ring_.next() == SlabSequence{1} && !has_open_entries();
   }
   void use();
 
@@ -243,11 +244,7 @@ class Slab {
   std::uint64_t free_blocks_ = 0;
   Sbn cursor_ = 0;
 
-  SlabSequence head_{1};
-  SlabSequence durable_head_{1};
-  SlabSequence named_head_{1};  // becomes durable_head_ with the next flush
-  SlabSequence named_{1};
-  SlabSequence next_{1};  // the open block, or the next one if none is open
+  RingState ring_;
   SlabJournalMemory& journal_memory_;
   SlabJournalBlock* open_ = nullptr;
   SlabJournalHeader header_;  // of the open block, or of the last one

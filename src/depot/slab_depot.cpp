@@ -132,9 +132,9 @@ bool SlabDepot::open_next_slab() {
   }
   if (best == nullptr) return false;
   if (best->is_pristine()) {
-    ++counters_.slabs_opened;
+    ++counters_.allocator.slabs_opened;
   } else {
-    ++counters_.slabs_reopened;
+    ++counters_.allocator.slabs_reopened;
   }
   open_slab_ = best->number();
   has_open_slab_ = true;
@@ -246,7 +246,7 @@ bool SlabDepot::claim_free(Pbn pbn) {
 bool SlabDepot::has_room(Pbn pbn) const { return slab_of(pbn).has_room(); }
 
 Task<void> SlabDepot::wait_for_room() {
-  ++counters_.journal_blocked;
+  ++counters_.slab_journal.blocked_count;
   const bool is_short = journal_memory_.is_short();
   if (is_short) ++counters_.journal_memory_shortages;
   // A slab that waits for scrubbing gets room by that alone. (Many may come here in one turn.)
@@ -319,6 +319,20 @@ std::uint64_t SlabDepot::allocated_blocks() const {
     if (slab->is_ready()) total += config_.data_blocks - slab->free_blocks();
   }
   return difference(total, pending_frees_.size());
+}
+
+void SlabDepot::check_invariants() const {
+  SlabNumber unready = 0;
+  std::uint64_t free = 0;
+  for (const auto& slab : slabs_) {
+    slab->check_invariants();
+    unready += slab->is_ready() ? 0U : 1U;
+    free += slab->is_ready() ? slab->free_blocks() : 0;
+  }
+  check(unready == unscrubbed_, "the slabs that wait for scrubbing are counted");
+  check(free == free_blocks_ + promised_, "free blocks are promised to somebody or to nobody");
+  check(pending_frees_.size() <= (slab_count() - unready) * config_.data_blocks - free,
+        "blocks that are about to become free are not free");
 }
 
 }  // namespace uvdo

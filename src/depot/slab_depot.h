@@ -26,6 +26,7 @@
 #include "format/slab_layout.h"
 #include "format/super_block.h"
 #include "journal/recovery_journal.h"
+#include "statistics/part_statistics.h"
 
 namespace uvdo {
 
@@ -35,16 +36,11 @@ struct PbnRun {
   std::uint32_t count = 0;
 };
 
-struct DepotCounters {
-  std::uint64_t slabs_opened = 0;
-  std::uint64_t slabs_reopened = 0;
-  std::uint64_t journal_disk_full = 0;
-  std::uint64_t journal_flushes = 0;
-  std::uint64_t journal_blocked = 0;
-  std::uint64_t journal_blocks_written = 0;
-  std::uint64_t journal_tail_busy = 0;
-  std::uint64_t summary_blocks_written = 0;
-  std::uint64_t reference_blocks_written = 0;
+struct DepotStatistics {
+  AllocatorStatistics allocator;
+  SlabJournalStatistics slab_journal;
+  SlabSummaryStatistics slab_summary;
+  ReferenceCountStatistics ref_counts;
   std::uint64_t journal_memory_shortages = 0;  ///< waits for memory of slab journal blocks
   std::uint64_t free_shortages = 0;            ///< waits because too many blocks get free at once
 };
@@ -246,7 +242,11 @@ class SlabDepot {
   [[nodiscard]] std::uint64_t allocated_blocks() const;
   /// The most of them at once since the last call, where all slabs are ready.
   std::uint64_t take_peak_allocated();
-  [[nodiscard]] const DepotCounters& counters() const { return counters_; }
+  [[nodiscard]] const DepotStatistics& counters() const { return counters_; }
+  /// Aborts if what is known of the slabs contradicts itself, or what is known of each of them. To
+  /// be called from outside of the depot, where it has come to a halt; takes some work for each
+  /// slab.
+  void check_invariants() const;
   /// Bytes of memory that the tables of so many slabs take.
   [[nodiscard]] static std::uint64_t tables_of(const SlabConfig& config, std::uint64_t slabs) {
     return slabs * SlabMemory::bytes_of_slab(config);
@@ -374,7 +374,7 @@ class SlabDepot {
   std::size_t closed_blocks_ = 0;
   bool needs_write_back_ = false;
   std::function<void()> on_write_back_needed_;
-  DepotCounters counters_;
+  DepotStatistics counters_;
 };
 
 }  // namespace uvdo

@@ -99,7 +99,7 @@ Task<Result<void>> SlabDepot::write_journals() {
         encode_slab_journal_header(block->header, block->bytes);
         const Pbn pbn = layout_.journal_block(slab.number(), block->header.sequence);
         burst.write(pbn, block->bytes);
-        ++counters_.journal_blocks_written;
+        ++counters_.slab_journal.blocks_written;
       }
     }
     done = co_await burst.wait();
@@ -141,7 +141,7 @@ Task<Result<void>> SlabDepot::write_journals() {
 
 /// Makes room in a slab journal: writes the reference blocks that hold its older half.
 Task<Result<void>> SlabDepot::relieve(Slab& slab) {
-  ++counters_.journal_flushes;
+  ++counters_.slab_journal.flush_count;
   // With no open block to name the new head, all of them.
   const bool has_next = slab.has_open_entries() || slab.has_closed();
   auto done =
@@ -198,7 +198,7 @@ Task<Result<void>> SlabDepot::write_references(Slab& slab, SlabSequence limit) {
       while (i + run < writes.size() && writes[i + run].index == writes[i].index + run) ++run;
       const Pbn pbn = layout_.reference_block(slab.number(), writes[i].index);
       burst.write(pbn, {memory.data() + i * kBlockSize, run * kBlockSize});
-      counters_.reference_blocks_written += run;
+      counters_.ref_counts.blocks_written += run;
       i += run;
     }
     if (done) done = co_await burst.wait();
@@ -224,7 +224,7 @@ Task<Result<void>> SlabDepot::write_summary(std::span<Slab* const> slabs) {
     summary_is_at_risk_ = true;
     auto done = co_await device_.write(summary_start_ + block, summary_.block(block));
     if (!done) co_return done;
-    ++counters_.summary_blocks_written;
+    ++counters_.slab_summary.blocks_written;
   }
   co_return Result<void>();
 }

@@ -13,6 +13,7 @@
 #include "async/task.h"
 #include "base/result.h"
 #include "format/record_name.h"
+#include "statistics/part_statistics.h"
 
 namespace uvdo {
 
@@ -47,18 +48,6 @@ enum class IndexState : std::uint8_t {
 };
 
 [[nodiscard]] std::string_view name_of(IndexState state);
-
-/// The kernel's index statistics (behaviour.md, 14), counted since the index was opened.
-struct IndexStatistics {
-  std::uint64_t entries_indexed = 0;
-  std::uint64_t posts_found = 0;
-  std::uint64_t posts_not_found = 0;
-  std::uint64_t queries_found = 0;
-  std::uint64_t queries_not_found = 0;
-  std::uint64_t updates_found = 0;
-  std::uint64_t updates_not_found = 0;
-  std::uint64_t entries_discarded = 0;
-};
 
 /// Used by one thread, that of the volume's metadata.
 class DedupeIndex {

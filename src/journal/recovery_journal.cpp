@@ -66,7 +66,7 @@ JournalPoint RecoveryJournal::add(const JournalEntry& entry) {
                        config_.recovery_count);
   last_point_ = {tail_.value(), static_cast<std::uint16_t>(open_entries_)};
   ++open_entries_;
-  ++counters_.entries_started;
+  ++counters_.entries.started;
   if (entry.operation == JournalOperation::block_map_remapping) {
     ++block_map_blocks_;
   } else {
@@ -88,7 +88,7 @@ JournalPoint RecoveryJournal::add_run(Pbn page, unsigned slot, std::span<const B
   const JournalPoint first{tail_.value(), static_cast<std::uint16_t>(open_entries_)};
   open_entries_ += count;
   last_point_ = {tail_.value(), static_cast<std::uint16_t>(open_entries_ - 1)};
-  counters_.entries_started += count;
+  counters_.entries.started += count;
   logical_blocks_used_ += mapping.is_mapped() ? count : 0U;
   logical_blocks_used_ -= count;
   return first;
@@ -163,8 +163,8 @@ Task<Result<void>> RecoveryJournal::commit_once(bool only_reap) {
       open_entries_taken_ = open_entries_;
       writing_.push_back({tail_, copy});
     }
-    counters_.entries_written = counters_.entries_started;
-    counters_.blocks_written += writing_.size();
+    counters_.entries.written = counters_.entries.started;
+    counters_.blocks.written += writing_.size();
   }
   // What the heads rest on was written before this flush, and so were the data of the entries.
   advance_heads();
@@ -174,7 +174,7 @@ Task<Result<void>> RecoveryJournal::commit_once(bool only_reap) {
   if (!writing_.empty()) {
     for (JournalSequence& head : heads) head = std::min(head, writing_.front().sequence);
   }
-  const std::uint64_t entries = counters_.entries_started;
+  const std::uint64_t entries = counters_.entries.started;
   const unsigned open_entries = open_entries_;
   const bool has_open = !only_reap && open_ && open_entries > 0;
   ++counters_.flushes;
@@ -207,8 +207,8 @@ Task<Result<void>> RecoveryJournal::commit_once(bool only_reap) {
     }
   }
   if (done) {
-    counters_.blocks_committed += writing_.size();
-    if (!only_reap) counters_.entries_committed = entries;
+    counters_.blocks.committed += writing_.size();
+    if (!only_reap) counters_.entries.committed = entries;
     committed_ = std::max(committed_, target);
   } else {
     notifier_.enter(done.error().within("writing the recovery journal"));
@@ -252,6 +252,22 @@ JournalSequence RecoveryJournal::close_block() {
     committed_ = last_point_ = {tail_.value() - 1, kEntriesPerBlock - 1};
   }
   return tail_;
+}
+
+void RecoveryJournal::check_invariants() const {
+  for (std::size_t i = 0; i < heads_.size(); ++i) {
+    check(durable_heads_[i] <= heads_[i], "a journal head is durable before it is one");
+    check(heads_[i] <= tail_ + (open_entries_ == kEntriesPerBlock ? 1 : 0),
+          "a journal head is at most behind the open block, if that is full");
+  }
+  check(recorded_head_ <= durable_head(), "a recovery begins where it may");
+  check(recorded_head_ > tail_ || tail_ - recorded_head_ <= config_.size,
+        "what a recovery needs fits into the ring");
+  check(committed_ <= last_point_, "only entries that were added are committed");
+  check(last_point_.sequence <= tail_.value(), "the last entry is in the open block or before it");
+  check(open_entries_ <= kEntriesPerBlock, "a journal block has a bounded number of entries");
+  check(free_buffers_.size() + unwritten_blocks() + (open_ ? 1 : 0) == kBuffers,
+        "each buffer of the journal has one use");
 }
 
 }  // namespace uvdo

@@ -24,6 +24,7 @@
 #include "format/journal_point.h"
 #include "format/recovery_journal_block.h"
 #include "journal/read_only_notifier.h"
+#include "statistics/part_statistics.h"
 
 namespace uvdo {
 
@@ -36,17 +37,6 @@ struct RecoveryJournalConfig {
   JournalSequence tail{1};  ///< the first block that will be written
   std::uint64_t logical_blocks_used = 0;
   std::uint64_t block_map_blocks = 0;
-};
-
-struct JournalCounters {
-  std::uint64_t disk_full = 0;
-  std::uint64_t slab_journal_commits_requested = 0;
-  std::uint64_t entries_started = 0;
-  std::uint64_t entries_written = 0;    ///< handed to the device
-  std::uint64_t entries_committed = 0;  ///< stable
-  std::uint64_t blocks_written = 0;
-  std::uint64_t blocks_committed = 0;
-  std::uint64_t flushes = 0;
 };
 
 class RecoveryJournal {
@@ -104,8 +94,11 @@ class RecoveryJournal {
   void lock(Head head, JournalSequence sequence) { ++locks_of(head, sequence); }
   void unlock(Head head, JournalSequence sequence);
 
-  /// Blocks from the head to the tail: how full the ring is.
-  [[nodiscard]] std::uint64_t blocks_in_use() const { return tail_ - durable_head(); }
+  /// Blocks from the head to the tail: how full the ring is. (When the open block is full, stable
+  /// and given up, the head is behind it.)
+  [[nodiscard]] std::uint64_t blocks_in_use() const {
+    return durable_head() > tail_ ? 0 : tail_ - durable_head();
+  }
   [[nodiscard]] std::uint64_t usable_blocks() const { return usable_; }
   [[nodiscard]] JournalSequence tail() const { return tail_; }
   /// The lower of the two heads that are known to be durable: where a rebuild must start.
@@ -123,7 +116,7 @@ class RecoveryJournal {
   Task<void> begin_move();
   /// The ring begins at `start` from now on.
   void end_move(Pbn start);
-  /// Where the ring is, in bytes.
+  /// Where the ring is.
   [[nodiscard]] Pbn start() const { return config_.start; }
 
   /// Ends the use of the open block, so that the next entry starts a new one, and returns its
@@ -132,12 +125,15 @@ class RecoveryJournal {
 
   [[nodiscard]] std::uint64_t logical_blocks_used() const { return logical_blocks_used_; }
   [[nodiscard]] std::uint64_t block_map_blocks() const { return block_map_blocks_; }
-  [[nodiscard]] const JournalCounters& counters() const { return counters_; }
+  [[nodiscard]] const RecoveryJournalStatistics& counters() const { return counters_; }
+  /// Aborts if heads and tail, or points, are not in their order, or a buffer is nobody's. Takes
+  /// next to no time.
+  void check_invariants() const;
   /// Writes of blocks that have been handed to the device, or are due: those that have been
   /// gathering entries since. A block that is written before it is full counts again after that.
   [[nodiscard]] std::uint64_t blocks_started() const {
     const bool is_due = open_ && open_entries_ > open_entries_taken_;
-    return counters_.blocks_written + unwritten_.size() + (is_due ? 1U : 0U);
+    return counters_.blocks.written + unwritten_.size() + (is_due ? 1U : 0U);
   }
 
  private:
@@ -194,7 +190,7 @@ class RecoveryJournal {
 
   std::uint64_t logical_blocks_used_;
   std::uint64_t block_map_blocks_;
-  JournalCounters counters_;
+  RecoveryJournalStatistics counters_;
 };
 
 }  // namespace uvdo

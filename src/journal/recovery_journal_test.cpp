@@ -41,13 +41,13 @@ void simulate(Body body) {
 
 /// Blocks that gather entries, and those on their way to the device.
 std::pair<std::uint64_t, std::uint64_t> blocks_under_way(const RecoveryJournal& journal) {
-  const JournalCounters& counters = journal.counters();
-  EXPECT_GE(journal.blocks_started(), counters.blocks_written);
-  EXPECT_GE(counters.blocks_written, counters.blocks_committed);
-  EXPECT_GE(counters.entries_started, counters.entries_written);
-  EXPECT_GE(counters.entries_written, counters.entries_committed);
-  return {journal.blocks_started() - counters.blocks_written,
-          counters.blocks_written - counters.blocks_committed};
+  const RecoveryJournalStatistics& counters = journal.counters();
+  EXPECT_GE(journal.blocks_started(), counters.blocks.written);
+  EXPECT_GE(counters.blocks.written, counters.blocks.committed);
+  EXPECT_GE(counters.entries.started, counters.entries.written);
+  EXPECT_GE(counters.entries.written, counters.entries.committed);
+  return {journal.blocks_started() - counters.blocks.written,
+          counters.blocks.written - counters.blocks.committed};
 }
 
 TEST(RecoveryJournal, NoBlockSaysOfItselfThatNobodyNeedsIt) {
@@ -65,6 +65,23 @@ TEST(RecoveryJournal, NoBlockSaysOfItselfThatNobodyNeedsIt) {
     EXPECT_EQ(header.sequence, full);
     EXPECT_LE(header.block_map_head, full);
     EXPECT_LE(header.slab_journal_head, full);
+  });
+}
+
+TEST(RecoveryJournal, UsesNoBlockWhenAFullOneIsStableAndGivenUp) {
+  simulate([](SimExecutor& ex) -> Task<void> {
+    Bench bench(ex);
+    RecoveryJournal& journal = *bench.journal;
+    journal.check_invariants();
+    for (unsigned i = 0; i < kEntriesPerBlock; ++i) bench.add();
+    EXPECT_TRUE((co_await journal.commit_all()).ok());
+    EXPECT_TRUE((co_await journal.reap()).ok());
+    EXPECT_EQ(journal.blocks_in_use(), 0U);
+    EXPECT_TRUE(journal.has_room());
+    journal.check_invariants();
+    bench.add();
+    EXPECT_EQ(journal.blocks_in_use(), 0U);
+    journal.check_invariants();
   });
 }
 
@@ -87,7 +104,7 @@ TEST(RecoveryJournal, BlocksAreStartedBeforeTheyAreWrittenHoweverOftenThatIs) {
       EXPECT_TRUE(done.ok());
       EXPECT_EQ(blocks_under_way(journal), Blocks(0, 0));
     }
-    EXPECT_EQ(journal.counters().blocks_written, 7U);
+    EXPECT_EQ(journal.counters().blocks.written, 7U);
     EXPECT_EQ(journal.blocks_started(), 7U);
   });
 }

@@ -139,9 +139,9 @@ void Ledger::tell_of_growth(const SuperBlock& super_block) {
 }
 
 void Ledger::check_invariants() const {
-  check(map_.dirty_pages() <= map_.cached_pages() && map_.cached_pages() <= map_.cache_pages(),
-        "the block map has more dirty pages than pages, or more pages than room for them");
-  check(depot_.unscrubbed() <= depot_.slab_count(), "more slabs wait for scrubbing than there are");
+  journal_.check_invariants();
+  depot_.check_invariants();
+  map_.check_invariants();
 }
 
 Task<Result<Pbn>> Ledger::allocate_page() {

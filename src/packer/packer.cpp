@@ -44,7 +44,7 @@ void Packer::add(Fragment& fragment) {
   append(by_size_[size], fragment, &Fragment::of_size_);
   append(by_age_, fragment, &Fragment::of_age_);
   sizes_.insert(size);
-  if (++counters_.fragments_in_packer == 1) alarm_.ring();  // somebody to look after
+  if (++counters_.compressed_fragments_in_packer == 1) alarm_.ring();  // somebody to look after
   if (memory_.available() == 0) write_bin_with(*largest_up_to(kMaxFragmentSize));
 }
 
@@ -55,7 +55,7 @@ void Packer::remove(Fragment& fragment) {
   if (by_size_[size].first == nullptr) sizes_.erase(size);
   // What it holds is used before anybody is added.
   memory_.give_back(std::exchange(fragment.memory_, nullptr));
-  --counters_.fragments_in_packer;
+  --counters_.compressed_fragments_in_packer;
 }
 
 Packer::Fragment* Packer::largest_up_to(std::size_t size) {
@@ -146,8 +146,8 @@ Task<void> Packer::write(Bin bin) {
     executor_.post(member.handle_);
   }
   if (done) {
-    ++counters_.blocks_written;
-    counters_.fragments_written += members.size();
+    ++counters_.compressed_blocks_written;
+    counters_.compressed_fragments_written += members.size();
   }
   spare_.push_back(std::move(bin));
 }

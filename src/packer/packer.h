@@ -22,14 +22,9 @@
 #include "format/compressed_block.h"
 #include "packer/data_writer.h"
 #include "packer/size_set.h"
+#include "statistics/part_statistics.h"
 
 namespace uvdo {
-
-struct PackerCounters {
-  std::uint64_t fragments_written = 0;
-  std::uint64_t blocks_written = 0;
-  std::uint64_t fragments_in_packer = 0;
-};
 
 /// Where full bins get their block.
 class BinAllocator {
@@ -103,7 +98,7 @@ class Packer {
   void stop();
   /// Waits until nothing is being written.
   Task<void> drain();
-  [[nodiscard]] const PackerCounters& counters() const { return counters_; }
+  [[nodiscard]] const PackerStatistics& counters() const { return counters_; }
   /// Bytes of memory of a packer in which so many fragments may wait.
   [[nodiscard]] static std::uint64_t memory_needed(std::size_t most_waiting) {
     return (most_waiting + kSpareBins) * kBlockSize;
@@ -144,7 +139,7 @@ class Packer {
   TaskGroup tasks_;
   Alarm alarm_;
   bool stopping_ = false;
-  PackerCounters counters_;
+  PackerStatistics counters_;
 };
 
 }  // namespace uvdo

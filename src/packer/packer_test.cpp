@@ -127,7 +127,7 @@ TEST(Packer, AFewPerCentOfTheSpaceAreLost) {
       const std::size_t size = 900 + ex.random() % 1900;
       bytes += size;
       bench.give(size);
-      EXPECT_LT(bench.packer.counters().fragments_in_packer, kMostWaiting);
+      EXPECT_LT(bench.packer.counters().compressed_fragments_in_packer, kMostWaiting);
     }
     bench.packer.flush();
     co_await bench.packer.drain();

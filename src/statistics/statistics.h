@@ -4,13 +4,11 @@
 // the volume fills them, statistics_text.h and the JSON of the command line show them.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
 
-#include "base/saturating.h"
-#include "index/dedupe_index.h"
+#include "statistics/part_statistics.h"
 
 namespace uvdo {
 
@@ -18,109 +16,6 @@ namespace uvdo {
 inline constexpr std::uint64_t kStatisticsVersion = 36;
 
 enum class OperatingMode : std::uint8_t { normal, recovering, read_only };
-
-/// Requests of one kind by operation. A request may count under several (a write with FUA).
-struct BioCounts {
-  std::uint64_t read = 0;
-  std::uint64_t write = 0;
-  std::uint64_t empty_flush = 0;
-  std::uint64_t discard = 0;
-  std::uint64_t flush = 0;
-  std::uint64_t fua = 0;
-  friend bool operator==(const BioCounts&, const BioCounts&) = default;
-};
-/// Those of `a` that are not among `b`.
-[[nodiscard]] constexpr BioCounts difference(const BioCounts& a, const BioCounts& b) {
-  return {difference(a.read, b.read),
-          difference(a.write, b.write),
-          difference(a.empty_flush, b.empty_flush),
-          difference(a.discard, b.discard),
-          difference(a.flush, b.flush),
-          difference(a.fua, b.fua)};
-}
-
-struct PackerStatistics {
-  std::uint64_t compressed_fragments_written = 0;
-  std::uint64_t compressed_blocks_written = 0;
-  std::uint64_t compressed_fragments_in_packer = 0;  ///< now
-};
-
-struct AllocatorStatistics {
-  std::uint64_t slab_count = 0;
-  std::uint64_t slabs_opened = 0;    ///< that were ever allocated from
-  std::uint64_t slabs_reopened = 0;  ///< allocated from again
-};
-
-/// How far things have come on their way to the disk: started >= written >= committed.
-struct CommitStatistics {
-  std::uint64_t started = 0;
-  std::uint64_t written = 0;    ///< handed to the device
-  std::uint64_t committed = 0;  ///< stable
-
-  [[nodiscard]] std::uint64_t batching() const { return difference(started, written); }
-  [[nodiscard]] std::uint64_t writing() const { return difference(written, committed); }
-};
-
-struct RecoveryJournalStatistics {
-  std::uint64_t disk_full = 0;  ///< times that writers waited for room
-  std::uint64_t slab_journal_commits_requested = 0;
-  CommitStatistics entries;
-  CommitStatistics blocks;
-};
-
-struct SlabJournalStatistics {
-  std::uint64_t disk_full_count = 0;
-  std::uint64_t flush_count = 0;
-  std::uint64_t blocked_count = 0;
-  std::uint64_t blocks_written = 0;
-  std::uint64_t tail_busy_count = 0;
-};
-
-struct SlabSummaryStatistics {
-  std::uint64_t blocks_written = 0;
-};
-
-struct ReferenceCountStatistics {
-  std::uint64_t blocks_written = 0;
-};
-
-/// The cache of block map leaves.
-struct BlockMapStatistics {
-  std::uint64_t dirty_pages = 0;  ///< now; so are the next five
-  std::uint64_t clean_pages = 0;
-  std::uint64_t free_pages = 0;
-  std::uint64_t failed_pages = 0;
-  std::uint64_t incoming_pages = 0;
-  std::uint64_t outgoing_pages = 0;
-  std::uint64_t cache_pressure = 0;
-  std::uint64_t read_count = 0;
-  std::uint64_t write_count = 0;
-  std::uint64_t failed_reads = 0;
-  std::uint64_t failed_writes = 0;
-  std::uint64_t reclaimed = 0;
-  std::uint64_t read_outgoing = 0;
-  std::uint64_t found_in_cache = 0;
-  std::uint64_t discard_required = 0;
-  std::uint64_t wait_for_page = 0;
-  std::uint64_t fetch_required = 0;
-  std::uint64_t pages_loaded = 0;
-  std::uint64_t pages_saved = 0;
-  std::uint64_t flush_count = 0;
-};
-
-struct HashLockStatistics {
-  std::uint64_t dedupe_advice_valid = 0;
-  std::uint64_t dedupe_advice_stale = 0;
-  std::uint64_t concurrent_data_matches = 0;
-  std::uint64_t concurrent_hash_collisions = 0;
-  std::uint64_t curr_dedupe_queries = 0;  ///< now
-};
-
-struct ErrorStatistics {
-  std::uint64_t invalid_advice_pbn_count = 0;
-  std::uint64_t no_space_error_count = 0;
-  std::uint64_t read_only_error_count = 0;
-};
 
 struct MemoryUsageStatistics {
   std::uint64_t bytes_used = 0;

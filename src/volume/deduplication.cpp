@@ -36,8 +36,8 @@ Task<void> Deduplication::find_locations(WriteJob& job) {
       *block.query = IndexQuery{};
       block.query->name = block.name;
     }
-    if (block.role == HashLocks::Role::collision) ++counters_.dedupe.concurrent_collisions;
-    if (block.role == HashLocks::Role::follower) ++counters_.dedupe.concurrent_matches;
+    if (block.role == HashLocks::Role::collision) ++counters_.hash_locks.concurrent_hash_collisions;
+    if (block.role == HashLocks::Role::follower) ++counters_.hash_locks.concurrent_data_matches;
   }
   if (job.query_count > 0) co_await look_up(job);
 }
@@ -50,9 +50,9 @@ void Deduplication::join(WriteBlock& block) {
 
 Task<void> Deduplication::look_up(WriteJob& job) {
   const std::size_t count = job.query_count;
-  counters_.dedupe.queries_now += count;
+  counters_.hash_locks.curr_dedupe_queries += count;
   co_await index_.get()->lookup(std::span(job.queries).first(count));
-  counters_.dedupe.queries_now -= count;
+  counters_.hash_locks.curr_dedupe_queries -= count;
   TaskGroup reads(executor_);
   for (WriteBlock& block : job.all()) {
     if (block.query == nullptr || !block.query->found) continue;
@@ -65,7 +65,7 @@ Task<void> Deduplication::look_up(WriteJob& job) {
 
 Task<void> Deduplication::verify(WriteBlock& block, BlockMapping advice) {
   if (!depot_.layout().is_data_block(advice.pbn)) {
-    ++counters_.dedupe.invalid_advice;
+    ++counters_.errors.invalid_advice_pbn_count;
     co_return;
   }
   // Somebody uses the block, or it is free and may still hold what was once written there.
@@ -79,11 +79,11 @@ Task<void> Deduplication::verify(WriteBlock& block, BlockMapping advice) {
                          std::memcmp(candidate.data(), block.data, kBlockSize) == 0);
   }
   if (!usable) {
-    ++counters_.dedupe.advice_stale;
+    ++counters_.hash_locks.dedupe_advice_stale;
     if (std::exchange(block.claimed, false)) depot_.release(advice.pbn);
     co_return;
   }
-  ++counters_.dedupe.advice_valid;
+  ++counters_.hash_locks.dedupe_advice_valid;
   block.location = advice;
   block.enter(Stage::located);
 }

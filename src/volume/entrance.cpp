@@ -15,7 +15,7 @@ Result<void> Entrance::check_range(std::uint64_t offset, std::uint64_t length) c
 Result<void> Entrance::check_writable() {
   if (life_.is_stopping()) return refused();
   if (!notifier_.is_read_only()) return {};
-  ++errors_.read_only;
+  ++errors_.read_only_error_count;
   return notifier_.error();
 }
 

@@ -17,7 +17,7 @@ namespace uvdo {
 class Entrance {
  public:
   Entrance(Executor& executor, const VolumeLife& life, const ReadOnlyNotifier& notifier,
-           const SuperBlockStore& super_blocks, ErrorCounters& errors)
+           const SuperBlockStore& super_blocks, ErrorStatistics& errors)
       : life_(life),
         notifier_(notifier),
         super_blocks_(super_blocks),
@@ -44,7 +44,7 @@ class Entrance {
   const VolumeLife& life_;
   const ReadOnlyNotifier& notifier_;
   const SuperBlockStore& super_blocks_;
-  ErrorCounters& errors_;
+  ErrorStatistics& errors_;
   RequestGate gate_;
   PatientRequests patient_;
 };

@@ -145,8 +145,8 @@ class Volume final : public BlockService, private BinAllocator {
   [[nodiscard]] const DataWriter& data_writer() const { return data_writer_; }
   [[nodiscard]] const DedupeIndex* index() const { return index_.get(); }
   [[nodiscard]] const RequestCounters& requests() const { return counters_.requests; }
-  [[nodiscard]] const DedupeCounters& dedupe() const { return counters_.dedupe; }
-  [[nodiscard]] const ErrorCounters& errors() const { return counters_.errors; }
+  [[nodiscard]] const HashLockStatistics& hash_locks() const { return counters_.hash_locks; }
+  [[nodiscard]] const ErrorStatistics& errors() const { return counters_.errors; }
   [[nodiscard]] std::uint64_t writes_in_progress() const { return in_flight_.locks().size(); }
 
  private:

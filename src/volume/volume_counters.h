@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What a volume counts of the requests of its clients, by who counts it.
+// What a volume counts of the requests of its clients.
 #pragma once
 
 #include <cstdint>
+
+#include "statistics/part_statistics.h"
 
 namespace uvdo {
 
@@ -19,24 +21,10 @@ struct RequestCounters {
   std::uint64_t zero_blocks_written = 0;
 };
 
-struct DedupeCounters {
-  std::uint64_t advice_valid = 0;
-  std::uint64_t advice_stale = 0;
-  std::uint64_t concurrent_matches = 0;
-  std::uint64_t concurrent_collisions = 0;
-  std::uint64_t queries_now = 0;
-  std::uint64_t invalid_advice = 0;
-};
-
-struct ErrorCounters {
-  std::uint64_t no_space = 0;
-  std::uint64_t read_only = 0;
-};
-
 struct VolumeCounters {
   RequestCounters requests;
-  DedupeCounters dedupe;
-  ErrorCounters errors;
+  HashLockStatistics hash_locks;
+  ErrorStatistics errors;
 };
 
 }  // namespace uvdo

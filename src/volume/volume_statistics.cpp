@@ -24,55 +24,32 @@ VolumeStatistics Volume::statistics() const {
   s.block_map_cache_size = ledger_.map().cache_pages() * kBlockSize;
   s.complete_recoveries = super_block.complete_recoveries;
   s.read_only_recoveries = super_block.read_only_recoveries;
-  s.in_recovery_mode = is_recovering() && !notifier_.is_read_only();
+  s.in_recovery_mode = is_recovering();
   s.recovery_percentage = recovery_percentage();
   s.mode = notifier_.is_read_only() ? OperatingMode::read_only
            : s.in_recovery_mode     ? OperatingMode::recovering
                                     : OperatingMode::normal;
 
-  const PackerCounters& packer = packer_.counters();
-  s.packer = {packer.fragments_written, packer.blocks_written, packer.fragments_in_packer};
-  const DepotCounters& depot = ledger_.depot().counters();
-  s.allocator = {ledger_.depot().slab_count(), depot.slabs_opened, depot.slabs_reopened};
-  const JournalCounters& journal = ledger_.journal().counters();
-  s.journal.disk_full = journal.disk_full;
-  s.journal.slab_journal_commits_requested = journal.slab_journal_commits_requested;
-  s.journal.entries = {journal.entries_started, journal.entries_written, journal.entries_committed};
-  s.journal.blocks = {ledger_.journal().blocks_started(), journal.blocks_written,
-                      journal.blocks_committed};
-  s.slab_journal = {depot.journal_disk_full, depot.journal_flushes, depot.journal_blocked,
-                    depot.journal_blocks_written, depot.journal_tail_busy};
-  s.slab_summary.blocks_written = depot.summary_blocks_written;
-  s.ref_counts.blocks_written = depot.reference_blocks_written;
-
-  const BlockMapCounters& map = ledger_.map().counters();
+  s.packer = packer_.counters();
+  const DepotStatistics& depot = ledger_.depot().counters();
+  s.allocator = depot.allocator;
+  s.allocator.slab_count = ledger_.depot().slab_count();
+  s.slab_journal = depot.slab_journal;
+  s.slab_summary = depot.slab_summary;
+  s.ref_counts = depot.ref_counts;
+  s.journal = ledger_.journal().counters();
+  s.journal.blocks.started = ledger_.journal().blocks_started();
+  s.block_map = ledger_.map().counters();
   s.block_map.dirty_pages = ledger_.map().dirty_pages();
   s.block_map.clean_pages = difference(ledger_.map().cached_pages(), ledger_.map().dirty_pages());
   s.block_map.free_pages = difference(ledger_.map().cache_pages(), ledger_.map().cached_pages());
-  s.block_map.cache_pressure = map.cache_pressure;
-  s.block_map.read_count = map.read_count;
-  s.block_map.write_count = map.write_count;
-  s.block_map.failed_reads = map.failed_reads;
-  s.block_map.failed_writes = map.failed_writes;
-  s.block_map.reclaimed = map.reclaimed;
-  s.block_map.read_outgoing = map.read_outgoing;
-  s.block_map.found_in_cache = map.found_in_cache;
-  s.block_map.discard_required = map.discard_required;
-  s.block_map.wait_for_page = map.wait_for_page;
-  s.block_map.fetch_required = map.fetch_required;
-  s.block_map.pages_loaded = map.pages_loaded;
-  s.block_map.pages_saved = map.pages_saved;
-  s.block_map.flush_count = map.flush_count;
 
-  s.hash_lock = {counters_.dedupe.advice_valid, counters_.dedupe.advice_stale,
-                 counters_.dedupe.concurrent_matches, counters_.dedupe.concurrent_collisions,
-                 counters_.dedupe.queries_now};
-  s.errors = {counters_.dedupe.invalid_advice, counters_.errors.no_space,
-              counters_.errors.read_only};
+  s.hash_lock = counters_.hash_locks;
+  s.errors = counters_.errors;
   s.instance = 1;
   s.current_vios_in_progress = in_flight_.locks().size();
   s.max_vios = buffers_.clients.capacity() / kBlockSize;
-  s.flush_out = journal.flushes;
+  s.flush_out = s.journal.flushes;
   s.logical_block_size = 512;
 
   s.bios_in.read = counters_.requests.reads;
@@ -84,21 +61,21 @@ VolumeStatistics Volume::statistics() const {
   s.bios_in_partial.write = counters_.requests.partial_writes;
   s.bios_out.read = counters_.requests.data_reads;
   s.bios_out.write = data_writer_.blocks_written();
-  s.bios_meta.write = journal.blocks_written + depot.journal_blocks_written +
-                      depot.summary_blocks_written + depot.reference_blocks_written +
-                      map.write_count;
-  s.bios_meta.read = map.read_count;
-  s.bios_journal.write = journal.blocks_written;
-  s.bios_journal.fua = journal.blocks_written;
-  s.bios_journal.flush = journal.flushes;
-  s.bios_page_cache.read = map.read_count;
-  s.bios_page_cache.write = map.write_count;
-  s.bios_page_cache.empty_flush = map.flush_count;
+  s.bios_meta.write = s.journal.blocks.written + s.slab_journal.blocks_written +
+                      s.slab_summary.blocks_written + s.ref_counts.blocks_written +
+                      s.block_map.write_count;
+  s.bios_meta.read = s.block_map.read_count;
+  s.bios_journal.write = s.journal.blocks.written;
+  s.bios_journal.fua = s.journal.blocks.written;
+  s.bios_journal.flush = s.journal.flushes;
+  s.bios_page_cache.read = s.block_map.read_count;
+  s.bios_page_cache.write = s.block_map.write_count;
+  s.bios_page_cache.empty_flush = s.block_map.flush_count;
   s.bios_out_completed = s.bios_out;
   s.bios_meta_completed = s.bios_meta;
   s.bios_meta_completed.write = difference(s.bios_meta.write, s.journal.blocks.writing());
   s.bios_journal_completed = s.bios_journal;
-  s.bios_journal_completed.write = journal.blocks_committed;
+  s.bios_journal_completed.write = s.journal.blocks.committed;
   s.bios_page_cache_completed = s.bios_page_cache;
   s.bios_acknowledged = s.bios_in;
   s.bios_acknowledged_partial = s.bios_in_partial;
@@ -124,8 +101,8 @@ VolumeStatistics Volume::statistics() const {
                        buffers_.scratch.shortages(),
                        buffers_.fragments.shortages(),
                        jobs_.shortages(),
-                       ledger_.depot().counters().journal_memory_shortages,
-                       ledger_.depot().counters().free_shortages};
+                       depot.journal_memory_shortages,
+                       depot.free_shortages};
   s.extra.room_waiting_bytes = gates_.room.waiting_bytes();
   s.extra.unscrubbed_slabs = ledger_.depot().unscrubbed();
   return s;

@@ -24,7 +24,7 @@ std::string seconds_text(Duration duration) {
 
 WriteAdmission::WriteAdmission(Executor& executor, RoomGate& gate, std::string device,
                                const VolumeLife& life, Entrance& entrance,
-                               BufferPool& client_buffers, ErrorCounters& errors, LogFunction log)
+                               BufferPool& client_buffers, ErrorStatistics& errors, LogFunction log)
     : executor_(executor),
       gate_(gate),
       device_(std::move(device)),
@@ -41,7 +41,7 @@ Task<Result<void>> WriteAdmission::admit_write() {
     co_await gate_.changed().wait();
   }
   if (gate_.is_open()) co_return Result<void>();
-  ++errors_.no_space;
+  ++errors_.no_space_error_count;
   co_return Refusal::error();
 }
 

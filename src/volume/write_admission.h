@@ -18,7 +18,7 @@ class WriteAdmission {
  public:
   /// `device`: what people call it.
   WriteAdmission(Executor& executor, RoomGate& gate, std::string device, const VolumeLife& life,
-                 Entrance& entrance, BufferPool& client_buffers, ErrorCounters& errors,
+                 Entrance& entrance, BufferPool& client_buffers, ErrorStatistics& errors,
                  LogFunction log);
   WriteAdmission(const WriteAdmission&) = delete;
   WriteAdmission& operator=(const WriteAdmission&) = delete;
@@ -47,7 +47,7 @@ class WriteAdmission {
   const VolumeLife& life_;
   Entrance& entrance_;
   BufferPool& client_buffers_;
-  ErrorCounters& errors_;
+  ErrorStatistics& errors_;
   LogFunction log_;
   std::function<void()> on_refusal_ = [] {};
 };

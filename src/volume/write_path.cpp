@@ -170,7 +170,7 @@ Task<Result<void>> WritePath::start_job(WriteJob& job, const Refusal& refusal) {
   if (done) done = co_await ensure_leaves(job.blocks[0].lbn, job.count);
   if (done && refusal.is_given()) done = Refusal::error();
   if (!done) {
-    if (done.error().code() == Errc::no_space) ++counters_.errors.no_space;
+    if (done.error().code() == Errc::no_space) ++counters_.errors.no_space_error_count;
     placement_.finish(job);
     co_return done;
   }
@@ -204,7 +204,7 @@ Task<Result<void>> WritePath::store_before_answer(WriteJob& job, const Refusal& 
   if (job.has_promise) ++counters_.requests.fua_writes;
   job.refusal = &refusal;
   auto done = co_await placement_.store(job);
-  if (!done && done.error().code() == Errc::no_space) ++counters_.errors.no_space;
+  if (!done && done.error().code() == Errc::no_space) ++counters_.errors.no_space_error_count;
   const bool must_commit = done && job.durability == Durability::fua;
   const JournalPoint point = job.last_point;
   placement_.finish(job);

@@ -56,7 +56,7 @@ class LongRequest : public testing::Test {
     executor_.on_step([this] {
       if (volume_ == nullptr) return;
       leaves_.look(volume_->block_map().counters().found_in_cache);
-      entries_.look(volume_->journal().counters().entries_started);
+      entries_.look(volume_->journal().counters().entries.started);
     });
     const auto outcome = executor_.run(life(**device, *layout, options, zeroes));
     EXPECT_TRUE(outcome.finished) << outcome.why;

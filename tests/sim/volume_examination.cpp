@@ -115,11 +115,11 @@ Task<std::string> examine_deduplication(Executor& executor, Volume& volume, SimR
   co_await wait_until_index_is_open(executor, volume);
   const std::uint32_t other = number + static_cast<std::uint32_t>(count);
   done = co_await write_contents(volume, first + 2 * count, count, other);
-  const std::uint64_t valid = volume.dedupe().advice_valid;
+  const std::uint64_t valid = volume.hash_locks().dedupe_advice_valid;
   const std::uint64_t dropped = volume.index()->dropped_records();
   if (done) done = co_await write_contents(volume, first + 3 * count, count, other);
   if (!is_excused(done)) co_return "a write: " + done.error().message();
-  const std::uint64_t found = volume.dedupe().advice_valid - valid;
+  const std::uint64_t found = volume.hash_locks().dedupe_advice_valid - valid;
   const bool has_room = done.ok();
   done = co_await volume.discard(first * kBlockSize, 4 * count * kBlockSize, Durability::cached);
   if (!done) co_return "a discard: " + done.error().message();
@@ -133,7 +133,7 @@ Task<std::string> examine_deduplication(Executor& executor, Volume& volume, SimR
       "taken, {} posts found and {} not, {} late, {} stale)",
       count, found, kNames[how], name_of(volume.index()->state()), told.entries_indexed, dropped,
       told.posts_found, told.posts_not_found, volume.index()->timeouts(),
-      volume.dedupe().advice_stale);
+      volume.hash_locks().dedupe_advice_stale);
 }
 
 Task<std::string> spread_leaves(Volume& volume, SimRandom& random, std::uint64_t first) {

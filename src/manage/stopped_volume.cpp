@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Opening stopped volumes, and counting what is in them.
-#include "cli/open_volume.h"
+#include "manage/stopped_volume.h"
 
 #include <fmt/core.h>
 
@@ -15,6 +15,14 @@ Result<std::unique_ptr<VolumeImage>> open_volume(const std::string& path, ImageO
   auto store = open_blocking_device(path, OpenMode::read_only);
   if (!store) return std::move(store).error();
   return VolumeImage::open(std::move(*store), options);
+}
+
+Result<std::unique_ptr<VolumeImage>> open_volume_to_describe(const std::string& path,
+                                                             ImageOptions options) {
+  auto image = open_volume(path, options);
+  if (image || image.error().code() != Errc::unsupported) return image;
+  options.replay = false;
+  return open_volume(path, options);
 }
 
 std::string_view explain(VolumeState state) {

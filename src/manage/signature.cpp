@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "cli/signature.h"
+#include "manage/signature.h"
 
 #include <memory>
 

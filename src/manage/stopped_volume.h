@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What the commands for stopped volumes share: opening one, and its statistics.
+// What is done with volumes that nobody serves begins here: opening one, what its state and journal
+// mean in sentences, and its statistics.
 #pragma once
 
 #include <memory>
@@ -15,6 +16,9 @@ namespace uvdo {
 /// Opens a stopped volume for reading. busy if it is being served.
 Result<std::unique_ptr<VolumeImage>> open_volume(const std::string& path,
                                                  ImageOptions options = {});
+/// The same to tell what it is. A journal of the old form cannot be replayed: it is left out then.
+Result<std::unique_ptr<VolumeImage>> open_volume_to_describe(const std::string& path,
+                                                             ImageOptions options = {});
 
 /// What the state means, and what to do about it.
 [[nodiscard]] std::string_view explain(VolumeState state);
@@ -28,14 +32,6 @@ Result<std::unique_ptr<VolumeImage>> open_volume(const std::string& path,
 
 /// That the journal was left out on demand, if the volume has one; nothing otherwise.
 [[nodiscard]] std::optional<std::string> left_out_text(const VolumeImage& image);
-
-/// The option to leave the journal out.
-inline constexpr const char* kWithoutJournal = "--without-journal";
-/// The same for commands that had it under another name first.
-inline constexpr const char* kWithoutJournalOrRaw = "--without-journal,--raw";
-inline constexpr const char* kWithoutJournalHelp =
-    "leave out the recovery journal of a volume that was not shut down or is read-only: what the "
-    "kernel shows of a read-only one; flushed data may be missing, or be other data";
 
 /// A stopped volume's statistics, and what they lack.
 struct StoppedStatistics {

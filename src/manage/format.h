@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Making a new volume on a file or block device.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "format/volume_layout.h"
+
+namespace uvdo {
+
+struct FormatOptions {
+  std::string path;              ///< of a file or block device
+  std::uint64_t file_bytes = 0;  ///< make the file anew with this size; 0: format what is there
+  FormatRequest request;         ///< all but the device's size
+  bool force = false;            ///< overwrite what it holds
+  bool preallocate = false;      ///< take the room for the whole file from its file system now
+  /// Told what may be meant otherwise, a sentence each.
+  std::function<void(const std::string&)> warn;
+  /// Whether so large a logical size is meant, for so much room for data (both in bytes).
+  std::function<bool(std::uint64_t logical, std::uint64_t room)> may_offer;
+};
+
+struct MadeVolume {
+  VolumeLayout layout;
+  std::uint64_t device_bytes = 0;
+  bool is_new_file = false;
+  /// That the file system has less than the volume may take, if so: part of a sentence.
+  std::optional<std::string> promise{};
+};
+
+/// invalid_argument: what is there cannot be preallocated.
+Result<void> check_preallocation(const FormatOptions& options);
+
+/// Makes the volume. After an error a file that was made for it is gone again. exists: something is
+/// there already; no_space: the volume does not fit; no_memory: it could not be served here;
+/// cancelled: may_offer() said no, and nothing was changed.
+Result<MadeVolume> format_stopped_volume(const FormatOptions& options);
+
+/// Takes back a volume on a new file of which nobody could be told.
+void remove_made_volume(const FormatOptions& options);
+
+/// Bytes that data can take.
+[[nodiscard]] std::uint64_t room_for_data(const SuperBlock& super_block);
+
+}  // namespace uvdo

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The growth of a volume, through its server while it is in use, by itself otherwise.
+#pragma once
+
+#include <functional>
+
+#include "control/growth_message.h"
+#include "manage/served_volume.h"
+#include "volume/growth.h"
+
+namespace uvdo {
+
+struct GrowOptions {
+  ServedVolume volume;
+  GrowthRequest wanted;
+  /// Whether so large a logical size is meant, for so much room for data (both in bytes).
+  std::function<bool(std::uint64_t logical, std::uint64_t room)> may_offer;
+};
+
+/// The sizes that the volume has then. cancelled: may_offer() said no, and nothing was changed;
+/// else as grow_stopped_volume(), or what the server says.
+Result<GrowthAnswer> grow_volume(const GrowOptions& options);
+
+}  // namespace uvdo

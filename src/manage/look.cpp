@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "manage/look.h"
+
+#include <fmt/core.h>
+
+#include "control/server_messages.h"
+#include "control/statistics_message.h"
+#include "inspect/lvm_pool.h"
+#include "watch/volume_description.h"
+
+namespace uvdo {
+namespace {
+
+/// Of a volume that nobody serves, by what its disk says.
+Result<VolumeStatus> stopped_status(const std::string& path) {
+  auto image = open_volume_to_describe(path);
+  if (!image) return std::move(image).error();
+  const VolumeState state = (*image)->super_block().state;
+  VolumeStatus found;
+  found.state = state;
+  Health& health = found.status.health;
+  health.summary =
+      fmt::format("{} is not being served; it is {} ({}).", path, name_of(state), explain(state));
+  if (state == VolumeState::read_only_mode) {
+    health.troubles.push_back(
+        {"An error has left the volume read-only.",
+         "Copy what it holds (uvdo export), then see with uvdo rebuild --dry-run what making "
+         "it writable again would cost."});
+  }
+  if (const auto loss = journal_loss_text(**image)) {
+    health.troubles.push_back(
+        {fmt::format("Of what it holds something is lost: {}.", *loss),
+         "See with uvdo check what else is damaged; compare what matters with a backup."});
+  }
+  if ((*image)->is_truncated()) {
+    health.troubles.push_back(
+        {"The file or device is smaller than the volume on it.",
+         "Give it back the size that it had (uvdo info tells it) before anything else."});
+  }
+  found.status.is_well = health.is_well();
+  return found;
+}
+
+/// What a stopped volume is.
+Result<Json> describe_image(VolumeImage& image) {
+  const SuperBlock& super = image.super_block();
+  VolumeFacts facts;
+  facts.name = image.store().name();
+  facts.device_bytes = image.store().size();
+  facts.logical_blocks_used = image.logical_blocks_used();
+  facts.block_map_blocks = image.block_map_blocks();
+  facts.slabs_never_used = super.depot.slab_count();
+  facts.slabs_dirty = 0;
+  if (super.state != VolumeState::new_volume) {
+    auto entries = image.read_slab_summary();
+    if (!entries) return std::move(entries).error();
+    facts.slabs_never_used = 0;
+    for (const SlabSummaryEntry& entry : *entries) {
+      facts.slabs_never_used += entry.is_unused() ? 1 : 0;
+      *facts.slabs_dirty += entry.dirty ? 1 : 0;
+    }
+  }
+  auto overview = survey_journal(image);
+  if (!overview) return std::move(overview).error();
+  Json json = describe_volume(image.geometry(), super, facts);
+  Json& journal = json["journal"];
+  journal["currentBlocks"] = overview->current_blocks;
+  if (overview->current_blocks > 0) {
+    journal["firstCurrent"] = overview->first_current.value();
+    journal["lastCurrent"] = overview->last_current.value();
+  }
+  if (const JournalReplay* replay = image.replay(); replay != nullptr && replay->found()) {
+    const UsableJournal& usable = replay->view.usable;
+    journal["replay"] = {{"blockMapHead", usable.extent.block_map_head.value()},
+                         {"slabJournalHead", usable.extent.slab_journal_head.value()},
+                         {"lastUsable", usable.last.value()},
+                         {"highestTail", usable.extent.highest_tail.value()},
+                         {"entries", replay->view.entries}};
+  }
+  if (const auto loss = journal_loss_text(image)) journal["damage"] = *loss;
+  if (const auto pool = lvm_pool_window(image)) {
+    json["lvmPool"] = {{"offset", pool->offset}, {"size", pool->size}};
+  }
+  return json;
+}
+
+}  // namespace
+
+Result<VolumeStatus> volume_status(const ServedVolume& served) {
+  auto answer = served.ask(StatusRequest());
+  if (answer) return VolumeStatus{std::move(*answer)};
+  if (answer.error().code() == Errc::not_found) return stopped_status(served.volume);
+  return std::move(answer).error();
+}
+
+Result<StoppedStatistics> volume_statistics(const ServedVolume& served, ImageOptions options) {
+  auto answer = served.ask(StatisticsRequest());
+  if (answer) return StoppedStatistics{std::move(answer->statistics)};
+  if (answer.error().code() == Errc::not_found) return stopped_statistics(served.volume, options);
+  return std::move(answer).error();
+}
+
+Result<DescribedVolume> describe_volume(const ServedVolume& served, ImageOptions options) {
+  auto answer = served.ask(InfoRequest());
+  if (answer) return DescribedVolume{std::move(*answer)};
+  if (answer.error().code() != Errc::not_found) return std::move(answer).error();
+  auto image = open_volume_to_describe(served.volume, options);
+  if (!image) return std::move(image).error();
+  auto description = describe_image(**image);
+  if (!description) return std::move(description).error();
+  return DescribedVolume{std::move(*description), left_out_text(**image)};
+}
+
+}  // namespace uvdo

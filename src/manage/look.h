@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What is to be known of a volume: from its server if it has one, else from its disk.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/json.h"
+#include "control/status_message.h"
+#include "format/super_block.h"
+#include "manage/served_volume.h"
+#include "manage/stopped_volume.h"
+
+namespace uvdo {
+
+/// Whether all is well.
+struct VolumeStatus {
+  StatusAnswer status;
+  std::optional<VolumeState> state{};  ///< of one that nobody serves
+  [[nodiscard]] bool is_served() const { return !state; }
+};
+Result<VolumeStatus> volume_status(const ServedVolume& served);
+
+/// The statistics; of a stopped volume as stopped_statistics().
+Result<StoppedStatistics> volume_statistics(const ServedVolume& served, ImageOptions options);
+
+/// What the volume is (watch/volume_description.h).
+struct DescribedVolume {
+  Json description;
+  std::optional<std::string> left_out{};  ///< that its journal was left out on demand
+};
+Result<DescribedVolume> describe_volume(const ServedVolume& served, ImageOptions options);
+
+}  // namespace uvdo

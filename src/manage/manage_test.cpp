@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The operations on volumes that nobody serves, called as functions: nothing is parsed or printed.
+#include <filesystem>
+#include <fstream>
+
+#include <gtest/gtest.h>
+
+#include "base/testing/temporary_folder.h"
+#include "manage/check.h"
+#include "manage/export.h"
+#include "manage/format.h"
+#include "manage/grow.h"
+#include "manage/look.h"
+#include "manage/rebuild.h"
+#include "manage/stop.h"
+
+namespace uvdo {
+namespace {
+
+constexpr std::uint64_t kMiB = 1U << 20U;
+constexpr std::uint64_t kFileBytes = 4096 * kMiB;  // sparse: room for the smallest index
+
+class ManageTest : public ::testing::Test {
+ protected:
+  FormatOptions format_options() {
+    FormatOptions options;
+    options.path = volume_;
+    options.file_bytes = kFileBytes;
+    options.request.slab_bits = 13;
+    options.request.nonce = 7;
+    options.request.index_memory = *parse_index_memory("0.25");
+    options.request.logical_bytes = 64 * kMiB;
+    options.warn = [this](const std::string& text) { warnings_.push_back(text); };
+    options.may_offer = [this](std::uint64_t, std::uint64_t) { return answer_; };
+    return options;
+  }
+  void make() {
+    auto made = format_stopped_volume(format_options());
+    ASSERT_TRUE(made.ok()) << made.error().message();
+  }
+  [[nodiscard]] ServedVolume served() const {
+    return {volume_, folder_.path("socket")};  // where nobody listens
+  }
+
+  const testing::TemporaryFolder folder_;
+  const std::string volume_ = folder_.path("volume");
+  std::vector<std::string> warnings_;
+  bool answer_ = true;
+};
+
+TEST_F(ManageTest, AVolumeIsMadeOnceAndOnlyWhereNothingIs) {
+  auto made = format_stopped_volume(format_options());
+  ASSERT_TRUE(made.ok()) << made.error().message();
+  EXPECT_TRUE(made->is_new_file);
+  EXPECT_EQ(made->device_bytes, kFileBytes);
+  EXPECT_EQ(made->layout.super_block.config.logical_blocks * kBlockSize, 64 * kMiB);
+  auto options = format_options();
+  EXPECT_EQ(format_stopped_volume(options).error().code(), Errc::exists);
+  options.file_bytes = 0;
+  EXPECT_EQ(format_stopped_volume(options).error().code(), Errc::exists) << "it holds a volume";
+  options.force = true;
+  EXPECT_TRUE(format_stopped_volume(options).ok());
+}
+
+TEST_F(ManageTest, OfAVolumeThatIsNotMeantNothingIsLeft) {
+  answer_ = false;
+  auto options = format_options();
+  options.request.logical_bytes = 1024 * 1024 * kMiB;
+  auto made = format_stopped_volume(options);
+  ASSERT_FALSE(made.ok());
+  EXPECT_EQ(made.error().code(), Errc::cancelled);
+  EXPECT_FALSE(std::filesystem::exists(volume_));
+}
+
+TEST_F(ManageTest, ANewVolumeIsWellConsistentAndEmpty) {
+  make();
+  const auto status = volume_status(served());
+  ASSERT_TRUE(status.ok()) << status.error().message();
+  EXPECT_FALSE(status->is_served());
+  EXPECT_EQ(status->state, VolumeState::new_volume);
+  EXPECT_TRUE(status->status.is_well);
+  EXPECT_EQ(describe_volume(served(), {})->description["logicalBlocks"], 64 * kMiB / kBlockSize);
+  EXPECT_EQ(volume_statistics(served(), {})->statistics.logical_blocks_used, 0U);
+
+  auto check = StoppedCheck::open(volume_, {});
+  ASSERT_TRUE(check.ok());
+  std::uint64_t found = 0;
+  const CheckReport report = check->run({}, [&](const Finding&) { ++found; });
+  EXPECT_TRUE(report.summary.is_consistent());
+  EXPECT_EQ(report.volume, volume_);
+  EXPECT_EQ(found, 0U);
+  EXPECT_FALSE(check->find_damaged([&](const ContentRun&) { ++found; }, [](auto, auto) {}));
+  EXPECT_EQ(found, 0U);
+}
+
+TEST_F(ManageTest, AGrowthAsksWhetherItIsMeantAndTellsTheSizes) {
+  make();
+  GrowOptions options{served(), {}, [this](std::uint64_t, std::uint64_t) { return answer_; }};
+  options.wanted.logical_bytes = 128 * kMiB;
+  answer_ = false;
+  EXPECT_EQ(grow_volume(options).error().code(), Errc::cancelled);
+  answer_ = true;
+  const auto grown = grow_volume(options);
+  ASSERT_TRUE(grown.ok()) << grown.error().message();
+  EXPECT_EQ(grown->logical, 128 * kMiB);
+  EXPECT_TRUE(grown->changed);
+  EXPECT_FALSE(grow_volume(options)->changed);
+}
+
+TEST_F(ManageTest, AnExportOverwritesOnlyOnDemandAndNeverTheVolume) {
+  make();
+  ExportOptions options;
+  options.output = folder_.path("contents");
+  options.begin = [] { return Result<void>(); };
+  options.damaged = [](const ContentRun&) { FAIL(); };
+  std::uint64_t seen = 0;
+  options.progress = [&](std::uint64_t done, std::uint64_t, const ExportReport&) { seen = done; };
+  auto image = open_volume(volume_);
+  ASSERT_TRUE(image.ok());
+  const auto exported = export_volume(**image, options);
+  ASSERT_TRUE(exported.ok()) << exported.error().message();
+  EXPECT_EQ(exported->logical_bytes, 64 * kMiB);
+  EXPECT_EQ(exported->data_blocks, 0U);
+  EXPECT_EQ(seen, 64 * kMiB / kBlockSize);
+  EXPECT_EQ(std::filesystem::file_size(options.output), 64 * kMiB);
+  EXPECT_EQ(export_volume(**image, options).error().code(), Errc::exists);
+  options.force = true;
+  EXPECT_TRUE(export_volume(**image, options).ok());
+  options.output = volume_;
+  EXPECT_EQ(export_volume(**image, options).error().code(), Errc::invalid_argument);
+  options.output = folder_.path("other");
+  options.begin = [] { return Result<void>(Error(Errc::io, "not now")); };
+  EXPECT_EQ(export_volume(**image, options).error().message(), "not now");
+  EXPECT_FALSE(std::filesystem::exists(options.output));
+}
+
+TEST_F(ManageTest, ARebuildIsSurveyedFirstAndOnlyWhereItIsNeeded) {
+  make();
+  StoppedRebuildOptions options;
+  options.volume = volume_;
+  bool is_surveyed = false;
+  options.surveyed = [&](const RebuildReport& survey) {
+    is_surveyed = true;
+    EXPECT_EQ(survey.losses(), 0U);
+  };
+  options.log = [](const LogLine&) {};
+  EXPECT_EQ(rebuild_stopped_volume(options).error().code(), Errc::invalid_argument);
+  EXPECT_FALSE(is_surveyed);
+  options.force = true;
+  options.dry_run = true;
+  auto outcome = rebuild_stopped_volume(options);
+  ASSERT_TRUE(outcome.ok()) << outcome.error().message();
+  EXPECT_TRUE(is_surveyed);
+  EXPECT_FALSE(*outcome->rebuilt);
+  options.dry_run = false;
+  outcome = rebuild_stopped_volume(options);
+  ASSERT_TRUE(outcome.ok() && outcome->rebuilt.ok()) << outcome->rebuilt.error().message();
+  EXPECT_TRUE(*outcome->rebuilt);
+  EXPECT_EQ(volume_status(served())->state, VolumeState::clean);
+}
+
+TEST_F(ManageTest, WhatNobodyServesCannotBeStopped) {
+  make();
+  EXPECT_EQ(stop_server(served()).error().code(), Errc::not_found);
+}
+
+}  // namespace
+}  // namespace uvdo

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Stopping the server of a volume.
+#pragma once
+
+#include "manage/served_volume.h"
+
+namespace uvdo {
+
+/// Returns when the volume has been saved and nobody uses it any more. An error tells why it could
+/// not be saved; its server has ended all the same. not_found: nobody serves it.
+Result<void> stop_server(const ServedVolume& served);
+
+}  // namespace uvdo

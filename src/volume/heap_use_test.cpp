@@ -159,7 +159,7 @@ class HeapUseTest : public ::testing::TestWithParam<Variant> {
     EXPECT_EQ(testing::allocations() - before, 0U);
     EXPECT_GT(volume_->dedupe().advice_valid, 0U);
     EXPECT_GT(volume_->dedupe().advice_stale, 0U);
-    EXPECT_EQ(volume_->packer().counters().fragments_written > 0, GetParam().compression);
+    EXPECT_EQ(volume_->packer().counters().compressed_fragments_written > 0, GetParam().compression);
     expect_ok(co_await volume_->stop());
     volume_.reset();
   }

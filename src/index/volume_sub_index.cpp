@@ -468,7 +468,7 @@ void VolumeSubIndex::append_loaded(std::span<const std::byte> list) {
   const std::uint32_t left = region * kListsPerRegion + lists_in_region(region) - load_next_;
   starts_[start_slot(load_next_)] = load_end_;
   std::byte* at = list_at(load_next_);
-  if (load_end_ + list.size() + (left - 1) * kShortListHead <= region_bytes_) {
+  if (load_end_ + list.size() + std::size_t{left - 1} * kShortListHead <= region_bytes_) {
     std::memcpy(at, list.data(), list.size());
     load_end_ += static_cast<std::uint32_t>(list.size());
   } else {

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The front door. `make demo` and `make test` do all they need on a fresh Debian 12 machine.
-.PHONY: build demo test test-release test-asan test-tsan test-kernel bench sim exhaustive torture format lint tidy layers install clean
+.PHONY: build demo test test-release test-asan test-tsan test-kernel bench sim exhaustive torture format lint tidy demo-picture layers install clean
 JOBS ?= $(shell nproc)
 
 build:
@@ -96,6 +96,11 @@ lint:
 tidy:
 	@scripts/install-dependencies tidy
 	@scripts/tidy
+
+# The picture of the README, from what a demo's volume says of itself.
+demo-picture: build
+	@UVDO_DEMO_FIGURES=$(CURDIR)/build/demo.json scripts/demo
+	@scripts/draw-demo build/demo.json docs/demo.svg
 
 # The picture of the layers, from the build's own list.
 layers:

@@ -127,6 +127,10 @@ void UringLoop::run_due_timers() {
   }
 }
 
+/// A turn: timers, what other threads have sent, what is ready, who gave way, who waits for the end
+/// of the turn, and then one call to the kernel for all that was queued. It sleeps there only if
+/// nothing is left to do, and gives `turn_` away meanwhile, so that another thread may do a piece
+/// of its work (Hold).
 void UringLoop::run(Task<void> main) {
   const std::lock_guard turn(turn_);
   stop_ = false;
@@ -188,6 +192,8 @@ void UringLoop::run_late() {
   running_.clear();
 }
 
+/// A free entry of the submission ring; a full one is handed to the kernel first, in the midst of
+/// the turn.
 io_uring_sqe* UringLoop::next_entry() {
   io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
   while (sqe == nullptr) {
@@ -347,6 +353,8 @@ void UringLoop::wake() {
   [[maybe_unused]] const auto written = write(wake_fd_, &one, sizeof one);
 }
 
+// The loop looks at `asleep_` and at the arrivals in the opposite order (fall_asleep()): one of the
+// two sees the other.
 UringLoop::Hold UringLoop::hold_if_asleep() {
   if (!asleep_.load(std::memory_order_relaxed)) return {};
   std::unique_lock turn(turn_, std::try_to_lock);

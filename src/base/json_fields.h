@@ -122,7 +122,7 @@ class JsonFieldReader {
     return found == at_->end() ? nullptr : &*found;
   }
   void complain(const char* key, std::string_view rule) {
-    if (!problem_) problem_.emplace(key, std::string(rule));
+    if (!problem_) problem_ = JsonProblem{key, std::string(rule)};
   }
   const Json* at_;
   std::optional<JsonProblem> problem_;

@@ -69,6 +69,8 @@ Result<std::unique_ptr<LogWriter>> LogWriter::start(int fd, LostLines lost_lines
   return std::unique_ptr<LogWriter>(new LogWriter(std::move(state)));
 }
 
+/// Waits for the lines that are there, but not for a reader that takes none: the thread, and what
+/// it shares with this, is left behind then.
 LogWriter::~LogWriter() {
   std::unique_lock lock(state_->mutex);
   state_->ending = true;
@@ -93,6 +95,8 @@ void LogWriter::put(std::string_view line) {
   s.changed.notify_one();
 }
 
+/// Lines keep their order, and the line that tells of lost ones stands where they are missing.
+/// `lock` is held but for the writing itself, so that put() never waits for a reader of the log.
 void LogWriter::State::run() {
   std::unique_lock lock(mutex);
   while (true) {
@@ -106,6 +110,8 @@ void LogWriter::State::run() {
   has_ended.notify_all();
 }
 
+/// Lines that failed are missing here; those refused only behind all that the ring has, so when it
+/// is empty.
 LogWriter::State::Written LogWriter::State::tell_lost(std::unique_lock<std::mutex>& lock) {
   const std::uint64_t gap = size == 0 ? refused : 0;
   const std::uint64_t count = failed + gap;
@@ -125,6 +131,8 @@ LogWriter::State::Written LogWriter::State::tell_lost(std::unique_lock<std::mute
   return written;
 }
 
+/// The line at the head of the ring, in pieces: each leaves the ring before it is written, and
+/// makes room.
 LogWriter::State::Written LogWriter::State::write_line(std::unique_lock<std::mutex>& lock) {
   std::array<char, kPiece> piece;  // NOLINT: filled by take_piece()
   for (bool has_begun = false;; has_begun = true) {
@@ -155,6 +163,7 @@ std::size_t LogWriter::State::take_piece(std::array<char, kPiece>& piece) {
   return length;
 }
 
+/// Takes the rest of the line at the head off the ring, unwritten.
 void LogWriter::State::drop_line() {
   bool is_last = false;
   while (size > 0 && !is_last) {

@@ -7,6 +7,7 @@
 #include <optional>
 #include <sstream>
 
+#include <fmt/core.h>
 #include <sys/resource.h>
 
 namespace uvdo {
@@ -60,10 +61,11 @@ MachineMemory memory_with(std::uint64_t own, const std::string& root) {
     const std::string kind = line.substr(first + 1, second - first - 1);
     const std::string path = line.substr(second + 1);
     if (kind.empty()) {
-      apply_group(memory, own, root + "/sys/fs/cgroup" + path, "memory.max", "memory.current");
+      apply_group(memory, own, fmt::format("{}/sys/fs/cgroup{}", root, path), "memory.max",
+                  "memory.current");
     } else if (kind == "memory") {
-      apply_group(memory, own, root + "/sys/fs/cgroup/memory" + path, "memory.limit_in_bytes",
-                  "memory.usage_in_bytes");
+      apply_group(memory, own, fmt::format("{}/sys/fs/cgroup/memory{}", root, path),
+                  "memory.limit_in_bytes", "memory.usage_in_bytes");
     }
   }
   rlimit space{};

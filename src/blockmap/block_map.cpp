@@ -78,6 +78,8 @@ void BlockMap::use_new_leaf(PageNumber number, Pbn pbn) {
   may_be_given_up(*page);
 }
 
+/// Wherever this waits somebody else may bring the leaf in, so the cache is asked anew after each
+/// wait: a leaf is in one frame only.
 Task<Result<LeafPin>> BlockMap::leaf(PageNumber number) {
   while (true) {
     if (auto pin = cached_leaf(number)) co_return pin;
@@ -149,6 +151,9 @@ void BlockMap::may_be_given_up(MapPage& leaf) {
   frame_freed_.wake_one();
 }
 
+/// Waits for a frame. Dirty pages are written for it by whoever on_write_back_needed() has named;
+/// in read-only mode they stay, as what they hold is nowhere else, and the cache may be full of
+/// them.
 Task<Result<MapPage*>> BlockMap::take_frame() {
   while (true) {
     if (MapPage* page = try_take_frame()) co_return page;
@@ -170,6 +175,9 @@ Task<Result<MapPage*>> BlockMap::take_frame() {
   }
 }
 
+/// The caller has the page in state loading, so that nobody else reads or uses it. A page of an
+/// earlier volume, or one that was never completed, counts as empty; one of another place ends all
+/// writing.
 Task<Result<void>> BlockMap::load(MapPage& page) {
   auto done = co_await device_.read(page.pbn, page.block());
   if (!done) co_return done;
@@ -285,6 +293,7 @@ Task<Result<void>> BlockMap::clear_block(Pbn pbn) {
   co_return done;
 }
 
+/// One at a time makes the child of a slot; the others find it afterwards.
 Task<Result<BlockMap::Child>> BlockMap::allocate_child(MapPage& parent, unsigned slot) {
   const NewChild self{&parent, slot};
   const auto must_wait = [&] {
@@ -303,6 +312,8 @@ Task<Result<BlockMap::Child>> BlockMap::allocate_child(MapPage& parent, unsigned
   co_return made;
 }
 
+/// The block is empty on disk before the entry that makes it a page can be stable: the order of the
+/// two waits matters. Between commit_page() and change() there is none.
 Task<Result<BlockMap::Child>> BlockMap::allocate_child_alone(MapPage& parent, unsigned slot) {
   auto pbn = co_await allocator_.allocate_page();
   if (!pbn) co_return std::move(pbn).error();
@@ -356,6 +367,8 @@ void BlockMap::change(MapPage& page, unsigned slot, BlockMapping mapping, Journa
   mark_dirty(page, point);
 }
 
+/// The oldest change holds its journal block until the page is written, the newest is what has to
+/// be stable before that. A dirty leaf is in no list of those that may be given up.
 void BlockMap::mark_dirty(MapPage& page, JournalPoint point) {
   page.newest = point;
   if (page.is_dirty()) return;

@@ -22,6 +22,8 @@ MapPage* BlockMap::next_to_write(JournalSequence before, std::size_t& at_least) 
   return page;
 }
 
+/// One writer at a time, as there is one set of copies. Pages leave the dirty list before they are
+/// copied: what changes them after that makes them dirty anew, with a lock of its own.
 Task<Result<void>> BlockMap::write_back(JournalSequence before, std::size_t at_least) {
   co_await writer_.acquire();
   Result<void> done;
@@ -61,6 +63,10 @@ Task<Result<void>> BlockMap::save() {
   co_return done;
 }
 
+/// Copies, then the journal up to the newest change, then the pages; those that were never complete
+/// on disk go twice, with a flush between (volume.md, 6.2). Journal blocks are unlocked only when
+/// the writes are done; that they are stable the journal's next flush sees to, before its heads
+/// pass them.
 Task<Result<void>> BlockMap::write_pages(std::span<MapPage* const> pages, MutableBytes copies) {
   // From here on a further change makes a page dirty anew, held by its own journal block.
   held_.clear();

@@ -164,7 +164,7 @@ Result<FormatOptions> read_options(const FormatArguments& arguments) {
   auto request = make_request(arguments);
   if (!request) return std::move(request).error();
   options.path = arguments.device;
-  options.request = std::move(*request);
+  options.request = *request;
   options.force = arguments.force;
   options.preallocate = arguments.preallocate;
   if (arguments.size.empty()) return options;

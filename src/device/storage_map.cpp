@@ -217,7 +217,7 @@ std::string StorageMap::node_of(dev_t device) const {
   constexpr std::string_view kKey = "DEVNAME=";
   for (std::string line; std::getline(event, line);) {
     if (!line.starts_with(kKey)) continue;
-    const std::string path = dev_ + "/" + line.substr(kKey.size());
+    std::string path = dev_ + "/" + line.substr(kKey.size());
     struct stat status {};
     if (stat(path.c_str(), &status) == 0 && S_ISBLK(status.st_mode) && status.st_rdev == device) {
       return path;

@@ -57,7 +57,7 @@ struct StorageRange {
 class StorageMap {
  public:
   /// The folders are those of the machine, or made-up ones of a test.
-  explicit StorageMap(std::string sys = "/sys", std::string dev = "/dev")
+  explicit StorageMap(std::string sys = "/sys", const std::string& dev = "/dev")
       : StorageMap(std::move(sys), dev, [control = dev + "/mapper/control"](dev_t device) {
           return ask_map_table(control, device);
         }) {}

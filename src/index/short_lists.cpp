@@ -214,7 +214,7 @@ class Joint {
     const std::uint64_t rest = walk.at() - second;
     // The head of the whole list lies in front of the bits, so that there is enough to cover.
     put_behind(to_ + joined_.bits / 8, at, head, walk.bits() - kShortListHead,
-               kShortListHead * 8 + second, rest);
+               std::uint64_t{kShortListHead} * 8 + second, rest);
     joined_.bits += head.size + rest;
     joined_.entries += walk.count();
     joined_.oldest_age = std::max(joined_.oldest_age, walk.oldest_age());

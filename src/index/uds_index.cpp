@@ -146,6 +146,9 @@ void UdsIndex::forget_all() {
   open_->number = 0;
 }
 
+/// Tries what costs least first: what was saved; a save and the chapters after it; all chapters; a
+/// new index. An index that cannot be read for an error of the device is left alone, to be tried
+/// again.
 Task<void> UdsIndex::open(bool create) {
   co_await executor_.yield();
   if (!create) {
@@ -177,6 +180,7 @@ Task<void> UdsIndex::open(bool create) {
   state_ = IndexState::online;
 }
 
+/// Each way begins with an index that knows nothing: what a way that failed has read is forgotten.
 Task<Result<void>> UdsIndex::open_existing() {
   auto opened = co_await storage_.open();
   if (!opened) co_return std::move(opened).error();
@@ -263,6 +267,8 @@ Task<void> UdsIndex::quiesce() {
   co_await sparse_->wait_idle();
 }
 
+/// Nothing changes the index once it is `closing`: lookups under way end and closed chapters are
+/// written first. After an error it is not saved, and the next start rebuilds it.
 Task<Result<void>> UdsIndex::save() {
   if (state_ == IndexState::opening) {
     stop_opening_ = true;
@@ -279,6 +285,7 @@ Task<Result<void>> UdsIndex::save() {
   co_return result;
 }
 
+/// As save(), but goes on; `suspended` meanwhile, in which names are neither found nor recorded.
 Task<Result<void>> UdsIndex::checkpoint() {
   if (state_ != IndexState::online) {
     co_return Error(Errc::busy, "the deduplication index is not online");
@@ -310,6 +317,8 @@ Result<void> UdsIndex::reopen() {
   return {};
 }
 
+/// Whoever is opening the old index is stopped first; a lookup that began before must not find
+/// pages of it afterwards (Fault::cache_kept_over_new_index).
 Task<Result<void>> UdsIndex::create_anew() {
   if (state_ == IndexState::closing) {
     co_return Error(Errc::busy, "the deduplication index is being closed");
@@ -329,6 +338,8 @@ Task<Result<void>> UdsIndex::create_anew() {
   co_return Result<void>{};
 }
 
+/// A save counts when finish_save() has written the layout that names it; until then the other
+/// slot's does.
 Task<Result<void>> UdsIndex::write_save() {
   auto slot = co_await storage_.begin_save();
   if (!slot) co_return std::move(slot).error();

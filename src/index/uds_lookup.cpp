@@ -17,6 +17,8 @@ constexpr std::uint64_t foreign_ticket(std::uint64_t chapter) { return chapter +
 
 }  // namespace
 
+/// Whether the volume index knows only samples ("hooks") of the chapter: it is older than the dense
+/// part of the window.
 bool UdsIndex::is_sparse(std::uint64_t chapter) const {
   return geometry_.sparse_chapters > 0 && open_->number - oldest_ + 1 > geometry_.dense_chapters &&
          chapter + geometry_.dense_chapters <= open_->number;
@@ -30,6 +32,10 @@ const OpenChapter* UdsIndex::chapter_in_memory(std::uint64_t chapter) const {
   return nullptr;
 }
 
+/// Memory answers most names, a group at a time; the others are parked at the page that each needs,
+/// and the caller waits for all of its own at once, lookup_timeout at most. Nothing of `queries` is
+/// touched after that: a batch that was given up keeps its own state until the last parked one was
+/// woken.
 Task<void> UdsIndex::lookup(std::span<IndexQuery> queries) {
   for (IndexQuery& query : queries) {
     query.found = false;
@@ -248,6 +254,10 @@ void UdsIndex::record_all(std::span<const IndexNote> notes) {
   }
 }
 
+/// A name may find an entry at its address: its own, which then names the open chapter, or that of
+/// another name, beside which it gets a collision entry, with the whole name. Which of the two it
+/// is the open and closed chapters tell, or what the lookup has left in the query; without either
+/// it counts as its own.
 void UdsIndex::record_at(const VolumeIndex::Place& place, const IndexQuery& query,
                          const IndexData& data) {
   must_save_ = true;

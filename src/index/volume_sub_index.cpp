@@ -171,6 +171,8 @@ void VolumeSubIndex::pay_sweep() {
   sweep(due);
 }
 
+/// An entry that is there gets another chapter, in its place. A new one splits the delta of the
+/// entry behind it in two, so that no entry after that changes.
 bool VolumeSubIndex::put_at(Place place, const Spot& spot, std::uint64_t chapter) {
   const ShortList& sub = spot.sub;
   const std::uint64_t payload = chapter & coding_.chapter_mask;
@@ -202,6 +204,7 @@ bool VolumeSubIndex::put_at(Place place, const Spot& spot, std::uint64_t chapter
   return true;
 }
 
+/// Only where another name has the plain entry of the place does this one need an entry of its own.
 bool VolumeSubIndex::put_collision(Place place, const RecordName& name, std::uint64_t chapter) {
   if (CollisionTable::Entry* collision = find_collision(place, name)) {
     collision->chapter = chapter;
@@ -298,6 +301,8 @@ void VolumeSubIndex::set_range(std::uint64_t low, std::uint64_t high) {
   low_ = std::max(low, high >= window_ ? high - window_ + 1 : 0);
 }
 
+/// The window moves on: what is older than it is expired at once, and removed by the sweep, of
+/// which each new chapter owes a share.
 void VolumeSubIndex::advance_to(std::uint64_t chapter) {
   while (high_ < chapter) {
     // What expired is gone before its number comes round: each round of the sweep is finished
@@ -323,6 +328,8 @@ void VolumeSubIndex::sweep(std::uint64_t lists) {
   }
 }
 
+/// What stays moves up to the head of the list; the gap behind it grows. Nothing is moved as long
+/// as nothing has expired.
 void VolumeSubIndex::sweep_list(std::uint32_t list) {
   std::byte* head = list_at(list);
   __builtin_prefetch(head + 1024);
@@ -385,6 +392,8 @@ std::optional<std::uint64_t> VolumeSubIndex::take_live_collision(std::uint64_t k
   return chapter;
 }
 
+/// The sweep meets a collision entry only where the plain entry of its place has expired; the
+/// others are looked for here.
 void VolumeSubIndex::forget_expired_collisions() {
   collisions_.for_each([&](CollisionTable::Entry& entry) {
     if (entry.chapter >= low_) return;
@@ -468,7 +477,7 @@ void VolumeSubIndex::append_loaded(std::span<const std::byte> list) {
   const std::uint32_t left = region * kListsPerRegion + lists_in_region(region) - load_next_;
   starts_[start_slot(load_next_)] = load_end_;
   std::byte* at = list_at(load_next_);
-  if (load_end_ + list.size() + (left - 1) * kShortListHead <= region_bytes_) {
+  if (load_end_ + list.size() + std::size_t{left - 1} * kShortListHead <= region_bytes_) {
     std::memcpy(at, list.data(), list.size());
     load_end_ += static_cast<std::uint32_t>(list.size());
   } else {

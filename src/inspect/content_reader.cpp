@@ -85,7 +85,7 @@ ContentRun ContentReader::from_leaf() {
     }
     const std::uint64_t blocks = to - at_;
     if (blocks > 1 && image_.read_blocks(first.pbn, out.first(blocks * kBlockSize)).ok()) {
-      const ContentRun run{at_, blocks, ContentRun::Kind::data, out.first(blocks * kBlockSize), {}};
+      ContentRun run{at_, blocks, ContentRun::Kind::data, out.first(blocks * kBlockSize), {}};
       at_ = to;
       return run;
     }

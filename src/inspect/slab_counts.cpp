@@ -98,7 +98,7 @@ class SlabLoader {
       const std::uint64_t last = (summary_.tail_offset == 0 ? size : summary_.tail_offset) - 1;
       auto block = journal_block(last);
       if (!block) return std::move(block).error();
-      tail_ = std::move(*block);
+      tail_ = *block;
     }
     const bool any_point =
         std::ranges::any_of(points_, [](const JournalPoint& p) { return p.packed() != 0; });

@@ -110,6 +110,8 @@ Task<void> RecoveryJournal::wait_for_room() {
   co_await commits_.wait();
 }
 
+/// One commit runs at a time. Whoever comes meanwhile waits for it and looks again, since it need
+/// not cover his entry; the first of those makes the next one, for all.
 Task<Result<void>> RecoveryJournal::commit(JournalPoint point) {
   while (!is_committed(point)) {
     if (notifier_.is_read_only()) co_return notifier_.error();
@@ -123,12 +125,16 @@ Task<Result<void>> RecoveryJournal::commit(JournalPoint point) {
   co_return Result<void>();
 }
 
+/// A commit without blocks: what the heads rest on becomes stable, and the room before them is
+/// free.
 Task<Result<void>> RecoveryJournal::reap() {
   while (committing_) co_await commits_.wait();
   if (notifier_.is_read_only()) co_return notifier_.error();
   co_return co_await commit_once(true);
 }
 
+/// Moves each head over the blocks that nobody holds. In memory only: room is given back when a
+/// flush has made stable what the blocks were held for.
 void RecoveryJournal::advance_heads() {
   // Only blocks that are full and written can be given up.
   const std::uint64_t written = committed_.entry_count == kEntriesPerBlock - 1U
@@ -147,6 +153,11 @@ void RecoveryJournal::unlock(Head head, JournalSequence sequence) {
   --locks;
 }
 
+/// Needs !committing_. In this order: takes the full blocks and a copy of the open one, so that
+/// entries are added meanwhile; notes the heads; flushes, which makes the data of the entries
+/// stable and what the heads rest on; writes the blocks with those heads, forced to the medium;
+/// wakes all. An error of either leaves the volume read-only, as nobody can tell what of it is on
+/// the disk.
 Task<Result<void>> RecoveryJournal::commit_once(bool only_reap) {
   committing_ = true;
   JournalPoint target = committed_;
@@ -230,6 +241,7 @@ Task<Result<void>> RecoveryJournal::write(std::span<const UnwrittenBlock> blocks
                                     Durability::fua);
 }
 
+// A move takes the place of a commit: whoever wants one waits until end_move().
 Task<void> RecoveryJournal::begin_move() {
   while (committing_) co_await commits_.wait();
   committing_ = true;
@@ -261,8 +273,9 @@ void RecoveryJournal::check_invariants() const {
           "a journal head is at most behind the open block, if that is full");
   }
   check(recorded_head_ <= durable_head(), "a recovery begins where it may");
-  check(recorded_head_ > tail_ || tail_ - recorded_head_ <= config_.size,
-        "what a recovery needs fits into the ring");
+  // Blocks that are not written yet may reach further, when a reap has given room back.
+  check(committed_.sequence < recorded_head_.value() + config_.size,
+        "what a recovery needs has not been overwritten");
   check(committed_ <= last_point_, "only entries that were added are committed");
   check(last_point_.sequence <= tail_.value(), "the last entry is in the open block or before it");
   check(open_entries_ <= kEntriesPerBlock, "a journal block has a bounded number of entries");

@@ -5,7 +5,6 @@
 #include <cstring>
 
 namespace uvdo {
-namespace {}  // namespace
 
 Packer::Packer(Executor& executor, DataWriter& writer, BinAllocator& allocator, ReadEpochs& epochs,
                std::size_t most_waiting)
@@ -34,6 +33,8 @@ void Packer::unlink(Queue& queue, Fragment& fragment, Fragment::Links Fragment::
   (after != nullptr ? (after->*links).before : queue.last) = before;
 }
 
+/// The bytes are copied: the caller's buffer goes on to the next block. Whoever takes the last
+/// memory has a bin made at once, so that the next one finds some.
 void Packer::add(Fragment& fragment) {
   fragment.memory_ = memory_.take();
   const std::size_t size = fragment.bytes_.size();
@@ -67,6 +68,8 @@ void Packer::flush() {
   while (Fragment* largest = largest_up_to(kMaxFragmentSize)) write_bin_with(*largest);
 }
 
+/// Looks after those whom nobody hurries: the oldest waits for kPatience at most. The alarm rings
+/// when somebody comes while nobody waits, and for stop().
 Task<void> Packer::run() {
   while (!stopping_) {
     const Duration left = by_age_.first != nullptr
@@ -85,6 +88,7 @@ void Packer::stop() {
   alarm_.ring();
 }
 
+/// When it ends, all that was added before is written or has left without company.
 Task<void> Packer::drain() {
   flush();
   co_await tasks_.wait();
@@ -130,6 +134,8 @@ void Packer::write_bin_with(Fragment& first) {
   tasks_.start(write(std::move(bin)));
 }
 
+/// Each member is in a read epoch before the bin has its block: from then on the block cannot be
+/// given out again, even if another member's reference comes and goes before this one's is made.
 Task<void> Packer::write(Bin bin) {
   const auto members = std::span(bin.members).first(bin.count);
   for (Fragment* member : members) member->guard_.emplace(epochs_);

@@ -165,7 +165,8 @@ class Rebuild {
     }
     const Pbn start = super_.find(PartitionId::slab_summary).start;
     for (unsigned zone = 0; zone < kSummaryZones; ++zone) {
-      auto done = co_await device_.write(start + zone * kSummaryBlocksPerZone, area.bytes());
+      auto done =
+          co_await device_.write(start + std::uint64_t{zone} * kSummaryBlocksPerZone, area.bytes());
       if (!done) co_return done;
     }
     co_return Result<void>();

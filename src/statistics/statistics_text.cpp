@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -264,7 +265,7 @@ std::string_view name_of(OperatingMode mode) {
 
 int used_percent(const VolumeStatistics& s) {
   if (is_unknown(s)) return -1;
-  return static_cast<int>(percent_of(used_blocks(s), s.physical_blocks) + 0.5);
+  return static_cast<int>(std::lround(percent_of(used_blocks(s), s.physical_blocks)));
 }
 
 int saving_percent(const VolumeStatistics& s) {

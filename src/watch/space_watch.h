@@ -73,7 +73,7 @@ class SpaceWatch {
   };
   enum class Level : std::uint8_t { some_left, full };
 
-  void note(Sample sample);
+  void note(Sample seen);
   // A ring, so that watching takes no memory: the oldest first.
   static constexpr std::size_t kMostSamples = 32;
   [[nodiscard]] const Sample& sample(std::size_t i) const {

@@ -209,7 +209,7 @@ Task<Result<void>> WorkloadRunner::measure(ScratchVolume& scratch, const Plan& p
   figures.requests = plan.requests;
   figures.bytes = plan.requests * plan.workload.request_bytes;
   if (plan.logical_bytes == kHugeVolume) figures.bytes = plan.logical_bytes;
-  const auto blocks = static_cast<double>(figures.bytes / kBlockSize);
+  const double blocks = static_cast<double>(figures.bytes) / kBlockSize;
   figures.user_us = user / blocks * 1e6;
   figures.system_us = system / blocks * 1e6;
   figures.latency_us[0] = latencies.percentile(50);

@@ -72,8 +72,8 @@ void RecoveryFixture::SetUp() {
   });
 }
 
-void RecoveryFixture::run(const std::function<Task<void>(BackingStore&)>& body, std::uint64_t fail_after,
-                          Survival survival) {
+void RecoveryFixture::run(const std::function<Task<void>(BackingStore&)>& body,
+                          std::uint64_t fail_after, Survival survival) {
   SimExecutorOptions options;
   options.seed = random_();
   SimExecutor executor(options);

@@ -30,8 +30,8 @@ class RecoveryFixture : public testing::Test {
 
   /// A run on its own executor with a new device of content_; afterwards content_ is what the
   /// device holds, or what survived if it has crashed.
-  void run(const std::function<Task<void>(BackingStore&)>& body, std::uint64_t fail_after = UINT64_MAX,
-           Survival survival = Survival::everything);
+  void run(const std::function<Task<void>(BackingStore&)>& body,
+           std::uint64_t fail_after = UINT64_MAX, Survival survival = Survival::everything);
   /// The same with an opened volume, which is stopped at the end, crashed, or left as it is.
   enum class End : std::uint8_t { stop, crash, leave };
   void use(const std::function<Task<void>(Volume&)>& body, End end,

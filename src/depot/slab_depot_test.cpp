@@ -216,7 +216,7 @@ TEST_F(SlabDepotTest, ACrashTakesNothingOfWhatItsJournalsHave) {
     // All journal blocks, full or not; no counts.
     expect_ok(co_await depot_->write_back(journal_->tail() + 1));
     expect_ok(co_await disk_.flush());
-    EXPECT_EQ(depot_->counters().reference_blocks_written, 0U);
+    EXPECT_EQ(depot_->counters().ref_counts.blocks_written, 0U);
   });
   disk_.crash(SimCrashStyle::drop_all);
   disk_.restart();
@@ -285,7 +285,7 @@ TEST_F(SlabDepotTest, WritingMakesRoomInASlabJournalThatIsFull) {
     }
     EXPECT_TRUE(is_asked);
     EXPECT_GT(passes, 0U);
-    EXPECT_GT(depot_->counters().journal_flushes, 0U) << "counts were written to give blocks up";
+    EXPECT_GT(depot_->counters().slab_journal.flush_count, 0U) << "counts were written to give blocks up";
     EXPECT_EQ(depot_->count_of(pbn), 1);
   });
 }

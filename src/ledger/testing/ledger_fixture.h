@@ -58,7 +58,7 @@ class LedgerFixture : public ::testing::Test {
     return ledger->depot().allocate(1, true)->first;
   }
 
-  static constexpr std::uint64_t kDeviceBytes = 1ULL << 30U;
+  static constexpr std::uint64_t kDeviceBytes = 3ULL << 30U;
   std::unique_ptr<VolumeLayout> layout;
   SimExecutor executor{{.seed = 1}};
   std::unique_ptr<MemoryDevice> device;

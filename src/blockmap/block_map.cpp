@@ -15,11 +15,12 @@ constexpr std::uint64_t kUnitsPerPage = 10;
 
 BlockMap::BlockMap(Executor& executor, PbnDevice device, RecoveryJournal& journal,
                    ReadOnlyNotifier& notifier, PageAllocator& allocator,
-                   const BlockMapConfig& config)
+                   const BlockMapConfig& config, FaultPoints faults)
     : executor_(executor),
       device_(device),
       journal_(journal),
       notifier_(notifier),
+      faults_(faults),
       allocator_(allocator),
       config_(config),
       maximum_age_((std::uint64_t{config.maximum_age} * 311 + 433) / 434),
@@ -331,7 +332,7 @@ Task<Result<std::optional<std::uint64_t>>> BlockMap::next_leaf(std::uint32_t roo
                                                                std::uint64_t limit) {
   // Descends from the root; where there is nothing, jumps to the end of what would be there.
   while (from < limit) {
-    co_await executor_.give_way(!notifier_.is_on(Fault::long_request_keeps_turn));
+    co_await executor_.give_way(!faults_.is_on(Fault::long_request_keeps_turn));
     std::uint64_t span = 1;  // leaves under one entry of the page that is looked at
     for (unsigned h = 1; h < kRootHeight; ++h) span *= kEntriesPerPage;
     bool exists = true;

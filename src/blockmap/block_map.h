@@ -12,6 +12,7 @@
 #include "async/wait_queue.h"
 #include "base/aligned_memory.h"
 #include "base/block_arena.h"
+#include "base/fault_points.h"
 #include "base/flat_map.h"
 #include "base/page_memory.h"
 #include "blockmap/interior_pages.h"
@@ -71,7 +72,8 @@ class LeafPin {
 class BlockMap {
  public:
   BlockMap(Executor& executor, PbnDevice device, RecoveryJournal& journal,
-           ReadOnlyNotifier& notifier, PageAllocator& allocator, const BlockMapConfig& config);
+           ReadOnlyNotifier& notifier, PageAllocator& allocator, const BlockMapConfig& config,
+           FaultPoints faults = {});
   BlockMap(const BlockMap&) = delete;
   BlockMap& operator=(const BlockMap&) = delete;
 
@@ -194,6 +196,7 @@ class BlockMap {
   PbnDevice device_;
   RecoveryJournal& journal_;
   ReadOnlyNotifier& notifier_;
+  [[no_unique_address]] FaultPoints faults_;
   PageAllocator& allocator_;
   BlockMapConfig config_;
   std::uint64_t maximum_age_;

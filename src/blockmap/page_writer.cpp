@@ -83,8 +83,8 @@ Task<Result<void>> BlockMap::write_pages(std::span<MapPage* const> pages, Mutabl
   const auto is_new = [&](std::size_t i) { return !is_initialized(copy(i)); };
   const auto any = [](std::size_t) { return true; };
   Result<void> done;
-  if (!notifier_.is_on(Fault::page_before_entry)) done = co_await journal_.commit(newest);
-  if (done && any_new && !notifier_.is_on(Fault::new_page_in_one_step)) {
+  if (!faults_.is_on(Fault::page_before_entry)) done = co_await journal_.commit(newest);
+  if (done && any_new && !faults_.is_on(Fault::new_page_in_one_step)) {
     done = co_await write_copies(pages, copies, is_new);
     ++counters_.flush_count;
     if (done) done = co_await device_.flush();

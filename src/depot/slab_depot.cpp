@@ -14,11 +14,13 @@
 namespace uvdo {
 
 SlabDepot::SlabDepot(Executor& executor, PbnDevice device, const SuperBlock& super_block,
-                     RecoveryJournal& journal, ReadOnlyNotifier& notifier, const DepotPools& pools)
+                     RecoveryJournal& journal, ReadOnlyNotifier& notifier, const DepotPools& pools,
+                     FaultPoints faults)
     : executor_(executor),
       device_(device),
       journal_(journal),
       notifier_(notifier),
+      faults_(faults),
       layout_(super_block.depot),
       config_(super_block.depot.slab),
       nonce_(super_block.nonce),
@@ -151,9 +153,8 @@ void SlabDepot::collect_frees(std::uint64_t needed) {
   for (std::size_t n = 0; !pending_frees_.empty(); ++n) {
     if (n >= kFreesAtOnce && free_blocks_ >= needed) return;
     const bool stable = journal_.is_committed(pending_frees_.oldest_point()) ||
-                        notifier_.is_on(Fault::reuse_before_stable);
-    const bool unread =
-        epochs_.is_over(oldest_readers()) || notifier_.is_on(Fault::reuse_while_read);
+                        faults_.is_on(Fault::reuse_before_stable);
+    const bool unread = epochs_.is_over(oldest_readers()) || faults_.is_on(Fault::reuse_while_read);
     if (!stable || !unread) return;
     if (const auto far = pending_frees_.first_of(2 * kFreesAhead)) {
       slab_of(*far).prefetch_itself();
@@ -209,7 +210,7 @@ bool SlabDepot::may_share(BlockMapping mapping) {
 }
 
 void SlabDepot::keep_for_readers(Pbn pbn) {
-  if (!pending_frees_.contains(pbn) || notifier_.is_on(Fault::share_what_gets_free)) return;
+  if (!pending_frees_.contains(pbn) || faults_.is_on(Fault::share_what_gets_free)) return;
   // It becomes free later than planned: not before those who read now have ended.
   pending_frees_.take_up(pbn);
   pending_frees_.add(pbn, journal_.last_point(), epochs_.retire());

@@ -15,6 +15,7 @@
 
 #include "async/wait_queue.h"
 #include "base/aligned_memory.h"
+#include "base/fault_points.h"
 #include "base/flat_map.h"
 #include "depot/pending_frees.h"
 #include "depot/read_epochs.h"
@@ -67,7 +68,8 @@ struct DepotPools {
 class SlabDepot {
  public:
   SlabDepot(Executor& executor, PbnDevice device, const SuperBlock& super_block,
-            RecoveryJournal& journal, ReadOnlyNotifier& notifier, const DepotPools& pools);
+            RecoveryJournal& journal, ReadOnlyNotifier& notifier, const DepotPools& pools,
+            FaultPoints faults = {});
   SlabDepot(const SlabDepot&) = delete;
   SlabDepot& operator=(const SlabDepot&) = delete;
 
@@ -301,7 +303,7 @@ class SlabDepot {
   /// The readers whose end the oldest blocks wait for. Needs !pending_frees_.empty().
   [[nodiscard]] ReadEpochs::Epoch oldest_readers() const {
     const ReadEpochs::Epoch epoch = pending_frees_.oldest_epoch();
-    return notifier_.is_on(Fault::room_joined_by_later_readers) ? epoch + 1 : epoch;
+    return faults_.is_on(Fault::room_joined_by_later_readers) ? epoch + 1 : epoch;
   }
 
   std::unique_ptr<Slab> make_slab(const SlabMemory& memory, SlabNumber index, SlabNumber first);
@@ -334,6 +336,7 @@ class SlabDepot {
   PbnDevice device_;
   RecoveryJournal& journal_;
   ReadOnlyNotifier& notifier_;
+  [[no_unique_address]] FaultPoints faults_;
   SlabLayout layout_;
   SlabConfig config_;
   std::uint64_t nonce_;

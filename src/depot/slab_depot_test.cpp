@@ -285,7 +285,8 @@ TEST_F(SlabDepotTest, WritingMakesRoomInASlabJournalThatIsFull) {
     }
     EXPECT_TRUE(is_asked);
     EXPECT_GT(passes, 0U);
-    EXPECT_GT(depot_->counters().slab_journal.flush_count, 0U) << "counts were written to give blocks up";
+    EXPECT_GT(depot_->counters().slab_journal.flush_count, 0U)
+        << "counts were written to give blocks up";
     EXPECT_EQ(depot_->count_of(pbn), 1);
   });
 }

@@ -15,11 +15,11 @@ bool SlabDepot::recover_change(Pbn pbn, ReferenceOperation operation, JournalPoi
   const JournalPoint expanded = operation == ReferenceOperation::data_decrement
                                     ? point.expanded_decrement()
                                     : point.expanded_increment();
-  if (expanded <= slab.recovery_point() && !notifier_.is_on(Fault::recovery_repeats_entries)) {
+  if (expanded <= slab.recovery_point() && !faults_.is_on(Fault::recovery_repeats_entries)) {
     return false;
   }
   if (operation == ReferenceOperation::data_decrement &&
-      notifier_.is_on(Fault::recovery_drops_decrements)) {
+      faults_.is_on(Fault::recovery_drops_decrements)) {
     return false;
   }
   slab.append_recovered(layout_.sbn_of(pbn), operation, point, journal_);

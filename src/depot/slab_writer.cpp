@@ -86,7 +86,7 @@ Task<Result<void>> SlabDepot::write_journals() {
       counts.push_back(count);
     }
     Result<void> done;
-    if (!notifier_.is_on(Fault::slab_journal_before_entry)) done = co_await journal_.commit(needed);
+    if (!faults_.is_on(Fault::slab_journal_before_entry)) done = co_await journal_.commit(needed);
     if (!done) co_return done;
     WriteBurst burst(executor_, device_);
     for (std::size_t i = 0; i < slabs.size(); ++i) {
@@ -104,7 +104,7 @@ Task<Result<void>> SlabDepot::write_journals() {
     }
     done = co_await burst.wait();
     if (!done) co_return done;
-    if (!notifier_.is_on(Fault::summary_without_flush)) done = co_await device_.flush();
+    if (!faults_.is_on(Fault::summary_without_flush)) done = co_await device_.flush();
     if (!done) co_return done;
     for (std::size_t i = 0; i < slabs.size(); ++i) {
       slabs[i]->summary_is_durable();
@@ -170,7 +170,7 @@ Task<Result<void>> SlabDepot::relieve(Slab& slab) {
 }
 
 Task<Result<void>> SlabDepot::write_references(Slab& slab, SlabSequence limit) {
-  if (summary_is_at_risk_ && !notifier_.is_on(Fault::counts_before_summary)) {
+  if (summary_is_at_risk_ && !faults_.is_on(Fault::counts_before_summary)) {
     auto flushed = co_await device_.flush();
     if (!flushed) co_return flushed;
     summary_is_at_risk_ = false;
@@ -189,7 +189,7 @@ Task<Result<void>> SlabDepot::write_references(Slab& slab, SlabSequence limit) {
     executor_.spend(writes.size() * kUnitsPerBlockWritten);
     co_await executor_.give_way();
     Result<void> done;
-    if (!notifier_.is_on(Fault::counts_before_entry)) {
+    if (!faults_.is_on(Fault::counts_before_entry)) {
       done = co_await journal_.commit(slab.last_recovery_entry());
     }
     WriteBurst burst(executor_, device_);

@@ -7,15 +7,12 @@
 #include <optional>
 #include <string>
 
-#include "base/fault_points.h"
 #include "base/result.h"
 
 namespace uvdo {
 
 class ReadOnlyNotifier {
  public:
-  ReadOnlyNotifier() = default;
-  explicit ReadOnlyNotifier(FaultPoints faults) : faults_(faults) {}
   [[nodiscard]] bool is_read_only() const { return reason_.has_value(); }
   /// Why. Needs is_read_only().
   [[nodiscard]] const Error& reason() const { return *reason_; }
@@ -32,12 +29,7 @@ class ReadOnlyNotifier {
   /// Calls `f` once, when the mode is entered.
   void on_enter(std::function<void(const Error&)> f) { on_enter_ = std::move(f); }
 
-  /// The deliberate mistakes of a test, for all parts of a volume.
-  void set_faults(FaultPoints faults) { faults_ = faults; }
-  [[nodiscard]] bool is_on(Fault fault) const { return faults_.is_on(fault); }
-
  private:
-  FaultPoints faults_;
   std::optional<Error> reason_;
   std::function<void(const Error&)> on_enter_;
 };

@@ -14,9 +14,10 @@ std::uint64_t reserve_of(std::uint64_t size) {
 }  // namespace
 
 RecoveryJournal::RecoveryJournal(Executor& executor, PbnDevice device, ReadOnlyNotifier& notifier,
-                                 const RecoveryJournalConfig& config)
+                                 const RecoveryJournalConfig& config, FaultPoints faults)
     : device_(device),
       notifier_(notifier),
+      faults_(faults),
       config_(config),
       usable_(config.size - reserve_of(config.size)),
       buffers_(AlignedMemory::unset(kBuffers * kBlockSize)),
@@ -142,7 +143,7 @@ void RecoveryJournal::advance_heads() {
                                     : committed_.sequence - 1;
   for (const Head which : {Head::block_map, Head::slab_journal}) {
     JournalSequence& head = heads_[index_of(which)];
-    const bool all = which == Head::block_map && notifier_.is_on(Fault::journal_head_ignores_pages);
+    const bool all = which == Head::block_map && faults_.is_on(Fault::journal_head_ignores_pages);
     while (head.value() <= written && (all || locks_of(which, head) == 0)) ++head;
   }
 }
@@ -190,7 +191,7 @@ Task<Result<void>> RecoveryJournal::commit_once(bool only_reap) {
   const bool has_open = !only_reap && open_ && open_entries > 0;
   ++counters_.flushes;
   Result<void> done;
-  if (!notifier_.is_on(Fault::journal_without_flush)) done = co_await device_.flush();
+  if (!faults_.is_on(Fault::journal_without_flush)) done = co_await device_.flush();
   if (done) {
     durable_heads_ = heads;
     for (std::size_t i = 0; i < writing_.size(); ++i) {

@@ -18,6 +18,7 @@
 #include "async/wait_queue.h"
 #include "base/aligned_memory.h"
 #include "base/block_types.h"
+#include "base/fault_points.h"
 #include "base/ring_queue.h"
 #include "device/pbn_device.h"
 #include "format/journal_extent.h"
@@ -48,7 +49,7 @@ class RecoveryJournal {
   };
 
   RecoveryJournal(Executor& executor, PbnDevice device, ReadOnlyNotifier& notifier,
-                  const RecoveryJournalConfig& config);
+                  const RecoveryJournalConfig& config, FaultPoints faults = {});
   RecoveryJournal(const RecoveryJournal&) = delete;
   RecoveryJournal& operator=(const RecoveryJournal&) = delete;
 
@@ -162,6 +163,7 @@ class RecoveryJournal {
 
   PbnDevice device_;
   ReadOnlyNotifier& notifier_;
+  [[no_unique_address]] FaultPoints faults_;
   RecoveryJournalConfig config_;
   std::uint64_t usable_;
 

@@ -37,10 +37,10 @@ Ledger::Ledger(Executor& executor, PbnDevice blocks, const SuperBlock& super_blo
     : notifier_(notifier),
       faults_(settings.faults),
       log_(std::move(log)),
-      journal_(executor, blocks, notifier, journal_config(super_block)),
-      depot_(executor, blocks, super_block, journal_, notifier, settings.depot),
+      journal_(executor, blocks, notifier, journal_config(super_block), settings.faults),
+      depot_(executor, blocks, super_block, journal_, notifier, settings.depot, settings.faults),
       map_(executor, blocks, journal_, notifier, static_cast<PageAllocator&>(*this),
-           map_config(super_block, settings)) {}
+           map_config(super_block, settings), settings.faults) {}
 
 Result<Ledger::Remapped> Ledger::remap(MapPage& leaf, Lbn lbn, BlockMapping mapping, Owner owner) {
   if (notifier_.is_read_only()) return notifier_.error();

@@ -6,8 +6,8 @@
 #include <cstddef>
 
 #include "async/wait_queue.h"
+#include "base/fault_points.h"
 #include "base/generations.h"
-#include "journal/read_only_notifier.h"
 
 namespace uvdo {
 
@@ -15,8 +15,8 @@ class FlushGenerations {
  public:
   using Number = Generations::Number;
 
-  FlushGenerations(Executor& executor, const ReadOnlyNotifier& notifier)
-      : notifier_(notifier), ended_(executor) {}
+  explicit FlushGenerations(Executor& executor, FaultPoints faults = {})
+      : faults_(faults), ended_(executor) {}
   /// Takes the memory for `count` flushes that wait at once now.
   void reserve(std::size_t count) { writes_.reserve(count); }
 
@@ -28,7 +28,7 @@ class FlushGenerations {
   /// A flush comes: it waits for the writes of the returned generation and of earlier ones.
   Number begin_flush() {
     const Number last = writes_.close();
-    return notifier_.is_on(Fault::flush_joined_by_later_writes) ? last + 1 : last;
+    return faults_.is_on(Fault::flush_joined_by_later_writes) ? last + 1 : last;
   }
   /// Waits until they have left.
   Task<void> wait(Number last) {
@@ -36,7 +36,7 @@ class FlushGenerations {
   }
 
  private:
-  const ReadOnlyNotifier& notifier_;
+  [[no_unique_address]] FaultPoints faults_;
   Generations writes_;
   WaitQueue ended_;  // generations did
 };

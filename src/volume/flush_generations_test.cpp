@@ -16,8 +16,7 @@ Task<void> flush(FlushGenerations& writes, bool& done) {
 
 TEST(FlushGenerations, AFlushWaitsForThoseBeforeItAlone) {
   SimExecutor executor({.seed = 1, .order = SimOrder::fifo, .stall_one_in = 0});
-  const ReadOnlyNotifier notifier;
-  FlushGenerations writes(executor, notifier);
+  FlushGenerations writes(executor);
   const auto outcome = executor.run([](SimExecutor& on, FlushGenerations& all) -> Task<void> {
     const auto early = all.enter();
     bool first = false;
@@ -43,8 +42,7 @@ TEST(FlushGenerations, AFlushWaitsForThoseBeforeItAlone) {
 
 TEST(FlushGenerations, AFlushEndsThoughWritesNeverDo) {
   SimExecutor executor({.seed = 1, .order = SimOrder::fifo, .stall_one_in = 0});
-  const ReadOnlyNotifier notifier;
-  FlushGenerations writes(executor, notifier);
+  FlushGenerations writes(executor);
   const auto outcome = executor.run([](SimExecutor& on, FlushGenerations& all) -> Task<void> {
     auto running = all.enter();
     for (int round = 0; round < 100; ++round) {

@@ -27,7 +27,7 @@ class GathererTest : public testing::LedgerFixture {
 
   VolumeLife life;
   InFlight in_flight{executor, 256};
-  WriteJobs jobs{executor, notifier, 4};
+  WriteJobs jobs{executor, 4};
   BufferPool buffers{executor, 1U << 20U};
   TaskGroup tasks{executor};
   std::vector<std::size_t> started;

@@ -16,11 +16,11 @@ namespace uvdo {
 
 class WriteJobs {
  public:
-  WriteJobs(Executor& executor, const ReadOnlyNotifier& notifier, std::size_t count)
+  WriteJobs(Executor& executor, std::size_t count, FaultPoints faults = {})
       : pool_(count),
         returned_(executor),
-        generations_(executor, notifier),
-        ways_to_packer_(executor, notifier) {
+        generations_(executor, faults),
+        ways_to_packer_(executor, faults) {
     generations_.reserve(kFlushes);
     ways_to_packer_.reserve(kFlushes);
   }

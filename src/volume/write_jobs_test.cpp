@@ -23,8 +23,7 @@ class WriteJobsTest : public ::testing::Test {
   }
 
   SimExecutor executor{{.seed = 1}};
-  ReadOnlyNotifier notifier;
-  WriteJobs jobs{executor, notifier, 2};
+  WriteJobs jobs{executor, 2};
 };
 
 TEST_F(WriteJobsTest, AFlushWaitsForTheWritesBeforeItAndForNoneThatComesLater) {

@@ -273,8 +273,8 @@ void RecoveryJournal::check_invariants() const {
           "a journal head is at most behind the open block, if that is full");
   }
   check(recorded_head_ <= durable_head(), "a recovery begins where it may");
-  check(recorded_head_ > tail_ || tail_ - recorded_head_ <= config_.size,
-        "what a recovery needs fits into the ring");
+  check(committed_.sequence < recorded_head_.value() + config_.size,
+        "what a recovery needs of the blocks on disk fits into the ring");
   check(committed_ <= last_point_, "only entries that were added are committed");
   check(last_point_.sequence <= tail_.value(), "the last entry is in the open block or before it");
   check(open_entries_ <= kEntriesPerBlock, "a journal block has a bounded number of entries");

@@ -210,6 +210,17 @@ struct JsonCodec<T> {
 };
 
 template <>
+struct JsonCodec<std::int64_t> {
+  static Json write(std::int64_t value) { return value; }
+  static std::optional<std::int64_t> read(const Json& json) {
+    if (!json.is_number_integer()) return std::nullopt;
+    const bool is_too_large =
+        json.is_number_unsigned() && !std::in_range<std::int64_t>(json.get<std::uint64_t>());
+    return is_too_large ? std::nullopt : std::optional(json.get<std::int64_t>());
+  }
+};
+
+template <>
 struct JsonCodec<double> {
   static Json write(double value) { return value; }
   static std::optional<double> read(const Json& json) {

@@ -150,12 +150,10 @@ void print_made(const std::string& path, const VolumeLayout& layout, bool verbos
 
 /// The same as uvdo info --json says of a volume that was never started.
 void print_json(const std::string& path, const VolumeLayout& layout, std::uint64_t device_bytes) {
-  VolumeFacts facts;
-  facts.name = path;
-  facts.device_bytes = device_bytes;
-  facts.slabs_never_used = layout.super_block.depot.slab_count();
-  facts.slabs_dirty = 0;
-  print("{}\n", json_text(describe_volume(layout.geometry, layout.super_block, facts), 2));
+  VolumeDescription made = describe_volume(layout.geometry, layout.super_block, path, device_bytes);
+  made.slabs.never_used = made.slabs.count;
+  made.slabs.dirty = 0;
+  print("{}\n", json_text(fields_json(made), 2));
 }
 
 /// What the arguments mean.

@@ -31,106 +31,85 @@ std::string blocks_text(std::uint64_t blocks) {
 
 /// "label   value" lines.
 void line(std::string_view label, std::string_view value) { print("  {:<22} {}\n", label, value); }
-void number_line(std::string_view label, const Json& number) {
-  line(label, fmt::format("{}", number.get<std::uint64_t>()));
+void number_line(std::string_view label, std::uint64_t number) {
+  line(label, fmt::format("{}", number));
 }
 
-std::uint64_t number(const Json& json, const char* key) {
-  return json.at(key).get<std::uint64_t>();
-}
-
-void print_volume(const Json& info) {
-  const bool served = info.contains("served");
-  print("{}\n", info.at("volume").get<std::string>());
-  if (served) {
-    line("state", fmt::format("in use: {}", info.at("mode").get<std::string>()));
+void print_volume(const VolumeDescription& info) {
+  print("{}\n", info.volume);
+  if (info.is_served()) {
+    line("state", fmt::format("in use: {}", info.mode.value_or("unknown")));
   } else {
-    const auto state = static_cast<VolumeState>(number(info, "stateNumber"));
-    line("state", fmt::format("{}: {}", name_of(state), explain(state)));
+    line("state",
+         fmt::format("{}: {}", info.state, explain(static_cast<VolumeState>(info.state_number))));
   }
-  line("UUID", info.at("uuid").get<std::string>());
-  number_line("nonce", info.at("nonce"));
-  line("format", fmt::format("geometry {}.0, volume 67.0", number(info, "geometryVersion")));
-  line("logical size", blocks_text(number(info, "logicalBlocks")));
-  line("physical size", blocks_text(number(info, "physicalBlocks")));
-  const Json& slabs = info.at("slabs");
-  line("room for data", blocks_text(number(slabs, "count") * number(slabs, "dataBlocks")));
-  line("logical blocks used", grouped(number(info, "logicalBlocksUsed")));
-  line("block map blocks", grouped(number(info, "blockMapBlocks")));
-  line("recoveries",
-       fmt::format("{}, and {} from read-only mode", number(info, "completeRecoveries"),
-                   number(info, "readOnlyRecoveries")));
-  if (number(info, "bioOffset") != 0) number_line("bio offset", info.at("bioOffset"));
-  line("device", fmt::format("{}{}", exact_size_text(number(info, "deviceBytes")),
-                             info.at("truncated").get<bool>() ? ", SMALLER than the volume" : ""));
-  if (info.contains("lvmPool")) {
-    const Json& pool = info.at("lvmPool");
+  line("UUID", info.uuid);
+  number_line("nonce", info.nonce);
+  line("format", fmt::format("geometry {}.0, volume 67.0", info.geometry_version));
+  line("logical size", blocks_text(info.logical_blocks));
+  line("physical size", blocks_text(info.physical_blocks));
+  line("room for data", blocks_text(info.room_for_data()));
+  line("logical blocks used", grouped(info.logical_blocks_used));
+  line("block map blocks", grouped(info.block_map_blocks));
+  line("recoveries", fmt::format("{}, and {} from read-only mode", info.complete_recoveries,
+                                 info.read_only_recoveries));
+  if (info.bio_offset != 0) number_line("bio offset", info.bio_offset);
+  line("device", fmt::format("{}{}", exact_size_text(info.device_bytes),
+                             info.is_truncated ? ", SMALLER than the volume" : ""));
+  if (info.lvm_pool) {
     line("pool of LVM",
          fmt::format("its logical volume is what uvdo serve --offset {} --size {} offers; both "
                      "ends stay empty",
-                     option_text(number(pool, "offset")), option_text(number(pool, "size"))));
+                     option_text(info.lvm_pool->offset), option_text(info.lvm_pool->size)));
   }
 }
 
-void print_index(const Json& index) {
+void print_index(const VolumeDescription::Index& index) {
   print("Index\n");
-  line("memory", index.at("memory").get<std::string>() + " GB");
-  line("kind", index.at("sparse").get<bool>() ? "sparse" : "dense");
-  line("remembers", fmt::format("the last {} of different data",
-                                size_text(number(index, "windowBlocks") * kBlockSize)));
+  line("memory", index.memory + " GB");
+  line("kind", index.is_sparse ? "sparse" : "dense");
+  line("remembers",
+       fmt::format("the last {} of different data", size_text(index.window_blocks * kBlockSize)));
 }
 
-void print_slabs(const Json& slabs) {
+void print_slabs(const VolumeDescription::Slabs& slabs) {
   print("Slabs\n");
-  line("number",
-       fmt::format("{} of {}", number(slabs, "count"), blocks_text(number(slabs, "blocks"))));
-  line("each",
-       fmt::format("{} data, {} reference count and {} journal blocks", number(slabs, "dataBlocks"),
-                   number(slabs, "referenceCountBlocks"), number(slabs, "journalBlocks")));
-  number_line("never used", slabs.at("neverUsed"));
-  if (!slabs.at("dirty").is_null()) number_line("dirty", slabs.at("dirty"));
-  number_line("physical zones", slabs.at("physicalZones"));
+  line("number", fmt::format("{} of {}", slabs.count, blocks_text(slabs.blocks)));
+  line("each", fmt::format("{} data, {} reference count and {} journal blocks", slabs.data_blocks,
+                           slabs.reference_count_blocks, slabs.journal_blocks));
+  number_line("never used", slabs.never_used);
+  if (slabs.dirty) number_line("dirty", *slabs.dirty);
+  number_line("physical zones", slabs.physical_zones);
 }
 
-void print_journal(const Json& journal) {
+void print_journal(const VolumeDescription::Journal& journal) {
   print("Recovery journal\n");
-  if (journal.contains("tail")) {
-    line("in use",
-         fmt::format("{} of {} blocks, from {} to {}", number(journal, "blocksInUse"),
-                     number(journal, "blocks"), number(journal, "head"), number(journal, "tail")));
+  if (journal.tail) {
+    line("in use", fmt::format("{} of {} blocks, from {} to {}", journal.blocks_in_use.value_or(0),
+                               journal.blocks, journal.head.value_or(0), *journal.tail));
     return;
   }
-  number_line("starts at", journal.at("start"));
+  number_line("starts at", journal.start);
   std::string current = "none to replay";
-  if (number(journal, "currentBlocks") > 0) {
-    current = fmt::format("{}, from {} to {}", number(journal, "currentBlocks"),
-                          number(journal, "firstCurrent"), number(journal, "lastCurrent"));
+  if (journal.first_current && journal.last_current) {
+    current = fmt::format("{}, from {} to {}", journal.current_blocks.value_or(0),
+                          *journal.first_current, *journal.last_current);
   }
   line("current blocks", current);
-  if (journal.contains("replay")) {
-    line("entries to replay", grouped(number(journal.at("replay"), "entries")));
-  }
+  if (journal.replay) line("entries to replay", grouped(journal.replay->entries));
 }
 
-void print_layout(const Json& info) {
+void print_layout(const VolumeDescription& info) {
   print("Layout (block numbers)\n");
-  struct Part {
-    std::uint64_t start;
-    std::uint64_t blocks;
-    std::string name;
-  };
-  std::vector<Part> parts{
-      {number(info.at("index"), "start"), number(info.at("index"), "blocks"), "index"},
-      {number(info, "superBlock"), 1, "super block"}};
-  for (const auto& [name, partition] : info.at("partitions").items()) {
-    parts.push_back({number(partition, "start"), number(partition, "blocks"), name});
-  }
-  std::ranges::sort(parts, {}, &Part::start);
-  for (const Part& part : parts) {
+  std::vector<VolumeDescription::Part> parts = info.partitions;
+  parts.push_back({"index", info.index.start, info.index.blocks});
+  parts.push_back({"super block", info.super_block, 1});
+  std::ranges::sort(parts, {}, &VolumeDescription::Part::start);
+  for (const VolumeDescription::Part& part : parts) {
     line(part.name, fmt::format("{} to {}: {}", part.start, part.start + part.blocks - 1,
                                 blocks_text(part.blocks)));
   }
-  number_line("end", info.at("physicalBlocks"));
+  number_line("end", info.physical_blocks);
 }
 
 }  // namespace
@@ -147,22 +126,21 @@ int run_info(int argc, char** argv) {
   auto described = describe_volume(served.given(), {.replay = !without_journal});
   if (!described) return fail(described.error());
   if (described->left_out) warn(*described->left_out);
-  Json* const info = &described->description;
-  const Json& journal = info->at("journal");
+  const VolumeDescription& info = described->description;
   std::optional<Error> damage;
-  if (journal.contains("damage"))
-    damage.emplace(Errc::corrupt, journal.at("damage").get<std::string>());
+  if (info.journal.damage) damage.emplace(Errc::corrupt, *info.journal.damage);
   if (json) {
-    if (damage) add_error(*info, *damage);
-    print("{}\n", json_text(*info, 2));
+    Json told = fields_json(info);
+    if (damage) add_error(told, *damage);
+    print("{}\n", json_text(told, 2));
     return damage ? kExitFailed : kExitOk;
   }
   const int status = damage ? fail(*damage) : kExitOk;
-  print_volume(*info);
-  print_index(info->at("index"));
-  print_slabs(info->at("slabs"));
-  print_journal(info->at("journal"));
-  print_layout(*info);
+  print_volume(info);
+  print_index(info.index);
+  print_slabs(info.slabs);
+  print_journal(info.journal);
+  print_layout(info);
   return status;
 }
 

@@ -3,13 +3,14 @@
 #pragma once
 
 #include "control/message.h"
+#include "watch/volume_description.h"
 
 namespace uvdo {
 
-/// What the volume is (watch/volume_description.h).
+/// What the volume is.
 struct InfoRequest : NoParameters {
   static constexpr std::string_view kCommand = "info";
-  using Answer = Json;
+  using Answer = VolumeDescription;
 };
 
 struct FlushRequest : NoParameters {

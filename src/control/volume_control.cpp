@@ -10,7 +10,6 @@
 #include "control/state_dump.h"
 #include "control/suspension_control.h"
 #include "control/volume_identity.h"
-#include "watch/volume_description.h"
 
 namespace uvdo {
 
@@ -95,7 +94,7 @@ Task<Result<HelloAnswer>> VolumeControl::hello(HelloRequest /*request*/) {
   co_return hello_of(server_.volume, server_.storages());
 }
 
-Task<Result<Json>> VolumeControl::info(InfoRequest /*request*/) {
+Task<Result<VolumeDescription>> VolumeControl::info(InfoRequest /*request*/) {
   co_return describe_volume(volume_, server_.volume);
 }
 

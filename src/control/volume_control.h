@@ -52,7 +52,7 @@ class VolumeControl {
 
   Task<Result<StatisticsAnswer>> stats(StatisticsRequest request);
   Task<Result<HelloAnswer>> hello(HelloRequest request);
-  Task<Result<Json>> info(InfoRequest request);
+  Task<Result<VolumeDescription>> info(InfoRequest request);
   Task<Result<StatusAnswer>> status(StatusRequest request);
   Task<Result<VolumeSettings>> set(SetRequest request);
   Task<Result<IndexAnswer>> index(IndexRequest request);

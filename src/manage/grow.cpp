@@ -14,17 +14,12 @@ Error not_meant() { return {Errc::cancelled, "nothing was changed"}; }
 /// The room for data that a volume in use will have about; 0 if its server does not say.
 std::uint64_t room_after(const GrowOptions& options) {
   auto info = options.volume.ask(InfoRequest());
-  if (!info || !info->contains("slabs")) return 0;
-  const Json& slabs = (*info)["slabs"];
-  const std::uint64_t room =
-      slabs.value("count", std::uint64_t{0}) * slabs.value("dataBlocks", std::uint64_t{0});
-  const std::uint64_t now = info->value("physicalBlocks", std::uint64_t{0});
-  std::uint64_t then = now;
+  if (!info) return 0;
+  std::uint64_t then = info->physical_blocks;
   if (options.wanted.physical_bytes) then = *options.wanted.physical_bytes / kBlockSize;
-  if (options.wanted.physical_max) {
-    then = info->value("deviceBytes", std::uint64_t{0}) / kBlockSize;
-  }
-  return (room + (then > now ? then - now : 0)) * kBlockSize;
+  if (options.wanted.physical_max) then = info->device_bytes / kBlockSize;
+  const std::uint64_t more = then > info->physical_blocks ? then - info->physical_blocks : 0;
+  return (info->room_for_data() + more) * kBlockSize;
 }
 
 /// not_found: nobody serves the volume.

@@ -6,7 +6,6 @@
 #include "control/server_messages.h"
 #include "control/statistics_message.h"
 #include "inspect/lvm_pool.h"
-#include "watch/volume_description.h"
 
 namespace uvdo {
 namespace {
@@ -42,46 +41,40 @@ Result<VolumeStatus> stopped_status(const std::string& path) {
 }
 
 /// What a stopped volume is.
-Result<Json> describe_image(VolumeImage& image) {
+Result<VolumeDescription> describe_image(VolumeImage& image) {
   const SuperBlock& super = image.super_block();
-  VolumeFacts facts;
-  facts.name = image.store().name();
-  facts.device_bytes = image.store().size();
-  facts.logical_blocks_used = image.logical_blocks_used();
-  facts.block_map_blocks = image.block_map_blocks();
-  facts.slabs_never_used = super.depot.slab_count();
-  facts.slabs_dirty = 0;
+  VolumeDescription d =
+      describe_volume(image.geometry(), super, image.store().name(), image.store().size());
+  d.logical_blocks_used = image.logical_blocks_used();
+  d.block_map_blocks = image.block_map_blocks();
+  d.slabs.never_used = super.depot.slab_count();
+  d.slabs.dirty = 0;
   if (super.state != VolumeState::new_volume) {
     auto entries = image.read_slab_summary();
     if (!entries) return std::move(entries).error();
-    facts.slabs_never_used = 0;
+    d.slabs.never_used = 0;
     for (const SlabSummaryEntry& entry : *entries) {
-      facts.slabs_never_used += entry.is_unused() ? 1 : 0;
-      *facts.slabs_dirty += entry.dirty ? 1 : 0;
+      d.slabs.never_used += entry.is_unused() ? 1 : 0;
+      *d.slabs.dirty += entry.dirty ? 1 : 0;
     }
   }
   auto overview = survey_journal(image);
   if (!overview) return std::move(overview).error();
-  Json json = describe_volume(image.geometry(), super, facts);
-  Json& journal = json["journal"];
-  journal["currentBlocks"] = overview->current_blocks;
+  d.journal.current_blocks = overview->current_blocks;
   if (overview->current_blocks > 0) {
-    journal["firstCurrent"] = overview->first_current.value();
-    journal["lastCurrent"] = overview->last_current.value();
+    d.journal.first_current = overview->first_current.value();
+    d.journal.last_current = overview->last_current.value();
   }
   if (const JournalReplay* replay = image.replay(); replay != nullptr && replay->found()) {
     const UsableJournal& usable = replay->view.usable;
-    journal["replay"] = {{"blockMapHead", usable.extent.block_map_head.value()},
-                         {"slabJournalHead", usable.extent.slab_journal_head.value()},
-                         {"lastUsable", usable.last.value()},
-                         {"highestTail", usable.extent.highest_tail.value()},
-                         {"entries", replay->view.entries}};
+    d.journal.replay = VolumeDescription::Replay{
+        usable.extent.block_map_head.value(), usable.extent.slab_journal_head.value(),
+        usable.last.value(), usable.extent.highest_tail.value(), replay->view.entries};
   }
-  if (const auto loss = journal_loss_text(image)) journal["damage"] = *loss;
-  if (const auto pool = lvm_pool_window(image)) {
-    json["lvmPool"] = {{"offset", pool->offset}, {"size", pool->size}};
-  }
-  return json;
+  d.journal.damage = journal_loss_text(image);
+  if (const auto pool = lvm_pool_window(image))
+    d.lvm_pool = VolumeDescription::LvmPool{pool->offset, pool->size};
+  return d;
 }
 
 }  // namespace

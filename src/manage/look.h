@@ -5,11 +5,11 @@
 #include <optional>
 #include <string>
 
-#include "base/json.h"
 #include "control/status_message.h"
 #include "format/super_block.h"
 #include "manage/served_volume.h"
 #include "manage/stopped_volume.h"
+#include "watch/volume_description.h"
 
 namespace uvdo {
 
@@ -24,9 +24,9 @@ Result<VolumeStatus> volume_status(const ServedVolume& served);
 /// The statistics; of a stopped volume as stopped_statistics().
 Result<StoppedStatistics> volume_statistics(const ServedVolume& served, ImageOptions options);
 
-/// What the volume is (watch/volume_description.h).
+/// What the volume is.
 struct DescribedVolume {
-  Json description;
+  VolumeDescription description;
   std::optional<std::string> left_out{};  ///< that its journal was left out on demand
 };
 Result<DescribedVolume> describe_volume(const ServedVolume& served, ImageOptions options);

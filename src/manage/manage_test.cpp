@@ -79,7 +79,7 @@ TEST_F(ManageTest, ANewVolumeIsWellConsistentAndEmpty) {
   EXPECT_FALSE(status->is_served());
   EXPECT_EQ(status->state, VolumeState::new_volume);
   EXPECT_TRUE(status->status.is_well);
-  EXPECT_EQ(describe_volume(served(), {})->description["logicalBlocks"], 64 * kMiB / kBlockSize);
+  EXPECT_EQ(describe_volume(served(), {})->description.logical_blocks, 64 * kMiB / kBlockSize);
   EXPECT_EQ(volume_statistics(served(), {})->statistics.logical_blocks_used, 0U);
 
   auto check = StoppedCheck::open(volume_, {});

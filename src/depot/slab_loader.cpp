@@ -53,7 +53,8 @@ void SlabDepot::fill_unused_summary(SlabNumber first) {
 
 Task<Result<void>> SlabDepot::write_whole_summary(Pbn start) {
   for (unsigned zone = 0; zone < kSummaryZones; ++zone) {
-    auto done = co_await device_.write(start + std::uint64_t{zone} * kSummaryBlocksPerZone, summary_.bytes());
+    auto done = co_await device_.write(start + std::uint64_t{zone} * kSummaryBlocksPerZone,
+                                       summary_.bytes());
     if (!done) co_return done;
   }
   co_return Result<void>();

@@ -244,8 +244,7 @@ std::string SmallHistories::record(const Base& base, const SmallHistory& history
       Model::Token token = 0;
       tell([&token](Model& to) { token = to.begin_flush(); });
       run.steps.back().tell = [](Model& to) { to.begin_flush(); };
-      auto done =
-          co_await volume.suspend(saved ? SuspendMode::save : SuspendMode::no_save);
+      auto done = co_await volume.suspend(saved ? SuspendMode::save : SuspendMode::no_save);
       if (!done) {
         const bool may_fail = history.together && done.error().code() == Errc::busy;
         if (!may_fail) failure = "suspension: " + done.error().message();

@@ -421,10 +421,9 @@ TEST_F(VolumeRules, AStopBesideASuspensionWithoutRoomBeneathTellsWhatIsLost) {
       co_await write_many(20, 50);  // answered, and not on the disk yet
       TaskGroup suspensions(executor_);
       Result<void> suspended;
-      suspensions.start(
-          [](Volume& volume, SuspendMode how, Result<void>& done) -> Task<void> {
-            done = co_await volume.suspend(how);
-          }(*volume_, mode, suspended));
+      suspensions.start([](Volume& volume, SuspendMode how, Result<void>& done) -> Task<void> {
+        done = co_await volume.suspend(how);
+      }(*volume_, mode, suspended));
       Alarm pause(executor_);
       co_await pause.sleep(std::chrono::milliseconds(100));
       const TimePoint begun = executor_.now();

@@ -4,8 +4,7 @@
 namespace uvdo {
 
 Task<Result<SuspendAnswer>> suspend_by_request(Volume& volume, SuspendRequest request) {
-  auto done = co_await volume.suspend(request.flush ? SuspendMode::save
-                                                    : SuspendMode::no_save);
+  auto done = co_await volume.suspend(request.flush ? SuspendMode::save : SuspendMode::no_save);
   if (!done) co_return std::move(done).error();
   co_return SuspendAnswer{std::string(name_of(volume.super_block().state))};
 }

@@ -109,13 +109,30 @@ void ServeOptions::add_to(Arguments& app) {
 }
 
 Result<void> ServeOptions::check() {
+  auto done = check_switches();
+  if (done) done = check_numbers();
+  if (done) done = check_access();
+  if (done) done = check_memory_of_options(*this);
+  if (done) done = check_threads();
+  if (done) done = check_window_sizes();
+  if (done) done = check_account();
+  if (done) done = check_log();
+  if (done) done = check_doors();
+  if (done) done = tls.check();
+  return done;
+}
+
+Result<void> ServeOptions::check_switches() {
   const auto compress = parse_switch("--compression", compression);
   if (!compress) return compress.error().clone();
   volume_options.compression = *compress;
   const auto deduplicate = parse_switch("--deduplication", deduplication);
   if (!deduplicate) return deduplicate.error().clone();
   volume_options.deduplication = *deduplicate;
+  return {};
+}
 
+Result<void> ServeOptions::check_numbers() {
   Result<void> wrong;
   const auto number = [&](std::string_view name, const std::string& text,
                           const ParameterLimits& limits) -> std::uint64_t {
@@ -134,7 +151,10 @@ Result<void> ServeOptions::check() {
   hook_limit = std::chrono::seconds(number("--hook-timeout", hook_timeout, kHookTimeout));
   volume_options.no_space_timeout =
       std::chrono::seconds(number("--no-space-timeout", no_space_timeout, kNoSpaceTimeout));
-  if (!wrong) return wrong;
+  return wrong;
+}
+
+Result<void> ServeOptions::check_access() {
   if (minimum_io != "1" && minimum_io != "512" && minimum_io != "4096") {
     return Error(Errc::invalid_argument,
                  fmt::format("--minimum-io is \"{}\"; it takes 1, 512 or 4096: blocks have 4096 "
@@ -151,7 +171,10 @@ Result<void> ServeOptions::check() {
   }
   minimum_block = minimum_io == "1" ? 1 : minimum_io == "512" ? 512 : 4096;
   logical_block_size = minimum_block == kBlockSize ? 4096 : 512;
-  if (auto fits = check_memory_of_options(*this); !fits) return fits;
+  return {};
+}
+
+Result<void> ServeOptions::check_threads() {
   if (threads != "auto" && threads != "1" && threads != "2") {
     return Error(Errc::invalid_argument,
                  fmt::format("--threads is \"{}\"; it takes 1, 2 or auto: one thread has the "
@@ -160,6 +183,10 @@ Result<void> ServeOptions::check() {
                              threads));
   }
   second_thread = threads == "2" || (threads == "auto" && WorkThread::is_worthwhile());
+  return {};
+}
+
+Result<void> ServeOptions::check_window_sizes() {
   if (!offset.empty()) {
     auto bytes = parse_size(offset);
     if (!bytes) return bytes.error().within("--offset");
@@ -170,13 +197,19 @@ Result<void> ServeOptions::check() {
     if (!bytes) return bytes.error().within("--size");
     window.size = *bytes;
   }
+  return {};
+}
 
+Result<void> ServeOptions::check_account() {
   if (!user.empty()) {
     auto found = Account::find(user);
     if (!found) return found.error().within("--user");
     doors.account = std::move(*found);
   }
+  return {};
+}
 
+Result<void> ServeOptions::check_log() {
   auto parsed_level = parse_log_level(log_level);
   if (!parsed_level) return parsed_level.error().within("--log-level");
   level = *parsed_level;
@@ -187,7 +220,10 @@ Result<void> ServeOptions::check() {
   auto parsed_marks = parse_watermarks(watermarks);
   if (!parsed_marks) return parsed_marks.error().within("--watermarks");
   marks = std::move(*parsed_marks);
+  return {};
+}
 
+Result<void> ServeOptions::check_doors() {
   doors.volume = volume;
   doors.control = control;
   for (const std::string& text : nbd) {
@@ -212,7 +248,7 @@ Result<void> ServeOptions::check() {
     return Error(Errc::invalid_argument,
                  "say where to serve: --nbd unix:PATH or --nbd tcp:HOST:PORT");
   }
-  return tls.check();
+  return {};
 }
 
 }  // namespace uvdo

@@ -73,6 +73,16 @@ struct ServeOptions {
   void add_to(Arguments& app);
   /// Everything that can be wrong with the options alone.
   Result<void> check();
+
+ private:
+  Result<void> check_switches();
+  Result<void> check_numbers();
+  Result<void> check_access();
+  Result<void> check_threads();
+  Result<void> check_window_sizes();
+  Result<void> check_account();
+  Result<void> check_log();
+  Result<void> check_doors();
 };
 
 }  // namespace uvdo

@@ -15,8 +15,8 @@
 #include "device/file_device.h"
 #include "device/memory_device.h"
 #include "format/index_geometry.h"
-#include "volume/format_volume.h"
 #include "volume/remote_index.h"
+#include "volume/testing/volume_fixture.h"
 #include "volume/uds_index_factory.h"
 #include "volume/volume.h"
 
@@ -50,16 +50,7 @@ class HeapUseTest : public ::testing::TestWithParam<Variant> {
     }
     make_device();
     ASSERT_NE(device_, nullptr);
-    FormatRequest request;
-    request.device_bytes = kDeviceBytes;
-    request.slab_bits = 13;
-    request.logical_bytes = kLogicalBytes;
-    request.nonce = 77;
-    const auto layout = make_volume_layout(request);
-    ASSERT_TRUE(layout.ok()) << layout.error().message();
-    loop_->run([](Device& device, const VolumeLayout& what) -> Task<void> {
-      expect_ok(co_await format_volume(device, what));
-    }(*device_, *layout));
+    testing::format_test_volume(*loop_, *device_, kDeviceBytes, kLogicalBytes);
   }
   void TearDown() override {
     device_.reset();

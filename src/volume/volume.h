@@ -165,6 +165,11 @@ class Volume final : public BlockService, private BinAllocator {
   Task<Result<void>> view_through_journal(const SuperBlock& on_disk);
   void start();
 
+  // ---- figures (volume_statistics.cpp), in this order
+  void add_use_of_room(VolumeStatistics& s) const;
+  void add_counts_of_parts(VolumeStatistics& s) const;
+  void add_state(VolumeStatistics& s) const;
+
   // ---- the end
   Task<Result<void>> stop_without_device();
   Task<void> end_background();

@@ -11,10 +11,8 @@
 
 #include <gtest/gtest.h>
 
-#include "async/uring_loop.h"
-#include "device/memory_device.h"
 #include "index/dedupe_index.h"
-#include "volume/format_volume.h"
+#include "volume/testing/volume_fixture.h"
 #include "volume/volume.h"
 
 namespace uvdo {
@@ -78,47 +76,14 @@ constexpr std::uint64_t kDeviceBytes = 4ULL << 30U;
 constexpr std::uint64_t kVolumeBytes = 3ULL << 30U;
 constexpr std::uint64_t kLogicalBytes = 64ULL << 20U;
 
-class VolumeChangeTest : public testing::Test {
+class VolumeChangeTest : public testing::VolumeFixture {
  protected:
-  void SetUp() override {
-    auto loop = UringLoop::create();
-    ASSERT_TRUE(loop.ok()) << loop.error().message();
-    loop_ = std::move(*loop);
-    auto device = MemoryDevice::create(kDeviceBytes);
-    ASSERT_TRUE(device.ok());
-    device_ = std::move(*device);
-    FormatRequest request;
-    request.device_bytes = kVolumeBytes;
-    request.slab_bits = 13;
-    request.logical_bytes = kLogicalBytes;
-    request.nonce = 77;
-    const auto layout = make_volume_layout(request);
-    ASSERT_TRUE(layout.ok()) << layout.error().message();
-    run([&]() -> Task<void> { expect_ok(co_await format_volume(*device_, *layout)); });
-  }
-  template <class Body>
-  void run(Body body) {
-    loop_->run(body());
-  }
-  static void expect_ok(const Result<void>& result) {
-    EXPECT_TRUE(result.ok()) << (result.ok() ? "" : result.error().message());
-  }
-  static void expect_error(const Result<void>& result, const char* text) {
-    ASSERT_FALSE(result.ok()) << text;
-    EXPECT_NE(result.error().message().find(text), std::string::npos) << result.error().message();
-  }
+  VolumeChangeTest() : VolumeFixture(kDeviceBytes, kVolumeBytes, kLogicalBytes) {}
+
   Task<void> open() {
-    IndexFactory factory = [](Executor&, Device&, const VolumeGeometry&, bool) {
+    return VolumeFixture::open(*device_, [](Executor&, Device&, const VolumeGeometry&, bool) {
       return std::make_unique<FixedIndex>();
-    };
-    auto opened =
-        co_await Volume::open(*loop_, *device_, options_, factory, [](const std::string&) {});
-    EXPECT_TRUE(opened.ok());
-    volume_ = std::move(*opened);
-  }
-  Task<void> stop() {
-    expect_ok(co_await volume_->stop());
-    volume_.reset();
+    });
   }
   /// Fills `size` bytes at `offset` with what `seed` says.
   Task<void> write(std::uint64_t offset, std::size_t size, std::uint64_t seed,
@@ -132,10 +97,6 @@ class VolumeChangeTest : public testing::Test {
     auto done = co_await volume_->write(offset, std::move(buffer), durability);
     EXPECT_TRUE(done.ok());
   }
-  std::unique_ptr<UringLoop> loop_;
-  std::unique_ptr<MemoryDevice> device_;
-  VolumeOptions options_;
-  std::unique_ptr<Volume> volume_;
 };
 
 TEST_F(VolumeChangeTest, ImpossibleChangesAreToldAndChangeNothing) {

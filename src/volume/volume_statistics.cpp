@@ -4,9 +4,52 @@
 #include "volume/volume.h"
 
 namespace uvdo {
+namespace {
+
+/// Requests to the device and from clients, in the kernel's words; what the parts have counted is
+/// there.
+void add_bios(VolumeStatistics& s, const RequestCounters& requests) {
+  s.bios_in.read = requests.reads;
+  s.bios_in.write = requests.writes;
+  s.bios_in.discard = requests.discards;
+  s.bios_in.empty_flush = requests.flushes;
+  s.bios_in.fua = requests.fua_writes;
+  s.bios_in_partial.read = requests.partial_reads;
+  s.bios_in_partial.write = requests.partial_writes;
+  s.bios_out.read = requests.data_reads;
+  s.bios_meta.write = s.journal.blocks.written + s.slab_journal.blocks_written +
+                      s.slab_summary.blocks_written + s.ref_counts.blocks_written +
+                      s.block_map.write_count;
+  s.bios_meta.read = s.block_map.read_count;
+  s.bios_journal.write = s.journal.blocks.written;
+  s.bios_journal.fua = s.journal.blocks.written;
+  s.bios_journal.flush = s.journal.flushes;
+  s.bios_page_cache.read = s.block_map.read_count;
+  s.bios_page_cache.write = s.block_map.write_count;
+  s.bios_page_cache.empty_flush = s.block_map.flush_count;
+  s.bios_out_completed = s.bios_out;
+  s.bios_meta_completed = s.bios_meta;
+  s.bios_meta_completed.write = difference(s.bios_meta.write, s.journal.blocks.writing());
+  s.bios_journal_completed = s.bios_journal;
+  s.bios_journal_completed.write = s.journal.blocks.committed;
+  s.bios_page_cache_completed = s.bios_page_cache;
+  s.bios_acknowledged = s.bios_in;
+  s.bios_acknowledged_partial = s.bios_in_partial;
+}
+
+}  // namespace
 
 VolumeStatistics Volume::statistics() const {
   VolumeStatistics s;
+  add_use_of_room(s);
+  add_counts_of_parts(s);
+  add_bios(s, counters_.requests);
+  savings_.add_to(s);
+  add_state(s);
+  return s;
+}
+
+void Volume::add_use_of_room(VolumeStatistics& s) const {
   const SuperBlock& super_block = super_blocks_.current();
   const bool is_viewed = view_ && !view_->usable.is_damaged();
   const std::uint64_t map_blocks =
@@ -29,7 +72,9 @@ VolumeStatistics Volume::statistics() const {
   s.mode = notifier_.is_read_only() ? OperatingMode::read_only
            : s.in_recovery_mode     ? OperatingMode::recovering
                                     : OperatingMode::normal;
+}
 
+void Volume::add_counts_of_parts(VolumeStatistics& s) const {
   s.packer = packer_.counters();
   const DepotStatistics& depot = ledger_.depot().counters();
   s.allocator = depot.allocator;
@@ -44,50 +89,24 @@ VolumeStatistics Volume::statistics() const {
   s.block_map.clean_pages = difference(ledger_.map().cached_pages(), ledger_.map().dirty_pages());
   s.block_map.free_pages = difference(ledger_.map().cache_pages(), ledger_.map().cached_pages());
 
+  s.bios_out.write = data_writer_.blocks_written();
   s.hash_lock = counters_.hash_locks;
   s.errors = counters_.errors;
-  s.instance = 1;
-  s.current_vios_in_progress = in_flight_.locks().size();
-  s.max_vios = buffers_.clients.capacity() / kBlockSize;
-  s.flush_out = s.journal.flushes;
-  s.logical_block_size = 512;
-
-  s.bios_in.read = counters_.requests.reads;
-  s.bios_in.write = counters_.requests.writes;
-  s.bios_in.discard = counters_.requests.discards;
-  s.bios_in.empty_flush = counters_.requests.flushes;
-  s.bios_in.fua = counters_.requests.fua_writes;
-  s.bios_in_partial.read = counters_.requests.partial_reads;
-  s.bios_in_partial.write = counters_.requests.partial_writes;
-  s.bios_out.read = counters_.requests.data_reads;
-  s.bios_out.write = data_writer_.blocks_written();
-  s.bios_meta.write = s.journal.blocks.written + s.slab_journal.blocks_written +
-                      s.slab_summary.blocks_written + s.ref_counts.blocks_written +
-                      s.block_map.write_count;
-  s.bios_meta.read = s.block_map.read_count;
-  s.bios_journal.write = s.journal.blocks.written;
-  s.bios_journal.fua = s.journal.blocks.written;
-  s.bios_journal.flush = s.journal.flushes;
-  s.bios_page_cache.read = s.block_map.read_count;
-  s.bios_page_cache.write = s.block_map.write_count;
-  s.bios_page_cache.empty_flush = s.block_map.flush_count;
-  s.bios_out_completed = s.bios_out;
-  s.bios_meta_completed = s.bios_meta;
-  s.bios_meta_completed.write = difference(s.bios_meta.write, s.journal.blocks.writing());
-  s.bios_journal_completed = s.bios_journal;
-  s.bios_journal_completed.write = s.journal.blocks.committed;
-  s.bios_page_cache_completed = s.bios_page_cache;
-  s.bios_acknowledged = s.bios_in;
-  s.bios_acknowledged_partial = s.bios_in_partial;
-  s.memory_usage.bytes_used = memory_needed();
-  s.memory_usage.peak_bytes_used = memory_needed();
   if (index_.get() != nullptr) {
     s.index = index_.get()->statistics();
     s.dedupe_advice_timeouts = index_.get()->timeouts();
     s.extra.index_records_under_way = index_.get()->records_under_way();
   }
+}
 
-  savings_.add_to(s);
+void Volume::add_state(VolumeStatistics& s) const {
+  s.instance = 1;
+  s.current_vios_in_progress = in_flight_.locks().size();
+  s.max_vios = buffers_.clients.capacity() / kBlockSize;
+  s.flush_out = s.journal.flushes;
+  s.logical_block_size = 512;
+  s.memory_usage.bytes_used = memory_needed();
+  s.memory_usage.peak_bytes_used = memory_needed();
   s.extra.running = true;
   s.extra.suspended = is_suspended();
   s.extra.index_state =
@@ -101,11 +120,10 @@ VolumeStatistics Volume::statistics() const {
                        buffers_.scratch.shortages(),
                        buffers_.fragments.shortages(),
                        jobs_.shortages(),
-                       depot.journal_memory_shortages,
-                       depot.free_shortages};
+                       ledger_.depot().counters().journal_memory_shortages,
+                       ledger_.depot().counters().free_shortages};
   s.extra.room_waiting_bytes = gates_.room.waiting_bytes();
   s.extra.unscrubbed_slabs = ledger_.depot().unscrubbed();
-  return s;
 }
 
 std::uint64_t Volume::memory_needed() const {

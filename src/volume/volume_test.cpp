@@ -7,10 +7,8 @@
 
 #include <gtest/gtest.h>
 
-#include "async/uring_loop.h"
-#include "device/memory_device.h"
 #include "index/bounded_memory_index.h"
-#include "volume/format_volume.h"
+#include "volume/testing/volume_fixture.h"
 
 namespace uvdo {
 namespace {
@@ -18,49 +16,15 @@ namespace {
 constexpr std::uint64_t kDeviceBytes = 3ULL << 30U;
 constexpr std::uint64_t kLogicalBytes = 256ULL << 20U;
 
-/// A volume on a memory device, driven from straight-line test code.
-class VolumeTest : public testing::Test {
+class VolumeTest : public testing::VolumeFixture {
  protected:
-  void SetUp() override {
-    auto loop = UringLoop::create();
-    ASSERT_TRUE(loop.ok()) << loop.error().message();
-    loop_ = std::move(*loop);
-    auto device = MemoryDevice::create(kDeviceBytes);
-    ASSERT_TRUE(device.ok());
-    device_ = std::move(*device);
-    FormatRequest request;
-    request.device_bytes = kDeviceBytes;
-    request.slab_bits = 13;
-    request.logical_bytes = kLogicalBytes;
-    request.nonce = 77;
-    const auto layout = make_volume_layout(request);
-    ASSERT_TRUE(layout.ok()) << layout.error().message();
-    run([&]() -> Task<void> { expect_ok(co_await format_volume(*device_, *layout)); });
-  }
+  VolumeTest() : VolumeFixture(kDeviceBytes, kDeviceBytes, kLogicalBytes) {}
 
-  template <class Body>
-  void run(Body body) {
-    loop_->run(body());
-  }
-  static void expect_ok(const Result<void>& result) {
-    EXPECT_TRUE(result.ok()) << (result.ok() ? "" : result.error().message());
-  }
   Task<void> open() { return open(*device_); }
-  Task<void> open(BackingStore& device) {
-    IndexFactory factory = [](Executor&, Device&, const VolumeGeometry&, bool) {
+  Task<void> open(BackingStore& store) {
+    return VolumeFixture::open(store, [](Executor&, Device&, const VolumeGeometry&, bool) {
       return std::make_unique<BoundedMemoryIndex>(1U << 20U);
-    };
-    auto opened = co_await Volume::open(*loop_, device, options_, factory,
-                                        [this](std::string line) { log_.push_back(line); });
-    if (!opened) {
-      ADD_FAILURE() << opened.error().message();
-      co_return;
-    }
-    volume_ = std::move(*opened);
-  }
-  Task<void> stop() {
-    expect_ok(co_await volume_->stop());
-    volume_.reset();
+    });
   }
   Task<Result<void>> write(std::uint64_t offset, std::vector<std::byte> data,
                            Durability durability = Durability::cached) {
@@ -83,12 +47,6 @@ class VolumeTest : public testing::Test {
     expect_ok(co_await volume_->read(offset, got));
     EXPECT_EQ(std::memcmp(got.data(), data.data(), data.size()), 0) << "at byte " << offset;
   }
-
-  std::unique_ptr<UringLoop> loop_;
-  std::unique_ptr<MemoryDevice> device_;
-  VolumeOptions options_;
-  std::unique_ptr<Volume> volume_;
-  std::vector<std::string> log_;
 };
 
 /// Requests of one kind come back when they are let.

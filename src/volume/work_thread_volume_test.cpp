@@ -10,8 +10,8 @@
 #include "base/aligned_memory.h"
 #include "device/memory_device.h"
 #include "format/index_geometry.h"
-#include "volume/format_volume.h"
 #include "volume/remote_index.h"
+#include "volume/testing/volume_fixture.h"
 #include "volume/uds_index_factory.h"
 #include "volume/volume.h"
 
@@ -38,17 +38,7 @@ class WorkThreadVolumeTest : public test::WorkThreadFixture {
     auto device = MemoryDevice::create(kDeviceBytes);
     ASSERT_TRUE(device.ok());
     device_ = std::move(*device);
-    FormatRequest request;
-    request.device_bytes = kDeviceBytes;
-    request.slab_bits = 13;
-    request.logical_bytes = 256ULL << 20U;
-    request.nonce = 77;
-    const auto layout = make_volume_layout(request);
-    ASSERT_TRUE(layout.ok()) << layout.error().message();
-    loop_->run([](Device& where, const VolumeLayout& what) -> Task<void> {
-      const auto done = co_await format_volume(where, what);
-      EXPECT_TRUE(done.ok());
-    }(*device_, *layout));
+    testing::format_test_volume(*loop_, *device_, kDeviceBytes, 256ULL << 20U);
   }
   Task<void> open() {
     VolumeOptions options;

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "volume/entrance.h"
+
+#include <gtest/gtest.h>
+
+#include "async/sim_executor.h"
+#include "device/memory_device.h"
+
+namespace uvdo {
+namespace {
+
+constexpr std::uint64_t kBlocks = 100;
+
+class EntranceTest : public ::testing::Test {
+ protected:
+  static SuperBlock super_block() {
+    SuperBlock block;
+    block.config.logical_blocks = kBlocks;
+    return block;
+  }
+
+  SimExecutor executor{{.seed = 1}};
+  std::unique_ptr<MemoryDevice> device = std::move(*MemoryDevice::create(1U << 20U));
+  SuperBlockStore super_blocks{executor, *device, 0, super_block()};
+  VolumeLife life;
+  ReadOnlyNotifier notifier;
+  ErrorStatistics errors;
+  Entrance entrance{executor, life, notifier, super_blocks, errors};
+};
+
+TEST_F(EntranceTest, RangesEndWhereTheVolumeDoes) {
+  EXPECT_EQ(entrance.size(), kBlocks * kBlockSize);
+  EXPECT_TRUE(entrance.check_range(0, kBlocks * kBlockSize).ok());
+  EXPECT_TRUE(entrance.check_range(kBlocks * kBlockSize, 0).ok());
+  EXPECT_FALSE(entrance.check_range(kBlocks * kBlockSize - 1, 2).ok());
+  EXPECT_FALSE(entrance.check_range(UINT64_MAX, 2).ok());
+}
+
+TEST_F(EntranceTest, InReadOnlyModeAWriteIsRefusedAndCounted) {
+  EXPECT_TRUE(entrance.check_writable().ok());
+  notifier.enter(Error(Errc::io, "the disk has failed"));
+  EXPECT_EQ(entrance.check_writable().error().code(), Errc::io);
+  EXPECT_EQ(errors.read_only_error_count, 1U);
+}
+
+TEST_F(EntranceTest, AVolumeThatEndsRefusesWithoutCountingAnError) {
+  life.enter(VolumeLife::Stage::in_use);
+  life.enter(VolumeLife::Stage::leaving);
+  EXPECT_TRUE(entrance.check_writable().ok());
+  life.enter(VolumeLife::Stage::stopping);
+  EXPECT_EQ(entrance.check_writable().error().code(), Errc::cancelled);
+  EXPECT_EQ(errors.read_only_error_count, 0U);
+}
+
+}  // namespace
+}  // namespace uvdo

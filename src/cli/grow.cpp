@@ -70,10 +70,13 @@ int run_grow(int argc, char** argv) {
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   auto request = read_sizes(arguments);
   if (!request) return usage_error(request.error().message());
-  auto sizes = grow_volume(
-      {arguments.served.given(), *request, [&](std::uint64_t logical, std::uint64_t room) {
-         return may_offer(logical, room, arguments.yes);
-       }});
+  GrowOptions options{arguments.served.given(), *request};
+  if (!arguments.yes) {
+    options.may_offer = [](std::uint64_t logical, std::uint64_t room) {
+      return may_offer(logical, room, false);
+    };
+  }
+  auto sizes = grow_volume(options);
   if (!sizes) return fail(sizes.error());
   print_sizes(arguments, *sizes);
   return kExitOk;

@@ -4,7 +4,8 @@
 
 #include <string>
 
-#include "device/file_device.h"
+#include "base/file_descriptor.h"
+#include "base/result.h"
 
 namespace uvdo {
 

@@ -70,7 +70,8 @@ class BackingStore : public Device {
 
   /// What it has done; zeros of a store that keeps no account.
   [[nodiscard]] virtual DeviceActivity activity() const = 0;
-  /// Called for each request that failed, before who asked for it goes on; not for EOPNOTSUPP.
+  /// Called for each request that failed, before who asked for it goes on; not for a
+  /// discard or zeroing that the store cannot do (EOPNOTSUPP).
   virtual void on_failure(std::function<void(const Failure&)> f) = 0;
   /// From now on a store in memory, of which a read is but a copy, has a share of the reads that
   /// may be shared made by a work thread; with nullptr, no longer. Others let the kernel read.

@@ -19,10 +19,9 @@
 //    a flush that failed nobody knows what became of the writes that it should have covered.
 //  - Optimal sizes: 4096 bytes are enough; who has neighbours makes one request of them, of which
 //    more than 1 MiB brings nothing. Order and number of what is under way are the caller's.
-//  - Devices that cannot discard, or zero without having the zeros written, fail such a request
-//  with
-//    EOPNOTSUPP (Errc::unsupported), at any time: then nothing has changed, discarding is left
-//    alone, and zeros have to be written.
+//  - Devices that cannot discard, or cannot zero by themselves, fail such a request with EOPNOTSUPP
+//    (Errc::unsupported), at any time: discarding is left alone then, and zeros have to be written.
+//    A disk may write the zeros itself, which takes its time.
 #pragma once
 
 #include <coroutine>

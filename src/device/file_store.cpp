@@ -154,7 +154,10 @@ int FileStore::carry_out(const Request& request) const {
 }
 
 void FileStore::end(const Request& request, int error) {
-  if (error != 0 && error != EOPNOTSUPP) {
+  // That a store cannot discard or zero is no failure of it.
+  const bool is_beyond_it =
+      error == EOPNOTSUPP && (request.op == Op::discard || request.op == Op::write_zeroes);
+  if (error != 0 && !is_beyond_it) {
     meter_.fail(request.op, is_no_room(error));
     if (on_failure_) on_failure_({request.op, request.offset, request.length, error});
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The one place that knows what the names of devices mean: today each is the path of a regular file
-// or a block device.
+// The one place that knows what the names of devices that exist mean: each is the path of a regular
+// file or a block device. (Files that are made, by a format or an export, are made there.)
 #pragma once
 
 #include <memory>

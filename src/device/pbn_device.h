@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// A volume's device, addressed by its physical blocks: nobody else needs to know at which byte one
-// lies. A handle, to be copied; what it leads to outlives it.
+// A volume's device, addressed by its physical blocks: who reads and writes them need not know at
+// which byte one lies. A handle, to be copied; what it leads to outlives it.
 #pragma once
 
 #include <span>

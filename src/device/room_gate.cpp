@@ -63,6 +63,10 @@ struct RoomGate::Waiting {
 void RoomGate::submit(Request& request) {
   if (request.op == Op::write || request.op == Op::write_zeroes) {
     carry_out(request);
+  } else if (request.op == Op::discard && state_ == State::given_up) {
+    // Nothing changes the device any more.
+    request.error = ENOSPC;
+    request.done = true;
   } else {
     device_.submit(request);
   }

@@ -13,7 +13,7 @@
 
 #include "async/sim_random.h"
 #include "base/check.h"
-#include "device/file_device.h"
+#include "base/file_descriptor.h"
 
 namespace uvdo {
 namespace {

@@ -101,28 +101,6 @@ Error Ledger::fail(Error error) {
   return error;
 }
 
-Task<Result<Pbn>> Ledger::seek_block(std::function<void()> before_waiting) {
-  while (true) {
-    if (const auto run = depot_.allocate(1, false)) co_return run->first;
-    if (notifier_.is_read_only()) co_return notifier_.error();
-    if (depot_.has_pending_frees()) {
-      co_await depot_.wait_for_frees();
-    } else if (depot_.unscrubbed() > 0) {
-      co_await depot_.wait_for_scrub();  // there may be free blocks in the slabs to come
-    } else if (depot_.has_promises()) {
-      // Others may find that they need none: theirs are zeros, or duplicates, or get smaller. They
-      // come to their end, for nothing that they may wait for is held here: not the packer, not
-      // small writes that gather, not the part of an agent.
-      before_waiting();
-      on_wanting_();
-      // That may have given room back already, and nobody else be left who could.
-      if (depot_.free_blocks() == 0 && depot_.has_promises()) co_await depot_.wait_for_promises();
-    } else {
-      co_return Error(Errc::no_space, "the volume has no free physical block left");
-    }
-  }
-}
-
 void Ledger::wake_waiters() {
   depot_.wake_waiters();
   map_.wake_waiters();
@@ -151,11 +129,8 @@ Task<Result<Pbn>> Ledger::allocate_page() {
 Task<Result<void>> Ledger::wait_for_room(Pbn pbn) {
   while (!journal_.has_room() || !depot_.has_room(pbn)) {
     if (notifier_.is_read_only()) co_return notifier_.error();
-    if (!journal_.has_room()) {
-      co_await journal_.wait_for_room();
-    } else {
-      co_await depot_.wait_for_room();
-    }
+    co_await wait_for(journal_.has_room() ? Outcome::must_wait_for_depot
+                                          : Outcome::must_wait_for_journal);
   }
   co_return Result<void>();
 }

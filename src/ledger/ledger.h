@@ -105,7 +105,30 @@ class Ledger final : private PageAllocator {
   /// A provisional block, where none was promised: waits as long as one may come free.
   /// `before_waiting` is called before it waits for other writes. no_space: none will; or the
   /// error of read-only mode.
-  Task<Result<Pbn>> seek_block(std::function<void()> before_waiting);
+  template <class Call>
+  Task<Result<Pbn>> seek_block(Call before_waiting) {
+    while (true) {
+      if (const auto run = depot_.allocate(1, false)) co_return run->first;
+      if (notifier_.is_read_only()) co_return notifier_.error();
+      if (depot_.has_pending_frees()) {
+        co_await depot_.wait_for_frees();
+      } else if (depot_.unscrubbed() > 0) {
+        co_await depot_.wait_for_scrub();  // there may be free blocks in the slabs to come
+      } else if (depot_.has_promises()) {
+        // Others may find that they need none: theirs are zeros, or duplicates, or get smaller.
+        // They come to their end, for nothing that they may wait for is held here: not the packer,
+        // not small writes that gather, not the part of an agent.
+        before_waiting();
+        on_wanting_();
+        // That may have given room back already, and nobody else be left who could.
+        if (depot_.free_blocks() == 0 && depot_.has_promises()) {
+          co_await depot_.wait_for_promises();
+        }
+      } else {
+        co_return Error(Errc::no_space, "the volume has no free physical block left");
+      }
+    }
+  }
 
   /// Lets everybody look again who waits for what does not come any more: the volume has become
   /// read-only.

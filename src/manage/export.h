@@ -27,11 +27,12 @@ struct ExportOptions {
   [[nodiscard]] bool to_standard_output() const { return output == kStandardOutput; }
 
   /// Called when nothing keeps the export from its work any more. An error ends it.
-  std::function<Result<void>()> begin;
+  std::function<Result<void>()> begin = [] { return Result<void>(); };
   /// Called for each run that could not be read, if errors are skipped.
-  std::function<void(const ContentRun& run)> damaged;
+  std::function<void(const ContentRun& run)> damaged = [](const ContentRun&) {};
   /// Called now and then with the logical blocks that are done, and what came of them.
-  std::function<void(std::uint64_t done, std::uint64_t all, const ExportReport& so_far)> progress;
+  std::function<void(std::uint64_t done, std::uint64_t all, const ExportReport& so_far)> progress =
+      [](std::uint64_t, std::uint64_t, const ExportReport&) {};
 };
 
 /// Copies everything that is in the volume. After an error there is no new output, or one of which

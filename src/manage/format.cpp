@@ -88,7 +88,10 @@ Result<Target> open_target(const FormatOptions& options) {
         ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR));
     if (!target.file.fd) return errno_error(errno, fmt::format("cannot create {}", path));
     auto lock = StorageLock::take(target.file.fd.get(), path, StorageLock::Mode::exclusive);
-    if (!lock) return std::move(lock).error();
+    if (!lock) {
+      ::unlink(path.c_str());
+      return std::move(lock).error();
+    }
     target.file.lock = std::move(*lock);
     target.created = true;
     target.size = wanted_size;

@@ -17,9 +17,10 @@ struct FormatOptions {
   bool force = false;            ///< overwrite what it holds
   bool preallocate = false;      ///< take the room for the whole file from its file system now
   /// Told what may be meant otherwise, a sentence each.
-  std::function<void(const std::string&)> warn;
+  std::function<void(const std::string&)> warn = [](const std::string&) {};
   /// Whether so large a logical size is meant, for so much room for data (both in bytes).
-  std::function<bool(std::uint64_t logical, std::uint64_t room)> may_offer;
+  std::function<bool(std::uint64_t logical, std::uint64_t room)> may_offer =
+      [](std::uint64_t, std::uint64_t) { return true; };
 };
 
 struct MadeVolume {

@@ -27,7 +27,8 @@ Result<GrowthAnswer> grow_served(const GrowOptions& options) {
   // What no volume can have the server refuses, and nobody needs to be asked.
   const auto& logical = options.wanted.logical_bytes;
   const bool is_possible = logical && *logical <= kMaxLogicalBlocks * kBlockSize;
-  if (is_possible && !options.may_offer(*logical, room_after(options))) return not_meant();
+  const bool asks = is_possible && options.may_offer;
+  if (asks && !options.may_offer(*logical, room_after(options))) return not_meant();
   auto answer = options.volume.ask(GrowthMessage(options.wanted));
   if (answer || answer.error().code() == Errc::not_found) return answer;
   return std::move(answer).error().within(options.volume.volume);
@@ -49,7 +50,7 @@ Task<void> grow_stopped(UringLoop& loop, const GrowOptions& options, Result<Grow
     const SlabDepotState& depot = sizes->depot;
     const std::uint64_t room = depot.slab_count() * depot.slab.data_blocks * kBlockSize;
     const bool grows = sizes->config.logical_blocks > before.config.logical_blocks;
-    if (grows && !options.may_offer(*options.wanted.logical_bytes, room)) {
+    if (grows && options.may_offer && !options.may_offer(*options.wanted.logical_bytes, room)) {
       done = not_meant();
       co_return;
     }

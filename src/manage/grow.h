@@ -13,8 +13,9 @@ namespace uvdo {
 struct GrowOptions {
   ServedVolume volume;
   GrowthRequest wanted;
-  /// Whether so large a logical size is meant, for so much room for data (both in bytes).
-  std::function<bool(std::uint64_t logical, std::uint64_t room)> may_offer;
+  /// Whether so large a logical size is meant, for so much room for data (both in bytes); if
+  /// there is none, nobody is asked.
+  std::function<bool(std::uint64_t logical, std::uint64_t room)> may_offer{};
 };
 
 /// The sizes that the volume has then. cancelled: may_offer() said no, and nothing was changed;

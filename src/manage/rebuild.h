@@ -18,7 +18,7 @@ struct StoppedRebuildOptions {
   bool accepts_losses = false;  ///< go on although something is lost
   bool force = false;           ///< also where the volume needs no rebuild
   /// Told what the rebuild would keep and lose, before it begins.
-  std::function<void(const RebuildReport& survey)> surveyed;
+  std::function<void(const RebuildReport& survey)> surveyed = [](const RebuildReport&) {};
   LogFunction log;  ///< of the rebuild
 };
 

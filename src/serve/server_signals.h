@@ -11,7 +11,7 @@
 
 #include "async/uring_loop.h"
 #include "async/wait_queue.h"
-#include "device/file_device.h"
+#include "base/file_descriptor.h"
 
 namespace uvdo {
 

@@ -99,6 +99,7 @@ Task<Result<void>> VolumeServer::start(Doors doors) {
   if (!started) {
     co_await metrics_server_.shutdown();
     co_await stop_front_ends();
+    control_.stopped(started);  // who has asked for a stop meanwhile waits for that
     co_await control_server_.shutdown();
     co_return started;
   }

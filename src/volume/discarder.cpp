@@ -16,7 +16,7 @@ constexpr std::uint64_t kUnitsPerRemap = 20;
 
 Task<Result<void>> Discarder::discard(std::uint64_t offset, std::uint64_t length,
                                       Durability durability) {
-  PatientRequest request(entrance_.patient(), room_.request_time());
+  PatientRequest request(entrance_.patient(), admission_.request_time());
   co_return co_await request.answer(
       zero_range(request, offset, length, Zeroing::discard, durability));
 }
@@ -24,11 +24,11 @@ Task<Result<void>> Discarder::discard(std::uint64_t offset, std::uint64_t length
 Task<Result<void>> Discarder::write_zeroes(std::uint64_t offset, std::uint64_t length,
                                            ZeroMode mode, Durability durability) {
   const bool needs_pages = mode == ZeroMode::mapped;
-  if (needs_pages && !room_.is_open()) {
-    auto admitted = co_await room_.admit_write();
+  if (needs_pages && !admission_.is_open()) {
+    auto admitted = co_await admission_.admit_write();
     if (!admitted) co_return admitted;
   }
-  PatientRequest request(entrance_.patient(), room_.request_time());
+  PatientRequest request(entrance_.patient(), admission_.request_time());
   co_return co_await request.answer(
       zero_range(request, offset, length, needs_pages ? Zeroing::map : Zeroing::punch, durability));
 }
@@ -114,7 +114,7 @@ Task<Result<void>> Discarder::unmap_blocks(Lbn first, Lbn last, const Refusal& r
     std::uint64_t index = leaves_of_tree(root, first_page.value());
     const std::uint64_t limit = leaves_of_tree(root, leaves);
     while (index < limit) {
-      co_await give_way();
+      co_await give_way(executor_, options_);
       auto next = co_await map_.next_leaf(root, index, limit);
       if (!next) co_return std::move(next).error();
       if (!*next) break;
@@ -129,7 +129,7 @@ Task<Result<void>> Discarder::unmap_blocks(Lbn first, Lbn last, const Refusal& r
 Task<Result<void>> Discarder::map_zero_blocks(Lbn first, Lbn last, const Refusal& refusal) {
   co_await locks_.drain(first, last);
   for (PageNumber page = page_number(first); page <= page_number(last - 1); ++page) {
-    co_await give_way();
+    co_await give_way(executor_, options_);
     auto done = co_await map_.ensure_leaf(page);
     if (done) done = co_await remap_in_leaf(page, first, last, kMappedZero, refusal);
     if (!done) co_return done;
@@ -145,7 +145,7 @@ Task<Result<void>> Discarder::remap_in_leaf(PageNumber page, Lbn first, Lbn last
   const auto is_taken = [this](Lbn lbn) { return locks_.size() > 0 && locks_.is_locked(lbn); };
   const Lbn end = std::min(last, first_lbn(page) + kEntriesPerPage);
   for (Lbn lbn = std::max(first, first_lbn(page)); lbn < end;) {
-    co_await give_way();
+    co_await give_way(executor_, options_);
     if (depot_.has_most_frees()) co_await depot_.wait_for_fewer_frees();
     if (refusal.is_given()) co_return Refusal::error();
     auto dropped = ledger_.drop(**leaf, lbn, end - lbn, mapping, is_taken);

@@ -13,12 +13,12 @@ namespace uvdo {
 
 class Discarder {
  public:
-  Discarder(Executor& executor, Entrance& entrance, WriteAdmission& room, Ledger& ledger,
+  Discarder(Executor& executor, Entrance& entrance, WriteAdmission& admission, Ledger& ledger,
             InFlight& in_flight, WritePath& writes, Maintenance& maintenance,
             VolumeBuffers& buffers, const VolumeOptions& options, RequestCounters& counters)
       : executor_(executor),
         entrance_(entrance),
-        room_(room),
+        admission_(admission),
         ledger_(ledger),
         map_(ledger.map()),
         depot_(ledger.depot()),
@@ -55,14 +55,10 @@ class Discarder {
                                    const Refusal& refusal);
   Task<Result<Ledger::Outcome>> remap_one(MapPage& leaf, Lbn lbn, BlockMapping mapping,
                                           const Refusal& refusal);
-  /// co_await give_way(): between pieces of what a client may ask for at any length.
-  auto give_way() {
-    return executor_.give_way(!options_.faults.is_on(Fault::long_request_keeps_turn));
-  }
 
   Executor& executor_;
   Entrance& entrance_;
-  WriteAdmission& room_;
+  WriteAdmission& admission_;
   Ledger& ledger_;
   BlockMap& map_;
   SlabDepot& depot_;

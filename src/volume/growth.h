@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Growing a volume that is stopped (behaviour.md, 12); one in use grows by itself
-// (volume_growth.cpp). Broken off at any point, the volume has its old size or the new one.
+// (growth_in_use.h). Broken off at any point, the volume has its old size or the new one.
 #pragma once
 
 #include <cstdint>

@@ -11,7 +11,7 @@
 namespace uvdo {
 
 Result<void> Growth::check_may_grow(const GrowthRequest& request) const {
-  if (!room_.is_open()) {
+  if (!admission_.is_open()) {
     return Error(Errc::no_space,
                  "writes wait for room beneath the volume; make some before it is changed");
   }
@@ -34,7 +34,7 @@ Result<void> Growth::check_may_grow(const GrowthRequest& request) const {
 }
 
 Task<Result<void>> Growth::grow(GrowthRequest request) {
-  PatientRequest patient(entrance_.patient(), room_.request_time());
+  PatientRequest patient(entrance_.patient(), admission_.request_time());
   auto done = co_await patient.answer(grow_in_turn(patient, request));
   if (!patient.is_refused()) co_return done;
   co_return std::move(done).error().within("the volume has not grown");

@@ -17,7 +17,7 @@ class Growth {
  public:
   Growth(BackingStore& store, DeviceGates& gates, const VolumeGeometry& geometry,
          const VolumeLife& life, ReadOnlyNotifier& notifier, Entrance& entrance,
-         WriteAdmission& room, Administration& administration, const Suspension& suspension,
+         WriteAdmission& admission, Administration& administration, const Suspension& suspension,
          Ledger& ledger, SuperBlockStore& super_blocks, const VolumeOptions& options,
          LogFunction log)
       : store_(store),
@@ -26,7 +26,7 @@ class Growth {
         life_(life),
         notifier_(notifier),
         entrance_(entrance),
-        room_(room),
+        admission_(admission),
         administration_(administration),
         suspension_(suspension),
         ledger_(ledger),
@@ -60,7 +60,7 @@ class Growth {
   const VolumeLife& life_;
   ReadOnlyNotifier& notifier_;
   Entrance& entrance_;
-  WriteAdmission& room_;
+  WriteAdmission& admission_;
   Administration& administration_;
   const Suspension& suspension_;
   Ledger& ledger_;

@@ -81,11 +81,7 @@ Task<void> Packing::start_elsewhere(WriteJob& job, const WorkPlace& work, TaskGr
 Task<void> Packing::pack(WriteJob& job, WriteBlock& block, ConstBytes bytes,
                          Result<void>& failure) {
   auto done = co_await pack_and_apply(job, block, bytes);
-  if (done) {
-    end(block);
-  } else {
-    failure = std::move(done);
-  }
+  if (!done) failure = std::move(done);
 }
 
 Task<Result<void>> Packing::pack_and_apply(WriteJob& job, WriteBlock& block, ConstBytes bytes) {
@@ -113,7 +109,11 @@ Task<Result<void>> Packing::pack_and_apply(WriteJob& job, WriteBlock& block, Con
   }
   block.is_new = true;
   if (block.query != nullptr) index_.get()->record(*block.query, encode_advice(block.location));
-  co_return co_await update_.apply_alone(job, block);
+  auto applied = co_await update_.apply_alone(job, block);
+  // Inside the read epochs that it has been in, so that followers are told of a block that is
+  // there.
+  if (applied) end(block);
+  co_return applied;
 }
 
 /// Stores the data of a block that was promised room in a block of their own.

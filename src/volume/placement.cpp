@@ -17,7 +17,7 @@ bool needs_own_block(const WriteBlock& block) {
 
 Task<Result<void>> Placement::store(WriteJob& job) {
   // Nobody waits for a job that was answered but who waits for its buffers.
-  if (job.count == WriteJob::kMaxBlocks) co_await give_way();
+  if (job.count == WriteJob::kMaxBlocks) co_await give_way(executor_, options_);
   executor_.spend(job.count * kUnitsPerBlockStored);
   auto done = co_await store_first(job);
   deduplication_.settle_all(job);

@@ -4,9 +4,9 @@
 //
 // What holds here: a job is in the depot's read epochs while it relies on a block that it has found
 // or made, so that the block cannot get other content before the map refers to it; but never while
-// it waits for room, so that it keeps nobody from freeing some. Of all that it took, blocks,
-// promises, parts as agents or followers, nothing is left when store() returns but the locks of
-// its blocks.
+// it waits for a free block, so that it keeps nobody from freeing some. Of all that it took,
+// blocks, promises, parts as agents or followers, nothing is left when store() returns but the
+// locks of its blocks.
 #pragma once
 
 #include "volume/maintenance.h"
@@ -52,9 +52,6 @@ class Placement {
   void tell_index(WriteJob& job);
   [[nodiscard]] bool may_compress(const WriteJob& job) const {
     return options_.compression && job.has_promise && job.durability == Durability::cached;
-  }
-  auto give_way() {
-    return executor_.give_way(!options_.faults.is_on(Fault::long_request_keeps_turn));
   }
 
   Executor& executor_;

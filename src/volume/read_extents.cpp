@@ -40,7 +40,7 @@ Task<Result<std::vector<Extent>>> ReadPath::extents(std::uint64_t offset, std::u
   const std::uint64_t end = offset + length;
   unsigned leaves = 0;
   while (offset < end && found.size() <= limit && leaves < kMaxLeaves) {
-    co_await give_way();
+    co_await give_way(executor_, options_);
     const PageNumber page = page_number(Lbn{offset / kBlockSize});
     auto leaf = co_await map_.leaf(page);
     if (!leaf) co_return std::move(leaf).error();
@@ -74,7 +74,7 @@ Task<Result<Lbn>> ReadPath::end_of_hole(PageNumber page) {
   const std::uint64_t last_leaf = leaf_count(entrance_.size() / kBlockSize);
   std::uint64_t next_page = last_leaf;
   for (std::uint32_t root = 0; root < kBlockMapRoots; ++root) {
-    co_await give_way();
+    co_await give_way(executor_, options_);
     std::uint64_t index = index_in_tree(page);
     if (page_of(root, index) <= page) ++index;
     auto next = co_await map_.next_leaf(root, index, leaves_of_tree(root, next_page));

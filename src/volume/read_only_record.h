@@ -22,8 +22,10 @@ class ReadOnlyRecord {
         log_(std::move(log)),
         writing_(executor) {}
 
-  /// Begins to write it. A failure is logged.
-  void start() { writing_.start(write()); }
+  /// Begins to write it, unless that is under way. A failure is logged.
+  void start() {
+    if (writing_.running() == 0) writing_.start(write());
+  }
   /// Waits until it is written, if it was begun.
   Task<void> wait() { return writing_.wait(); }
   [[nodiscard]] bool is_written() const {

@@ -94,7 +94,7 @@ Task<Result<void>> ReadPath::read_blocks(Lbn first, MutableBytes out) {
   UVDO_UNSET std::array<BlockMapping, kMost> mappings;  // NOLINT: filled as far as used
   executor_.spend(count * kUnitsPerBlockRead);
   for (std::size_t i = 0; i < count;) {
-    co_await give_way();
+    co_await give_way(executor_, options_);
     const PageNumber page = page_number(first + i);
     LeafPin leaf = map_.cached_leaf(page);
     if (!leaf) {

@@ -63,9 +63,6 @@ class ReadPath {
   /// The end of the hole that `page`, which does not exist, is in: the first block of a leaf that
   /// does, or the end of the volume.
   Task<Result<Lbn>> end_of_hole(PageNumber page);
-  auto give_way() {
-    return executor_.give_way(!options_.faults.is_on(Fault::long_request_keeps_turn));
-  }
 
   Executor& executor_;
   PbnDevice blocks_;

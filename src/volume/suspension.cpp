@@ -7,7 +7,7 @@ namespace uvdo {
 
 Suspension::Suspension(const VolumeGeometry& geometry, BackingStore& store, DeviceGates& gates,
                        VolumeLife& life, ReadOnlyNotifier& notifier, Entrance& entrance,
-                       WriteAdmission& room, Administration& administration, Ledger& ledger,
+                       WriteAdmission& admission, Administration& administration, Ledger& ledger,
                        SuperBlockStore& super_blocks, WritePath& writes, Saver& saver,
                        ReadOnlyRecord& record, FaultPoints faults, LogFunction log)
     : geometry_(geometry),
@@ -16,7 +16,7 @@ Suspension::Suspension(const VolumeGeometry& geometry, BackingStore& store, Devi
       life_(life),
       notifier_(notifier),
       entrance_(entrance),
-      room_(room),
+      admission_(admission),
       administration_(administration),
       ledger_(ledger),
       super_blocks_(super_blocks),
@@ -28,7 +28,7 @@ Suspension::Suspension(const VolumeGeometry& geometry, BackingStore& store, Devi
       identity_(kBlockSize) {}
 
 Task<Result<void>> Suspension::suspend(SuspendMode mode) {
-  PatientRequest request(entrance_.patient(), room_.request_time());
+  PatientRequest request(entrance_.patient(), admission_.request_time());
   auto done = co_await request.answer(suspend_in_turn(request, mode));
   if (!request.is_refused()) co_return done;
   co_return std::move(done).error().within("the volume is not suspended");
@@ -54,7 +54,7 @@ Task<Result<void>> Suspension::suspend_in_turn(PatientRequest& request, SuspendM
 /// the requests, which is closed meanwhile, is opened for reads then (break_off()), and for all
 /// others when what had begun has ended.
 Task<Result<void>> Suspension::suspend_alone(SuspendMode mode, const Refusal& refusal) {
-  if (!room_.is_open()) {
+  if (!admission_.is_open()) {
     co_return Error(Errc::no_space,
                     "writes wait for room beneath the volume; make some before it is suspended");
   }
@@ -75,18 +75,20 @@ Task<Result<void>> Suspension::suspend_alone(SuspendMode mode, const Refusal& re
   if (auto done = co_await leave_on_device(mode); !done) co_return done;
   co_await close_device();
   const bool is_broken_off = !requests.is_closed();
-  // What came back last may have made the volume read-only: that is recorded as long as the device
-  // is there, also over a save that has marked the volume clean.
-  state_ = State::suspended;
-  if (!is_broken_off) co_await record_.wait();
-  if (saves && !notifier_.is_read_only()) state_ = State::saved;
+  if (!is_broken_off) {
+    // What came back last may have made the volume read-only: that is recorded as long as the
+    // device is there, also over a save that has marked the volume clean.
+    state_ = State::suspended;
+    co_await record_.wait();
+    if (saves && !notifier_.is_read_only()) state_ = State::saved;
+  }
   if (is_broken_off || refusal.is_given()) {
-    auto resumed = co_await go_on();
+    auto resumed = co_await go_on(saves && !notifier_.is_read_only());
     if (!resumed) co_return resumed;
     co_return Refusal::error().within("the volume is not suspended");
   }
   if (auto let_go = store_.release(); !let_go) {
-    auto resumed = co_await go_on();
+    auto resumed = co_await go_on(state_ == State::saved);
     co_return (resumed ? std::move(let_go) : std::move(resumed)).error().within("not suspended");
   }
   log_(state_ == State::saved ? "suspended: the volume is saved, and nothing is using its device"
@@ -114,7 +116,8 @@ Task<Result<void>> Suspension::leave_on_device(SuspendMode mode) {
 
 Task<void> Suspension::close_device() {
   // The index may write still, and nobody looks after room once the device is let alone.
-  while (entrance_.gate().is_closed() && !room_.is_open()) co_await room_.gate().changed().wait();
+  while (entrance_.gate().is_closed() && !admission_.is_open())
+    co_await admission_.gate().changed().wait();
   if (entrance_.gate().is_closed()) co_await gates_.hold.close();
 }
 
@@ -125,7 +128,7 @@ void Suspension::break_off() {
 }
 
 Task<Result<void>> Suspension::resume() {
-  PatientRequest request(entrance_.patient(), room_.request_time());
+  PatientRequest request(entrance_.patient(), admission_.request_time());
   auto done = co_await request.answer(resume_in_turn());
   if (!request.is_refused()) co_return done;
   co_return std::move(done).error().within("the volume is not resumed before there is room");
@@ -155,23 +158,23 @@ Task<Result<void>> Suspension::resume_alone() {
     }
   }
   if (!done) co_return std::move(done).error().within("the volume is still suspended");
-  done = co_await go_on();
+  done = co_await go_on(state_ == State::saved);
   if (!done) co_return std::move(done).error().within("resumed, but in read-only mode");
   log_("resumed");
   co_return done;
 }
 
-Task<Result<void>> Suspension::go_on() {
+Task<Result<void>> Suspension::go_on(bool is_clean_on_disk) {
   Result<void> done;
   // It is in use again: whatever ends it without a save is a crash.
-  if (state_ == State::saved && !faults_.is_on(Fault::resume_without_dirty_mark)) {
+  if (is_clean_on_disk && !faults_.is_on(Fault::resume_without_dirty_mark)) {
     done = co_await super_blocks_.change([](SuperBlock& next) -> Result<void> {
       next.state = VolumeState::dirty;
       return {};
     });
   }
   const bool is_unrecorded = notifier_.is_read_only() && !life_.is_for_reading() &&
-                             !room_.is_given_up() && !record_.is_written();
+                             !admission_.is_given_up() && !record_.is_written();
   state_ = State::none;
   if (!done) notifier_.enter(done.error());
   gates_.hold.open();
@@ -215,8 +218,8 @@ Task<Result<void>> Suspension::verify_device() {
 
 Task<Result<void>> Suspension::end() {
   life_.enter(VolumeLife::Stage::leaving);
-  room_.gate().set_patience(RoomGate::Patience::limited);
-  room_.gate().changed().wake_all();
+  admission_.gate().set_patience(RoomGate::Patience::limited);
+  admission_.gate().changed().wake_all();
   co_await administration_.begin();  // one that has begun ends first
   Result<void> done;
   if (state_ == State::suspended && !notifier_.is_read_only()) done = co_await resume_alone();

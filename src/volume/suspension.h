@@ -32,10 +32,10 @@ class Suspension {
   };
 
   Suspension(const VolumeGeometry& geometry, BackingStore& store, DeviceGates& gates,
-             VolumeLife& life, ReadOnlyNotifier& notifier, Entrance& entrance, WriteAdmission& room,
-             Administration& administration, Ledger& ledger, SuperBlockStore& super_blocks,
-             WritePath& writes, Saver& saver, ReadOnlyRecord& record, FaultPoints faults,
-             LogFunction log);
+             VolumeLife& life, ReadOnlyNotifier& notifier, Entrance& entrance,
+             WriteAdmission& admission, Administration& administration, Ledger& ledger,
+             SuperBlockStore& super_blocks, WritePath& writes, Saver& saver, ReadOnlyRecord& record,
+             FaultPoints faults, LogFunction log);
 
   [[nodiscard]] State state() const { return state_; }
   [[nodiscard]] bool is_suspended() const { return state_ != State::none; }
@@ -58,8 +58,9 @@ class Suspension {
   Task<Result<void>> leave_on_device(SuspendMode mode);
   /// Lets nothing reach the device any more, once room has been found for what is under way.
   Task<void> close_device();
-  /// Opens the gates of a suspended volume whose device is open.
-  Task<Result<void>> go_on();
+  /// Opens the gates of a volume whose device is open, and marks it in use again if its super block
+  /// says that it is clean.
+  Task<Result<void>> go_on(bool is_clean_on_disk);
   Task<Result<void>> verify_device();
 
   const VolumeGeometry& geometry_;
@@ -68,7 +69,7 @@ class Suspension {
   VolumeLife& life_;
   ReadOnlyNotifier& notifier_;
   Entrance& entrance_;
-  WriteAdmission& room_;
+  WriteAdmission& admission_;
   Administration& administration_;
   Ledger& ledger_;
   SuperBlockStore& super_blocks_;

@@ -21,8 +21,8 @@ Volume::Volume(Executor& executor, BackingStore& store, const VolumeOptions& opt
       ledger_(executor, blocks(), super_block, ledger_settings(options), notifier_, log_),
       entrance_(executor, life_, notifier_, super_blocks_, counters_.errors),
       buffers_(executor, options),
-      room_(executor, gates_.room, store.name(), life_, entrance_, buffers_.clients,
-            counters_.errors, log_),
+      admission_(executor, gates_.room, store.name(), life_, entrance_, buffers_.clients,
+                 counters_.errors, log_),
       in_flight_(executor, blocks_at_once(options)),
       index_(executor, life_, entrance_, options_, log_),
       data_writer_(executor, blocks()),
@@ -39,22 +39,23 @@ Volume::Volume(Executor& executor, BackingStore& store, const VolumeOptions& opt
                index_, buffers_, options_),
       placement_(executor, ledger_, in_flight_, jobs_, data_writer_, deduplication_, update_,
                  packing_, index_, maintenance_, options_),
-      writes_(executor, life_, notifier_, entrance_, room_, ledger_, in_flight_, jobs_, placement_,
-              reads_, packer_, buffers_, options_, counters_),
-      discarder_(executor, entrance_, room_, ledger_, in_flight_, writes_, maintenance_, buffers_,
-                 options_, counters_.requests),
+      writes_(executor, life_, notifier_, entrance_, admission_, ledger_, in_flight_, jobs_,
+              placement_, reads_, packer_, buffers_, options_, counters_),
+      discarder_(executor, entrance_, admission_, ledger_, in_flight_, writes_, maintenance_,
+                 buffers_, options_, counters_.requests),
       saver_(notifier_, ledger_, index_, super_blocks_),
       record_(executor, store, gates_.flushes, ledger_, super_blocks_, log_),
       administration_(executor),
-      suspension_(geometry_, store, gates_, life_, notifier_, entrance_, room_, administration_,
-                  ledger_, super_blocks_, writes_, saver_, record_, options.faults, log_),
-      growth_(store, gates_, geometry_, life_, notifier_, entrance_, room_, administration_,
+      suspension_(geometry_, store, gates_, life_, notifier_, entrance_, admission_,
+                  administration_, ledger_, super_blocks_, writes_, saver_, record_, options.faults,
+                  log_),
+      growth_(store, gates_, geometry_, life_, notifier_, entrance_, admission_, administration_,
               suspension_, ledger_, super_blocks_, options_, log_),
       savings_(executor, life_, suspension_, super_blocks_, ledger_),
       packer_runs_(executor) {
   if (options.work.thread() != nullptr) store.share_reads(&options.work.thread()->batches());
   ledger_.on_wanting([this] { writes_.hurry(); });
-  room_.on_refusal([this] { suspension_.break_off(); });
+  admission_.on_refusal([this] { suspension_.break_off(); });
 }
 
 Volume::~Volume() { store_.share_reads(nullptr); }
@@ -75,7 +76,7 @@ Task<Result<void>> Volume::stop() {
   if (life_.is_for_reading()) co_return Result<void>();  // there is nothing to save
   auto done = co_await saver_.save(IndexHolder::Saving::and_close);
   co_await record_.wait();  // a failure has to be recorded before the volume goes away
-  if (!done && room_.is_given_up()) co_return given_up_error();
+  if (!done && admission_.is_given_up()) co_return given_up_error();
   co_return done;
 }
 
@@ -87,9 +88,9 @@ Task<Result<void>> Volume::stop_without_device() {
   co_return Result<void>();
 }
 
-/// Until then somebody may have waited for what the background does.
 Task<void> Volume::end_background() {
   co_await savings_.wait();
+  // Until now somebody may have waited for what the background does.
   life_.enter(VolumeLife::Stage::ending);
   packer_.stop();
   co_await maintenance_.end();
@@ -118,7 +119,7 @@ Error Volume::given_up_error() const {
 
 void Volume::entered_read_only(const Error& reason) {
   // Where there was no room in the end the volume is left as after a crash.
-  if (!room_.is_given_up()) {
+  if (!admission_.is_given_up()) {
     log_({LogLevel::error,
           fmt::format("unrecoverable error, entering read-only mode: {}", reason.message())});
     // The device of a suspended one is let alone; it is recorded when that is over.

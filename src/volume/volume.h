@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A VDO volume in use: who is who, how it is opened, and how it ends. What it does for its clients
-// and behind them is done by its parts, each of which has what it needs from here and knows none of
-// the others' members:
+// and behind them is done by its parts, each of which has members of its own and is given from here
+// what it needs of the others:
 //
 //   WritePath, ReadPath, Discarder   the requests of clients, let in by Entrance
 //   Placement                        from data to a mapping, with Deduplication, Packing, MapUpdate
@@ -101,7 +101,7 @@ class Volume final : public BlockService, private BinAllocator {
   /// then.
   Task<Result<void>> resume() { return suspension_.resume(); }
   [[nodiscard]] bool is_suspended() const { return suspension_.is_suspended(); }
-  /// Before stop(): requests that are held come to an end (Suspension::end()).
+  /// Before stop(), and not beside it: requests that are held come to an end (Suspension::end()).
   Task<Result<void>> end_suspension() { return suspension_.end(); }
 
   void set_compression(bool on) { options_.compression = on; }
@@ -195,7 +195,7 @@ class Volume final : public BlockService, private BinAllocator {
   Ledger ledger_;
   Entrance entrance_;
   VolumeBuffers buffers_;
-  WriteAdmission room_;
+  WriteAdmission admission_;
   InFlight in_flight_;
   IndexHolder index_;
   DataWriter data_writer_;

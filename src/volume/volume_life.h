@@ -24,12 +24,12 @@ class VolumeLife {
     salvage,  ///< it was opened for writing, and an error lets it only be read
   };
 
-  [[nodiscard]] Stage stage() const { return stage_; }
-  /// Every step but the first leads to one that comes later, at most to the same again.
+  /// Each stage leads to the next one. (A stop may be asked for more than once before it begins.)
   void enter(Stage next) {
     check(may_follow(stage_, next), "a volume's life has gone back");
     stage_ = next;
   }
+  /// Whether its opening is over.
   [[nodiscard]] bool is_in_use() const { return stage_ != Stage::opening; }
   [[nodiscard]] bool is_leaving() const { return stage_ >= Stage::leaving; }
   [[nodiscard]] bool is_stopping() const { return stage_ >= Stage::stopping; }
@@ -37,9 +37,11 @@ class VolumeLife {
 
   [[nodiscard]] Use use() const { return use_; }
   [[nodiscard]] bool is_for_reading() const { return use_ != Use::writing; }
-  /// It is not to be written, or cannot be; while it is opened.
+  /// It is not to be written, or cannot be: what is found out while it is opened, `salvage` also
+  /// right behind the mark that it is in use.
   void restrict_to(Use use) {
-    check(stage_ == Stage::opening || use == Use::salvage, "a volume's use is known too late");
+    check(stage_ == Stage::opening || (stage_ == Stage::in_use && use == Use::salvage),
+          "a volume's use is known too late");
     use_ = use;
   }
 

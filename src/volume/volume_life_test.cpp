@@ -32,6 +32,21 @@ TEST(VolumeLife, AStopThatIsAskedForDoesNotYetRefuse) {
   EXPECT_TRUE(life.is_stopping());
 }
 
+TEST(VolumeLife, WhatCouldNotBeOpenedForWritingIsForReading) {
+  VolumeLife life;
+  EXPECT_FALSE(life.is_for_reading());
+  life.enter(Stage::in_use);
+  life.restrict_to(VolumeLife::Use::salvage);
+  EXPECT_TRUE(life.is_for_reading());
+  EXPECT_EQ(life.use(), VolumeLife::Use::salvage);
+}
+
+TEST(VolumeLifeDeathTest, WhoWishedToReadHasSaidSoAtTheOpening) {
+  VolumeLife life;
+  life.enter(Stage::in_use);
+  EXPECT_DEATH(life.restrict_to(VolumeLife::Use::reading), "too late");
+}
+
 TEST(VolumeLifeDeathTest, GoingBackEndsTheProcess) {
   VolumeLife life;
   life.enter(Stage::in_use);

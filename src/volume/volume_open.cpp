@@ -73,7 +73,7 @@ Task<Result<void>> Volume::open_for_writing(const StartPlan& plan, const SuperBl
   if (loaded) {
     index_.use(
         make_index(executor_, gates_.top(), geometry_, on_disk.state == VolumeState::new_volume));
-  } else if (room_.is_given_up()) {
+  } else if (admission_.is_given_up()) {
     // Nothing is wrong with the volume: it is as after a crash.
     co_return std::move(loaded).error().within(
         "not started, because there is no room for what a start writes; make some and start it "

@@ -30,7 +30,7 @@ struct VolumeOptions {
   std::uint32_t block_map_cache_pages = 32768;  ///< 4 KiB each
   std::uint32_t block_map_maximum_age = 16380;  ///< journal blocks, 1..16380
   std::uint64_t buffer_bytes = 64ULL << 20U;    ///< data in flight
-  /// Each of the three pools of buffers that the volume itself needs.
+  /// Each of the pools of buffers that the volume itself needs (VolumeBuffers).
   std::uint64_t internal_buffer_bytes = 4ULL << 20U;
   bool compression = false;
   /// Compressed blocks that are kept until others fill a physical block with them: the more, the
@@ -67,6 +67,11 @@ struct VolumeOptions {
   /// Mistakes to be made on purpose, in tests.
   FaultPoints faults;
 };
+
+/// co_await give_way(...): between pieces of what a client may ask for at any length.
+[[nodiscard]] inline auto give_way(Executor& executor, const VolumeOptions& options) {
+  return executor.give_way(!options.faults.is_on(Fault::long_request_keeps_turn));
+}
 
 /// Makes the index of a volume; `create` if the volume is new.
 using IndexFactory = std::function<std::unique_ptr<DedupeIndex>(

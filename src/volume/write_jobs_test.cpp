@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "volume/write_jobs.h"
 
+#include <array>
+#include <set>
+#include <utility>
+
 #include <gtest/gtest.h>
 
 #include "async/sim_executor.h"
@@ -61,12 +65,22 @@ TEST_F(WriteJobsTest, WhoFindsNoneHurriesTheOthersAndGetsTheNext) {
 }
 
 TEST(WriteBlockStage, ABlockGoesOnlyTheWaysOfTheTable) {
-  EXPECT_TRUE(may_follow(Stage::undecided, Stage::located));
-  EXPECT_TRUE(may_follow(Stage::located, Stage::undecided));
-  EXPECT_FALSE(may_follow(Stage::packing, Stage::undecided));
-  EXPECT_FALSE(may_follow(Stage::applied, Stage::located));
-  EXPECT_TRUE(may_follow(Stage::packing, Stage::ended));
-  EXPECT_FALSE(may_follow(Stage::ended, Stage::ended));
+  constexpr std::array kStages{Stage::undecided, Stage::packing, Stage::alone,
+                               Stage::located,   Stage::applied, Stage::ended};
+  using Way = std::pair<Stage, Stage>;
+  const std::set<Way> ways{
+      {Stage::undecided, Stage::packing}, {Stage::undecided, Stage::located},
+      {Stage::packing, Stage::alone},     {Stage::packing, Stage::applied},
+      {Stage::alone, Stage::applied},     {Stage::located, Stage::applied},
+      {Stage::located, Stage::undecided},
+  };
+  for (const Stage stage : kStages) {
+    for (const Stage next : kStages) {
+      const bool ends = next == Stage::ended && stage != Stage::ended;
+      EXPECT_EQ(may_follow(stage, next), ends || ways.contains({stage, next}))
+          << static_cast<int>(stage) << " to " << static_cast<int>(next);
+    }
+  }
 }
 
 }  // namespace

@@ -6,13 +6,14 @@
 namespace uvdo {
 
 WritePath::WritePath(Executor& executor, const VolumeLife& life, ReadOnlyNotifier& notifier,
-                     Entrance& entrance, WriteAdmission& room, Ledger& ledger, InFlight& in_flight,
-                     WriteJobs& jobs, Placement& placement, ReadPath& reader, Packer& packer,
-                     VolumeBuffers& buffers, const VolumeOptions& options, VolumeCounters& counters)
+                     Entrance& entrance, WriteAdmission& admission, Ledger& ledger,
+                     InFlight& in_flight, WriteJobs& jobs, Placement& placement, ReadPath& reader,
+                     Packer& packer, VolumeBuffers& buffers, const VolumeOptions& options,
+                     VolumeCounters& counters)
     : life_(life),
       notifier_(notifier),
       entrance_(entrance),
-      room_(room),
+      admission_(admission),
       ledger_(ledger),
       in_flight_(in_flight),
       jobs_(jobs),
@@ -27,8 +28,8 @@ WritePath::WritePath(Executor& executor, const VolumeLife& life, ReadOnlyNotifie
                 tasks_, [this](WriteJob& job) { store_behind_answer(job); }) {}
 
 Task<Result<void>> WritePath::write(std::uint64_t offset, Buffer data, Durability durability) {
-  if (!room_.is_open()) {
-    auto admitted = co_await room_.admit_write();
+  if (!admission_.is_open()) {
+    auto admitted = co_await admission_.admit_write();
     if (!admitted) co_return admitted;
   } else if (durability == Durability::cached && write_at_once(offset, data)) {
     co_return Result<void>();
@@ -243,7 +244,7 @@ Task<void> WritePath::drain() {
 }
 
 Task<Result<void>> WritePath::flush() {
-  if (room_.gate().state() == RoomGate::State::refusing) co_return Refusal::error();
+  if (admission_.gate().state() == RoomGate::State::refusing) co_return Refusal::error();
   PatientRequest request(entrance_.patient());
   co_return co_await request.answer(flush_admitted());
 }

@@ -3,9 +3,10 @@
 // merged with what is there. A write is answered when its blocks are locked, its tree pages exist
 // and room is promised; what happens to its data then is Placement's.
 //
-// What holds here: locks are taken in ascending order and before a job, so that who has a job waits
-// for no lock; once answered, a write can fail only with the device, and then the volume becomes
-// read-only and what was lost is kept for readers; a flush waits for all that was answered before.
+// What holds here: the locks of a range are taken in ascending order and all before a job, so that
+// who has a job waits for no lock; once answered, a write can fail only with the device, and then
+// the volume becomes read-only and what was lost is kept for readers; a flush waits for all that
+// was answered before.
 #pragma once
 
 #include "volume/gatherer.h"
@@ -17,7 +18,7 @@ namespace uvdo {
 class WritePath {
  public:
   WritePath(Executor& executor, const VolumeLife& life, ReadOnlyNotifier& notifier,
-            Entrance& entrance, WriteAdmission& room, Ledger& ledger, InFlight& in_flight,
+            Entrance& entrance, WriteAdmission& admission, Ledger& ledger, InFlight& in_flight,
             WriteJobs& jobs, Placement& placement, ReadPath& reader, Packer& packer,
             VolumeBuffers& buffers, const VolumeOptions& options, VolumeCounters& counters);
 
@@ -67,7 +68,7 @@ class WritePath {
   const VolumeLife& life_;
   ReadOnlyNotifier& notifier_;
   Entrance& entrance_;
-  WriteAdmission& room_;
+  WriteAdmission& admission_;
   Ledger& ledger_;
   InFlight& in_flight_;
   WriteJobs& jobs_;

@@ -13,8 +13,9 @@ DiskWatch::DiskWatch(Executor& executor, BackingStore& device, LogFunction log)
 }
 
 void DiskWatch::failed(const BackingStore::Failure& failure) {
-  const bool is_write = failure.op == Device::Op::write || failure.op == Device::Op::write_zeroes;
-  if (is_write && is_no_room(failure.error)) return;  // it is tried again
+  const bool is_change = failure.op != Device::Op::read && failure.op != Device::Op::flush;
+  // It is tried again; or it is a discard, which may do without.
+  if (is_change && is_no_room(failure.error)) return;
   tell_of_dropped();
   if (!throttle_.admit(executor_.now())) return;
   last_error_ = errno_error(failure.error, request_text(failure.op, failure.offset, failure.length,

@@ -156,7 +156,11 @@ Task<Result<void>> Discarder::remap_in_leaf(PageNumber page, Lbn first, Lbn last
       continue;
     }
     executor_.spend(kUnitsPerRemap);
-    auto outcome = co_await remap_one(**leaf, lbn, mapping, refusal);
+    // A writer that holds the block now has read what was there: it is let finish.
+    const bool locked = locks_.is_locked(lbn);
+    if (locked) co_await locks_.lock(lbn);
+    auto outcome = remap_one(**leaf, lbn, mapping, refusal);
+    if (locked) locks_.unlock(lbn);
     if (!outcome) co_return std::move(outcome).error();
     if (Ledger::is_waiting(*outcome)) {
       co_await ledger_.wait_for(*outcome);
@@ -167,17 +171,12 @@ Task<Result<void>> Discarder::remap_in_leaf(PageNumber page, Lbn first, Lbn last
   co_return Result<void>();
 }
 
-/// A writer that holds the block now has read what was there: it is let finish.
-Task<Result<Ledger::Outcome>> Discarder::remap_one(MapPage& leaf, Lbn lbn, BlockMapping mapping,
-                                                   const Refusal& refusal) {
-  const bool locked = locks_.is_locked(lbn);
-  if (locked) co_await locks_.lock(lbn);
-  Result<Ledger::Remapped> changed = refusal.is_given()
-                                         ? Result<Ledger::Remapped>(Refusal::error())
-                                         : ledger_.remap(leaf, lbn, mapping, Ledger::Owner::caller);
-  if (locked) locks_.unlock(lbn);
-  if (!changed) co_return std::move(changed).error();
-  co_return changed->outcome;
+Result<Ledger::Outcome> Discarder::remap_one(MapPage& leaf, Lbn lbn, BlockMapping mapping,
+                                             const Refusal& refusal) {
+  if (refusal.is_given()) return Refusal::error();
+  auto changed = ledger_.remap(leaf, lbn, mapping, Ledger::Owner::caller);
+  if (!changed) return std::move(changed).error();
+  return changed->outcome;
 }
 
 }  // namespace uvdo

@@ -53,8 +53,8 @@ class Discarder {
   Task<Result<void>> map_zero_blocks(Lbn first, Lbn last, const Refusal& refusal);
   Task<Result<void>> remap_in_leaf(PageNumber page, Lbn first, Lbn last, BlockMapping mapping,
                                    const Refusal& refusal);
-  Task<Result<Ledger::Outcome>> remap_one(MapPage& leaf, Lbn lbn, BlockMapping mapping,
-                                          const Refusal& refusal);
+  Result<Ledger::Outcome> remap_one(MapPage& leaf, Lbn lbn, BlockMapping mapping,
+                                    const Refusal& refusal);
 
   Executor& executor_;
   Entrance& entrance_;

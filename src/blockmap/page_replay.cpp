@@ -74,9 +74,7 @@ Task<Result<void>> PageReplay::apply_to(std::span<Page> pages) {
     if (!done) co_return done;
   }
   for (std::size_t i = 0; i < pages.size(); ++i) set_initialized(blocks_.block(i));
-  done = co_await write_runs(pages, all);
-  if (done) pages_written_ += pages.size();
-  co_return done;
+  co_return co_await write_runs(pages, all);
 }
 
 template <typename Predicate>

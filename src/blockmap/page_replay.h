@@ -59,7 +59,6 @@ class PageReplay {
   /// Writes all changed pages. They are stable after a flush. corrupt: a page of another place.
   Task<Result<void>> apply();
 
-  [[nodiscard]] std::uint64_t pages_written() const { return pages_written_; }
   [[nodiscard]] std::uint64_t pages_replaced() const { return pages_replaced_; }
 
  private:
@@ -94,7 +93,6 @@ class PageReplay {
   std::size_t batch_;
   std::vector<PageChange> changes_;
   AlignedMemory blocks_;
-  std::uint64_t pages_written_ = 0;
   std::uint64_t pages_replaced_ = 0;
 };
 

@@ -188,9 +188,6 @@ class Slab {
   [[nodiscard]] JournalPoint last_recovery_entry() const { return last_entry_; }
   [[nodiscard]] JournalPoint recovery_point() const { return header_.recovery_point; }
 
-  [[nodiscard]] std::uint32_t reference_block_count() const {
-    return static_cast<std::uint32_t>(reference_blocks_used(config_.data_blocks));
-  }
   [[nodiscard]] std::uint32_t dirty_reference_blocks() const { return dirty_count_; }
   /// A dirty reference block that was first changed by a journal block before `limit`, and that is
   /// not being written; its content is packed into `out`. begin/end_write bracket the write.

@@ -170,7 +170,6 @@ class SimDevice final : public PrivateStore {
     return counts_[static_cast<std::size_t>(op)];
   }
   [[nodiscard]] std::size_t in_flight() const { return in_flight_; }
-  [[nodiscard]] std::size_t unflushed_writes() const { return cache_.size(); }
   /// The first thing that a user of the device must not do and did: a buffer that changed while it
   /// was being written, two writes to one place at the same time, a misaligned request. Empty if
   /// all was well.

@@ -129,4 +129,10 @@ Result<void> validate_super_block(const SuperBlock& super_block, const VolumeGeo
 /// Decodes the 4096 bytes at geometry.data_start, and validates them. corrupt or unsupported.
 Result<SuperBlock> decode_super_block(ConstBytes block, const VolumeGeometry& geometry);
 
+/// The byte of its device behind the last block of a volume.
+[[nodiscard]] inline std::uint64_t volume_end(const VolumeGeometry& geometry,
+                                              const SuperBlock& super_block) {
+  return geometry.device_byte(Pbn{super_block.config.physical_blocks});
+}
+
 }  // namespace uvdo

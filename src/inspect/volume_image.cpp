@@ -61,9 +61,7 @@ Result<void> VolumeImage::read_headers() {
   return {};
 }
 
-bool VolumeImage::is_truncated() const {
-  return super_.config.physical_blocks > store().size() / kBlockSize + geometry_.bio_offset;
-}
+bool VolumeImage::is_truncated() const { return store().size() < volume_end(geometry_, super_); }
 
 std::uint64_t VolumeImage::logical_blocks_used() const {
   return replay_ ? replay_->view.usable.logical_blocks_used : super_.journal.logical_blocks_used;

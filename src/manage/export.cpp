@@ -17,6 +17,7 @@
 #include "device/backing_file.h"
 #include "format/zero_block.h"
 #include "inspect/damage_list.h"
+#include "manage/file_size.h"
 
 namespace uvdo {
 namespace {
@@ -135,17 +136,8 @@ class Output {
       return Error(Errc::no_space, fmt::format("{} has {} bytes, but the volume's contents need {}",
                                                path_, *room, size));
     }
-    if (ftruncate(file_.fd.get(), 0) == 0 &&
-        ftruncate(file_.fd.get(), static_cast<off_t>(size)) == 0) {
-      return {};
-    }
-    if (errno == EFBIG) {
-      return Error(Errc::no_space,
-                   fmt::format("the file system of {} cannot hold a file of {}: export to another "
-                               "file system (XFS can)",
-                               path_, size_text(size)));
-    }
-    return errno_error(errno, fmt::format("cannot set the size of {}", path_));
+    return make_file_empty(file_.fd.get(), path_, size,
+                           ": export to another file system (XFS can)");
   }
 
   std::string path_;

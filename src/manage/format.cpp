@@ -15,6 +15,7 @@
 #include "base/size_text.h"
 #include "device/file_device.h"
 #include "device/room_gate.h"
+#include "manage/file_size.h"
 #include "manage/signature.h"
 #include "volume/format_volume.h"
 #include "volume/memory_plan.h"
@@ -28,16 +29,6 @@ struct Target {
   std::uint64_t size = 0;
   bool created = false;
 };
-
-Result<void> set_file_size(int fd, const std::string& path, std::uint64_t size) {
-  // From nothing: what the file held before must not show through.
-  if (ftruncate(fd, 0) == 0 && ftruncate(fd, static_cast<off_t>(size)) == 0) return {};
-  if (errno == EFBIG) {
-    return Error(Errc::no_space, fmt::format("the file system of {} cannot hold a file of {}", path,
-                                             size_text(size)));
-  }
-  return errno_error(errno, fmt::format("cannot set the size of {}", path));
-}
 
 /// Takes the room for the whole file from its file system now.
 Result<void> preallocate(int fd, const std::string& path, std::uint64_t size) {
@@ -191,7 +182,7 @@ Result<MadeVolume> make_volume(const FormatOptions& options, Target& target) {
   auto loop = UringLoop::create();
   if (!loop) return std::move(loop).error();
   if (options.file_bytes != 0) {
-    auto ok = set_file_size(target.file.fd.get(), options.path, options.file_bytes);
+    auto ok = make_file_empty(target.file.fd.get(), options.path, options.file_bytes);
     if (!ok) return std::move(ok).error();
   }
   // The volume's file is closed when it has been written.
@@ -206,9 +197,7 @@ Result<MadeVolume> make_volume(const FormatOptions& options, Target& target) {
   if (options.preallocate) {  // what was zeroed may have become holes
     if (auto ok = preallocate(fd, options.path, target.size); !ok) return std::move(ok).error();
   }
-  made.promise =
-      promise_of(fd, options.path,
-                 layout->geometry.device_byte(Pbn{layout->super_block.config.physical_blocks}));
+  made.promise = promise_of(fd, options.path, volume_end(layout->geometry, layout->super_block));
   made.layout = std::move(*layout);
   return made;
 }

@@ -5,6 +5,7 @@
 #include "base/machine_memory.h"
 #include "control/server_messages.h"
 #include "device/open_device.h"
+#include "manage/format.h"
 
 namespace uvdo {
 namespace {
@@ -47,10 +48,9 @@ Task<void> grow_stopped(UringLoop& loop, const GrowOptions& options, Result<Grow
   }
   const SuperBlock& before = headers->super_block;
   if (auto sizes = grown_super_block(*headers, **device, options.wanted); sizes) {
-    const SlabDepotState& depot = sizes->depot;
-    const std::uint64_t room = depot.slab_count() * depot.slab.data_blocks * kBlockSize;
-    const bool grows = sizes->config.logical_blocks > before.config.logical_blocks;
-    if (grows && options.may_offer && !options.may_offer(*options.wanted.logical_bytes, room)) {
+    const bool asks =
+        options.may_offer && sizes->config.logical_blocks > before.config.logical_blocks;
+    if (asks && !options.may_offer(*options.wanted.logical_bytes, room_for_data(*sizes))) {
       done = not_meant();
       co_return;
     }

@@ -23,7 +23,7 @@ class RebuildWrites {
  public:
   RebuildWrites(const BackingStore& device, const VolumeHeaders& headers)
       : device_(device), headers_(headers) {
-    writes_.end = headers.geometry.device_byte(Pbn{headers.super_block.config.physical_blocks});
+    writes_.end = volume_end(headers.geometry, headers.super_block);
   }
 
   Result<PlannedWrites> plan() {

@@ -184,8 +184,7 @@ Task<void> VolumeServer::take_back(std::string command) {
 }
 
 void VolumeServer::look_beneath() {
-  const Pbn end{volume_.super_block().config.physical_blocks};
-  auto whole = disk_.look(volume_.geometry().device_byte(end));
+  auto whole = disk_.look(volume_end(volume_.geometry(), volume_.super_block()));
   if (!whole) volume_.fail(whole.error());
   keep_link();
 }

@@ -5,6 +5,7 @@
 
 #include "async/sim_executor.h"
 #include "device/memory_device.h"
+#include "volume/testing/entrance_bench.h"
 
 namespace uvdo {
 namespace {
@@ -21,11 +22,9 @@ class EntranceTest : public ::testing::Test {
 
   SimExecutor executor{{.seed = 1}};
   std::unique_ptr<MemoryDevice> device = std::move(*MemoryDevice::create(1U << 20U));
-  SuperBlockStore super_blocks{executor, *device, 0, super_block()};
-  VolumeLife life;
   ReadOnlyNotifier notifier;
-  ErrorStatistics errors;
-  Entrance entrance{executor, life, notifier, super_blocks, errors};
+  testing::EntranceBench bench{executor, *device, notifier, super_block()};
+  Entrance& entrance = bench.entrance;
 };
 
 TEST_F(EntranceTest, RangesEndWhereTheVolumeDoes) {
@@ -40,16 +39,16 @@ TEST_F(EntranceTest, InReadOnlyModeAWriteIsRefusedAndCounted) {
   EXPECT_TRUE(entrance.check_writable().ok());
   notifier.enter(Error(Errc::io, "the disk has failed"));
   EXPECT_EQ(entrance.check_writable().error().code(), Errc::io);
-  EXPECT_EQ(errors.read_only_error_count, 1U);
+  EXPECT_EQ(bench.errors.read_only_error_count, 1U);
 }
 
 TEST_F(EntranceTest, AVolumeThatEndsRefusesWithoutCountingAnError) {
-  life.enter(VolumeLife::Stage::in_use);
-  life.enter(VolumeLife::Stage::leaving);
+  bench.life.enter(VolumeLife::Stage::in_use);
+  bench.life.enter(VolumeLife::Stage::leaving);
   EXPECT_TRUE(entrance.check_writable().ok());
-  life.enter(VolumeLife::Stage::stopping);
+  bench.life.enter(VolumeLife::Stage::stopping);
   EXPECT_EQ(entrance.check_writable().error().code(), Errc::cancelled);
-  EXPECT_EQ(errors.read_only_error_count, 0U);
+  EXPECT_EQ(bench.errors.read_only_error_count, 0U);
 }
 
 }  // namespace

@@ -130,7 +130,7 @@ Task<Result<SuperBlock>> grow_stopped_volume(BackingStore& store, const VolumeHe
   done = check_growth_memory(geometry, before, *grown, available);
   if (!done) co_return std::move(done).error();
   if (grown->config.physical_blocks > before.config.physical_blocks) {
-    done = store.extend(geometry.device_byte(Pbn{grown->config.physical_blocks}));
+    done = store.extend(volume_end(geometry, *grown));
     if (!done) co_return std::move(done).error();
     const Partition journal = before.find(PartitionId::recovery_journal);
     done = co_await copy_blocks(

@@ -112,7 +112,7 @@ Task<Result<void>> Growth::move_metadata(const SuperBlock& grown, PageMemory sla
                                          const Refusal& refusal) {
   RecoveryJournal& journal = ledger_.journal();
   SlabDepot& depot = ledger_.depot();
-  auto done = store_.extend(geometry_.device_byte(Pbn{grown.config.physical_blocks}));
+  auto done = store_.extend(volume_end(geometry_, grown));
   if (!done) co_return done;
   // Slabs first: who writes them waits for commits.
   co_await depot.begin_growth(grown, std::move(slabs));

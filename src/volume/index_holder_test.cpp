@@ -5,6 +5,7 @@
 
 #include "async/sim_executor.h"
 #include "device/memory_device.h"
+#include "volume/testing/entrance_bench.h"
 
 namespace uvdo {
 namespace {
@@ -49,14 +50,11 @@ class IndexHolderTest : public ::testing::Test {
 
   SimExecutor executor{{.seed = 1}};
   std::unique_ptr<MemoryDevice> device = std::move(*MemoryDevice::create(1U << 20U));
-  SuperBlockStore super_blocks{executor, *device, 0, SuperBlock()};
-  VolumeLife life;
   ReadOnlyNotifier notifier;
-  ErrorStatistics errors;
+  testing::EntranceBench bench{executor, *device, notifier};
   VolumeOptions options;
-  Entrance entrance{executor, life, notifier, super_blocks, errors};
   Seen seen;
-  IndexHolder holder{executor, life, entrance, options, [](const LogLine&) {}};
+  IndexHolder holder{executor, bench.life, bench.entrance, options, [](const LogLine&) {}};
 };
 
 TEST_F(IndexHolderTest, AVolumeWithoutAnIndexSaysSo) {

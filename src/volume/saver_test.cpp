@@ -2,6 +2,7 @@
 #include "volume/saver.h"
 
 #include "ledger/testing/ledger_fixture.h"
+#include "volume/testing/entrance_bench.h"
 
 namespace uvdo {
 namespace {
@@ -15,14 +16,11 @@ class SaverTest : public testing::LedgerFixture {
     EXPECT_TRUE(changed.ok());
   }
 
-  VolumeLife life;
-  ErrorStatistics errors;
+  testing::EntranceBench bench{executor, *device, notifier, layout->super_block,
+                               layout->geometry.device_byte(layout->geometry.data_start)};
+  SuperBlockStore& super_blocks = bench.super_blocks;
   VolumeOptions options;
-  SuperBlockStore super_blocks{executor, *device,
-                               layout->geometry.device_byte(layout->geometry.data_start),
-                               layout->super_block};
-  Entrance entrance{executor, life, notifier, super_blocks, errors};
-  IndexHolder index{executor, life, entrance, options, [](const LogLine&) {}};
+  IndexHolder index{executor, bench.life, bench.entrance, options, [](const LogLine&) {}};
   Saver saver{notifier, *ledger, index, super_blocks};
 };
 

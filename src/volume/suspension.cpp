@@ -195,7 +195,7 @@ Task<Result<void>> Suspension::verify_device() {
                                                "it, back in its place",
                                                store_.name()));
   }
-  const std::uint64_t needed = geometry_.device_byte(Pbn{super_block.config.physical_blocks});
+  const std::uint64_t needed = volume_end(geometry_, super_block);
   if (store_.size() < needed) {
     co_return Error(Errc::corrupt,
                     fmt::format("{} has {} bytes, and the volume {}: the copy is not complete",

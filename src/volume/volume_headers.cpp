@@ -36,7 +36,7 @@ Task<Result<VolumeHeaders>> read_volume_headers(BackingStore& store) {
   if (!done) co_return std::move(done).error();
   auto super_block = decode_super_block(block.bytes(), *geometry);
   if (!super_block) co_return std::move(super_block).error().within(store.name());
-  const std::uint64_t end = geometry->device_byte(Pbn{super_block->config.physical_blocks});
+  const std::uint64_t end = volume_end(*geometry, *super_block);
   if (store.size() < end) co_return cut_short(store, end);
   co_return VolumeHeaders{*geometry, *super_block};
 }

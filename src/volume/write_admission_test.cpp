@@ -7,6 +7,7 @@
 
 #include "async/sim_executor.h"
 #include "device/sim_device.h"
+#include "volume/testing/entrance_bench.h"
 
 namespace uvdo {
 namespace {
@@ -40,16 +41,17 @@ class WriteAdmissionTest : public ::testing::Test {
   SimExecutor executor{{.seed = 3}};
   SimDevice device{executor, 1U << 20U};
   RoomGate gate{executor, device, std::chrono::seconds(10), RoomGate::Patience::endless};
-  SuperBlockStore super_blocks{executor, device, 0, SuperBlock()};
-  VolumeLife life;
   ReadOnlyNotifier notifier;
-  ErrorStatistics errors;
-  Entrance entrance{executor, life, notifier, super_blocks, errors};
+  testing::EntranceBench bench{executor, device, notifier};
+  VolumeLife& life = bench.life;
+  ErrorStatistics& errors = bench.errors;
   BufferPool buffers{executor, 1U << 20U};
   std::vector<std::string> log;
   WriteAdmission admission{
-      executor, gate,    "the disk", life,
-      entrance, buffers, errors,     [this](const LogLine& line) {
+      executor,       gate,
+      "the disk",     life,
+      bench.entrance, buffers,
+      errors,         [this](const LogLine& line) {
                              log.push_back(line.text); }};
   AlignedMemory block{kBlockSize};
   bool written = false;

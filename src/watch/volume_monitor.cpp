@@ -170,8 +170,8 @@ Activity VolumeMonitor::activity() const {
   a.room_beneath.waiting_bytes = gate.waiting_bytes();
   if (const auto backing = settings_.backing(); backing && backing->is_file) {
     a.room_beneath.free_bytes = backing->free;
-    a.room_beneath.may_take_bytes = backing->may_take(
-        volume_.geometry().device_byte(Pbn{volume_.super_block().config.physical_blocks}));
+    a.room_beneath.may_take_bytes =
+        backing->may_take(volume_end(volume_.geometry(), volume_.super_block()));
   }
   a.clients = settings_.clients();
   a.journal_blocks_in_use = volume_.journal().blocks_in_use();

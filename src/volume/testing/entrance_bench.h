@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The entrance of a volume, with what it looks at, for tests of parts that stand behind it.
+#pragma once
+
+#include "volume/entrance.h"
+
+namespace uvdo::testing {
+
+struct EntranceBench {
+  /// The super block of the volume is at byte `super_block_at` of `device`.
+  EntranceBench(Executor& executor, Device& device, const ReadOnlyNotifier& notifier,
+                const SuperBlock& super_block = {}, std::uint64_t super_block_at = 0)
+      : super_blocks(executor, device, super_block_at, super_block),
+        entrance(executor, life, notifier, super_blocks, errors) {}
+
+  SuperBlockStore super_blocks;
+  VolumeLife life;
+  ErrorStatistics errors;
+  Entrance entrance;
+};
+
+}  // namespace uvdo::testing

@@ -31,11 +31,13 @@ void DataWriter::send_batch() {
   }
   batch.swap(batch_);
   const auto by_pbn = [](const Item& a, const Item& b) { return a.pbn < b.pbn; };
+  // Mostly they are: the depot hands out neighbours in order.
   if (!std::is_sorted(batch.begin(), batch.end(), by_pbn)) {
     std::sort(batch.begin(), batch.end(), by_pbn);
   }
   for (std::size_t i = 0; i < batch.size();) {
     std::size_t n = 1;
+    // A run is consecutive on the device, whoever owns its blocks.
     while (n < kMaxRun && i + n < batch.size() && batch[i + n].pbn == batch[i].pbn + n) ++n;
     std::vector<Item> run;
     if (!spare_.empty()) {
@@ -60,6 +62,8 @@ Task<void> DataWriter::write_run(std::vector<Item> run) {
   ++requests_;
   blocks_written_ += run.size();
   for (const Item& item : run) {
+    // Of a failed run each owner gets the error, once; other runs of the same owner may have been
+    // written.
     if (!done && !item.owner->error_) item.owner->error_.emplace(done.error().clone());
     if (--item.owner->remaining_ == 0) executor_.post(item.owner->handle_);
   }

@@ -51,6 +51,7 @@ VolumeStatistics Volume::statistics() const {
 
 void Volume::add_use_of_room(VolumeStatistics& s) const {
   const SuperBlock& super_block = super_blocks_.current();
+  // Of a volume that is only read the counters are those that its journal leads to.
   const bool is_viewed = view_ && !view_->usable.is_damaged();
   const std::uint64_t map_blocks =
       is_viewed ? view_->usable.block_map_blocks : ledger_.journal().block_map_blocks();
@@ -100,6 +101,7 @@ void Volume::add_counts_of_parts(VolumeStatistics& s) const {
 }
 
 void Volume::add_state(VolumeStatistics& s) const {
+  // Figures that dm-vdo has and uvdo has no counterpart of, and those of the present moment.
   s.instance = 1;
   s.current_vios_in_progress = in_flight_.locks().size();
   s.max_vios = buffers_.clients.capacity() / kBlockSize;

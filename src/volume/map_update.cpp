@@ -42,11 +42,13 @@ Task<Result<void>> MapUpdate::apply(WriteJob& job) {
     const PageNumber page = page_number(blocks[i].lbn);
     LeafPin leaf = map_.cached_leaf(page);
     if (!leaf) {
+      // All that are missing from here on, so that a job over many leaves waits once.
       co_await fetch_leaves(job, blocks.subspan(i));
       auto loaded = co_await leaf_for_write(page);
       if (!loaded) co_return std::move(loaded).error();
       leaf = std::move(*loaded);
     }
+    // All blocks of one leaf under one pin.
     for (; i < blocks.size() && page_number(blocks[i].lbn) == page; ++i) {
       if (blocks[i].stage != Stage::located) continue;
       auto outcome = try_apply(job, blocks[i], *leaf);
@@ -116,6 +118,8 @@ Task<Result<void>> MapUpdate::apply_in_leaf(WriteJob& job, WriteBlock& block, Ma
 
 Result<Ledger::Outcome> MapUpdate::try_apply(WriteJob& job, WriteBlock& block, MapPage& leaf) {
   if (job.refusal != nullptr && job.refusal->is_given()) return Refusal::error();
+  // A block given out to this write has a provisional count; another's needs a reference that is
+  // left.
   const bool is_own = block.location.pbn == kZeroPbn || block.is_new || block.claimed;
   auto changed = ledger_.remap(leaf, block.lbn, block.location,
                                is_own ? Ledger::Owner::caller : Ledger::Owner::others);

@@ -37,6 +37,8 @@ Task<Result<void>> ReadPath::read(std::uint64_t offset, MutableBytes out) {
     if (const LeafPin leaf = map_.cached_leaf(page_number(lbn))) {
       mapping = leaf->entry(leaf_slot(lbn));
     }
+    // Anything unusual, a leaf that is not in memory or an entry that may be wrong, takes the long
+    // way.
     if (mapping.is_mapped() && !mapping.is_compressed() &&
         depot_.layout().is_data_block(mapping.pbn) && in_flight_.newer_data(lbn) == nullptr) {
       const ReadGuard guard(depot_.epochs());
@@ -63,6 +65,7 @@ Task<Result<void>> ReadPath::read(std::uint64_t offset, MutableBytes out) {
 Task<Result<void>> ReadPath::read_parts(std::uint64_t offset, MutableBytes out) {
   Result<void> done;
   while (done && !out.empty()) {
+    // Whole blocks in one piece; what is less goes through a block of its own.
     const std::size_t in_block = offset % kBlockSize;
     std::size_t length = 0;
     if (in_block == 0 && out.size() >= kBlockSize) {
@@ -131,11 +134,13 @@ Task<Result<void>> ReadPath::read_mapped(Lbn first, std::span<const BlockMapping
   Result<void> failure;
   for (std::size_t i = 0; i < mappings.size();) {
     const BlockMapping mapping = mappings[i];
+    // Unmapped and zero read alike (volume.md, 6.1).
     if (mapping.pbn == kZeroPbn) {
       if (mapping != kCopied) std::memset(out.data() + i * kBlockSize, 0, kBlockSize);
       ++i;
       continue;
     }
+    // Neighbours on the device are one request; fragments of one compressed block are one read.
     Run run{i, 1};
     while (i + run.count < mappings.size()) {
       const BlockMapping next = mappings[i + run.count];
@@ -176,6 +181,7 @@ Task<Result<void>> ReadPath::read_by_way_of_scratch(std::span<const BlockMapping
   Pbn in_block = kZeroPbn;
   for (std::size_t n = 0; n < mappings.size(); ++n) {
     const BlockMapping mapping = mappings[n];
+    // Read once for all fragments of it.
     if (mapping.pbn != in_block) {
       auto done = co_await blocks_.read(mapping.pbn, block.bytes());
       ++counters_.data_reads;
@@ -198,6 +204,7 @@ Task<bool> ReadPath::read_unverified(BlockMapping mapping, MutableBytes out) {
     const auto done = co_await blocks_.read(mapping.pbn, out);
     co_return done.ok();
   }
+  // The pool behind scratch: the caller has a buffer of that (volume_buffers.h).
   Buffer block = co_await buffers_.fragments.acquire(kBlockSize);
   const auto done = co_await blocks_.read(mapping.pbn, block.bytes());
   co_return done.ok() && try_read_fragment(block.bytes(), mapping.slot(), out);

@@ -40,6 +40,7 @@ Task<Result<void>> WriteAdmission::admit_write() {
   while (gate_.state() == RoomGate::State::waiting && !life_.is_leaving()) {
     co_await gate_.changed().wait();
   }
+  // The gate refuses, or the volume ends while there is no room.
   if (gate_.is_open()) co_return Result<void>();
   ++errors_.no_space_error_count;
   co_return Refusal::error();
@@ -83,6 +84,7 @@ void WriteAdmission::changed(RoomGate::State state) {
 }
 
 void WriteAdmission::refuse(TimePoint began_before) {
+  // A connection that waits for a buffer would keep its reads from being answered as well.
   client_buffers_.set_refusing(true);
   entrance_.patient().refuse(began_before);
   on_refusal_();

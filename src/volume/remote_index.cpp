@@ -47,6 +47,7 @@ Result<std::unique_ptr<RemoteIndex>> RemoteIndex::start(WorkThread& work, Execut
                                                         LogFunction log) {
   std::unique_ptr<RemoteIndex> remote(
       new RemoteIndex(work, home, device, parameters.lookup_timeout, std::move(log)));
+  // Time limits are watched at home, where the clients are.
   UdsParameters patient = parameters;
   patient.lookup_timeout = kNoTimeout;
   Result<void> done;
@@ -85,6 +86,7 @@ void RemoteIndex::publish() {
   for (std::size_t i = 0; i < kFigures; ++i) {
     figures_[i].store(figures[i], std::memory_order_relaxed);
   }
+  // After the figures, so that who sees the new state sees figures that are as new.
   state_.store(index_->state(), std::memory_order_release);
 }
 
@@ -133,6 +135,7 @@ RemoteIndex::Asked& RemoteIndex::take_asked(std::span<IndexQuery> queries) {
   if (spare_asked_.empty()) add_asked();
   Asked& asked = *spare_asked_.back();
   spare_asked_.pop_back();
+  // A copy: the caller's may be gone when a late answer comes.
   asked.queries.assign(queries.begin(), queries.end());
   asked.answers = queries.data();
   asked.waiter = {};
@@ -153,6 +156,7 @@ Task<void> RemoteIndex::lookup(std::span<IndexQuery> queries) {
   if (const UringLoop::Hold hold = hold_for(queries.size())) {
     asked.is_here = true;
     messages_.start(ask(asked));
+    // Answered without having waited for anything.
     if (asked.answers == nullptr) co_return;
     asked.is_here = false;  // it waits for a page, and goes on in the thread
   } else {
@@ -175,6 +179,7 @@ Task<void> RemoteIndex::ask(Asked& asked) {
   publish();
   if (!asked.is_here) co_await work_.leave();
   --away_;
+  // Otherwise it was given up, and nobody wants it.
   if (asked.answers != nullptr) answer(asked);
   spare_asked_.push_back(&asked);
 }
@@ -182,6 +187,8 @@ Task<void> RemoteIndex::ask(Asked& asked) {
 /// For doing at home, in the place of the thread, what concerns so many names. Nothing if they are
 /// too many, or if they would overtake others.
 UringLoop::Hold RemoteIndex::hold_for(std::size_t names) {
+  // What is under way to the thread was asked before, and a note must not come after a later
+  // lookup.
   if (names > kFewNames || away_ > 0) return {};
   return work_.hold_if_asleep();
 }
@@ -295,6 +302,7 @@ Task<Result<void>> RemoteIndex::save() {
   send_notes();
   is_saving_ = true;
   watch_alarm_.ring();
+  // All lookups and notes are back: the index may be closed.
   co_await messages_.wait();
   co_await work_.enter();
   auto saved = co_await index_->save();

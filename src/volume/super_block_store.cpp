@@ -41,6 +41,8 @@ Task<Result<void>> SuperBlockStore::change_past(Device& device, Change change) {
 }
 
 Task<Result<void>> SuperBlockStore::change_alone(Device& device, const Change& change) {
+  // Made when it is this one's turn: the last one that is stable, not the one from when it was
+  // asked for.
   SuperBlock next = super_block_;
   auto done = change(next);
   if (!done) co_return done;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The index of one chapter: a few pages of delta lists that say on which record page a name is
 // (index.md, 9.2, 9.4, 12), and the map of which list is on which page (10).
+// A chapter's index is made once, when it is closed, and only read after that.
 #pragma once
 
 #include <algorithm>
@@ -50,6 +51,8 @@ std::optional<std::uint32_t> find_in_index_page(const IndexGeometry& geometry, C
 bool are_lists_sound(const IndexGeometry& geometry, ConstBytes page, const IndexPageHeader& header);
 
 /// Which lists are on which index page, for all chapters of the volume, by their slots.
+/// index.md, 10; it must agree with the index pages on storage. 2 bytes for each index page but the
+/// last of each chapter.
 class IndexPageMap {
  public:
   explicit IndexPageMap(const IndexGeometry& geometry)

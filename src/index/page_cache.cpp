@@ -30,6 +30,7 @@ void PageCache::link_newest(Page& page) {
 }
 
 PageCache::Page* PageCache::find(Key key) {
+  // Its place in the order does not change.
   if (newest_ != nullptr && newest_->has_key && newest_->key == key) return newest_;
   Page* const* found = by_number_.find(number_of(key));
   if (found == nullptr) return nullptr;
@@ -50,6 +51,7 @@ PageCache::Page* PageCache::take_page(Key key) {
     page->data = memory_.data() + used_ * kIndexPageSize;
     ++used_;
   } else {
+    // The least recently used that may be taken.
     page = oldest_;
     while (page != nullptr && (page->state == State::loading || page->in_use)) page = page->newer;
     if (page == nullptr) return nullptr;
@@ -84,12 +86,14 @@ Task<void> PageCache::read(Page& page, std::uint64_t offset) {
   const MutableBytes buffer{page.data, kIndexPageSize};
   const auto result = co_await device_.read(offset, buffer);
   if (!result) {
+    // Zeros carry no nonce and no name: whoever waits finds nothing on the page.
     ++read_errors_;
     std::memset(page.data, 0, kIndexPageSize);
   }
   understand(page);
   page.state = State::ready;
   if (!page.waiting.empty()) {
+    // Those who are served may load other pages, and this one must last until all have seen it.
     page.in_use = true;
     serve_(std::exchange(page.waiting, {}));
     page.in_use = false;
@@ -111,6 +115,7 @@ void PageCache::forget_all() {
 void PageCache::insert(Key key, ConstBytes content) {
   if (find(key) != nullptr) return;
   Page* page = take_page(key);
+  // All are being read: then it is read from storage when it is wanted.
   if (page == nullptr) return;
   std::memcpy(page->data, content.data(), kIndexPageSize);
   understand(*page);

@@ -16,6 +16,8 @@
 
 namespace uvdo {
 
+/// The indexes of up to kMembers chapters, some of them still being read. A name that is no sample
+/// is sought in all of them, as the volume index does not know it.
 class SparseCache {
  public:
   /// Chapters that are kept.

@@ -29,6 +29,7 @@ Task<Result<void>> IndexStorage::create() {
   store_le64(unique.data(), executor_.wall_clock_us() * 1000);
   store_le32(unique.data() + 8, static_cast<std::uint32_t>(executor_.random()));
   for (std::size_t i = 0; i < information.size(); ++i) information[i] = unique[i % unique.size()];
+  // A new nonce: all old pages of the region are invalid by it, and need not be touched.
   layout_ = new_index_layout(geometry_, place_.start_block, information);
   saves_ = {};
   const PageMemory block(kBlockSize);
@@ -40,6 +41,7 @@ Task<Result<void>> IndexStorage::create() {
   encode_index_config(layout_, geometry_, place_.user_nonce, block.bytes());
   auto config = co_await write_block(layout_.config_block(), block.bytes());
   if (!config) co_return std::move(config).error();
+  // Last, when all that it leads to is stable.
   encode_index_super_block(layout_, geometry_, block.bytes());
   auto super = co_await write_block(layout_.header_block, block.bytes());
   co_return super;
@@ -86,6 +88,7 @@ Task<Result<std::uint32_t>> IndexStorage::begin_save() {
   const auto age = [&](std::uint32_t slot) {
     return saves_[slot] ? saves_[slot]->timestamp_ms : 0;
   };
+  // The older one, or one without a save: the newest save stands until the new one is complete.
   const std::uint32_t slot = age(1) < age(0) ? 1 : 0;
   const PageMemory block(kBlockSize);
   encode_empty_save_header(layout_, geometry_, slot, block.bytes());
@@ -112,6 +115,7 @@ Task<Result<void>> IndexStorage::finish_save(std::uint32_t slot, IndexSave save)
 }
 
 Task<Result<void>> IndexStorage::discard_saved_open_chapter() {
+  // The other save is older than this one, and never taken while this one's header is valid.
   const auto slot = newest_save();
   if (!slot) co_return Result<void>{};
   const PageMemory zeros(kBlockSize);

@@ -7,6 +7,15 @@
 // chapter is put into the open one so that it stays; record() adds what was not found.
 //
 // All of it runs on the thread of its executor.
+//
+// What holds here:
+// - Chapters oldest_ .. open_->number are in the index; the open one and those in closed_ are in
+//   memory, the others on storage. Chapters are written one after the other, in order.
+// - The volume index is a hint: what it says is looked for in the chapter before it is an answer.
+// - Errors of storage in a lookup are "not found"; an error of writing a chapter stops
+//   deduplication (state error) until the index is opened or made anew.
+// - No memory is taken by lookups and records while the pools last: all of it is there when the
+//   index is opened.
 #pragma once
 
 #include <functional>
@@ -48,6 +57,8 @@ struct UdsParameters {
   std::optional<std::uint32_t> cached_pages;
 };
 
+/// The kernel's rules are in index.md, 13; index.md, 16.1 says where another implementation is
+/// free.
 class UdsIndex final : public DedupeIndex {
  public:
   /// Starts to load, rebuild or make the index, and returns at once; the state is `opening` until
@@ -165,6 +176,7 @@ class UdsIndex final : public DedupeIndex {
   std::unique_ptr<SparseCache> sparse_;
   std::unique_ptr<ChapterRoom> room_;
 
+  // The oldest chapter that counts; the slots of older ones may be written over.
   std::uint64_t oldest_ = 0;
   std::unique_ptr<OpenChapter> open_;
   RingQueue<std::unique_ptr<OpenChapter>> closed_;  // the oldest first; it is being written
@@ -174,9 +186,12 @@ class UdsIndex final : public DedupeIndex {
   IndexState state_ = IndexState::opening;
   bool enabled_ = true;
   bool stop_opening_ = false;
+  // Whether anything was asked since the last save (index.md, 6.5), and whether the newest save is
+  // still one that a start may load (6.4).
   bool must_save_ = false;
   bool has_saved_open_chapter_ = false;
   TaskGroup opening_;
+  // Callers of lookup() that wait for storage: whoever closes the index waits for them.
   std::uint64_t lookups_waiting_ = 0;
   WaitQueue lookups_done_;
 

@@ -51,6 +51,7 @@ void Deduplication::join(WriteBlock& block) {
   block.lock = joined.lock;
 }
 
+/// A lookup takes a bounded time: an index that is late says "not found" (behaviour.md, 7).
 Task<void> Deduplication::look_up(WriteJob& job) {
   const std::size_t count = job.query_count;
   counters_.hash_locks.curr_dedupe_queries += count;
@@ -123,6 +124,8 @@ Task<void> Deduplication::follow(WriteBlock& block, std::optional<ReadGuard>& gu
   block.enter(Stage::located);
 }
 
+/// Followers may be told only what the map says already: a location that was never mapped has no
+/// reference that could be shared.
 void Deduplication::settle(WriteBlock& block) {
   HashLock& lock = *std::exchange(block.lock, nullptr);
   std::optional<BlockMapping> location;

@@ -34,6 +34,7 @@ Task<Result<void>> Discarder::write_zeroes(std::uint64_t offset, std::uint64_t l
       zero_range(request, offset, length, needs_pages ? Zeroing::map : Zeroing::punch, durability));
 }
 
+/// Let in as any other request; the gate's pass is held until all pieces are done.
 Task<Result<void>> Discarder::zero_range(PatientRequest& request, std::uint64_t offset,
                                          std::uint64_t length, Zeroing how, Durability durability) {
   const Refusal refusal(request);
@@ -179,6 +180,8 @@ Task<Result<void>> Discarder::remap_in_leaf(PageNumber page, Lbn first, Lbn last
   co_return Result<void>();
 }
 
+/// A refusal is looked for right before the change: behind it nothing of the request happens any
+/// more.
 Result<Ledger::Outcome> Discarder::remap_one(MapPage& leaf, Lbn lbn, BlockMapping mapping,
                                              const Refusal& refusal) {
   if (refusal.is_given()) return Refusal::error();

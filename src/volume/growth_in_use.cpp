@@ -52,6 +52,7 @@ Task<Result<void>> Growth::grow_in_turn(PatientRequest& patient, GrowthRequest r
   co_return done;
 }
 
+/// In its turn: nobody else changes the volume's sizes, or suspends it, meanwhile.
 Task<Result<void>> Growth::grow_alone(const GrowthRequest& request, const Refusal& refusal) {
   auto grown = grown_super_block({geometry_, super_blocks_.current()}, store_, request);
   if (!grown) co_return std::move(grown).error();
@@ -112,6 +113,8 @@ Result<Growth::Memory> Growth::take_memory(const SuperBlock& grown) const {
                                             size_text(added)));
 }
 
+/// Both holds are taken before anything is copied, and released after the super block, whichever of
+/// the two sizes it says. Entries and changes are made all the while, in memory.
 Task<Result<void>> Growth::move_metadata(const SuperBlock& grown, PageMemory slabs,
                                          const Refusal& refusal) {
   RecoveryJournal& journal = ledger_.journal();

@@ -76,7 +76,6 @@ Task<void> Maintenance::write_back() {
       pressed ? journal_.durable_head() + (journal_.blocks_in_use() - journal_.usable_blocks() / 2)
               : JournalSequence{0};
   // A failure has made the volume read-only.
-  // Slab journals first: they and pages both hold the ring, and the pages are many.
   auto done = co_await depot_.write_back(release);
   if (done) {
     const std::size_t at_least =

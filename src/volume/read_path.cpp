@@ -27,6 +27,7 @@ Task<Result<void>> ReadPath::read(std::uint64_t offset, MutableBytes out) {
   if (!entrance_.gate().is_open() && !co_await entrance_.gate().wait_to_read()) {
     co_return Entrance::refused();
   }
+  // Under way from here on: a suspension waits for its end.
   const RequestPass pass(entrance_.gate());
   auto done = entrance_.check_range(offset, out.size());
   if (!done) co_return done;
@@ -111,6 +112,7 @@ Task<Result<void>> ReadPath::read_blocks(Lbn first, MutableBytes out) {
     const MutableBytes part = out.subspan(i * kBlockSize, in_page * kBlockSize);
     for (std::size_t n = 0; n < in_page; ++n) {
       const Lbn lbn = first + i + n;
+      // Where the leaf does not exist all of it is unmapped.
       mappings[n] = leaf ? leaf->entry(leaf_slot(lbn)) : kUnmapped;
       if (const std::byte* data = in_flight_.newer_data(lbn)) {
         std::memcpy(part.data() + n * kBlockSize, data, kBlockSize);
@@ -120,6 +122,7 @@ Task<Result<void>> ReadPath::read_blocks(Lbn first, MutableBytes out) {
                         fmt::format("the map entry of logical block {} is not valid", lbn.value()));
       }
     }
+    // What was found is in `mappings`; the frame may serve others while the device reads.
     leaf = LeafPin();
     auto done = co_await read_mapped(first + i, std::span(mappings).first(in_page), part);
     if (!done) co_return done;
@@ -128,6 +131,7 @@ Task<Result<void>> ReadPath::read_blocks(Lbn first, MutableBytes out) {
   co_return Result<void>();
 }
 
+/// The caller's epoch keeps what these mappings lead to. Of several errors the last one is told.
 Task<Result<void>> ReadPath::read_mapped(Lbn first, std::span<const BlockMapping> mappings,
                                          MutableBytes out) {
   TaskGroup reads(executor_);
@@ -207,6 +211,7 @@ Task<bool> ReadPath::read_unverified(BlockMapping mapping, MutableBytes out) {
   // The pool behind scratch: the caller has a buffer of that (volume_buffers.h).
   Buffer block = co_await buffers_.fragments.acquire(kBlockSize);
   const auto done = co_await blocks_.read(mapping.pbn, block.bytes());
+  // Advice may name any slot of any block: what is no fragment is no match.
   co_return done.ok() && try_read_fragment(block.bytes(), mapping.slot(), out);
 }
 

@@ -36,6 +36,7 @@ RemoteIndex::RemoteIndex(WorkThread& work, Executor& home, Device& device, Durat
   asked_.reserve(kLookups);
   spare_asked_.reserve(kLookups);
   while (asked_.size() < kLookups) add_asked();
+  // As many travels as all notes that may be under way can make, but memory for a few only.
   spare_notes_.reserve(kMostNotes / kNotesTogether);
   while (spare_notes_.size() < kTravels) spare_notes_.push_back(make_notes());
   notes_ = make_notes();
@@ -162,6 +163,7 @@ Task<void> RemoteIndex::lookup(std::span<IndexQuery> queries) {
   } else {
     messages_.start(ask(asked));
   }
+  // One watcher for all, as long as any is waited for.
   if (!std::exchange(is_watching_, true)) messages_.start(watch_lookups());
   struct Wait {
     Asked& asked;
@@ -218,6 +220,7 @@ Task<void> RemoteIndex::watch_lookups() {
 }
 
 void RemoteIndex::give_up(Asked& asked) {
+  // The queries say "not found", as lookup() has set them; the Asked comes back with the answer.
   timeouts_ += asked.queries.size();
   asked.answers = nullptr;
   --waiting_;
@@ -236,6 +239,8 @@ RemoteIndex::Notes RemoteIndex::make_notes() {
 
 void RemoteIndex::record(const IndexQuery& query, const IndexData& data) {
   if (state() != IndexState::online) return;
+  // The thread does not keep up: a name that is not noted costs deduplication, a client that waits
+  // more.
   if (notes_under_way_ == kMostNotes) {
     ++dropped_here_;
     return;
@@ -258,6 +263,7 @@ Task<void> RemoteIndex::send_at_turn_end() {
 
 void RemoteIndex::send_notes() {
   if (notes_.queries.empty()) return;
+  // Few, and nothing under way: noted here and now.
   if (const UringLoop::Hold hold = hold_for(notes_.queries.size())) {
     note_all(notes_);
     forget(notes_);
@@ -313,6 +319,7 @@ Task<Result<void>> RemoteIndex::save() {
   co_return saved;
 }
 
+/// The index says suspended by itself meanwhile; what is asked of it then is not found.
 Task<Result<void>> RemoteIndex::checkpoint() {
   send_notes();
   co_await work_.enter();

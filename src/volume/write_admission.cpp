@@ -37,6 +37,7 @@ WriteAdmission::WriteAdmission(Executor& executor, RoomGate& gate, std::string d
 }
 
 Task<Result<void>> WriteAdmission::admit_write() {
+  // Held at the door: nothing of the write has begun.
   while (gate_.state() == RoomGate::State::waiting && !life_.is_leaving()) {
     co_await gate_.changed().wait();
   }
@@ -65,6 +66,8 @@ void WriteAdmission::changed(RoomGate::State state) {
                         "for {}",
                         cause, advice_for(error), seconds_text(gate_.time_limit()))});
       return;
+    // This comes again from time to time, so that requests that have waited too long meanwhile are
+    // answered as well; the line is logged once.
     case RoomGate::State::refusing:
       if (!client_buffers_.is_refusing()) {
         log_({LogLevel::error,

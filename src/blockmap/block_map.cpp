@@ -55,6 +55,7 @@ LeafPin BlockMap::cached_leaf(PageNumber number) {
   return LeafPin(page);
 }
 
+/// Makes the leaf's path too, as far as it is missing.
 Task<Result<void>> BlockMap::ensure_leaf(PageNumber number) {
   // In memory, or being read: either way it exists. It need not be ready.
   if (leaf_index_.find(number.value()) != nullptr) co_return Result<void>();
@@ -404,10 +405,13 @@ void BlockMap::set(MapPage& leaf, unsigned slot, BlockMapping mapping, JournalPo
 void BlockMap::set_run(MapPage& leaf, unsigned slot, std::size_t count, BlockMapping mapping,
                        JournalPoint first, JournalPoint last) {
   for (unsigned i = 0; i < count; ++i) set_entry(leaf.block(), slot + i, mapping);
+  // The first point is the one that is held, and the last the one that must be stable: entries of a
+  // run are in one journal block.
   mark_dirty(leaf, first);
   leaf.newest = last;
 }
 
+/// 0 as long as the journal is young: nothing is too old then.
 JournalSequence BlockMap::age_limit() const {
   const std::uint64_t tail = journal_.tail().value();
   return JournalSequence{tail > maximum_age_ ? tail - maximum_age_ : 0};

@@ -57,6 +57,7 @@ Task<Result<void>> PageReplay::apply_to(std::span<Page> pages) {
   const std::vector<Run> all = runs_of(pages, any);
   Result<void> done;
   TaskGroup group(executor_);
+  // Read side by side; each run is one request.
   for (const Run run : all) group.start(read(pages, run, done));
   co_await group.wait();
   if (!done) co_return done;
@@ -86,6 +87,7 @@ std::vector<PageReplay::Run> PageReplay::runs_of(std::span<const Page> pages, Pr
   std::vector<Run> runs;
   for (std::size_t i = 0; i < pages.size(); ++i) {
     if (!wanted(pages[i])) continue;
+    // Neighbours in memory too: page i is block i of blocks_.
     const bool goes_on = !runs.empty() && runs.back().first + runs.back().count == i &&
                          pages[i].pbn == pages[i - 1].pbn + 1;
     if (goes_on) {

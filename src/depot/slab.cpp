@@ -68,6 +68,8 @@ void Slab::dirty_reference_block(std::uint32_t index) {
   mark_dirty(index * kCountsPerBlock);
 }
 
+/// Searches forward only, so that neighbours are handed out one after the other: what is freed before
+/// the cursor waits for rewind().
 std::optional<Slab::Run> Slab::allocate(std::uint32_t wanted) {
   if (!is_ready() || free_blocks_ == 0) return std::nullopt;
   use();
@@ -93,6 +95,7 @@ std::optional<Slab::Run> Slab::allocate(std::uint32_t wanted) {
   return run;
 }
 
+/// Anywhere in the slab, whatever the cursor.
 bool Slab::claim_free(Sbn sbn) {
   if (!is_ready() || count(sbn) != kFree) return false;
   use();
@@ -110,6 +113,8 @@ void Slab::open_block() {
   open_ = &journal_memory_.take();
 }
 
+/// The block keeps a copy of the header; header_ stays, so that the next block carries the recovery
+/// point on.
 void Slab::close_open_block() {
   check(has_open_entries(), "an empty slab journal block was closed");
   open_->header = header_;
@@ -137,6 +142,7 @@ void Slab::prepare_block(ReferenceOperation operation, JournalPoint point,
   journal.lock(RecoveryJournal::Head::slab_journal, open_lock_);
 }
 
+/// Journals only; counts are the caller's business, or the scrub's.
 void Slab::append(Sbn sbn, ReferenceOperation operation, JournalPoint point,
                   RecoveryJournal& journal) {
   prepare_block(operation, point, journal);
@@ -185,6 +191,8 @@ Result<void> Slab::change_count(std::span<ReferenceCount> counts, Sbn sbn,
   return refuse("taken from the block map");
 }
 
+/// First the entry, then the count (behaviour.md, 5.1): begin_dirty() takes the entry's block as
+/// the one that the reference block holds.
 Result<bool> Slab::apply(Sbn sbn, ReferenceOperation operation, JournalPoint point,
                          RecoveryJournal& journal) {
   const bool is_first = is_journal_unused();
@@ -250,12 +258,14 @@ void Slab::begin_dirty(ReferenceBlock& block) {
   ++dirty_count_;
 }
 
+/// Closed blocks are older than the open one, and entries only get newer.
 std::optional<JournalSequence> Slab::oldest_lock() const {
   if (has_closed()) return closed_->first_lock;
   if (has_open_entries()) return open_lock_;
   return std::nullopt;
 }
 
+/// A block with no dirty reference block behind it has nothing that the counts on disk lack.
 void Slab::reap() {
   ring_.give_up(
       [this](SlabSequence block) { return is_used_ && holds_[ring_.place_of(block)] > 0; });
@@ -265,6 +275,7 @@ std::optional<Slab::ReferenceWrite> Slab::begin_write(SlabSequence limit, Mutabl
   if (!is_used_) return std::nullopt;
   for (std::uint32_t n = 0; n < references_.size(); ++n) {
     const std::uint32_t index =
+        // From where the last search ended, so that all get their turn.
         (write_cursor_ + n) % static_cast<std::uint32_t>(references_.size());
     ReferenceBlock& block = references_[index];
     if (block.dirty_since == SlabSequence{0} || block.dirty_since >= limit || block.writing) {

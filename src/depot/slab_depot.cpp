@@ -97,6 +97,7 @@ Task<void> SlabDepot::wait_for_promises() {
 std::optional<PbnRun> SlabDepot::allocate(std::uint32_t wanted, bool promised) {
   // A promise is covered by blocks that are free already.
   collect_frees(promised ? 0 : wanted);
+  // Never more than what nobody was promised.
   if (!promised) {
     // The rest of the slabs' free blocks is others' promise.
     wanted = static_cast<std::uint32_t>(std::min<std::uint64_t>(wanted, free_blocks_));
@@ -154,6 +155,7 @@ void SlabDepot::release(Pbn pbn) {
   ++free_blocks_;
 }
 
+/// In the order in which they were freed; each look is cheap, so that whoever wants room looks.
 void SlabDepot::collect_frees(std::uint64_t needed) {
   for (std::size_t n = 0; !pending_frees_.empty(); ++n) {
     if (n >= kFreesAtOnce && free_blocks_ >= needed) return;
@@ -186,6 +188,7 @@ Task<void> SlabDepot::wait_for_fewer_frees() {
   }
 }
 
+/// Either a commit, which makes all entries stable that are waited for now, or the end of readers.
 Task<void> SlabDepot::wait_for_frees() {
   if (pending_frees_.empty()) co_return;
   const JournalPoint point = pending_frees_.newest_point();
@@ -226,12 +229,14 @@ void SlabDepot::keep_for_readers(Pbn pbn) {
 
 void SlabDepot::watch(Pbn pbn) { ++watched_.insert(pbn.value(), Watch{}).users; }
 
+/// The last one who watches ends the note.
 void SlabDepot::unwatch(Pbn pbn) {
   Watch* watch = watched_.find(pbn.value());
   check(watch != nullptr, "a block that nobody watches");
   if (--watch->users == 0) watched_.erase(pbn.value());
 }
 
+/// Needs a watch(): without one nothing is noted.
 bool SlabDepot::was_freed(Pbn pbn) {
   const Watch* watch = watched_.find(pbn.value());
   check(watch != nullptr, "a block that nobody watches");
@@ -273,6 +278,7 @@ void SlabDepot::request_write_back() {
   if (on_write_back_needed_) on_write_back_needed_();
 }
 
+/// Plain function: nothing comes between the journal entry that the caller has added and this.
 Result<void> SlabDepot::change(Pbn pbn, ReferenceOperation operation, JournalPoint point) {
   Slab& slab = slab_of(pbn);
   const SlabSequence open = slab.next_sequence();

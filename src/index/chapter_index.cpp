@@ -65,6 +65,7 @@ void put_list(const IndexGeometry& geometry, std::span<const Key> keys,
 }
 
 /// Empties lists until those from `first` on fit on one page.
+/// As the kernel does it (index.md, 12): a name that is left out of the index misses from then on.
 void shed_overflow(std::uint32_t first, std::span<std::uint64_t> bits) {
   for (;;) {
     std::uint64_t free = kFirstFree;
@@ -124,6 +125,7 @@ Task<void> ChapterIndexRoom::sort(Executor& executor, const IndexGeometry& geome
   }
 }
 
+/// index.md, 9.2. The four fields of the header may be big-endian, on pages of very old hosts.
 std::optional<IndexPageHeader> decode_index_page(ConstBytes page, std::uint64_t nonce) {
   IndexPageHeader header;
   if (load_le64(page.data()) == nonce) {
@@ -161,6 +163,8 @@ std::optional<std::uint32_t> find_in_index_page(const IndexGeometry& geometry, C
   return static_cast<std::uint32_t>(match->payload);
 }
 
+/// For a rebuild, which takes nothing on trust; lookups are content with what find_in_index_page()
+/// checks.
 bool are_lists_sound(const IndexGeometry& geometry, ConstBytes page,
                      const IndexPageHeader& header) {
   DeltaEntry entry;
@@ -193,6 +197,7 @@ bool IndexPageMap::decode(ConstBytes bytes) {
   return true;
 }
 
+/// index.md, 12: the lengths of all lists first, then page after page.
 Task<std::uint64_t> encode_chapter_index(Executor& executor, const IndexGeometry& geometry,
                                          std::uint64_t nonce, std::uint64_t chapter,
                                          std::span<const IndexRecord> records, MutableBytes pages,

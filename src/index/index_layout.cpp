@@ -172,6 +172,7 @@ IndexLayout new_index_layout(const IndexGeometry& geometry, std::uint64_t start_
   return layout;
 }
 
+/// index.md, 3 and 4.1.
 void encode_index_super_block(const IndexLayout& layout, const IndexGeometry& geometry,
                               MutableBytes block) {
   // A converted one is used as it is, and its super block never written.
@@ -350,6 +351,7 @@ Result<void> decode_index_config(ConstBytes block, const IndexGeometry& geometry
   return {};
 }
 
+/// index.md, 5.
 IndexSave divide_save_area(const IndexLayout& layout, const IndexGeometry& geometry,
                            std::uint32_t slot, std::uint32_t zones) {
   IndexSave save;
@@ -458,6 +460,8 @@ Result<IndexSave> decode_save_header(ConstBytes block, const IndexLayout& layout
   return save;
 }
 
+/// The rule of index.md, 9.1: rv is the number of the chapter that a conversion has moved, and rp its
+/// slot; both are 0 where none was.
 std::uint64_t physical_chapter(const IndexGeometry& geometry, const IndexLayout& layout,
                                std::uint64_t chapter) {
   const std::uint64_t c = geometry.chapters;

@@ -22,6 +22,8 @@ Task<Result<void>> IndexStorage::write_block(std::uint64_t block, ConstBytes con
   co_return flushed;
 }
 
+/// The steps of index.md, 6.1; the headers of both save areas go first, so that no save of before
+/// is found with the new super block.
 Task<Result<void>> IndexStorage::create() {
   // 12 bytes that no other index has, repeated.
   NonceInformation information{};
@@ -47,6 +49,7 @@ Task<Result<void>> IndexStorage::create() {
   co_return super;
 }
 
+/// Step 1 of index.md, 6.3.
 Task<Result<void>> IndexStorage::open() {
   const PageMemory block(kBlockSize);
   auto read = co_await device_.read(place_.start_block * kBlockSize, block.bytes());
@@ -60,6 +63,7 @@ Task<Result<void>> IndexStorage::open() {
   co_return decode_index_config(block.bytes(), geometry_, place_.user_nonce, layout_);
 }
 
+/// Step 2 of index.md, 6.3.
 Task<Result<void>> IndexStorage::read_saves() {
   const PageMemory block(kBlockSize);
   for (std::uint32_t slot = 0; slot < kIndexSaves; ++slot) {

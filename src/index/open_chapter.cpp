@@ -36,6 +36,7 @@ const IndexData* OpenChapter::find(const RecordName& name) const {
   }
 }
 
+/// Linear probing: the name's slot if it has one, otherwise the first that is free.
 void OpenChapter::put(const RecordName& name, const IndexData& data) {
   std::size_t slot = slot_of(name);
   const std::uint32_t tag = tag_of(name);

@@ -45,7 +45,7 @@ class OpenChapter {
   }
   /// A slot holds 1 + the number of a record, and above that some bits of the name's hash, so that
   /// seldom a record is looked at for nothing. 0 is free.
-  // 262144 records, the most that a chapter has, have numbers of 19 bits (1 + the last one).
+  /// 262144 records, the most that a chapter has, have numbers of 19 bits (1 + the last one).
   static constexpr unsigned kNumberBits = 19;
   [[nodiscard]] static std::uint64_t hash_of(const RecordName& name) {
     return name.hash() * 0x9E3779B97F4A7C15U;

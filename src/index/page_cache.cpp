@@ -40,10 +40,12 @@ PageCache::Page* PageCache::find(Key key) {
   return &page;
 }
 
+/// The page stays in the list and is taken when its turn comes.
 void PageCache::forget_key(Page& page) {
   if (std::exchange(page.has_key, false)) by_number_.erase(number_of(page.key));
 }
 
+/// A page for another key, its bytes those of before; nullptr if none can be taken now.
 PageCache::Page* PageCache::take_page(Key key) {
   Page* page = nullptr;
   if (used_ < pages_.size()) {
@@ -82,6 +84,7 @@ PageCache::Page* PageCache::load(Key key, std::uint64_t offset) {
   return page;
 }
 
+/// Whoever is served may be answered, or be parked at another page.
 Task<void> PageCache::read(Page& page, std::uint64_t offset) {
   const MutableBytes buffer{page.data, kIndexPageSize};
   const auto result = co_await device_.read(offset, buffer);

@@ -34,6 +34,8 @@ constexpr std::array<std::uint16_t, kRecordsPerPage> kHeapPlaces = make_heap_pla
 
 }  // namespace
 
+/// Sorted by buckets, then each bucket with more than one by itself; then from sorted to heap
+/// order.
 void encode_record_page(std::span<const IndexRecord> records, MutableBytes page) {
   check(records.size() == kRecordsPerPage && page.size() == kIndexPageSize,
         "a record page is always full");

@@ -42,6 +42,7 @@ void SparseCache::use(std::uint64_t chapter) {
   reads_.start(read(member));
 }
 
+/// Out of members_; its memory is spare when nobody reads into it.
 void SparseCache::drop(Member& member) {
   std::erase(members_, &member);
   member.in_use = false;

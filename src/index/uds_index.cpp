@@ -253,6 +253,7 @@ Task<Result<void>> UdsIndex::load_open_chapter(const IndexSave& save) {
   co_return Result<void>{};
 }
 
+/// index.md, 10. It is needed before the first lookup of a chapter on storage.
 Task<Result<void>> UdsIndex::load_page_map(const IndexSave& save) {
   const std::size_t size = page_map_.saved_size();
   if (save.page_map.blocks * kBlockSize < size) {
@@ -307,6 +308,7 @@ Task<Result<void>> UdsIndex::checkpoint() {
   co_return result;
 }
 
+/// What the next start finds is as after a crash, with nothing half written.
 Task<void> UdsIndex::close() {
   stop_opening_ = true;
   if (state_ == IndexState::online) state_ = IndexState::closing;
@@ -315,6 +317,7 @@ Task<void> UdsIndex::close() {
   if (state_ != IndexState::error) state_ = IndexState::closed;
 }
 
+/// As start(), for an index whose memory was given back by save().
 Result<void> UdsIndex::reopen() {
   if (state_ != IndexState::closed) {
     return Error(Errc::busy, "the deduplication index is not closed");

@@ -304,6 +304,7 @@ void UdsIndex::replay_records(std::uint64_t chapter, ConstBytes page,
   }
 }
 
+/// As a lookup would find it, but with memory of its own: the cache is for what is asked for again.
 Task<Result<bool>> UdsIndex::is_in_chapter(std::uint64_t chapter, const RecordName& name) {
   // Its slot may hold another chapter.
   if (chapter < oldest_) co_return false;

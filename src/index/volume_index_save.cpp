@@ -296,6 +296,7 @@ std::optional<ListPlace> place_of_list(const std::byte* header, std::byte tag, s
   return ListPlace{offset, kListHeaderSize + bytes};
 }
 
+/// Lists of one zone, in ascending order; those that are empty are not in the stream.
 Task<Result<void>> load_lists(Executor& executor, VolumeSubIndex& sub, std::byte tag,
                               const SavedSub& saved, std::uint32_t zone, std::uint32_t zones,
                               StreamReader& stream) {

@@ -108,6 +108,7 @@ void VolumeSubIndex::prefetch_entries(Place place) const {
   __builtin_prefetch(sub.bits + sub.bytes);
 }
 
+/// Reads only: what has expired is passed over, and stays for the sweep.
 VolumeSubIndex::Match VolumeSubIndex::find(Place place, const RecordName& name) const {
   const Spot spot = spot_of(place);
   if (!spot.is_there) return {};
@@ -157,6 +158,7 @@ bool VolumeSubIndex::put_plain(Place place, std::uint64_t chapter) {
   return put_at(place, spot_of(place), chapter);
 }
 
+/// An entry that has expired is as good as none: it is given the new chapter in its place.
 VolumeSubIndex::Match VolumeSubIndex::find_or_put(Place place, const RecordName& name,
                                                   std::uint64_t chapter) {
   pay_sweep();
@@ -313,6 +315,7 @@ bool VolumeSubIndex::spread_region(std::uint32_t region, std::uint32_t favoured,
   return true;
 }
 
+/// A save may reach further back than the window here, which is a little shorter.
 void VolumeSubIndex::set_range(std::uint64_t low, std::uint64_t high) {
   check(entries_ == 0, "the range of a filled index is not set");
   high_ = high;
@@ -423,6 +426,7 @@ void VolumeSubIndex::forget_expired_collisions() {
   });
 }
 
+/// Codes the list anew, short list by short list, in a buffer beside, and appends it to its region.
 void VolumeSubIndex::load_list(std::uint32_t list, std::span<const Entry> entries) {
   check(list >= load_next_ && list < geometry_.lists, "lists are loaded in order");
   append_empty(list);
@@ -496,6 +500,7 @@ void VolumeSubIndex::append_empty(std::uint32_t list) {
   while (load_next_ < list) append_loaded(kEmpty);
 }
 
+/// While loading, lists lie one behind the other without gaps; a region that is complete is spread.
 void VolumeSubIndex::append_loaded(std::span<const std::byte> list) {
   const std::uint32_t region = load_next_ / kListsPerRegion;
   const std::uint32_t left = region * kListsPerRegion + lists_in_region(region) - load_next_;
@@ -543,6 +548,7 @@ JoinedList VolumeSubIndex::code_list(std::uint32_t list, std::uint64_t low, std:
   return join_lists(coding_, list_at(list), high_, high_ - std::max(low, low_), to);
 }
 
+/// Each plain entry, and behind it the names that share its place.
 void VolumeSubIndex::read_list(std::uint32_t list, std::uint64_t low,
                                std::vector<Entry>& entries) const {
   const std::byte* head = list_at(list);

@@ -25,8 +25,7 @@ struct JournalRing {
 [[nodiscard]] JournalRing journal_ring(const SuperBlock& super_block);
 
 /// Gives the blocks of the ring by sequence number, reading many at once.
-/// Of one ring. One block is asked for at a time: the next call may read over the last one's
-/// memory.
+/// One block is asked for at a time: the next call may read over the last one's memory.
 class JournalReader {
  public:
   JournalReader(PbnDevice device, const JournalRing& ring);

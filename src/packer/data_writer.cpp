@@ -39,6 +39,7 @@ void DataWriter::send_batch() {
     std::size_t n = 1;
     // A run is consecutive on the device, whoever owns its blocks.
     while (n < kMaxRun && i + n < batch.size() && batch[i + n].pbn == batch[i].pbn + n) ++n;
+    // Vectors go round between `spare_` and the runs, so that their memory is taken once.
     std::vector<Item> run;
     if (!spare_.empty()) {
       run = std::move(spare_.back());
@@ -53,6 +54,7 @@ void DataWriter::send_batch() {
   spare_.push_back(std::move(batch));
 }
 
+/// One request; its owners go on when the last block of theirs is written, in whichever run.
 Task<void> DataWriter::write_run(std::vector<Item> run) {
   UVDO_UNSET std::array<iovec, kMaxRun> slices;  // NOLINT: filled as far as it is used
   for (std::size_t i = 0; i < run.size(); ++i) {

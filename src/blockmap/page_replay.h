@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Puts changes that a journal demands into the block map pages on disk, before the volume is in
 // use (behaviour.md, 9.3 and 10).
-// It may be broken off at any point and repeated: what it writes depends on the journal and on
-// entries that it leaves alone.
+// It may be broken off at any point: repeated, it leaves the same pages.
 #pragma once
 
 #include <algorithm>

@@ -27,7 +27,7 @@ void PendingFrees::take_up(Pbn pbn) {
   const std::uint64_t bit = bit_of(pbn);
   Group* group = groups_.find(group_of(pbn));
   check(group != nullptr && (group->pending & bit) != 0, "the block is not about to become free");
-  // The newest first: most blocks that are taken up were freed a moment ago.
+  // From the group's newest record back to the one that has the block.
   Record* record = &records_[group->newest - first_];
   while ((record->blocks & bit) == 0) {
     check(record->previous >= first_, "a block without its record");

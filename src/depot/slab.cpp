@@ -68,18 +68,16 @@ void Slab::dirty_reference_block(std::uint32_t index) {
   mark_dirty(index * kCountsPerBlock);
 }
 
-/// Searches forward only, so that neighbours are handed out one after the other: what is freed before
-/// the cursor waits for rewind().
+/// Searches forward only, so that neighbours are handed out one after the other: what is freed
+/// before the cursor waits for rewind().
 std::optional<Slab::Run> Slab::allocate(std::uint32_t wanted) {
   if (!is_ready() || free_blocks_ == 0) return std::nullopt;
   use();
   const ReferenceCount* begin = counts_.data();
   const ReferenceCount* end = begin + counts_.size();
-  // One search for the first free block; those behind it are neighbours or not.
   const auto* found = static_cast<const ReferenceCount*>(
       std::memchr(begin + cursor_, kFree, static_cast<std::size_t>(end - begin) - cursor_));
   if (found == nullptr) {
-    // What was freed before the cursor is found when the slab is opened again.
     cursor_ = static_cast<Sbn>(config_.data_blocks);
     return std::nullopt;
   }

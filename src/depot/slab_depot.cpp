@@ -36,7 +36,7 @@ SlabDepot::SlabDepot(Executor& executor, PbnDevice device, const SuperBlock& sup
   epochs_.on_over([this] {
     if (!readers_ended_.empty()) readers_ended_.wake_all();
   });
-  // All tables in one piece of memory, which the system gives page by page as slabs come into use.
+  // All tables in one piece of memory, which the system gives as slabs come into use.
   std::vector<std::unique_ptr<Slab>> slabs;
   const SlabMemory& memory = slab_memory_.emplace_back(config_, layout_.slab_count());
   for (SlabNumber i = 0; i < layout_.slab_count(); ++i) slabs.push_back(make_slab(memory, i, 0));
@@ -97,7 +97,6 @@ Task<void> SlabDepot::wait_for_promises() {
 std::optional<PbnRun> SlabDepot::allocate(std::uint32_t wanted, bool promised) {
   // A promise is covered by blocks that are free already.
   collect_frees(promised ? 0 : wanted);
-  // Never more than what nobody was promised.
   if (!promised) {
     // The rest of the slabs' free blocks is others' promise.
     wanted = static_cast<std::uint32_t>(std::min<std::uint64_t>(wanted, free_blocks_));
@@ -282,7 +281,7 @@ void SlabDepot::request_write_back() {
 Result<void> SlabDepot::change(Pbn pbn, ReferenceOperation operation, JournalPoint point) {
   Slab& slab = slab_of(pbn);
   const SlabSequence open = slab.next_sequence();
-  // Shared again before it was free (may_share() has allowed it): its free is called off.
+  // Shared again before it was free (may_share() has allowed it): it stays in use.
   if (operation == ReferenceOperation::data_increment && pending_frees_.size() > 0 &&
       slab.count(layout_.sbn_of(pbn)) == kProvisional && pending_frees_.contains(pbn)) {
     pending_frees_.take_up(pbn);  // before it was free

@@ -321,12 +321,12 @@ class SlabDepot {
   /// Takes them among the others.
   void add_slabs(std::vector<std::unique_ptr<Slab>> slabs);
 
+  // Of the loader (slab_loader.cpp). `state` is what the scrub under way has found out so far.
   Task<Result<void>> load_tail(Slab& slab);
   Task<Result<void>> scrub(Slab& slab);
   Task<Result<void>> scrub_alone(Slab& slab);
   Task<Result<void>> read_counts(Slab& slab, Scrubbing& state);
   Task<Result<void>> replay_journal(Slab& slab, Scrubbing& state);
-  /// Of the loader, in the order of their use; see slab_loader.cpp.
   Result<void> replay_entry(const Slab& slab, Scrubbing& state, JournalPoint point,
                             SlabJournalEntry entry) const;
   Result<void> replay_unnamed(const Slab& slab, Scrubbing& state) const;

@@ -245,6 +245,7 @@ Task<std::uint64_t> encode_chapter_index(Executor& executor, const IndexGeometry
       if (bits[list] != 0) {
         put_list(geometry, room.keys_of(list), records, lists);
       } else {
+        // Its names stay on their record pages and are not found by way of this index.
         left_out += room.keys_of(list).size();
       }
     }

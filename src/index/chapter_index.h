@@ -22,6 +22,7 @@ struct IndexPageHeader {
   std::uint32_t first_list = 0;
   std::uint32_t lists = 0;
 
+  /// Whether a list, by its number within the chapter, is on this page.
   [[nodiscard]] bool has(std::uint32_t list) const {
     return list >= first_list && list - first_list < lists;
   }
@@ -79,6 +80,7 @@ class IndexPageMap {
   [[nodiscard]] bool decode(ConstBytes bytes);
 
  private:
+  // Index pages of a chapter.
   std::uint32_t pages_;
   std::vector<std::uint16_t> last_lists_;
 };

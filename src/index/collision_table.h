@@ -83,6 +83,7 @@ class CollisionTable {
   }
 
  private:
+  /// Numbered from 1, so that 0 can stand for none.
   [[nodiscard]] Entry& entry(std::uint64_t at) const {
     return reinterpret_cast<Entry*>(entries_.data())[at - 1];
   }

@@ -178,6 +178,7 @@ void encode_index_super_block(const IndexLayout& layout, const IndexGeometry& ge
   // A converted one is used as it is, and its super block never written.
   check(layout.version == kVersion, "only new indexes get a super block");
   const std::uint64_t start = layout.header_block;
+  // The seven regions of index.md, 3, in that order.
   const std::array<IndexRegion, 7> regions{{
       {start, 1, kHeader, kSole},
       {start + 1, 1, kConfig, kSole},
@@ -326,6 +327,7 @@ Result<void> decode_index_config(ConstBytes block, const IndexGeometry& geometry
     return corrupt("its configuration is missing");
   }
   const ConstBytes version = reader.bytes(kConfigVersion.size());
+  // Either version is read, whatever the super block's is (index.md, 4.2).
   const bool converted = starts_with(version, kConvertedConfigVersion);
   if (!converted && !starts_with(version, kConfigVersion)) {
     return corrupt("the version of its configuration is unknown");
@@ -460,12 +462,12 @@ Result<IndexSave> decode_save_header(ConstBytes block, const IndexLayout& layout
   return save;
 }
 
-/// The rule of index.md, 9.1: rv is the number of the chapter that a conversion has moved, and rp its
-/// slot; both are 0 where none was.
+/// The rule of index.md, 9.1: rv is the number of the chapter that a conversion has moved, and rp
+/// its slot; both are 0 where none was.
 std::uint64_t physical_chapter(const IndexGeometry& geometry, const IndexLayout& layout,
                                std::uint64_t chapter) {
   const std::uint64_t c = geometry.chapters;
-  // An index that was never converted (index.md, 2).
+  // An index that is not reduced (index.md, 2).
   if (c % 2 == 0) return chapter % c;
   const std::uint64_t rv = layout.remapped_virtual;
   if (chapter == rv) return layout.remapped_physical;

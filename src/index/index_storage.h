@@ -61,6 +61,7 @@ class IndexStorage {
   const IndexGeometry& geometry_;
   IndexPlace place_;
   IndexLayout layout_;
+  // As read_saves() has found them, and as saving has changed them since.
   std::array<std::optional<IndexSave>, kIndexSaves> saves_;
 };
 

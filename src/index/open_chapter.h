@@ -65,6 +65,7 @@ class OpenChapter {
   std::uint32_t capacity_;
   std::uint32_t size_ = 0;
   unsigned slot_shift_;
+  // The records, one behind the other, and the hash table.
   PageMemory memory_;
   PageMemory slot_memory_;  // touched only when the chapter is used
   std::span<std::uint32_t> slots_;

@@ -75,8 +75,10 @@ class PageCache {
   }
   void forget_key(Page& page);
   Page* take_page(Key key);
+  /// The list by use.
   void unlink(Page& page);
   void link_newest(Page& page);
+  /// Needs its bytes to be there.
   void understand(Page& page);
   Task<void> read(Page& page, std::uint64_t offset);
 

@@ -130,6 +130,7 @@ class CutWalk {
   std::uint64_t key = 0;  // of the entry before `begin`
   for (std::uint32_t i = 0; i < kShortLists; ++i) {
     std::uint64_t bytes = 0;
+    // A short list without entries takes no bytes but the length in the head.
     if (ends.at[i] != 0) {
       const DecodedDelta delta = decode_delta(coding.code, list.bits, begin);
       const EntryCode head = code_entry(coding.code, coding.chapter_bits,
@@ -226,6 +227,8 @@ class Joint {
     // The head of the whole list lies in front of the bits, so that there is enough to cover.
     put_behind(to_ + joined_.bits / 8, at, head, walk.bits() - kShortListHead,
                std::uint64_t{kShortListHead} * 8 + second, rest);
+    // Where the list ends now; what put_behind() has written behind that is overwritten by the
+    // next.
     joined_.bits += head.size + rest;
     joined_.entries += walk.count();
     joined_.oldest_age = std::max(joined_.oldest_age, walk.oldest_age());

@@ -47,6 +47,8 @@ class SparseCache {
  private:
   struct Member {
     std::uint64_t chapter = 0;
+    // Ready: its pages are there and sound. Loading: somebody reads into `memory`, perhaps for a
+    // member that was dropped meanwhile.
     bool ready = false;
     bool loading = false;
     bool in_use = false;  ///< one of members_

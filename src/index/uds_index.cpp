@@ -65,6 +65,7 @@ UdsIndex::UdsIndex(Executor& executor, Device& device, const UdsParameters& para
       opening_(executor),
       lookups_done_(executor) {
   take_memory();
+  // By the real lists, as they have been made.
   memory_needed_ = count_memory();
 }
 
@@ -112,6 +113,7 @@ void UdsIndex::take_memory() {
   pages_ = std::make_unique<PageCache>(executor_, device_, geometry_, pages, serve_all);
   sparse_ = std::make_unique<SparseCache>(executor_, storage_, geometry_, serve_all);
   room_ = std::make_unique<ChapterRoom>(geometry_);
+  // Chapters go round between spare_, open_ and closed_; no more are ever made.
   closed_.reserve(kChaptersInMemory);
   spare_.reserve(kChaptersInMemory);
   while (spare_.size() < kChaptersInMemory) {
@@ -152,6 +154,7 @@ void UdsIndex::forget_all() {
 /// new index. An index that cannot be read for an error of the device is left alone, to be tried
 /// again.
 Task<void> UdsIndex::open(bool create) {
+  // start() and reopen() return before anything is read.
   co_await executor_.yield();
   if (!create) {
     const auto opened = co_await open_existing();
@@ -230,6 +233,7 @@ Task<Result<void>> UdsIndex::load_save(const IndexSave& save) {
 }
 
 Task<Result<void>> UdsIndex::load_open_chapter(const IndexSave& save) {
+  // index.md, 11.2: a header and the records, in any order.
   StreamReader stream(device_, save.open_chapter.start, save.open_chapter.blocks);
   auto header = co_await stream.require(OpenChapter::kSavedHeaderSize);
   if (!header) co_return std::move(header).error();
@@ -340,6 +344,7 @@ Task<Result<void>> UdsIndex::create_anew() {
   co_await opening_.wait();
   co_await quiesce();
   stop_opening_ = false;
+  // It was closed: its memory had been given back.
   if (pages_ == nullptr) take_memory();
   state_ = IndexState::opening;
   opening_.start(open(true));
@@ -381,6 +386,7 @@ Task<Result<void>> UdsIndex::write_save() {
 
   const std::size_t size = page_map_.saved_size();
   const PageMemory map((size + kBlockSize - 1) / kBlockSize * kBlockSize);
+  // The chapter written last; a reader need not care (index.md, 16.1).
   page_map_.encode(save.newest == 0 ? 0 : save.newest - 1, map.bytes());
   auto map_written = co_await device_.write(save.page_map.start * kBlockSize, map.bytes());
   if (!map_written) co_return std::move(map_written).error();

@@ -102,20 +102,24 @@ class UdsIndex final : public DedupeIndex {
 
   // Opening and closing (uds_index.cpp).
   Task<void> open(bool create);
+  // What open() tries, in this order: a save, a save and the chapters since, all chapters.
   Task<Result<void>> open_existing();
   Task<Result<void>> load_save(const IndexSave& save);
   Task<Result<void>> load_open_chapter(const IndexSave& save);
   Task<Result<void>> load_page_map(const IndexSave& save);
   Task<Result<void>> write_save();
+  /// Returns when no lookup waits, no chapter is written and no page is read.
   Task<void> quiesce();
   [[nodiscard]] std::uint64_t count_memory() const;
   void take_memory();
   void free_memory();
+  /// Leaves an index as it is before its first name. Nothing may be under way.
   void forget_all();
   void note(LogLevel level, std::string sentence) const;
   void fail(const Error& error, std::string_view what);
 
   // Rebuilding (uds_rebuild.cpp).
+  /// A name of which it is not known yet whether an older chapter's entry is its own.
   struct Doubtful {
     RecordName name;
     std::uint64_t chapter = 0;
@@ -132,6 +136,7 @@ class UdsIndex final : public DedupeIndex {
   // Lookups (uds_lookup.cpp).
   void look_up_group(std::span<IndexQuery> queries, std::uint32_t first, LookupBatch& batch);
   bool answer_from_memory(IndexQuery& query, VolumeSubIndex::Match match, PendingQuery& pending);
+  /// These neither wait nor fail.
   ParkingLot* resolve(IndexQuery& query, PendingQuery& pending);
   PageCache::Page* page_of(std::uint64_t chapter, std::uint32_t page);
   void finish(IndexQuery& query, std::uint64_t chapter, const IndexData* data);
@@ -155,6 +160,7 @@ class UdsIndex final : public DedupeIndex {
     PageMemory index_pages;
     ChapterIndexRoom order;
   };
+  /// Plain functions: a record is noted, and a full chapter closed, in the middle of a request.
   void close_chapter();
   Task<void> write_chapters();
   Task<Result<void>> write_chapter(const OpenChapter& chapter);

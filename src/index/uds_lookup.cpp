@@ -69,6 +69,7 @@ void UdsIndex::prefetch(std::size_t count, Name&& name_at, VolumeIndex::Access a
   for (std::size_t i = 0; i < count; ++i) {
     const RecordName& name = name_at(i);
     places[i] = names_->place_of(name);
+    // The first of the steps that VolumeIndex::prefetch() goes on with.
     places[i].sub->prefetch_start(places[i].at);
     open_->prefetch(name);
   }
@@ -85,6 +86,7 @@ void UdsIndex::look_up_group(std::span<IndexQuery> queries, std::uint32_t first,
       VolumeIndex::Access::lookup, places);
   for (std::size_t i = 0; i < count; ++i) {
     const VolumeSubIndex::Match match = places[i].sub->find(places[i].at, queries[i].name);
+    // What is known of it so far; answer_from_memory() adds where it has to be sought.
     PendingQuery one;
     one.batch = &batch;
     one.query = first + static_cast<std::uint32_t>(i);
@@ -155,6 +157,7 @@ ParkingLot* UdsIndex::resolve(IndexQuery& query, PendingQuery& pending) {
     return nullptr;
   }
   if (!pending.record_page) {
+    // The chapter's index page, then the record page that it names (index.md, 9.4).
     const ChapterPlace place = chapter_place_of(geometry_, query.name);
     const std::uint64_t slot = physical_chapter(geometry_, storage_.layout(), pending.chapter);
     PageCache::Page* index = page_of(pending.chapter, page_map_.page_of(slot, place.list));
@@ -225,6 +228,7 @@ void UdsIndex::serve(ParkingLot parked) {
     if (!batch.abandoned) {
       ParkingLot* lot = resolve(batch.queries[one->query], *one);
       if (lot != nullptr) {
+        // It needs another page now; the batch still counts it.
         lot->park(*one);
         continue;
       }

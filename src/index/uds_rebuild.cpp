@@ -98,6 +98,7 @@ Task<Result<bool>> UdsIndex::find_boundaries(std::uint64_t limit) {
   std::uint64_t right = limit;
   while (left < right) {
     std::uint64_t middle = (left + right) / 2;
+    // A moved chapter is out of the order, and must not be compared with.
     if (middle == moved) --middle;
     auto chapter = co_await probe(middle);
     if (!chapter) co_return std::move(chapter).error();
@@ -205,6 +206,7 @@ Task<Result<bool>> UdsIndex::rebuild_from_save(const IndexSave& save) {
   for (std::uint64_t chapter = save.newest; chapter < newest && !stop_opening_; ++chapter) {
     auto replayed = co_await replay(chapter);
     if (!replayed) {
+      // A damaged chapter among those since the save: all chapters are gone through instead.
       if (replayed.error().code() == Errc::corrupt) co_return false;
       co_return std::move(replayed).error();
     }
@@ -239,6 +241,7 @@ Task<Result<void>> UdsIndex::replay(std::uint64_t chapter) {
     }
     next_list += header->lists;
     if (i + 1 < g.index_pages_per_chapter) {
+      // The page map follows from the index pages (index.md, 10).
       page_map_.last_lists(slot)[i] = static_cast<std::uint16_t>(next_list - 1);
     }
   }
@@ -281,6 +284,7 @@ void UdsIndex::replay_records(std::uint64_t chapter, ConstBytes page,
     std::size_t count = 0;
     for (std::size_t i = first; i < first + kReplayGroup; ++i) {
       std::memcpy(names[count].bytes.data(), page.data() + i * kRecordSize, 16);
+      // A name that the volume index will not keep need not be put in.
       if (only_hooks && !names_->is_hook(names[count])) continue;
       places[count] = names_->place_of(names[count]);
       places[count].sub->prefetch_start(places[count].at);

@@ -70,6 +70,8 @@ std::uint64_t header_size(const VolumeIndex& index) {
 bool fits_kernel(const SubIndexGeometry& g, const std::vector<std::uint16_t>& lengths) {
   // The saver does not know how many zones the reader will have (index.md, 16.3).
   for (std::uint32_t zones = 1; zones <= kMaxZones; ++zones) {
+    // As the kernel divides them (index.md, 8.1): memory of a zone and bits of a zone, for each of
+    // them.
     const std::size_t lists = (g.lists + zones - 1) / zones;
     for (std::size_t first = 0; first < g.lists; first += lists) {
       std::uint64_t bits = 0;
@@ -120,6 +122,7 @@ Task<Result<void>> save_lists(Executor& executor, const VolumeSubIndex& sub, std
   // A save that did not fit is repeated with fewer chapters.
   saved.entries = 0;
   saved.collisions = 0;
+  // Few lists have collision entries: those are read out and coded one by one, the others at once.
   const std::vector<bool> marks = sub.lists_with_collisions();
   std::vector<VolumeSubIndex::Entry> entries;
   std::vector<std::byte> coded(kMaxSavedListBits / 8 + 64);
@@ -394,10 +397,12 @@ Task<Result<void>> save_volume_index(Executor& executor, const VolumeIndex& inde
       auto written = co_await save_lists(executor, sub, tag_of(index, i), low[i], stream, saved[i]);
       if (written && fits_kernel(sub.geometry(), saved[i].lengths)) continue;
       // Names of very many collision entries may not even fit into the region.
+      // A stream that leaves its region has failed as a whole: it is begun again.
       const bool overflows = !written && written.error().code() == Errc::out_of_range;
       if (!written && !overflows) co_return std::move(written).error();
       if (low[i] > sub.high()) co_return std::move(written).error();
       fits = false;
+      // An eighth of the chapters, where much is too much, and otherwise a sixty-fourth.
       low[i] += (sub.high() - low[i]) / (overflows ? 8 : 64) + 1;
       if (overflows) break;
     }

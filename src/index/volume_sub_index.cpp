@@ -138,6 +138,7 @@ void VolumeSubIndex::prefetch_to_end(Place place) const {
 /// Walks to where the entry of a place is or would be.
 VolumeSubIndex::Spot VolumeSubIndex::spot_of(Place place) const {
   Spot spot{short_list_at(place)};
+  // Keys of a short list count from its first address.
   const std::uint64_t wanted = place.address - spot.sub.key_base;
   std::uint64_t key = 0;
   // Some eight entries, on average, of a full index.
@@ -246,6 +247,7 @@ bool VolumeSubIndex::replace_short_list(Place place, const std::byte* bits,
   const std::uint32_t old_bytes = load_u8(list + sub);
   const std::uint32_t list_bytes = bytes_of_list(list);
   if (new_bytes > old_bytes) {
+    // Sizes of the whole list: the short lists behind this one move.
     const std::uint32_t grown = list_bytes + new_bytes - old_bytes;
     const std::size_t slot = start_slot(place.list);
     // The list would grow into the next one; making room may move this list as well.
@@ -294,6 +296,7 @@ bool VolumeSubIndex::spread_region(std::uint32_t region, std::uint32_t favoured,
     used += sizes[i];
   }
   if (used > region_bytes_) return false;
+  // Room that each list can have for growing.
   const auto share = static_cast<std::uint32_t>((region_bytes_ - used) / lists);
   // No more than a quarter, so that memory is touched only as it is needed.
   const std::uint32_t wanted = std::max(kMinGap, static_cast<std::uint32_t>(used / lists / 4));
@@ -441,6 +444,7 @@ void VolumeSubIndex::load_list(std::uint32_t list, std::span<const Entry> entrie
   std::uint32_t bytes = 0;
   std::uint64_t last_plain = ~std::uint64_t{0};
   for (const Entry& entry : entries) {
+    // Beyond the window, or of a chapter that is gone.
     if (entry.chapter < low_ || entry.chapter > high_) continue;
     // A collision entry whose plain one was left out becomes the plain one (index.md, 16.3).
     if (entry.collision != nullptr && last_plain == entry.address) {
@@ -450,6 +454,7 @@ void VolumeSubIndex::load_list(std::uint32_t list, std::span<const Entry> entrie
       continue;
     }
     const std::uint32_t its_sub = entry.address >> coding_.short_key_bits;
+    // The next short list begins: the one before is complete.
     if (its_sub != sub) {
       store_u8(coded.data() + sub, static_cast<std::uint8_t>(bytes));
       begin += bytes;

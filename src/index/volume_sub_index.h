@@ -157,6 +157,7 @@ class VolumeSubIndex {
     bool follows = false;  ///< the cursor is at an entry behind it
   };
 
+  /// Where starts_ has the begin of a list; the next slot has its end.
   [[nodiscard]] std::size_t start_slot(std::uint32_t list) const {
     return std::size_t{list / kListsPerRegion} * (kListsPerRegion + 1) + list % kListsPerRegion;
   }
@@ -186,6 +187,7 @@ class VolumeSubIndex {
     put_entry(writer, geometry_.code, geometry_.chapter_bits, payload, delta);
   }
   [[nodiscard]] Spot spot_of(Place place) const;
+  /// Finding, and putting where it was found.
   [[nodiscard]] Match match_at(Place place, const RecordName& name, std::uint64_t payload) const;
   bool put_at(Place place, const Spot& spot, std::uint64_t chapter);
   void pay_sweep();
@@ -225,6 +227,7 @@ class VolumeSubIndex {
   std::uint32_t load_next_ = 0;  // while loading: the next list
   std::uint32_t load_end_ = 0;   // and the bytes used of its region
 
+  // Of the short lists; those of collisions_ are counted there.
   std::uint64_t entries_ = 0;
   std::uint64_t discarded_ = 0;
   std::uint64_t overflows_ = 0;

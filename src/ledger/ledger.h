@@ -160,7 +160,7 @@ class Ledger final : private PageAllocator {
   Task<Result<void>> wait_for_room(Pbn pbn) override;
   Result<JournalPoint> commit_page(Pbn parent, unsigned slot, Pbn page) override;
 
-  /// The second half of drop(): `old` is what gather_run() took, so nothing can refuse any more.
+  /// The second half of drop(): `old` is what gather_run() took, so nothing has to wait any more.
   Result<std::uint64_t> drop_run(MapPage& leaf, Lbn first, std::span<const BlockMapping> old,
                                  BlockMapping mapping);
   /// The counts differ from the journal now.

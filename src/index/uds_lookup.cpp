@@ -98,7 +98,8 @@ void UdsIndex::look_up_group(std::span<IndexQuery> queries, std::uint32_t first,
 /// index of that chapter into memory.
 bool UdsIndex::answer_from_memory(IndexQuery& query, VolumeSubIndex::Match match,
                                   PendingQuery& pending) {
-  // Nothing known of the name: of a sparse index that means little about the old chapters.
+  // Of old chapters a sparse index knows the samples only: any other name that is not found here
+  // may be in one of those whose indexes are in memory.
   const bool is_hook = names_->is_hook(query.name);
   if (match.kind == VolumeSubIndex::Kind::none) {
     if (geometry_.sparse && !is_hook && is_sparse(oldest_)) {

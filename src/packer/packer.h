@@ -110,8 +110,7 @@ class Packer {
   }
 
  private:
-  /// Bins that are being written before memory is taken for more: 1 MiB.
-  // Bins that are being written before memory is taken for more.
+  // Bins that are being written before memory is taken for more: 1 MiB.
   static constexpr std::size_t kSpareBins = 256;
   /// Fragments in order of arrival.
   struct Queue {

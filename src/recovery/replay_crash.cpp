@@ -65,8 +65,8 @@ Task<Result<void>> replay_range(const UsableJournal& journal, JournalReader& rea
     for_each_change(*block, [&](const PageChange& change) {
       if (range.contains(change.page())) replay.add(change);
     });
-    // A range has more changes than fit only if a single slice of it does: then pages are written
-    // twice.
+    // A range has more changes than fit only if a single slice of it does: then its pages are read
+    // and written more than once.
     if (!replay.is_full()) continue;
     auto applied = co_await replay.apply();
     if (!applied) co_return applied;

@@ -185,7 +185,6 @@ Task<Result<void>> ReadPath::read_by_way_of_scratch(std::span<const BlockMapping
   Pbn in_block = kZeroPbn;
   for (std::size_t n = 0; n < mappings.size(); ++n) {
     const BlockMapping mapping = mappings[n];
-    // Read once for all fragments of it.
     if (mapping.pbn != in_block) {
       auto done = co_await blocks_.read(mapping.pbn, block.bytes());
       ++counters_.data_reads;

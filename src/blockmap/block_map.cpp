@@ -23,6 +23,7 @@ BlockMap::BlockMap(Executor& executor, PbnDevice device, RecoveryJournal& journa
       faults_(faults),
       allocator_(allocator),
       config_(config),
+      // Rounded up; why not the configured figure itself: behaviour.md, 5.3.
       maximum_age_((std::uint64_t{config.maximum_age} * 311 + 433) / 434),
       frames_(config.cache_pages),
       frame_memory_(config.cache_pages * kBlockSize),
@@ -54,7 +55,9 @@ LeafPin BlockMap::cached_leaf(PageNumber number) {
   return LeafPin(page);
 }
 
+/// Makes the leaf's path too, as far as it is missing.
 Task<Result<void>> BlockMap::ensure_leaf(PageNumber number) {
+  // In memory, or being read: either way it exists. It need not be ready.
   if (leaf_index_.find(number.value()) != nullptr) co_return Result<void>();
   auto leaf = co_await find_leaf(number, true);
   if (!leaf) co_return std::move(leaf).error();
@@ -91,6 +94,7 @@ Task<Result<LeafPin>> BlockMap::leaf(PageNumber number) {
     }
     auto found = co_await find_leaf(number, false);
     if (!found) co_return std::move(found).error();
+    // All of it is unmapped.
     if (found->pbn == kZeroPbn) co_return LeafPin();
     if (leaf_index_.find(number.value()) != nullptr) continue;  // somebody was faster
     ++counters_.fetch_required;
@@ -104,10 +108,12 @@ Task<Result<LeafPin>> BlockMap::leaf(PageNumber number) {
     }
     page.number = number;
     page.pbn = found->pbn;
+    // Whoever wants the leaf from here on finds it loading, and waits.
     leaf_index_.insert(number.value(), static_cast<std::uint32_t>(&page - frames_.data()));
     ++counters_.read_count;
     auto loaded = co_await load(page);
     if (!loaded) {
+      // The error is this reader's alone: those who wait look again, and read anew.
       ++counters_.failed_reads;
       leaf_index_.erase(number.value());
       page.state = MapPage::State::empty;
@@ -135,10 +141,12 @@ MapPage* BlockMap::try_take_frame() {
   for (std::size_t turns = 2 * clean_.size(); turns > 0; --turns) {
     MapPage& page = *clean_.oldest();
     clean_.remove(page);
+    // A pinned page stays whatever its turn; two rounds are enough to find any that is not.
     if (page.pins > 0 || std::exchange(page.recently_used, false)) {
       clean_.append(page);
       continue;
     }
+    // The index forgets the leaf here, before the frame is anything else: nobody finds half of it.
     if (page.state == MapPage::State::ready) leaf_index_.erase(page.number.value());
     ++counters_.discard_required;
     page.state = MapPage::State::loading;
@@ -229,9 +237,12 @@ Task<Result<MapPage*>> BlockMap::interior(std::uint32_t root, unsigned height, s
     if (page->state == MapPage::State::empty) break;
     co_await changed_.wait();
   }
+  // Roots have fixed places and are always there (volume.md, 6.3).
   if (height == kRootHeight) {
     co_return co_await load_interior(root, height, index, config_.root_origin + root, false);
   }
+  // At most three levels deep. Others may bring the page in during each of the waits from here on;
+  // load_interior() and allocate_child() look again.
   auto parent = co_await interior(root, height + 1, index / kEntriesPerPage, create);
   if (!parent) co_return std::move(parent).error();
   if (*parent == nullptr) co_return static_cast<MapPage*>(nullptr);
@@ -263,6 +274,8 @@ Task<Result<MapPage*>> BlockMap::load_interior(std::uint32_t root, unsigned heig
     if (page->state == MapPage::State::empty) break;  // it could not be read before
     co_await changed_.wait();
   }
+  // The memory is for all pages that a map of this size can have, so only a damaged one runs out of
+  // it.
   if (page == nullptr) page = interior_.add(root, height, index);
   if (page == nullptr) {
     co_return Error(Errc::no_memory, fmt::format("the block map has more than {} interior pages, "
@@ -277,6 +290,7 @@ Task<Result<MapPage*>> BlockMap::load_interior(std::uint32_t root, unsigned heig
   } else {
     done = co_await load(*page);
   }
+  // A page that could not be read stays known, but empty: the next who wants it tries again.
   page->state = done ? MapPage::State::ready : MapPage::State::empty;
   changed_.wake_all();
   if (!done) co_return std::move(done).error();
@@ -364,6 +378,7 @@ Task<Result<std::optional<std::uint64_t>>> BlockMap::next_leaf(std::uint32_t roo
 // ---- changes
 
 void BlockMap::change(MapPage& page, unsigned slot, BlockMapping mapping, JournalPoint point) {
+  // The caller has journaled it: entry and point belong together.
   set_entry(page.block(), slot, mapping);
   mark_dirty(page, point);
 }
@@ -378,6 +393,7 @@ void BlockMap::mark_dirty(MapPage& page, JournalPoint point) {
     ++dirty_leaves_;
   }
   page.dirty_since = JournalSequence{point.sequence};
+  // The list stays in the order of age, as entries only get newer.
   journal_.lock(RecoveryJournal::Head::block_map, page.dirty_since);
   dirty_.append(page);
 }
@@ -389,10 +405,13 @@ void BlockMap::set(MapPage& leaf, unsigned slot, BlockMapping mapping, JournalPo
 void BlockMap::set_run(MapPage& leaf, unsigned slot, std::size_t count, BlockMapping mapping,
                        JournalPoint first, JournalPoint last) {
   for (unsigned i = 0; i < count; ++i) set_entry(leaf.block(), slot + i, mapping);
+  // The first point is the one that is held, and the last the one that must be stable: entries of a
+  // run are in one journal block.
   mark_dirty(leaf, first);
   leaf.newest = last;
 }
 
+/// 0 as long as the journal is young: nothing is too old then.
 JournalSequence BlockMap::age_limit() const {
   const std::uint64_t tail = journal_.tail().value();
   return JournalSequence{tail > maximum_age_ ? tail - maximum_age_ : 0};

@@ -2,6 +2,18 @@
 // The block map of a volume in use: 60 trees that lead from a logical block to where its data are
 // (volume.md, 6; behaviour.md, 5.4). Leaves live in a cache of bounded size; the interior
 // pages that were ever needed stay in memory (5 KiB for each 812 leaves).
+//
+// What holds here:
+// - A leaf is in at most one frame, and leaf_index_ says which. A frame is in clean_ or in dirty_,
+//   or it is being read or written, or it was never used.
+// - A changed page holds the journal block of its oldest change (Head::block_map) until it is on
+//   the disk, and is written only when its newest change is stable.
+// - A block is formatted as an empty page on the disk before the journal entry that makes it one
+//   can be stable.
+// - Nothing that was changed is given up, in read-only mode neither.
+//
+// An index counts pages of one height within one tree; a page number counts leaves over all trees
+// (volume.md, 6.3). All of it belongs to the thread of the metadata.
 #pragma once
 
 #include <functional>
@@ -27,6 +39,7 @@
 
 namespace uvdo {
 
+/// What of the super block the map needs, and how much memory it takes.
 struct BlockMapConfig {
   std::uint64_t nonce = 0;
   Pbn root_origin;
@@ -48,7 +61,8 @@ class PageAllocator {
   virtual Result<JournalPoint> commit_page(Pbn parent, unsigned slot, Pbn page) = 0;
 };
 
-/// A leaf held in the cache.
+/// A leaf held in the cache: as long as one pin of it lasts, its frame stays that leaf's. It may be
+/// changed, and written, meanwhile.
 class LeafPin {
  public:
   LeafPin() = default;
@@ -71,6 +85,7 @@ class LeafPin {
 
 class BlockMap {
  public:
+  /// Reads nothing. The memory of the cache is taken here and touched as far as it is used.
   BlockMap(Executor& executor, PbnDevice device, RecoveryJournal& journal,
            ReadOnlyNotifier& notifier, PageAllocator& allocator, const BlockMapConfig& config,
            FaultPoints faults = {});
@@ -168,6 +183,8 @@ class BlockMap {
     friend bool operator==(const NewChild&, const NewChild&) = default;
   };
 
+  /// Of the trees: `height` 1..4, `index` among the pages of that height in tree `root`. With
+  /// `create` what is missing is made from the top down (behaviour.md, 5.4).
   Task<Result<MapPage*>> interior(std::uint32_t root, unsigned height, std::uint64_t index,
                                   bool create);
   Task<Result<MapPage*>> load_interior(std::uint32_t root, unsigned height, std::uint64_t index,

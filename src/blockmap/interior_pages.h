@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Memory of the interior pages of a block map, for all that a map of its size can have. It is taken
 // when the volume is opened or grown, and touched as far as pages are used.
+// A page stays where it is and is never taken back, so pointers to pages remain valid.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +16,7 @@
 
 namespace uvdo {
 
+/// Pages by tree, height and index. Growth adds a piece of memory; no piece ever moves.
 class InteriorPages {
  public:
   explicit InteriorPages(std::uint64_t logical_blocks) { grow(logical_blocks); }
@@ -69,6 +71,7 @@ class InteriorPages {
     PageMemory pages_memory;  // of MapPage
     std::uint64_t pages = 0;
   };
+  // 8 bits of tree (60 of them), 8 of height, the rest the index.
   static std::uint64_t key(std::uint32_t root, unsigned height, std::uint64_t index) {
     return index << 16U | std::uint64_t{height} << 8U | root;
   }

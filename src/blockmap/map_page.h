@@ -12,13 +12,17 @@
 namespace uvdo {
 
 struct MapPage {
+  /// Empty: the bytes mean nothing. Loading: somebody fills them, and all others wait. Ready: they
+  /// are the page.
   enum class State : std::uint8_t { empty, loading, ready };
 
   PageNumber number;  ///< of a leaf
   Pbn pbn;
   std::byte* bytes = nullptr;
+  // Of a leaf: LeafPins that hold it. An interior page stays in memory anyway.
   std::uint32_t pins = 0;
   State state = State::empty;
+  // Its copy is on its way to the disk. A change meanwhile makes the page dirty anew.
   bool writing = false;
   bool recently_used = false;
   /// Recovery journal block of the oldest change that is not on disk; {0}: clean.
@@ -35,6 +39,7 @@ struct MapPage {
 };
 
 /// Pages in the order in which they were appended.
+/// A page is in one list at most: the links are its own, so that moving it allocates nothing.
 class PageList {
  public:
   [[nodiscard]] MapPage* oldest() const { return first_; }

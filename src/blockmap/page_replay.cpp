@@ -12,6 +12,7 @@ std::vector<ReplayRanges::Range> ReplayRanges::ranges(std::uint64_t limit) const
   std::vector<Range> ranges(1);
   std::uint64_t changes = 0;
   for (std::uint64_t i = 0; i < kSlices; ++i) {
+    // A range ends before the slice that would be too much; a slice is never cut.
     if (changes > 0 && changes + changes_[i] > limit) {
       ranges.back().end = i * slice_;
       ranges.push_back({i * slice_, UINT64_MAX});
@@ -32,6 +33,7 @@ PageReplay::PageReplay(Executor& executor, PbnDevice device, std::uint64_t nonce
       blocks_(kPagesAtOnce * kBlockSize) {}
 
 Task<Result<void>> PageReplay::apply() {
+  // By page, so that each is read and written once for all of its changes, neighbours together.
   sort_page_changes(changes_);
   std::vector<Page> pages;
   Result<void> done;
@@ -55,6 +57,7 @@ Task<Result<void>> PageReplay::apply_to(std::span<Page> pages) {
   const std::vector<Run> all = runs_of(pages, any);
   Result<void> done;
   TaskGroup group(executor_);
+  // Read side by side; each run is one request.
   for (const Run run : all) group.start(read(pages, run, done));
   co_await group.wait();
   if (!done) co_return done;
@@ -66,6 +69,8 @@ Task<Result<void>> PageReplay::apply_to(std::span<Page> pages) {
       set_entry(blocks_.block(i), change.slot(), change.mapping());
     }
   }
+  // The pages hold their changes. Those that are new go out uninitialized first (volume.md, 6.2):
+  // torn, they still count as empty, and the replay is repeated.
   const std::vector<Run> made = runs_of(pages, is_new);
   if (!made.empty()) {
     // A page without an earlier valid version is made valid only when all of it is there.
@@ -82,6 +87,7 @@ std::vector<PageReplay::Run> PageReplay::runs_of(std::span<const Page> pages, Pr
   std::vector<Run> runs;
   for (std::size_t i = 0; i < pages.size(); ++i) {
     if (!wanted(pages[i])) continue;
+    // Neighbours in memory too: page i is block i of blocks_.
     const bool goes_on = !runs.empty() && runs.back().first + runs.back().count == i &&
                          pages[i].pbn == pages[i - 1].pbn + 1;
     if (goes_on) {
@@ -120,6 +126,8 @@ Result<void> PageReplay::prepare(Page& page, MutableBytes block) {
     }
     ++pages_replaced_;
   }
+  // An empty page whose changes are laid into it: what it held belongs to an earlier volume, or to
+  // whoever had the block before.
   page.is_new = true;
   format_page(block, nonce_, page.pbn);
   return {};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Puts changes that a journal demands into the block map pages on disk, before the volume is in
 // use (behaviour.md, 9.3 and 10).
+// It may be broken off at any point: repeated, it leaves the same pages.
 #pragma once
 
 #include <algorithm>
@@ -35,11 +36,14 @@ class ReplayRanges {
   [[nodiscard]] std::vector<Range> ranges(std::uint64_t limit) const;
 
  private:
+  // 256 KiB of counters, however large the volume.
   static constexpr std::uint64_t kSlices = 65536;
   std::uint64_t slice_;
   std::vector<std::uint32_t> changes_;
 };
 
+/// Used by one caller that adds changes in the journal's order, applies them when told that it is
+/// full, and flushes at the end.
 class PageReplay {
  public:
   /// Changes that are gathered before they are applied: 16 MiB of memory, twice while sorting.
@@ -62,6 +66,7 @@ class PageReplay {
   [[nodiscard]] std::uint64_t pages_replaced() const { return pages_replaced_; }
 
  private:
+  // 2 MiB of page memory.
   static constexpr std::size_t kPagesAtOnce = 512;
 
   struct Page {
@@ -75,6 +80,7 @@ class PageReplay {
     std::size_t first = 0;
     std::size_t count = 0;
   };
+  /// Of up to kPagesAtOnce pages, in ascending order: reads them, changes them, writes them.
   Task<Result<void>> apply_to(std::span<Page> pages);
   template <typename Predicate>
   static std::vector<Run> runs_of(std::span<const Page> pages, Predicate wanted);

@@ -16,6 +16,8 @@ constexpr std::uint64_t kUnitsPerPageWritten = 80;
 }  // namespace
 
 MapPage* BlockMap::next_to_write(JournalSequence before, std::size_t& at_least) {
+  // Interior pages count as none of `at_least`, which is about frames that come free; those that
+  // are older than a wanted leaf are written with it.
   MapPage* page = dirty_.oldest();
   if (page == nullptr || (page->dirty_since >= before && at_least == 0)) return nullptr;
   if (at_least > 0 && is_leaf(*page)) --at_least;
@@ -32,6 +34,7 @@ Task<Result<void>> BlockMap::write_back(JournalSequence before, std::size_t at_l
     while (batch_.size() < kWriteBatch) {
       MapPage* page = next_to_write(before, at_least);
       if (page == nullptr) break;
+      // In no list from here on: neither given up nor taken for another batch.
       page->writing = true;
       dirty_.remove(*page);
       if (is_leaf(*page)) {
@@ -58,6 +61,7 @@ Task<Result<void>> BlockMap::write_back(JournalSequence before, std::size_t at_l
 }
 
 Task<Result<void>> BlockMap::save() {
+  // No page has a change in a block behind the tail, so that all are written.
   auto done = co_await write_back(journal_.tail() + 1, 0);
   if (done) check(dirty_.empty(), "pages changed while the block map was saved");
   co_return done;
@@ -83,6 +87,7 @@ Task<Result<void>> BlockMap::write_pages(std::span<MapPage* const> pages, Mutabl
   const auto is_new = [&](std::size_t i) { return !is_initialized(copy(i)); };
   const auto any = [](std::size_t) { return true; };
   Result<void> done;
+  // An entry must be stable before a page that has it (behaviour.md, 5.2).
   if (!faults_.is_on(Fault::page_before_entry)) done = co_await journal_.commit(newest);
   if (done && any_new && !faults_.is_on(Fault::new_page_in_one_step)) {
     done = co_await write_copies(pages, copies, is_new);
@@ -96,6 +101,7 @@ Task<Result<void>> BlockMap::write_pages(std::span<MapPage* const> pages, Mutabl
     page.writing = false;
     if (is_leaf(page)) --writing_leaves_;
     if (done) {
+      // A change that came during the write has its own lock, on a later block or the same.
       journal_.unlock(RecoveryJournal::Head::block_map, held_[i]);
       set_initialized(page.block());
       if (is_leaf(page) && !page.is_dirty()) may_be_given_up(page);

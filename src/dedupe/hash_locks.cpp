@@ -6,12 +6,15 @@
 namespace uvdo {
 
 HashLocks::Joined HashLocks::join(const RecordName& name, const std::byte* data) {
+  // The table's key is a part of the name: two names that share it are treated as one name with two
+  // contents. Either is so rare that the latecomer is written without any lock (behaviour.md, 7).
   if (HashLock** found = index_.find(name.hash())) {
     HashLock& lock = **found;
     if (lock.name != name || std::memcmp(lock.data, data, kBlockSize) != 0) {
       return {Role::collision, nullptr};
     }
     ++lock.users;
+    // An agent that waits in the packer for company keeps its followers: it is to come out.
     if (lock.hurry != nullptr) lock.hurry->hurry();
     return {Role::follower, &lock};
   }
@@ -31,6 +34,8 @@ void HashLocks::settle(HashLock& lock, std::optional<BlockMapping> location) {
   check(!lock.is_settled, "a hash lock was settled twice");
   lock.is_settled = true;
   lock.location = location;
+  // Out of the table before anybody is woken: who joins from here on is an agent of its own and
+  // asks the index.
   index_.erase(lock.name.hash());
   lock.settled.wake_all();
   release(lock);

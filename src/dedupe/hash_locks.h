@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Equal data in flight: the first writer of a record name is the agent that finds or makes the
 // block; writers of the same data that come meanwhile wait for it and share (behaviour.md, 7).
+//
+// What holds here: a name in the table has one lock, not settled. Followers have been compared with
+// the agent's data, all 4096 bytes, in memory. An agent settles in any case, also where it failed,
+// so a follower never waits for ever.
 #pragma once
 
 #include <algorithm>
@@ -15,12 +19,15 @@
 
 namespace uvdo {
 
+/// What the writers of one name share. It is found by its name until it settles, and is given back
+/// to the pool when the last of its users has left.
 struct HashLock {
   explicit HashLock(Executor& executor) : settled(executor) {}
   RecordName name;
   const std::byte* data = nullptr;  ///< the agent's; valid until it settles
   bool is_settled = false;
   std::optional<BlockMapping> location;  ///< where the agent's data are; nothing if it failed
+  // The agent until it settles, and each follower until it leaves.
   std::uint32_t users = 0;
   bool is_watched = false;  ///< the depot tells followers whether `location` has been freed
   Hurry* hurry = nullptr;
@@ -56,6 +63,7 @@ class HashLocks {
 
  private:
   static constexpr std::size_t kUsual = 2048;
+  /// One user fewer.
   void release(HashLock& lock);
   Executor& executor_;
   FlatMap<HashLock*> index_;

@@ -30,6 +30,7 @@ void LbnLocks::enqueue(Awaiter& waiter) {
   if (slot.first == nullptr) slot.last = &slot.first;
   *slot.last = &waiter;
   slot.last = &waiter.next_;
+  // A holder that waits in the packer for company would keep the waiter for as long.
   if (slot.hurry != nullptr) slot.hurry->hurry();
 }
 
@@ -45,6 +46,8 @@ void LbnLocks::unlock(Lbn lbn) {
     slot.first = next->next_;
     // The list's end may have been the link in the awaiter that leaves.
     if (slot.first == nullptr) slot.last = nullptr;
+    // The data were those of the holder that leaves; from here on the map says what readers get,
+    // until the next holder publishes its own.
     slot.data = nullptr;
     slot.hurry = nullptr;
     slot.generation = ++generation_;
@@ -54,6 +57,8 @@ void LbnLocks::unlock(Lbn lbn) {
 }
 
 Task<void> LbnLocks::drain(Lbn first, Lbn last) {
+  // Only who holds a lock at this moment is waited for: a block whose lock is handed on meanwhile
+  // has a newer generation, so that a stream of writes to it does not keep the caller for ever.
   const std::uint64_t limit = generation_;
   while (true) {
     bool busy = false;

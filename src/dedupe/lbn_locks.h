@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Who writes which logical block right now. A block has one writer at a time, the others wait in
 // order; a reader is given the writer's data as soon as the write has been accepted.
+// (behaviour.md, 3: the locks on logical blocks.)
+//
+// What holds here: an lbn in the table has exactly one holder, and unlock() hands it to the next in
+// line without its being free in between, so that nobody overtakes. A slot goes with the lbn and
+// not with the holder; what it says (data, hurry) is the present holder's. Waiters are links in
+// their own frames, so waiting takes no memory.
 #pragma once
 
 #include <algorithm>
@@ -76,6 +82,8 @@ class LbnLocks {
     Hurry* hurry = nullptr;
     Awaiter* first = nullptr;
     Awaiter** last = nullptr;
+    // A number from a counter that each taking of a lock advances: who holds since before a moment
+    // has a number from before.
     std::uint64_t generation = 0;  // of the holder
   };
   [[nodiscard]] Slot& holder(Lbn lbn) {
@@ -83,6 +91,7 @@ class LbnLocks {
     check(slot != nullptr, "the logical block is not locked");
     return slots_[*slot];
   }
+  /// Behind all others that wait for the same block.
   void enqueue(Awaiter& waiter);
 
   Executor& executor_;

@@ -9,6 +9,8 @@ void PendingFrees::add_group(std::uint64_t number, std::uint64_t blocks, Journal
   Group& group = groups_.insert(number, Group{});
   check((group.pending & blocks) == 0, "a block is freed that is about to become free");
   group.pending |= blocks;
+  // With the last record, if no reader has come between: the later point holds for all of its
+  // blocks, which makes the older ones wait a little longer and none too short.
   if (!records_.empty() && records_.back().group == number && records_.back().epoch == epoch) {
     Record& last = records_.back();
     last.blocks |= blocks;
@@ -25,6 +27,7 @@ void PendingFrees::take_up(Pbn pbn) {
   const std::uint64_t bit = bit_of(pbn);
   Group* group = groups_.find(group_of(pbn));
   check(group != nullptr && (group->pending & bit) != 0, "the block is not about to become free");
+  // From the group's newest record back to the one that has the block.
   Record* record = &records_[group->newest - first_];
   while ((record->blocks & bit) == 0) {
     check(record->previous >= first_, "a block without its record");

@@ -3,6 +3,11 @@
 // may not be stable, and somebody may still read what they hold (behaviour.md, 5.3). Blocks
 // that stand together and were freed one after the other, no reader having come between, share a
 // record, so that a discard of many costs little.
+//
+// What holds here: points and epochs of the records never decrease, so that the oldest record says
+// whether any is done. A block is in one record at most. A group in groups_ has the blocks of all
+// of its records, and those are linked from the newest back. Records are known by number: the
+// oldest is first_, and the others follow in records_.
 #pragma once
 
 #include <bit>
@@ -18,6 +23,7 @@
 
 namespace uvdo {
 
+/// It only keeps the order and knows the blocks; what they wait for is asked by the depot.
 class PendingFrees {
  public:
   /// Bytes that each of the records which reserve() makes room for takes, with its share of the

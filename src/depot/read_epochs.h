@@ -2,6 +2,9 @@
 // Who reads physical blocks right now. A block that is freed while somebody may still read it is
 // not given out again before all who began to read earlier have ended; who begins later does not
 // find it any more, and is not waited for.
+//
+// It says nothing about which block a reader reads: a reader that lasts long keeps back all that is
+// freed after it began.
 #pragma once
 
 #include <functional>

@@ -23,6 +23,7 @@
 
 namespace uvdo {
 
+/// Numbers only: it reads and writes nothing, and is told what has happened to the disk.
 class RingState {
  public:
   /// Of a slab that was never used; `blocks`: the size of the ring.

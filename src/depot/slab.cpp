@@ -68,6 +68,8 @@ void Slab::dirty_reference_block(std::uint32_t index) {
   mark_dirty(index * kCountsPerBlock);
 }
 
+/// Searches forward only, so that neighbours are handed out one after the other: what is freed
+/// before the cursor waits for rewind().
 std::optional<Slab::Run> Slab::allocate(std::uint32_t wanted) {
   if (!is_ready() || free_blocks_ == 0) return std::nullopt;
   use();
@@ -91,6 +93,7 @@ std::optional<Slab::Run> Slab::allocate(std::uint32_t wanted) {
   return run;
 }
 
+/// Anywhere in the slab, whatever the cursor.
 bool Slab::claim_free(Sbn sbn) {
   if (!is_ready() || count(sbn) != kFree) return false;
   use();
@@ -102,11 +105,14 @@ bool Slab::claim_free(Sbn sbn) {
 void Slab::open_block() {
   header_.sequence = ring_.next();
   header_.nonce = nonce_;
+  // The recovery point of the block before is carried on (volume.md, 5.2).
   header_.has_block_map_increments = false;
   header_.entry_count = 0;
   open_ = &journal_memory_.take();
 }
 
+/// The block keeps a copy of the header; header_ stays, so that the next block carries the recovery
+/// point on.
 void Slab::close_open_block() {
   check(has_open_entries(), "an empty slab journal block was closed");
   open_->header = header_;
@@ -134,17 +140,20 @@ void Slab::prepare_block(ReferenceOperation operation, JournalPoint point,
   journal.lock(RecoveryJournal::Head::slab_journal, open_lock_);
 }
 
+/// Journals only; counts are the caller's business, or the scrub's.
 void Slab::append(Sbn sbn, ReferenceOperation operation, JournalPoint point,
                   RecoveryJournal& journal) {
   prepare_block(operation, point, journal);
   const JournalPoint expanded = operation == ReferenceOperation::data_decrement
                                     ? point.expanded_decrement()
                                     : point.expanded_increment();
+  // The entry's index is the number of entries before it.
   last_point_ = {ring_.next().value(), header_.entry_count};
   append_slab_journal_entry(open_->bytes, header_, {sbn, operation}, expanded);
   last_entry_ = point;
 }
 
+/// A full open block is going to be closed, so that it is the next but one whose place is needed.
 void Slab::append_recovered(Sbn sbn, ReferenceOperation operation, JournalPoint point,
                             RecoveryJournal& journal) {
   if (open_ == nullptr || !uvdo::has_room(header_, operation)) {
@@ -160,6 +169,7 @@ Result<void> Slab::change_count(std::span<ReferenceCount> counts, Sbn sbn,
     return Error(Errc::corrupt,
                  fmt::format("reference count {} of block {} cannot be {}", count, sbn, what));
   };
+  // A provisional block has no reference yet (volume.md, 5.1).
   const ReferenceCount real = count == kProvisional ? kFree : count;
   switch (operation) {
     case ReferenceOperation::data_increment:
@@ -179,10 +189,13 @@ Result<void> Slab::change_count(std::span<ReferenceCount> counts, Sbn sbn,
   return refuse("taken from the block map");
 }
 
+/// First the entry, then the count (behaviour.md, 5.1): begin_dirty() takes the entry's block as
+/// the one that the reference block holds.
 Result<bool> Slab::apply(Sbn sbn, ReferenceOperation operation, JournalPoint point,
                          RecoveryJournal& journal) {
   const bool is_first = is_journal_unused();
   append(sbn, operation, point, journal);
+  // Counts that are not known change when the journal is replayed (behaviour.md, 8).
   if (!is_ready()) return false;
   use();
   // So that "counts are on disk" is true as soon as the first block is given up.
@@ -193,6 +206,7 @@ Result<bool> Slab::apply(Sbn sbn, ReferenceOperation operation, JournalPoint poi
   }
   if (was_free) --free_blocks_;
   mark_dirty(sbn);
+  // The last reference is gone. It is not free before the caller says so: provisional until then.
   if (counts_[sbn] != kFree) return false;
   counts_[sbn] = kProvisional;
   return true;
@@ -201,12 +215,14 @@ Result<bool> Slab::apply(Sbn sbn, ReferenceOperation operation, JournalPoint poi
 Result<std::size_t> Slab::drop(std::span<const Sbn> blocks, JournalPoint point,
                                RecoveryJournal& journal, std::span<std::uint16_t> freed) {
   std::size_t freed_count = 0;
+  // Round by round, as much as the open journal block takes: two of them at most.
   for (std::size_t begin = 0; begin < blocks.size();) {
     const bool is_first = is_journal_unused();
     prepare_block(ReferenceOperation::data_decrement, point, journal);
     const std::size_t count = std::min<std::size_t>(
         blocks.size() - begin,
         slab_journal_capacity(header_.has_block_map_increments) - std::size_t{header_.entry_count});
+    // From here on `point` is that of the first entry of the next round.
     point.entry_count = static_cast<std::uint16_t>(point.entry_count + count);
     last_entry_ = {point.sequence, static_cast<std::uint16_t>(point.entry_count - 1)};
     append_slab_journal_decrements(open_->bytes, header_, blocks.subspan(begin, count),
@@ -234,17 +250,20 @@ Result<std::size_t> Slab::drop(std::span<const Sbn> blocks, JournalPoint point,
 }
 
 void Slab::begin_dirty(ReferenceBlock& block) {
+  // A slab whose journal is new has no last point: block 1 stands for it.
   block.dirty_since = SlabSequence{std::max<std::uint64_t>(last_point_.sequence, 1)};
   ++holds_[ring_.place_of(block.dirty_since)];
   ++dirty_count_;
 }
 
+/// Closed blocks are older than the open one, and entries only get newer.
 std::optional<JournalSequence> Slab::oldest_lock() const {
   if (has_closed()) return closed_->first_lock;
   if (has_open_entries()) return open_lock_;
   return std::nullopt;
 }
 
+/// A block with no dirty reference block behind it has nothing that the counts on disk lack.
 void Slab::reap() {
   ring_.give_up(
       [this](SlabSequence block) { return is_used_ && holds_[ring_.place_of(block)] > 0; });
@@ -254,6 +273,7 @@ std::optional<Slab::ReferenceWrite> Slab::begin_write(SlabSequence limit, Mutabl
   if (!is_used_) return std::nullopt;
   for (std::uint32_t n = 0; n < references_.size(); ++n) {
     const std::uint32_t index =
+        // From where the last search ended, so that all get their turn.
         (write_cursor_ + n) % static_cast<std::uint32_t>(references_.size());
     ReferenceBlock& block = references_[index];
     if (block.dirty_since == SlabSequence{0} || block.dirty_since >= limit || block.writing) {
@@ -261,8 +281,11 @@ std::optional<Slab::ReferenceWrite> Slab::begin_write(SlabSequence limit, Mutabl
     }
     const std::size_t first = std::size_t{index} * kCountsPerBlock;
     const std::size_t count = std::min<std::size_t>(kCountsPerBlock, counts_.size() - first);
+    // All changes up to the slab's latest are in these counts, so its point is the commit point of
+    // all sectors (behaviour.md, 5.3).
     pack_reference_block(out, counts_.subspan(first, count), last_point_);
     const ReferenceWrite write{index, block.dirty_since};
+    // The hold on the journal block stays until end_write(): the copy is not on the disk yet.
     block.dirty_since = SlabSequence{0};
     block.writing = true;
     --dirty_count_;

@@ -1,6 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // One slab in memory: reference counts, and the slab journal that says how they change. All
 // changes are made at once; what of them may be written when is the depot's business.
+//
+// What holds here:
+// - Each change of a count is an entry of the journal first, in memory (behaviour.md, 5.1).
+// - A dirty reference block holds the journal block of its first change (holds_): the ring's head
+//   does not pass that one before the reference block is written. So what the counts on disk lack
+//   is in the journal.
+// - Blocks of the journal in memory are those from named() on, closed_ the oldest; each holds the
+//   recovery journal block of its first entry (Head::slab_journal) until the summary names it.
+// - free_blocks_ is the number of counts that are 0. Blocks that wait to be free are provisional.
+//
+// Tables are untouched, and their memory is not used, until the slab is (use()).
 #pragma once
 
 #include <cstdint>
@@ -21,6 +32,7 @@
 
 namespace uvdo {
 
+/// A block number here is an Sbn, counted from the slab's first data block (volume.md, 5).
 class Slab {
  public:
   /// Where a slab stands between loading and use.
@@ -218,6 +230,7 @@ class Slab {
     ReferenceBlock& block = references_[sbn / kCountsPerBlock];
     if (block.dirty_since == SlabSequence{0}) begin_dirty(block);
   }
+  /// Needs the change to be journaled: the block is held by the journal block of that entry.
   void begin_dirty(ReferenceBlock& block);
   void prepare_block(ReferenceOperation operation, JournalPoint point, RecoveryJournal& journal);
   void open_block();
@@ -225,6 +238,7 @@ class Slab {
   [[nodiscard]] bool is_journal_unused() const {
     return ring_.next() == SlabSequence{1} && !has_open_entries();
   }
+  /// Makes the tables usable; costs nothing after the first time.
   void use();
 
   SlabNumber number_;
@@ -239,15 +253,19 @@ class Slab {
   std::uint32_t writing_count_ = 0;
   std::uint32_t write_cursor_ = 0;
   std::uint64_t free_blocks_ = 0;
+  // Where the next search for a free block begins.
   Sbn cursor_ = 0;
 
   RingState ring_;
   SlabJournalMemory& journal_memory_;
   SlabJournalBlock* open_ = nullptr;
   SlabJournalHeader header_;  // of the open block, or of the last one
+  // The recovery journal block of the open block's first entry.
   JournalSequence open_lock_;
+  // From the oldest, closed_, to the newest, last_closed_.
   SlabJournalBlock* closed_ = nullptr;
   SlabJournalBlock* last_closed_ = nullptr;
+  // Of the latest change: in the slab's journal, and in the recovery journal.
   JournalPoint last_point_;
   JournalPoint last_entry_;
   SlabSummaryEntry summary_;

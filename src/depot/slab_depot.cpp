@@ -36,6 +36,7 @@ SlabDepot::SlabDepot(Executor& executor, PbnDevice device, const SuperBlock& sup
   epochs_.on_over([this] {
     if (!readers_ended_.empty()) readers_ended_.wake_all();
   });
+  // All tables in one piece of memory, which the system gives as slabs come into use.
   std::vector<std::unique_ptr<Slab>> slabs;
   const SlabMemory& memory = slab_memory_.emplace_back(config_, layout_.slab_count());
   for (SlabNumber i = 0; i < layout_.slab_count(); ++i) slabs.push_back(make_slab(memory, i, 0));
@@ -54,6 +55,7 @@ std::unique_ptr<Slab> SlabDepot::make_slab(const SlabMemory& memory, SlabNumber 
 }
 
 void SlabDepot::add_slabs(std::vector<std::unique_ptr<Slab>> slabs) {
+  // Besides the pool, a block for each slab: the one that it is filling.
   journal_memory_.add(slabs.size());
   slabs_.reserve(slabs_.size() + slabs.size());
   std::ranges::move(slabs, std::back_inserter(slabs_));
@@ -70,6 +72,7 @@ void SlabDepot::became_ready(Slab& slab) {
 
 // ---- space
 
+/// Where somebody seeks a block, nobody is promised any: what comes back is for those who wait.
 bool SlabDepot::reserve(std::uint64_t count) {
   collect_frees(count);
   if (free_blocks_ < count || seekers_ > 0) return false;
@@ -92,8 +95,10 @@ Task<void> SlabDepot::wait_for_promises() {
 }
 
 std::optional<PbnRun> SlabDepot::allocate(std::uint32_t wanted, bool promised) {
+  // A promise is covered by blocks that are free already.
   collect_frees(promised ? 0 : wanted);
   if (!promised) {
+    // The rest of the slabs' free blocks is others' promise.
     wanted = static_cast<std::uint32_t>(std::min<std::uint64_t>(wanted, free_blocks_));
   }
   if (wanted == 0) return std::nullopt;
@@ -149,12 +154,14 @@ void SlabDepot::release(Pbn pbn) {
   ++free_blocks_;
 }
 
+/// In the order in which they were freed; each look is cheap, so that whoever wants room looks.
 void SlabDepot::collect_frees(std::uint64_t needed) {
   for (std::size_t n = 0; !pending_frees_.empty(); ++n) {
     if (n >= kFreesAtOnce && free_blocks_ >= needed) return;
     const bool stable = journal_.is_committed(pending_frees_.oldest_point()) ||
                         faults_.is_on(Fault::reuse_before_stable);
     const bool unread = epochs_.is_over(oldest_readers()) || faults_.is_on(Fault::reuse_while_read);
+    // Those behind it wait for the same or for more.
     if (!stable || !unread) return;
     if (const auto far = pending_frees_.first_of(2 * kFreesAhead)) {
       slab_of(*far).prefetch_itself();
@@ -180,10 +187,12 @@ Task<void> SlabDepot::wait_for_fewer_frees() {
   }
 }
 
+/// Either a commit, which makes all entries stable that are waited for now, or the end of readers.
 Task<void> SlabDepot::wait_for_frees() {
   if (pending_frees_.empty()) co_return;
   const JournalPoint point = pending_frees_.newest_point();
   if (!journal_.is_committed(point)) {
+    // An error means read-only mode, for which all who wait here look.
     [[maybe_unused]] const auto seen_by_callers = co_await journal_.commit(point);
   } else {
     // Committed, but somebody may still read what was there.
@@ -213,17 +222,20 @@ void SlabDepot::keep_for_readers(Pbn pbn) {
   if (!pending_frees_.contains(pbn) || faults_.is_on(Fault::share_what_gets_free)) return;
   // It becomes free later than planned: not before those who read now have ended.
   pending_frees_.take_up(pbn);
+  // The last point, although its own may be older: points must not decrease.
   pending_frees_.add(pbn, journal_.last_point(), epochs_.retire());
 }
 
 void SlabDepot::watch(Pbn pbn) { ++watched_.insert(pbn.value(), Watch{}).users; }
 
+/// The last one who watches ends the note.
 void SlabDepot::unwatch(Pbn pbn) {
   Watch* watch = watched_.find(pbn.value());
   check(watch != nullptr, "a block that nobody watches");
   if (--watch->users == 0) watched_.erase(pbn.value());
 }
 
+/// Needs a watch(): without one nothing is noted.
 bool SlabDepot::was_freed(Pbn pbn) {
   const Watch* watch = watched_.find(pbn.value());
   check(watch != nullptr, "a block that nobody watches");
@@ -265,9 +277,11 @@ void SlabDepot::request_write_back() {
   if (on_write_back_needed_) on_write_back_needed_();
 }
 
+/// Plain function: nothing comes between the journal entry that the caller has added and this.
 Result<void> SlabDepot::change(Pbn pbn, ReferenceOperation operation, JournalPoint point) {
   Slab& slab = slab_of(pbn);
   const SlabSequence open = slab.next_sequence();
+  // Shared again before it was free (may_share() has allowed it): it stays in use.
   if (operation == ReferenceOperation::data_increment && pending_frees_.size() > 0 &&
       slab.count(layout_.sbn_of(pbn)) == kProvisional && pending_frees_.contains(pbn)) {
     pending_frees_.take_up(pbn);  // before it was free
@@ -298,6 +312,7 @@ Result<void> SlabDepot::drop(std::span<const BlockMapping> mappings, JournalPoin
   const SlabSequence open = slab.next_sequence();
   auto dropped = slab.drop(std::span(blocks).first(count), point, journal_, freed);
   if (!dropped) return std::move(dropped).error();
+  // One epoch for all: nobody can begin to read in between.
   PendingFrees::Several frees(pending_frees_, epochs_.retire());
   for (std::size_t i = 0; i < *dropped; ++i) {
     const JournalPoint entry{point.sequence,
@@ -310,6 +325,7 @@ Result<void> SlabDepot::drop(std::span<const BlockMapping> mappings, JournalPoin
 
 std::uint64_t SlabDepot::take_peak_allocated() {
   note_allocation();
+  // The fewest blocks that were unallocated are the most that were allocated.
   const std::uint64_t all = slabs_.size() * config_.data_blocks;
   return difference(all, std::exchange(least_unallocated_, unallocated()));
 }

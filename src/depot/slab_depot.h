@@ -5,6 +5,16 @@
 // Room is reserved by count and a block is chosen late: reserve() promises blocks to writes that
 // have been accepted, allocate() then hands out neighbours. A block that loses its last reference
 // is free only when the journal entry that says so is stable and nobody reads the block any more.
+//
+// What holds here:
+// - The free blocks of the slabs that are ready are those promised and those promised to nobody:
+//   promised_ + free_blocks_. So allocate() out of a promise always finds one.
+// - Blocks in pending_frees_ are provisional in their slab and in neither of the two.
+// - One pass over journals, counts and summary runs at a time (writer_); changes are made
+//   meanwhile.
+// - An error of the device in a pass of writing makes the volume read-only.
+//
+// It belongs to the thread of the metadata.
 #pragma once
 
 #include <algorithm>
@@ -37,6 +47,7 @@ struct PbnRun {
   std::uint32_t count = 0;
 };
 
+/// Since the start; behaviour.md, 14 has the kernel's names for most of them.
 struct DepotStatistics {
   AllocatorStatistics allocator;
   SlabJournalStatistics slab_journal;
@@ -310,6 +321,7 @@ class SlabDepot {
   /// Takes them among the others.
   void add_slabs(std::vector<std::unique_ptr<Slab>> slabs);
 
+  // Of the loader (slab_loader.cpp). `state` is what the scrub under way has found out so far.
   Task<Result<void>> load_tail(Slab& slab);
   Task<Result<void>> scrub(Slab& slab);
   Task<Result<void>> scrub_alone(Slab& slab);

@@ -14,7 +14,9 @@ constexpr std::uint64_t kUnitsPerNewSlab = 100;
 }  // namespace
 
 Task<void> SlabDepot::begin_growth(const SuperBlock& grown, PageMemory reserved) {
+  // No slab and no summary is written until grow() or give_up_growth().
   co_await writer_.acquire();
+  // The room that the caller has made sure of is given back just before the tables take it.
   reserved = PageMemory();
   const SlabNumber first = slab_count();
   const SlabNumber count = SlabLayout(grown.depot).slab_count() - first;
@@ -39,6 +41,7 @@ Task<Result<void>> SlabDepot::write_grown_summary(const SuperBlock& grown) {
   co_return co_await write_whole_summary(grown.find(PartitionId::slab_summary).start);
 }
 
+/// Nothing waits here: before it all see the old volume, behind it all see the new one.
 void SlabDepot::grow(const SuperBlock& grown) {
   layout_ = SlabLayout(grown.depot);
   summary_start_ = grown.find(PartitionId::slab_summary).start;
@@ -47,6 +50,7 @@ void SlabDepot::grow(const SuperBlock& grown) {
   for (SlabNumber n = old_count; n < slab_count(); ++n) {
     Slab& slab = *slabs_[n];
     slab.summary().fullness_hint = fullness_hint(config_.data_blocks, layout_.slab_bits());
+    // became_ready() counts it down again and makes its blocks free.
     ++unscrubbed_;
     became_ready(slab);
   }

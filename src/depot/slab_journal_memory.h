@@ -28,6 +28,8 @@ struct SlabJournalBlock {
   SlabJournalBlock* next = nullptr;  ///< of the same slab, or free
 };
 
+/// A list of spare blocks. They are shared by all slabs and never moved; what is given back is
+/// taken first again, while the processor's caches have it.
 class SlabJournalMemory {
  public:
   SlabJournalMemory() = default;
@@ -36,6 +38,7 @@ class SlabJournalMemory {
 
   /// Takes memory for `count` more blocks.
   void add(std::size_t count) {
+    // A piece of memory for each call; blocks of earlier pieces stay where they are.
     const PageMemory& bytes = bytes_.emplace_back(count * kBlockSize);
     bytes.allow_huge_pages();
     std::vector<SlabJournalBlock>& blocks = blocks_.emplace_back(count);
@@ -53,6 +56,7 @@ class SlabJournalMemory {
     SlabJournalBlock& block = *spare_;
     spare_ = block.next;
     --spare_count_;
+    // What was in it before must not get to the disk behind this block's entries.
     std::memset(block.bytes.data(), 0, kBlockSize);
     block = {block.bytes, {}, {}, {}, nullptr};
     return block;

@@ -36,6 +36,8 @@ Task<Result<void>> SlabDepot::load_summary(std::uint8_t old_zone_count) {
     const SlabNumber n = slab->number();
     const unsigned zone = summary_zone(n, old_zone_count);
     slab->summary() = summary_entry(all.block(summary_block(zone, n)), n);
+    // Merged into one area, which all 16 get (behaviour.md, 8): with that the zone count does not
+    // matter.
     set_summary_entry(summary_.block(summary_block(0, n)), n, slab->summary());
   }
   fill_unused_summary(slab_count());
@@ -104,7 +106,9 @@ Task<Result<void>> SlabDepot::load_tail(Slab& slab) {
     }
     co_return Result<void>();
   }
+  // The sequence is that of the block itself, never reckoned from the offset (volume.md, 5.3).
   const SlabSequence next = header.sequence + 1;
+  // Counts on the disk are complete if the slab is not dirty: then no block is needed.
   const SlabSequence head = entry.dirty ? header.head : next;
   if (head > next || next - head > ring || head == SlabSequence{0}) {
     co_return Error(Errc::corrupt,
@@ -141,12 +145,15 @@ Task<Result<void>> SlabDepot::scrub_alone(Slab& slab) {
   const bool was_written = slab.summary().load_reference_counts;
   Scrubbing& state = scrubbing_;
   state.counts = slab.counts_to_load();
+  // If counts were never written they are zeros, all of the journal applies, and all are written.
   state.points.assign(blocks * kSectorsPerBlock, {});
   state.changed.assign(blocks, was_dirty && !was_written);
   state.decremented.assign((config_.data_blocks + kBitsPerWord - 1) / kBitsPerWord, 0);
   state.has_decrements = false;
   Result<void> done;
   if (was_written) done = co_await read_counts(slab, state);
+  // Changes go on being journaled meanwhile, in memory: no block of the slab is written, as this
+  // has writer_. So named() stands still and the rest is all in memory at the end.
   if (done && was_dirty) done = co_await replay_journal(slab, state);
   // From here on nothing waits until the slab is ready: no change may come in between.
   if (done) done = replay_unnamed(slab, state);
@@ -156,6 +163,7 @@ Task<Result<void>> SlabDepot::scrub_alone(Slab& slab) {
   for (std::uint32_t i = 0; i < state.changed.size(); ++i) {
     if (state.changed[i]) slab.dirty_reference_block(i);
   }
+  // Its counts are written after it is in use: allocation need not wait for that.
   became_ready(slab);
   co_return co_await write_scrubbed(slab, was_dirty);
 }
@@ -214,6 +222,8 @@ Result<void> SlabDepot::replay_entry(const Slab& slab, Scrubbing& state, Journal
                                             slab.number(), entry.sbn, config_.data_blocks));
   }
   if (entry.operation == ReferenceOperation::data_decrement) {
+    // Noted even if the counts know the change: whether it is stable and unread is another
+    // question.
     state.decremented[entry.sbn / kBitsPerWord] |= std::uint64_t{1} << entry.sbn % kBitsPerWord;
     state.has_decrements = true;
   }

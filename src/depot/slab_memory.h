@@ -26,6 +26,8 @@ struct SlabTables {
   std::span<std::uint32_t> holds;        ///< by block of the slab journal; zeros at first
 };
 
+/// Of each slab one piece: counts, then reference blocks, then holds, each from a multiple of 64
+/// bytes on. The memory comes as zeros.
 class SlabMemory {
  public:
   SlabMemory(const SlabConfig& config, std::size_t slabs)

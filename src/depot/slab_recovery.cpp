@@ -15,6 +15,8 @@ bool SlabDepot::recover_change(Pbn pbn, ReferenceOperation operation, JournalPoi
   const JournalPoint expanded = operation == ReferenceOperation::data_decrement
                                     ? point.expanded_decrement()
                                     : point.expanded_increment();
+  // Points rise strictly within a slab's journal (volume.md, 5.2): up to its recovery point it has
+  // all.
   if (expanded <= slab.recovery_point() && !faults_.is_on(Fault::recovery_repeats_entries)) {
     return false;
   }
@@ -26,6 +28,7 @@ bool SlabDepot::recover_change(Pbn pbn, ReferenceOperation operation, JournalPoi
   return true;
 }
 
+/// Nothing else writes yet, so writer_ is not needed.
 Task<Result<void>> SlabDepot::write_recovered(bool all) {
   to_write_.clear();
   for (const auto& slab : slabs_) {
@@ -38,6 +41,7 @@ Task<Result<void>> SlabDepot::write_recovered(bool all) {
 Task<Result<void>> SlabDepot::scrub_first() {
   bool any = false;
   for (const auto& slab : slabs_) {
+    // A journal as full as this is past the blocking threshold: writers would wait for it at once.
     if (slab->is_ready() || slab->journal_blocks_in_use() < config_.scrubbing) continue;
     any = true;
     auto done = co_await scrub(*slab);
@@ -52,6 +56,8 @@ Task<Result<void>> SlabDepot::scrub_next() {
   int best_rank = -1;
   for (const auto& slab : slabs_) {
     if (slab->is_ready()) continue;
+    // A slab whose journal takes no more keeps writers waiting: it comes before all hints, which
+    // have six bits. Otherwise the one with the most free blocks.
     const int rank = slab->has_room() ? slab->summary().fullness_hint : 64;
     if (rank <= best_rank) continue;
     best = slab.get();

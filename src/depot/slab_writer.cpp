@@ -27,6 +27,8 @@ constexpr std::uint64_t kUnitsPerBlockNamed = 5;
 
 }  // namespace
 
+/// The end of a pass, whatever came of it: whoever waits for room looks again, or sees read-only
+/// mode.
 Task<Result<void>> SlabDepot::finish(Result<void> done) {
   needs_write_back_ = false;
   if (!done) notifier_.enter(done.error());
@@ -64,6 +66,10 @@ Task<Result<void>> SlabDepot::write_back(JournalSequence release_before) {
   co_return co_await finish(std::move(done));
 }
 
+/// In rounds, as each round's summary gives room in the rings. Of a round: the entries become
+/// stable in the recovery journal, the blocks are written, a flush, the summary is written; then
+/// the blocks are named, and let go of memory and of their recovery journal blocks. Blocks that
+/// find no place in the ring stay closed: their slab has to be relieved first.
 Task<Result<void>> SlabDepot::write_journals() {
   std::vector<Slab*>& slabs = to_write_;
   std::vector<std::size_t>& counts = to_write_counts_;
@@ -86,6 +92,7 @@ Task<Result<void>> SlabDepot::write_journals() {
       counts.push_back(count);
     }
     Result<void> done;
+    // One commit for all blocks of the round (behaviour.md, 5.2).
     if (!faults_.is_on(Fault::slab_journal_before_entry)) done = co_await journal_.commit(needed);
     if (!done) co_return done;
     WriteBurst burst(executor_, device_);
@@ -95,6 +102,7 @@ Task<Result<void>> SlabDepot::write_journals() {
       Slab& slab = *slabs[i];
       SlabJournalBlock* block = slab.oldest_closed();
       for (std::size_t n = 0; n < counts[i]; ++n, block = block->next) {
+        // As late as this, so that it says how far reference blocks have been written by now.
         block->header.head = slab.head();
         encode_slab_journal_header(block->header, block->bytes);
         const Pbn pbn = layout_.journal_block(slab.number(), block->header.sequence);
@@ -107,6 +115,7 @@ Task<Result<void>> SlabDepot::write_journals() {
     if (!faults_.is_on(Fault::summary_without_flush)) done = co_await device_.flush();
     if (!done) co_return done;
     for (std::size_t i = 0; i < slabs.size(); ++i) {
+      // The flush has covered the summary of the round before as well, and the heads it leads to.
       slabs[i]->summary_is_durable();
       const SlabSequence behind = slabs[i]->oldest_closed()->header.sequence + counts[i];
       SlabSummaryEntry& entry = slabs[i]->summary();
@@ -127,6 +136,8 @@ Task<Result<void>> SlabDepot::write_journals() {
       Slab& slab = *slabs[i];
       for (std::size_t n = 0; n < counts[i]; ++n) {
         const SlabJournalBlock& block = *slab.oldest_closed();
+        // The recovery journal may forget these entries at its next flush, which makes this summary
+        // durable.
         journal_.unlock(RecoveryJournal::Head::slab_journal, block.first_lock);
         slab.block_was_named(block.header);
         slab.drop_closed_block();
@@ -170,6 +181,7 @@ Task<Result<void>> SlabDepot::relieve(Slab& slab) {
 }
 
 Task<Result<void>> SlabDepot::write_references(Slab& slab, SlabSequence limit) {
+  // The second flush of the file's head.
   if (summary_is_at_risk_ && !faults_.is_on(Fault::counts_before_summary)) {
     auto flushed = co_await device_.flush();
     if (!flushed) co_return flushed;
@@ -180,6 +192,7 @@ Task<Result<void>> SlabDepot::write_references(Slab& slab, SlabSequence limit) {
   while (true) {
     std::size_t count = 0;
     while (count < kReferenceBatch) {
+      // Copies are taken before the commit, so that it covers all that is in them.
       const auto write = slab.begin_write(limit, memory.block(count));
       if (!write) break;
       batch[count++] = *write;
@@ -190,6 +203,7 @@ Task<Result<void>> SlabDepot::write_references(Slab& slab, SlabSequence limit) {
     co_await executor_.give_way();
     Result<void> done;
     if (!faults_.is_on(Fault::counts_before_entry)) {
+      // Entries that came since are committed too, which does no harm.
       done = co_await journal_.commit(slab.last_recovery_entry());
     }
     WriteBurst burst(executor_, device_);
@@ -241,6 +255,8 @@ void SlabDepot::continue_after_save() {
 }
 
 Task<Result<void>> SlabDepot::save_slabs() {
+  // Blocks on their way to being free arrive there, so that the hints and the free counts are
+  // final.
   while (!pending_frees_.empty()) {
     auto committed = co_await journal_.commit_all();
     if (!committed) co_return committed;
@@ -263,6 +279,7 @@ Task<Result<void>> SlabDepot::save_slabs() {
     done = co_await write_references(*slab, slab->next_sequence());
   }
   if (!done) co_return done;
+  // Counts are durable before a summary calls the journals empty.
   if (!changed.empty()) done = co_await device_.flush();
   if (!done) co_return done;
   for (Slab* slab : changed) {

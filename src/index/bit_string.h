@@ -12,6 +12,7 @@
 
 namespace uvdo {
 
+/// Bytes that a word may reach beyond the byte of the last bit.
 inline constexpr std::size_t kBitSlack = 8;
 /// How many bits load_bits() gives, and store_bits() takes, at any offset.
 inline constexpr unsigned kBitsAtOnce = 57;
@@ -19,6 +20,8 @@ inline constexpr unsigned kBitsAtOnce = 57;
 inline constexpr unsigned kPutAtOnce = 56;
 
 namespace detail {
+/// Little-endian words at any address. Where the machine is little-endian the compiler makes one
+/// move of the copy.
 inline std::uint64_t load_word(const std::byte* p) {
   if constexpr (std::endian::native == std::endian::little) {
     std::uint64_t word = 0;
@@ -56,6 +59,7 @@ inline void store_bits(std::byte* bits, std::uint64_t at, std::uint64_t value, u
 /// Copies `count` bits between buffers that do not overlap; other bits of `to` stay.
 inline void copy_bits(std::byte* to, std::uint64_t to_at, const std::byte* from,
                       std::uint64_t from_at, std::uint64_t count) {
+  // Whole bytes at a time, so that both positions keep their offset within a byte.
   while (count > 56) {
     store_bits(to, to_at, load_bits(from, from_at) & low_bits(56), 56);
     to_at += 56;
@@ -76,6 +80,8 @@ class BitWriter {
   }
   /// Appends the low `width` (0..kPutAtOnce) bits of value, which has no bits above them.
   void put(std::uint64_t value, unsigned width) {
+    // A whole word is stored each time, and the next one begins with the bits of the byte that is
+    // not full.
     held_ |= value << filled_;
     filled_ += width;
     detail::store_word(next_, held_);

@@ -35,6 +35,7 @@ Task<void> BoundedMemoryIndex::lookup(std::span<IndexQuery> queries) {
 
 void BoundedMemoryIndex::record(const IndexQuery& query, const IndexData& data) {
   if (state_ != IndexState::online) return;
+  // A name that comes again keeps its age.
   const auto [it, is_new] = records_.try_emplace(query.name, data);
   if (!is_new) {
     it->second = data;

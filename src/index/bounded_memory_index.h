@@ -10,6 +10,7 @@
 
 namespace uvdo {
 
+/// Nothing of it depends on time or on addresses, as simulations demand.
 class BoundedMemoryIndex final : public DedupeIndex {
  public:
   /// An index of at most `capacity` names (at least one), online at once.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The index of one chapter: a few pages of delta lists that say on which record page a name is
 // (index.md, 9.2, 9.4, 12), and the map of which list is on which page (10).
+// A chapter's index is made once, when it is closed, and only read after that.
 #pragma once
 
 #include <algorithm>
@@ -21,6 +22,7 @@ struct IndexPageHeader {
   std::uint32_t first_list = 0;
   std::uint32_t lists = 0;
 
+  /// Whether a list, by its number within the chapter, is on this page.
   [[nodiscard]] bool has(std::uint32_t list) const {
     return list >= first_list && list - first_list < lists;
   }
@@ -50,6 +52,8 @@ std::optional<std::uint32_t> find_in_index_page(const IndexGeometry& geometry, C
 bool are_lists_sound(const IndexGeometry& geometry, ConstBytes page, const IndexPageHeader& header);
 
 /// Which lists are on which index page, for all chapters of the volume, by their slots.
+/// index.md, 10; it must agree with the index pages on storage. 2 bytes for each index page but the
+/// last of each chapter.
 class IndexPageMap {
  public:
   explicit IndexPageMap(const IndexGeometry& geometry)
@@ -76,6 +80,7 @@ class IndexPageMap {
   [[nodiscard]] bool decode(ConstBytes bytes);
 
  private:
+  // Index pages of a chapter.
   std::uint32_t pages_;
   std::vector<std::uint16_t> last_lists_;
 };

@@ -12,6 +12,8 @@
 
 namespace uvdo {
 
+/// Chains by hash, of entries that are numbered from 1; what was erased is taken first again.
+/// Entries never move, so that pointers to them stay valid until they are erased.
 class CollisionTable {
  public:
   struct Entry {
@@ -47,6 +49,7 @@ class CollisionTable {
   }
   /// False if the table is full.
   bool insert(std::uint64_t key, const RecordName& name, std::uint64_t chapter) {
+    // A place that was given back, or the next one that was never used.
     std::uint32_t at = free_;
     if (at != 0) {
       free_ = entry(at).next;
@@ -80,10 +83,13 @@ class CollisionTable {
   }
 
  private:
+  /// Numbered from 1, so that 0 can stand for none.
   [[nodiscard]] Entry& entry(std::uint64_t at) const {
     return reinterpret_cast<Entry*>(entries_.data())[at - 1];
   }
   [[nodiscard]] std::uint32_t* chain_of(std::uint64_t key) const {
+    // Multiplied so that all bits of the key reach those that are taken; the lowest are the worst
+    // mixed.
     const std::uint64_t hash = key * 0x9E3779B97F4A7C15U >> 24U;
     return reinterpret_cast<std::uint32_t*>(chains_.data()) + (hash & (chain_count_ - 1));
   }

@@ -50,6 +50,9 @@ enum class IndexState : std::uint8_t {
 [[nodiscard]] std::string_view name_of(IndexState state);
 
 /// Used by one thread, that of the volume's metadata.
+/// How it is used: lookup() for the names of a write; then, where a block was made or another
+/// found, record() with the same query. There may be any time between the two, and the index may
+/// have been closed meanwhile.
 class DedupeIndex {
  public:
   DedupeIndex() = default;

@@ -18,6 +18,7 @@ inline constexpr std::uint64_t kMaxDeltaListBits = 65535;
 inline constexpr unsigned kNameBits = 128;
 
 /// The bits that the code of `delta` takes.
+/// As index.md, 7.3 has it: m + (n - k + d) / n.
 constexpr std::uint64_t coded_bits(const DeltaCode& code, std::uint64_t delta) {
   return code.minimum_bits +
          (code.values_per_bit - code.short_values + delta) / code.values_per_bit;
@@ -29,9 +30,12 @@ struct EntryCode {
   std::uint64_t size = 0;  ///< bits
 };
 /// Deltas have at most 32 bits.
+/// The payload, the delta's low part above it, and, of a long delta, the one bit that ends its
+/// zeros.
 inline EntryCode code_entry(const DeltaCode& code, unsigned payload_bits, std::uint64_t payload,
                             std::uint64_t delta) {
   const std::uint64_t fixed = payload_bits + code.minimum_bits;
+  // A short delta takes the fewest bits that there are, and no zeros.
   if (delta < code.short_values) return {payload | delta << payload_bits, fixed};
   // Half the width, because a division takes half the time then.
   const auto over = static_cast<std::uint32_t>(delta - code.short_values);
@@ -82,6 +86,8 @@ class DeltaListReader {
     if (at_ == end_) return Step::end;
     if (end_ - at_ < payload_bits_ + code_.minimum_bits) return Step::malformed;
     entry.payload = load_bits(bits_, at_) & low_bits(payload_bits_);
+    // All is checked against the end of the list before it is believed: an entry cannot reach
+    // beyond it.
     std::uint64_t at = at_ + payload_bits_;
     std::uint64_t word = load_bits(bits_, at);
     std::uint64_t delta = word & low_bits(code_.minimum_bits);
@@ -92,6 +98,7 @@ class DeltaListReader {
       delta += *zeros * code_.values_per_bit;
       at += *zeros + 1;
     }
+    // index.md, 7.3: of the first entry a delta of 0 says only that its key is 0.
     entry.is_collision = delta == 0 && at_ != begin_;
     if (entry.is_collision) {
       if (end_ - at < kNameBits) return Step::malformed;
@@ -148,8 +155,10 @@ inline std::optional<DeltaMatch> find_in_delta_list(DeltaListReader list, std::u
                                                     const RecordName& name) {
   DeltaEntry entry;
   std::optional<DeltaMatch> plain;
+  // Keys ascend: behind the key there is nothing of it.
   while (list.next(entry) == DeltaListReader::Step::entry && entry.key <= key) {
     if (entry.key < key) continue;
+    // The plain entry is the answer unless a collision entry behind it has the whole name.
     if (!entry.is_collision) {
       plain = DeltaMatch{entry.payload, false};
     } else if (same_name(entry.name, name)) {

@@ -7,6 +7,7 @@
 namespace uvdo {
 
 Task<Result<void>> StreamWriter::drain() {
+  // What is left of the last block waits for the bytes that complete it.
   const std::size_t whole = filled_ / kBlockSize * kBlockSize;
   if (whole > end_ - offset_) {
     co_return Error(Errc::out_of_range, "the saved index does not fit into its space");
@@ -41,6 +42,7 @@ Task<Result<void>> StreamReader::require(std::size_t size) {
   at_ = base - left;
   end_of_data_ = base;
   while (!has(size)) {
+    // The run is whole blocks long, and so is each piece.
     const std::uint64_t length = std::min<std::uint64_t>(kPiece, end_ - offset_);
     if (length == 0 || end_of_data_ + length > buffer_.size()) {
       co_return Error(Errc::corrupt, "the saved index ends too early");

@@ -13,6 +13,7 @@ namespace uvdo {
 
 /// Writes a run of blocks from its start. Bytes are appended without waiting as long as
 /// `needs_drain()` is false, and never beyond the end of the run: then the stream fails.
+/// Used by one writer, from beginning to end. Nothing is flushed.
 class StreamWriter {
  public:
   static constexpr std::size_t kPiece = std::size_t{1} << 20U;
@@ -50,6 +51,8 @@ class StreamWriter {
 };
 
 /// Reads a run of blocks from its start.
+/// As long as has() is true a caller needs no coroutine: that is what makes millions of small
+/// pieces cheap.
 class StreamReader {
  public:
   static constexpr std::size_t kPiece = std::size_t{1} << 20U;

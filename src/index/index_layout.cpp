@@ -13,6 +13,7 @@
 namespace uvdo {
 namespace {
 
+// The region table (index.md, 3.1), and what its regions are (3 and 5).
 constexpr std::uint64_t kTableMagic = 0x416C6252676E3031;
 constexpr std::size_t kTableHeaderSize = 24;
 constexpr std::size_t kTableEntrySize = 24;
@@ -33,6 +34,7 @@ enum Kind : std::uint16_t {
 };
 constexpr std::uint16_t kSole = 65535;
 
+// The payloads of a super block (index.md, 4.1) and of save headers (5).
 constexpr std::string_view kLabel = "*ALBIREO*SINGLE*FILE*LAYOUT*001*";
 constexpr std::uint32_t kVersion = 3;
 constexpr std::uint32_t kConvertedVersion = 7;
@@ -44,6 +46,7 @@ constexpr std::uint32_t kSaveVersion = 1;
 constexpr std::uint32_t kStateVersion = 301;
 constexpr std::uint32_t kMaxZones = 16;
 
+// The configuration (index.md, 4.2).
 constexpr std::string_view kConfigMagic = "ALBIC";
 constexpr std::string_view kConfigVersion = "06.02";
 constexpr std::string_view kConvertedConfigVersion = "08.02";
@@ -52,6 +55,7 @@ constexpr std::uint32_t kIndexMeanDelta = 4096;
 // Enough for every field of the larger version.
 constexpr std::size_t kConfigSize = 66;
 
+/// False if there are not as many bytes.
 bool starts_with(ConstBytes bytes, std::string_view text) {
   return bytes.size() >= text.size() && std::memcmp(bytes.data(), text.data(), text.size()) == 0;
 }
@@ -64,6 +68,7 @@ Error corrupt(std::string_view what) {
   return {Errc::corrupt, fmt::format("the deduplication index is damaged: {}", what)};
 }
 
+/// A region table as it is found; payload points into the block.
 struct Table {
   std::uint64_t blocks = 0;
   std::uint16_t type = 0;
@@ -71,6 +76,7 @@ struct Table {
   ConstBytes payload;
 };
 
+/// not_found if the block has another magic: nothing was ever made here, or it was cleared.
 Result<Table> decode_table(ConstBytes block) {
   ByteReader reader(block);
   if (reader.le64() != kTableMagic) {
@@ -85,6 +91,7 @@ Result<Table> decode_table(ConstBytes block) {
   }
   const std::size_t count = reader.le16();
   const std::size_t payload = reader.le16();
+  // Checked before anything behind the header is read.
   if (kTableHeaderSize + count * kTableEntrySize + payload > block.size()) {
     return corrupt("a region table is longer than its block");
   }
@@ -101,6 +108,7 @@ Result<Table> decode_table(ConstBytes block) {
   return table;
 }
 
+/// Writes all but the payload, for which the writer is left.
 ByteWriter begin_table(MutableBytes block, std::uint64_t blocks, TableType type,
                        std::span<const IndexRegion> regions, std::size_t payload) {
   std::fill(block.begin(), block.end(), std::byte{0});
@@ -121,6 +129,7 @@ ByteWriter begin_table(MutableBytes block, std::uint64_t blocks, TableType type,
   return writer;
 }
 
+/// H(start, data) of index.md, 4.3.
 std::uint64_t hash_stuff(std::uint64_t start, ConstBytes data) {
   const auto seed = static_cast<std::uint32_t>(start ^ start >> 27U);
   return load_le64(murmur3_x64_128(data, seed).bytes.data() + 4);
@@ -132,6 +141,7 @@ std::uint64_t primary_index_nonce(const NonceInformation& information) {
   return hash_stuff(0xA1B1E0FC, information);
 }
 
+/// 0 would be the nonce of pages that were never written: then the negated primary is taken.
 std::uint64_t index_volume_nonce(std::uint64_t primary, std::uint64_t recorded_start) {
   std::array<std::byte, 16> data{};
   store_le64(data.data(), recorded_start);
@@ -157,14 +167,18 @@ IndexLayout new_index_layout(const IndexGeometry& geometry, std::uint64_t start_
   layout.save_blocks = geometry.save_blocks;
   layout.save_block[0] = layout.volume_block + geometry.volume_blocks;
   layout.save_block[1] = layout.save_block[0] + geometry.save_blocks;
+  // Counted from the start of the device, as all numbers in the region are (index.md, 16.3).
   layout.volume_nonce = index_volume_nonce(primary_index_nonce(information), start_block + 2);
   return layout;
 }
 
+/// index.md, 3 and 4.1.
 void encode_index_super_block(const IndexLayout& layout, const IndexGeometry& geometry,
                               MutableBytes block) {
+  // A converted one is used as it is, and its super block never written.
   check(layout.version == kVersion, "only new indexes get a super block");
   const std::uint64_t start = layout.header_block;
+  // The seven regions of index.md, 3, in that order.
   const std::array<IndexRegion, 7> regions{{
       {start, 1, kHeader, kSole},
       {start + 1, 1, kConfig, kSole},
@@ -194,6 +208,7 @@ Result<IndexLayout> decode_index_super_block(ConstBytes block, const IndexGeomet
   auto decoded = decode_table(block);
   if (!decoded) return std::move(decoded).error();
   const Table& table = *decoded;
+  // The checks of index.md, 4.1, in the order in which each makes the next one safe.
   if (table.type != kSuperBlockTable || table.regions.size() != 7) {
     return corrupt("its first block is no super block");
   }
@@ -239,6 +254,8 @@ Result<IndexLayout> decode_index_super_block(ConstBytes block, const IndexGeomet
   }
   if (layout.volume_offset >= kTooMany) return corrupt("absurd offsets");
   const std::uint64_t first = r[0].start;
+  // What the table must say, made from its own sizes: the recorded size of the volume need not be
+  // the computed one.
   const std::uint64_t first_save = first + 2 + r[3].blocks + layout.volume_offset;
   const std::uint64_t seal = first_save + r[4].blocks + r[5].blocks;
   const std::array<IndexRegion, 7> expected{{
@@ -259,6 +276,8 @@ Result<IndexLayout> decode_index_super_block(ConstBytes block, const IndexGeomet
   if (table.blocks != seal + 1 - layout.volume_offset - first) {
     return corrupt("its size is not that of its regions");
   }
+  // From recorded numbers to those of the present device (index.md, 4.1, version 7); both offsets
+  // are 0 in all others.
   layout.save_blocks = r[4].blocks;
   layout.header_block = first + layout.volume_offset - layout.start_offset;
   layout.volume_block = r[3].start + layout.volume_offset - layout.start_offset;
@@ -308,10 +327,12 @@ Result<void> decode_index_config(ConstBytes block, const IndexGeometry& geometry
     return corrupt("its configuration is missing");
   }
   const ConstBytes version = reader.bytes(kConfigVersion.size());
+  // Either version is read, whatever the super block's is (index.md, 4.2).
   const bool converted = starts_with(version, kConvertedConfigVersion);
   if (!converted && !starts_with(version, kConfigVersion)) {
     return corrupt("the version of its configuration is unknown");
   }
+  // Each field is read whether the ones before were right or not, so that the reader stays in step.
   bool same = reader.le32() == geometry.record_pages_per_chapter;
   same = reader.le32() == geometry.chapters && same;
   same = reader.le32() == geometry.sparse_chapters && same;
@@ -332,12 +353,14 @@ Result<void> decode_index_config(ConstBytes block, const IndexGeometry& geometry
   return {};
 }
 
+/// index.md, 5.
 IndexSave divide_save_area(const IndexLayout& layout, const IndexGeometry& geometry,
                            std::uint32_t slot, std::uint32_t zones) {
   IndexSave save;
   std::uint64_t at = layout.save_block[slot] + 1;
   save.page_map = {at, geometry.page_map_blocks, kPageMap, kSole};
   at += geometry.page_map_blocks;
+  // What the fixed parts leave is shared out evenly; a rest stays free behind the open chapter.
   const std::uint64_t left =
       layout.save_blocks - 1 - geometry.page_map_blocks - geometry.open_chapter_blocks;
   for (std::uint32_t zone = 0; zone < zones; ++zone) {
@@ -360,6 +383,7 @@ void encode_save_header(const IndexLayout& layout, const IndexSave& save, std::u
   if (end < start + layout.save_blocks) {
     regions.push_back({end, start + layout.save_blocks - end, kFree, kSole});
   }
+  // Tables have recorded numbers.
   for (IndexRegion& region : regions) region.start += layout.start_offset;
   ByteWriter writer = begin_table(block, layout.save_blocks, kSaveTable, regions, kSavePayloadSize);
   writer.le64(save.timestamp_ms);
@@ -403,9 +427,12 @@ Result<IndexSave> decode_save_header(ConstBytes block, const IndexLayout& layout
   const std::uint64_t end = start + layout.save_blocks;
   std::uint64_t at = start;
   for (const IndexRegion& region : r) {
+    // Each follows the one before, and none goes beyond the area: what is read by them stays within
+    // it.
     if (region.start != at || region.blocks > end - at) return corrupt("misplaced save regions");
     at += region.blocks;
   }
+  // index.md, 5: header, page map and open chapter, and free space only if there is any.
   const std::size_t zones = r.size() - (r.back().kind == kFree ? 4 : 3);
   bool good = at == end && zones >= 1 && zones <= kMaxZones;
   good = good && r[0].kind == kHeader && r[0].blocks == 1 && r[1].kind == kPageMap;
@@ -420,6 +447,7 @@ Result<IndexSave> decode_save_header(ConstBytes block, const IndexLayout& layout
   const std::uint64_t nonce = reader.le64();
   const std::uint32_t version = reader.le32();
   reader.skip(4);
+  // A save of a later form cannot be told from one that is damaged.
   const bool state_known = reader.le32() == 0xFFFFFFFF && reader.le32() == kStateVersion;
   save.newest = reader.le64();
   save.oldest = reader.le64();
@@ -434,9 +462,12 @@ Result<IndexSave> decode_save_header(ConstBytes block, const IndexLayout& layout
   return save;
 }
 
+/// The rule of index.md, 9.1: rv is the number of the chapter that a conversion has moved, and rp
+/// its slot; both are 0 where none was.
 std::uint64_t physical_chapter(const IndexGeometry& geometry, const IndexLayout& layout,
                                std::uint64_t chapter) {
   const std::uint64_t c = geometry.chapters;
+  // An index that is not reduced (index.md, 2).
   if (c % 2 == 0) return chapter % c;
   const std::uint64_t rv = layout.remapped_virtual;
   if (chapter == rv) return layout.remapped_physical;
@@ -445,11 +476,13 @@ std::uint64_t physical_chapter(const IndexGeometry& geometry, const IndexLayout&
     return d > layout.remapped_physical ? d % c : d - 1;
   }
   const std::uint64_t d = rv - chapter;
+  // An older chapter is long gone, and nobody asks for its place.
   return d < c ? c - d : 0;
 }
 
 std::uint64_t chapters_to_expire(const IndexGeometry& geometry, const IndexLayout& layout,
                                  std::uint64_t newest) {
+  // The ring has not been filled once.
   if (newest < geometry.chapters) return 0;
   if (layout.remapped_physical > 0) {
     const std::uint64_t oldest = newest - geometry.chapters;

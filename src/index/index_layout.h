@@ -70,6 +70,7 @@ Result<void> decode_index_config(ConstBytes block, const IndexGeometry& geometry
                                  std::uint64_t user_nonce, IndexLayout& layout);
 
 /// The header of a save area with a save in it. Block numbers are of the backing device.
+/// As decoded, it has been checked to tile its area (index.md, 5).
 struct IndexSave {
   std::uint64_t timestamp_ms = 0;
   std::uint64_t newest = 0;

@@ -22,6 +22,8 @@ Task<Result<void>> IndexStorage::write_block(std::uint64_t block, ConstBytes con
   co_return flushed;
 }
 
+/// The steps of index.md, 6.1; the headers of both save areas go first, so that no save of before
+/// is found with the new super block.
 Task<Result<void>> IndexStorage::create() {
   // 12 bytes that no other index has, repeated.
   NonceInformation information{};
@@ -29,6 +31,7 @@ Task<Result<void>> IndexStorage::create() {
   store_le64(unique.data(), executor_.wall_clock_us() * 1000);
   store_le32(unique.data() + 8, static_cast<std::uint32_t>(executor_.random()));
   for (std::size_t i = 0; i < information.size(); ++i) information[i] = unique[i % unique.size()];
+  // A new nonce: all old pages of the region are invalid by it, and need not be touched.
   layout_ = new_index_layout(geometry_, place_.start_block, information);
   saves_ = {};
   const PageMemory block(kBlockSize);
@@ -40,11 +43,13 @@ Task<Result<void>> IndexStorage::create() {
   encode_index_config(layout_, geometry_, place_.user_nonce, block.bytes());
   auto config = co_await write_block(layout_.config_block(), block.bytes());
   if (!config) co_return std::move(config).error();
+  // Last, when all that it leads to is stable.
   encode_index_super_block(layout_, geometry_, block.bytes());
   auto super = co_await write_block(layout_.header_block, block.bytes());
   co_return super;
 }
 
+/// Step 1 of index.md, 6.3.
 Task<Result<void>> IndexStorage::open() {
   const PageMemory block(kBlockSize);
   auto read = co_await device_.read(place_.start_block * kBlockSize, block.bytes());
@@ -58,6 +63,7 @@ Task<Result<void>> IndexStorage::open() {
   co_return decode_index_config(block.bytes(), geometry_, place_.user_nonce, layout_);
 }
 
+/// Step 2 of index.md, 6.3.
 Task<Result<void>> IndexStorage::read_saves() {
   const PageMemory block(kBlockSize);
   for (std::uint32_t slot = 0; slot < kIndexSaves; ++slot) {
@@ -86,6 +92,7 @@ Task<Result<std::uint32_t>> IndexStorage::begin_save() {
   const auto age = [&](std::uint32_t slot) {
     return saves_[slot] ? saves_[slot]->timestamp_ms : 0;
   };
+  // The older one, or one without a save: the newest save stands until the new one is complete.
   const std::uint32_t slot = age(1) < age(0) ? 1 : 0;
   const PageMemory block(kBlockSize);
   encode_empty_save_header(layout_, geometry_, slot, block.bytes());
@@ -112,6 +119,7 @@ Task<Result<void>> IndexStorage::finish_save(std::uint32_t slot, IndexSave save)
 }
 
 Task<Result<void>> IndexStorage::discard_saved_open_chapter() {
+  // The other save is older than this one, and never taken while this one's header is valid.
   const auto slot = newest_save();
   if (!slot) co_return Result<void>{};
   const PageMemory zeros(kBlockSize);

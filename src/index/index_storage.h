@@ -20,6 +20,7 @@ struct IndexPlace {
   std::uint64_t user_nonce = 0;
 };
 
+/// Whatever invalidates or completes something here is stable before the call ends (index.md, 6).
 class IndexStorage {
  public:
   IndexStorage(Executor& executor, Device& device, const IndexGeometry& geometry,
@@ -60,6 +61,7 @@ class IndexStorage {
   const IndexGeometry& geometry_;
   IndexPlace place_;
   IndexLayout layout_;
+  // As read_saves() has found them, and as saving has changed them since.
   std::array<std::optional<IndexSave>, kIndexSaves> saves_;
 };
 

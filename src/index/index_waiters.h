@@ -73,6 +73,7 @@ class LookupBatches {
 };
 
 /// Who waits for one thing, in order of arrival.
+/// Links are in the PendingQueries, whose batch outlives them: a lot is no more than two pointers.
 class ParkingLot {
  public:
   ParkingLot() = default;

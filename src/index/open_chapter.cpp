@@ -28,6 +28,7 @@ OpenChapter::OpenChapter(std::uint32_t capacity)
 
 const IndexData* OpenChapter::find(const RecordName& name) const {
   const std::uint32_t tag = tag_of(name);
+  // It ends: the table is at most half full.
   for (std::size_t slot = slot_of(name);; slot = (slot + 1) & (slots_.size() - 1)) {
     if (slots_[slot] == 0) return nullptr;
     const IndexRecord* record = candidate(slots_[slot], tag);
@@ -35,6 +36,7 @@ const IndexData* OpenChapter::find(const RecordName& name) const {
   }
 }
 
+/// Linear probing: the name's slot if it has one, otherwise the first that is free.
 void OpenChapter::put(const RecordName& name, const IndexData& data) {
   std::size_t slot = slot_of(name);
   const std::uint32_t tag = tag_of(name);
@@ -51,6 +53,7 @@ void OpenChapter::put(const RecordName& name, const IndexData& data) {
 }
 
 void OpenChapter::clear() {
+  // One that was never used has not touched its memory.
   if (std::exchange(size_, 0) == 0) return;
   std::fill(slots_.begin(), slots_.end(), 0);
 }
@@ -66,6 +69,7 @@ std::optional<std::uint32_t> OpenChapter::decode_header(ConstBytes header, std::
     return std::nullopt;
   }
   const std::uint32_t count = load_le32(header.data() + kMagicAndVersion.size());
+  // Anything may stand there: the save may be gone (index.md, 6.4).
   if (count > capacity) return std::nullopt;
   return count;
 }

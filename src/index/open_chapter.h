@@ -11,6 +11,8 @@
 
 namespace uvdo {
 
+/// Records in the order of arrival, and a hash table of twice as many slots at least. Nothing is
+/// taken out again; a name that comes again keeps its record and gets the new data.
 class OpenChapter {
  public:
   /// An empty chapter for `capacity` records.
@@ -43,6 +45,7 @@ class OpenChapter {
   }
   /// A slot holds 1 + the number of a record, and above that some bits of the name's hash, so that
   /// seldom a record is looked at for nothing. 0 is free.
+  /// 262144 records, the most that a chapter has, have numbers of 19 bits (1 + the last one).
   static constexpr unsigned kNumberBits = 19;
   [[nodiscard]] static std::uint64_t hash_of(const RecordName& name) {
     return name.hash() * 0x9E3779B97F4A7C15U;
@@ -62,6 +65,7 @@ class OpenChapter {
   std::uint32_t capacity_;
   std::uint32_t size_ = 0;
   unsigned slot_shift_;
+  // The records, one behind the other, and the hash table.
   PageMemory memory_;
   PageMemory slot_memory_;  // touched only when the chapter is used
   std::span<std::uint32_t> slots_;

@@ -30,6 +30,7 @@ void PageCache::link_newest(Page& page) {
 }
 
 PageCache::Page* PageCache::find(Key key) {
+  // Its place in the order does not change.
   if (newest_ != nullptr && newest_->has_key && newest_->key == key) return newest_;
   Page* const* found = by_number_.find(number_of(key));
   if (found == nullptr) return nullptr;
@@ -39,10 +40,12 @@ PageCache::Page* PageCache::find(Key key) {
   return &page;
 }
 
+/// The page stays in the list and is taken when its turn comes.
 void PageCache::forget_key(Page& page) {
   if (std::exchange(page.has_key, false)) by_number_.erase(number_of(page.key));
 }
 
+/// A page for another key, its bytes those of before; nullptr if none can be taken now.
 PageCache::Page* PageCache::take_page(Key key) {
   Page* page = nullptr;
   if (used_ < pages_.size()) {
@@ -50,6 +53,7 @@ PageCache::Page* PageCache::take_page(Key key) {
     page->data = memory_.data() + used_ * kIndexPageSize;
     ++used_;
   } else {
+    // The least recently used that may be taken.
     page = oldest_;
     while (page != nullptr && (page->state == State::loading || page->in_use)) page = page->newer;
     if (page == nullptr) return nullptr;
@@ -80,16 +84,19 @@ PageCache::Page* PageCache::load(Key key, std::uint64_t offset) {
   return page;
 }
 
+/// Whoever is served may be answered, or be parked at another page.
 Task<void> PageCache::read(Page& page, std::uint64_t offset) {
   const MutableBytes buffer{page.data, kIndexPageSize};
   const auto result = co_await device_.read(offset, buffer);
   if (!result) {
+    // Zeros carry no nonce and no name: whoever waits finds nothing on the page.
     ++read_errors_;
     std::memset(page.data, 0, kIndexPageSize);
   }
   understand(page);
   page.state = State::ready;
   if (!page.waiting.empty()) {
+    // Those who are served may load other pages, and this one must last until all have seen it.
     page.in_use = true;
     serve_(std::exchange(page.waiting, {}));
     page.in_use = false;
@@ -111,6 +118,7 @@ void PageCache::forget_all() {
 void PageCache::insert(Key key, ConstBytes content) {
   if (find(key) != nullptr) return;
   Page* page = take_page(key);
+  // All are being read: then it is read from storage when it is wanted.
   if (page == nullptr) return;
   std::memcpy(page->data, content.data(), kIndexPageSize);
   understand(*page);

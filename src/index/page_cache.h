@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The pages of chapters on storage that were used last. A page that several lookups need is read
 // once.
+//
+// What holds here: a page with has_key is the only one of its key and can be found; one that is
+// being read, or whose waiters are being served, is not taken for another key. All pages that were
+// ever used are in one list, from the newest to the oldest use. Waiting allocates nothing
+// (index_waiters.h).
 #pragma once
 
 #include <functional>
@@ -70,8 +75,10 @@ class PageCache {
   }
   void forget_key(Page& page);
   Page* take_page(Key key);
+  /// The list by use.
   void unlink(Page& page);
   void link_newest(Page& page);
+  /// Needs its bytes to be there.
   void understand(Page& page);
   Task<void> read(Page& page, std::uint64_t offset);
 

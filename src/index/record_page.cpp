@@ -17,6 +17,8 @@ constexpr std::array<std::uint16_t, kRecordsPerPage> make_heap_places() {
   std::size_t depth = 0;
   std::size_t rank = 0;
   std::uint32_t node = 0;
+  // An in-order walk of the complete tree: to the left as far as it goes, the node, then to its
+  // right.
   while (depth > 0 || node < kRecordsPerPage) {
     while (node < kRecordsPerPage) {
       path[depth++] = static_cast<std::uint16_t>(node);
@@ -32,6 +34,8 @@ constexpr std::array<std::uint16_t, kRecordsPerPage> kHeapPlaces = make_heap_pla
 
 }  // namespace
 
+/// Sorted by buckets, then each bucket with more than one by itself; then from sorted to heap
+/// order.
 void encode_record_page(std::span<const IndexRecord> records, MutableBytes page) {
   check(records.size() == kRecordsPerPage && page.size() == kIndexPageSize,
         "a record page is always full");
@@ -49,6 +53,8 @@ void encode_record_page(std::span<const IndexRecord> records, MutableBytes page)
     begin[i] = static_cast<std::uint16_t>(begin[i] + begin[i - 1]);
   }
   std::array<std::uint16_t, kRecordsPerPage + 1> next(begin);
+  // Eight bytes of each name and where it is, so that sorting moves 16 bytes and seldom looks
+  // further.
   std::array<Key, kRecordsPerPage> keys;
   for (std::uint32_t i = 0; i < kRecordsPerPage; ++i) {
     const std::uint64_t prefix = load_be64(records[i].name.bytes.data());
@@ -74,6 +80,7 @@ std::optional<IndexData> find_in_record_page(ConstBytes page, const RecordName& 
   while (node < kRecordsPerPage) {
     const std::byte* record = page.data() + node * kRecordSize;
     const std::uint64_t its_prefix = load_be64(record);
+    // Eleven steps at most; a page that is no tree leads somewhere else, and never beyond its end.
     bool smaller = prefix < its_prefix;
     if (prefix == its_prefix) [[unlikely]] {
       const int order = std::memcmp(name.bytes.data(), record, name.bytes.size());

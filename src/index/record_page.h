@@ -22,6 +22,7 @@ struct IndexRecord {
 static_assert(sizeof(IndexRecord) == kRecordSize);
 
 /// Lays out 1024 records as a page of kIndexPageSize bytes.
+/// They may come in any order; equal names are allowed (index.md, 9.3).
 void encode_record_page(std::span<const IndexRecord> records, MutableBytes page);
 
 /// The data of `name`, if it is on the page. Any bytes will do for a page.

@@ -10,6 +10,7 @@ namespace uvdo {
 namespace {
 
 /// Longer lists than this are not plain: four times what a full index has.
+/// That bounds the time for a list of garbage.
 constexpr std::size_t kMostEntries = 1024;
 /// A power of two. Deltas with so many zeros are not plain; a full list has none.
 constexpr std::uint64_t kManyZeros = 32;
@@ -26,6 +27,7 @@ void put_behind(std::byte* to, std::uint64_t to_at, EntryCode head, const std::b
   detail::store_word(
       to, (first & ~low_bits(static_cast<unsigned>(covered))) | head.bits << to_at | kept);
   const std::uint64_t bytes = (covered + count + 7) / 8;
+  // Seven bytes at a time: a load at any bit gives 57 bits at least.
   for (std::uint64_t at = kPutAtOnce / 8; at < bytes; at += kPutAtOnce / 8) {
     detail::store_word(to + at, load_bits(bits, source + at * 8));
   }
@@ -97,6 +99,9 @@ class CutWalk {
                                              Ends& of_second) {
   CutWalk a(coding, first, of_first);
   CutWalk b(coding, second, of_second);
+  // Two walks, neither of which waits for the other: while the one decodes, the processor has the
+  // other's entry to work at. Several steps without a look at the end as long as both are far from
+  // it.
   while (a.has_many_more() && b.has_many_more()) {
     for (unsigned i = 0; i < CutWalk::kStepsAtOnce; ++i) {
       a.step();
@@ -119,10 +124,13 @@ class CutWalk {
                                                      CutList& cut) {
   if (!ends.is_plain) return false;
   std::byte* to = cut.bytes.data() + kShortListHead;
+  // Only the first entry of a short list is coded anew, as its delta counts from the short list's
+  // first address; the bits of all behind it are copied as they are.
   std::uint64_t begin = list.begin + coding.chapter_bits;
   std::uint64_t key = 0;  // of the entry before `begin`
   for (std::uint32_t i = 0; i < kShortLists; ++i) {
     std::uint64_t bytes = 0;
+    // A short list without entries takes no bytes but the length in the head.
     if (ends.at[i] != 0) {
       const DecodedDelta delta = decode_delta(coding.code, list.bits, begin);
       const EntryCode head = code_entry(coding.code, coding.chapter_bits,
@@ -135,6 +143,7 @@ class CutWalk {
       const std::uint64_t second = begin + delta.bits;
       const std::uint64_t count = ends.at[i] - coding.chapter_bits - second;
       bytes = (head.size + count + 7) / 8;
+      // It has no room in memory; load_list() decides what of it is left out.
       if (bytes > kMaxShortListBytes) return false;
       put_behind(to, 0, head, list.bits, second, count);
       begin = ends.at[i];
@@ -206,7 +215,10 @@ class Joint {
     const EntryCode head =
         code_entry(coding_.code, coding_.chapter_bits, coding_.chapter_at(walk.bits(), 0),
                    first_key + first.delta - last_key_);
+    // The same the other way round: the first entry's delta counts from the last key of the short
+    // list before, and all behind it is copied.
     const std::uint64_t at = joined_.bits % 8;
+    // Something is to be left out, or the head does not fit into a word: the slow way.
     if (walk.oldest_age() > max_age_ || at + head.size > kPutAtOnce) {
       append_one_by_one(walk, first_key);
       return;
@@ -215,6 +227,8 @@ class Joint {
     // The head of the whole list lies in front of the bits, so that there is enough to cover.
     put_behind(to_ + joined_.bits / 8, at, head, walk.bits() - kShortListHead,
                std::uint64_t{kShortListHead} * 8 + second, rest);
+    // Where the list ends now; what put_behind() has written behind that is overwritten by the
+    // next.
     joined_.bits += head.size + rest;
     joined_.entries += walk.count();
     joined_.oldest_age = std::max(joined_.oldest_age, walk.oldest_age());
@@ -266,6 +280,7 @@ class Joint {
   for (std::uint32_t i = 0; i < kShortLists; i += 2) {
     const std::uint64_t bytes = load_u8(list + i);
     const std::uint64_t bytes_of_next = load_u8(list + i + 1);
+    // Two short lists at once, as in find_ends().
     JoinWalk a(coding, bits, bytes, newest);
     JoinWalk b(coding, bits + bytes, bytes_of_next, newest);
     while (a.has_more() && b.has_more()) {

@@ -18,6 +18,7 @@ namespace uvdo {
 
 inline constexpr std::uint32_t kShortLists = 16;
 inline constexpr std::uint32_t kShortListHead = kShortLists;  ///< bytes in front of the entries
+/// Its length is one byte of the head.
 inline constexpr std::uint32_t kMaxShortListBytes = 255;
 
 /// How the entries of an index are coded.
@@ -30,11 +31,13 @@ struct ListCoding {
   explicit ListCoding(const SubIndexGeometry& geometry)
       : code(geometry.code),
         chapter_bits(geometry.chapter_bits),
+        // The upper four bits of an address say which of the 16 short lists it is in.
         short_key_bits(geometry.address_bits - 4),
         chapter_mask(low_bits(geometry.chapter_bits)) {}
 
   /// Bits that every entry has.
   [[nodiscard]] std::uint64_t fixed_bits() const { return chapter_bits + code.minimum_bits; }
+  /// The payload of the entry that begins at bit `at`.
   [[nodiscard]] std::uint64_t chapter_at(const std::byte* bits, std::uint64_t at) const {
     return load_bits(bits, at) & chapter_mask;
   }
@@ -53,6 +56,7 @@ struct DecodedDelta {
                                                         const std::byte* bits, std::uint64_t at) {
   const std::uint64_t word = load_bits(bits, at);
   const std::uint64_t low = word & low_bits(code.minimum_bits);
+  // A mask for what only long deltas have: zeros, and the one bit that ends them.
   const std::uint64_t is_long = low < code.short_values ? 0 : ~std::uint64_t{0};
   const std::uint64_t rest = word >> code.minimum_bits | 1ULL << DecodedDelta::kEndless;
   const std::uint64_t zeros = static_cast<std::uint64_t>(std::countr_zero(rest)) & is_long;

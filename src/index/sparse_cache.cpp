@@ -10,6 +10,7 @@ SparseCache::SparseCache(Executor& executor, const IndexStorage& storage,
     : storage_(storage), geometry_(geometry), serve_(std::move(serve)), reads_(executor) {
   spare_.reserve(all_.size());
   members_.reserve(kMembers);
+  // A dense index has no sparse chapters, and takes no memory for them.
   if (!geometry.sparse) return;
   for (Member& member : all_) {
     member.memory = PageMemory(geometry.index_pages_per_chapter * kIndexPageSize);
@@ -26,6 +27,8 @@ void SparseCache::use(std::uint64_t chapter) {
     std::rotate(members_.begin(), it, it + 1);
     return;
   }
+  // The least recently used gives way, also if it is still being read: then its memory comes back
+  // when the read ends.
   if (members_.size() == kMembers) drop(*members_.back());
   if (spare_.empty()) return;
   Member& member = *spare_.back();
@@ -39,6 +42,7 @@ void SparseCache::use(std::uint64_t chapter) {
   reads_.start(read(member));
 }
 
+/// Out of members_; its memory is spare when nobody reads into it.
 void SparseCache::drop(Member& member) {
   std::erase(members_, &member);
   member.in_use = false;
@@ -58,10 +62,12 @@ Task<void> SparseCache::read(Member& member) {
   for (std::uint32_t i = 0; result && i < geometry_.index_pages_per_chapter; ++i) {
     const ConstBytes page = member.memory.bytes().subspan(i * kIndexPageSize, kIndexPageSize);
     const auto header = decode_index_page(page, storage_.layout().volume_nonce);
+    // The chapter may be damaged, or written over while it was read.
     if (!header || header->chapter != member.chapter) break;
     member.headers.push_back(*header);
   }
   member.loading = false;
+  // It was dropped meanwhile.
   if (!member.in_use) {
     spare_.push_back(&member);
   } else if (member.headers.size() == geometry_.index_pages_per_chapter) {
@@ -75,6 +81,7 @@ Task<void> SparseCache::read(Member& member) {
 std::optional<SparseCache::Hit> SparseCache::search(const RecordName& name, std::uint64_t oldest) {
   const ChapterPlace place = chapter_place_of(geometry_, name);
   for (Member* member : members_) {
+    // One whose chapter has expired is passed over until others push it out.
     if (!member->ready || member->chapter < oldest || member->misses >= kMaxMisses) continue;
     for (std::size_t i = 0; i < member->headers.size(); ++i) {
       if (!member->headers[i].has(place.list)) continue;
@@ -84,6 +91,7 @@ std::optional<SparseCache::Hit> SparseCache::search(const RecordName& name, std:
         member->misses = 0;
         return Hit{member->chapter, *record_page};
       }
+      // The list is on one page of the chapter only.
       break;
     }
     ++member->misses;

@@ -16,6 +16,8 @@
 
 namespace uvdo {
 
+/// The indexes of up to kMembers chapters, some of them still being read. A name that is no sample
+/// is sought in all of them, as the volume index does not know it.
 class SparseCache {
  public:
   /// Chapters that are kept.
@@ -45,6 +47,8 @@ class SparseCache {
  private:
   struct Member {
     std::uint64_t chapter = 0;
+    // Ready: its pages are there and sound. Loading: somebody reads into `memory`, perhaps for a
+    // member that was dropped meanwhile.
     bool ready = false;
     bool loading = false;
     bool in_use = false;  ///< one of members_

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Closing chapters and writing them in the background (index.md, 12).
+// A chapter goes from open_ to closed_ when it is full, is searched in memory until it is written,
+// and gives its memory back then. There is one writer, which takes the oldest.
 #include <algorithm>
 
 #include <fmt/core.h>
@@ -35,12 +37,14 @@ void UdsIndex::give_chapter(std::unique_ptr<OpenChapter> chapter) {
 /// Closes the full open chapter and opens the next one, if there is a chapter to spare; otherwise
 /// new records are dropped until one has been written.
 void UdsIndex::close_chapter() {
+  // The device is slower than names come: the open chapter stays full.
   if (spare_.empty()) return;
   const std::uint64_t newest = open_->number + 1;
   closed_.push_back(std::move(open_));
   open_ = take_chapter();
   open_->number = newest;
   names_->advance_to(newest);
+  // Chapters whose slots are going to be written over are not searched from here on.
   oldest_ += chapters_to_expire(geometry_, storage_.layout(), newest);
   if (writing_.running() == 0) writing_.start(write_chapters());
 }
@@ -49,6 +53,8 @@ Task<void> UdsIndex::write_chapters() {
   // The caller is in the middle of a request.
   co_await executor_.yield();
   while (!closed_.empty() && state_ != IndexState::error) {
+    // Before the first chapter after a save is written (index.md, 6.4): loaded later, the save
+    // would not know it, and would name chapters that are written over.
     if (has_saved_open_chapter_) {
       const auto discarded = co_await storage_.discard_saved_open_chapter();
       if (!discarded) {
@@ -64,6 +70,7 @@ Task<void> UdsIndex::write_chapters() {
     }
     give_chapter(std::move(closed_.front()));
     closed_.pop_front();
+    // It could not be closed while there was no chapter to spare.
     if (open_->is_full()) close_chapter();
   }
 }
@@ -97,6 +104,7 @@ Task<Result<void>> UdsIndex::write_chapter(const OpenChapter& chapter) {
   if (!written) co_return std::move(written).error();
   // (Those are stable before the next chapter has any: its record pages are flushed between them.)
   for (std::uint32_t i = 0; i < g.index_pages_per_chapter; ++i) {
+    // Lookups of a young chapter need its index pages, and they are in memory now.
     pages_->insert({chapter.number, i}, index.bytes().subspan(i * kIndexPageSize, kIndexPageSize));
   }
   co_return Result<void>{};

@@ -19,6 +19,7 @@ constexpr std::uint32_t kCachedChapters = 4;
 constexpr std::size_t kBatches = 256;
 constexpr std::size_t kLookupsPerBatch = 32;
 
+/// Then a new one is made in its place (index.md, 6.2); any other error leaves the region alone.
 bool means_no_index(const Error& error) {
   return error.code() == Errc::not_found || error.code() == Errc::corrupt;
 }
@@ -36,6 +37,7 @@ Result<std::unique_ptr<UdsIndex>> UdsIndex::start(Executor& executor, Device& de
     if (!computed) return std::move(computed).error();
     geometry = *computed;
   }
+  // Before any memory is taken.
   if (parameters.region_blocks < geometry.region_blocks) {
     return Error(Errc::invalid_argument,
                  fmt::format("the deduplication index needs {} blocks, but only {} are reserved "
@@ -63,6 +65,7 @@ UdsIndex::UdsIndex(Executor& executor, Device& device, const UdsParameters& para
       opening_(executor),
       lookups_done_(executor) {
   take_memory();
+  // By the real lists, as they have been made.
   memory_needed_ = count_memory();
 }
 
@@ -110,6 +113,7 @@ void UdsIndex::take_memory() {
   pages_ = std::make_unique<PageCache>(executor_, device_, geometry_, pages, serve_all);
   sparse_ = std::make_unique<SparseCache>(executor_, storage_, geometry_, serve_all);
   room_ = std::make_unique<ChapterRoom>(geometry_);
+  // Chapters go round between spare_, open_ and closed_; no more are ever made.
   closed_.reserve(kChaptersInMemory);
   spare_.reserve(kChaptersInMemory);
   while (spare_.size() < kChaptersInMemory) {
@@ -150,6 +154,7 @@ void UdsIndex::forget_all() {
 /// new index. An index that cannot be read for an error of the device is left alone, to be tried
 /// again.
 Task<void> UdsIndex::open(bool create) {
+  // start() and reopen() return before anything is read.
   co_await executor_.yield();
   if (!create) {
     const auto opened = co_await open_existing();
@@ -161,6 +166,7 @@ Task<void> UdsIndex::open(bool create) {
       state_ = IndexState::closed;
       co_return;
     }
+    // An unknown version, or an error of the device: what is there may be good.
     if (!means_no_index(opened.error())) {
       fail(opened.error(), "the deduplication index cannot be opened");
       co_return;
@@ -187,6 +193,8 @@ Task<Result<void>> UdsIndex::open_existing() {
   pages_->set_nonce(storage_.layout().volume_nonce);
   auto saves = co_await storage_.read_saves();
   if (!saves) co_return std::move(saves).error();
+  // Only the newest save is tried: chapters may have been written since an older one (index.md,
+  // 6.3).
   const auto slot = storage_.newest_save();
   if (slot) {
     const IndexSave& save = storage_.save(*slot);
@@ -213,6 +221,7 @@ Task<Result<void>> UdsIndex::load_save(const IndexSave& save) {
   }
   open_->number = save.newest;
   oldest_ = save.oldest;
+  // First the part that is destroyed when a save is not to be loaded any more (index.md, 6.4).
   auto open_chapter = co_await load_open_chapter(save);
   if (!open_chapter) co_return std::move(open_chapter).error();
   auto names =
@@ -224,10 +233,12 @@ Task<Result<void>> UdsIndex::load_save(const IndexSave& save) {
 }
 
 Task<Result<void>> UdsIndex::load_open_chapter(const IndexSave& save) {
+  // index.md, 11.2: a header and the records, in any order.
   StreamReader stream(device_, save.open_chapter.start, save.open_chapter.blocks);
   auto header = co_await stream.require(OpenChapter::kSavedHeaderSize);
   if (!header) co_return std::move(header).error();
   const auto count = OpenChapter::decode_header(stream.bytes(), geometry_.records_per_chapter);
+  // A chapter was written after the save: zeros are in the place of the header.
   if (!count) co_return Error(Errc::corrupt, "the saved open chapter is gone");
   stream.consume(OpenChapter::kSavedHeaderSize);
   for (std::uint32_t i = 0; i < *count; ++i) {
@@ -246,6 +257,7 @@ Task<Result<void>> UdsIndex::load_open_chapter(const IndexSave& save) {
   co_return Result<void>{};
 }
 
+/// index.md, 10. It is needed before the first lookup of a chapter on storage.
 Task<Result<void>> UdsIndex::load_page_map(const IndexSave& save) {
   const std::size_t size = page_map_.saved_size();
   if (save.page_map.blocks * kBlockSize < size) {
@@ -260,6 +272,7 @@ Task<Result<void>> UdsIndex::load_page_map(const IndexSave& save) {
 
 /// Lets all that is under way come to its end.
 Task<void> UdsIndex::quiesce() {
+  // Lookups first, for they may fill a chapter and start its writing.
   while (lookups_waiting_ > 0) co_await lookups_done_.wait();
   co_await writing_.wait();
   if (pages_ == nullptr) co_return;
@@ -270,6 +283,7 @@ Task<void> UdsIndex::quiesce() {
 /// Nothing changes the index once it is `closing`: lookups under way end and closed chapters are
 /// written first. After an error it is not saved, and the next start rebuilds it.
 Task<Result<void>> UdsIndex::save() {
+  // A rebuild is broken off between two chapters; what it has found out is lost (index.md, 6.6).
   if (state_ == IndexState::opening) {
     stop_opening_ = true;
     co_await opening_.wait();
@@ -298,6 +312,7 @@ Task<Result<void>> UdsIndex::checkpoint() {
   co_return result;
 }
 
+/// What the next start finds is as after a crash, with nothing half written.
 Task<void> UdsIndex::close() {
   stop_opening_ = true;
   if (state_ == IndexState::online) state_ = IndexState::closing;
@@ -306,6 +321,7 @@ Task<void> UdsIndex::close() {
   if (state_ != IndexState::error) state_ = IndexState::closed;
 }
 
+/// As start(), for an index whose memory was given back by save().
 Result<void> UdsIndex::reopen() {
   if (state_ != IndexState::closed) {
     return Error(Errc::busy, "the deduplication index is not closed");
@@ -328,6 +344,7 @@ Task<Result<void>> UdsIndex::create_anew() {
   co_await opening_.wait();
   co_await quiesce();
   stop_opening_ = false;
+  // It was closed: its memory had been given back.
   if (pages_ == nullptr) take_memory();
   state_ = IndexState::opening;
   opening_.start(open(true));
@@ -343,10 +360,13 @@ Task<Result<void>> UdsIndex::create_anew() {
 Task<Result<void>> UdsIndex::write_save() {
   auto slot = co_await storage_.begin_save();
   if (!slot) co_return std::move(slot).error();
+  // One zone: any reader takes any number of them.
   IndexSave save = divide_save_area(storage_.layout(), geometry_, *slot, 1);
   save.newest = open_->number;
   save.oldest = oldest_;
 
+  // The three parts, in any order; finish_save() flushes before it writes the header that names
+  // them.
   StreamWriter chapter(device_, save.open_chapter.start, save.open_chapter.blocks);
   open_->encode_header(
       {chapter.append(OpenChapter::kSavedHeaderSize), OpenChapter::kSavedHeaderSize});
@@ -366,6 +386,7 @@ Task<Result<void>> UdsIndex::write_save() {
 
   const std::size_t size = page_map_.saved_size();
   const PageMemory map((size + kBlockSize - 1) / kBlockSize * kBlockSize);
+  // The chapter written last; a reader need not care (index.md, 16.1).
   page_map_.encode(save.newest == 0 ? 0 : save.newest - 1, map.bytes());
   auto map_written = co_await device_.write(save.page_map.start * kBlockSize, map.bytes());
   if (!map_written) co_return std::move(map_written).error();

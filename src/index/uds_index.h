@@ -7,6 +7,15 @@
 // chapter is put into the open one so that it stays; record() adds what was not found.
 //
 // All of it runs on the thread of its executor.
+//
+// What holds here:
+// - Chapters oldest_ .. open_->number are in the index; the open one and those in closed_ are in
+//   memory, the others on storage. Chapters are written one after the other, in order.
+// - The volume index is a hint: what it says is looked for in the chapter before it is an answer.
+// - Errors of storage in a lookup are "not found"; an error of writing a chapter stops
+//   deduplication (state error) until the index is opened or made anew.
+// - No memory is taken by lookups and records while the pools last: all of it is there when the
+//   index is opened.
 #pragma once
 
 #include <functional>
@@ -48,6 +57,8 @@ struct UdsParameters {
   std::optional<std::uint32_t> cached_pages;
 };
 
+/// The kernel's rules are in index.md, 13; index.md, 16.1 says where another implementation is
+/// free.
 class UdsIndex final : public DedupeIndex {
  public:
   /// Starts to load, rebuild or make the index, and returns at once; the state is `opening` until
@@ -91,20 +102,24 @@ class UdsIndex final : public DedupeIndex {
 
   // Opening and closing (uds_index.cpp).
   Task<void> open(bool create);
+  // What open() tries, in this order: a save, a save and the chapters since, all chapters.
   Task<Result<void>> open_existing();
   Task<Result<void>> load_save(const IndexSave& save);
   Task<Result<void>> load_open_chapter(const IndexSave& save);
   Task<Result<void>> load_page_map(const IndexSave& save);
   Task<Result<void>> write_save();
+  /// Returns when no lookup waits, no chapter is written and no page is read.
   Task<void> quiesce();
   [[nodiscard]] std::uint64_t count_memory() const;
   void take_memory();
   void free_memory();
+  /// Leaves an index as it is before its first name. Nothing may be under way.
   void forget_all();
   void note(LogLevel level, std::string sentence) const;
   void fail(const Error& error, std::string_view what);
 
   // Rebuilding (uds_rebuild.cpp).
+  /// A name of which it is not known yet whether an older chapter's entry is its own.
   struct Doubtful {
     RecordName name;
     std::uint64_t chapter = 0;
@@ -121,6 +136,7 @@ class UdsIndex final : public DedupeIndex {
   // Lookups (uds_lookup.cpp).
   void look_up_group(std::span<IndexQuery> queries, std::uint32_t first, LookupBatch& batch);
   bool answer_from_memory(IndexQuery& query, VolumeSubIndex::Match match, PendingQuery& pending);
+  /// These neither wait nor fail.
   ParkingLot* resolve(IndexQuery& query, PendingQuery& pending);
   PageCache::Page* page_of(std::uint64_t chapter, std::uint32_t page);
   void finish(IndexQuery& query, std::uint64_t chapter, const IndexData* data);
@@ -144,6 +160,7 @@ class UdsIndex final : public DedupeIndex {
     PageMemory index_pages;
     ChapterIndexRoom order;
   };
+  /// Plain functions: a record is noted, and a full chapter closed, in the middle of a request.
   void close_chapter();
   Task<void> write_chapters();
   Task<Result<void>> write_chapter(const OpenChapter& chapter);
@@ -165,6 +182,7 @@ class UdsIndex final : public DedupeIndex {
   std::unique_ptr<SparseCache> sparse_;
   std::unique_ptr<ChapterRoom> room_;
 
+  // The oldest chapter that counts; the slots of older ones may be written over.
   std::uint64_t oldest_ = 0;
   std::unique_ptr<OpenChapter> open_;
   RingQueue<std::unique_ptr<OpenChapter>> closed_;  // the oldest first; it is being written
@@ -174,9 +192,12 @@ class UdsIndex final : public DedupeIndex {
   IndexState state_ = IndexState::opening;
   bool enabled_ = true;
   bool stop_opening_ = false;
+  // Whether anything was asked since the last save (index.md, 6.5), and whether the newest save is
+  // still one that a start may load (6.4).
   bool must_save_ = false;
   bool has_saved_open_chapter_ = false;
   TaskGroup opening_;
+  // Callers of lookup() that wait for storage: whoever closes the index waits for them.
   std::uint64_t lookups_waiting_ = 0;
   WaitQueue lookups_done_;
 

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Lookups and records of the index (index.md, 13).
+// What memory does not answer goes through the sparse chapters in memory, the chapter's index page
+// and its record page, and may have to wait for each. PendingQuery says how far it is; resolve() is
+// called again from wherever it was parked.
 #include <algorithm>
 #include <array>
 
@@ -43,6 +46,7 @@ Task<void> UdsIndex::lookup(std::span<IndexQuery> queries) {
   }
   if (state() != IndexState::online) co_return;
   must_save_ = true;
+  // First all that memory can say, group by group; then those that need storage, all side by side.
   LookupBatch& batch = batches_.take(queries);
   for (std::size_t first = 0; first < queries.size(); first += kGroup) {
     const std::size_t count = std::min(kGroup, queries.size() - first);
@@ -65,6 +69,7 @@ void UdsIndex::prefetch(std::size_t count, Name&& name_at, VolumeIndex::Access a
   for (std::size_t i = 0; i < count; ++i) {
     const RecordName& name = name_at(i);
     places[i] = names_->place_of(name);
+    // The first of the steps that VolumeIndex::prefetch() goes on with.
     places[i].sub->prefetch_start(places[i].at);
     open_->prefetch(name);
   }
@@ -81,6 +86,7 @@ void UdsIndex::look_up_group(std::span<IndexQuery> queries, std::uint32_t first,
       VolumeIndex::Access::lookup, places);
   for (std::size_t i = 0; i < count; ++i) {
     const VolumeSubIndex::Match match = places[i].sub->find(places[i].at, queries[i].name);
+    // What is known of it so far; answer_from_memory() adds where it has to be sought.
     PendingQuery one;
     one.batch = &batch;
     one.query = first + static_cast<std::uint32_t>(i);
@@ -92,6 +98,8 @@ void UdsIndex::look_up_group(std::span<IndexQuery> queries, std::uint32_t first,
 /// index of that chapter into memory.
 bool UdsIndex::answer_from_memory(IndexQuery& query, VolumeSubIndex::Match match,
                                   PendingQuery& pending) {
+  // Of old chapters a sparse index knows the samples only: any other name that is not found here
+  // may be in one of those whose indexes are in memory.
   const bool is_hook = names_->is_hook(query.name);
   if (match.kind == VolumeSubIndex::Kind::none) {
     if (geometry_.sparse && !is_hook && is_sparse(oldest_)) {
@@ -103,16 +111,19 @@ bool UdsIndex::answer_from_memory(IndexQuery& query, VolumeSubIndex::Match match
   }
   if (const OpenChapter* chapter = chapter_in_memory(match.chapter)) {
     const IndexData* data = chapter->find(query.name);
+    // The entry is another name's, which record_at() has to know.
     if (data == nullptr && match.kind == VolumeSubIndex::Kind::plain) {
       query.ticket = foreign_ticket(match.chapter);
     }
     finish(query, match.chapter, data);
     return true;
   }
+  // The volume index still names the chapter, but its slot may have been written over.
   if (match.chapter < oldest_) {
     finish(query, 0, nullptr);
     return true;
   }
+  // index.md, 14.3: neighbours in time are likely to come again too.
   if (is_hook && is_sparse(match.chapter)) sparse_->use(match.chapter);
   pending.chapter = match.chapter;
   return false;
@@ -130,6 +141,8 @@ PageCache::Page* UdsIndex::page_of(std::uint64_t chapter, std::uint32_t page) {
 ParkingLot* UdsIndex::resolve(IndexQuery& query, PendingQuery& pending) {
   if (pending.in_sparse) {
     if (sparse_->is_loading()) return &sparse_->waiting();
+    // The first chapter that knows the address decides, also if its record page then says
+    // otherwise.
     const auto hit = sparse_->search(query.name, oldest_);
     if (!hit) {
       finish(query, 0, nullptr);
@@ -145,11 +158,14 @@ ParkingLot* UdsIndex::resolve(IndexQuery& query, PendingQuery& pending) {
     return nullptr;
   }
   if (!pending.record_page) {
+    // The chapter's index page, then the record page that it names (index.md, 9.4).
     const ChapterPlace place = chapter_place_of(geometry_, query.name);
     const std::uint64_t slot = physical_chapter(geometry_, storage_.layout(), pending.chapter);
     PageCache::Page* index = page_of(pending.chapter, page_map_.page_of(slot, place.list));
     if (index == nullptr) return &pages_->waiting_for_room();
     if (index->state == PageCache::State::loading) return &index->waiting;
+    // A page without a header is damaged or could not be read: as if the chapter did not have the
+    // name.
     if (index->header) {
       pending.record_page =
           find_in_index_page(geometry_, index->bytes(), *index->header, place, query.name);
@@ -179,10 +195,13 @@ void UdsIndex::finish(IndexQuery& query, std::uint64_t chapter, const IndexData*
   ++statistics_.posts_found;
   query.found = true;
   query.data = *data;
+  // A young record is left where it is: to move each would write whole chapters for nothing new
+  // (index.md, 16.1).
   const std::uint64_t window = names_->subs()[0].window();
   if (open_->number - chapter <= window / 2 || state_ != IndexState::online) return;
   const VolumeIndex::Place place = names_->place_of(query.name);
   const VolumeSubIndex::Match match = place.sub->find(place.at, query.name);
+  // The entry has changed while the lookup waited: it stands for something newer.
   if (match.kind == VolumeSubIndex::Kind::plain && match.chapter != chapter) return;
   if (!can_take_record()) return;
   open_->put(query.name, *data);
@@ -210,11 +229,13 @@ void UdsIndex::serve(ParkingLot parked) {
     if (!batch.abandoned) {
       ParkingLot* lot = resolve(batch.queries[one->query], *one);
       if (lot != nullptr) {
+        // It needs another page now; the batch still counts it.
         lot->park(*one);
         continue;
       }
     }
     if (--batch.parked > 0) continue;
+    // The last one of the batch: whoever waits for it is woken, or nobody does any more.
     if (batch.abandoned) {
       batches_.give(batch);
     } else if (batch.sleeper != nullptr) {
@@ -226,6 +247,7 @@ void UdsIndex::serve(ParkingLot parked) {
 /// Waits until a batch is answered, but not longer than a client can be expected to wait.
 Task<void> UdsIndex::wait_for(LookupBatch& batch) {
   ++lookups_waiting_;
+  // Rung when the last of the batch is answered.
   Alarm alarm(executor_, parameters_.faults);
   batch.sleeper = &alarm;
   co_await alarm.sleep(parameters_.lookup_timeout);
@@ -244,6 +266,7 @@ void UdsIndex::record(const IndexQuery& query, const IndexData& data) {
 
 void UdsIndex::record_all(std::span<const IndexNote> notes) {
   std::array<VolumeIndex::Place, kGroup> places;
+  // In groups, as lookups are, so that the memory's answers overlap.
   for (; !notes.empty(); notes = notes.subspan(std::min(kGroup, notes.size()))) {
     if (state() != IndexState::online) return;
     const std::size_t count = std::min(kGroup, notes.size());
@@ -270,12 +293,14 @@ void UdsIndex::record_at(const VolumeIndex::Place& place, const IndexQuery& quer
     is_ours = chapter != nullptr ? chapter->find(query.name) != nullptr
                                  : query.ticket != foreign_ticket(match.chapter);
   }
+  // What VDO calls an update (index.md, 15): the statistics are the kernel's.
   if (query.found) {
     ++(is_ours ? statistics_.updates_found : statistics_.updates_not_found);
   } else if (is_ours && open_->find(query.name) != nullptr) {
     ++statistics_.updates_found;
   }
   open_->put(query.name, data);
+  // Where nothing was there, find_or_put() has made the entry.
   if (match.kind == VolumeSubIndex::Kind::plain && is_ours) {
     place.sub->put_plain(place.at, open_->number);
   } else if (match.kind != VolumeSubIndex::Kind::none) {

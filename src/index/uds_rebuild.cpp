@@ -12,11 +12,13 @@
 namespace uvdo {
 namespace {
 
+// Pages of records that are read at once, and records whose places are prefetched together.
 constexpr std::uint32_t kPagesPerRead = 16;
 constexpr std::size_t kReplayGroup = 16;
 /// How many entries of a chapter are compared with older chapters on storage; beyond that a name
 /// that shares its place with an older one is taken to be the same.
 constexpr std::size_t kMaxDoubtful = 64;
+// index.md, 6.6, step 2: beyond that it gives up.
 constexpr std::uint64_t kMaxBadChapters = 100;
 /// Work to replay a page of records, and to see whether the lists of an index page are sound.
 constexpr std::uint64_t kUnitsPerPage = 10'000;
@@ -39,17 +41,21 @@ Task<Result<std::optional<std::uint64_t>>> UdsIndex::probe(std::uint64_t slot) {
     executor_.spend(kUnitsPerPage);
     const auto header = decode_index_page(page, storage_.layout().volume_nonce);
     if (!header || header->chapter == kNoChapter || header->first_list != next_list) co_return bad;
+    // A chapter that was half written over has pages of two.
     if (i > 0 && header->chapter != chapter) co_return bad;
     if (!are_lists_sound(geometry_, page, *header)) co_return bad;
     chapter = header->chapter;
     next_list += header->lists;
   }
+  // Sound in itself, but in the wrong place.
   if (physical_chapter(geometry_, storage_.layout(), chapter) != slot) co_return bad;
   co_return std::optional<std::uint64_t>(chapter);
 }
 
 /// The number of slots from the first on among which all chapters are.
 Task<Result<std::uint64_t>> UdsIndex::find_end_of_volume() {
+  // From the top down, in steps that double while nothing is found and halve again when something
+  // is: step 1 of index.md, 6.6.
   std::uint64_t limit = geometry_.chapters;
   std::uint64_t span = 1;
   std::uint32_t tries = 0;
@@ -73,6 +79,7 @@ Task<Result<std::uint64_t>> UdsIndex::find_end_of_volume() {
 /// False if that makes no sense.
 Task<Result<bool>> UdsIndex::find_boundaries(std::uint64_t limit) {
   const IndexLayout& layout = storage_.layout();
+  // A bad chapter counts as newer than all others (step 2 of index.md, 6.6).
   const auto or_never = [](const std::optional<std::uint64_t>& chapter) {
     return chapter.value_or(kNoChapter);
   };
@@ -85,10 +92,13 @@ Task<Result<bool>> UdsIndex::find_boundaries(std::uint64_t limit) {
     if (!there) co_return std::move(there).error();
     if (or_never(*there) == layout.remapped_virtual) moved = layout.remapped_physical;
   }
+  // Slots from 0 up hold ascending chapters, up to where the ring has gone round: a search for the
+  // first that is older than the one in slot 0.
   std::uint64_t left = 0;
   std::uint64_t right = limit;
   while (left < right) {
     std::uint64_t middle = (left + right) / 2;
+    // A moved chapter is out of the order, and must not be compared with.
     if (middle == moved) --middle;
     auto chapter = co_await probe(middle);
     if (!chapter) co_return std::move(chapter).error();
@@ -106,6 +116,7 @@ Task<Result<bool>> UdsIndex::find_boundaries(std::uint64_t limit) {
   if (moved != kNoChapter && lowest == layout.remapped_virtual + 1) {
     lowest = layout.remapped_virtual;
   }
+  // The newest is the first sound one before the oldest, going backwards round the ring.
   std::optional<std::uint64_t> highest;
   for (std::uint64_t bad = 0; bad < kMaxBadChapters && !highest; ++bad) {
     right = (right + limit - 1) % limit;
@@ -117,6 +128,7 @@ Task<Result<bool>> UdsIndex::find_boundaries(std::uint64_t limit) {
   if (!highest || lowest > *highest || *highest - lowest >= geometry_.chapters) co_return false;
   open_->number = *highest + 1;
   oldest_ = lowest;
+  // The open chapter takes the slot of the oldest one (step 3).
   if (open_->number == oldest_ + geometry_.chapters) ++oldest_;
   co_return true;
 }
@@ -133,6 +145,7 @@ Task<Result<void>> UdsIndex::rebuild() {
     note(LogLevel::warning, fmt::format("the deduplication index is rebuilt from chapters {} to {}",
                                         oldest_, open_->number - 1));
     const std::uint64_t newest = open_->number;
+    // Step 4: in ascending order, so that the newest chapter of a name is the one that stays.
     names_->set_range(oldest_, oldest_);
     for (std::uint64_t chapter = oldest_; chapter < newest && !stop_opening_; ++chapter) {
       auto replayed = co_await replay(chapter);
@@ -162,6 +175,8 @@ Task<Result<bool>> UdsIndex::rebuild_from_save(const IndexSave& save) {
   if (!names) co_return false;
   std::uint64_t newest = save.newest;
   const IndexLayout& layout = storage_.layout();
+  // The chapters since are one behind the other in their slots. Beyond the window the save's
+  // entries would all have expired.
   while (newest - save.newest < names_->subs()[0].window()) {
     const std::uint64_t slot = physical_chapter(geometry_, layout, newest);
     auto chapter = co_await probe(slot);
@@ -173,10 +188,13 @@ Task<Result<bool>> UdsIndex::rebuild_from_save(const IndexSave& save) {
     }
     ++newest;
   }
+  // A newer chapter behind the end would mean that one in between is damaged: then all are looked
+  // at.
   auto beyond = co_await probe(physical_chapter(geometry_, layout, newest + 1));
   if (!beyond) co_return std::move(beyond).error();
   if (beyond->value_or(0) > newest) co_return false;
 
+  // As it would have gone on in use, chapter by chapter.
   oldest_ = save.oldest;
   for (std::uint64_t n = save.newest + 1; n <= newest; ++n) {
     oldest_ += chapters_to_expire(geometry_, layout, n);
@@ -188,6 +206,7 @@ Task<Result<bool>> UdsIndex::rebuild_from_save(const IndexSave& save) {
   for (std::uint64_t chapter = save.newest; chapter < newest && !stop_opening_; ++chapter) {
     auto replayed = co_await replay(chapter);
     if (!replayed) {
+      // A damaged chapter among those since the save: all chapters are gone through instead.
       if (replayed.error().code() == Errc::corrupt) co_return false;
       co_return std::move(replayed).error();
     }
@@ -204,6 +223,8 @@ Task<Result<void>> UdsIndex::replay(std::uint64_t chapter) {
   const IndexGeometry& g = geometry_;
   names_->advance_to(chapter);
   const std::uint64_t slot = physical_chapter(g, storage_.layout(), chapter);
+  // The index pages first, for the page map; then the records, in the order in which they lie
+  // there.
   const std::uint32_t most = std::max(kPagesPerRead, g.index_pages_per_chapter);
   const PageMemory memory(std::uint64_t{most} * kIndexPageSize);
   auto index = co_await device_.read(
@@ -220,6 +241,7 @@ Task<Result<void>> UdsIndex::replay(std::uint64_t chapter) {
     }
     next_list += header->lists;
     if (i + 1 < g.index_pages_per_chapter) {
+      // The page map follows from the index pages (index.md, 10).
       page_map_.last_lists(slot)[i] = static_cast<std::uint16_t>(next_list - 1);
     }
   }
@@ -236,6 +258,7 @@ Task<Result<void>> UdsIndex::replay(std::uint64_t chapter) {
       co_await executor_.give_way();
     }
   }
+  // Names whose place a name of an older chapter has: that chapter tells whether it is the same.
   for (const Doubtful& one : doubtful) {
     auto same = co_await is_in_chapter(one.chapter, one.name);
     if (!same) co_return std::move(same).error();
@@ -261,6 +284,7 @@ void UdsIndex::replay_records(std::uint64_t chapter, ConstBytes page,
     std::size_t count = 0;
     for (std::size_t i = first; i < first + kReplayGroup; ++i) {
       std::memcpy(names[count].bytes.data(), page.data() + i * kRecordSize, 16);
+      // A name that the volume index will not keep need not be put in.
       if (only_hooks && !names_->is_hook(names[count])) continue;
       places[count] = names_->place_of(names[count]);
       places[count].sub->prefetch_start(places[count].at);
@@ -270,6 +294,8 @@ void UdsIndex::replay_records(std::uint64_t chapter, ConstBytes page,
     for (std::size_t i = 0; i < count; ++i) {
       VolumeSubIndex& sub = *places[i].sub;
       const VolumeSubIndex::Match match = sub.find_or_put(places[i].at, names[i], chapter);
+      // The same place twice in one chapter: two names, of which the second gets an entry of its
+      // own.
       if (match.kind == VolumeSubIndex::Kind::collision ||
           (match.kind == VolumeSubIndex::Kind::plain && match.chapter == chapter)) {
         sub.put_collision(places[i].at, names[i], chapter);
@@ -282,7 +308,9 @@ void UdsIndex::replay_records(std::uint64_t chapter, ConstBytes page,
   }
 }
 
+/// As a lookup would find it, but with memory of its own: the cache is for what is asked for again.
 Task<Result<bool>> UdsIndex::is_in_chapter(std::uint64_t chapter, const RecordName& name) {
+  // Its slot may hold another chapter.
   if (chapter < oldest_) co_return false;
   const ChapterPlace place = chapter_place_of(geometry_, name);
   const std::uint64_t slot = physical_chapter(geometry_, storage_.layout(), chapter);

@@ -11,6 +11,7 @@
 
 namespace uvdo {
 
+/// What the sub-indexes have in common; a name belongs to exactly one of them.
 class VolumeIndex {
  public:
   /// A name's place, with the sub-index that it belongs to.
@@ -20,6 +21,7 @@ class VolumeIndex {
   };
 
   explicit VolumeIndex(const IndexGeometry& geometry) : sparse_(geometry.sparse) {
+    // The order of a saved stream: those that are not hooks first (index.md, 8.5).
     subs_.emplace_back(geometry.dense);
     if (sparse_) subs_.emplace_back(geometry.hooks);
   }
@@ -36,6 +38,7 @@ class VolumeIndex {
   enum class Access : std::uint8_t { lookup, record };
   /// Brings near what that needs; prefetch_start() was called for each of them before.
   static void prefetch(std::span<const Place> places, Access access) {
+    // Each step for all places before the next one, so that the memory's answers overlap.
     for (const Place& place : places) place.sub->prefetch_list(place.at);
     for (const Place& place : places) {
       if (access == Access::record) {

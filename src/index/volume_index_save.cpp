@@ -12,6 +12,7 @@
 namespace uvdo {
 namespace {
 
+// The fields are those of the table in index.md, 8.5.
 constexpr std::string_view kSparseMagic = "MI6-0001";
 constexpr std::string_view kVolumeMagic = "MI5-0005";
 constexpr std::string_view kDeltaMagic = "DI-00002";
@@ -23,11 +24,13 @@ constexpr std::size_t kGuardSize = 8;
 constexpr std::byte kGuardTag{'z'};
 /// A reader adds a bit offset of up to 7 in 16 bits.
 constexpr std::uint64_t kMaxSavedListBits = 65528;
+// Zones that a kernel may load a save into, and that a save may have.
 constexpr std::uint32_t kMaxZones = 16;
 
 /// Work to code or to read a list.
 std::uint64_t units_of_list(std::uint64_t bits) { return 20 + bits / 16; }
 
+/// What says in the stream which sub-index a list is of.
 std::byte tag_of(const VolumeIndex& index, std::size_t sub) {
   if (index.subs().size() == 1) return std::byte{'m'};
   return sub == 0 ? std::byte{'d'} : std::byte{'s'};
@@ -65,7 +68,10 @@ std::uint64_t header_size(const VolumeIndex& index) {
 /// Whether the kernel can lay the lists into its memory, whatever its number of zones, without
 /// expiring chapters at once.
 bool fits_kernel(const SubIndexGeometry& g, const std::vector<std::uint16_t>& lengths) {
+  // The saver does not know how many zones the reader will have (index.md, 16.3).
   for (std::uint32_t zones = 1; zones <= kMaxZones; ++zones) {
+    // As the kernel divides them (index.md, 8.1): memory of a zone and bits of a zone, for each of
+    // them.
     const std::size_t lists = (g.lists + zones - 1) / zones;
     for (std::size_t first = 0; first < g.lists; first += lists) {
       std::uint64_t bits = 0;
@@ -92,6 +98,7 @@ std::uint64_t code_list(const SubIndexGeometry& g, std::span<const VolumeSubInde
     const bool is_plain = is_first || entry.address != last;
     const std::uint64_t size =
         g.chapter_bits + coded_bits(g.code, entry.address - last) + (is_plain ? 0 : kNameBits);
+    // Keys ascend, so that it is the last ones of a list that have no room.
     if (writer.position(to) + size > kMaxSavedListBits) break;
     put_entry(writer, g.code, g.chapter_bits, entry.chapter & mask, entry.address - last);
     if (!is_plain) {
@@ -112,8 +119,10 @@ Task<Result<void>> save_lists(Executor& executor, const VolumeSubIndex& sub, std
   const SubIndexGeometry& g = sub.geometry();
   saved.low = low;
   saved.high = sub.high();
+  // A save that did not fit is repeated with fewer chapters.
   saved.entries = 0;
   saved.collisions = 0;
+  // Few lists have collision entries: those are read out and coded one by one, the others at once.
   const std::vector<bool> marks = sub.lists_with_collisions();
   std::vector<VolumeSubIndex::Entry> entries;
   std::vector<std::byte> coded(kMaxSavedListBits / 8 + 64);
@@ -132,12 +141,15 @@ Task<Result<void>> save_lists(Executor& executor, const VolumeSubIndex& sub, std
       bits = joined.bits;
     }
     executor.spend(units_of_list(bits));
+    // No entry is older, as the format wants it; of an empty list the newest chapter (index.md,
+    // 16.3).
     saved.flush[list] = oldest;
     saved.lengths[list] = static_cast<std::uint16_t>(bits);
     if (bits == 0) continue;
     const std::uint64_t bytes = (bits + 7) / 8;
     std::byte* at = stream.append(kListHeaderSize + bytes);
     store_u8(at, std::to_integer<std::uint8_t>(tag));
+    // Bit offset 0, always: longer lists than 65528 bits would not load with another.
     store_u8(at + 1, 0);
     store_le16(at + 2, static_cast<std::uint16_t>(bytes));
     store_le32(at + 4, list);
@@ -206,6 +218,7 @@ Task<Result<void>> load_headers(const VolumeIndex& index, StreamReader& stream, 
     if (volume.le64() != volume_nonce) co_return damaged("it belongs to another index");
     const std::uint64_t low = volume.le64();
     const std::uint64_t high = volume.le64();
+    // index.md, 8.5: the newest chapter is the same in all zones, and the greatest low counts.
     if (zone > 0 && high != saved[i].high) co_return damaged("its zones disagree");
     if (volume.le32() != first || volume.le32() != count || low > high) {
       co_return damaged("its lists are misplaced");
@@ -248,12 +261,16 @@ bool decode_list(const SubIndexGeometry& g, const SavedSub& saved, std::uint64_t
                  DeltaListReader reader, std::vector<RecordName>& names,
                  std::vector<VolumeSubIndex::Entry>& entries) {
   const std::uint64_t mask = low_bits(g.chapter_bits);
+  // Entries of chapters from `flush` to before low are expired, though not removed yet (index.md,
+  // 8.3).
   const std::uint64_t expired = flush < saved.low ? std::min(saved.low - flush, mask + 1) : 0;
   DeltaEntry entry;
   auto step = DeltaListReader::Step::entry;
   while ((step = reader.next(entry)) == DeltaListReader::Step::entry) {
+    // No address has more bits: the list is not what it says.
     if (entry.key >> g.address_bits != 0) return false;
     if (((entry.payload - flush) & mask) < expired) continue;
+    // index.md, 8.2.
     const std::uint64_t chapter = saved.low + ((entry.payload - saved.low) & mask);
     const RecordName* collision = nullptr;
     if (entry.is_collision) {
@@ -282,6 +299,7 @@ std::optional<ListPlace> place_of_list(const std::byte* header, std::byte tag, s
   return ListPlace{offset, kListHeaderSize + bytes};
 }
 
+/// Lists of one zone, in ascending order; those that are empty are not in the stream.
 Task<Result<void>> load_lists(Executor& executor, VolumeSubIndex& sub, std::byte tag,
                               const SavedSub& saved, std::uint32_t zone, std::uint32_t zones,
                               StreamReader& stream) {
@@ -328,6 +346,8 @@ Task<Result<void>> load_lists(Executor& executor, VolumeSubIndex& sub, std::byte
       next_coded = {at + place->size + kListHeaderSize, next->begin, next->begin + bits_of_next};
       size_of_next = next->size;
     }
+    // The fast way: no entry has expired or is too new, so the bits are taken over. What it cannot
+    // take is decoded entry by entry.
     if (may_stay_coded(list)) {
       const unsigned loaded = sub.load_coded_lists(number, coded, next_coded);
       if (loaded > 0) {
@@ -366,6 +386,7 @@ Task<Result<void>> save_volume_index(Executor& executor, const VolumeIndex& inde
   if (zone.blocks <= whole_blocks) {
     co_return Error(Errc::out_of_range, "the saved index does not fit into its space");
   }
+  // Round by round, with fewer of the oldest chapters each time, until the kernel would have room.
   for (bool fits = false; !fits;) {
     StreamWriter stream(device, zone.start + whole_blocks, zone.blocks - whole_blocks);
     // The first block is shared with the headers; it is kept, and written with them.
@@ -376,10 +397,12 @@ Task<Result<void>> save_volume_index(Executor& executor, const VolumeIndex& inde
       auto written = co_await save_lists(executor, sub, tag_of(index, i), low[i], stream, saved[i]);
       if (written && fits_kernel(sub.geometry(), saved[i].lengths)) continue;
       // Names of very many collision entries may not even fit into the region.
+      // A stream that leaves its region has failed as a whole: it is begun again.
       const bool overflows = !written && written.error().code() == Errc::out_of_range;
       if (!written && !overflows) co_return std::move(written).error();
       if (low[i] > sub.high()) co_return std::move(written).error();
       fits = false;
+      // An eighth of the chapters, where much is too much, and otherwise a sixty-fourth.
       low[i] += (sub.high() - low[i]) / (overflows ? 8 : 64) + 1;
       if (overflows) break;
     }
@@ -390,6 +413,8 @@ Task<Result<void>> save_volume_index(Executor& executor, const VolumeIndex& inde
     auto finished = co_await stream.finish();
     if (!finished) co_return std::move(finished).error();
   }
+  // The block that headers and lists share was written with the lists: it is read back and
+  // completed.
   std::byte* tail = header_memory.data() + whole_blocks * kBlockSize;
   const std::uint64_t tail_offset = (zone.start + whole_blocks) * kBlockSize;
   auto read = co_await device.read(tail_offset, {tail, kBlockSize});
@@ -407,6 +432,8 @@ Task<Result<void>> load_volume_index(Executor& executor, VolumeIndex& index, Dev
   const auto zone_count = static_cast<std::uint32_t>(zones.size());
   std::vector<std::unique_ptr<StreamReader>> streams;
   for (std::uint32_t zone = 0; zone < zone_count; ++zone) {
+    // All headers of all zones come before any list of theirs is needed: low is the greatest of
+    // all.
     streams.push_back(
         std::make_unique<StreamReader>(device, zones[zone].start, zones[zone].blocks));
     auto read = co_await load_headers(index, *streams[zone], zone, zone_count, volume_nonce, saved);
@@ -414,6 +441,8 @@ Task<Result<void>> load_volume_index(Executor& executor, VolumeIndex& index, Dev
   }
   for (std::size_t i = 0; i < saved.size(); ++i) {
     if (saved[i].high != newest) co_return damaged("it does not belong to this save");
+    // Entries of the chapter that was open then are left out where that chapter is gone (end =
+    // newest).
     if (end > 0) index.subs()[i].set_range(saved[i].low, std::min(newest, end - 1));
   }
   for (std::uint32_t zone = 0; zone < zone_count && end > 0; ++zone) {

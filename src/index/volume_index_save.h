@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The saved form of the volume index: delta lists as the kernel reads and writes them
 // (index.md, 8.5). It is converted list by list, from and to the in-memory form.
+// What is lost on the way is deduplication and no more; what must not happen is that the kernel
+// takes an entry for one of another chapter (index.md, 16.3).
 #pragma once
 
 #include <span>

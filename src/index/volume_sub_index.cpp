@@ -10,7 +10,9 @@
 namespace uvdo {
 namespace {
 
+// Room for a short list (255 bytes at most) and an entry that makes it too long.
 constexpr std::uint32_t kScratchBytes = 512;
+// Bytes between two lists that a spread leaves at least, while there are as many.
 constexpr std::uint32_t kMinGap = 24;
 constexpr std::uint64_t kWorthHugePages = std::uint64_t{64} << 20U;
 constexpr std::uint32_t kCacheLine = 64;
@@ -54,11 +56,13 @@ VolumeSubIndex::VolumeSubIndex(const SubIndexGeometry& geometry)
       code.minimum_bits + (std::uint64_t{1} << coding_.short_key_bits) / code.values_per_bit + 2 <=
           kBitsAtOnce,
       "the deltas of this index are too small for their keys");
+  // The margin between window and numbers is the time that a round of the sweep has: about 1.6 %.
   const std::uint64_t round = std::max<std::uint64_t>(1, geometry.chapters / 64);
   window_ =
       std::min(geometry.chapters, coding_.chapter_mask + 1 - std::min(round, coding_.chapter_mask));
   sweep_chapters_ = std::min(round, coding_.chapter_mask + 1 - window_);
   const std::uint32_t regions = (geometry.lists + kListsPerRegion - 1) / kListsPerRegion;
+  // Full to the window and to half a round of expired entries, on average.
   region_bytes_ = region_capacity(geometry, kListsPerRegion, window_ + (sweep_chapters_ + 1) / 2);
   arena_ = PageMemory(regions * region_bytes_);
   // Every access is to another place. Small indexes (of tests) are not worth a huge page.
@@ -67,6 +71,7 @@ VolumeSubIndex::VolumeSubIndex(const SubIndexGeometry& geometry)
   for (std::uint32_t region = 0; region < regions; ++region) {
     std::uint32_t* starts = &starts_[std::size_t{region} * (kListsPerRegion + 1)];
     const std::uint32_t lists = lists_in_region(region);
+    // Lists without entries: the memory is zeros, and so are the lengths in their heads.
     for (std::uint32_t i = 0; i < lists; ++i) starts[i] = i * (kShortListHead + kMinGap);
     starts[lists] = static_cast<std::uint32_t>(region_bytes_);
   }
@@ -82,6 +87,8 @@ std::uint32_t VolumeSubIndex::bytes_of_list(const std::byte* list) {
 }
 
 std::uint32_t VolumeSubIndex::offset_of_short_list(const std::byte* list, std::uint32_t sub) {
+  // The head in two words, as bytes to be added up: what stands before a short list is the sum of
+  // the lengths before its own.
   const std::uint64_t first = detail::load_word(list);
   const std::uint64_t second = detail::load_word(list + 8);
   if (sub < 8) return kShortListHead + sum_of_bytes(first & low_bits(8 * sub));
@@ -101,6 +108,7 @@ void VolumeSubIndex::prefetch_entries(Place place) const {
   __builtin_prefetch(sub.bits + sub.bytes);
 }
 
+/// Reads only: what has expired is passed over, and stays for the sweep.
 VolumeSubIndex::Match VolumeSubIndex::find(Place place, const RecordName& name) const {
   const Spot spot = spot_of(place);
   if (!spot.is_there) return {};
@@ -111,6 +119,7 @@ VolumeSubIndex::Match VolumeSubIndex::find(Place place, const RecordName& name) 
 VolumeSubIndex::Match VolumeSubIndex::match_at(Place place, const RecordName& name,
                                                std::uint64_t payload) const {
   const CollisionTable::Entry* collision = find_collision(place, name);
+  // A name's own entry is certain; the plain one may stand for any name of the place.
   if (collision != nullptr && collision->chapter >= low_) {
     return {Kind::collision, collision->chapter};
   }
@@ -129,8 +138,10 @@ void VolumeSubIndex::prefetch_to_end(Place place) const {
 /// Walks to where the entry of a place is or would be.
 VolumeSubIndex::Spot VolumeSubIndex::spot_of(Place place) const {
   Spot spot{short_list_at(place)};
+  // Keys of a short list count from its first address.
   const std::uint64_t wanted = place.address - spot.sub.key_base;
   std::uint64_t key = 0;
+  // Some eight entries, on average, of a full index.
   while (step(spot.sub, spot.cursor)) {
     if (key + spot.cursor.delta >= wanted) {
       spot.is_there = key + spot.cursor.delta == wanted;
@@ -148,6 +159,7 @@ bool VolumeSubIndex::put_plain(Place place, std::uint64_t chapter) {
   return put_at(place, spot_of(place), chapter);
 }
 
+/// An entry that has expired is as good as none: it is given the new chapter in its place.
 VolumeSubIndex::Match VolumeSubIndex::find_or_put(Place place, const RecordName& name,
                                                   std::uint64_t chapter) {
   pay_sweep();
@@ -165,6 +177,8 @@ void VolumeSubIndex::pay_sweep() {
   if (sweep_owed_ == 0) return;
   sweep_credit_ += geometry_.lists;
   const std::uint64_t price = geometry_.records_per_chapter * sweep_chapters_;
+  // Fractions of a list are saved up: in a chapter's worth of new entries all that is owed is
+  // swept.
   if (sweep_credit_ < price) return;
   const std::uint64_t due = std::min(sweep_credit_ / price, sweep_owed_);
   sweep_credit_ %= price;
@@ -176,6 +190,7 @@ void VolumeSubIndex::pay_sweep() {
 bool VolumeSubIndex::put_at(Place place, const Spot& spot, std::uint64_t chapter) {
   const ShortList& sub = spot.sub;
   const std::uint64_t payload = chapter & coding_.chapter_mask;
+  // The payload has a fixed width: nothing moves.
   if (spot.is_there) {
     store_bits(sub.bits, spot.cursor.at, payload, geometry_.chapter_bits);
     return true;
@@ -186,6 +201,7 @@ bool VolumeSubIndex::put_at(Place place, const Spot& spot, std::uint64_t chapter
   }
   const std::uint64_t end = cursor.next;
   UVDO_UNSET std::array<std::byte, kScratchBytes> scratch;
+  // Made beside the list, and put in its place when it is known to fit.
   const std::uint64_t cut = spot.follows ? spot.cursor.at : end;
   std::memcpy(scratch.data(), sub.bits, cut / 8 + 1);
   BitWriter writer(scratch.data(), cut);
@@ -194,6 +210,7 @@ bool VolumeSubIndex::put_at(Place place, const Spot& spot, std::uint64_t chapter
     put_coded(writer, coding_.chapter_at(sub.bits, spot.cursor.at), spot.cursor.delta - spot.delta);
     writer.put_bits(sub.bits, spot.cursor.next, end - spot.cursor.next);
   }
+  // The next short list begins with a byte of its own.
   const std::uint64_t bytes = (writer.position(scratch.data()) + 7) / 8;
   if (bytes > kMaxShortListBytes ||
       !replace_short_list(place, scratch.data(), static_cast<std::uint32_t>(bytes))) {
@@ -230,8 +247,10 @@ bool VolumeSubIndex::replace_short_list(Place place, const std::byte* bits,
   const std::uint32_t old_bytes = load_u8(list + sub);
   const std::uint32_t list_bytes = bytes_of_list(list);
   if (new_bytes > old_bytes) {
+    // Sizes of the whole list: the short lists behind this one move.
     const std::uint32_t grown = list_bytes + new_bytes - old_bytes;
     const std::size_t slot = start_slot(place.list);
+    // The list would grow into the next one; making room may move this list as well.
     if (starts_[slot] + grown > starts_[slot + 1]) {
       if (!make_room(place.list, new_bytes - old_bytes)) return false;
       list = list_at(place.list);
@@ -254,6 +273,7 @@ bool VolumeSubIndex::make_room(std::uint32_t list, std::uint32_t bytes) {
   std::byte* base = region_at(list);
   for (std::uint32_t i = first + 1; i < std::min(lists, first + kNearLists); ++i) {
     const std::uint32_t end = starts[i] + bytes_of_list(base + starts[i]);
+    // The nearest gap that is large enough: the lists up to there move towards it.
     if (starts[i + 1] - end < bytes) continue;
     std::byte* from = base + starts[first + 1];
     std::memmove(from + bytes, from, end - starts[first + 1]);
@@ -276,10 +296,13 @@ bool VolumeSubIndex::spread_region(std::uint32_t region, std::uint32_t favoured,
     used += sizes[i];
   }
   if (used > region_bytes_) return false;
+  // Room that each list can have for growing.
   const auto share = static_cast<std::uint32_t>((region_bytes_ - used) / lists);
   // No more than a quarter, so that memory is touched only as it is needed.
   const std::uint32_t wanted = std::max(kMinGap, static_cast<std::uint32_t>(used / lists / 4));
   const std::uint32_t gap = std::min(share, wanted);
+  // All packed to the front first, then from the last on to their targets: neither overwrites what
+  // has yet to be moved.
   std::array<std::uint32_t, kListsPerRegion> targets{};
   std::uint32_t packed = 0;
   for (std::uint32_t i = 0; i < lists; ++i) {
@@ -295,6 +318,7 @@ bool VolumeSubIndex::spread_region(std::uint32_t region, std::uint32_t favoured,
   return true;
 }
 
+/// A save may reach further back than the window here, which is a little shorter.
 void VolumeSubIndex::set_range(std::uint64_t low, std::uint64_t high) {
   check(entries_ == 0, "the range of a filled index is not set");
   high_ = high;
@@ -310,6 +334,7 @@ void VolumeSubIndex::advance_to(std::uint64_t chapter) {
     sweep(sweep_owed_);
     sweep_credit_ = 0;
     ++high_;
+    // Nothing expires before the window is full.
     if (high_ < low_ + window_) continue;
     low_ = high_ - window_ + 1;
     sweep_owed_ = (geometry_.lists + sweep_chapters_ - 1) / sweep_chapters_;
@@ -341,6 +366,7 @@ void VolumeSubIndex::sweep_list(std::uint32_t list) {
     const ShortList sub{head + from, bytes, i << coding_.short_key_bits};
     bool all_live = true;
     Cursor cursor;
+    // Most short lists have nothing that expired, and are only looked at.
     while (step(sub, cursor)) all_live &= is_live(coding_.chapter_at(sub.bits, cursor.at));
     std::uint32_t kept = bytes;
     if (!all_live) {
@@ -368,6 +394,7 @@ std::uint32_t VolumeSubIndex::copy_live(const ShortList& sub, std::uint32_t list
     std::uint64_t payload = coding_.chapter_at(sub.bits, cursor.at);
     if (!is_live(payload)) {
       ++discarded_;
+      // The place may go on as another name's: then the entry stays, with that name's chapter.
       const Place place{list, static_cast<std::uint32_t>(sub.key_base + key)};
       const std::optional<std::uint64_t> heir = take_live_collision(key_of(place));
       if (!heir) {
@@ -402,6 +429,7 @@ void VolumeSubIndex::forget_expired_collisions() {
   });
 }
 
+/// Codes the list anew, short list by short list, in a buffer beside, and appends it to its region.
 void VolumeSubIndex::load_list(std::uint32_t list, std::span<const Entry> entries) {
   check(list >= load_next_ && list < geometry_.lists, "lists are loaded in order");
   append_empty(list);
@@ -416,7 +444,9 @@ void VolumeSubIndex::load_list(std::uint32_t list, std::span<const Entry> entrie
   std::uint32_t bytes = 0;
   std::uint64_t last_plain = ~std::uint64_t{0};
   for (const Entry& entry : entries) {
+    // Beyond the window, or of a chapter that is gone.
     if (entry.chapter < low_ || entry.chapter > high_) continue;
+    // A collision entry whose plain one was left out becomes the plain one (index.md, 16.3).
     if (entry.collision != nullptr && last_plain == entry.address) {
       if (!collisions_.insert(key_of({list, entry.address}), *entry.collision, entry.chapter)) {
         ++overflows_;
@@ -424,6 +454,7 @@ void VolumeSubIndex::load_list(std::uint32_t list, std::span<const Entry> entrie
       continue;
     }
     const std::uint32_t its_sub = entry.address >> coding_.short_key_bits;
+    // The next short list begins: the one before is complete.
     if (its_sub != sub) {
       store_u8(coded.data() + sub, static_cast<std::uint8_t>(bytes));
       begin += bytes;
@@ -436,6 +467,7 @@ void VolumeSubIndex::load_list(std::uint32_t list, std::span<const Entry> entrie
     const BitWriter before = writer;
     put_coded(writer, entry.chapter & coding_.chapter_mask, key - last_key);
     const std::uint64_t position = writer.position(coded.data() + begin);
+    // Taken back: the writer goes on from where it was.
     if (position > kMaxShortListBytes * std::uint64_t{8}) {
       writer = before;
       ++overflows_;
@@ -455,6 +487,7 @@ unsigned VolumeSubIndex::load_coded_lists(std::uint32_t list, const CodedList& f
   check(list >= load_next_ && list < geometry_.lists, "lists are loaded in order");
   CutList first_cut;
   CutList second_cut;
+  // The second one counts only if the first was cut as well: lists come in order.
   const unsigned cut = cut_lists(coding_, first, second, first_cut, second_cut);
   if ((cut & 1U) == 0) return 0;
   append_empty(list);
@@ -472,15 +505,18 @@ void VolumeSubIndex::append_empty(std::uint32_t list) {
   while (load_next_ < list) append_loaded(kEmpty);
 }
 
+/// While loading, lists lie one behind the other without gaps; a region that is complete is spread.
 void VolumeSubIndex::append_loaded(std::span<const std::byte> list) {
   const std::uint32_t region = load_next_ / kListsPerRegion;
   const std::uint32_t left = region * kListsPerRegion + lists_in_region(region) - load_next_;
   starts_[start_slot(load_next_)] = load_end_;
   std::byte* at = list_at(load_next_);
+  // The rest of the region must have room for the heads of the lists to come.
   if (load_end_ + list.size() + std::size_t{left - 1} * kShortListHead <= region_bytes_) {
     std::memcpy(at, list.data(), list.size());
     load_end_ += static_cast<std::uint32_t>(list.size());
   } else {
+    // No room: the list is loaded empty, and what it had is counted as not there.
     std::uint64_t lost = 0;
     std::uint32_t from = kShortListHead;
     for (std::uint32_t i = 0; i < kShortLists; ++i) {
@@ -495,6 +531,7 @@ void VolumeSubIndex::append_loaded(std::span<const std::byte> list) {
     load_end_ += kShortListHead;
   }
   ++load_next_;
+  // The region is complete: its lists, packed so far, get their gaps.
   if (left == 1) {
     spread_region(region, kListsPerRegion, 0);
     load_end_ = 0;
@@ -516,6 +553,7 @@ JoinedList VolumeSubIndex::code_list(std::uint32_t list, std::uint64_t low, std:
   return join_lists(coding_, list_at(list), high_, high_ - std::max(low, low_), to);
 }
 
+/// Each plain entry, and behind it the names that share its place.
 void VolumeSubIndex::read_list(std::uint32_t list, std::uint64_t low,
                                std::vector<Entry>& entries) const {
   const std::byte* head = list_at(list);
@@ -533,6 +571,7 @@ void VolumeSubIndex::read_list(std::uint32_t list, std::uint64_t low,
       if (is_live(payload) && chapter_of(payload) >= low) {
         entries.push_back({address, chapter_of(payload), nullptr});
       }
+      // All names of the place: the function never says true.
       collisions_.find(key_of({list, address}), [&](const CollisionTable::Entry& entry) {
         if (entry.chapter >= std::max(low, low_)) {
           entries.push_back({address, entry.chapter, &entry.name});

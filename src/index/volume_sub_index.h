@@ -9,6 +9,14 @@
 // Names of collision entries are kept aside. Expired entries are removed by a sweep that goes
 // round as chapters are added; the newest chapters of the window are never doubtful, because the
 // window is a little shorter than the numbers that fit in an entry.
+//
+// What holds here:
+// - starts_ has, for each region, where its lists begin, in ascending order, and the region's end:
+//   list i may grow up to where list i + 1 begins.
+// - A list is a head of 16 lengths and the 16 short lists one behind the other, without gaps.
+// - Within a short list keys ascend and no key is there twice; a place with several names has one
+//   entry, and the other names are in collisions_.
+// - No entry that the sweep has yet to meet names a chapter that could be taken for a newer one.
 #pragma once
 
 #include <cstdint>
@@ -26,6 +34,8 @@
 
 namespace uvdo {
 
+/// One thread uses it. Nothing here fails: what has no room is counted (overflows()) and left out,
+/// which costs deduplication.
 class VolumeSubIndex {
  public:
   /// Where a name belongs.
@@ -58,6 +68,7 @@ class VolumeSubIndex {
     const std::uint64_t list = (geometry_.lists & (geometry_.lists - 1)) == 0
                                    ? high & (geometry_.lists - 1)
                                    : high % geometry_.lists;
+    // index.md, 8.1.
     return {static_cast<std::uint32_t>(list),
             static_cast<std::uint32_t>(v & low_bits(geometry_.address_bits))};
   }
@@ -122,6 +133,7 @@ class VolumeSubIndex {
   void validate() const;
 
  private:
+  // Within a region lists are moved to make room; all of them at once only when no gap is near.
   static constexpr std::uint32_t kListsPerRegion = 1024;
 
   /// A short list, and what it takes to change it.
@@ -145,6 +157,7 @@ class VolumeSubIndex {
     bool follows = false;  ///< the cursor is at an entry behind it
   };
 
+  /// Where starts_ has the begin of a list; the next slot has its end.
   [[nodiscard]] std::size_t start_slot(std::uint32_t list) const {
     return std::size_t{list / kListsPerRegion} * (kListsPerRegion + 1) + list % kListsPerRegion;
   }
@@ -159,12 +172,14 @@ class VolumeSubIndex {
   [[nodiscard]] static std::uint32_t offset_of_short_list(const std::byte* list, std::uint32_t sub);
   [[nodiscard]] ShortList short_list_at(Place place) const;
   [[gnu::always_inline]] [[nodiscard]] bool step(const ShortList& sub, Cursor& cursor) const;
+  /// Whether the chapter of an entry is within low_..high_, by its distance from the newest.
   [[nodiscard]] bool is_live(std::uint64_t payload) const {
     return ((high_ - payload) & coding_.chapter_mask) <= high_ - low_;
   }
   [[nodiscard]] std::uint64_t chapter_of(std::uint64_t payload) const {
     return high_ - ((high_ - payload) & coding_.chapter_mask);
   }
+  /// The place as one number, for the table of collisions.
   [[nodiscard]] std::uint64_t key_of(Place place) const {
     return std::uint64_t{place.list} << geometry_.address_bits | place.address;
   }
@@ -172,23 +187,29 @@ class VolumeSubIndex {
     put_entry(writer, geometry_.code, geometry_.chapter_bits, payload, delta);
   }
   [[nodiscard]] Spot spot_of(Place place) const;
+  /// Finding, and putting where it was found.
   [[nodiscard]] Match match_at(Place place, const RecordName& name, std::uint64_t payload) const;
   bool put_at(Place place, const Spot& spot, std::uint64_t chapter);
   void pay_sweep();
+  /// Changing: each of these keeps what holds of the region, or changes nothing and says false.
   bool replace_short_list(Place place, const std::byte* bits, std::uint32_t new_bytes);
   bool make_room(std::uint32_t list, std::uint32_t bytes);
   bool spread_region(std::uint32_t region, std::uint32_t favoured, std::uint32_t bytes);
+  /// Removing what has expired, list by list, round and round.
   void sweep(std::uint64_t lists);
   void sweep_list(std::uint32_t list);
   std::uint32_t copy_live(const ShortList& sub, std::uint32_t list, std::byte* to);
   [[nodiscard]] CollisionTable::Entry* find_collision(Place place, const RecordName& name) const;
   std::optional<std::uint64_t> take_live_collision(std::uint64_t key);
   void forget_expired_collisions();
+  /// Loading, in ascending order of the lists.
   void append_empty(std::uint32_t list);
   void append_loaded(std::span<const std::byte> list);
 
   SubIndexGeometry geometry_;
   ListCoding coding_;
+  // Chapters that are remembered, and the numbers beyond these that fit in an entry: in that margin
+  // the sweep must have removed what expired.
   std::uint64_t window_;
   std::uint64_t sweep_chapters_;  // a round of the sweep takes at most so many chapters
   std::uint64_t low_ = 0;
@@ -206,6 +227,7 @@ class VolumeSubIndex {
   std::uint32_t load_next_ = 0;  // while loading: the next list
   std::uint32_t load_end_ = 0;   // and the bytes used of its region
 
+  // Of the short lists; those of collisions_ are counted there.
   std::uint64_t entries_ = 0;
   std::uint64_t discarded_ = 0;
   std::uint64_t overflows_ = 0;

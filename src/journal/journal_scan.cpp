@@ -6,6 +6,7 @@
 namespace uvdo {
 namespace {
 
+// 1 MiB: a ring of 32768 blocks takes 128 requests, and the memory is next to nothing.
 constexpr std::uint64_t kBlocksPerRead = 256;
 
 }  // namespace
@@ -23,6 +24,7 @@ JournalReader::JournalReader(PbnDevice device, const JournalRing& ring)
 Task<Result<void>> JournalReader::read(std::uint64_t place) {
   count_ = 0;
   const std::uint64_t count = std::min(chunk_.size() / kBlockSize, ring_.size - place);
+  // The chunk claims to hold nothing while it is read, so that an error leaves no mixture behind.
   auto done = co_await device_.read(ring_.start + place, chunk_.bytes().first(count * kBlockSize));
   if (!done) co_return std::move(done).error().within("reading the recovery journal");
   first_ = place;

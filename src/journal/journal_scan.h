@@ -21,9 +21,11 @@ struct JournalRing {
   Pbn start{};             ///< of the partition
   std::uint64_t size = 0;  ///< blocks
 };
+/// Where the super block says that it is (volume.md, 4).
 [[nodiscard]] JournalRing journal_ring(const SuperBlock& super_block);
 
 /// Gives the blocks of the ring by sequence number, reading many at once.
+/// One block is asked for at a time: the next call may read over the last one's memory.
 class JournalReader {
  public:
   JournalReader(PbnDevice device, const JournalRing& ring);

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The switch to read-only mode: thrown by whatever part meets an error that it cannot undo, seen
 // by all others (behaviour.md, 10).
+//
+// There is no way back for as long as the volume is open: only a rebuild makes it writable again.
+// Whoever is about to change something asks is_read_only() first; whoever waits is woken by the
+// part that it waits in and asks again.
 #pragma once
 
 #include <functional>

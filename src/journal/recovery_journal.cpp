@@ -21,6 +21,8 @@ RecoveryJournal::RecoveryJournal(Executor& executor, PbnDevice device, ReadOnlyN
       config_(config),
       usable_(config.size - reserve_of(config.size)),
       buffers_(AlignedMemory::unset(kBuffers * kBlockSize)),
+      // The block before the tail counts as full and stable, so the first entry opens a block of
+      // its own and a commit of nothing has nothing to wait for.
       tail_(config.tail),
       last_point_{config.tail.value() - 1, kEntriesPerBlock - 1},
       committed_(last_point_),
@@ -36,6 +38,9 @@ RecoveryJournal::RecoveryJournal(Executor& executor, PbnDevice device, ReadOnlyN
   unwritten_.reserve(kBuffers);
 }
 
+/// The open block, if there is one, is full and goes to those that wait for a commit. The header
+/// keeps the counters of this moment, from before the first entry (volume.md, 7): a recovery adds
+/// to them what the entries of the last block say, and of no other (behaviour.md, 17).
 void RecoveryJournal::open_block() {
   if (open_) {
     unwritten_.push_back({tail_, open_buffer_});
@@ -63,6 +68,7 @@ JournalPoint RecoveryJournal::add(const JournalEntry& entry) {
     check(has_room(), "an entry was added to a full recovery journal");
     open_block();
   }
+  // The block is laid out as it is written, so that a commit has nothing to encode.
   append_journal_entry({buffer(open_buffer_), kBlockSize}, open_entries_, entry, open_check_byte_,
                        config_.recovery_count);
   last_point_ = {tail_.value(), static_cast<std::uint16_t>(open_entries_)};
@@ -97,6 +103,8 @@ JournalPoint RecoveryJournal::add_run(Pbn page, unsigned slot, std::span<const B
 
 Task<void> RecoveryJournal::wait_for_room() {
   if (has_room() || notifier_.is_read_only()) co_return;
+  // Two things can be short. Memory for blocks comes back with a commit; room in the ring only with
+  // heads that advance, for which others have to write pages and slab journals.
   if (unwritten_blocks() >= kMaxUnwrittenBlocks) {
     if (committing_) {
       co_await commits_.wait();
@@ -167,6 +175,8 @@ Task<Result<void>> RecoveryJournal::commit_once(bool only_reap) {
       writing_.push_back(unwritten_.front());
       unwritten_.pop_front();
     }
+    // Entries that are added from here on are for the next commit: what is written of the open
+    // block is a copy, and its count of entries is that of now.
     target = last_point_;
     if (open_ && open_entries_ > 0) {
       const std::size_t copy = free_buffers_.back();
@@ -193,6 +203,7 @@ Task<Result<void>> RecoveryJournal::commit_once(bool only_reap) {
   Result<void> done;
   if (!faults_.is_on(Fault::journal_without_flush)) done = co_await device_.flush();
   if (done) {
+    // The flush has made stable what the heads rest on: the room before them may be used again.
     durable_heads_ = heads;
     for (std::size_t i = 0; i < writing_.size(); ++i) {
       const bool is_open = has_open && i + 1 == writing_.size();
@@ -221,6 +232,7 @@ Task<Result<void>> RecoveryJournal::commit_once(bool only_reap) {
   if (done) {
     counters_.blocks.committed += writing_.size();
     if (!only_reap) counters_.entries.committed = entries;
+    // Blocks were stable one run after the other, but nobody is told before all of them are.
     committed_ = std::max(committed_, target);
   } else {
     notifier_.enter(done.error().within("writing the recovery journal"));
@@ -232,6 +244,8 @@ Task<Result<void>> RecoveryJournal::commit_once(bool only_reap) {
   co_return done;
 }
 
+/// Blocks that follow each other in the ring, in one request. FUA: it ends when they are on the
+/// medium (behaviour.md, 5.2); the flush before it has come for all runs of the commit.
 Task<Result<void>> RecoveryJournal::write(std::span<const UnwrittenBlock> blocks) {
   std::array<iovec, kBlocksPerWrite> slices{};
   for (std::size_t i = 0; i < blocks.size(); ++i) {
@@ -243,6 +257,7 @@ Task<Result<void>> RecoveryJournal::write(std::span<const UnwrittenBlock> blocks
 }
 
 // A move takes the place of a commit: whoever wants one waits until end_move().
+// The ring is copied meanwhile, and a block that was written behind the copy's back would be lost.
 Task<void> RecoveryJournal::begin_move() {
   while (committing_) co_await commits_.wait();
   committing_ = true;

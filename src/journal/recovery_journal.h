@@ -40,6 +40,16 @@ struct RecoveryJournalConfig {
   std::uint64_t block_map_blocks = 0;
 };
 
+/// The ring and what is on its way there. What holds in it:
+/// - tail_ is the block being filled; full ones before it wait in unwritten_, then in writing_.
+///   What is at or before committed_ is on the medium.
+/// - A block of the ring is written over only when it is before both durable heads, and when the
+///   blocks on the disk say so themselves (recorded_head_): a recovery begins at the lower of the
+///   highest heads that it finds.
+/// - Heads move over blocks that are full, stable and locked by nobody.
+/// - One commit runs at a time. An error of one ends in read-only mode.
+///
+/// It belongs to the thread of the metadata, as does all that calls it.
 class RecoveryJournal {
  public:
   /// What keeps a journal block from being reused.
@@ -48,6 +58,7 @@ class RecoveryJournal {
     slab_journal,  ///< slab journal blocks, not yet named by a written summary, that begin in it
   };
 
+  /// Nothing is read: the journal begins anew at config.tail. All memory is taken here.
   RecoveryJournal(Executor& executor, PbnDevice device, ReadOnlyNotifier& notifier,
                   const RecoveryJournalConfig& config, FaultPoints faults = {});
   RecoveryJournal(const RecoveryJournal&) = delete;
@@ -139,6 +150,7 @@ class RecoveryJournal {
 
  private:
   // Memory for unwritten blocks; at this many, writers wait for the device.
+  // 2 MiB.
   static constexpr std::size_t kMaxUnwrittenBlocks = 512;
   static constexpr std::size_t kBlocksPerWrite = kJournalBlocksTogether;
   // One more each for the open block and its copy in the commit under way.
@@ -154,6 +166,7 @@ class RecoveryJournal {
     return locks_[index_of(head)][sequence.value() % config_.size];
   }
   void open_block();
+  /// Moves heads_ as far as locks allow.
   void advance_heads();
   Task<Result<void>> commit_once(bool only_reap);
   Task<Result<void>> write(std::span<const UnwrittenBlock> blocks);
@@ -185,6 +198,7 @@ class RecoveryJournal {
   WaitQueue commits_;
   std::function<void()> on_full_;
 
+  // By head. heads_ are as far as locks allow, durable_heads_ what the last flush has covered.
   std::array<std::vector<std::uint32_t>, 2> locks_;
   std::array<JournalSequence, 2> heads_;
   std::array<JournalSequence, 2> durable_heads_;

@@ -52,15 +52,22 @@ Result<Ledger::Remapped> Ledger::remap(MapPage& leaf, Lbn lbn, BlockMapping mapp
                       lbn.value())});
     old = kUnmapped;
   }
+  // Nothing to change; but the entry that made it so may not be stable yet, and who asked for FUA
+  // waits for the point that is returned.
   if (old == mapping) return Remapped{Outcome::done, journal_.last_point()};
   if (owner == Owner::others && !depot_.may_share(mapping)) {
     return Remapped{Outcome::cannot_share, {}};
   }
+  // All that may have to wait is asked first, and nothing is done if it has to. Old and new block
+  // may be of one slab: its has_room() is about two changes.
   if (!journal_.has_room()) return Remapped{Outcome::must_wait_for_journal, {}};
   if ((mapping.pbn != kZeroPbn && !depot_.has_room(mapping.pbn)) ||
       (old.pbn != kZeroPbn && !depot_.has_room(old.pbn))) {
     return Remapped{Outcome::must_wait_for_depot, {}};
   }
+  // From here on there is no way back. The increment comes before the decrement (behaviour.md,
+  // 5.1), so that a block which loses one fragment's reference and gets another's never counts 0 in
+  // between.
   const JournalPoint point = journal_.add(
       {JournalOperation::data_remapping, leaf.pbn, static_cast<std::uint16_t>(slot), mapping, old});
   Result<void> counted;
@@ -89,6 +96,8 @@ Result<std::uint64_t> Ledger::drop_run(MapPage& leaf, Lbn first, std::span<const
                                        BlockMapping mapping) {
   if (old.empty()) return 0;
   const unsigned slot = leaf_slot(first);
+  // One run of entries in one journal block, with one look at everything: the entries differ in
+  // slot and old mapping alone.
   const JournalPoint point = journal_.add_run(leaf.pbn, slot, old, mapping);
   if (auto counted = depot_.drop(old, point); !counted) return fail(std::move(counted).error());
   map_.set_run(leaf, slot, old.size(), mapping, point, journal_.last_point());
@@ -127,6 +136,7 @@ Task<Result<Pbn>> Ledger::allocate_page() {
 }
 
 Task<Result<void>> Ledger::wait_for_room(Pbn pbn) {
+  // Both at once: while the one was waited for, the other may have gone.
   while (!journal_.has_room() || !depot_.has_room(pbn)) {
     if (notifier_.is_read_only()) co_return notifier_.error();
     co_await wait_for(journal_.has_room() ? Outcome::must_wait_for_depot
@@ -135,6 +145,8 @@ Task<Result<void>> Ledger::wait_for_room(Pbn pbn) {
   co_return Result<void>();
 }
 
+/// Step two of behaviour.md, 5.4. The caller has waited in wait_for_room(), and nobody has run
+/// since.
 Result<JournalPoint> Ledger::commit_page(Pbn parent, unsigned slot, Pbn page) {
   const JournalPoint point =
       journal_.add({JournalOperation::block_map_remapping, parent, static_cast<std::uint16_t>(slot),

@@ -37,6 +37,8 @@ struct LedgerSettings {
   FaultPoints faults;  ///< mistakes to be made on purpose, in tests
 };
 
+/// It owns journal, depot and map. Everything runs on the thread of the metadata; what is a plain
+/// function here neither waits nor lets others run, which is what makes a change one.
 class Ledger final : private PageAllocator {
  public:
   /// Of the volume that `super_block` tells of. Nothing is read yet.
@@ -158,6 +160,7 @@ class Ledger final : private PageAllocator {
   Task<Result<void>> wait_for_room(Pbn pbn) override;
   Result<JournalPoint> commit_page(Pbn parent, unsigned slot, Pbn page) override;
 
+  /// The second half of drop(): `old` is what gather_run() took, so nothing has to wait any more.
   Result<std::uint64_t> drop_run(MapPage& leaf, Lbn first, std::span<const BlockMapping> old,
                                  BlockMapping mapping);
   /// The counts differ from the journal now.

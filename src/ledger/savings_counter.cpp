@@ -5,6 +5,9 @@
 
 namespace uvdo {
 
+/// Multiplying by an odd constant mixes the number, so that the blocks kept are no range of the
+/// disk; the top `halvings_` bits of the product are 0 for one block in 2^halvings_. Which blocks
+/// these are only shrinks with each halving: whoever was left out once stays out.
 bool SavingsCounter::is_sampled(Pbn pbn) const {
   constexpr unsigned kBits = 64;
   return halvings_ == 0 || (pbn.value() * 0xD6E8FEB86659FD93U) >> (kBits - halvings_) == 0;
@@ -37,14 +40,17 @@ void SavingsCounter::remove(BlockMapping mapping) {
   Counts* counts = blocks_.find(mapping.pbn.value());
   if (counts == nullptr) return;
   std::uint8_t& count = (*counts)[mapping.slot()];
+  // A count that has reached its limit has lost the number: it stays there.
   if (count == 0 || count == kManyReferences) return;
   if (--count > 0) return;
   --fragments_;
   if (*counts == Counts{}) blocks_.erase(mapping.pbn.value());
 }
 
+/// Drops every block that is not of the smaller sample, and counts the fragments of those left.
 void SavingsCounter::halve() {
   ++halvings_;
+  // The table must not change while it is walked over.
   std::vector<std::uint64_t> dropped;
   fragments_ = 0;
   blocks_.for_each([&](std::uint64_t pbn, const Counts& counts) {

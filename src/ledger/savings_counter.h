@@ -21,6 +21,9 @@
 
 namespace uvdo {
 
+/// The walker calls begin() once, then for each leaf add() of its entries and advance(), and
+/// complete() at the end; the ledger calls changed() for every change of an entry from the start
+/// on.
 class SavingsCounter {
  public:
   static constexpr std::size_t kMostBlocks = 1U << 16U;

@@ -10,7 +10,7 @@
 
 namespace uvdo {
 
-/// One a thread.
+/// One a thread: it has the memory that LZ4 works in, and what recent blocks have taught.
 class BlockCompressor {
  public:
   /// As Lz4Compressor::compress(), but may be 0 for a block that would shrink if it is made of

@@ -31,12 +31,15 @@ void DataWriter::send_batch() {
   }
   batch.swap(batch_);
   const auto by_pbn = [](const Item& a, const Item& b) { return a.pbn < b.pbn; };
+  // Mostly they are: the depot hands out neighbours in order.
   if (!std::is_sorted(batch.begin(), batch.end(), by_pbn)) {
     std::sort(batch.begin(), batch.end(), by_pbn);
   }
   for (std::size_t i = 0; i < batch.size();) {
     std::size_t n = 1;
+    // A run is consecutive on the device, whoever owns its blocks.
     while (n < kMaxRun && i + n < batch.size() && batch[i + n].pbn == batch[i].pbn + n) ++n;
+    // Vectors go round between `spare_` and the runs, so that their memory is taken once.
     std::vector<Item> run;
     if (!spare_.empty()) {
       run = std::move(spare_.back());
@@ -51,6 +54,7 @@ void DataWriter::send_batch() {
   spare_.push_back(std::move(batch));
 }
 
+/// One request; its owners go on when the last block of theirs is written, in whichever run.
 Task<void> DataWriter::write_run(std::vector<Item> run) {
   UVDO_UNSET std::array<iovec, kMaxRun> slices;  // NOLINT: filled as far as it is used
   for (std::size_t i = 0; i < run.size(); ++i) {
@@ -60,6 +64,8 @@ Task<void> DataWriter::write_run(std::vector<Item> run) {
   ++requests_;
   blocks_written_ += run.size();
   for (const Item& item : run) {
+    // Of a failed run each owner gets the error, once; other runs of the same owner may have been
+    // written.
     if (!done && !item.owner->error_) item.owner->error_.emplace(done.error().clone());
     if (--item.owner->remaining_ == 0) executor_.post(item.owner->handle_);
   }

@@ -2,6 +2,9 @@
 // Writes data blocks. What is asked for in one turn of the executor is gathered, and neighbours go
 // to the device as one request, whoever wrote them. A batch that is large enough goes at once,
 // while its data are in the processor's cache.
+//
+// It orders nothing: callers wait for their own blocks, and for a flush where that matters. A block
+// that is being written is nobody else's, as the depot has given it to the caller.
 #pragma once
 
 #include <coroutine>
@@ -84,8 +87,10 @@ class DataWriter {
     const std::byte* data;
     Awaiter* owner;
   };
+  /// The awaiter is in the frame of who waits, and so outlives the write.
   void enqueue(Awaiter& owner, std::span<const BlockWrite> blocks);
   Task<void> send_at_turn_end();
+  /// Starts the writes of all that has gathered; of nothing, if it went before.
   void send_batch();
   Task<void> write_run(std::vector<Item> run);
 

@@ -125,7 +125,9 @@ void Packer::write_bin_with(Fragment& first) {
     bytes[bin.count] = next->bytes_;
     bin.members[bin.count++] = next;
   }
+  // A compressed block has two fragments at least (volume.md, 6.4).
   if (bin.count == 1) {
+    // location_ is still nothing: the awaiter stores the block uncompressed.
     executor_.post(first.handle_);
     spare_.push_back(std::move(bin));
     return;
@@ -141,6 +143,8 @@ Task<void> Packer::write(Bin bin) {
   for (Fragment* member : members) member->guard_.emplace(epochs_);
   const Pbn pbn = allocator_.allocate_bin(static_cast<std::uint32_t>(members.size()));
   const std::array<BlockWrite, 1> write{BlockWrite{pbn, bin.block.data()}};
+  // Written, not flushed: data are stable before the journal entries that mention them because the
+  // journal flushes first (behaviour.md, 5.2).
   auto done = co_await writer_.write(write);
   for (std::size_t slot = 0; slot < members.size(); ++slot) {
     Fragment& member = *members[slot];

@@ -4,6 +4,10 @@
 // Fragments wait by size, not in bins. When too many wait, one bin is made of them: the largest,
 // and then again and again the largest that still fits. So what a bin gets is chosen among
 // hundreds, and the waste stays within a few per cent of the best possible.
+//
+// What holds here: each waiting fragment is in the queue of its size and in that of all by age, and
+// sizes_ has the sizes whose queue is not empty. A fragment has memory of the packer exactly as
+// long as it waits. There is always memory for one more: who takes the last makes a bin at once.
 #pragma once
 
 #include <array>
@@ -32,6 +36,7 @@ class BinAllocator {
   virtual ~BinAllocator() = default;
   /// A block for a bin of `members` fragments, each of which was promised a block of its own; the
   /// promises that are not needed any more are given back.
+  /// It cannot fail and does not wait: the room was promised.
   virtual Pbn allocate_bin(std::uint32_t members) = 0;
 };
 
@@ -105,7 +110,7 @@ class Packer {
   }
 
  private:
-  // Bins that are being written before memory is taken for more.
+  // Bins that are being written before memory is taken for more: 1 MiB.
   static constexpr std::size_t kSpareBins = 256;
   /// Fragments in order of arrival.
   struct Queue {
@@ -121,6 +126,7 @@ class Packer {
   static void unlink(Queue& queue, Fragment& fragment, Fragment::Links Fragment::*links);
   void add(Fragment& fragment);
   void remove(Fragment& fragment);
+  /// Needs `first` to be waiting.
   void write_bin_with(Fragment& first);
   Task<void> write(Bin bin);
   [[nodiscard]] Fragment* largest_up_to(std::size_t size);

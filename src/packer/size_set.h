@@ -14,6 +14,7 @@
 namespace uvdo {
 
 /// A set of sizes of 0 .. 4095 bytes.
+/// Two levels of 64 bits each, so that a search looks at two words.
 class SizeSet {
  public:
   void insert(std::size_t size) {

@@ -18,10 +18,15 @@
 namespace uvdo {
 namespace {
 
+// Sentences of the report; a damaged map may have millions of things to tell.
 constexpr std::size_t kDetails = 50;
+// Leaves that are read side by side, and blocks that are written in one request.
 constexpr std::size_t kLeavesAtOnce = 64;
 constexpr std::size_t kBlocksPerWrite = 64;
 
+/// One rebuild, from beginning to end. Counts of the whole volume are in memory, a byte a block of
+/// each slab that has any. Nothing of the super block or the recovery journal is written, so that a
+/// rebuild that is broken off finds the same journal again, and everything else it makes anew.
 class Rebuild {
  public:
   Rebuild(Executor& executor, Device& device, const VolumeGeometry& geometry,
@@ -40,12 +45,18 @@ class Rebuild {
   }
 
   Task<Result<void>> run() {
+    // The journal first: the map is the only thing that the rest is made of.
     auto done = co_await replay_journal();
+    // Before any count is written: no slab journal of before may be taken for one of the new
+    // counts.
     if (done && !dry_run_) done = co_await empty_slabs();
     for (std::uint32_t root = 0; done && root < kBlockMapRoots; ++root) {
+      // All trees before any leaf: a leaf's entry that names a page of the map is told by that
+      // page's count.
       done = co_await walk_tree(root, kRootHeight, 0, super_.block_map.root_origin + root);
     }
     if (done) done = co_await walk_leaves();
+    // What was changed is stable before the pages that were incomplete are called initialized.
     if (done && !dry_run_) done = co_await device_.flush();
     if (done && !dry_run_) done = co_await complete_pages();
     if (done) done = co_await write_counts();
@@ -59,9 +70,11 @@ class Rebuild {
       ++super_block.read_only_recoveries;
     }
     super_block.state = VolumeState::clean;
+    // As after a recovery (behaviour.md, 9.5).
     super_block.journal.journal_start = extent_.highest_tail + 1;
     super_block.journal.logical_blocks_used = report_.logical_blocks_used;
     super_block.journal.block_map_blocks = report_.block_map_blocks;
+    // All areas of the summary are equal, so that any number is right.
     super_block.depot.zone_count = 1;
   }
   [[nodiscard]] RebuildReport& report() { return report_; }
@@ -78,6 +91,9 @@ class Rebuild {
 
   // ---- the journal
 
+  /// Step 2 of behaviour.md, 10. Two passes: the first counts and tells, the second applies range
+  /// after range. A dry run keeps the changes in memory instead and lays them over the pages it
+  /// reads.
   Task<Result<void>> replay_journal() {
     const JournalRing ring = journal_ring(super_);
     auto extent = co_await find_journal_extent(device_, ring, super_);
@@ -138,6 +154,8 @@ class Rebuild {
 
   // ---- slabs
 
+  /// Step 3: no slab journal has a valid block any more, and the summary says that nothing was
+  /// used.
   Task<Result<void>> empty_slabs() {
     const AlignedMemory zeros(kBlockSize * kBlocksPerWrite);
     const std::uint64_t ring = super_.depot.slab.slab_journal_blocks;
@@ -153,6 +171,7 @@ class Rebuild {
   }
 
   /// The summary of slabs that are free, or whose counts have been written.
+  /// Tail offset 0 in any case: the journals are new (volume.md, 5.3).
   Task<Result<void>> write_summary() {
     const AlignedMemory area(kSummaryBlocksPerZone * kBlockSize);
     for (SlabNumber n = 0; n < slabs_.slab_count(); ++n) {
@@ -174,10 +193,12 @@ class Rebuild {
 
   [[nodiscard]] ReferenceCount& count_of(Pbn pbn) {
     std::vector<ReferenceCount>& slab = counts_[slabs_.slab_of(pbn)];
+    // Memory for the slabs that are in use only.
     if (slab.empty()) slab.resize(slabs_.data_blocks());
     return slab[slabs_.sbn_of(pbn)];
   }
 
+  /// Step 6. The flush before the summary makes stable the counts that it says are there.
   Task<Result<void>> write_counts() {
     const AlignedMemory memory(kBlocksPerWrite * kBlockSize);
     const std::uint64_t blocks = reference_blocks_used(slabs_.data_blocks());
@@ -200,6 +221,7 @@ class Rebuild {
         if (!done) co_return done;
       }
     }
+    // Pages have been counted among them.
     report_.data_blocks_used -= report_.block_map_blocks;
     if (dry_run_) co_return Result<void>();
     auto done = co_await device_.flush();
@@ -210,6 +232,7 @@ class Rebuild {
 
   // ---- the map
 
+  /// A page as it counts: empty where it is not valid, and with what a dry run has not written.
   Task<void> load_page(Pbn pbn, MutableBytes page, bool& is_lost) {
     auto read = co_await device_.read(pbn, page);
     const PageStatus status = read ? page_status(page, super_.nonce, pbn) : PageStatus::bad;
@@ -232,11 +255,14 @@ class Rebuild {
     co_return co_await device_.write(pbn, page);
   }
 
+  /// Step 4: visits a page and all below it, depth first. path_ has one page for each height, which
+  /// stays valid as a deeper call uses those of lower heights only.
   Task<Result<void>> walk_tree(std::uint32_t root, unsigned height, std::uint64_t index, Pbn pbn) {
     const MutableBytes page = path_[height].bytes();
     bool changed = false;
     co_await load_page(pbn, page, changed);
     if (changed) note_lost_page(pbn);
+    // Pages of the height below that this tree can have.
     const std::uint64_t limit = tree_size(super_.config.logical_blocks, root).pages[height - 1];
     for (unsigned slot = 0; slot < kEntriesPerPage; ++slot) {
       const BlockMapping child = entry(page, slot);
@@ -263,6 +289,8 @@ class Rebuild {
       auto done = co_await walk_tree(root, height - 1, child_index, child.pbn);
       if (!done) co_return done;
     }
+    // A root needs no more than to be empty; other pages that are not initialized are saved as such
+    // now, and once more by complete_pages().
     if (height < kRootHeight && !is_initialized(page)) {
       incomplete_.push_back(pbn);
       changed = true;
@@ -284,6 +312,7 @@ class Rebuild {
     co_return Result<void>();
   }
 
+  /// Step 5, in the order of the walk; reads run side by side, counting one after the other.
   Task<Result<void>> walk_leaves() {
     for (std::size_t first = 0; first < leaves_.size(); first += kLeavesAtOnce) {
       const std::size_t count = std::min(kLeavesAtOnce, leaves_.size() - first);
@@ -319,6 +348,8 @@ class Rebuild {
         problem = &report_.invalid_mappings;
       } else if (mapping.pbn != kZeroPbn) {
         ReferenceCount& count = count_of(mapping.pbn);
+        // A page of the map (254 from the walk), or a block with as many references as there can
+        // be.
         if (count == kMaxReferences) {
           problem = &report_.over_referenced;
         } else {

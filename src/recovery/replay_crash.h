@@ -14,6 +14,7 @@
 namespace uvdo {
 
 /// A volume as a crash has left it, for as long as it is replayed.
+/// References to what the caller keeps until the replay has ended.
 struct Crash {
   Executor& executor;
   PbnDevice blocks;

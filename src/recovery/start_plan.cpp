@@ -15,6 +15,8 @@ Task<Result<StartPlan>> make_start_plan(Executor& executor, Device& device,
     case VolumeState::new_volume:
     case VolumeState::clean: co_return plan;
     case VolumeState::read_only_mode:
+      // Nothing is replayed on the disk; whoever reads lays the journal over the map (behaviour.md,
+      // 8).
       plan.damage = Error(Errc::read_only,
                           "an earlier error left it so; \"uvdo rebuild\" makes it writable again");
       co_return plan;
@@ -41,6 +43,8 @@ Task<Result<StartPlan>> make_start_plan(Executor& executor, Device& device,
     plan.damage = std::move(usable).error();
     co_return plan;
   }
+  // No damage but a format of which the entries cannot be replayed (volume.md, 7): the start is
+  // refused.
   if (usable->is_of_old_form) co_return old_journal_error();
   if (usable->is_damaged()) {
     for (const std::string& text : usable->damage) {
@@ -52,6 +56,8 @@ Task<Result<StartPlan>> make_start_plan(Executor& executor, Device& device,
   // Saved in the middle of scrubbing: only scrubbing goes on, unless it was in use since.
   if (super_block.state == VolumeState::recovering && !usable->extent.found) co_return plan;
   log({LogLevel::notice, "device was dirty, rebuilding reference counts"});
+  // Behind the highest block seen, usable or not, and with a new recovery count: no block of before
+  // the crash counts again (behaviour.md, 9.5 and 17).
   ++plan.super_block.complete_recoveries;
   plan.super_block.journal.journal_start = usable->extent.highest_tail + 1;
   plan.super_block.journal.logical_blocks_used = usable->logical_blocks_used;

@@ -15,6 +15,8 @@
 
 namespace uvdo {
 
+/// Carried out by whoever opens the volume: damage means reading only, a journal means a replay
+/// first.
 struct StartPlan {
   /// What the volume starts from; its state is still that on disk, or CLEAN after a rebuild.
   SuperBlock super_block;

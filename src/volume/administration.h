@@ -8,6 +8,7 @@
 
 namespace uvdo {
 
+/// A turn is held from begin() to end(), over all waits in between.
 class Administration {
  public:
   explicit Administration(Executor& executor) : turn_(executor, 1), under_way_(executor) {}

@@ -14,6 +14,8 @@
 
 namespace uvdo {
 
+/// Errors of the index or of a read for comparison cost deduplication and are no errors of the
+/// write.
 class Deduplication {
  public:
   Deduplication(Executor& executor, SlabDepot& depot, ReadPath& reader, const IndexHolder& index,

@@ -9,6 +9,8 @@
 
 namespace uvdo {
 
+/// Each gate is a Device over the one before it. The super block goes through `flushes`, below
+/// `hold`: it is written while the volume is held.
 struct DeviceGates {
   DeviceGates(Executor& executor, Device& device, Duration no_space_timeout)
       : room(executor, device, no_space_timeout, RoomGate::Patience::limited),

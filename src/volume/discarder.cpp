@@ -23,6 +23,7 @@ Task<Result<void>> Discarder::discard(std::uint64_t offset, std::uint64_t length
 
 Task<Result<void>> Discarder::write_zeroes(std::uint64_t offset, std::uint64_t length,
                                            ZeroMode mode, Durability durability) {
+  // New pages take blocks, so this one is held back like a write where there is no room beneath.
   const bool needs_pages = mode == ZeroMode::mapped;
   if (needs_pages && !admission_.is_open()) {
     auto admitted = co_await admission_.admit_write();
@@ -33,6 +34,7 @@ Task<Result<void>> Discarder::write_zeroes(std::uint64_t offset, std::uint64_t l
       zero_range(request, offset, length, needs_pages ? Zeroing::map : Zeroing::punch, durability));
 }
 
+/// Let in as any other request; the gate's pass is held until all pieces are done.
 Task<Result<void>> Discarder::zero_range(PatientRequest& request, std::uint64_t offset,
                                          std::uint64_t length, Zeroing how, Durability durability) {
   const Refusal refusal(request);
@@ -53,6 +55,7 @@ Task<Result<void>> Discarder::zero_pieces(std::uint64_t offset, std::uint64_t le
   const std::uint64_t end = offset + length;
   const std::uint64_t first_whole = (offset + kBlockSize - 1) / kBlockSize;
   const std::uint64_t last_whole = end / kBlockSize;
+  // It lies within one block, and touches neither end.
   if (first_whole > last_whole) {
     co_return co_await zero_part(offset, length, how, durability, refusal);
   }
@@ -80,6 +83,7 @@ Task<Result<void>> Discarder::zero_part(std::uint64_t offset, std::uint64_t leng
                                         Durability durability, const Refusal& refusal) {
   const Lbn lbn{offset / kBlockSize};
   Buffer block = co_await buffers_.merge.acquire(kBlockSize);
+  // From looking at the block to merging into it nobody else may write it.
   co_await locks_.lock(lbn);
   auto zeros = co_await reads_as_zeros(lbn, how);
   if (!zeros || *zeros) {
@@ -107,6 +111,9 @@ Task<Result<bool>> Discarder::reads_as_zeros(Lbn lbn, Zeroing how) {
 
 Task<Result<void>> Discarder::unmap_blocks(Lbn first, Lbn last, const Refusal& refusal) {
   co_await locks_.drain(first, last);
+  // Tree by tree, as one tree's leaves can be looked for at once; those that do not exist are
+  // skipped. Writers that hold blocks of the range have ended (drain()); later ones may come before
+  // or after.
   const PageNumber first_page = page_number(first);
   const std::uint64_t leaves = page_number(last - 1).value() + 1;
   for (std::uint32_t root = 0; root < kBlockMapRoots; ++root) {
@@ -142,12 +149,14 @@ Task<Result<void>> Discarder::remap_in_leaf(PageNumber page, Lbn first, Lbn last
   auto leaf = co_await map_.leaf(page);
   if (!leaf) co_return std::move(leaf).error();
   if (!*leaf) co_return Result<void>();
+  // A run ends before a block that a writer has locked: that one is waited for.
   const auto is_taken = [this](Lbn lbn) { return locks_.size() > 0 && locks_.is_locked(lbn); };
   const Lbn end = std::min(last, first_lbn(page) + kEntriesPerPage);
   for (Lbn lbn = std::max(first, first_lbn(page)); lbn < end;) {
     co_await give_way(executor_, options_);
     if (depot_.has_most_frees()) co_await depot_.wait_for_fewer_frees();
     if (refusal.is_given()) co_return Refusal::error();
+    // As many blocks as go together at once; where none does, one by itself, which may wait.
     auto dropped = ledger_.drop(**leaf, lbn, end - lbn, mapping, is_taken);
     if (!dropped) co_return std::move(dropped).error();
     if (*dropped > 0) {
@@ -171,6 +180,8 @@ Task<Result<void>> Discarder::remap_in_leaf(PageNumber page, Lbn first, Lbn last
   co_return Result<void>();
 }
 
+/// A refusal is looked for right before the change: behind it nothing of the request happens any
+/// more.
 Result<Ledger::Outcome> Discarder::remap_one(MapPage& leaf, Lbn lbn, BlockMapping mapping,
                                              const Refusal& refusal) {
   if (refusal.is_given()) return Refusal::error();

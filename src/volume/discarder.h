@@ -11,6 +11,8 @@
 
 namespace uvdo {
 
+/// Long requests go piece by piece and may be broken off between two pieces; what is done stays
+/// done.
 class Discarder {
  public:
   Discarder(Executor& executor, Entrance& entrance, WriteAdmission& admission, Ledger& ledger,

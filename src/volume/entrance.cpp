@@ -6,6 +6,7 @@
 namespace uvdo {
 
 Result<void> Entrance::check_range(std::uint64_t offset, std::uint64_t length) const {
+  // Written so that no sum overflows.
   if (offset <= size() && length <= size() - offset) return {};
   return Error(Errc::out_of_range,
                fmt::format("{} bytes at byte {} reach beyond the volume's end ({})", length, offset,

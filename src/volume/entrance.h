@@ -14,6 +14,8 @@
 
 namespace uvdo {
 
+/// A write comes through WriteAdmission's door first, then the gate; then it is asked whether the
+/// volume may be written, and whether the range exists.
 class Entrance {
  public:
   Entrance(Executor& executor, const VolumeLife& life, const ReadOnlyNotifier& notifier,

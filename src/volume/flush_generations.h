@@ -11,6 +11,7 @@
 
 namespace uvdo {
 
+/// A flush closes the open generation; what comes later joins the next one.
 class FlushGenerations {
  public:
   using Number = Generations::Number;

@@ -22,6 +22,7 @@ class Zeroer {
   /// The same without writing, where the device can do that. What it then reads is believed, not
   /// what it has promised: what is not zero is written.
   Task<Result<void>> clear(Pbn first, std::uint64_t blocks) {
+    // It may fail or do nothing: then zeros are written.
     const auto cleared =
         co_await device_.write_zeroes(geometry_.device_byte(first), blocks * kBlockSize);
     co_return co_await zero(first, blocks, cleared ? Device::Op::read : Device::Op::write);
@@ -81,6 +82,7 @@ Task<Result<void>> format_volume(Device& device, const VolumeLayout& layout, Fau
   done = co_await device.write(geometry.device_byte(geometry.data_start), block.bytes());
   if (done) done = co_await device.flush();
   if (!done) co_return done;
+  // Only this makes it a volume, and only when all that it leads to is stable (behaviour.md, 2).
   encode_volume_geometry(geometry, block.bytes());
   done = co_await device.write(0, block.bytes(), Durability::fua);
   if (done) done = co_await device.flush();

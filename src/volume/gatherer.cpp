@@ -12,6 +12,7 @@ constexpr Duration kTrickle = std::chrono::microseconds(10);
 bool Gatherer::accept(Lbn first, Buffer& data) {
   const std::size_t count = data.size() / kBlockSize;
   if (life_.is_stopping() || notifier_.is_read_only() || depot_.has_most_frees()) return false;
+  // The last that can refuse: from here on the write is accepted, without a wait.
   if (!depot_.reserve(count)) return false;
   if (job_ != nullptr && job_->count + count > WriteJob::kMaxBlocks) start();
   if (job_ == nullptr) {
@@ -23,6 +24,7 @@ bool Gatherer::accept(Lbn first, Buffer& data) {
   }
   job_->promised += static_cast<std::uint32_t>(count);
   const std::byte* bytes = data.data();
+  // The bytes stay where they are when the buffer is moved into the job.
   for (std::size_t i = 0; i < count; ++i) locks_.publish(first + i, bytes + i * kBlockSize);
   job_->add(first, std::move(data));
   if (delay_ > Duration::zero()) {
@@ -48,6 +50,7 @@ void Gatherer::start() {
 
 Task<void> Gatherer::start_at_turn_end() {
   co_await executor_.turn_end();
+  // Few blocks sleep a little for company; a volume that stops waits for none.
   if (job_ != nullptr && job_->count < kCompany && delay_ > Duration::zero() &&
       !life_.is_stopping()) {
     co_await alarm_.sleep(delay_);

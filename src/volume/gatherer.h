@@ -15,6 +15,8 @@
 
 namespace uvdo {
 
+/// At most one job gathers at a time. It is Hurry for the holders of its blocks: who waits for one
+/// of them ends the sleep.
 class Gatherer final : private Hurry {
  public:
   /// `delay`: so long few blocks sleep; 0: they don't. `start` is given each job when it is to go;

@@ -16,6 +16,7 @@
 namespace uvdo {
 namespace {
 
+// 1 MiB.
 constexpr std::uint64_t kCopiedAtOnce = 256;  // blocks
 
 /// Whether the metadata of a volume in this state are at rest.
@@ -51,6 +52,7 @@ Task<Result<void>> copy_summary(Device& device, const VolumeGeometry& geometry,
   const unsigned bits = SlabLayout(grown.depot).slab_bits();
   const SlabSummaryEntry unused{0, fullness_hint(grown.depot.slab.data_blocks, bits), false, false};
   for (unsigned zone = 0; zone < kSummaryZones; ++zone) {
+    // Every zone's area, as nothing says here which of them counts for a new slab.
     for (SlabNumber n = before.depot.slab_count(); n < kMaxSlabs; ++n) {
       set_summary_entry(all.block(summary_block(zone, n)), n, unused);
     }
@@ -74,6 +76,7 @@ Result<SuperBlock> grown_to_most(const VolumeHeaders& headers, BackingStore& sto
                                         largest_physical_blocks(headers.super_block));
   auto grown = grown_layout(headers.geometry, headers.super_block, blocks);
   const bool is_cut_off = blocks < headers.super_block.config.physical_blocks;
+  // No room for another slab is no error of who asks for all there is.
   return grown || is_cut_off ? std::move(grown) : headers.super_block;
 }
 
@@ -130,6 +133,8 @@ Task<Result<SuperBlock>> grow_stopped_volume(BackingStore& store, const VolumeHe
   done = check_growth_memory(geometry, before, *grown, available);
   if (!done) co_return std::move(done).error();
   if (grown->config.physical_blocks > before.config.physical_blocks) {
+    // The new places lie wholly behind the old end (behaviour.md, 12), so the old volume stays
+    // whole.
     done = store.extend(volume_end(geometry, *grown));
     if (!done) co_return std::move(done).error();
     const Partition journal = before.find(PartitionId::recovery_journal);
@@ -139,6 +144,7 @@ Task<Result<SuperBlock>> grow_stopped_volume(BackingStore& store, const VolumeHe
     if (done) done = co_await copy_summary(store, geometry, before, *grown);
     if (!done) co_return std::move(done).error();
   }
+  // The one step that makes it grown; its flush makes the copies stable before.
   done = co_await write_super_block(store, geometry.device_byte(geometry.data_start), *grown);
   if (!done) co_return std::move(done).error();
   co_return grown;

@@ -34,6 +34,7 @@ Result<SuperBlock> grown_super_block(const VolumeHeaders& headers, BackingStore&
                                      const GrowthRequest& request);
 
 /// Copies `blocks` blocks of the device from one place to another that does not overlap.
+/// Bytes of the device; it is not flushed.
 Task<Result<void>> copy_blocks(Device& device, std::uint64_t from, std::uint64_t to,
                                std::uint64_t blocks);
 

@@ -24,6 +24,7 @@ Result<void> Growth::check_may_grow(const GrowthRequest& request) const {
                  fmt::format("the volume is in read-only mode and cannot be changed: {}",
                              notifier_.reason().message()));
   }
+  // behaviour.md, 12 allows no physical growth then; the logical size does not touch slabs.
   if (request.may_move_metadata() && ledger_.is_recovering()) {
     return Error(Errc::busy,
                  fmt::format("the volume is recovering ({}%) and cannot grow before that has "
@@ -51,6 +52,7 @@ Task<Result<void>> Growth::grow_in_turn(PatientRequest& patient, GrowthRequest r
   co_return done;
 }
 
+/// In its turn: nobody else changes the volume's sizes, or suspends it, meanwhile.
 Task<Result<void>> Growth::grow_alone(const GrowthRequest& request, const Refusal& refusal) {
   auto grown = grown_super_block({geometry_, super_blocks_.current()}, store_, request);
   if (!grown) co_return std::move(grown).error();
@@ -66,6 +68,7 @@ Task<Result<void>> Growth::grow_alone(const GrowthRequest& request, const Refusa
   } else {
     done = co_await change_super_block(*grown);
   }
+  // Given back just before the parts take it for themselves.
   memory->rest = PageMemory();
   if (!done) co_return std::move(done).error().within("the volume keeps its size");
   ledger_.tell_of_growth(super_blocks_.current());
@@ -96,6 +99,8 @@ Result<Growth::Memory> Growth::take_memory(const SuperBlock& grown) const {
         check_memory(plan, 0, options_.memory_within_reach(), "give smaller sizes, or free some");
     if (!fits) return std::move(fits).error();
   }
+  // Taken for certain, and not only asked for: between the question and the use others may have got
+  // it.
   const std::uint64_t added = difference(plan.total(), has);
   const std::uint64_t slabs = std::min(
       added, SlabDepot::tables_of(grown.depot.slab, difference(grown.depot.slab_count(),
@@ -108,6 +113,8 @@ Result<Growth::Memory> Growth::take_memory(const SuperBlock& grown) const {
                                             size_text(added)));
 }
 
+/// Both holds are taken before anything is copied, and released after the super block, whichever of
+/// the two sizes it says. Entries and changes are made all the while, in memory.
 Task<Result<void>> Growth::move_metadata(const SuperBlock& grown, PageMemory slabs,
                                          const Refusal& refusal) {
   RecoveryJournal& journal = ledger_.journal();
@@ -120,6 +127,7 @@ Task<Result<void>> Growth::move_metadata(const SuperBlock& grown, PageMemory sla
     depot.give_up_growth();
     co_return Refusal::error();
   }
+  // Nothing is written to the old ring from here on, so that the copy stays equal to it.
   co_await journal.begin_move();
   const Pbn old_ring = journal.start();
   const Partition ring = grown.find(PartitionId::recovery_journal);
@@ -134,6 +142,7 @@ Task<Result<void>> Growth::move_metadata(const SuperBlock& grown, PageMemory sla
   if (done && refusal.is_given()) done = Refusal::error();
   // Until here the old volume is whole: whatever fails leaves it as it was.
   if (done) done = co_await change_super_block(grown);
+  // The journal goes on in the ring that the stable super block names.
   if (!done) depot.give_up_growth();
   journal.end_move(done ? ring.start : old_ring);
   co_return done;

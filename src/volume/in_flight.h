@@ -15,6 +15,9 @@
 
 namespace uvdo {
 
+/// Looked at on every read, so the common case, that nothing of the block is in flight, costs one
+/// look into a table. Data of lost writes take memory from the heap: they exist only after a
+/// failure.
 class InFlight {
  public:
   /// Takes the memory for `blocks` that are being written at once now.

@@ -6,6 +6,7 @@
 namespace uvdo {
 namespace {
 
+// What all that is asked of an index gets where none could be begun (uds_index_factory.h).
 Error no_index() {
   return {Errc::not_found,
           "the volume has no deduplication index: there is no room for it on the disk"};
@@ -23,6 +24,8 @@ void IndexHolder::set_deduplication(bool on) {
   if (index_) index_->set_enabled(on);
 }
 
+/// The state is looked at when it is this one's turn: whoever had it before may have closed the
+/// index.
 Task<Result<void>> IndexHolder::close() {
   if (!index_) co_return no_index();
   co_await operation_.acquire();
@@ -39,6 +42,7 @@ Task<Result<void>> IndexHolder::close() {
   co_return done;
 }
 
+/// A new index is written, so the volume must be one that may be.
 Task<Result<void>> IndexHolder::create() {
   if (!index_) co_return no_index();
   co_await operation_.acquire();
@@ -47,6 +51,7 @@ Task<Result<void>> IndexHolder::create() {
     auto made = co_await index_->create_anew();
     done = std::move(made);
   }
+  // Whoever makes an index wants it used.
   if (done && !life_.is_stopping()) set_deduplication(true);
   operation_.release();
   co_return done;
@@ -74,6 +79,7 @@ Task<void> IndexHolder::save(Saving saving) {
   co_await operation_.acquire();
   Result<void> saved;
   if (saving == Saving::and_go_on) {
+    // A suspension: the index stays open and goes on afterwards.
     saved = co_await index_->checkpoint();
   } else {
     saved = co_await index_->save();

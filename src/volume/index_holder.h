@@ -13,6 +13,8 @@
 
 namespace uvdo {
 
+/// Lookups and notes go past the semaphore, straight to get(): an index that is not online answers
+/// none.
 class IndexHolder {
  public:
   /// There is no index before use().

@@ -6,6 +6,7 @@
 namespace uvdo {
 namespace {
 
+// An alarm wakes it before; if it wakes by itself it finds nothing to do and sleeps again.
 constexpr Duration kForever = std::chrono::hours(1);
 
 }  // namespace
@@ -42,6 +43,8 @@ Task<void> Maintenance::commit_regularly() {
     if (!commit_is_due_) co_await commit_alarm_.sleep(kForever);
     if (life_.is_ending()) break;
     if (!commit_is_due_) continue;
+    // Entries of writes that come meanwhile share this commit; a full 64 blocks do not wait for
+    // more.
     if (journal_.unwritten_blocks() < kBlocksPerCommit) {
       co_await commit_alarm_.sleep(commit_delay_);
     }
@@ -79,6 +82,7 @@ Task<void> Maintenance::write_back() {
         map_.is_short_of_clean_pages() ? static_cast<std::size_t>(map_.cache_pages() / 8 + 1) : 0;
     done = co_await map_.write_back(std::max(release, map_.age_limit()), at_least);
   }
+  // The room is given back at once, and not only at the next commit: writers may wait for it.
   if (done && pressed) done = co_await journal_.reap();
 }
 

@@ -13,6 +13,9 @@
 
 namespace uvdo {
 
+/// Two loops and, after a crash, a scrub. Each loop sleeps on its own alarm until there is
+/// something to do; who has something to be done sets a flag and rings, which costs little and may
+/// happen often.
 class Maintenance {
  public:
   /// `commit_delay`: a commit at the latest this long after a write, flush or not.

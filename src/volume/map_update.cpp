@@ -17,6 +17,7 @@ void MapUpdate::prefetch_changes(std::span<const WriteBlock> blocks) {
   std::size_t replaced_count = 0;
   for (const WriteBlock& block : blocks) {
     if (block.stage != Stage::located) continue;
+    // Three passes, each of which reads what the one before has had fetched.
     const std::byte* entry = map_.find_entry(block.lbn);
     if (entry == nullptr) continue;
     prefetch(entry);
@@ -42,11 +43,13 @@ Task<Result<void>> MapUpdate::apply(WriteJob& job) {
     const PageNumber page = page_number(blocks[i].lbn);
     LeafPin leaf = map_.cached_leaf(page);
     if (!leaf) {
+      // All that are missing from here on, so that a job over many leaves waits once.
       co_await fetch_leaves(job, blocks.subspan(i));
       auto loaded = co_await leaf_for_write(page);
       if (!loaded) co_return std::move(loaded).error();
       leaf = std::move(*loaded);
     }
+    // All blocks of one leaf under one pin.
     for (; i < blocks.size() && page_number(blocks[i].lbn) == page; ++i) {
       if (blocks[i].stage != Stage::located) continue;
       auto outcome = try_apply(job, blocks[i], *leaf);
@@ -60,6 +63,7 @@ Task<Result<void>> MapUpdate::apply(WriteJob& job) {
   co_return Result<void>();
 }
 
+/// Without a look at the rest of the job: its other blocks may be anywhere by now.
 Task<Result<void>> MapUpdate::apply_alone(WriteJob& job, WriteBlock& block) {
   const PageNumber page = page_number(block.lbn);
   LeafPin leaf = map_.cached_leaf(page);
@@ -99,12 +103,14 @@ void MapUpdate::let_go_of_leaves(WriteJob& job) {
   while (job.fetched_count > 0) job.fetched[--job.fetched_count] = LeafPin();
 }
 
+/// A leaf is never taken away again, so that one that was made is there.
 Task<Result<LeafPin>> MapUpdate::leaf_for_write(PageNumber page) {
   auto leaf = co_await map_.leaf(page);
   if (leaf) check(static_cast<bool>(*leaf), "a leaf is missing that was made for this write");
   co_return leaf;
 }
 
+/// Tries until the change is made or refused; the leaf stays pinned all the while.
 Task<Result<void>> MapUpdate::apply_in_leaf(WriteJob& job, WriteBlock& block, MapPage& leaf) {
   while (true) {
     auto outcome = try_apply(job, block, leaf);
@@ -116,11 +122,14 @@ Task<Result<void>> MapUpdate::apply_in_leaf(WriteJob& job, WriteBlock& block, Ma
 
 Result<Ledger::Outcome> MapUpdate::try_apply(WriteJob& job, WriteBlock& block, MapPage& leaf) {
   if (job.refusal != nullptr && job.refusal->is_given()) return Refusal::error();
+  // A block given out to this write has a provisional count; another's needs a reference that is
+  // left.
   const bool is_own = block.location.pbn == kZeroPbn || block.is_new || block.claimed;
   auto changed = ledger_.remap(leaf, block.lbn, block.location,
                                is_own ? Ledger::Owner::caller : Ledger::Owner::others);
   if (!changed) return std::move(changed).error();
   if (changed->outcome == Ledger::Outcome::cannot_share) {
+    // The caller places it anew, in a block of its own.
     block.enter(Stage::undecided);
   } else if (changed->outcome == Ledger::Outcome::done) {
     block.enter(Stage::applied);

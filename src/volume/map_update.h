@@ -12,6 +12,8 @@
 
 namespace uvdo {
 
+/// A waiting outcome of the ledger is waited for here, and the change tried again from its
+/// beginning.
 class MapUpdate {
  public:
   MapUpdate(Executor& executor, Ledger& ledger)

@@ -12,6 +12,7 @@ namespace uvdo {
 namespace {
 
 constexpr std::uint64_t kLocksOfBlock = 256;  // of its logical place and of its name
+// The program, what belongs to requests, rings.
 constexpr std::uint64_t kFixed = 32ULL << 20U;
 /// Connections, their requests and the control socket, as uvdo serve has them if nothing else is
 /// said.
@@ -30,6 +31,7 @@ std::uint64_t index_bytes(IndexMemory memory) {
 }
 
 std::uint64_t pool_bytes(const VolumeOptions& options) {
+  // The pools of VolumeBuffers but for the clients', then the other parts in turn.
   return 3 * options.internal_buffer_bytes + options.internal_buffer_bytes / 4 +
          parked_blocks(options) * kBlockSize + Packer::memory_needed(options.packer_fragments) +
          DataWriter::memory_needed() + options.write_jobs * sizeof(WriteJob) +
@@ -86,6 +88,8 @@ MemoryPlan plan_serving(ServeSettings settings, const VolumeGeometry& geometry,
 
 Result<void> check_growth_memory(const VolumeGeometry& geometry, const SuperBlock& before,
                                  const SuperBlock& grown, const MachineMemory& available) {
+  // A volume that is served with the least settings today need not fit with the usual ones
+  // tomorrow.
   const bool is_tight =
       plan_serving(ServeSettings::usual, geometry, before).total() > available.bytes;
   const ServeSettings settings = is_tight ? ServeSettings::least : ServeSettings::usual;

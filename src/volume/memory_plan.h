@@ -32,6 +32,7 @@ struct VolumeOptions;
 inline constexpr std::uint64_t kLeastCacheBytes = 16ULL << 20U;
 inline constexpr std::uint64_t kLeastBufferBytes = 4ULL << 20U;
 
+/// The same sum for a volume that is asked about, opened or grown.
 [[nodiscard]] MemoryPlan plan_memory(const VolumeOptions& options, const VolumeGeometry& geometry,
                                      const SuperBlock& super_block);
 

@@ -11,6 +11,7 @@
 namespace uvdo {
 namespace {
 
+// Work to compress a block.
 constexpr std::uint64_t kUnitsPerBlockCompressed = 600;
 
 }  // namespace
@@ -33,6 +34,7 @@ Packing::Packing(Executor& executor, Ledger& ledger, InFlight& in_flight, WriteJ
       compressors_{{}, AlignedMemory(kBlockSize), {}},
       parked_(parked_blocks(options)) {}
 
+/// A block for which somebody waits takes the short way, without the packer.
 bool Packing::is_wanted(const WriteBlock& block) const {
   return block.stage == Stage::undecided && !block.is_follower() && !locks_.has_waiters(block.lbn);
 }
@@ -48,6 +50,7 @@ Task<void> Packing::start(WriteJob& job, TaskGroup& packing, Result<void>& failu
   for (WriteBlock& block : job.all()) {
     if (!is_wanted(block)) continue;
     executor_.spend(kUnitsPerBlockCompressed);
+    // One buffer for all: pack() has the bytes copied before it waits.
     const MutableBytes fragment = compressors_.fragment.bytes();
     const std::size_t size = compressors_.here.compress(block.data, fragment);
     if (size > 0) packing.start(pack(job, block, fragment.first(size), failure));
@@ -61,6 +64,7 @@ Task<void> Packing::start_elsewhere(WriteJob& job, const WorkPlace& work, TaskGr
     return fragments.bytes().subspan(
         static_cast<std::size_t>(&block - job.blocks.data()) * kBlockSize, kBlockSize);
   };
+  // Which blocks these are is decided here: locks and stages belong to this thread.
   for (WriteBlock& block : job.all()) block.fragment_size = is_wanted(block) ? 1 : 0;
   co_await work.enter();
   for (WriteBlock& block : job.all()) {
@@ -89,9 +93,12 @@ Task<Result<void>> Packing::pack_and_apply(WriteJob& job, WriteBlock& block, Con
   const bool is_urgent = (block.lock != nullptr && block.lock->users > 1) || !job.is_on_its_way ||
                          jobs_.has_waiters() || depot_.has_seekers();
   Packer::Fragment fragment(packer_, bytes, is_urgent);
+  // Whoever comes to wait for the block or its name from here on hurries the fragment.
   block.enter(Stage::packing);
   locks_.set_hurry(block.lbn, &fragment);
   if (block.lock != nullptr) block.lock->hurry = &fragment;
+  // The packer copies the bytes; then this waits until the bin is written, or the fragment leaves
+  // alone.
   auto packed = co_await fragment;
   locks_.set_hurry(block.lbn, nullptr);
   if (block.lock != nullptr) block.lock->hurry = nullptr;
@@ -108,6 +115,7 @@ Task<Result<void>> Packing::pack_and_apply(WriteJob& job, WriteBlock& block, Con
     block.location = *alone;
   }
   block.is_new = true;
+  // Told before the map refers to the block, which does no harm: advice is only a hint.
   if (block.query != nullptr) index_.get()->record(*block.query, encode_advice(block.location));
   auto applied = co_await update_.apply_alone(job, block);
   // Inside the read epochs that it has been in, so that followers are told of a block that is
@@ -136,18 +144,21 @@ void Packing::park(WriteJob& job) {
       ++elsewhere;
     }
   }
+  // Without any in the packer the job ends soon, and its buffers with it.
   if (in_packer == 0) return;
   // Whoever waits for a block that is in the map can hurry nobody.
   for (WriteBlock& block : job.all()) {
     if (block.stage == Stage::applied) end(block);
   }
   if (elsewhere > 0) allow_hurry(job);
+  // Followers still need the job's data, or there is no memory to keep these: the buffers stay.
   if (elsewhere > 0 || in_packer > parked_.available()) return;
   for (WriteBlock& block : job.all()) {
     if (block.stage != Stage::packing) continue;
     block.parked = parked_.take();
     std::memcpy(block.parked, block.data, kBlockSize);
     block.data = block.parked;
+    // All that point to the data follow: readers, and writers of equal data who compare.
     locks_.publish(block.lbn, block.data);
     if (block.lock != nullptr) block.lock->data = block.data;
   }

@@ -17,6 +17,7 @@
 
 namespace uvdo {
 
+/// Packer forms bins; this part goes with a single block from its compression to the map.
 class Packing final : private Hurry {
  public:
   Packing(Executor& executor, Ledger& ledger, InFlight& in_flight, WriteJobs& jobs, Packer& packer,

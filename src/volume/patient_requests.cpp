@@ -39,6 +39,7 @@ std::coroutine_handle<> PatientRequest::start(std::coroutine_handle<> waiter) {
   previous_ = all_.last_;
   (previous_ == nullptr ? all_.first_ : previous_->next_) = this;
   all_.last_ = this;
+  // The work resumes the waiter when it ends, unless refuse() has put another in its place.
   const auto started = std::move(*work_).operator co_await();
   handle_ = started.handle;
   return started.await_suspend(waiter);
@@ -58,8 +59,10 @@ Result<void> PatientRequest::take_result() {
 void PatientRequest::refuse() {
   unlink();
   is_refused_ = true;
+  // From here on the work learns that it is refused; the request's frame may end.
   if (refusal_ != nullptr) refusal_->request_ = nullptr;
   refusal_ = nullptr;
+  // The work goes on in nobody's name; its result is not wanted.
   spawn(let_end(std::move(*work_), handle_));
   all_.executor_.post(waiter_);
 }

@@ -44,6 +44,8 @@ class PatientRequests {
   PatientRequest* last_ = nullptr;
 };
 
+/// A link in the list of those under way. Its frame ends with the answer; the work, if it was not
+/// done by then, ends in a frame of its own.
 class PatientRequest {
  public:
   /// `since`: when it began, as refuse() is to see it.

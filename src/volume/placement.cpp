@@ -9,6 +9,7 @@ namespace {
 /// Work to name, place and map a block.
 constexpr std::uint64_t kUnitsPerBlockStored = 120;
 
+/// Followers wait for their agents; all others that have no location yet.
 bool needs_own_block(const WriteBlock& block) {
   return block.stage == Stage::undecided && !block.is_follower();
 }
@@ -20,6 +21,8 @@ Task<Result<void>> Placement::store(WriteJob& job) {
   if (job.count == WriteJob::kMaxBlocks) co_await give_way(executor_, options_);
   executor_.spend(job.count * kUnitsPerBlockStored);
   auto done = co_await store_first(job);
+  // In any case, also after an error: followers of other jobs wait for these agents, and this job
+  // may wait for theirs next.
   deduplication_.settle_all(job);
   for (WriteBlock& block : job.all()) {
     if (!block.is_follower() || block.lock == nullptr) continue;
@@ -27,6 +30,8 @@ Task<Result<void>> Placement::store(WriteJob& job) {
     if (block.lock != nullptr) deduplication_.leave(block);
   }
   for (WriteBlock& block : job.all()) {
+    // Blocks that were taken and that the map does not refer to, because of an error. One whose
+    // count is not provisional any more is not this write's to give back.
     if (block.stage == Stage::located && (block.claimed || block.is_new) &&
         !block.location.is_compressed() && depot_.count_of(block.location.pbn) == kProvisional) {
       depot_.release(block.location.pbn);
@@ -40,7 +45,9 @@ Task<Result<void>> Placement::store(WriteJob& job) {
 Task<Result<void>> Placement::store_first(WriteJob& job) {
   Result<void> done;
   {
+    // In an epoch from before the index is asked until the map refers to what was found.
     std::optional<ReadGuard> guard(depot_.epochs());
+    // Zeros and duplicates first, into the map at once: they need no room.
     co_await deduplication_.find_locations(job);
     done = co_await update_.apply(job);
     if (done && job.has_promise) {
@@ -57,6 +64,7 @@ Task<Result<void>> Placement::store_first(WriteJob& job) {
   co_return done;
 }
 
+/// Ends when the block is in the map: shared with its agent's, or as an agent of its own.
 Task<Result<void>> Placement::follow(WriteJob& job, WriteBlock& block) {
   // (The packer applies and ends the blocks that it takes.)
   while (block.stage < Stage::applied) {
@@ -101,6 +109,7 @@ Task<Result<void>> Placement::place(WriteJob& job, std::optional<ReadGuard>& gua
     jobs_.leave_way_to_packer(job);
     co_return co_await place_whole(job);
   }
+  // Each block that can be compressed goes its own way through the packer from here on.
   TaskGroup packing(executor_);
   Result<void> packed;
   co_await packing_.start(job, packing, packed);
@@ -112,6 +121,7 @@ Task<Result<void>> Placement::place(WriteJob& job, std::optional<ReadGuard>& gua
   guard.reset();  // those in the packer, which may take long, have guards of their own
   co_await packing.wait();
   for (const WriteBlock& block : job.all()) {
+    // Nothing of the job is in the packer any more, so there is nothing to hurry.
     if (block.stage < Stage::applied) locks_.set_hurry(block.lbn, nullptr);
   }
   if (done) done = std::move(packed);
@@ -122,6 +132,7 @@ Task<Result<void>> Placement::place_whole(WriteJob& job) {
   auto chosen = co_await choose_blocks(job);
   if (!chosen) co_return std::move(chosen).error();
   if (*chosen == 0) co_return Result<void>();
+  // Written before the map says so; stable before the journal does, by the commit's flush.
   auto written = co_await writer_.write(std::span(job.writes).first(*chosen));
   if (!written && !options_.faults.is_on(Fault::write_error_ignored)) co_return written;
   tell_index(job);
@@ -137,9 +148,12 @@ Task<Result<std::size_t>> Placement::choose_blocks(WriteJob& job) {
     if (!needs_own_block(block)) continue;
     if (run.count == 0) {
       if (job.promised > 0) {
+        // Neighbours, as many as there are in one place; the loop asks again for the rest.
         run = *depot_.allocate(std::min(wanted, job.promised), true);
         job.promised -= run.count;
       } else {
+        // Without a promise: it may have to wait for other writes, some of which may be followers
+        // of this job's agents. These give up their part then.
         auto pbn = co_await ledger_.seek_block([&] { deduplication_.settle_all(job); });
         if (!pbn) co_return std::move(pbn).error();
         run = {*pbn, 1};
@@ -159,6 +173,7 @@ Task<Result<std::size_t>> Placement::choose_blocks(WriteJob& job) {
 void Placement::tell_index(WriteJob& job) {
   std::size_t notes = 0;
   for (const WriteBlock& block : job.all()) {
+    // Told before the map refers to the block, which does no harm: advice is only a hint.
     if (block.stage == Stage::located && block.is_new && block.query != nullptr &&
         !block.location.is_compressed()) {
       job.notes[notes++] = {block.query, encode_advice(block.location)};
@@ -170,6 +185,7 @@ void Placement::tell_index(WriteJob& job) {
 void Placement::finish(WriteJob& job) {
   jobs_.leave_way_to_packer(job);
   update_.let_go_of_leaves(job);
+  // Duplicates, zeros and what failed have not used theirs.
   if (job.promised > 0) depot_.unreserve(std::exchange(job.promised, 0));
   for (WriteBlock& block : job.all()) {
     if (block.stage != Stage::ended) packing_.end(block);

@@ -14,6 +14,7 @@
 
 namespace uvdo {
 
+/// The states of a block on its way are those of write_job.h (Stage); this part decides the order.
 class Placement {
  public:
   Placement(Executor& executor, Ledger& ledger, InFlight& in_flight, WriteJobs& jobs,

@@ -26,6 +26,7 @@ namespace uvdo {
   return {options.slab_journal_blocks, options.frees_under_way, blocks_at_once(options)};
 }
 
+/// As the options of the volume say.
 [[nodiscard]] inline LedgerSettings ledger_settings(const VolumeOptions& options) {
   return {options.block_map_cache_pages, options.block_map_maximum_age, depot_pools(options),
           options.faults};

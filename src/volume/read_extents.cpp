@@ -39,11 +39,13 @@ Task<Result<std::vector<Extent>>> ReadPath::extents(std::uint64_t offset, std::u
   std::vector<Extent> found;
   const std::uint64_t end = offset + length;
   unsigned leaves = 0;
+  // One extent more than asked for, so that the last one that is given has its full length.
   while (offset < end && found.size() <= limit && leaves < kMaxLeaves) {
     co_await give_way(executor_, options_);
     const PageNumber page = page_number(Lbn{offset / kBlockSize});
     auto leaf = co_await map_.leaf(page);
     if (!leaf) co_return std::move(leaf).error();
+    // No leaf: a hole at least as far as the leaf would reach, and mostly much further.
     if (!*leaf) {
       auto data = co_await end_of_hole(page);
       if (!data) co_return std::move(data).error();
@@ -59,6 +61,7 @@ Task<Result<std::vector<Extent>>> ReadPath::extents(std::uint64_t offset, std::u
     while (offset < page_end) {
       const Lbn here{offset / kBlockSize};
       const std::uint64_t next = std::min(page_end, (offset / kBlockSize + 1) * kBlockSize);
+      // What is being written counts as data, though it may turn out to be zeros.
       const bool in_flight = in_flight_.newer_data(here) != nullptr;
       append(found, next - offset,
              in_flight ? ExtentKind::data : kind_of((*leaf)->entry(leaf_slot(here))));

@@ -10,6 +10,7 @@ Task<void> ReadOnlyRecord::write() {
   const auto record = [this](SuperBlock& next) -> Result<void> {
     const RecoveryJournal& journal = ledger_.journal();
     next.state = VolumeState::read_only_mode;
+    // So that a rebuild finds the entries that pages may lack (behaviour.md, 10).
     next.journal.journal_start = journal.durable_head();
     next.journal.logical_blocks_used = journal.logical_blocks_used();
     next.journal.block_map_blocks = journal.block_map_blocks();

@@ -10,6 +10,9 @@
 
 namespace uvdo {
 
+/// It is written once, in the background, as whoever enters the mode must not wait. It needs no
+/// flush of what came before: a rebuild rests on the journal and the map, whatever of them is
+/// stable.
 class ReadOnlyRecord {
  public:
   /// `past`: the device without the gate `flushes`, whose last flush may have failed.

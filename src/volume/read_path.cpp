@@ -27,6 +27,7 @@ Task<Result<void>> ReadPath::read(std::uint64_t offset, MutableBytes out) {
   if (!entrance_.gate().is_open() && !co_await entrance_.gate().wait_to_read()) {
     co_return Entrance::refused();
   }
+  // Under way from here on: a suspension waits for its end.
   const RequestPass pass(entrance_.gate());
   auto done = entrance_.check_range(offset, out.size());
   if (!done) co_return done;
@@ -37,6 +38,8 @@ Task<Result<void>> ReadPath::read(std::uint64_t offset, MutableBytes out) {
     if (const LeafPin leaf = map_.cached_leaf(page_number(lbn))) {
       mapping = leaf->entry(leaf_slot(lbn));
     }
+    // Anything unusual, a leaf that is not in memory or an entry that may be wrong, takes the long
+    // way.
     if (mapping.is_mapped() && !mapping.is_compressed() &&
         depot_.layout().is_data_block(mapping.pbn) && in_flight_.newer_data(lbn) == nullptr) {
       const ReadGuard guard(depot_.epochs());
@@ -63,6 +66,7 @@ Task<Result<void>> ReadPath::read(std::uint64_t offset, MutableBytes out) {
 Task<Result<void>> ReadPath::read_parts(std::uint64_t offset, MutableBytes out) {
   Result<void> done;
   while (done && !out.empty()) {
+    // Whole blocks in one piece; what is less goes through a block of its own.
     const std::size_t in_block = offset % kBlockSize;
     std::size_t length = 0;
     if (in_block == 0 && out.size() >= kBlockSize) {
@@ -108,6 +112,7 @@ Task<Result<void>> ReadPath::read_blocks(Lbn first, MutableBytes out) {
     const MutableBytes part = out.subspan(i * kBlockSize, in_page * kBlockSize);
     for (std::size_t n = 0; n < in_page; ++n) {
       const Lbn lbn = first + i + n;
+      // Where the leaf does not exist all of it is unmapped.
       mappings[n] = leaf ? leaf->entry(leaf_slot(lbn)) : kUnmapped;
       if (const std::byte* data = in_flight_.newer_data(lbn)) {
         std::memcpy(part.data() + n * kBlockSize, data, kBlockSize);
@@ -117,6 +122,7 @@ Task<Result<void>> ReadPath::read_blocks(Lbn first, MutableBytes out) {
                         fmt::format("the map entry of logical block {} is not valid", lbn.value()));
       }
     }
+    // What was found is in `mappings`; the frame may serve others while the device reads.
     leaf = LeafPin();
     auto done = co_await read_mapped(first + i, std::span(mappings).first(in_page), part);
     if (!done) co_return done;
@@ -125,17 +131,20 @@ Task<Result<void>> ReadPath::read_blocks(Lbn first, MutableBytes out) {
   co_return Result<void>();
 }
 
+/// The caller's epoch keeps what these mappings lead to. Of several errors the last one is told.
 Task<Result<void>> ReadPath::read_mapped(Lbn first, std::span<const BlockMapping> mappings,
                                          MutableBytes out) {
   TaskGroup reads(executor_);
   Result<void> failure;
   for (std::size_t i = 0; i < mappings.size();) {
     const BlockMapping mapping = mappings[i];
+    // Unmapped and zero read alike (volume.md, 6.1).
     if (mapping.pbn == kZeroPbn) {
       if (mapping != kCopied) std::memset(out.data() + i * kBlockSize, 0, kBlockSize);
       ++i;
       continue;
     }
+    // Neighbours on the device are one request; fragments of one compressed block are one read.
     Run run{i, 1};
     while (i + run.count < mappings.size()) {
       const BlockMapping next = mappings[i + run.count];
@@ -198,8 +207,10 @@ Task<bool> ReadPath::read_unverified(BlockMapping mapping, MutableBytes out) {
     const auto done = co_await blocks_.read(mapping.pbn, out);
     co_return done.ok();
   }
+  // The pool behind scratch: the caller has a buffer of that (volume_buffers.h).
   Buffer block = co_await buffers_.fragments.acquire(kBlockSize);
   const auto done = co_await blocks_.read(mapping.pbn, block.bytes());
+  // Advice may name any slot of any block: what is no fragment is no match.
   co_return done.ok() && try_read_fragment(block.bytes(), mapping.slot(), out);
 }
 

@@ -18,6 +18,8 @@
 
 namespace uvdo {
 
+/// Buffers of clients may be at any address; the device wants them aligned, so others go by way of
+/// a block of scratch memory.
 class ReadPath {
  public:
   ReadPath(Executor& executor, PbnDevice blocks, Ledger& ledger, InFlight& in_flight,

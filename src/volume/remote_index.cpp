@@ -36,6 +36,7 @@ RemoteIndex::RemoteIndex(WorkThread& work, Executor& home, Device& device, Durat
   asked_.reserve(kLookups);
   spare_asked_.reserve(kLookups);
   while (asked_.size() < kLookups) add_asked();
+  // As many travels as all notes that may be under way can make, but memory for a few only.
   spare_notes_.reserve(kMostNotes / kNotesTogether);
   while (spare_notes_.size() < kTravels) spare_notes_.push_back(make_notes());
   notes_ = make_notes();
@@ -47,6 +48,7 @@ Result<std::unique_ptr<RemoteIndex>> RemoteIndex::start(WorkThread& work, Execut
                                                         LogFunction log) {
   std::unique_ptr<RemoteIndex> remote(
       new RemoteIndex(work, home, device, parameters.lookup_timeout, std::move(log)));
+  // Time limits are watched at home, where the clients are.
   UdsParameters patient = parameters;
   patient.lookup_timeout = kNoTimeout;
   Result<void> done;
@@ -85,6 +87,7 @@ void RemoteIndex::publish() {
   for (std::size_t i = 0; i < kFigures; ++i) {
     figures_[i].store(figures[i], std::memory_order_relaxed);
   }
+  // After the figures, so that who sees the new state sees figures that are as new.
   state_.store(index_->state(), std::memory_order_release);
 }
 
@@ -133,6 +136,7 @@ RemoteIndex::Asked& RemoteIndex::take_asked(std::span<IndexQuery> queries) {
   if (spare_asked_.empty()) add_asked();
   Asked& asked = *spare_asked_.back();
   spare_asked_.pop_back();
+  // A copy: the caller's may be gone when a late answer comes.
   asked.queries.assign(queries.begin(), queries.end());
   asked.answers = queries.data();
   asked.waiter = {};
@@ -153,11 +157,13 @@ Task<void> RemoteIndex::lookup(std::span<IndexQuery> queries) {
   if (const UringLoop::Hold hold = hold_for(queries.size())) {
     asked.is_here = true;
     messages_.start(ask(asked));
+    // Answered without having waited for anything.
     if (asked.answers == nullptr) co_return;
     asked.is_here = false;  // it waits for a page, and goes on in the thread
   } else {
     messages_.start(ask(asked));
   }
+  // One watcher for all, as long as any is waited for.
   if (!std::exchange(is_watching_, true)) messages_.start(watch_lookups());
   struct Wait {
     Asked& asked;
@@ -175,6 +181,7 @@ Task<void> RemoteIndex::ask(Asked& asked) {
   publish();
   if (!asked.is_here) co_await work_.leave();
   --away_;
+  // Otherwise it was given up, and nobody wants it.
   if (asked.answers != nullptr) answer(asked);
   spare_asked_.push_back(&asked);
 }
@@ -182,6 +189,8 @@ Task<void> RemoteIndex::ask(Asked& asked) {
 /// For doing at home, in the place of the thread, what concerns so many names. Nothing if they are
 /// too many, or if they would overtake others.
 UringLoop::Hold RemoteIndex::hold_for(std::size_t names) {
+  // What is under way to the thread was asked before, and a note must not come after a later
+  // lookup.
   if (names > kFewNames || away_ > 0) return {};
   return work_.hold_if_asleep();
 }
@@ -211,6 +220,7 @@ Task<void> RemoteIndex::watch_lookups() {
 }
 
 void RemoteIndex::give_up(Asked& asked) {
+  // The queries say "not found", as lookup() has set them; the Asked comes back with the answer.
   timeouts_ += asked.queries.size();
   asked.answers = nullptr;
   --waiting_;
@@ -229,6 +239,8 @@ RemoteIndex::Notes RemoteIndex::make_notes() {
 
 void RemoteIndex::record(const IndexQuery& query, const IndexData& data) {
   if (state() != IndexState::online) return;
+  // The thread does not keep up: a name that is not noted costs deduplication, a client that waits
+  // more.
   if (notes_under_way_ == kMostNotes) {
     ++dropped_here_;
     return;
@@ -251,6 +263,7 @@ Task<void> RemoteIndex::send_at_turn_end() {
 
 void RemoteIndex::send_notes() {
   if (notes_.queries.empty()) return;
+  // Few, and nothing under way: noted here and now.
   if (const UringLoop::Hold hold = hold_for(notes_.queries.size())) {
     note_all(notes_);
     forget(notes_);
@@ -295,6 +308,7 @@ Task<Result<void>> RemoteIndex::save() {
   send_notes();
   is_saving_ = true;
   watch_alarm_.ring();
+  // All lookups and notes are back: the index may be closed.
   co_await messages_.wait();
   co_await work_.enter();
   auto saved = co_await index_->save();
@@ -305,6 +319,7 @@ Task<Result<void>> RemoteIndex::save() {
   co_return saved;
 }
 
+/// The index says suspended by itself meanwhile; what is asked of it then is not found.
 Task<Result<void>> RemoteIndex::checkpoint() {
   send_notes();
   co_await work_.enter();

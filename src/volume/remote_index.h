@@ -20,6 +20,8 @@
 
 namespace uvdo {
 
+/// What belongs to which thread stands at each member. Between the threads pass coroutines
+/// (WorkThread:: enter() and leave()), and figures by atomics; nothing else is shared.
 class RemoteIndex final : public DedupeIndex {
  public:
   /// As UdsIndex::start(), with the index in `work`. All calls, and those of `log`, are made in the

@@ -9,6 +9,8 @@
 
 namespace uvdo {
 
+/// Who passes holds a RequestPass as long as it is under way. Between a wait() that says true and
+/// the pass there must be no other wait.
 class RequestGate {
  public:
   explicit RequestGate(Executor& executor) : opened_(executor), left_(executor) {}

@@ -12,6 +12,7 @@
 
 namespace uvdo {
 
+/// The order is that of behaviour.md, 11.
 class Saver {
  public:
   Saver(const ReadOnlyNotifier& notifier, Ledger& ledger, IndexHolder& index,

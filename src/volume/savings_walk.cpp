@@ -22,6 +22,7 @@ Task<void> SavingsWalk::count(Duration patience) {
   const TimePoint deadline = executor_.now() + patience;
   Alarm pause(executor_);
   while (!savings_.is_complete() && may_walk() && executor_.now() < deadline) {
+    // Who asks looks again now and then: that is rare, and needs no queue.
     co_await pause.sleep(std::chrono::milliseconds(2));
   }
 }
@@ -37,6 +38,7 @@ Task<void> SavingsWalk::walk() {
 Task<bool> SavingsWalk::walk_tree(std::uint32_t root) {
   std::uint64_t from = 0;
   while (!life_.is_stopping()) {
+    // Asked anew each time: the volume may have grown.
     const std::uint64_t leaves = leaf_count(super_blocks_.current().config.logical_blocks);
     savings_.watch();
     auto next = co_await map_.next_leaf(root, from, leaves_of_tree(root, leaves));
@@ -55,6 +57,7 @@ Task<bool> SavingsWalk::walk_tree(std::uint32_t root) {
       savings_.advance(place);
       co_return !life_.is_stopping();
     }
+    // Counted without a wait between has_missed() and advance(): no change comes in between.
     if (leaf) count_leaf(*leaf);
     savings_.advance(place + 1);
     from = **next + 1;

@@ -40,7 +40,10 @@ Task<Result<void>> SuperBlockStore::change_past(Device& device, Change change) {
   co_return done;
 }
 
+/// Needs writer_. current() stays what is known to be stable until the write has ended well.
 Task<Result<void>> SuperBlockStore::change_alone(Device& device, const Change& change) {
+  // Made when it is this one's turn: the last one that is stable, not the one from when it was
+  // asked for.
   SuperBlock next = super_block_;
   auto done = change(next);
   if (!done) co_return done;

@@ -19,6 +19,8 @@ namespace uvdo {
 Task<Result<void>> write_super_block(Device& device, std::uint64_t device_offset,
                                      const SuperBlock& super_block);
 
+/// The super block lies in one sector as far as it is encoded (volume.md, 4), so that a power cut
+/// leaves the old one or the new one.
 class SuperBlockStore {
  public:
   /// Makes the next super block out of the last; an error if it is not to be written after all.

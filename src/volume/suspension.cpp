@@ -39,6 +39,7 @@ Task<Result<void>> Suspension::suspend_in_turn(PatientRequest& request, SuspendM
   const RequestPass pass(administration_.under_way());
   co_await administration_.begin();
   Result<void> done;
+  // Asked when it is this one's turn: others have had theirs while it waited.
   if (life_.is_leaving()) {
     done = Entrance::refused();
   } else if (is_suspended()) {
@@ -67,7 +68,9 @@ Task<Result<void>> Suspension::suspend_alone(SuspendMode mode, const Refusal& re
     co_await depot.wait_for_scrub();
   }
   if (refusal.is_given()) co_return Refusal::error();
+  // Requests first, then what answered writes have left behind them.
   if (co_await requests.close()) co_await writes_.drain();
+  // It was broken off meanwhile (break_off()): nothing has been written for it.
   if (!requests.is_closed()) {
     requests.open();
     co_return Refusal::error().within("the volume is not suspended");
@@ -87,6 +90,7 @@ Task<Result<void>> Suspension::suspend_alone(SuspendMode mode, const Refusal& re
     if (!resumed) co_return resumed;
     co_return Refusal::error().within("the volume is not suspended");
   }
+  // The lock on the storage goes with it: from here on somebody else may start the volume.
   if (auto let_go = store_.release(); !let_go) {
     auto resumed = co_await go_on(state_ == State::saved);
     co_return (resumed ? std::move(let_go) : std::move(resumed)).error().within("not suspended");
@@ -105,6 +109,7 @@ Task<Result<void>> Suspension::leave_on_device(SuspendMode mode) {
     done = co_await ledger_.journal().commit_all();
   }
   if (done) co_return done;
+  // A save that has failed half-way cannot be taken back; what the journal has still counts.
   notifier_.enter(done.error());  // if it is not in read-only mode already
   entrance_.gate().open();
   co_await record_.wait();
@@ -122,6 +127,7 @@ Task<void> Suspension::close_device() {
 }
 
 void Suspension::break_off() {
+  // Nothing waits for room any more: all that was under way has ended.
   if (is_suspended()) return;
   entrance_.gate().open_for_reads();
   if (gates_.hold.is_closed()) gates_.hold.open();
@@ -138,6 +144,7 @@ Task<Result<void>> Suspension::resume_in_turn() {
   const RequestPass pass(administration_.under_way());
   co_await administration_.begin();
   Result<void> done;
+  // A volume that is leaving may still be resumed; one whose stop has begun may not.
   if (life_.is_stopping() || state_ == State::abandoned) {
     done = Entrance::refused();
   } else if (!is_suspended()) {
@@ -152,6 +159,8 @@ Task<Result<void>> Suspension::resume_in_turn() {
 Task<Result<void>> Suspension::resume_alone() {
   auto done = store_.reopen();
   if (done) {
+    // Before anything is written: what lies there may be another volume, or another state of this
+    // one.
     done = co_await verify_device();
     if (!done) {
       [[maybe_unused]] const auto let_go = store_.release();
@@ -173,10 +182,13 @@ Task<Result<void>> Suspension::go_on(bool is_clean_on_disk) {
       return {};
     });
   }
+  // It became read-only while the device was let alone, or just now.
   const bool is_unrecorded = notifier_.is_read_only() && !life_.is_for_reading() &&
                              !admission_.is_given_up() && !record_.is_written();
   state_ = State::none;
   if (!done) notifier_.enter(done.error());
+  // The super block is stable, or the volume is read-only: what is held back in the background may
+  // be written. Then clients.
   gates_.hold.open();
   entrance_.gate().open();
   if (is_unrecorded) record_.start();
@@ -204,6 +216,8 @@ Task<Result<void>> Suspension::verify_device() {
   done = co_await gates_.flushes.read(geometry_.device_byte(geometry_.data_start), block);
   if (!done) co_return done;
   const auto found = decode_super_block(block, geometry_);
+  // The record of read-only mode may have failed, or come after what is in memory: the sizes must
+  // do.
   const bool fell_read_only = notifier_.is_read_only() && life_.use() != VolumeLife::Use::reading;
   const bool is_same =
       found && (fell_read_only ? found->config == super_block.config : *found == super_block);
@@ -218,6 +232,8 @@ Task<Result<void>> Suspension::verify_device() {
 
 Task<Result<void>> Suspension::end() {
   life_.enter(VolumeLife::Stage::leaving);
+  // From now on what waits for room fails after the time limit, so that a suspension under way
+  // ends.
   admission_.gate().set_patience(RoomGate::Patience::limited);
   admission_.gate().changed().wake_all();
   co_await administration_.begin();  // one that has begun ends first
@@ -225,6 +241,7 @@ Task<Result<void>> Suspension::end() {
   if (state_ == State::suspended && !notifier_.is_read_only()) done = co_await resume_alone();
   if (state_ == State::suspended || state_ == State::saved) {
     state_ = State::abandoned;
+    // What is held fails: the device has been let go of.
     gates_.hold.abandon();
     entrance_.gate().abandon();
   }

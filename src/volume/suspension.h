@@ -22,6 +22,10 @@ enum class SuspendMode : std::uint8_t {
   no_save,  ///< what flushes have covered and all that was answered: a start would recover it
 };
 
+/// The steps of a suspension, in their order: no more requests come in (RequestGate), those under
+/// way end, the volume is saved or its journal committed, nothing reaches the device any more
+/// (HoldGate), the device is let go. A resumption takes them back from the last to the first. Up to
+/// the last step any of them may fail or be broken off, and the volume goes on.
 class Suspension {
  public:
   enum class State : std::uint8_t {

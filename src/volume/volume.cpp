@@ -61,14 +61,18 @@ Volume::Volume(Executor& executor, BackingStore& store, const VolumeOptions& opt
 Volume::~Volume() { store_.share_reads(nullptr); }
 
 Task<Result<void>> Volume::stop() {
+  // A suspension first, for it holds requests that the rest waits for.
   auto resumed = co_await suspension_.end();
   // Requests that are under way end; new ones are refused.
   life_.enter(VolumeLife::Stage::stopping);
+  // A growth that has begun ends; those that wait for their turn are refused.
   co_await administration_.drain();
   if (suspension_.state() == Suspension::State::abandoned) {
     auto ended = co_await stop_without_device();
     co_return resumed ? std::move(ended) : std::move(resumed);
   }
+  // Who is held is refused. Then the writes that were answered come into the map, and requests
+  // under way to their end: so a save finds nothing that changes.
   entrance_.gate().abandon();
   co_await writes_.drain();
   co_await entrance_.gate().drain();
@@ -92,6 +96,7 @@ Task<void> Volume::end_background() {
   co_await savings_.wait();
   // Until now somebody may have waited for what the background does.
   life_.enter(VolumeLife::Stage::ending);
+  // Each is told to end, and then waited for.
   packer_.stop();
   co_await maintenance_.end();
   co_await packer_runs_.wait();
@@ -103,6 +108,8 @@ Task<void> Volume::end_background() {
 Error Volume::given_up_error() const {
   constexpr std::string_view kNext =
       "It is left as after a power cut (DIRTY): make room beneath it and start it again";
+  // Where the journal was committed and no answered write has failed, nothing is lost but the CLEAN
+  // mark.
   const std::size_t lost = in_flight_.lost_blocks();
   if (saver_.progress() != Saver::Progress::nothing && lost == 0) {
     return {Errc::no_space,
@@ -138,6 +145,7 @@ void Volume::check_invariants() const {
 
 Pbn Volume::allocate_bin(std::uint32_t members) {
   SlabDepot& depot = ledger_.depot();
+  // Each member was promised a block; one of these is taken (behaviour.md, 6).
   depot.unreserve(members - 1);
   return depot.allocate(1, true)->first;
 }

@@ -29,6 +29,9 @@
 
 namespace uvdo {
 
+/// Members are made in the order in which they stand and end in the opposite one: each part refers,
+/// callbacks apart, only to those above it. All calls are made on the executor's thread; what one
+/// returns a Task for may wait.
 class Volume final : public BlockService, private BinAllocator {
  public:
   /// Opens the volume on `store` and, if it is to be written, marks it in use. One that cannot be
@@ -175,6 +178,8 @@ class Volume final : public BlockService, private BinAllocator {
   Task<void> end_background();
   /// What is to be told of a stop for which there was no room.
   [[nodiscard]] Error given_up_error() const;
+  /// What is done once when the mode is entered: log it, record it on the device, wake all who
+  /// wait.
   void entered_read_only(const Error& reason);
 
   [[nodiscard]] PbnDevice blocks() { return {gates_.top(), geometry_.bio_offset}; }
@@ -183,21 +188,26 @@ class Volume final : public BlockService, private BinAllocator {
 
   Executor& executor_;
   BackingStore& store_;
+  // Compression, deduplication and the time limit change while it is in use; the rest stays.
   VolumeOptions options_;
   VolumeGeometry geometry_;
   LogFunction log_;
+  // State of the whole: its life, what is counted, and whether it may be written.
   VolumeLife life_;
   VolumeCounters counters_;
   ReadOnlyNotifier notifier_;
+  // The device, and what is known of it.
   DeviceGates gates_;
   SuperBlockStore super_blocks_;
   std::optional<JournalView> view_;  ///< of a volume that was not opened for writing
   Ledger ledger_;
+  // Requests: how they come in, and the memory that they take.
   Entrance entrance_;
   VolumeBuffers buffers_;
   WriteAdmission admission_;
   InFlight in_flight_;
   IndexHolder index_;
+  // From data to a mapping, and back.
   DataWriter data_writer_;
   Packer packer_;
   ReadPath reads_;
@@ -209,12 +219,14 @@ class Volume final : public BlockService, private BinAllocator {
   Placement placement_;
   WritePath writes_;
   Discarder discarder_;
+  // Changes of the volume as a whole.
   Saver saver_;
   ReadOnlyRecord record_;
   Administration administration_;
   Suspension suspension_;
   Growth growth_;
   SavingsWalk savings_;
+  // Packer::run(), which ends with the packer's stop.
   TaskGroup packer_runs_;
 };
 

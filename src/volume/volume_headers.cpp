@@ -36,6 +36,8 @@ Task<Result<VolumeHeaders>> read_volume_headers(BackingStore& store) {
   if (!done) co_return std::move(done).error();
   auto super_block = decode_super_block(block.bytes(), *geometry);
   if (!super_block) co_return std::move(super_block).error().within(store.name());
+  // Its own size is believed only if all of it is there: a truncated file is found here and not
+  // later.
   const std::uint64_t end = volume_end(*geometry, *super_block);
   if (store.size() < end) co_return cut_short(store, end);
   co_return VolumeHeaders{*geometry, *super_block};

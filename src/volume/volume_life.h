@@ -9,6 +9,7 @@
 
 namespace uvdo {
 
+/// The stages are one way; whoever acts on a stage asks after each wait, as it may have gone on.
 class VolumeLife {
  public:
   enum class Stage : std::uint8_t {

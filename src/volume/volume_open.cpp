@@ -34,6 +34,8 @@ Result<void> check_view_memory(const VolumeOptions& options, const MemoryPlan& p
 Task<Result<std::unique_ptr<Volume>>> Volume::open(Executor& executor, BackingStore& store,
                                                    const VolumeOptions& options,
                                                    IndexFactory make_index, LogFunction log) {
+  // What lies there, and how it is to be started; a rebuild is done in here, before the volume is
+  // made.
   auto headers = co_await read_volume_headers(store);
   if (!headers) co_return std::move(headers).error();
   const VolumeGeometry& geometry = headers->geometry;
@@ -47,6 +49,7 @@ Task<Result<std::unique_ptr<Volume>>> Volume::open(Executor& executor, BackingSt
     if (!made) co_return std::move(made).error().within(store.name());
     plan = std::move(*made);
   }
+  // The parts are made for the sizes of the super block, and read nothing yet.
   std::unique_ptr<Volume> volume(
       new Volume(executor, store, options, geometry, plan.super_block, std::move(log)));
   Result<void> opened;
@@ -66,6 +69,7 @@ Task<Result<void>> Volume::open_for_writing(const StartPlan& plan, const SuperBl
   if (plan.damage) {
     loaded = plan.damage->clone();
   } else if (plan.super_block.journal.journal_start.value() > kLastSequence) {
+    // Sequence numbers have 48 bits (volume.md, 1); a recovery may not go on behind the last.
     loaded = Error(Errc::corrupt, "its recovery journal is at the last of its block numbers");
   } else {
     loaded = co_await load(plan);
@@ -84,20 +88,26 @@ Task<Result<void>> Volume::open_for_writing(const StartPlan& plan, const SuperBl
                                           std::move(loaded).error());
     if (!done) co_return done;
   }
+  // In use, writes wait for room as long as it takes; a start that finds none fails instead.
   gates_.room.set_patience(RoomGate::Patience::endless);
   co_return Result<void>();
 }
 
+/// In the order of behaviour.md, 8: first all that a repetition would do again in the same way,
+/// then the mark that the volume is in use, and only then counts are written.
 Task<Result<void>> Volume::load(const StartPlan& plan) {
   auto done = co_await load_ledger(plan);
   if (done) done = co_await mark_in_use();
   if (!done) co_return done;
   life_.enter(VolumeLife::Stage::in_use);
   SlabDepot& depot = ledger_.depot();
+  // After a crash only what must be scrubbed is, and the rest in the background. A volume that was
+  // CLEAN has all counts read before it is used.
   if (plan.scrub_in_background) co_return co_await depot.scrub_first();
   co_return co_await depot.scrub_all();
 }
 
+/// The map before the slabs: both replays read the same journal, and neither needs the other.
 Task<Result<void>> Volume::load_ledger(const StartPlan& plan) {
   SlabDepot& depot = ledger_.depot();
   const SuperBlock& super_block = super_blocks_.current();
@@ -118,6 +128,7 @@ Task<Result<void>> Volume::load_ledger(const StartPlan& plan) {
 Task<Result<void>> Volume::mark_in_use() {
   const auto mark = [this](SuperBlock& next) -> Result<void> {
     next.state = VolumeState::dirty;
+    // load_summary() or load_new() has written all areas alike.
     next.depot.zone_count = 1;
     next.unused = geometry_.unused;
     return {};
@@ -129,7 +140,10 @@ Task<Result<void>> Volume::mark_in_use() {
   co_return done;
 }
 
+/// A volume that cannot be started is read as a rebuild would leave it (behaviour.md, 8), and its
+/// super block says READ_ONLY_MODE from now on.
 Task<Result<void>> Volume::open_for_salvage(const SuperBlock& on_disk, Error reason) {
+  // From here on nothing but the super block is written.
   life_.restrict_to(VolumeLife::Use::salvage);
   notifier_.enter(reason);
   super_blocks_.begin_with(on_disk);
@@ -156,6 +170,7 @@ Task<Result<void>> Volume::open_for_salvage(const SuperBlock& on_disk, Error rea
 
 Task<Result<void>> Volume::open_for_reading() {
   life_.restrict_to(VolumeLife::Use::reading);
+  // Entered before on_enter() is set: so it is neither logged nor recorded as a failure.
   notifier_.enter(Error(Errc::read_only, "it is served for reading only"));
   const SuperBlock& super_block = super_blocks_.current();
   if (options_.access == VolumeAccess::read_only) {
@@ -174,6 +189,8 @@ Task<Result<void>> Volume::view_through_journal(const SuperBlock& on_disk) {
   if (!needs_journal(on_disk.state) || options_.faults.is_on(Fault::read_only_without_journal)) {
     co_return Result<void>();
   }
+  // A long journal may hold more changes than the machine has memory for: that is asked before they
+  // are gathered.
   const auto has_memory = [&](std::uint64_t changes) {
     return check_view_memory(options_, plan_memory(options_, geometry_, on_disk), changes);
   };
@@ -197,6 +214,7 @@ Task<Result<void>> Volume::view_through_journal(const SuperBlock& on_disk) {
 }
 
 void Volume::start() {
+  // One for reading only has never been marked.
   if (!life_.is_in_use()) life_.enter(VolumeLife::Stage::in_use);
   notifier_.on_enter([this](const Error& reason) { entered_read_only(reason); });
   maintenance_.start(is_recovering());

@@ -25,6 +25,8 @@ enum class VolumeAccess : std::uint8_t {
   read_only_without_journal,  ///< the same, as the block map on disk says
 };
 
+/// What is a size here is memory that is taken when the volume is opened, so that requests take
+/// none.
 struct VolumeOptions {
   VolumeAccess access = VolumeAccess::read_write;
   std::uint32_t block_map_cache_pages = 32768;  ///< 4 KiB each

@@ -49,8 +49,10 @@ VolumeStatistics Volume::statistics() const {
   return s;
 }
 
+/// Blocks that are in use, by kind, and the mode that decides which of these figures mean anything.
 void Volume::add_use_of_room(VolumeStatistics& s) const {
   const SuperBlock& super_block = super_blocks_.current();
+  // Of a volume that is only read the counters are those that its journal leads to.
   const bool is_viewed = view_ && !view_->usable.is_damaged();
   const std::uint64_t map_blocks =
       is_viewed ? view_->usable.block_map_blocks : ledger_.journal().block_map_blocks();
@@ -74,6 +76,7 @@ void Volume::add_use_of_room(VolumeStatistics& s) const {
                                     : OperatingMode::normal;
 }
 
+/// What each part has counted, under the kernel's names, and what is in a cache at this moment.
 void Volume::add_counts_of_parts(VolumeStatistics& s) const {
   s.packer = packer_.counters();
   const DepotStatistics& depot = ledger_.depot().counters();
@@ -85,6 +88,7 @@ void Volume::add_counts_of_parts(VolumeStatistics& s) const {
   s.journal = ledger_.journal().counters();
   s.journal.blocks.started = ledger_.journal().blocks_started();
   s.block_map = ledger_.map().counters();
+  // Pages of the leaf cache, now; interior pages are not counted (behaviour.md, 14).
   s.block_map.dirty_pages = ledger_.map().dirty_pages();
   s.block_map.clean_pages = difference(ledger_.map().cached_pages(), ledger_.map().dirty_pages());
   s.block_map.free_pages = difference(ledger_.map().cache_pages(), ledger_.map().cached_pages());
@@ -99,7 +103,10 @@ void Volume::add_counts_of_parts(VolumeStatistics& s) const {
   }
 }
 
+/// What uvdo says of itself beyond the kernel's figures, and those that dm-vdo has and this has
+/// not.
 void Volume::add_state(VolumeStatistics& s) const {
+  // Figures that dm-vdo has and uvdo has no counterpart of, and those of the present moment.
   s.instance = 1;
   s.current_vios_in_progress = in_flight_.locks().size();
   s.max_vios = buffers_.clients.capacity() / kBlockSize;

@@ -37,9 +37,11 @@ WriteAdmission::WriteAdmission(Executor& executor, RoomGate& gate, std::string d
 }
 
 Task<Result<void>> WriteAdmission::admit_write() {
+  // Held at the door: nothing of the write has begun.
   while (gate_.state() == RoomGate::State::waiting && !life_.is_leaving()) {
     co_await gate_.changed().wait();
   }
+  // The gate refuses, or the volume ends while there is no room.
   if (gate_.is_open()) co_return Result<void>();
   ++errors_.no_space_error_count;
   co_return Refusal::error();
@@ -64,6 +66,8 @@ void WriteAdmission::changed(RoomGate::State state) {
                         "for {}",
                         cause, advice_for(error), seconds_text(gate_.time_limit()))});
       return;
+    // This comes again from time to time, so that requests that have waited too long meanwhile are
+    // answered as well; the line is logged once.
     case RoomGate::State::refusing:
       if (!client_buffers_.is_refusing()) {
         log_({LogLevel::error,
@@ -83,6 +87,7 @@ void WriteAdmission::changed(RoomGate::State state) {
 }
 
 void WriteAdmission::refuse(TimePoint began_before) {
+  // A connection that waits for a buffer would keep its reads from being answered as well.
   client_buffers_.set_refusing(true);
   entrance_.patient().refuse(began_before);
   on_refusal_();

@@ -14,6 +14,9 @@
 
 namespace uvdo {
 
+/// It follows RoomGate's state: open, waiting (writes are held at the door), refusing (they fail at
+/// once, and requests that have waited too long are answered), given_up (a start or a stop has lost
+/// its patience).
 class WriteAdmission {
  public:
   /// `device`: what people call it.

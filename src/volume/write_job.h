@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Up to 32 blocks on their way through the volume together: of one write, or of several small ones
 // that came in the same turn.
+//
+// A job comes from WriteJobs with its blocks locked (LbnLocks) and goes back with all of them
+// ended. It is never copied or cleared as a whole: it has several KiB, and each of its arrays is
+// used as far as its count says.
 #pragma once
 
 #include <array>
@@ -42,6 +46,8 @@ enum class Stage : std::uint8_t {
   return false;
 }
 
+/// One block of a job. What it holds besides its lock: a part in a hash lock (`lock`), perhaps a
+/// claimed or new physical block (`location`), perhaps parked memory.
 struct WriteBlock {
   Lbn lbn;
   const std::byte* data = nullptr;
@@ -113,6 +119,7 @@ struct WriteJob {
     }
     data[buffer_count++] = std::move(bytes);
   }
+  /// Their data are on the disk, in the packer or in parked memory.
   void release_buffers() {
     for (; buffer_count > 0; --buffer_count) data[buffer_count - 1] = Buffer();
   }

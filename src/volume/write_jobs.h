@@ -14,6 +14,8 @@
 
 namespace uvdo {
 
+/// Two counts of generations: one for the end of jobs, one for their way to the packer, so that a
+/// flush can empty the packer once, when all that it waits for has come there.
 class WriteJobs {
  public:
   WriteJobs(Executor& executor, std::size_t count, FaultPoints faults = {})

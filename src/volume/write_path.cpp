@@ -28,6 +28,8 @@ WritePath::WritePath(Executor& executor, const VolumeLife& life, ReadOnlyNotifie
                 tasks_, [this](WriteJob& job) { store_behind_answer(job); }) {}
 
 Task<Result<void>> WritePath::write(std::uint64_t offset, Buffer data, Durability durability) {
+  // Held back at the door where there is no room beneath; a FUA write's answer waits for the
+  // device, so it takes the long way.
   if (!admission_.is_open()) {
     auto admitted = co_await admission_.admit_write();
     if (!admitted) co_return admitted;
@@ -74,6 +76,7 @@ Task<Result<void>> WritePath::write_admitted(PatientRequest& request, std::uint6
 
 Task<Result<void>> WritePath::write_parts(std::uint64_t offset, Buffer data, Durability durability,
                                           const Refusal& refusal) {
+  // A head and a tail that are parts of blocks, and whole blocks between them; each may be missing.
   const std::size_t in_block = offset % kBlockSize;
   const std::size_t head =
       in_block == 0 ? 0 : std::min<std::size_t>(kBlockSize - in_block, data.size());
@@ -86,6 +89,7 @@ Task<Result<void>> WritePath::write_parts(std::uint64_t offset, Buffer data, Dur
         co_await write_piece(offset + head + middle, data.bytes().last(tail), durability, refusal);
   }
   if (!done || middle == 0) co_return done;
+  // The buffer goes on with the whole blocks alone, from its aligned beginning.
   if (head > 0) std::memmove(data.data(), data.data() + head, middle);
   data.shrink(middle);
   co_return co_await write_blocks(Lbn{(offset + head) / kBlockSize}, std::move(data), durability,
@@ -94,6 +98,7 @@ Task<Result<void>> WritePath::write_parts(std::uint64_t offset, Buffer data, Dur
 
 Task<Result<void>> WritePath::write_piece(std::uint64_t offset, ConstBytes piece,
                                           Durability durability, const Refusal& refusal) {
+  // The buffer before the lock: who holds a lock waits for no buffer of this pool.
   Buffer block = co_await buffers_.merge.acquire(kBlockSize);
   co_await in_flight_.locks().lock(Lbn{offset / kBlockSize});
   co_return co_await merge_locked(std::move(block), offset, piece, durability, refusal);
@@ -130,6 +135,8 @@ Task<Result<void>> WritePath::write_blocks(Lbn first, Buffer data, Durability du
   counters_.requests.writes += count;
   // Who has a job waits for no lock: so jobs end, and those who have locks get one.
   for (std::size_t i = 0; i < count; ++i) co_await locks.lock(first + i);
+  // A small write that is answered early joins others. An error here is no answer yet: it is met
+  // again, and told, in start_job().
   bool may_gather = durability == Durability::cached && count <= Gatherer::kMostBlocks;
   if (may_gather) {
     auto mapped = co_await ensure_leaves(first, count);
@@ -137,6 +144,7 @@ Task<Result<void>> WritePath::write_blocks(Lbn first, Buffer data, Durability du
   }
   if (!jobs_.has_spare()) co_await wait_for_job();
   if (refusal.is_given()) {
+    // Nothing but locks is held, and a job that came free for this may serve another.
     for (std::size_t i = 0; i < count; ++i) locks.unlock(first + i);
     jobs_.pass_on();
     co_return Refusal::error();
@@ -150,6 +158,7 @@ Task<Result<void>> WritePath::write_blocks(Lbn first, Buffer data, Durability du
 
 Task<Result<void>> WritePath::ensure_leaves(Lbn first, std::size_t count) {
   BlockMap& map = ledger_.map();
+  // A job has fewer blocks than a leaf has entries.
   const PageNumber page = page_number(first);
   const PageNumber last = page_number(first + (count - 1));
   Result<void> done;
@@ -165,6 +174,8 @@ Task<void> WritePath::wait_for_job() {
 
 Task<Result<void>> WritePath::start_job(WriteJob& job, const Refusal& refusal) {
   SlabDepot& depot = ledger_.depot();
+  // Before room is promised: blocks that this write frees must find memory on their way to being
+  // free.
   if (depot.has_most_frees()) co_await depot.wait_for_fewer_frees();
   // Pages that are missing are made now: once answered, the write must not fail for want of one.
   auto done = entrance_.check_writable();
@@ -177,12 +188,15 @@ Task<Result<void>> WritePath::start_job(WriteJob& job, const Refusal& refusal) {
   }
   job.has_promise = depot.reserve(job.count);
   if (!job.has_promise) co_await seek_promise(job);
+  // All or nothing: a job with half a promise could still fail behind its answer.
   if (job.has_promise) job.promised = static_cast<std::uint32_t>(job.count);
   if (refusal.is_given()) {
     placement_.finish(job);
     co_return Refusal::error();
   }
   if (job.has_promise && job.durability == Durability::cached) {
+    // The moment of the answer: from here on readers are given these data, and a flush waits for
+    // the job.
     for (WriteBlock& block : job.all()) in_flight_.locks().publish(block.lbn, block.data);
     store_behind_answer(job);
     co_return done;
@@ -207,6 +221,7 @@ Task<Result<void>> WritePath::store_before_answer(WriteJob& job, const Refusal& 
   auto done = co_await placement_.store(job);
   if (!done && done.error().code() == Errc::no_space) ++counters_.errors.no_space_error_count;
   const bool must_commit = done && job.durability == Durability::fua;
+  // The job goes back before the commit is waited for: its locks need not last as long.
   const JournalPoint point = job.last_point;
   placement_.finish(job);
   if (!must_commit || options_.faults.is_on(Fault::fua_ignored)) co_return done;
@@ -219,14 +234,18 @@ Task<void> WritePath::store_behind(WriteJob& job) {
   auto done = co_await placement_.store(job);
   if (!done) {
     for (const WriteBlock& block : job.all()) {
+      // Readers go on to see what clients were told is written, before finish() takes the published
+      // data away.
       if (block.stage < Stage::applied) in_flight_.keep_lost(block.lbn, block.data);
     }
+    // Nobody can be told of it any more (behaviour.md, 5.1).
     notifier_.enter(done.error().within("a write that had been acknowledged failed"));
   }
   placement_.finish(job);
 }
 
 Task<void> WritePath::finish_writes() {
+  // Closes the generations: a stream of later writes does not keep this flush.
   const WriteJobs::Accepted accepted = jobs_.begin_flush();
   // No write that comes later joins those that this waits for.
   gatherer_.start();
@@ -257,6 +276,8 @@ Task<Result<void>> WritePath::flush_admitted() {
   if (life_.is_for_reading()) co_return Result<void>();  // nothing was ever written
   if (notifier_.is_read_only()) co_return notifier_.error();
   if (options_.faults.is_on(Fault::flush_ignored)) co_return Result<void>();
+  // First every accepted write is in the journal, in memory, then the journal is committed. The
+  // commit's flush of the device makes the data stable as well (behaviour.md, 5.6).
   if (!options_.faults.is_on(Fault::flush_forgets_packer)) co_await finish_writes();
   // A write that was answered and then failed is not among the journal's entries.
   if (notifier_.is_read_only()) co_return notifier_.error();

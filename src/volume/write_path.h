@@ -15,6 +15,8 @@
 
 namespace uvdo {
 
+/// Errors of a write before its answer: out_of_range, no_space, cancelled (the volume ends), that
+/// of read-only mode, or the device's where a merge or a page of the map has to be read.
 class WritePath {
  public:
   WritePath(Executor& executor, const VolumeLife& life, ReadOnlyNotifier& notifier,
@@ -42,6 +44,8 @@ class WritePath {
   void check_invariants() const { gatherer_.check_invariants(); }
 
  private:
+  /// The stages, in the order of the calls. Whoever is passed a job or the lock of a block gives it
+  /// back.
   bool write_at_once(std::uint64_t offset, Buffer& data);
   Task<Result<void>> write_admitted(PatientRequest& request, std::uint64_t offset, Buffer data,
                                     Durability durability);

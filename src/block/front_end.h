@@ -42,6 +42,11 @@ class FrontEnd {
   /// Lets nobody in any more, finishes what is under way and refuses the rest; returns when nothing
   /// of any client is left. May also be called where start() was not.
   virtual Task<void> shutdown() = 0;
+  /// Whether clients can be left waiting for a server that follows.
+  [[nodiscard]] virtual bool can_leave() const { return false; }
+  /// As shutdown(), but leaves them waiting, where can_leave(): what they ask meanwhile is answered
+  /// by that server.
+  virtual Task<void> leave() { return shutdown(); }
 };
 
 }  // namespace uvdo

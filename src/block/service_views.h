@@ -69,4 +69,25 @@ class WindowView final : public BlockService {
   ServiceWindow window_;
 };
 
+/// A volume as a client gets to see it: a window of it, or all, and perhaps to be read only.
+class ClientView {
+ public:
+  /// With a window, check_window() has found nothing. `service` must outlive this.
+  ClientView(BlockService& service, std::optional<ServiceWindow> window, bool read_only)
+      : window_(service, window.value_or(ServiceWindow())),
+        read_only_(window ? static_cast<BlockService&>(window_) : service),
+        seen_(read_only ? static_cast<BlockService*>(&read_only_)
+              : window  ? static_cast<BlockService*>(&window_)
+                        : &service) {}
+  ClientView(const ClientView&) = delete;
+  ClientView& operator=(const ClientView&) = delete;
+  [[nodiscard]] BlockService& service() { return *seen_; }
+  [[nodiscard]] const BlockService& service() const { return *seen_; }
+
+ private:
+  WindowView window_;
+  ReadOnlyView read_only_;
+  BlockService* seen_;
+};
+
 }  // namespace uvdo

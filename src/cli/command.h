@@ -53,6 +53,9 @@ void add_error(Json& json, const Error& error);
 
 // ---- the subcommands
 
+int run_attach(int argc, char** argv);
+int run_detach(int argc, char** argv);
+int run_list(int argc, char** argv);
 int run_bench(int argc, char** argv);
 int run_cat(int argc, char** argv);
 int run_check(int argc, char** argv);

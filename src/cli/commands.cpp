@@ -22,6 +22,9 @@ namespace {
 constexpr std::array kCommands{
     Command{"format", "make a new volume on a file or block device", run_format},
     Command{"serve", "serve a volume as a block device (NBD)", run_serve},
+    Command{"attach", "make a volume a block device of this machine", run_attach},
+    Command{"detach", "take such a block device away", run_detach},
+    Command{"list", "list the volumes that are served on this machine", run_list},
     Command{"status", "tell whether all is well, and what to do if not", run_status},
     Command{"info", "show what a volume is: sizes, layout, state", run_info},
     Command{"top", "show a served volume at work, live", run_top},
@@ -43,7 +46,7 @@ constexpr std::array kCommands{
 };
 
 /// Commands that change nothing.
-constexpr std::array<std::string_view, 8> kTellers{"status", "info",  "top", "stats",
+constexpr std::array<std::string_view, 9> kTellers{"status", "info",  "top", "stats", "list",
                                                    "dump",   "check", "cat", "bench"};
 /// Where JSON tells what a command has failed of.
 constexpr const char* kErrorKey = "error";

@@ -151,9 +151,11 @@ int run_log_level(int argc, char** argv) {
 int run_stop(int argc, char** argv) {
   ServedVolumeOptions served;
   Arguments app("Stops the server of a volume and waits until the volume is saved.", "uvdo stop");
+  bool force = false;
   served.add_to(app);
+  app.flag("--force", force, "also while a block device of uvdo attach is used, which then fails");
   if (auto status = parse_arguments(app, argc, argv)) return *status;
-  auto stopped = stop_server(served.given());
+  auto stopped = stop_server(served.given(), force);
   return stopped ? kExitOk : fail(stopped.error());
 }
 

@@ -19,6 +19,7 @@
 #include "manage/stopped_volume.h"
 #include "nbd/nbd_server.h"
 #include "net/descriptor_reserve.h"
+#include "serve/background.h"
 #include "serve/server_signals.h"
 #include "serve/volume_server.h"
 #include "volume/memory_plan.h"
@@ -94,6 +95,8 @@ VolumeServer::Settings server_settings(const ServeOptions& options, std::uint64_
   settings.memory_bytes = memory_bytes;
   settings.lock_memory = options.lock_memory;
   settings.may_link = !options.doors.account;
+  settings.devices = options.devices;
+  settings.ends_with_devices = options.until_detached;
   settings.stop = [&signals] { signals.stop(); };
   return settings;
 }
@@ -101,16 +104,20 @@ VolumeServer::Settings server_settings(const ServeOptions& options, std::uint64_
 Task<Result<void>> serve_volume(UringLoop& loop, BackingStore& device, Volume& volume,
                                 std::uint64_t memory_bytes, ServeOptions options,
                                 std::optional<Doors> doors, ServerSignals& signals,
-                                ServeReload& reload, TlsUpgrader* tls, Log& log) {
+                                ServeReload& reload, TlsUpgrader* tls, Log& log,
+                                Background& background) {
   if (!doors) {
     auto opened = Doors::open(std::move(options.doors));
     if (!opened) co_return std::move(opened).error();
     doors = std::move(*opened);
   }
   VolumeServer server(loop, device, volume, server_settings(options, memory_bytes, signals), log);
-  server.add(nbd_front_end(loop, server, options, tls, std::move(doors->nbd), log));
+  if (!doors->nbd.empty()) {
+    server.add(nbd_front_end(loop, server, options, tls, std::move(doors->nbd), log));
+  }
   auto started = co_await server.start(std::move(*doors));
   if (!started) co_return started;
+  background.ready();
   signals.on_hangup([&] { reload.run(server.monitor()); });
   co_await signals.wait_for_stop();
   signals.on_hangup([] {});
@@ -132,7 +139,8 @@ Result<Doors> open_and_become(ServeOptions& options) {
 }
 
 Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerSignals& signals,
-                                  ServeReload& reload, TlsUpgrader* tls, Log& log) {
+                                  ServeReload& reload, TlsUpgrader* tls, Log& log,
+                                  Background& background) {
   auto device = open_device(loop, options.volume,
                             options.read_only ? OpenMode::read_only : OpenMode::read_write);
   if (!device) {
@@ -181,7 +189,7 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerS
       co_await Volume::open(loop, **device, options.volume_options, std::move(factory), write);
   if (!volume) co_return std::move(volume).error();
   auto result = co_await serve_volume(loop, **device, **volume, memory_bytes, std::move(options),
-                                      std::move(doors), signals, reload, tls, log);
+                                      std::move(doors), signals, reload, tls, log, background);
   if (!(*volume)->is_stopped()) {
     auto stopped = co_await (*volume)->stop();
     if (result && !stopped) result = std::move(stopped);
@@ -190,11 +198,12 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerS
 }
 
 Task<void> run(UringLoop& loop, ServeOptions options, ServeReload& reload, TlsUpgrader* tls,
-               Log& log, Result<void>& result) {
+               Log& log, Background& background, Result<void>& result) {
   ServerSignals signals(loop);
   result = signals.start();
   if (!result) co_return;
-  auto served = co_await open_and_serve(loop, std::move(options), signals, reload, tls, log);
+  auto served =
+      co_await open_and_serve(loop, std::move(options), signals, reload, tls, log, background);
   result = std::move(served);
   co_await signals.end();
 }
@@ -231,6 +240,18 @@ int run_serve(int argc, char** argv) {
   }
   const std::size_t wanted_clients = options.clients;
   if (auto fits = fit_clients(options); !fits) return usage_error(fits.error().message());
+  Background background;
+  if (options.fork) {
+    auto begun = Background::begin();
+    if (!begun) return fail(begun.error());
+    background = std::move(*begun);
+  }
+  PidFile pid_file;
+  if (!options.pid_file.empty()) {
+    auto written = PidFile::write(options.pid_file);
+    if (!written) return fail(written.error().within("--pid-file"));
+    pid_file = std::move(*written);
+  }
   ServerSignals::hold();
 
   declare_io_flusher();
@@ -258,7 +279,7 @@ int run_serve(int argc, char** argv) {
   }
   ServeReload reload(app, argc, argv, std::move(config), **log, file ? &*file : nullptr, tls.get());
   Result<void> result;
-  (*loop)->run(run(**loop, std::move(options), reload, tls.get(), **log, result));
+  (*loop)->run(run(**loop, std::move(options), reload, tls.get(), **log, background, result));
   return result ? kExitOk : fail(result.error());
 }
 

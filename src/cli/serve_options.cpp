@@ -6,6 +6,7 @@
 
 #include "async/work_thread.h"
 #include "base/size_text.h"
+#include "cli/device_options.h"
 #include "cli/parameter.h"
 #include "net/service_manager.h"
 #include "volume/memory_plan.h"
@@ -78,6 +79,15 @@ void ServeOptions::add_to(Arguments& app) {
   app.option("--max-clients", max_clients, "clients at once: 1 to 1024").show_default();
   app.option("--threads", threads, "1, 2, or auto: 2 where there are processors for them")
       .show_default();
+  app.option("--attach", attach,
+             "make a block device of this machine: ublk, nbd, fuse, file or auto (repeatable)")
+      .one_value_each();
+  app.flag("--ublk", ublk, "the same as --attach ublk");
+  app.option("--fuse", fuse, "make a file with the volume's contents in this empty folder");
+  app.option("--device-name", device_name, "the name of that device in /dev/uvdo");
+  app.flag("--until-detached", until_detached, "end when the last such device is detached");
+  app.flag("--fork", fork, "go on in the background, and return when all is ready");
+  app.option("--pid-file", pid_file, "write the server's process number to this file");
   app.flag("--lock-memory", lock_memory, "keep all memory from being paged out");
   app.option("--control", control, "path of the control socket");
   app.option("--user", user, "go on as this user, without the rights of root, once all is open");
@@ -117,6 +127,7 @@ Result<void> ServeOptions::check() {
   if (done) done = check_window_sizes();
   if (done) done = check_account();
   if (done) done = check_log();
+  if (done) done = check_devices();
   if (done) done = check_doors();
   if (done) done = tls.check();
   return done;
@@ -223,6 +234,32 @@ Result<void> ServeOptions::check_log() {
   return {};
 }
 
+Result<void> ServeOptions::check_devices() {
+  const auto add = [this](std::optional<DeviceKind> kind, const std::string& at) {
+    AttachRequest device;
+    device.kind = kind;
+    device.at = at;
+    device.name = devices.empty() ? device_name : "";
+    device.read_only = read_only;
+    device.offset = window.offset;
+    device.size = window.size;
+    device.block_size = logical_block_size;
+    devices.push_back(std::move(device));
+  };
+  for (const std::string& text : attach) {
+    auto kind = parse_device_kind("--attach", text);
+    if (!kind) return std::move(kind).error();
+    add(*kind, "");
+  }
+  if (ublk) add(DeviceKind::ublk, "");
+  if (!fuse.empty()) add(DeviceKind::file, fuse);
+  if (fork && log_file.empty()) {
+    return Error(Errc::invalid_argument,
+                 "a server in the background has no terminal to log to: give --log-file PATH too");
+  }
+  return {};
+}
+
 Result<void> ServeOptions::check_doors() {
   doors.volume = volume;
   doors.control = control;
@@ -244,9 +281,9 @@ Result<void> ServeOptions::check_doors() {
   auto taken = ServiceManager::take_sockets();
   if (!taken) return std::move(taken).error();
   doors.inherited = std::move(*taken);
-  if (doors.nbd.empty() && doors.inherited.empty()) {
+  if (doors.nbd.empty() && doors.inherited.empty() && devices.empty() && !until_detached) {
     return Error(Errc::invalid_argument,
-                 "say where to serve: --nbd unix:PATH or --nbd tcp:HOST:PORT");
+                 "say where to serve: --nbd unix:PATH, --nbd tcp:HOST:PORT or --attach auto");
   }
   return {};
 }

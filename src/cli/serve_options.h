@@ -11,6 +11,7 @@
 #include "block/service_views.h"
 #include "cli/command.h"
 #include "cli/parameter.h"
+#include "control/device_message.h"
 #include "control/settings_message.h"
 #include "net/tls_context.h"
 #include "serve/doors.h"
@@ -54,6 +55,13 @@ struct ServeOptions {
   std::string log_file;
   std::string log_level = "info";
   std::string log_format = "auto";
+  std::vector<std::string> attach;
+  bool ublk = false;
+  std::string fuse;
+  std::string device_name;
+  bool until_detached = false;
+  bool fork = false;
+  std::string pid_file;
   TlsSettings tls;
 
   // What they mean; set by check().
@@ -69,6 +77,7 @@ struct ServeOptions {
   bool second_thread = false;  ///< hashing, compression and the index have a thread of their own
   LogLevel level = LogLevel::info;
   Log::Format format = Log::Format::plain;
+  std::vector<AttachRequest> devices;  ///< of this machine, at the start
 
   void add_to(Arguments& app);
   /// Everything that can be wrong with the options alone.
@@ -83,6 +92,7 @@ struct ServeOptions {
   Result<void> check_account();
   Result<void> check_log();
   Result<void> check_doors();
+  Result<void> check_devices();
 };
 
 }  // namespace uvdo

@@ -74,7 +74,8 @@ Error silent_server(int fd, const std::string& path, std::chrono::milliseconds p
 }  // namespace
 
 Result<ControlConnection> ControlConnection::open(const std::string& path,
-                                                  std::chrono::milliseconds patience) {
+                                                  std::chrono::milliseconds patience,
+                                                  std::optional<uid_t> user) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) {
@@ -91,10 +92,10 @@ Result<ControlConnection> ControlConnection::open(const std::string& path,
     if (errno == EAGAIN) return silent_server(fd.get(), path, patience);
     return errno_error(errno, fmt::format("connecting to {}", path));
   }
-  if (auto trusted = trust_socket_folder(path, geteuid()); !trusted) {
+  if (auto trusted = trust_socket_folder(path, user.value_or(geteuid())); !trusted) {
     return std::move(trusted).error();
   }
-  if (auto trusted = trust_peer(fd.get(), path, geteuid()); !trusted) {
+  if (auto trusted = trust_peer(fd.get(), path, user.value_or(geteuid())); !trusted) {
     return std::move(trusted).error();
   }
   return ControlConnection(std::move(fd), path, patience);

@@ -6,6 +6,8 @@
 #include <optional>
 #include <string>
 
+#include <sys/types.h>
+
 #include "base/file_descriptor.h"
 #include "base/result.h"
 #include "control/message.h"
@@ -15,13 +17,14 @@ namespace uvdo {
 /// How long a server may be silent. One that works on a request says so every second.
 inline constexpr std::chrono::milliseconds kAnswerPatience{4000};
 
-/// A connection to a server that can be believed: one of root or of this user, at a socket that
-/// nobody else could have put there.
+/// A connection to a server that can be believed: one of root or of a certain user, at a socket
+/// that nobody else could have put there.
 class ControlConnection {
  public:
-  /// not_found: nobody serves at `path`.
+  /// not_found: nobody serves at `path`. `user`: whose server is meant; none: this user's.
   static Result<ControlConnection> open(const std::string& path,
-                                        std::chrono::milliseconds patience = kAnswerPatience);
+                                        std::chrono::milliseconds patience = kAnswerPatience,
+                                        std::optional<uid_t> user = std::nullopt);
   /// The result of a request, or the server's own error. busy: it was silent for too long.
   Result<Json> ask(ControlRequest request);
   /// The same with the types of a message.

@@ -31,6 +31,13 @@ Result<std::string> control_path_of(const std::string& volume) {
   return fmt::format("{}/file-{:x}-{}.control", control_folder(), status.st_dev, status.st_ino);
 }
 
+std::string device_state_of(const std::string& control_path) {
+  constexpr std::string_view kEnding = ".control";
+  std::string path = control_path;
+  if (path.ends_with(kEnding)) path.resize(path.size() - kEnding.size());
+  return path + ".devices";
+}
+
 std::string control_link_of(const std::string& volume) {
   // FNV-1a: the names only have to be different for different paths.
   std::error_code ignored;

@@ -24,10 +24,16 @@ struct DumpRequest : NoParameters {
   using Answer = Json;
 };
 
-/// Answered when the volume has been saved; an error tells why it could not be.
-struct StopRequest : NoParameters {
+/// Answered when the volume has been saved; an error tells why it could not be. busy: somebody uses
+/// a device that the server has made, and it goes on.
+struct StopRequest {
   static constexpr std::string_view kCommand = "stop";
   using Answer = EmptyAnswer;
+  bool force = false;  ///< also then; who uses one gets errors
+  template <class Self, class Visitor>
+  static void visit_fields(Self& self, Visitor& v) {
+    v.value("force", self.force, "is true or false");
+  }
 };
 
 struct LogLevelAnswer {

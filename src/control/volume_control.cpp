@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <array>
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include "control/growth_control.h"
 #include "control/state_dump.h"
@@ -47,7 +47,8 @@ std::span<const ControlCommand> ControlCommand::all() {
       of<GrowthMessage, &VolumeControl::grow>(),   of<SuspendRequest, &VolumeControl::suspend>(),
       of<ResumeRequest, &VolumeControl::resume>(), of<FlushRequest, &VolumeControl::flush>(),
       of<DumpRequest, &VolumeControl::dump>(),     of<LogLevelRequest, &VolumeControl::log_level>(),
-      of<StopRequest, &VolumeControl::stop>(),
+      of<StopRequest, &VolumeControl::stop>(),     of<AttachRequest, &VolumeControl::attach>(),
+      of<DetachRequest, &VolumeControl::detach>(), of<DevicesRequest, &VolumeControl::devices>(),
   };
   return kCommands;
 }
@@ -205,7 +206,23 @@ Task<Result<LogLevelAnswer>> VolumeControl::log_level(LogLevelRequest request) {
   co_return LogLevelAnswer{std::string(name_of(server_.log->level()))};
 }
 
-Task<Result<EmptyAnswer>> VolumeControl::stop(StopRequest /*request*/) {
+Task<Result<AttachedDevice>> VolumeControl::attach(AttachRequest request) {
+  return server_.attach(std::move(request));
+}
+
+Task<Result<DetachAnswer>> VolumeControl::detach(DetachRequest request) {
+  return server_.detach(std::move(request));
+}
+
+Task<Result<DevicesAnswer>> VolumeControl::devices(DevicesRequest /*request*/) {
+  co_return server_.devices();
+}
+
+Task<Result<EmptyAnswer>> VolumeControl::stop(StopRequest request) {
+  if (!request.force) {
+    const auto users = server_.device_users();
+    if (!users.empty()) co_return Error(Errc::busy, fmt::format("{}", fmt::join(users, ", ")));
+  }
   server_.stop();
   co_await stopped_.wait();
   if (!stop_result_) co_return stop_result_.error().clone();

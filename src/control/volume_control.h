@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "control/control_protocol.h"
+#include "control/device_message.h"
 #include "control/growth_message.h"
 #include "control/hello_message.h"
 #include "control/index_message.h"
@@ -35,6 +36,15 @@ struct ServerControl {
   std::function<std::vector<StorageRange>()> storages = [] { return std::vector<StorageRange>(); };
   const DiskWatch* disk = nullptr;
   std::uint64_t logical_block_size = 512;  ///< what statistics call clients' smallest request
+
+  // ---- the block devices of this machine that it makes of the volume
+  std::function<Task<Result<AttachedDevice>>(AttachRequest)> attach;
+  std::function<Task<Result<DetachAnswer>>(DetachRequest)> detach;
+  std::function<DevicesAnswer()> devices;
+  /// Who uses one of them, in words.
+  std::function<std::vector<std::string>()> device_users = [] {
+    return std::vector<std::string>();
+  };
 };
 
 class VolumeControl {
@@ -63,6 +73,9 @@ class VolumeControl {
   Task<Result<Json>> dump(DumpRequest request);
   Task<Result<LogLevelAnswer>> log_level(LogLevelRequest request);
   Task<Result<EmptyAnswer>> stop(StopRequest request);
+  Task<Result<AttachedDevice>> attach(AttachRequest request);
+  Task<Result<DetachAnswer>> detach(DetachRequest request);
+  Task<Result<DevicesAnswer>> devices(DevicesRequest request);
 
   /// An error while the volume is suspended: what would reach its device has to wait.
   [[nodiscard]] Result<void> check_in_use() const;

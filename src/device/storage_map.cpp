@@ -234,4 +234,13 @@ std::vector<std::string> StorageMap::holders_of(dev_t device) const {
   return names;
 }
 
+std::vector<dev_t> StorageMap::partitions_of(dev_t disk) const {
+  std::vector<dev_t> parts;
+  for (const fs::path& entry : entries_of(folder_of(disk))) {
+    if (!is_there(entry / "partition")) continue;
+    if (const auto device = device_in(entry / "dev")) parts.push_back(*device);
+  }
+  return parts;
+}
+
 }  // namespace uvdo

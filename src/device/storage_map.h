@@ -79,6 +79,9 @@ class StorageMap {
   /// The names of those who keep a block device for themselves, such as "dm-0".
   [[nodiscard]] std::vector<std::string> holders_of(dev_t device) const;
 
+  /// The partitions of a disk.
+  [[nodiscard]] std::vector<dev_t> partitions_of(dev_t disk) const;
+
  private:
   class Walk;
   [[nodiscard]] std::string folder_of(dev_t device) const;

@@ -5,8 +5,8 @@
 
 namespace uvdo {
 
-Result<void> stop_server(const ServedVolume& served) {
-  auto answer = served.ask(StopRequest());
+Result<void> stop_server(const ServedVolume& served, bool force) {
+  auto answer = served.ask(StopRequest{force});
   if (!answer) return std::move(answer).error();
   wait_until_free(served.volume);  // so that what follows finds the volume unused
   return {};

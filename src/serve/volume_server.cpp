@@ -7,6 +7,7 @@
 
 #include "base/size_text.h"
 #include "control/suspension_control.h"
+#include "serve/device_front_ends.h"
 #include "watch/metrics_text.h"
 #include "watch/process_memory.h"
 
@@ -30,10 +31,8 @@ VolumeServer::VolumeServer(UringLoop& loop, BackingStore& device, Volume& volume
       settings_(std::move(settings)),
       log_(log),
       requests_(loop, settings_.requests),
-      window_(volume, settings_.window.value_or(ServiceWindow())),
-      read_only_(settings_.window ? static_cast<BlockService&>(window_) : volume),
-      service_(settings_.window ? static_cast<BlockService*>(&window_) : &volume),
-      told_size_(0),
+      view_(volume, settings_.window, settings_.read_only),
+      told_size_(view_.service().size()),
       disk_(loop, device, log_function()),
       monitor_(loop, volume, times_, monitor_settings(), log_function()),
       control_(loop, volume, server_control()),
@@ -46,10 +45,7 @@ VolumeServer::VolumeServer(UringLoop& loop, BackingStore& device, Volume& volume
             return metrics_text({real_path, to_text(volume_.geometry().uuid), settings_.version,
                                  monitor_.statistics(), monitor_.activity()});
           }),
-      watching_(loop) {
-  if (settings_.read_only) service_ = &read_only_;
-  told_size_ = service_->size();
-}
+      watching_(loop) {}
 
 LogFunction VolumeServer::log_function() {
   return [&log = log_](const LogLine& line) { log.write(line); };
@@ -70,24 +66,46 @@ VolumeMonitor::Settings VolumeServer::monitor_settings() {
 ServerControl VolumeServer::server_control() {
   ServerControl server;
   server.volume = settings_.volume;
-  server.stop = settings_.stop;
+  server.stop = [this] {
+    devices_end_ = Attachments::End::for_good;  // who asks for it wants no server to follow
+    settings_.stop();
+  };
   server.log = &log_;
   server.monitor = &monitor_;
   server.disk = &disk_;
   server.storages = [this] { return device_.storages(); };
   server.logical_block_size = settings_.logical_block_size;
+  server.attach = [this](AttachRequest request) { return devices_->attach(std::move(request)); };
+  server.detach = [this](DetachRequest request) { return detach(std::move(request)); };
+  server.devices = [this] { return devices(); };
+  server.device_users = [this] { return devices_->users(); };
   return server;
+}
+
+Attachments::Settings VolumeServer::device_settings() {
+  Attachments::Settings devices;
+  devices.volume = settings_.volume;
+  devices.volume_id = to_text(volume_.geometry().uuid);
+  devices.state_file = device_state_of(control_path_);
+  devices.read_only = settings_.read_only;
+  devices.make =
+      settings_.make_device ? settings_.make_device : [this](const Attachments::Order& order) {
+        return make_device_front_end(loop_, requests_, order);
+      };
+  return devices;
 }
 
 std::size_t VolumeServer::clients() const {
   std::size_t sum = 0;
   for (const auto& front_end : front_ends_) sum += front_end->clients();
+  if (devices_) sum += devices_->clients();
   return sum;
 }
 
 Task<Result<void>> VolumeServer::start(Doors doors) {
   control_path_ = std::move(doors.control_path);
   control_link_ = std::move(doors.control_link);
+  devices_.emplace(loop_, volume_, device_settings(), log_function());
   control_server_.start(std::move(doors.control));
   Result<void> started;
   if (settings_.lock_memory) started = lock_memory(settings_.memory_bytes);
@@ -96,8 +114,13 @@ Task<Result<void>> VolumeServer::start(Doors doors) {
     Result<void> serving = co_await start_front_ends();
     started = std::move(serving);
   }
+  if (started) {
+    Result<void> made = co_await start_devices();
+    started = std::move(made);
+  }
   if (!started) {
     co_await metrics_server_.shutdown();
+    co_await devices_->stop(Attachments::End::wait);
     co_await stop_front_ends();
     control_.stopped(started);  // who has asked for a stop meanwhile waits for that
     co_await control_server_.shutdown();
@@ -115,6 +138,7 @@ Task<Result<void>> VolumeServer::stop(const std::string& why) {
   monitor_.stop();
   co_await watching_.wait();
   co_await metrics_server_.shutdown();
+  co_await devices_->stop(devices_end_);
   co_await stop_front_ends();
   auto stopped = co_await volume_.stop();
   if (!resumed) stopped = std::move(resumed);
@@ -139,9 +163,18 @@ Task<void> VolumeServer::stop_front_ends() {
   while (started_ > 0) co_await front_ends_[--started_]->shutdown();
 }
 
+Task<Result<void>> VolumeServer::start_devices() {
+  co_await devices_->restore();
+  for (const AttachRequest& wanted : settings_.devices) {
+    auto made = co_await devices_->attach(wanted);
+    if (!made) co_return std::move(made).error();
+  }
+  co_return Result<void>();
+}
+
 void VolumeServer::announce() const {
   const std::string status =
-      fmt::format("{} of {} logical size", settings_.volume, size_text(service_->size()));
+      fmt::format("{} of {} logical size", settings_.volume, size_text(view_.service().size()));
   log_.write(fmt::format("serving {}", status));
   for (const auto& front_end : front_ends_) {
     for (const FrontEndAddress& address : front_end->addresses()) {
@@ -183,9 +216,39 @@ Task<void> VolumeServer::take_back(std::string command) {
   keep_link();
 }
 
+Task<Result<DetachAnswer>> VolumeServer::detach(DetachRequest request) {
+  auto detached = co_await devices_->detach(std::move(request.device), request.mode);
+  if (!detached) co_return std::move(detached).error();
+  co_return DetachAnswer{*detached, end_with_devices()};
+}
+
+bool VolumeServer::end_with_devices() {
+  if (!settings_.ends_with_devices || !devices_->is_empty()) return false;
+  settings_.stop();
+  return true;
+}
+
+Task<void> VolumeServer::end_unused_devices() {
+  co_await devices_->end_unused();
+  end_with_devices();
+}
+
+DevicesAnswer VolumeServer::devices() const {
+  DevicesAnswer answer;
+  answer.devices = devices_->list();
+  for (const auto& front_end : front_ends_) {
+    for (const FrontEndAddress& address : front_end->addresses()) {
+      answer.front_ends.push_back({std::string(front_end->kind()), address.name});
+    }
+  }
+  answer.clients = clients();
+  return answer;
+}
+
 void VolumeServer::look_beneath() {
   auto whole = disk_.look(volume_end(volume_.geometry(), volume_.super_block()));
   if (!whole) volume_.fail(whole.error());
+  if (devices_->has_leaving()) watching_.start(end_unused_devices());
   keep_link();
 }
 
@@ -197,8 +260,9 @@ void VolumeServer::keep_link() {
 }
 
 void VolumeServer::tell_of_growth() {
-  if (service_->size() == told_size_) return;
-  told_size_ = service_->size();
+  devices_->size_changed();
+  if (view_.service().size() == told_size_) return;
+  told_size_ = view_.service().size();
   for (const auto& front_end : front_ends_) front_end->size_changed();
 }
 

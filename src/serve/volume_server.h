@@ -21,6 +21,7 @@
 #include "device/backing_store.h"
 #include "net/descriptor_reserve.h"
 #include "net/service_manager.h"
+#include "serve/attachments.h"
 #include "serve/doors.h"
 #include "volume/volume.h"
 #include "watch/disk_watch.h"
@@ -45,6 +46,10 @@ class VolumeServer {
     /// Whether it may make and remove the second name of its control socket when that is needed.
     bool may_link = true;
     std::function<void()> stop = [] {};  ///< somebody asks the server to end; returns at once
+    /// How devices of this machine are made; none: as make_device_front_end() does.
+    Attachments::Maker make_device{};
+    std::vector<AttachRequest> devices{};  ///< to be made at the start
+    bool ends_with_devices = false;        ///< when the last has been taken away
   };
 
   /// `device` is the volume's. All must outlive this.
@@ -54,7 +59,7 @@ class VolumeServer {
 
   // ---- what front ends are made with
   /// The volume as its clients see it.
-  [[nodiscard]] BlockService& service() { return *service_; }
+  [[nodiscard]] BlockService& service() { return view_.service(); }
   [[nodiscard]] RequestBudget& requests() { return requests_; }
   [[nodiscard]] RequestTimes& times() { return times_; }
   [[nodiscard]] DescriptorReserve& reserve() { return reserve_; }
@@ -79,6 +84,9 @@ class VolumeServer {
 
   Task<Result<void>> start_front_ends();
   Task<void> stop_front_ends();
+  /// Takes over the devices of the server before this one, and makes those that are wanted.
+  Task<Result<void>> start_devices();
+  [[nodiscard]] Attachments::Settings device_settings();
   /// Says where the volume is to be had, in the log and to the service manager.
   void announce() const;
   void warn_of_strangers() const;
@@ -86,6 +94,11 @@ class VolumeServer {
   // ---- the control socket's commands
   Task<Result<Json>> carry_out(ControlRequest request);
   Task<void> take_back(std::string command);
+  Task<Result<DetachAnswer>> detach(DetachRequest request);
+  [[nodiscard]] DevicesAnswer devices() const;
+  /// Has the server end if that was asked for and no device is left; whether it does.
+  bool end_with_devices();
+  Task<void> end_unused_devices();
   /// Looks at the disk beneath, as is to be done every second.
   void look_beneath();
   /// Keeps the second name of the control socket while the first does not lead to it.
@@ -101,14 +114,14 @@ class VolumeServer {
   RequestTimes times_;
   RequestBudget requests_;
   DescriptorReserve reserve_;
-  WindowView window_;
-  ReadOnlyView read_only_;
-  BlockService* service_;
+  ClientView view_;
   std::uint64_t told_size_;  // of the service, to the front ends
   std::string control_path_;
   std::unique_ptr<ControlLink> control_link_;  // from start() on
   std::vector<std::unique_ptr<FrontEnd>> front_ends_;
-  std::size_t started_ = 0;  // of the front ends
+  std::size_t started_ = 0;             // of the front ends
+  std::optional<Attachments> devices_;  // from start() on
+  Attachments::End devices_end_ = Attachments::End::wait;
   DiskWatch disk_;
   VolumeMonitor monitor_;
   VolumeControl control_;

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "device/device_users.h"
+
+#include <algorithm>
+#include <charconv>
+#include <fstream>
+#include <sstream>
+
+#include <fmt/core.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/printable.h"
+#include "device/folder_entries.h"
+#include "device/storage_user.h"
+
+namespace uvdo {
+namespace {
+
+bool is_number(const std::string& text) {
+  return !text.empty() && std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
+}
+
+/// A mount as of /proc/self/mountinfo: "ID PARENT MAJOR:MINOR ROOT PLACE OPTIONS ... - TYPE
+/// SOURCE".
+struct MountLine {
+  std::string number;
+  std::string place;
+  std::string source;
+};
+
+/// The kernel writes white space and backslashes in paths as three octal digits.
+std::string decoded(const std::string& text) {
+  std::string plain;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    unsigned code = 0;
+    const char* digits = text.data() + i + 1;
+    if (text[i] == '\\' && i + 3 < text.size() &&
+        std::from_chars(digits, digits + 3, code, 8).ptr == digits + 3) {
+      plain.push_back(static_cast<char>(code));
+      i += 3;
+    } else {
+      plain.push_back(text[i]);
+    }
+  }
+  return plain;
+}
+
+std::vector<MountLine> mounts(const std::string& proc) {
+  std::vector<MountLine> all;
+  std::ifstream in(proc + "/self/mountinfo");
+  for (std::string line; std::getline(in, line);) {
+    std::istringstream words(line);
+    MountLine mount;
+    std::string word;
+    words >> word >> word >> mount.number >> word >> mount.place;
+    while (words >> word && word != "-") {
+    }
+    words >> word >> mount.source;
+    mount.place = decoded(mount.place);
+    if (!mount.place.empty()) all.push_back(std::move(mount));
+  }
+  return all;
+}
+
+}  // namespace
+
+std::vector<StorageId> DeviceUsers::with_partitions(const StorageId& id) const {
+  std::vector<StorageId> all{id};
+  if (id.kind != StorageId::Kind::block) return all;
+  for (const dev_t part : map_.partitions_of(id.device)) {
+    all.push_back({StorageId::Kind::block, part, 0});
+  }
+  return all;
+}
+
+std::vector<std::string> DeviceUsers::of(const StorageId& id) const {
+  std::vector<std::string> users;
+  for (const std::string& place : mounts_of(id)) users.push_back("mounted on " + printable(place));
+  for (const StorageId& each : with_partitions(id)) {
+    if (each.kind == StorageId::Kind::block) {
+      for (const std::string& holder : map_.holders_of(each.device)) {
+        users.push_back("held by " + printable(holder));
+      }
+    } else {
+      for (const std::string& loop : map_.loops_over(each)) {
+        users.push_back("used by " + printable(loop));
+      }
+    }
+    add_swap(each, users);
+    add_processes(each, users);
+  }
+  return users;
+}
+
+std::vector<std::string> DeviceUsers::mounts_of(const StorageId& id) const {
+  std::vector<std::string> places;
+  if (id.kind != StorageId::Kind::block) return places;
+  const auto devices = with_partitions(id);
+  for (const MountLine& mount : mounts(proc_)) {
+    const bool is_of_device = std::ranges::any_of(devices, [&](const StorageId& device) {
+      // A file system of several devices (btrfs) has a number of its own: its source tells then.
+      return mount.number == fmt::format("{}:{}", major(device.device), minor(device.device)) ||
+             (mount.source.starts_with("/dev/") && StorageId::at(mount.source) == device);
+    });
+    if (is_of_device) places.push_back(mount.place);
+  }
+  return places;
+}
+
+void DeviceUsers::add_swap(const StorageId& id, std::vector<std::string>& users) const {
+  std::ifstream in(proc_ + "/swaps");
+  std::string line;
+  std::getline(in, line);  // the head of the table
+  while (std::getline(in, line)) {
+    const std::string path = line.substr(0, line.find_first_of(" \t"));
+    if (StorageId::at(path) == id) users.emplace_back("in use as swap");
+  }
+}
+
+void DeviceUsers::add_processes(const StorageId& id, std::vector<std::string>& users) const {
+  for (const auto& process : entries_of(proc_)) {
+    const std::string pid = process.filename();
+    if (!is_number(pid) || pid == std::to_string(getpid())) continue;
+    const auto files = entries_of(process / "fd");
+    const bool has_it =
+        std::ranges::any_of(files, [&](const auto& file) { return StorageId::at(file) == id; });
+    if (has_it) users.push_back("open in " + process_text(static_cast<pid_t>(std::stoi(pid))));
+  }
+}
+
+}  // namespace uvdo

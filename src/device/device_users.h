@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Who uses a block device that this machine was given, or a file that stands for one: whoever would
+// get errors if it went away.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "device/storage_map.h"
+
+namespace uvdo {
+
+class DeviceUsers {
+ public:
+  /// `proc` is that of the machine, or a made-up one of a test.
+  explicit DeviceUsers(StorageMap map = StorageMap(), std::string proc = "/proc")
+      : map_(std::move(map)), proc_(std::move(proc)) {}
+
+  /// In words for people, "mounted on /mnt", "in use as swap", "held by dm-0", "open in process 12
+  /// (fio)", with those of its partitions; empty if nobody does. Processes of other users are seen
+  /// by root alone, and this process is not looked for. Asks no file system: a server that does not
+  /// answer is not waited for, and may ask about its own devices.
+  [[nodiscard]] std::vector<std::string> of(const StorageId& id) const;
+  /// Where it and its partitions are mounted, the latest last.
+  [[nodiscard]] std::vector<std::string> mounts_of(const StorageId& id) const;
+
+ private:
+  [[nodiscard]] std::vector<StorageId> with_partitions(const StorageId& id) const;
+  void add_swap(const StorageId& id, std::vector<std::string>& users) const;
+  void add_processes(const StorageId& id, std::vector<std::string>& users) const;
+
+  StorageMap map_;
+  std::string proc_;
+};
+
+}  // namespace uvdo

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "manage/attach.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <filesystem>
+
+#include <fmt/core.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include "control/server_messages.h"
+#include "device/device_users.h"
+#include "manage/child_program.h"
+
+namespace uvdo {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string absolute(const std::string& path) {
+  std::error_code error;
+  const fs::path found = fs::absolute(path, error);
+  return error ? path : found.lexically_normal().string();
+}
+
+/// Runs a program that helps where there is one; what comes of it shows later.
+void try_program(const std::vector<std::string>& words) {
+  if (const auto ended = run_program(words); !ended) return;
+}
+
+/// The drivers that are not in the kernel from the start; without them the next kind is taken.
+void load_driver(const AttachRequest& request) {
+  if (geteuid() != 0) return;
+  const auto wants = [&](DeviceKind kind) { return !request.kind || request.kind == kind; };
+  if (wants(DeviceKind::ublk) && access("/dev/ublk-control", F_OK) != 0) {
+    try_program({"modprobe", "--quiet", "ublk_drv"});
+  } else if (request.kind == DeviceKind::nbd && access("/sys/module/nbd", F_OK) != 0) {
+    try_program({"modprobe", "--quiet", "nbd"});
+  } else if (request.kind == DeviceKind::fuse && access("/dev/loop-control", F_OK) != 0) {
+    try_program({"modprobe", "--quiet", "loop"});
+  }
+}
+
+Result<void> start_server(const ServedVolume& served, const ServerStart& start) {
+  const std::string log_file =
+      start.log_file.empty() ? default_log_file(served.volume) : start.log_file;
+  std::error_code error;
+  fs::create_directories(fs::path(log_file).parent_path(), error);
+  if (error) {
+    return Error(Errc::io, fmt::format("cannot make the folder of the log {}: {}", log_file,
+                                       error.message()));
+  }
+  std::vector<std::string> words{
+      "/proc/self/exe",   "serve",      absolute(served.volume), "--fork",
+      "--until-detached", "--log-file", absolute(log_file)};
+  if (!served.control.empty()) {
+    words.insert(words.end(), {"--control", absolute(served.control)});
+  }
+  words.insert(words.end(), start.options.begin(), start.options.end());
+  auto ended = run_program(words);
+  if (!ended) return std::move(ended).error().within("starting a server");
+  if (ended->status == 0) return {};
+  return Error(Errc::io,
+               ended->error_text.empty() ? "the server has not started" : ended->error_text);
+}
+
+/// Waits until udev has done what it does with a new device, where there is udev.
+void wait_for_udev() {
+  if (access("/run/udev/control", F_OK) == 0) try_program({"udevadm", "settle", "--timeout=10"});
+}
+
+bool is_meant(const AttachedDevice& device, const std::string& what) {
+  if (what == device.name || what == device.path || what == device.link) return true;
+  std::error_code error;
+  return what.find('/') != std::string::npos && fs::equivalent(what, device.path, error);
+}
+
+}  // namespace
+
+std::string default_log_file(const std::string& volume) {
+  const std::string name = fs::path(volume).stem().string() + ".log";
+  if (geteuid() == 0) return "/var/log/uvdo/" + name;
+  const char* state = std::getenv("XDG_STATE_HOME");
+  if (state != nullptr && *state == '/') return fmt::format("{}/uvdo/{}", state, name);
+  const char* home = std::getenv("HOME");
+  return fmt::format("{}/.local/state/uvdo/{}", home != nullptr ? home : "/tmp", name);
+}
+
+Result<AttachedDevice> attach_volume(const ServedVolume& served, const AttachRequest& request,
+                                     const ServerStart& start) {
+  load_driver(request);
+  auto made = served.ask(request);
+  if (!made && made.error().code() == Errc::not_found) {
+    auto started = start_server(served, start);
+    if (!started) return std::move(started).error();
+    made = served.ask(request);
+    if (!made) {
+      // Who started it for a device that cannot be had does not leave it behind.
+      if (auto stopped = served.ask(StopRequest()); !stopped) return std::move(stopped).error();
+      wait_until_free(served.volume);
+      return made;
+    }
+  }
+  if (made) wait_for_udev();
+  return made;
+}
+
+Result<std::vector<FoundDevice>> find_devices(const std::string& what) {
+  const RunningServers running = running_servers();
+  std::vector<FoundDevice> found;
+  for (const RunningServer& server : running.servers) {
+    for (const AttachedDevice& device : server.devices.devices) {
+      if (is_meant(device, what)) found.push_back({server, device});
+    }
+  }
+  if (!found.empty()) return found;
+  std::error_code error;
+  for (const RunningServer& server : running.servers) {
+    if (server.hello.volume != absolute(what) &&
+        !fs::equivalent(server.hello.volume, what, error)) {
+      continue;
+    }
+    for (const AttachedDevice& device : server.devices.devices) found.push_back({server, device});
+  }
+  if (!found.empty()) return found;
+  std::string silent;
+  for (const Error& each : running.silent) silent += "; " + each.message();
+  return Error(Errc::not_found, fmt::format("there is no device {} of a volume, and no volume {} "
+                                            "with devices; uvdo list tells which there are{}",
+                                            what, what, silent));
+}
+
+Result<bool> detach_device(const FoundDevice& found, DetachMode mode) {
+  if (mode == DetachMode::force) {
+    const auto id = StorageId::at(found.device.path);
+    const auto places = id ? DeviceUsers().mounts_of(*id) : std::vector<std::string>();
+    for (const std::string& place : places) umount2(place.c_str(), MNT_DETACH);
+  }
+  auto answer = found.server.ask(DetachRequest{found.device.name, mode});
+  if (!answer) return std::move(answer).error();
+  if (!answer->server_ends) return answer->is_gone;
+  auto stopped = found.server.ask(StopRequest());  // it is stopping: this waits for how it ends
+  if (!stopped && stopped.error().code() != Errc::not_found) return std::move(stopped).error();
+  wait_until_free(found.server.hello.volume);
+  return true;
+}
+
+}  // namespace uvdo

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "manage/child_program.h"
+
+#include <array>
+#include <cerrno>
+#include <cstdint>
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/file_descriptor.h"
+
+namespace uvdo {
+namespace {
+
+constexpr std::size_t kMostText = 65536;
+
+/// posix_spawn()'s list of what is done with descriptors first.
+class SpawnActions {
+ public:
+  explicit SpawnActions(int errors) {
+    posix_spawn_file_actions_init(&actions_);
+    posix_spawn_file_actions_addopen(&actions_, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&actions_, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_adddup2(&actions_, errors, STDERR_FILENO);
+    posix_spawn_file_actions_addchdir_np(&actions_, "/");
+  }
+  SpawnActions(const SpawnActions&) = delete;
+  SpawnActions& operator=(const SpawnActions&) = delete;
+  ~SpawnActions() { posix_spawn_file_actions_destroy(&actions_); }
+  [[nodiscard]] const posix_spawn_file_actions_t* get() const { return &actions_; }
+
+ private:
+  posix_spawn_file_actions_t actions_{};
+};
+
+std::string read_to_end(int fd) {
+  std::string text;
+  std::array<char, 4096> piece{};
+  for (;;) {
+    const ssize_t got = read(fd, piece.data(), piece.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) break;
+    text.append(piece.data(), std::min(static_cast<std::size_t>(got), kMostText - text.size()));
+  }
+  constexpr std::string_view kName = "uvdo: ";
+  if (text.starts_with(kName)) text.erase(0, kName.size());
+  while (text.ends_with('\n')) text.pop_back();
+  return text;
+}
+
+}  // namespace
+
+Result<EndedProgram> run_program(const std::vector<std::string>& words) {
+  std::array<int, 2> ends{};
+  if (pipe2(ends.data(), O_CLOEXEC) != 0) return errno_error(errno, "making a pipe");
+  const FileDescriptor reading(ends[0]);
+  FileDescriptor writing(ends[1]);
+  const SpawnActions actions(writing.get());
+  std::vector<std::string> kept = words;
+  std::vector<char*> arguments;
+  arguments.reserve(kept.size() + 1);
+  for (std::string& word : kept) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+  pid_t pid = 0;
+  const int error =
+      posix_spawnp(&pid, arguments[0], actions.get(), nullptr, arguments.data(), environ);
+  if (error != 0) return errno_error(error, fmt::format("running {}", words.front()));
+  writing = FileDescriptor();
+  EndedProgram ended;
+  ended.error_text = read_to_end(reading.get());
+  int status = 0;
+  while (waitpid(pid, &status, 0) < 0) {
+    if (errno != EINTR) return errno_error(errno, fmt::format("waiting for {}", words.front()));
+  }
+  ended.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return ended;
+}
+
+}  // namespace uvdo

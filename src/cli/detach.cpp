@@ -7,6 +7,7 @@
 
 #include "base/print.h"
 #include "cli/command.h"
+#include "device/backing_name.h"
 #include "manage/attach.h"
 
 namespace uvdo {
@@ -26,7 +27,9 @@ int run_detach(int argc, char** argv) {
   bool force = false;
   bool lazy = false;
   Arguments app("Takes block devices of this machine away that uvdo attach made.", "uvdo detach");
-  app.option("DEVICE", wanted, "a device's path or name, or a volume that has one").required();
+  app.option("DEVICE", wanted, "a device's path, name or MAJOR:MINOR, or a volume that has one")
+      .required()
+      .transform(backing_store_path);
   app.flag("--all", all, "all devices of a volume that has several");
   app.flag("--force", force, "also while it is used: who uses it gets errors");
   app.flag("--lazy", lazy, "if it is used, as soon as nobody uses it any more");

@@ -60,7 +60,7 @@ class ManualTest(unittest.TestCase):
     def test_a_block_device_is_named_by_its_number_in_every_command(self):
         more = {"serve": ["--nbd", "unix:x"], "export": ["-o", "x"], "set": ["compression=on"],
                 "grow": ["--logical", "1G"]}
-        for command in commands():
+        for command in set(commands()) - {"list"}:   # which takes none
             with self.subTest(command):
                 before = ["enable"] if command == "index" else []
                 told = uvdo(command, *before, "4000:99999", *more.get(command, []))

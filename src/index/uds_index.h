@@ -126,6 +126,7 @@ class UdsIndex final : public DedupeIndex {
   };
   Task<Result<void>> rebuild();
   Task<Result<bool>> rebuild_from_save(const IndexSave& save);
+  void note_rebuilt();
   Task<Result<std::optional<std::uint64_t>>> probe(std::uint64_t slot);
   Task<Result<std::uint64_t>> find_end_of_volume();
   Task<Result<bool>> find_boundaries(std::uint64_t limit);

@@ -152,7 +152,7 @@ Task<Result<void>> UdsIndex::rebuild() {
       if (!replayed) co_return std::move(replayed).error();
     }
     names_->advance_to(newest);
-    note(LogLevel::notice, "the deduplication index is rebuilt");
+    note_rebuilt();
   } else {
     note(LogLevel::notice,
          "the deduplication index was not saved, and no chapter of it was written: it is empty");
@@ -160,6 +160,14 @@ Task<Result<void>> UdsIndex::rebuild() {
   has_saved_open_chapter_ = false;
   must_save_ = true;
   co_return Result<void>{};
+}
+
+void UdsIndex::note_rebuilt() {
+  // A stop or a close does not wait for the end of a rebuild: what there is then is not saved.
+  note(LogLevel::notice, stop_opening_
+                             ? "the rebuild of the deduplication index is broken off; the "
+                               "next opening begins it anew"
+                             : "the deduplication index is rebuilt");
 }
 
 /// Takes the volume index of a save whose open chapter is gone, and replays the chapters written
@@ -214,7 +222,7 @@ Task<Result<bool>> UdsIndex::rebuild_from_save(const IndexSave& save) {
   names_->advance_to(newest);
   has_saved_open_chapter_ = false;
   must_save_ = true;
-  note(LogLevel::notice, "the deduplication index is rebuilt");
+  note_rebuilt();
   co_return true;
 }
 

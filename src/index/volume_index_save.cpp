@@ -400,7 +400,9 @@ Task<Result<void>> save_volume_index(Executor& executor, const VolumeIndex& inde
       // A stream that leaves its region has failed as a whole: it is begun again.
       const bool overflows = !written && written.error().code() == Errc::out_of_range;
       if (!written && !overflows) co_return std::move(written).error();
-      if (low[i] > sub.high()) co_return std::move(written).error();
+      if (low[i] > sub.high()) {
+        co_return Error(Errc::out_of_range, "the names of the index do not fit into its save");
+      }
       fits = false;
       // An eighth of the chapters, where much is too much, and otherwise a sixty-fourth.
       low[i] += (sub.high() - low[i]) / (overflows ? 8 : 64) + 1;

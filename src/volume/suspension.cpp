@@ -121,8 +121,9 @@ Task<Result<void>> Suspension::leave_on_device(SuspendMode mode) {
 
 Task<void> Suspension::close_device() {
   // The index may write still, and nobody looks after room once the device is let alone.
-  while (entrance_.gate().is_closed() && !admission_.is_open())
+  while (entrance_.gate().is_closed() && !admission_.is_open()) {
     co_await admission_.gate().changed().wait();
+  }
   if (entrance_.gate().is_closed()) co_await gates_.hold.close();
 }
 

@@ -1,26 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "nbd/nbd_protocol.h"
 
+#include "block/client_errno.h"
+
 namespace uvdo::nbd {
 
 WireError wire_error_of(Errc code) {
-  switch (code) {
-    case Errc::no_space: return WireError::enospc;
-    case Errc::invalid_argument:
-    case Errc::out_of_range:
-    case Errc::protocol: return WireError::einval;
-    case Errc::no_memory: return WireError::enomem;
-    case Errc::unsupported: return WireError::enotsup;
-    case Errc::cancelled: return WireError::eshutdown;
-    case Errc::io:
-    // The protocol has no EROFS, and EPERM only for exports that are read-only on purpose.
-    case Errc::read_only:
-    case Errc::corrupt:
-    case Errc::not_found:
-    case Errc::exists:
-    case Errc::busy: return WireError::eio;
+  // The protocol has no EROFS, and EPERM only for exports that are read-only on purpose.
+  switch (client_errno(code)) {
+    case ENOSPC: return WireError::enospc;
+    case EINVAL: return WireError::einval;
+    case ENOMEM: return WireError::enomem;
+    case EOPNOTSUPP: return WireError::enotsup;
+    case ESHUTDOWN: return WireError::eshutdown;
+    default: return WireError::eio;
   }
-  return WireError::eio;
 }
 
 std::optional<OptionHeader> decode_option_header(ConstBytes bytes) {

@@ -9,6 +9,7 @@
 #include "cli/device_options.h"
 #include "cli/parameter.h"
 #include "net/service_manager.h"
+#include "serve/attachments.h"
 #include "volume/memory_plan.h"
 #include "watch/metrics_server.h"
 #include "watch/space_watch.h"
@@ -239,7 +240,7 @@ Result<void> ServeOptions::check_devices() {
     AttachRequest device;
     device.kind = kind;
     device.at = at;
-    device.name = devices.empty() ? device_name : "";
+    if (devices.empty()) device.name = device_name;
     device.read_only = read_only;
     device.offset = window.offset;
     device.size = window.size;
@@ -252,7 +253,10 @@ Result<void> ServeOptions::check_devices() {
     add(*kind, "");
   }
   if (ublk) add(DeviceKind::ublk, "");
-  if (!fuse.empty()) add(DeviceKind::file, fuse);
+  if (!fuse.empty()) {
+    add(DeviceKind::file, fuse);
+    devices.back().name = device_name_of(volume) + "-file";  // so that it has a device beside it
+  }
   if (fork && log_file.empty()) {
     return Error(Errc::invalid_argument,
                  "a server in the background has no terminal to log to: give --log-file PATH too");

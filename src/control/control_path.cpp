@@ -31,11 +31,23 @@ Result<std::string> control_path_of(const std::string& volume) {
   return fmt::format("{}/file-{:x}-{}.control", control_folder(), status.st_dev, status.st_ino);
 }
 
-std::string device_state_of(const std::string& control_path) {
+namespace {
+
+std::string beside(const std::string& control_path, std::string_view ending) {
   constexpr std::string_view kEnding = ".control";
   std::string path = control_path;
   if (path.ends_with(kEnding)) path.resize(path.size() - kEnding.size());
-  return path + ".devices";
+  return path.append(ending);
+}
+
+}  // namespace
+
+std::string device_state_of(const std::string& control_path) {
+  return beside(control_path, ".devices");
+}
+
+std::string device_folder_of(const std::string& control_path) {
+  return beside(control_path, ".mounts");
 }
 
 std::string control_link_of(const std::string& volume) {

@@ -17,6 +17,8 @@ Result<std::string> control_path_of(const std::string& volume);
 
 /// The file in which the server at that control socket keeps which devices it has made.
 [[nodiscard]] std::string device_state_of(const std::string& control_path);
+/// The folder in which it mounts what devices are made of.
+[[nodiscard]] std::string device_folder_of(const std::string& control_path);
 
 /// A second name for the socket of the volume that is served as `volume`, made of that path alone.
 /// It is there while the volume is suspended, when its file may be moved away or replaced, and

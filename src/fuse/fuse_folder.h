@@ -22,9 +22,10 @@ struct FuseOwner {
 
 class FuseFolder {
  public:
-  /// How long the kernel may remember attributes, in seconds. It is told when the size changes;
-  /// this bounds how late another change of it is seen.
-  static constexpr std::uint64_t kAttributesValid = 1;
+  /// How long the kernel may remember attributes, in seconds: for good, as it is told when the size
+  /// changes. So it has no question when a process asks which file a loop device is on (/sys and
+  /// LOOP_GET_STATUS64); the server itself does, on its loop, when it opens its storage again.
+  static constexpr std::uint64_t kAttributesValid = UINT32_MAX;
 
   /// `name`: of the file; `mode`: its permissions; `now_us`: since 1970.
   FuseFolder(std::string name, FuseOwner owner, mode_t mode, std::uint64_t now_us)

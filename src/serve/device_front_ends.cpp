@@ -2,13 +2,66 @@
 #include "serve/device_front_ends.h"
 
 #include <fmt/core.h>
+#include <unistd.h>
+
+#include "fuse/fuse_block_device.h"
+#include "fuse/fuse_server.h"
 
 namespace uvdo {
+namespace {
 
-Result<std::unique_ptr<FrontEnd>> make_device_front_end(UringLoop& /*loop*/,
-                                                        RequestBudget& /*requests*/,
+std::function<void(const std::string&)> teller(const DeviceSurroundings& surroundings) {
+  return [log = surroundings.log](const std::string& line) { log(line); };
+}
+
+Result<std::unique_ptr<FrontEnd>> make_fuse(const DeviceSurroundings& surroundings,
+                                            const Attachments::Order& order) {
+  if (geteuid() != 0 || access("/dev/loop-control", W_OK) != 0) {
+    return Error(Errc::unsupported, geteuid() != 0 ? "a loop device takes the rights of root"
+                                                   : "there are no loop devices (modprobe loop)");
+  }
+  if (access("/dev/fuse", R_OK | W_OK) != 0) {
+    return Error(Errc::unsupported, "there is no /dev/fuse (modprobe fuse)");
+  }
+  FuseBlockDevice::Settings settings;
+  settings.folder = surroundings.folder + "/" + order.device.name;
+  settings.file = order.device.name;
+  settings.block_size = static_cast<std::uint32_t>(order.device.block_size);
+  settings.times = &surroundings.times;
+  settings.log = teller(surroundings);
+  return std::unique_ptr<FrontEnd>(std::make_unique<FuseBlockDevice>(
+      surroundings.loop, *order.service, surroundings.requests, std::move(settings)));
+}
+
+Result<std::unique_ptr<FrontEnd>> make_file(const DeviceSurroundings& surroundings,
+                                            const Attachments::Order& order) {
+  if (access("/dev/fuse", R_OK | W_OK) != 0) {
+    return Error(Errc::unsupported, access("/dev/fuse", F_OK) != 0
+                                        ? "there is no /dev/fuse (modprobe fuse)"
+                                        : "/dev/fuse is closed to this user");
+  }
+  FuseServer::Settings settings;
+  settings.folder = order.at.empty() ? surroundings.folder + "/" + order.device.name : order.at;
+  settings.makes_folder = order.at.empty();
+  if (order.at.empty()) settings.file = order.device.name;
+  settings.times = &surroundings.times;
+  settings.log = teller(surroundings);
+  return std::unique_ptr<FrontEnd>(std::make_unique<FuseServer>(
+      surroundings.loop, *order.service, surroundings.requests, std::move(settings)));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<FrontEnd>> make_device_front_end(const DeviceSurroundings& surroundings,
                                                         const Attachments::Order& order) {
-  return Error(Errc::unsupported, fmt::format("{} is not there", name_of(order.device.kind)));
+  switch (order.device.kind) {
+    case DeviceKind::ublk:
+    case DeviceKind::nbd:
+      return Error(Errc::unsupported, fmt::format("{} is not there", name_of(order.device.kind)));
+    case DeviceKind::fuse: return make_fuse(surroundings, order);
+    case DeviceKind::file: return make_file(surroundings, order);
+  }
+  return Error(Errc::invalid_argument, "no such kind of device");
 }
 
 }  // namespace uvdo

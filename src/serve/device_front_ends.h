@@ -5,14 +5,26 @@
 #include <memory>
 
 #include "async/uring_loop.h"
+#include "base/log.h"
 #include "block/request_budget.h"
+#include "block/request_times.h"
 #include "serve/attachments.h"
 
 namespace uvdo {
 
+/// What the front ends of devices are made of. All of it outlives them.
+struct DeviceSurroundings {
+  UringLoop& loop;
+  RequestBudget& requests;
+  RequestTimes& times;
+  std::string folder;     ///< for mounts, of this server alone; made and removed as needed
+  std::string volume_id;  ///< its UUID
+  LogFunction log;
+};
+
 /// The front end of a device, not started. unsupported: the machine, or the rights of this process,
-/// do not allow that kind; the sentence says what to do. `loop` and `requests` must outlive it.
-Result<std::unique_ptr<FrontEnd>> make_device_front_end(UringLoop& loop, RequestBudget& requests,
+/// do not allow that kind; the sentence says what to do.
+Result<std::unique_ptr<FrontEnd>> make_device_front_end(const DeviceSurroundings& surroundings,
                                                         const Attachments::Order& order);
 
 }  // namespace uvdo

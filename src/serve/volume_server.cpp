@@ -88,10 +88,14 @@ Attachments::Settings VolumeServer::device_settings() {
   devices.volume_id = to_text(volume_.geometry().uuid);
   devices.state_file = device_state_of(control_path_);
   devices.read_only = settings_.read_only;
-  devices.make =
-      settings_.make_device ? settings_.make_device : [this](const Attachments::Order& order) {
-        return make_device_front_end(loop_, requests_, order);
-      };
+  devices.make = settings_.make_device;
+  if (!devices.make) {
+    devices.make = [surroundings = DeviceSurroundings{
+                        loop_, requests_, times_, device_folder_of(control_path_),
+                        devices.volume_id, log_function()}](const Attachments::Order& order) {
+      return make_device_front_end(surroundings, order);
+    };
+  }
   return devices;
 }
 

@@ -19,6 +19,8 @@ struct NbdExport {
   std::uint32_t minimum_block = nbd::kMinimumBlock;
 };
 
+/// Filled before the server starts and unchanged from then on, so that connections may keep
+/// pointers to entries.
 class NbdExports {
  public:
   void add(NbdExport entry) { entries_.push_back(std::move(entry)); }

@@ -13,6 +13,8 @@ namespace uvdo {
 
 struct NbdPiece;
 
+/// A request from its header to its last reply. Belongs to one connection; lives in
+/// NbdServerMemory::requests.
 struct NbdRequest {
   nbd::RequestHeader header;
   std::uint32_t pieces_left = 0;                ///< not yet done
@@ -68,6 +70,8 @@ inline constexpr std::uint32_t kLongRange = 16U << 20U;
 /// of this.
 inline constexpr std::uint32_t kRangePiece = 64U << 20U;
 
+/// Whether a request takes a long slot of the budget. Reads and writes never do: their length is
+/// bounded by their data.
 [[nodiscard]] inline bool is_long(const nbd::RequestHeader& header) {
   switch (header.command) {
     case nbd::Command::trim:

@@ -15,9 +15,13 @@
 
 namespace uvdo {
 
+/// start() once, then shutdown(), which has to end before this is destroyed. Clients are
+/// independent of each other. All of it runs on the loop's thread.
 class ClientServer {
  public:
-  /// Serves one client until it returns; `crowded` if more than the limit are there.
+  /// Serves one client until it returns, when the connection is closed; `crowded` if more than the
+  /// limit are there: such a client is to be told so and let go. receive() and send() end once the
+  /// client has stayed or been silent for too long.
   using Serve = std::function<Task<void>(SocketStream& stream, bool crowded)>;
 
   struct Limits {
@@ -49,7 +53,9 @@ class ClientServer {
     TimePoint moved_at;
   };
 
+  /// Accepts on one socket until the server stops or the socket is of no use any more.
   Task<void> accept_clients(int fd);
+  /// One client from its acceptance to its end.
   Task<void> serve(int fd);
   /// Hangs up on clients that stay for too long, or are silent.
   Task<void> watch();

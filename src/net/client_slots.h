@@ -23,6 +23,8 @@ struct ClientOrigin {
   auto operator<=>(const ClientOrigin&) const = default;
 };
 
+/// Counts alone; connections are the server's. ask(), then enter() and, when the client has gone,
+/// leave() with the same origin.
 class ClientSlots {
  public:
   enum class Answer : std::uint8_t {

@@ -10,6 +10,8 @@
 
 namespace uvdo {
 
+/// `lines` in each while of kWhile, which begins with the first line; the number of those left out
+/// is told with the next line that passes after it.
 class LogThrottle {
  public:
   static constexpr unsigned kLines = 10;

@@ -9,6 +9,8 @@
 
 namespace uvdo {
 
+/// All of it runs on the thread of the connections. A context lives until its last session has
+/// ended.
 class RenewableTls final : public TlsUpgrader {
  public:
   static Result<std::unique_ptr<RenewableTls>> create(Executor& executor, TlsSettings settings);

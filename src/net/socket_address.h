@@ -15,6 +15,7 @@
 
 namespace uvdo {
 
+/// Text alone: names are resolved by ListeningSocket::open().
 struct SocketAddress {
   static constexpr std::uint16_t kNbdPort = 10809;
   enum class Kind : std::uint8_t { unix_path, tcp };

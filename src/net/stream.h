@@ -20,6 +20,8 @@ enum class PeerState : std::uint8_t {
   gone,           ///< it takes nothing any more either
 };
 
+/// A peer may close, stall or vanish at any time. After an error or the end of the stream nothing
+/// more comes of it. The slices and the stream outlive each call.
 class Stream {
  public:
   Stream() = default;

@@ -40,17 +40,23 @@ struct TlsSettings {
   [[nodiscard]] Result<void> check() const;
 };
 
+/// Unchanged once made. Sessions point to it, so that it has to outlive them (RenewableTls sees to
+/// that).
 class TlsContext final : public TlsUpgrader {
  public:
+  /// Reads all files; an error names the one that cannot be used.
   static Result<std::unique_ptr<TlsContext>> create(Executor& executor,
                                                     const TlsSettings& settings);
   ~TlsContext() override;
 
+  /// An error if the handshake failed or the client may not come in, which it is told by an alert.
+  /// The stream below is left open.
   Task<Result<std::unique_ptr<Stream>>> accept(Stream& plain) override;
 
  private:
   explicit TlsContext(Executor& executor) : executor_(executor) {}
   Result<void> load(const TlsSettings& settings);
+  // In this order: the authority's certificates go into the credentials of the server's own.
   Result<void> load_certificate(const TlsSettings& settings);
   Result<void> load_authority(const TlsSettings& settings);
   Result<void> load_keys(const TlsSettings& settings);

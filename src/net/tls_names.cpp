@@ -10,6 +10,7 @@
 namespace uvdo {
 namespace {
 
+// A certificate is made by whoever asks: names beyond these are not looked at.
 constexpr unsigned kMostNames = 256;
 
 struct FreeCertificate {
@@ -23,6 +24,7 @@ Certificate certificate_of_peer(gnutls_session_t session) {
   gnutls_x509_crt_t raw = nullptr;
   if (chain == nullptr || count == 0 || gnutls_x509_crt_init(&raw) < 0) return nullptr;
   Certificate certificate(raw);
+  // The first of the chain is the peer's own.
   if (gnutls_x509_crt_import(raw, &chain[0], GNUTLS_X509_FMT_DER) < 0) return nullptr;
   return certificate;
 }

@@ -41,10 +41,10 @@ std::string short_number(double number) { return scaled(number, 1000, " kMG"); }
 
 std::string short_bytes(double bytes) { return scaled(bytes, 1024, "BKMGTP"); }
 
-std::string short_time(double us) {
-  if (us <= 0) return "-";
-  if (us < 999.5) return fmt::format("{:.0f}us", us);
-  const double ms = us / 1000;
+std::string short_time(double microseconds) {
+  if (microseconds <= 0) return "-";
+  if (microseconds < 999.5) return fmt::format("{:.0f}us", microseconds);
+  const double ms = microseconds / 1000;
   if (ms < 999.5) return fmt::format("{:.{}f}ms", ms, ms < 99.95 ? 1 : 0);
   return fmt::format("{:.1f}s", ms / 1000);
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <deque>
@@ -71,8 +72,8 @@ class Screen {
 };
 
 std::string bar(double part, std::size_t width) {
-  const auto full =
-      static_cast<std::size_t>(std::clamp(part, 0.0, 1.0) * static_cast<double>(width) + 0.5);
+  const auto full = static_cast<std::size_t>(
+      std::lround(std::clamp(part, 0.0, 1.0) * static_cast<double>(width)));
   return "[" + std::string(full, '#') + std::string(width - full, '.') + "]";
 }
 
@@ -84,8 +85,8 @@ std::string sparkline(const std::deque<double>& values) {
   for (const double value : values) {
     const double height = most <= 0 ? 0 : value / most * 8;
     // What is not nothing can be seen.
-    text += kHeights[std::min<std::size_t>(
-        8, value > 0 ? std::max<std::size_t>(1, static_cast<std::size_t>(height + 0.5)) : 0)];
+    text += kHeights[value > 0 ? static_cast<std::size_t>(std::clamp(std::lround(height), 1L, 8L))
+                               : std::size_t{0}];
   }
   return text;
 }
@@ -156,7 +157,9 @@ std::vector<ScreenLine> lines_of(const std::string& volume, const Snapshot& now,
   const VolumeStatistics& s = now.statistics;
   const Activity& a = now.activity;
   std::vector<ScreenLine> lines;
-  const auto add = [&](LineUse use, std::string line) { lines.push_back({use, printable(line)}); };
+  const auto add = [&](LineUse use, const std::string& line) {
+    lines.push_back({use, printable(line)});
+  };
   add(LineUse::title, fmt::format("uvdo top   {}   served for {}   {} client{}", volume,
                                   clock_text(a.uptime_us), a.clients, a.clients == 1 ? "" : "s"));
   add(LineUse::state,

@@ -58,6 +58,8 @@ Result<void> make_control_folder() {
                                           folder));
   }
   struct stat status {};
+  // In /tmp somebody else may have made it, or a link to a folder of theirs, to have our sockets at
+  // hand.
   if (lstat(folder.c_str(), &status) != 0 || !S_ISDIR(status.st_mode) ||
       status.st_uid != geteuid()) {
     return Error(

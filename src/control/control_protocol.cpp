@@ -60,6 +60,7 @@ Result<Json> parse_reply(std::string_view line) {
   if (!json || !json->is_object()) return strange_answer();
   const auto ok = json->find(kOkKey);
   if (ok == json->end() || !ok->is_boolean()) return strange_answer();
+  // A success without a result is one of null; an error without words is no reply.
   const auto content = json->find(ok->get<bool>() ? kResultKey : kErrorKey);
   if (ok->get<bool>()) return content == json->end() ? Json() : std::move(*content);
   if (content == json->end()) return strange_answer();

@@ -17,6 +17,8 @@ namespace uvdo {
 inline constexpr int kControlVersion = 1;
 
 /// A request: its command, and an object with its parameters.
+/// What is in the frame; the frame itself is written and looked at by request_text() and
+/// parse_request() alone.
 struct ControlRequest {
   std::string command;
   Json parameters = Json::object();

@@ -9,6 +9,7 @@ namespace uvdo {
 namespace {
 
 /// Work to read a request, and what a usual command takes.
+// In units of Executor::spend().
 constexpr std::uint64_t kUnitsPerByteRead = 2;
 constexpr std::uint64_t kUnitsPerCommand = 10'000;
 
@@ -36,6 +37,8 @@ Task<void> ControlServer::serve(SocketStream& stream, bool crowded) {
     if (got <= 0) break;
     pending.append(buffer.data(), static_cast<std::size_t>(got));
     std::size_t end = 0;
+    // All requests that have come are answered before more is received, so that a client that sends
+    // many lines and reads nothing is held back by its socket.
     while (open) {
       std::string reply;
       end = pending.find('\n');
@@ -64,6 +67,8 @@ Task<void> ControlServer::serve(SocketStream& stream, bool crowded) {
       open = co_await stream.send({&out, 1}) == 0 && open;
     }
   }
+  // The client went away with a reply on the way that it never read, of a request that was carried
+  // out.
   if (!unread.empty() && take_back_) co_await take_back_(std::move(unread));
 }
 
@@ -77,6 +82,7 @@ Task<ControlServer::Answer> ControlServer::answer(SocketStream& stream, std::str
   Answer answered = co_await carry_out(std::move(line));
   over = true;
   alarm.ring();
+  // The space that is being sent must be out before the reply: both go through the same stream.
   co_await life.wait();
   co_return answered;
 }

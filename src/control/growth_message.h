@@ -41,6 +41,7 @@ struct GrowthAnswer {
   }
 };
 
+/// How far the volume is to grow; a size that is not named stays.
 struct GrowthMessage {
   static constexpr std::string_view kCommand = "grow";
   using Answer = GrowthAnswer;

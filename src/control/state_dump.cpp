@@ -55,6 +55,7 @@ Task<Json> dump_depot(Executor& executor, const SlabDepot& depot) {
     co_await executor.give_way();
     executor.spend(kUnitsPerSlab);
     const Slab& slab = depot.slab(i);
+    // Slabs that were never used are counted alone: a large volume has thousands of them.
     if (slab.is_pristine()) {
       ++pristine;
       continue;

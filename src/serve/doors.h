@@ -25,6 +25,8 @@ struct DoorSettings {
   std::optional<Account> account;  ///< that the server will go on as
 };
 
+/// Sockets that listen but from which nobody accepts yet: clients that connect wait in the kernel's
+/// queue until the server starts.
 struct Doors {
   std::vector<ListeningSocket> nbd;
   std::vector<ListeningSocket> metrics;

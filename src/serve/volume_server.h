@@ -77,6 +77,8 @@ class VolumeServer {
   [[nodiscard]] ServerControl server_control();
   [[nodiscard]] LogFunction log_function();
 
+  /// Starts them in order, up to the first error; stop_front_ends() ends those that were started,
+  /// the last one first.
   Task<Result<void>> start_front_ends();
   Task<void> stop_front_ends();
   /// Says where the volume is to be had, in the log and to the service manager.

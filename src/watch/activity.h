@@ -17,6 +17,7 @@
 
 namespace uvdo {
 
+/// Requests of one kind, as RequestTimes counts them.
 struct RequestActivity {
   LatencyHistogram latencies;
   std::uint64_t bytes = 0;
@@ -34,6 +35,7 @@ struct RoomBeneath {
   std::uint64_t may_take_bytes = 0;  ///< what the volume's file may take of it
 };
 
+/// All counters begin with the server; a difference of two is what happened in between.
 struct Activity {
   std::uint64_t uptime_us = 0;
   std::uint64_t cpu_us = 0;         ///< of the process, user and system

@@ -15,6 +15,8 @@
 
 namespace uvdo {
 
+/// On the volume's thread. Each thing is told once when it begins, and once more when it is over
+/// where that can be; failures of requests are bounded by a throttle.
 class DiskWatch {
  public:
   /// `device` must outlive this.
@@ -33,6 +35,7 @@ class DiskWatch {
   void add_to(HealthFacts& facts) const;
 
  private:
+  /// The device calls this for each request that fails.
   void failed(const BackingStore::Failure& failure);
   void tell_of_name(const BackingState& state);
   void tell_of_dropped();
@@ -46,6 +49,7 @@ class DiskWatch {
   BackingState::Named told_name_ = BackingState::Named::itself;
   bool told_removed_ = false;
   bool told_promise_ = false;
+  // The last one that was logged, for status; "" if there was none.
   std::string last_error_;
   static constexpr unsigned kFailuresTold = 5;  // one by one, in a while
   LogThrottle throttle_{kFailuresTold};

@@ -21,6 +21,7 @@ enum class Condition : std::uint8_t { normal, recovering, suspended, read_only }
 /// "normal", "recovering", "suspended", "read-only".
 [[nodiscard]] std::string_view name_of(Condition condition);
 
+/// All that assess() knows; gathered by who asks, so that tests need no volume.
 struct HealthFacts {
   std::string volume;  ///< what people call it
   VolumeStatistics statistics;

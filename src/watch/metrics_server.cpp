@@ -32,6 +32,7 @@ MetricsServer::MetricsServer(UringLoop& loop, std::function<std::string()> text)
 
 Result<void> MetricsServer::check_address(const SocketAddress& address) {
   if (address.kind == SocketAddress::Kind::unix_path) return {};
+  // By the text: any other name may resolve to what it likes.
   if (address.host == "localhost" || address.host == "::1" || address.host.starts_with("127.")) {
     return {};
   }
@@ -69,6 +70,7 @@ Task<void> MetricsServer::serve(SocketStream& stream, bool crowded) {
     }
   }
   iovec out{reply.data(), reply.size()};
+  // "Connection: close" was promised.
   if (co_await stream.send({&out, 1}) == 0) stream.shut_down();
 }
 

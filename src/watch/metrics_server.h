@@ -10,6 +10,8 @@
 
 namespace uvdo {
 
+/// One request a connection. Wrong ones are answered with an HTTP error; a client that stays for
+/// longer than kLongestStay is hung up on. On the volume's thread.
 class MetricsServer {
  public:
   static constexpr std::size_t kMostClients = 16;

@@ -77,6 +77,7 @@ class Writer {
 };
 
 /// Upper ends of the buckets, in microseconds.
+// A histogram of Prometheus needs fixed ones; those of LatencyHistogram are finer.
 constexpr std::array<std::uint64_t, 19> kBuckets{
     10,    20,    50,     100,    200,    500,     1000,    2000,    5000,    10000,
     20000, 50000, 100000, 200000, 500000, 1000000, 2000000, 5000000, 10000000};

@@ -17,6 +17,8 @@ struct MetricsSource {
   Activity activity;
 };
 
+/// All metrics, each family with its help. Names and labels are an interface: dashboards depend on
+/// them (docs/watching.md).
 [[nodiscard]] std::string metrics_text(const MetricsSource& source);
 
 }  // namespace uvdo

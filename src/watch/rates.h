@@ -47,7 +47,8 @@ struct Rates {
   }
 };
 
-/// `after` is the later one, of the same start of the server.
+/// `after` is the later one, of the same start of the server. A counter that has fallen counts as
+/// one that has not moved.
 [[nodiscard]] Rates rates_between(const Snapshot& before, const Snapshot& after);
 
 }  // namespace uvdo

@@ -39,6 +39,8 @@ struct FillRate {
   std::chrono::seconds over{0};
 };
 
+/// Pure: whoever looks says when and what was seen. passed_ marks from below have been told as
+/// reached and not yet as left; an event is told once for each time that it happens.
 class SpaceWatch {
  public:
   /// The time that the rate is taken over, once that has passed: a change of the rate is all of it

@@ -65,6 +65,7 @@ VolumeDescription describe_volume(const VolumeGeometry& geometry, const SuperBlo
   d.slabs.physical_zones = super.depot.zone_count;
   d.journal.start = super.journal.journal_start.value();
   d.journal.blocks = super.config.journal_size;
+  // Told and not refused: who looks wants to know.
   d.is_truncated = device_bytes < volume_end(geometry, super);
   return d;
 }

@@ -15,6 +15,7 @@ namespace {
 
 constexpr Duration kInterval = std::chrono::seconds(1);
 constexpr Duration kIntervalWhileBusy = std::chrono::milliseconds(50);
+// From this mark on it is an error and no warning in the log.
 constexpr unsigned kGravePercent = 95;
 
 std::uint64_t cpu_microseconds(clockid_t clock) {
@@ -57,6 +58,8 @@ Task<void> VolumeMonitor::run() {
 
 void VolumeMonitor::look() {
   const VolumeStatistics s = volume_.statistics();
+  // Taken in any case, so that a peak of a time when nobody knew how much was used is not told
+  // later.
   const std::uint64_t peak = volume_.take_peak_used();
   const auto used = room_used(s);
   if (!used) return space_.forget();
@@ -123,6 +126,7 @@ void VolumeMonitor::tell(SpaceEvent event, std::uint64_t used, std::uint64_t roo
   Hook::Variables variables;
   for (const auto& [name, value] : line.fields) {
     std::string variable = "UVDO_" + name;
+    // The fields of the log are the variables of the command: "used_bytes" is UVDO_USED_BYTES.
     std::ranges::transform(variable, variable.begin(), [](char c) {
       return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
     });

@@ -19,6 +19,8 @@
 
 namespace uvdo {
 
+/// On the volume's thread. run() once; stop(), and run() has to be awaited before this is
+/// destroyed.
 class VolumeMonitor {
  public:
   struct Settings {
@@ -51,10 +53,12 @@ class VolumeMonitor {
   [[nodiscard]] VolumeStatistics statistics() const;
 
  private:
+  /// Notes how much is used and tells what has happened since the last look.
   void look();
   /// Blocks that data can still take, with what the file system beneath has for them.
   [[nodiscard]] std::uint64_t blocks_left(const VolumeStatistics& s, std::uint64_t room,
                                           std::uint64_t used) const;
+  /// One event, in the log and to the hook. `used`, `room`: blocks.
   void tell(SpaceEvent event, std::uint64_t used, std::uint64_t room);
 
   Executor& executor_;

@@ -82,7 +82,7 @@ Result<BenchSettings> settings_of(const BenchArguments& arguments) {
                              exact_size_text(*set_size + kRoomBesidesSet)));
   }
   settings.device_bytes = *size / kBlockSize * kBlockSize;
-  settings.set_bytes = *set_size >> 27U << 27U;  // whole 128 MiB
+  settings.set_bytes = *set_size >> 27U << 27U;  // whole 128 MiB, as long as discards of it are
   return settings;
 }
 

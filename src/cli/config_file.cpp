@@ -79,6 +79,7 @@ Result<void> add_option(const Arguments& app, std::string_view table, const std:
 }
 
 /// The option's value as it stands on the command line, if it does.
+// --config has to be read before all options can be parsed: what the file says is parsed with them.
 std::optional<std::string> find_argument(std::string_view option, int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
@@ -126,6 +127,7 @@ Result<ConfigFile> parse_config(const Arguments& app, std::string_view table,
           path, node.source(),
           fmt::format("\"{}\" means nothing here; there are volume, [format] and [serve]", name));
     }
+    // The tables of other commands are not looked at, so that one file serves all of them.
     if (name != table) continue;
     for (const auto& [option, value] : *node.as_table()) {
       auto added = add_option(app, table, std::string(option.str()), value, config);
@@ -146,6 +148,8 @@ Result<ConfigFile> read_config(const Arguments& app, std::string_view table, int
   }
   auto config = parse_config(app, table, *path, *text);
   if (!config) return config;
+  // An option of the command line replaces that of the file as a whole, also one that takes several
+  // values.
   std::erase_if(config->arguments, [&](const std::string& argument) {
     const auto option = app.find(argument.substr(0, argument.find('=')));
     return is_given(*option, argc, argv);

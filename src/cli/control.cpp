@@ -77,6 +77,7 @@ int run_set(int argc, char** argv) {
   }
   auto answer = served.ask(request);
   if (!answer) return fail(answer.error());
+  // The answer has all settings, under the names by which they are set.
   const Json now = fields_json(*answer);
   for (const auto& [key, value] : now.items()) {
     if (value.is_boolean()) {

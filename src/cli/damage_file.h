@@ -13,6 +13,9 @@
 
 namespace uvdo {
 
+/// open() before the work, begin() when it is sure to be done, add() and remark(), finish(). What a
+/// file held before is kept until begin(), so that a command that refuses its arguments has
+/// destroyed nothing.
 class DamageFile {
  public:
   /// Adds the option to a command.

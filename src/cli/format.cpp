@@ -76,6 +76,7 @@ Result<FormatRequest> make_request(const FormatArguments& arguments) {
   auto bits = parse_slab_bits(arguments);
   if (!bits) return std::move(bits).error();
   request.slab_bits = *bits;
+  // uvdo takes the sizes that older tools took, too (behaviour.md, 1).
   request.small_slabs = true;
   if (*bits < kSmallestSlabBits || *bits > kMaxSlabBits) {
     return Error(Errc::invalid_argument, fmt::format("{} slab bits are not possible: use {} to {}",
@@ -99,6 +100,7 @@ Result<FormatRequest> make_request(const FormatArguments& arguments) {
   auto uuid = make_uuid(arguments.uuid);
   if (!uuid) return std::move(uuid).error();
   request.uuid = *uuid;
+  // The nonce: microseconds since 1970 (behaviour.md, 2).
   using std::chrono::duration_cast;
   request.nonce = static_cast<std::uint64_t>(
       duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
@@ -201,6 +203,8 @@ int format(const FormatArguments& arguments) {
   }
   auto arrived = finish_output();
   if (arrived) return kExitOk;
+  // Nobody was told that there is a volume. A file that the command has made is removed; a device,
+  // or a file that was there, stays as it is now.
   if (!made->is_new_file) return fail(arrived.error().within("the volume was made"));
   remove_made_volume(*options);
   return fail(arrived.error().within("no volume was made"));

@@ -18,6 +18,7 @@ namespace uvdo {
 namespace {
 
 /// A size as one word, exact: "512K", "1G".
+// As options of uvdo take it.
 std::string option_text(std::uint64_t bytes) {
   constexpr std::string_view kUnits = "BKMGTP";
   std::size_t unit = 0;

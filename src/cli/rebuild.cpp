@@ -101,6 +101,7 @@ int run_rebuild(int argc, char** argv) {
   options.surveyed = [&](const RebuildReport& survey) {
     if (!arguments.json) print_report(survey);
   };
+  // With --json standard output is for the one object.
   options.log = [&](const LogLine& line) {
     arguments.json ? print_error("{}\n", line.text) : print("{}\n", line.text);
   };

@@ -6,6 +6,7 @@
 namespace uvdo {
 namespace {
 
+// In UTF-8: not 10xxxxxx. Each character counts as one column.
 bool begins_character(char c) { return (static_cast<unsigned char>(c) & 0xc0U) != 0x80U; }
 
 /// Bytes of the first `columns` characters.

@@ -45,6 +45,8 @@ Result<std::uint64_t> memory_to_serve(const VolumeHeaders& headers, const ServeO
 Result<void> fit_clients(ServeOptions& options) {
   const std::uint64_t limit = raise_descriptor_limit();
   if (options.clients + kOwnDescriptors <= limit) return {};
+  // A default that does not fit is lowered, and the log says so; what somebody asked for is
+  // refused.
   const bool is_chosen = options.max_clients != ServeOptions().max_clients;
   if (is_chosen || limit <= kOwnDescriptors) {
     return Error(Errc::invalid_argument,
@@ -102,6 +104,7 @@ Task<Result<void>> serve_volume(UringLoop& loop, BackingStore& device, Volume& v
                                 std::uint64_t memory_bytes, ServeOptions options,
                                 std::optional<Doors> doors, ServerSignals& signals,
                                 ServeReload& reload, TlsUpgrader* tls, Log& log) {
+  // Without --user they are opened here, behind the volume: who can connect finds it in use.
   if (!doors) {
     auto opened = Doors::open(std::move(options.doors));
     if (!opened) co_return std::move(opened).error();
@@ -113,6 +116,7 @@ Task<Result<void>> serve_volume(UringLoop& loop, BackingStore& device, Volume& v
   if (!started) co_return started;
   signals.on_hangup([&] { reload.run(server.monitor()); });
   co_await signals.wait_for_stop();
+  // The monitor is about to end.
   signals.on_hangup([] {});
   auto stopped = co_await server.stop(signals.reason());
   co_return stopped;
@@ -145,6 +149,9 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerS
         device.error().code(),
         fmt::format("{}; to serve it without a write give --read-only", device.error().message()));
   }
+  // What follows is in this order: the device by the rights of the start; then they are given up,
+  // before the kernel has threads of this process's; then memory is counted, before the volume is
+  // touched; then the volume is opened.
   std::optional<Doors> doors;
   if (options.doors.account) {
     // Before the kernel has anything to do for this process.
@@ -182,6 +189,7 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerS
   if (!volume) co_return std::move(volume).error();
   auto result = co_await serve_volume(loop, **device, **volume, memory_bytes, std::move(options),
                                       std::move(doors), signals, reload, tls, log);
+  // A server that never began has not stopped its volume.
   if (!(*volume)->is_stopped()) {
     auto stopped = co_await (*volume)->stop();
     if (result && !stopped) result = std::move(stopped);
@@ -189,6 +197,8 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerS
   co_return result;
 }
 
+/// All of a server's life on its loop: a signal that comes while the volume is being opened is
+/// kept, and stops it when it is open.
 Task<void> run(UringLoop& loop, ServeOptions options, ServeReload& reload, TlsUpgrader* tls,
                Log& log, Result<void>& result) {
   ServerSignals signals(loop);
@@ -219,6 +229,7 @@ int run_serve(int argc, char** argv) {
     return *status;
   }
   if (auto checked = options.check(); !checked) return usage_error(checked.error().message());
+  // What is known to be wrong is refused before anything is opened for writing.
   if (!options.offset.empty() || !options.size.empty()) {
     auto fits = check_window_of(options);
     if (!fits && fits.error().code() == Errc::invalid_argument) {
@@ -231,8 +242,10 @@ int run_serve(int argc, char** argv) {
   }
   const std::size_t wanted_clients = options.clients;
   if (auto fits = fit_clients(options); !fits) return usage_error(fits.error().message());
+  // Before other threads are started, which inherit the mask.
   ServerSignals::hold();
 
+  // The same: it counts for this thread and those that it starts.
   declare_io_flusher();
   auto loop = UringLoop::create();
   if (!loop) return fail(loop.error());

@@ -138,6 +138,7 @@ Result<void> ServeOptions::check_numbers() {
                           const ParameterLimits& limits) -> std::uint64_t {
     auto value = parse_parameter(name, text, limits);
     if (value) return *value;
+    // Of several wrong numbers the first is told.
     if (wrong) wrong = std::move(value).error();
     return limits.least;
   };

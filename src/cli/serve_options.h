@@ -22,6 +22,8 @@ inline constexpr ParameterLimits kNoSpaceTimeout{
     ParameterLimits::Kind::count, 0, kLongestNoSpaceTimeout.count(),
     "so many seconds new writes wait for room beneath the volume before they fail"};
 
+/// add_to() the parser, which fills the first part; check() makes the second part of it. It opens
+/// nothing but takes the sockets that the service manager has handed over.
 struct ServeOptions {
   // As they are written.
   std::string volume;

@@ -54,6 +54,7 @@ ServeReload::ServeReload(const Arguments& app, int argc, char** argv, ConfigFile
       before_(std::move(config)) {}
 
 void ServeReload::run(VolumeMonitor& monitor) {
+  // First, so that all that follows stands in the new file.
   open_log();
   log_.write({LogLevel::notice, "SIGHUP: reading again what may change"});
   renew_tls();
@@ -106,6 +107,7 @@ void ServeReload::read_file(VolumeMonitor& monitor) {
 }
 
 Result<void> ServeReload::take_over(const ConfigFile& now, VolumeMonitor& monitor) {
+  // Both values are read before the first change: after an error none of them counts.
   const std::set<std::string> changed = differences(before_, now);
   const ServeOptions defaults;
   auto level = parse_log_level(value_in(now, kLevel).value_or(defaults.log_level));

@@ -16,6 +16,8 @@
 
 namespace uvdo {
 
+/// Whatever fails leaves that part as it was, and the log says so: a server does not end for a
+/// mistake in a file. On the server's thread.
 class ServeReload {
  public:
   /// `app` has the options of uvdo serve, and `argv` what it was called with; both outlive this.

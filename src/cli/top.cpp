@@ -27,6 +27,7 @@ namespace {
 
 constexpr std::size_t kHistory = 60;
 
+// Set by a signal's handler, which may do no more.
 volatile std::sig_atomic_t interrupted = 0;
 
 /// The terminal as a screen to draw on; as it was at the end.
@@ -36,6 +37,7 @@ class Screen {
     has_keys_ = tcgetattr(STDIN_FILENO, &before_) == 0;
     if (has_keys_) {
       termios raw = before_;
+      // ISIG stays: Ctrl-C is a signal, which ends it also where no key is waited for.
       raw.c_lflag &= ~static_cast<tcflag_t>(ICANON | ECHO);
       tcsetattr(STDIN_FILENO, TCSANOW, &raw);
     }
@@ -53,9 +55,12 @@ class Screen {
   /// Shows as much of the lines as there is room for. An error if the terminal is gone.
   static Result<void> draw(const std::vector<ScreenLine>& lines) {
     winsize size{};
+    // Asked each time: the window may have another size by now.
     if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_row == 0 || size.ws_col == 0) {
       size = {24, 80, 0, 0};
     }
+    // Drawn over what is there and in one go, so that it does not flicker: home, each line
+    // erased to its end, then all below.
     std::string out = "\x1b[H";
     bool is_first = true;
     for (const std::string& line : fit_lines(lines, size.ws_row, size.ws_col)) {
@@ -243,10 +248,12 @@ int run_top(int argc, char** argv) {
   action.sa_handler = [](int) { interrupted = 1; };
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaction(signal, &action, nullptr);
   struct sigaction resized {};
+  // Does nothing, but ends the wait for a key: the screen is drawn anew.
   resized.sa_handler = [](int) {};
   sigaction(SIGWINCH, &resized, nullptr);
   Result<void> lost;
   {
+    // In a block of its own: an error is told on the terminal as it was before.
     const Screen screen;
     History history;
     lost = Screen::draw({{LineUse::title, "uvdo top   " + served.volume},

@@ -85,6 +85,7 @@ class Walker {
         report(FindingKind::block_map_tree, true,
                "page {} (height {}) slot {} leads to block {} (state {}), where no page can be",
                pbn.value(), height, slot, entry.pbn.value(), entry.state);
+        // Below an entry beyond the logical size nothing is lost.
         if (child < bounds_.pages[height - 1])
           contents_.damaged_blocks += covered(height - 1, child);
         continue;

@@ -47,6 +47,7 @@ ContentRun ContentReader::from_leaf() {
   if (!leaf_loaded_) {
     leaf_problem_ = place.damage;
     leaf_empty_ = false;
+    // A leaf is read once; its problem, if it has one, is that of all its blocks.
     if (leaf_problem_.empty()) {
       if (auto ok = image_.read_page(place.pbn, page_); !ok) {
         leaf_problem_ = ok.error().message();
@@ -76,6 +77,7 @@ ContentRun ContentReader::from_leaf() {
     return hole_until(to);
   }
   const MutableBytes out(buffer_);
+  // A run of blocks that lie side by side on the disk as in the logical space is one read.
   const bool plain = !first.is_compressed() && image_.slabs().is_valid(first);
   if (plain) {
     while (to < leaf_end && to - at_ < kRunBlocks &&
@@ -115,6 +117,7 @@ ContentRun ContentReader::from_leaf() {
 
 std::optional<ContentRun> ContentReader::next() {
   if (at_ >= end_) return std::nullopt;
+  // Behind the end of a leaf its tree tells its next one.
   while (root_ && first_lbn(leaf_ + 1) <= at_) {
     upcoming_[*root_] = image_.next_leaf(*root_, upcoming_[*root_]->index + 1);
     find_leaf();

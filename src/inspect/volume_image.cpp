@@ -12,6 +12,7 @@
 namespace uvdo {
 namespace {
 
+// 256 KiB.
 constexpr std::size_t kCompressedCached = 64;
 
 /// Leaves below one entry of a page at `height`.
@@ -106,6 +107,7 @@ Result<const PageView*> VolumeImage::cached_page(std::uint32_t root, unsigned he
   auto& place = pages_[root][height];
   if (!place) place = std::make_unique<CachedPage>();
   if (!place->loaded || place->pbn != pbn) {
+    // A page whose reading fails must not stay in the cache under its number.
     place->loaded = false;
     place->pbn = pbn;
     if (auto ok = read_page(pbn, place->view); !ok) return std::move(ok).error();
@@ -144,6 +146,7 @@ Result<const VolumeImage::CachedBlock*> VolumeImage::cached_block(Pbn pbn) {
   auto& place = compressed_[pbn.value() % compressed_.size()];
   if (place && place->pbn == pbn) return place.get();
   if (!place) place = std::make_unique<CachedBlock>();
+  // As of a page: no block of that number until all of it is there.
   place->pbn = kZeroPbn;
   if (auto ok = read_blocks(pbn, place->bytes); !ok) return std::move(ok).error();
   place->pbn = pbn;
@@ -179,6 +182,8 @@ Result<void> VolumeImage::read(Lbn lbn, MutableBytes out) {
 std::optional<VolumeImage::LeafPlace> VolumeImage::next_leaf(std::uint32_t root,
                                                              std::uint64_t index) {
   const std::uint64_t leaves = tree_size(logical_blocks(), root).pages[0];
+  // Down from the root by the path of `index`. Where the path ends, `index` is that of the first
+  // leaf behind the gap, and the way begins anew at the root.
   while (index < leaves) {
     Pbn pbn = super_.block_map.root_origin + root;
     bool found = true;

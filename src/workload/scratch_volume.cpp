@@ -69,6 +69,8 @@ void ScratchVolume::make_memory_present(const VolumeLayout& layout) {
   const MutableBytes bytes = memory_->bytes();
   const MutableBytes part =
       bytes.subspan(start, std::min<std::uint64_t>(wanted, bytes.size() - start));
+  // An older kernel that does not know it leaves the page faults in the figures, and is right
+  // otherwise.
   madvise(part.data(), part.size(), MADV_POPULATE_WRITE);
 }
 
@@ -99,6 +101,7 @@ Task<Result<void>> ScratchVolume::make_volume() {
   auto opened = co_await Volume::open(loop_, *device_, request_.options, factory, say);
   if (!opened) co_return std::move(opened).error();
   volume_ = std::move(*opened);
+  // Duplicates are found from the first block on.
   while (index_ != nullptr && index_->state() == IndexState::opening) co_await loop_.yield();
   co_return done;
 }

@@ -20,6 +20,9 @@ struct ScratchRequest {
   VolumeOptions options;
 };
 
+/// make_device(), make_volume(), stop(); a file of its own is removed at the end, whatever has
+/// failed in between. A work thread is started where the server would start one, so that figures
+/// are those of a server.
 class ScratchVolume {
  public:
   ScratchVolume(UringLoop& loop, ScratchRequest request)

@@ -118,6 +118,7 @@ Task<Result<void>> WorkloadRunner::run_on(ScratchVolume& scratch, const Plan& pl
   }
   if (done) done = co_await prepare(scratch, plan);
   if (done) done = co_await measure(scratch, plan, figures);
+  // Also after an error: a volume has to be stopped before it is destroyed.
   auto stopped = co_await scratch.stop();
   co_return done ? std::move(stopped) : std::move(done);
 }
@@ -181,6 +182,7 @@ Task<Result<void>> WorkloadRunner::measure(ScratchVolume& scratch, const Plan& p
   // Numbers of the data go on from the warm-up, so that nothing is written twice.
   auto done = co_await many(scratch, plan, kFresh, plan.warm_up, nullptr);
   if (!done) co_return done;
+  // From here on only what the measured requests cause counts.
   const auto writes = [&]() -> std::uint64_t {
     if (plan.is_raw()) return 0;
     const VolumeStatistics s = scratch.volume().statistics();
@@ -194,6 +196,7 @@ Task<Result<void>> WorkloadRunner::measure(ScratchVolume& scratch, const Plan& p
   LatencyHistogram latencies;
   const Stopwatch watch;
   done = co_await many(scratch, plan, kFresh + plan.warm_up, plan.requests, &latencies);
+  // Until the last answer; until all is stable is the other figure, as answers come before that.
   figures.seconds = watch.seconds();
   if (done) {
     if (plan.is_raw()) {
@@ -230,6 +233,8 @@ Task<Result<void>> WorkloadRunner::many(ScratchVolume& scratch, const Plan& plan
     Result<void> done;
   };
   Shared shared{first, first + count, {}};
+  // Writes and discards of a volume have no memory here: a write's data go into a buffer of the
+  // volume's.
   const bool needs_room = plan.workload.action != Workload::Action::write &&
                           plan.workload.action != Workload::Action::discard;
   const std::size_t room = needs_room ? plan.workload.request_bytes : 0;

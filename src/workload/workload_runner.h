@@ -23,6 +23,7 @@ struct BenchSettings {
   std::uint64_t index_records = 0;  ///< records put into the index before the workload
 };
 
+/// Each run has the same seed, so that two builds do the same requests. On the loop's thread.
 class WorkloadRunner {
  public:
   WorkloadRunner(UringLoop& loop, BenchSettings settings)

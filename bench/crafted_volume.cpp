@@ -12,6 +12,7 @@
 namespace uvdo {
 namespace {
 
+// Free blocks of a volume long in use lie alone or in short runs.
 constexpr std::uint64_t kLongestFreeRun = 8;
 
 std::uint64_t divide_up(std::uint64_t a, std::uint64_t b) { return (a + b - 1) / b; }
@@ -288,6 +289,8 @@ void CraftedVolume::read_counts(SlabNumber slab, std::uint64_t index, MutableByt
   const std::uint64_t places =
       std::min<std::uint64_t>(kCountsPerBlock, slabs_.data_blocks() - first_place);
   std::uint64_t number = slab * used_.per_slab() + used_.used_before(static_cast<Sbn>(first_place));
+  // If the first count of the tile is the usual one and that behind its end too, all are: along the
+  // numbering counts only fall.
   if (places == kCountsPerBlock && count_of(number) == request_.references &&
       count_of(number + kCountsPerBlock) == request_.references) {
     std::memcpy(block.data(), uniform_counts_.data(), kBlockSize);

@@ -37,6 +37,7 @@ class FindingPrinter {
     const std::uint64_t seen = ++seen_[static_cast<std::size_t>(finding.kind)];
     if (!all_ && seen > kShownOfAKind + 1) return;
     progress_.clear();
+    // Once, in place of all further ones of the kind.
     if (!all_ && seen == kShownOfAKind + 1) {
       print("{}: more of the same (--verbose shows all)\n", name_of(finding.kind));
       return;

@@ -29,6 +29,7 @@ std::optional<std::string> value_text(const toml::node& node) {
   if (const auto text = node.value_exact<std::string>()) return *text;
   if (const auto number = node.value_exact<std::int64_t>()) return fmt::format("{}", *number);
   if (const auto number = node.value_exact<double>()) return fmt::format("{}", *number);
+  // Switches that take a word take "on" and "off".
   if (const auto on = node.value_exact<bool>()) return *on ? "on" : "off";
   return std::nullopt;
 }
@@ -45,6 +46,7 @@ std::string option_names(const Arguments& app) {
 
 Result<void> add_option(const Arguments& app, std::string_view table, const std::string& key,
                         const toml::node& node, ConfigFile& config) {
+  // Only options of this command, by their long names; help and the file itself are none of a file.
   const auto option = app.find("--" + key);
   if (!option || key == "config" || key == "help" || key == "version") {
     return wrong(config.path, node.source(),
@@ -67,6 +69,7 @@ Result<void> add_option(const Arguments& app, std::string_view table, const std:
     config.arguments.push_back(fmt::format("--{}={}", key, *text));
     return {};
   };
+  // An array is an option given several times.
   const toml::array* values = node.as_array();
   if (values == nullptr) return add(node);
   if (!option->takes_several) {

@@ -180,6 +180,7 @@ Result<FormatOptions> read_options(const FormatArguments& arguments) {
 
 int format(const FormatArguments& arguments) {
   auto options = read_options(arguments);
+  // Wrong arguments are told before the device is looked at.
   if (!options) return usage_error(options.error().message());
   if (auto right = check_preallocation(*options); !right) {
     return usage_error(right.error().message());
@@ -201,6 +202,7 @@ int format(const FormatArguments& arguments) {
           *made->promise);
     }
   }
+  // Somebody has to be told what was made: where that fails no new file is left behind.
   auto arrived = finish_output();
   if (arrived) return kExitOk;
   // Nobody was told that there is a volume. A file that the command has made is removed; a device,

@@ -98,6 +98,7 @@ int run_rebuild(int argc, char** argv) {
   options.dry_run = arguments.dry_run;
   options.accepts_losses = arguments.yes;
   options.force = arguments.force;
+  // Before anything is changed: who reads along sees what it would cost.
   options.surveyed = [&](const RebuildReport& survey) {
     if (!arguments.json) print_report(survey);
   };

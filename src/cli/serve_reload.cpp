@@ -31,6 +31,7 @@ std::optional<std::string> value_in(const ConfigFile& config, std::string_view n
 /// The options that differ, as they are called in the file.
 std::set<std::string> differences(const ConfigFile& before, const ConfigFile& now) {
   std::set<std::string> names;
+  // Both ways: an option that is gone from the file has changed, too, to its default.
   for (const ConfigFile* config : {&before, &now}) {
     for (const std::string& argument : config->arguments) {
       const std::string name = argument.substr(2, argument.find('=') - 2);

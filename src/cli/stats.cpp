@@ -65,6 +65,7 @@ int show_statistics(const std::vector<std::string>& volumes, ServedVolume served
       all.push_back({std::move(*path), std::move(statistics->statistics)});
       continue;
     }
+    // Of several volumes those that can be read are shown, and the error is told beside them.
     if (volumes.size() == 1) return fail(statistics.error());
     note(volume, statistics.error());
   }

@@ -157,6 +157,7 @@ std::string_view condition_words(const VolumeStatistics& s) {
   return "";
 }
 
+/// The screen from top to bottom. What each line is for decides what is left out of a small one.
 std::vector<ScreenLine> lines_of(const std::string& volume, const Snapshot& now, const Rates& rates,
                                  const History& history) {
   const VolumeStatistics& s = now.statistics;
@@ -242,6 +243,7 @@ int run_top(int argc, char** argv) {
         "uvdo top draws on a terminal; for files and pipes there is uvdo stats "
         "--watch");
   }
+  // The first look before the screen is changed: an error of it is told as of any command.
   auto before = take_snapshot(served.given());
   if (!before) return fail(before.error());
   struct sigaction action {};

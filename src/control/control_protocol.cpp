@@ -40,6 +40,8 @@ Result<ControlRequest> parse_request(std::string_view line) {
     return Error(Errc::protocol, fmt::format("a request names a \"{}\"", kCommandKey));
   }
   ControlRequest request{command->get<std::string>(), std::move(*json)};
+  // What is left are the parameters; those that a command does not have are refused by
+  // read_request().
   request.parameters.erase(kVersionKey);
   request.parameters.erase(kCommandKey);
   return request;

@@ -99,6 +99,7 @@ Task<Result<VolumeDescription>> VolumeControl::info(InfoRequest /*request*/) {
   co_return describe_volume(volume_, server_.volume);
 }
 
+// All of one moment: nothing is waited for.
 HealthFacts VolumeControl::facts() const {
   HealthFacts facts;
   facts.volume = server_.volume;

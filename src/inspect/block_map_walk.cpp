@@ -24,6 +24,7 @@ class Walker {
 
   BlockMapContents walk() {
     for (root_ = 0; root_ < kBlockMapRoots; ++root_) {
+      // How many pages this tree has at each height; entries that lead beyond are wrong.
       bounds_ = tree_size(image_.logical_blocks(), root_);
       interior_page(image_.super_block().block_map.root_origin + root_, kRootHeight, 0);
     }

@@ -126,6 +126,7 @@ Result<BlockMapping> VolumeImage::mapping(Lbn lbn) {
     return Error(Errc::out_of_range, fmt::format("logical block {} is beyond the end ({} blocks)",
                                                  lbn.value(), logical_blocks()));
   }
+  // From the root down. Where a page is missing, or was never written, nothing is mapped.
   const TreePath path = tree_path(lbn);
   Pbn pbn = super_.block_map.root_origin + path.root;
   for (unsigned height = kRootHeight;; --height) {
@@ -217,6 +218,8 @@ Result<std::vector<SlabSummaryEntry>> VolumeImage::read_slab_summary() const {
   const Partition partition = super_.find(PartitionId::slab_summary);
   std::vector<std::byte> blocks(partition.blocks * kBlockSize);
   if (auto ok = read_blocks(partition.start, blocks); !ok) return std::move(ok).error();
+  // Each slab's entry lies in the area of its zone, by the number of zones that the super block
+  // records (behaviour.md, 17).
   std::vector<SlabSummaryEntry> entries(slab_count());
   for (SlabNumber slab = 0; slab < entries.size(); ++slab) {
     const unsigned zone = summary_zone(slab, super_.depot.zone_count);

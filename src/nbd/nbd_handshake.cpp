@@ -152,6 +152,7 @@ NbdHandshake::Next NbdHandshake::answer(OptionHeader header, ConstBytes data) {
   // names nor whether one exists.
   const bool needs_tls = tls_.required && !channel_.is_encrypted();
   if (option == Option::export_name) {
+    // EXPORT_NAME cannot be refused in words.
     if (needs_tls) return close("the client did not start TLS, which this server requires");
     return answer_export_name(data);
   }
@@ -187,6 +188,7 @@ NbdHandshake::Next NbdHandshake::answer_export_name(ConstBytes data) {
   }
   if (stopping_) return close("this server is stopping");
   WireBuilder builder;
+  // The old answer has no header: size, flags, and padding unless both sides go without.
   builder.be64(target->service->size()).be16(transmission_flags(*target));
   const ConstBytes bytes = builder.bytes();
   out_.insert(out_.end(), bytes.begin(), bytes.end());

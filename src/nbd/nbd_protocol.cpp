@@ -206,6 +206,8 @@ Judgement judge(const RequestHeader& request, const ExportState& state) {
   if (request.command == Command::write && request.length > kMaxPayload) {
     return {Verdict::hang_up, WireError::einval, "a write is at most 64 MiB long"};
   }
+  // A flag that is not understood could change what the request means: it is refused and not
+  // ignored.
   if ((request.flags & ~flags_allowed(request.command)) != 0) {
     return refuse(WireError::einval, "a flag that the command does not have");
   }

@@ -66,6 +66,7 @@ Result<PskKeys> PskKeys::parse(std::string_view text) {
 Result<void> PskKeys::add(std::string_view line, std::size_t number) {
   const std::size_t colon = line.find(':');
   std::string name(line.substr(0, colon));
+  // "#" begins a name in hexadecimal where a key follows, and a remark otherwise.
   if (name.starts_with('#')) {
     const auto bytes = from_hex(std::string_view(name).substr(1));
     if (!bytes || colon == std::string_view::npos) return {};  // a remark

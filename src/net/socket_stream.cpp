@@ -48,6 +48,7 @@ Task<int> SocketStream::send(std::span<iovec> slices) {
   while (!slices.empty()) {
     message.msg_iov = slices.data();
     message.msg_iovlen = slices.size();
+    // MSG_NOSIGNAL: a peer that has gone is an error, and no SIGPIPE.
     const int result = co_await loop_.perform(
         [&](io_uring_sqe* sqe) { io_uring_prep_sendmsg(sqe, fd_, &message, MSG_NOSIGNAL); });
     if (result == -EINTR || result == -EAGAIN) continue;

@@ -193,6 +193,7 @@ Result<void> TlsContext::admit(gnutls_session_t session) const {
     if (is_allowed({user})) return {};
     return Error(Errc::protocol, fmt::format("the key {} is not one of --tls-allow", user));
   }
+  // Without a key the client has to have shown a certificate, if any is asked for.
   if (verify_clients_) return admit_certificate(session);
   if (key_credentials_ == nullptr) return {};  // TLS keeps others from reading; anybody is welcome
   return Error(Errc::protocol, "the client knows none of the pre-shared keys");
@@ -205,6 +206,7 @@ Result<void> TlsContext::admit_certificate(gnutls_session_t session) const {
   wanted.type = GNUTLS_DT_KEY_PURPOSE_OID;
   wanted.data = reinterpret_cast<unsigned char*>(purpose.data());
   unsigned status = 0;
+  // Chain, dates and revocations; `status` has a bit for each thing that is wrong.
   const int code = gnutls_certificate_verify_peers(session, &wanted, 1, &status);
   if (code == GNUTLS_E_NO_CERTIFICATE_FOUND) {
     return Error(Errc::protocol, key_credentials_ == nullptr

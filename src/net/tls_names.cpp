@@ -31,6 +31,7 @@ Certificate certificate_of_peer(gnutls_session_t session) {
 
 std::string address_text(const std::string& bytes) {
   std::array<char, INET6_ADDRSTRLEN> text{};
+  // As certificates have them: 4 or 16 bytes, in network order.
   const int family = bytes.size() == 4 ? AF_INET : bytes.size() == 16 ? AF_INET6 : AF_UNSPEC;
   if (family == AF_UNSPEC) return {};
   return inet_ntop(family, bytes.data(), text.data(), text.size()) != nullptr ? text.data() : "";

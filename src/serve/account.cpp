@@ -90,6 +90,7 @@ Result<Account> Account::find(const std::string& name) {
 
 SocketAccess Account::owning(SocketAccess access) const {
   if (geteuid() != 0) return access;
+  // Who removes a socket at the end is the account, not root.
   access.owner = user_;
   if (!access.group) access.group = group_;
   return access;
@@ -113,6 +114,7 @@ Result<void> Account::become() const {
 
 Result<void> Account::check_may_reopen(const std::string& path, bool for_writing) const {
   const Disguise disguise(user_, group_, groups_);
+  // AT_EACCESS: by the effective user and group, which the disguise has changed.
   if (faccessat(AT_FDCWD, path.c_str(), for_writing ? R_OK | W_OK : R_OK, AT_EACCESS) == 0) {
     return {};
   }

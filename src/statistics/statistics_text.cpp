@@ -327,6 +327,8 @@ std::string savings_text(const VolumeStatistics& s) {
   const auto row = [&](std::string_view what, const std::optional<std::uint64_t>& blocks,
                        std::string_view words) {
     if (!blocks) {
+      // A volume in use counts savings when it is asked (Volume::count_savings()); of any other
+      // they are not known.
       const std::string_view why =
           s.extra.running && !is_unknown(s) ? "being counted" : "not known";
       return fmt::format("  {:<15} {:>12} {:>7}  {}\n", what, why, "", words);

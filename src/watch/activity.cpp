@@ -43,6 +43,7 @@ void visit_requests(Requests& requests, Visitor& v) {
   v.value("latencies", requests.latencies);
 }
 
+// The keys of what travels: server and commands have them from here.
 template <class Device, class Visitor>
 void visit_device(Device& device, Visitor& v) {
   v.value("reads", device.reads);

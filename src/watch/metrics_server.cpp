@@ -57,6 +57,7 @@ Task<void> MetricsServer::serve(SocketStream& stream, bool crowded) {
       reply = refusal("503 Service Unavailable", "Too many ask at once; try again.");
     } else if (request.find("\r\n\r\n") != std::string::npos ||
                request.find("\n\n") != std::string::npos) {
+      // All of it is made at once: a turn of its own.
       co_await loop_.next_turn();
       reply = answer(request);
       loop_.spend(kUnitsPerAnswer);
@@ -82,6 +83,7 @@ std::string MetricsServer::answer(std::string_view request) const {
     return refusal("400 Bad Request", "That is no HTTP request.");
   }
   const std::string_view method = line.substr(0, first);
+  // Without a query, which nothing here takes.
   std::string_view path = line.substr(first + 1, second - first - 1);
   path = path.substr(0, path.find('?'));
   if (method != "GET" && method != "HEAD") {

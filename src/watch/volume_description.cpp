@@ -73,6 +73,7 @@ VolumeDescription describe_volume(const VolumeGeometry& geometry, const SuperBlo
 VolumeDescription describe_volume(const Volume& volume, const std::string& name) {
   VolumeDescription d =
       describe_volume(volume.geometry(), volume.super_block(), name, volume.store().size());
+  // Figures of this moment, in memory; the device is not asked.
   const VolumeStatistics statistics = volume.statistics();
   d.logical_blocks_used = statistics.logical_blocks_used;
   d.block_map_blocks = statistics.overhead_blocks_used - statistics.extra.fixed_overhead_blocks;

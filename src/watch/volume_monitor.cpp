@@ -47,6 +47,7 @@ void VolumeMonitor::stop() {
 
 Task<void> VolumeMonitor::run() {
   while (!stopping_) {
+    // First, as look() takes what it finds out about the room beneath.
     settings_.look_beneath();
     look();
     hook_.poll();

@@ -45,7 +45,9 @@ WorkloadRunner::Plan WorkloadRunner::make_plan(const Workload& workload) const {
   const std::uint64_t per_request = workload.request_bytes / kBlockSize;
   plan.requests = std::max<std::uint64_t>(1, settings_.blocks * workload.share / 100 / per_request);
   plan.set_blocks = settings_.set_bytes / kBlockSize;
+  // So many different requests there are; those beyond that number go round.
   plan.places = plan.set_blocks / per_request;
+  // Copies go behind the set, which stays as it is.
   if (workload.source == Workload::Source::picks_of_set ||
       workload.start == Start::duplicated_set) {
     plan.base = settings_.set_bytes;
@@ -60,6 +62,7 @@ WorkloadRunner::Plan WorkloadRunner::make_plan(const Workload& workload) const {
       plan.places = settings_.set_bytes / workload.request_bytes;
     }
   }
+  // All over a large map.
   if (workload.start == Start::every_leaf) {
     plan.logical_bytes = kLargeVolume;
     plan.places = kLargeVolume / workload.request_bytes;
@@ -69,9 +72,11 @@ WorkloadRunner::Plan WorkloadRunner::make_plan(const Workload& workload) const {
     plan.places = kManyCopies / workload.request_bytes;
   }
   if (workload.action == Action::discard && workload.start == Start::empty) {
+    // One discard of all of it.
     plan.requests = plan.places = 1;
     plan.logical_bytes = kHugeVolume;
   } else if (workload.action == Action::discard) {
+    // Each place once, warm-up included: what is discarded already would be nothing to do.
     plan.warm_up = plan.places / 5;
     plan.requests = plan.places - plan.warm_up;
   } else if (plan.workload.depth > 1) {
@@ -123,6 +128,8 @@ Task<Result<void>> WorkloadRunner::run_on(ScratchVolume& scratch, const Plan& pl
   co_return done ? std::move(stopped) : std::move(done);
 }
 
+// Random names, which no data of a workload have: they only take room, as those of a volume long in
+// use do.
 Task<Result<void>> WorkloadRunner::fill_index(DedupeIndex& index) {
   const IndexData data{};
   for (std::uint64_t i = 0; i < settings_.index_records; ++i) {
@@ -139,6 +146,7 @@ Task<Result<void>> WorkloadRunner::prepare(ScratchVolume& scratch, const Plan& p
   using Start = Workload::Start;
   if (plan.workload.start == Start::empty) co_return Result<void>();
   Plan writes;
+  // The writes that make the start, as a workload of their own.
   writes.workload.depth = 256;
   writes.set_blocks = plan.set_blocks;
   writes.requests = writes.places = plan.set_blocks;
@@ -227,6 +235,7 @@ Task<Result<void>> WorkloadRunner::measure(ScratchVolume& scratch, const Plan& p
 Task<Result<void>> WorkloadRunner::many(ScratchVolume& scratch, const Plan& plan,
                                         std::uint64_t first, std::uint64_t count,
                                         LatencyHistogram* latencies) {
+  // Each client takes the next number until none is left; the first error ends all of them.
   struct Shared {
     std::uint64_t next;
     std::uint64_t end;
@@ -281,6 +290,7 @@ Task<Result<void>> WorkloadRunner::request(ScratchVolume& scratch, const Plan& p
   using Action = Workload::Action;
   const Workload& workload = plan.workload;
   const std::uint64_t bytes = workload.request_bytes;
+  // Place and data follow from the number, or from random numbers with a fixed seed.
   const std::uint64_t place =
       (workload.addresses == Workload::Addresses::random ? random_() : number) % plan.places;
   std::uint64_t offset = plan.base + place * bytes;

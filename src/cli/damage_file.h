@@ -28,6 +28,7 @@ class DamageFile {
   /// Empties the file, once nothing keeps the command from its work any more.
   Result<void> begin();
   [[nodiscard]] explicit operator bool() const { return file_ != nullptr; }
+  /// A line for a run of damaged blocks, in the order of logical blocks.
   void add(const ContentRun& run);
   /// Adds a sentence about blocks whose numbers nobody knows.
   void remark(const std::string& text);

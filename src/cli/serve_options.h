@@ -72,6 +72,7 @@ struct ServeOptions {
   LogLevel level = LogLevel::info;
   Log::Format format = Log::Format::plain;
 
+  /// Adds all options to the parser; this must outlive the parsing.
   void add_to(Arguments& app);
   /// Everything that can be wrong with the options alone.
   Result<void> check();

@@ -26,6 +26,8 @@ class ServeReload {
   ServeReload(const Arguments& app, int argc, char** argv, ConfigFile config, Log& log,
               LogFile* file, RenewableTls* tls);
 
+  /// Does all of it, at a SIGHUP. Files are read on the server's thread, so that requests wait for
+  /// that long.
   void run(VolumeMonitor& monitor);
   /// Says in one line what of all that this process will not be able to open then; to be called
   /// when it has given up the rights that it was started with.

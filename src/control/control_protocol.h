@@ -29,6 +29,7 @@ struct ControlRequest {
 /// protocol, unsupported: the line is no request of this version.
 Result<ControlRequest> parse_request(std::string_view line);
 
+/// The two forms of a reply; json_text() of one is its line.
 [[nodiscard]] Json result_reply(Json result);
 [[nodiscard]] Json error_reply(const Error& error);
 /// The result of a reply, or the error that it tells. protocol: it is no reply.

@@ -15,6 +15,7 @@
 
 namespace uvdo {
 
+/// Neighbouring logical blocks of one kind.
 struct ContentRun {
   enum class Kind : std::uint8_t {
     hole,     ///< unmapped, or a block of zeros

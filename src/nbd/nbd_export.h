@@ -11,6 +11,7 @@
 
 namespace uvdo {
 
+/// A volume under a name. What clients may send to it is judge()'s to say.
 struct NbdExport {
   std::string name;         ///< at most 4096 bytes of UTF-8
   std::string description;  ///< for people; may be empty

@@ -25,6 +25,8 @@ class ClientServer {
   using Serve = std::function<Task<void>(SocketStream& stream, bool crowded)>;
 
   struct Limits {
+    /// Served at a time. Some more are let in only to be told that they are too many; beyond these,
+    /// connections are closed without a word.
     std::size_t most_clients;
     /// How long a client may stay; zero: as long as it likes.
     Duration stay{};
@@ -38,11 +40,12 @@ class ClientServer {
   ClientServer(const ClientServer&) = delete;
   ClientServer& operator=(const ClientServer&) = delete;
 
-  /// Begins to accept.
+  /// Begins to accept on these, which are closed by shutdown().
   void start(std::vector<ListeningSocket> sockets);
   /// Ends all connections, after the replies under way; then nothing of it runs any more. A client
   /// that does not take its reply is given a second.
   Task<void> shutdown();
+  /// Connected now, those that are too many included.
   [[nodiscard]] std::size_t clients() const { return clients_.size(); }
   [[nodiscard]] const std::vector<ListeningSocket>& sockets() const { return sockets_; }
 

@@ -14,6 +14,7 @@ namespace uvdo {
 /// is told with the next line that passes after it.
 class LogThrottle {
  public:
+  /// Enough to see what happens, too few to fill a disk: 10 lines in 10 seconds.
   static constexpr unsigned kLines = 10;
   static constexpr Duration kWhile = std::chrono::seconds(10);
 

@@ -13,6 +13,7 @@ namespace uvdo {
 /// ended.
 class RenewableTls final : public TlsUpgrader {
  public:
+  /// Reads the files for the first time; an error is TlsContext::create()'s.
   static Result<std::unique_ptr<RenewableTls>> create(Executor& executor, TlsSettings settings);
 
   /// Reads the files again. After an error all is as it was.

@@ -27,6 +27,7 @@ struct SocketAddress {
   /// Understands unix:PATH, tcp:HOST:PORT, tcp:HOST (the NBD port) and tcp:[IPV6]:PORT. The host
   /// "*", or none before a port, is every address of the machine.
   static Result<SocketAddress> parse(std::string_view text);
+  /// What parse() understands as the same address.
   [[nodiscard]] std::string text() const;
 };
 

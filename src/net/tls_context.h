@@ -28,6 +28,7 @@ struct TlsSettings {
   bool required = false;  ///< nobody is let in without TLS
   bool optional = false;  ///< also with an authority or keys clients without TLS are let in
 
+  /// Whether TLS is offered at all.
   [[nodiscard]] bool any() const {
     return !certificate.empty() || !key.empty() || knows_clients() || !revoked.empty() ||
            !allowed.empty();

@@ -15,6 +15,7 @@
 
 namespace uvdo {
 
+/// What is to be opened, and for whom.
 struct DoorSettings {
   std::string volume;                      ///< its path
   std::vector<SocketAddress> nbd;          ///< to listen at
@@ -32,6 +33,7 @@ struct Doors {
   std::vector<ListeningSocket> metrics;
   std::vector<ListeningSocket> control;  ///< one
   std::string control_path;
+  /// Goes with the control socket: removed when the server ends.
   std::unique_ptr<ControlLink> control_link;
 
   /// Opens all that `settings` name; nobody is let in yet. The inherited ones are taken over.

@@ -55,6 +55,7 @@ class VolumeServer {
   // ---- what front ends are made with
   /// The volume as its clients see it.
   [[nodiscard]] BlockService& service() { return *service_; }
+  /// Slots for requests, times of requests and spare descriptors: one of each for all front ends.
   [[nodiscard]] RequestBudget& requests() { return requests_; }
   [[nodiscard]] RequestTimes& times() { return times_; }
   [[nodiscard]] DescriptorReserve& reserve() { return reserve_; }

@@ -9,6 +9,7 @@
 
 namespace uvdo {
 
+/// What the metrics are made of, all of one moment.
 struct MetricsSource {
   std::string volume;   ///< its real path: the label `volume` of every sample
   std::string uuid;     ///< the label `uuid` of every sample

@@ -23,6 +23,7 @@ struct RequestRate {
   LatencyHistogram latencies;   ///< of requests that ended in between
 };
 
+/// Figures for people and scripts, of the time between two looks unless they say otherwise.
 struct Rates {
   double seconds = 0;
   std::array<RequestRate, kRequestKinds.size()> requests;

@@ -64,6 +64,7 @@ class SpaceWatch {
   /// When it is full at the present rate; nothing if it does not fill, or if there have been less
   /// than five seconds to judge by.
   [[nodiscard]] std::optional<std::chrono::seconds> until_full() const;
+  /// Zeros while there are less than five seconds to judge by.
   [[nodiscard]] FillRate fill_rate() const;
   /// The highest mark that is passed now; 0 if none is.
   [[nodiscard]] unsigned mark() const { return passed_ == 0 ? 0 : marks_[passed_ - 1]; }
@@ -75,6 +76,7 @@ class SpaceWatch {
   };
   enum class Level : std::uint8_t { some_left, full };
 
+  // Of the samples that are kept the oldest and the last one make the rate.
   void note(Sample seen);
   // A ring, so that watching takes no memory: the oldest first.
   static constexpr std::size_t kMostSamples = 32;

@@ -33,6 +33,7 @@ class VolumeMonitor {
     std::function<std::optional<BackingState>()> backing = [] {
       return std::optional<BackingState>();
     };
+    /// How many are connected to all front ends.
     std::function<std::uint64_t()> clients = [] { return std::uint64_t{0}; };
   };
 
@@ -41,11 +42,13 @@ class VolumeMonitor {
 
   /// Watches until stop().
   Task<void> run();
+  /// Ends run() soon, after a last look.
   void stop();
   /// Takes other watermarks, and another command for them, from now on.
   void set_marks(std::vector<unsigned> marks) { space_.set_marks(std::move(marks)); }
   void set_command(std::string command) { hook_.set_command(std::move(command)); }
 
+  /// What the volume has done and does, as of now.
   [[nodiscard]] Activity activity() const;
   [[nodiscard]] const SpaceWatch& space() const { return space_; }
   /// What the volume counts, with the requests of clients that are under way and the failures of

@@ -12,6 +12,7 @@
 
 namespace uvdo {
 
+/// Where the volume is to be, and how large. A device keeps its own size.
 struct ScratchRequest {
   std::string path;  ///< a directory, for a file that is removed again; a block device; or nothing
   std::uint64_t device_bytes = 12ULL << 30U;

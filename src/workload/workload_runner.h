@@ -13,6 +13,7 @@
 
 namespace uvdo {
 
+/// What the user says, for all workloads of a call.
 struct BenchSettings {
   std::string path;  ///< as in ScratchRequest
   std::uint64_t device_bytes = 12ULL << 30U;

@@ -34,6 +34,7 @@ std::uint64_t interior_pages_of(std::uint64_t leaves) {
 UsedBlocks::UsedBlocks(unsigned percent) : is_used_(kCountsPerBlock, true) {
   SimRandom random(percent);
   std::uint64_t to_free = kCountsPerBlock - std::uint64_t{kCountsPerBlock} * percent / 100;
+  // Runs may meet and be longer; places that are free already end one.
   while (to_free > 0) {
     std::uint64_t place = random.below(kCountsPerBlock);
     std::uint64_t run = random.between(1, std::min(kLongestFreeRun, to_free));
@@ -261,6 +262,8 @@ void CraftedVolume::read_interior(const Generation& generation, std::uint64_t in
 }
 
 void CraftedVolume::read_leaf(std::uint64_t leaf, MutableBytes block) const {
+  // Mapped blocks take the data blocks in order, round and round: with several references each
+  // comes as often.
   std::uint64_t data = leaf * mapped_per_leaf() % data_blocks_;
   UsedBlocks::Cursor cursor(used_, tree_pages() + data);
   for (const unsigned slot : mapped_slots_) {

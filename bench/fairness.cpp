@@ -27,6 +27,7 @@ namespace {
 using bench::fail;
 using Clock = std::chrono::steady_clock;
 
+// The longest range that a request can have in whole blocks.
 constexpr std::uint32_t kLongest = 0xFFFFF000;
 constexpr std::size_t kBlock = 4096;
 

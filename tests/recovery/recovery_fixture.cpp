@@ -88,6 +88,7 @@ void RecoveryFixture::run(const std::function<Task<void>(BackingStore&)>& body,
   ASSERT_TRUE(outcome.finished) << outcome.why;
   failed_ = device.has_failed();
   writes_ = device.writes();
+  // A run that was not cut off leaves all that it wrote, flushed or not.
   content_ = device.survivors(failed_ ? survival : Survival::everything, random_);
 }
 
@@ -126,6 +127,7 @@ void RecoveryFixture::use(const std::function<Task<void>(Volume&)>& body, End en
         }
       },
       fail_after, survival);
+  // What was on the disk when the power failed, not what the stop behind it has written.
   if (!at_crash.empty()) content_ = std::move(at_crash);
   failed_ = was_cut_off;
 }

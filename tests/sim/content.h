@@ -75,6 +75,7 @@ struct ContentMix {
 };
 
 /// Deals out contents by a mix.
+/// Numbers of unique contents go up and never come again; those of duplicates are few.
 class ContentSource {
  public:
   explicit ContentSource(ContentMix mix) : mix_(mix) {}

@@ -153,6 +153,7 @@ void print_made(const std::string& path, const VolumeLayout& layout, bool verbos
 /// The same as uvdo info --json says of a volume that was never started.
 void print_json(const std::string& path, const VolumeLayout& layout, std::uint64_t device_bytes) {
   VolumeDescription made = describe_volume(layout.geometry, layout.super_block, path, device_bytes);
+  // What would else be looked up on the disk.
   made.slabs.never_used = made.slabs.count;
   made.slabs.dirty = 0;
   print("{}\n", json_text(fields_json(made), 2));

@@ -33,6 +33,7 @@ namespace {
 /// the volume is in use, is refused.
 Result<std::uint64_t> memory_to_serve(const VolumeHeaders& headers, const ServeOptions& options,
                                       std::uint64_t server_bytes) {
+  // All that is ever taken is known from the options and the volume's sizes.
   const MemoryPlan plan =
       plan_memory(options.volume_options, headers.geometry, headers.super_block);
   auto fits = check_memory(plan, server_bytes, available_memory(),
@@ -95,6 +96,7 @@ VolumeServer::Settings server_settings(const ServeOptions& options, std::uint64_
   settings.hook = {options.watermark_command, options.hook_limit};
   settings.memory_bytes = memory_bytes;
   settings.lock_memory = options.lock_memory;
+  // Without the rights of root the folder is closed; the link has been made before (Doors::open()).
   settings.may_link = !options.doors.account;
   settings.stop = [&signals] { signals.stop(); };
   return settings;
@@ -127,6 +129,7 @@ Result<Doors> open_and_become(ServeOptions& options) {
   const Account account = *options.doors.account;
   auto allowed = account.check_may_reopen(options.volume, !options.read_only);
   if (!allowed) return std::move(allowed).error();
+  // Sockets belong to the account from the start, and can be removed by it.
   auto doors = Doors::open(std::move(options.doors));
   options.doors.account = account;  // of all that was moved away this is still asked for
   if (!doors) return doors;

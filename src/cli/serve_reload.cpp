@@ -115,6 +115,7 @@ Result<void> ServeReload::take_over(const ConfigFile& now, VolumeMonitor& monito
   if (!level) return level.error().within(now.path);
   auto marks = parse_watermarks(value_in(now, kMarks).value_or(defaults.watermarks));
   if (!marks) return marks.error().within(now.path);
+  // Three options may change in use; of the others it is said that they do not.
   for (const std::string& name : changed) {
     if (name == kLevel) {
       log_.set_level(*level);

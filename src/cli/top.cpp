@@ -246,6 +246,7 @@ int run_top(int argc, char** argv) {
   // The first look before the screen is changed: an error of it is told as of any command.
   auto before = take_snapshot(served.given());
   if (!before) return fail(before.error());
+  // From here on the screen has to be given back, whatever ends the command.
   struct sigaction action {};
   action.sa_handler = [](int) { interrupted = 1; };
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaction(signal, &action, nullptr);

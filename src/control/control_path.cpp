@@ -46,6 +46,8 @@ ControlLink::ControlLink(const std::string& volume, std::string socket)
 void ControlLink::keep(bool wanted) {
   if (wanted == is_there_ || socket_.empty()) return;
   unlink(link_.c_str());  // also one of a server that was killed
+  // Without it the volume is served all the same; only who asks while it is suspended may not find
+  // it.
   is_there_ = wanted && symlink(socket_.c_str(), link_.c_str()) == 0;
 }
 

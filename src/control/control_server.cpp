@@ -48,6 +48,7 @@ Task<void> ControlServer::serve(SocketStream& stream, bool crowded) {
       } else if (end != std::string::npos) {
         std::string line = pending.substr(0, end);
         pending.erase(0, end + 1);
+        // Nobody would get the answer: nothing is done for it.
         if (stream.peer() == PeerState::gone) {  // whoever asked has given up
           pending.clear();
           break;
@@ -105,6 +106,7 @@ Task<ControlServer::Answer> ControlServer::carry_out(std::string line) {
   std::string name = request->command;
   auto result = co_await handler_(std::move(*request));
   if (!result) co_return Answer{refusal(result.error()), ""};
+  // Long answers are written in turns, as they are larger than any request of a client.
   Json reply = result_reply(std::move(*result));
   std::string text = co_await json_text_in_turns(loop_, std::move(reply));
   co_return Answer{std::move(text), std::move(name)};

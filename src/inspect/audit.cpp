@@ -52,6 +52,8 @@ class Auditor {
   }
 
  private:
+  /// All findings go through here, those of the walk and of the slabs too: each is counted once,
+  /// then handed on.
   void take(const Finding& finding) {
     if (finding.is_error) {
       ++summary_.errors;
@@ -271,6 +273,7 @@ class Auditor {
       summary_.referenced_blocks += is_data ? 1 : 0;
       summary_.compressed_blocks += fragments != 0 ? 1 : 0;
       summary_.compressed_fragments += static_cast<std::uint64_t>(std::popcount(fragments));
+      // A block goes on with the run before it, or ends that and begins another.
       const bool wanted = reads_ && (fragments != 0 || (is_data && options_.read_data));
       if (wanted && run_length > 0 && run + run_length == sbn && run_length < kReadBlocks) {
         ++run_length;
@@ -308,6 +311,7 @@ class Auditor {
   void try_fragments(Pbn pbn, std::uint16_t fragments, ConstBytes block) {
     std::array<std::byte, kBlockSize> out;
     for (unsigned slot = 0; slot < kMaxFragments; ++slot) {
+      // What no mapping names may be left over from before (behaviour.md, 17).
       if ((fragments >> slot & 1U) == 0) continue;
       if (auto ok = read_fragment(block, slot, out); !ok) {
         error(FindingKind::compressed_block, "fragment {} of block {}: {}", slot, pbn.value(),
@@ -375,6 +379,7 @@ AuditSummary audit(const VolumeImage& image, const AuditOptions& options, const 
 AuditSummary summarize(const VolumeImage& image) {
   const AuditOptions options;
   const FindingSink silent = [](const Finding&) {};
+  // What is wrong is no matter here: the figures are as right as the volume is.
   Auditor auditor(image, options, silent);
   auditor.reads_ = false;
   return auditor.run_summary();

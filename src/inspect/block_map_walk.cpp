@@ -122,6 +122,7 @@ class Walker {
     }
   }
 
+  /// One mapping: counted by its kind, and as a reference to its block.
   void map(Lbn lbn, BlockMapping entry) {
     contents_.mapped_blocks += entry.is_mapped() ? 1 : 0;
     if (lbn.value() >= image_.logical_blocks() || !slabs_.is_valid(entry)) {

@@ -18,6 +18,7 @@ ContentReader::ContentReader(VolumeImage& image, Lbn first, std::uint64_t count)
     // The first index whose page is not before the first one wanted.
     const std::uint64_t index =
         page <= root ? 0 : (page - root + kBlockMapRoots - 1) / kBlockMapRoots;
+    // One leaf of each tree is known ahead; the nearest of the 60 is the next one.
     upcoming_[root] = image.next_leaf(root, index);
   }
   find_leaf();
@@ -69,6 +70,7 @@ ContentRun ContentReader::from_leaf() {
   if (leaf_empty_) return hole_until(leaf_end);
 
   const auto entry_of = [&](Lbn lbn) { return page_.entry(leaf_slot(lbn)); };
+  // The first entry says of which kind the run is.
   const BlockMapping first = entry_of(at_);
   const auto is_hole = [](BlockMapping m) { return m == kUnmapped || m == kMappedZero; };
   Lbn to = at_ + 1;

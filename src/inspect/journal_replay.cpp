@@ -158,6 +158,7 @@ Result<JournalReplay> replay_journal(const VolumeImage& image) {
                    add_counts(replay, image.slabs(), point, entry);
                  });
   }
+  // Changes of pages are in the view; those of counts have been collected beside it.
   auto view = builder.finish();
   if (!view) return std::move(view).error();
   replay.view = std::move(*view);

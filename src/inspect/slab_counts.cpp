@@ -185,6 +185,7 @@ class SlabLoader {
     // What the slab journal has is applied already; the rest goes on in a block of its own behind
     // the tail.
     const std::uint64_t known = tail_ ? tail_->header.recovery_point.packed() : 0;
+    // As the depot would write it: a block is full when the next entry finds no room in it.
     SlabJournalHeader open;
     open.sequence = tail_ ? tail_->header.sequence + 1 : SlabSequence{1};
     for (const CountChange& change : image_.replay()->changes_of_slab(slab_)) {
@@ -213,6 +214,7 @@ class SlabLoader {
     return ReferenceOperation::block_map_decrement;
   }
 
+  /// A change that cannot be is reported, and left out.
   void apply(Sbn sbn, ReferenceOperation operation, std::string_view journal, std::uint64_t block,
              unsigned index) {
     if (sbn < counts_.size() && change_count(counts_[sbn], operation)) return;
@@ -247,7 +249,9 @@ class SlabLoader {
   SlabSummaryEntry summary_;
   const FindingSink& sink_;
   std::vector<ReferenceCount> counts_;
+  // Up to which entry of the slab journal a sector's counts go.
   std::vector<JournalPoint> points_;  ///< by sector
+  // The last journal block, by the summary; nothing if there is none that is this volume's.
   std::optional<JournalBlock> tail_;
 };
 

@@ -50,6 +50,7 @@ Result<void> VolumeImage::read_headers() {
   if (store().size() < kBlockSize) {
     return Error(Errc::not_found, "it is smaller than one block, so it holds no VDO volume");
   }
+  // Each structure tells where the next one is, and is validated before that is believed.
   if (auto ok = device_.read(0, block); !ok) return ok;
   auto geometry = decode_volume_geometry(block);
   if (!geometry) return std::move(geometry).error();
@@ -144,6 +145,7 @@ Result<BlockMapping> VolumeImage::mapping(Lbn lbn) {
 }
 
 Result<const VolumeImage::CachedBlock*> VolumeImage::cached_block(Pbn pbn) {
+  // Direct-mapped: neighbours in a file lie in few compressed blocks.
   auto& place = compressed_[pbn.value() % compressed_.size()];
   if (place && place->pbn == pbn) return place.get();
   if (!place) place = std::make_unique<CachedBlock>();

@@ -73,8 +73,11 @@ class ListeningSocket {
 
  private:
   explicit ListeningSocket(int fd) : fd_(fd) {}
+  /// A stale socket is removed, then: mode, bind, owner, listen; each step lets in nobody whom the
+  /// last one will not.
   static Result<ListeningSocket> open_unix(const std::string& path, const SocketAccess& access);
   enum class Reach : std::uint8_t { unix_path, loopback, network };
+  /// By the address that a socket is bound to.
   [[nodiscard]] static Reach reach_of(int fd);
   void swap(ListeningSocket& other) noexcept {
     std::swap(fd_, other.fd_);

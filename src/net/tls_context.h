@@ -63,10 +63,12 @@ class TlsContext final : public TlsUpgrader {
   Result<void> load_keys(const TlsSettings& settings);
   /// Gives the key of a name to a session of one of us.
   static int give_key(gnutls_session_t session, const gnutls_datum_t* name, gnutls_datum_t* key);
+  /// Gives a new session the ciphers, credentials and demands of this server.
   Result<void> set_up(gnutls_session_t session);
   /// Whether who is at the other end of a session that has been agreed on may come in.
   Result<void> admit(gnutls_session_t session) const;
   Result<void> admit_certificate(gnutls_session_t session) const;
+  /// Whether one of a client's names is among those that are let in, or all are.
   [[nodiscard]] bool is_allowed(const std::vector<std::string>& names) const;
 
   Executor& executor_;

@@ -95,6 +95,7 @@ Task<Result<void>> TlsStream::handshake() {
     // A signature takes about as long as a turn may.
     co_await executor_.next_turn();
     const int code = gnutls_handshake(session_);
+    // The turn is over: others have theirs before the next step of a handshake.
     executor_.spend(kTurnUnits);
     // Whatever the outcome: our part of it, or the alert that says why not.
     const int sent = co_await flush();

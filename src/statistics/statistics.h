@@ -73,6 +73,8 @@ struct ExtraStatistics {
   std::uint64_t fixed_overhead_blocks = 0;
 };
 
+/// All of one moment. Counters begin with the start of the volume, but for those of the super
+/// block; of a stopped volume only these, sizes, used blocks and savings are there.
 struct VolumeStatistics {
   std::uint64_t version = kStatisticsVersion;
   std::uint64_t data_blocks_used = 0;      ///< with a count, less the block map's

@@ -169,6 +169,7 @@ std::string room_text(const VolumeStatistics& s) {
 }  // namespace
 
 Condition condition_of(const VolumeStatistics& s) {
+  // The gravest first.
   if (s.mode == OperatingMode::read_only) return Condition::read_only;
   if (s.extra.suspended) return Condition::suspended;
   return is_recovering(s) ? Condition::recovering : Condition::normal;
@@ -231,6 +232,7 @@ Health assess(const HealthFacts& facts) {
                     "background ({} % done), and it can be used as ever meanwhile.",
                     s.recovery_percentage));
   }
+  // The summary comes last, over all that has been found.
   if (health.is_well() && facts.is_for_reading) {
     health.summary = fmt::format("All is well: {} is served for reading only.", facts.volume);
   } else if (health.is_well()) {

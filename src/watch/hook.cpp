@@ -71,6 +71,8 @@ void Hook::run(Variables variables) {
 
 void Hook::poll() {
   if (!reap()) {
+    // A run over its limit is killed once; that it has ended is seen by reap(), here or at a later
+    // call.
     if (is_killed_ || now_() - started_ < settings_.limit) return;
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(settings_.limit);
     log_({LogLevel::warning,

@@ -93,6 +93,7 @@ Rates rates_between(const Snapshot& before, const Snapshot& after) {
   rates.thread_cpu = std::min(1.0, per_second(a.thread_cpu_us, b.thread_cpu_us) / 1e6);
   const VolumeStatistics& s = before.statistics;
   const VolumeStatistics& t = after.statistics;
+  // Of the look-ups in between alone.
   const std::uint64_t loaded = rise(s.block_map.pages_loaded, t.block_map.pages_loaded);
   const std::uint64_t found = rise(s.block_map.found_in_cache, t.block_map.found_in_cache);
   rates.map_misses = share(loaded, loaded + found);

@@ -87,11 +87,13 @@ class SpaceWatch {
 
   std::vector<unsigned> marks_;
   std::size_t passed_ = 0;
+  // Whether "full" has been told, and not yet that it is over.
   Level level_ = Level::some_left;
   std::array<Sample, kMostSamples> samples_{};
   std::size_t first_ = 0;
   std::size_t count_ = 0;
   Sample last_;
+  // Blocks there were at the last look.
   std::uint64_t room_ = 0;
 };
 

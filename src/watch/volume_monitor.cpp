@@ -66,6 +66,7 @@ void VolumeMonitor::look() {
   if (!used) return space_.forget();
   SpaceSample seen;
   seen.used = std::min(room_for_data(s), *used);
+  // Room that the file system beneath cannot give is none: the volume is full when writes fail.
   seen.room = seen.used + blocks_left(s, room_for_data(s), seen.used);
   seen.peak = std::min(seen.room, peak);
   for (const SpaceEvent& event : space_.observe(executor_.now(), seen)) {

@@ -65,6 +65,7 @@ Result<void> ScratchVolume::make_device() {
 /// Page faults are no cost of the engine: memory that will be written to is made present first.
 void ScratchVolume::make_memory_present(const VolumeLayout& layout) {
   const std::uint64_t start = layout.geometry.device_byte(layout.super_block.depot.first_block);
+  // An eighth more, and 64 MiB: for compressed blocks and pages of the map.
   const std::uint64_t wanted = request_.data_bytes + request_.data_bytes / 8 + (64U << 20U);
   const MutableBytes bytes = memory_->bytes();
   const MutableBytes part =
@@ -91,6 +92,7 @@ Task<Result<void>> ScratchVolume::make_volume() {
     work_ = std::move(*work);
     request_.options.use(*work_);
   }
+  // The volume owns the index; a pointer to it is kept for tests that fill it.
   const auto factory = [this, make = uds_index_factory(say, request_.options.work)](
                            Executor& executor, Device& device, const VolumeGeometry& geometry,
                            bool create) {

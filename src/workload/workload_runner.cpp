@@ -36,6 +36,8 @@ struct WorkloadRunner::Plan {
   }
 };
 
+/// What a workload means in numbers, with these settings: how many requests, where they go, and how
+/// large the volume has to be.
 WorkloadRunner::Plan WorkloadRunner::make_plan(const Workload& workload) const {
   using Action = Workload::Action;
   using Start = Workload::Start;
@@ -247,6 +249,7 @@ Task<Result<void>> WorkloadRunner::many(ScratchVolume& scratch, const Plan& plan
   const bool needs_room = plan.workload.action != Workload::Action::write &&
                           plan.workload.action != Workload::Action::discard;
   const std::size_t room = needs_room ? plan.workload.request_bytes : 0;
+  // Each client has a part of it for itself.
   const AlignedMemory memory(std::max<std::size_t>(room * plan.workload.depth, kBlockSize));
   if (plan.workload.action == Workload::Action::raw_write) {
     patterns_.fill(memory.bytes(), Pattern::unique, 1);

@@ -32,10 +32,11 @@ struct NbdConnectionSettings {
 /// - Memory is waited for by the reader, so that a client that asks for too much holds up only
 ///   itself. Streamed reads and block status alone wait by themselves.
 /// - A request has a slot of the budget from begin() to on_replied() of its last piece. A write
-/// that
-///   the volume has accepted is completed even if its client is gone.
+///   that the volume has accepted is completed even if its client is gone.
 /// - Who waits for memory while it holds buffers that nobody will give back for it has
 ///   NbdServerMemory::gathering, so that two never wait for each other.
+// Nothing derives from it, which the check does not look at.
+// NOLINTNEXTLINE(cppcoreguidelines-virtual-class-destructor)
 class NbdConnection final : private NbdReplyQueue::Owner {
  public:
   NbdConnection(Executor& executor, Stream& stream, const NbdExports& exports,

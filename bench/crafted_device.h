@@ -20,6 +20,10 @@ struct CraftedMemory {
   std::size_t data = 0;           ///< only the last written ones are kept; all are made present
 };
 
+/// The memory is of three kinds: what was never written is computed; metadata have a place each,
+/// for good; data share a ring of places, and what a newer block has displaced reads as it would if
+/// it had never been written. Whoever verifies what it has written must not write more than the
+/// ring holds.
 class CraftedDevice final : public PrivateStore {
  public:
   /// The volume outlives the device.
@@ -36,6 +40,7 @@ class CraftedDevice final : public PrivateStore {
   void read(std::uint64_t block, std::byte* out) const;
   void write(std::uint64_t block, const std::byte* data);
   [[nodiscard]] bool is_kept(std::uint64_t block) const;
+  /// A place for a block that has none: the next of the ring, or one more for metadata.
   std::uint32_t place_for(std::uint64_t block);
   [[nodiscard]] std::byte* memory_of(std::uint32_t place) const;
 

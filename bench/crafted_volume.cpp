@@ -12,6 +12,7 @@
 namespace uvdo {
 namespace {
 
+// Free blocks of a volume long in use lie alone or in short runs.
 constexpr std::uint64_t kLongestFreeRun = 8;
 
 std::uint64_t divide_up(std::uint64_t a, std::uint64_t b) { return (a + b - 1) / b; }
@@ -33,6 +34,7 @@ std::uint64_t interior_pages_of(std::uint64_t leaves) {
 UsedBlocks::UsedBlocks(unsigned percent) : is_used_(kCountsPerBlock, true) {
   SimRandom random(percent);
   std::uint64_t to_free = kCountsPerBlock - std::uint64_t{kCountsPerBlock} * percent / 100;
+  // Runs may meet and be longer; places that are free already end one.
   while (to_free > 0) {
     std::uint64_t place = random.below(kCountsPerBlock);
     std::uint64_t run = random.between(1, std::min(kLongestFreeRun, to_free));
@@ -260,6 +262,8 @@ void CraftedVolume::read_interior(const Generation& generation, std::uint64_t in
 }
 
 void CraftedVolume::read_leaf(std::uint64_t leaf, MutableBytes block) const {
+  // Mapped blocks take the data blocks in order, round and round: with several references each
+  // comes as often.
   std::uint64_t data = leaf * mapped_per_leaf() % data_blocks_;
   UsedBlocks::Cursor cursor(used_, tree_pages() + data);
   for (const unsigned slot : mapped_slots_) {
@@ -288,6 +292,8 @@ void CraftedVolume::read_counts(SlabNumber slab, std::uint64_t index, MutableByt
   const std::uint64_t places =
       std::min<std::uint64_t>(kCountsPerBlock, slabs_.data_blocks() - first_place);
   std::uint64_t number = slab * used_.per_slab() + used_.used_before(static_cast<Sbn>(first_place));
+  // If the first count of the tile is the usual one and that behind its end too, all are: along the
+  // numbering counts only fall.
   if (places == kCountsPerBlock && count_of(number) == request_.references &&
       count_of(number + kCountsPerBlock) == request_.references) {
     std::memcpy(block.data(), uniform_counts_.data(), kBlockSize);

@@ -69,6 +69,10 @@ struct CraftRequest {
   std::uint64_t nonce = 1;
 };
 
+/// The order of the blocks in use says what they are: first the interior pages, then the leaves,
+/// then data. So the page of a height and index, the data block of a logical block and the count of
+/// a physical one follow from each other without a table. It is a volume that was shut down:
+/// journals are empty.
 class CraftedVolume {
  public:
   /// invalid_argument: there is no such volume.
@@ -108,6 +112,7 @@ class CraftedVolume {
 
   explicit CraftedVolume(const CraftRequest& request);
   [[nodiscard]] std::uint64_t data_blocks_for(std::uint64_t leaves) const;
+  /// Gives the interior pages their numbers: tree by tree, height by height.
   void number_pages();
   void finish_layout();
   [[nodiscard]] std::uint64_t page_at(std::uint32_t root, unsigned height,

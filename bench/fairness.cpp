@@ -27,6 +27,7 @@ namespace {
 using bench::fail;
 using Clock = std::chrono::steady_clock;
 
+// The longest range that a request can have in whole blocks.
 constexpr std::uint32_t kLongest = 0xFFFFF000;
 constexpr std::size_t kBlock = 4096;
 
@@ -61,6 +62,8 @@ const std::map<std::string, Kind> kKinds{
 constexpr std::uint64_t kLoadOffset = std::uint64_t{4} << 30U;
 constexpr std::uint64_t kHoleOffset = std::uint64_t{9} << 30U;
 
+/// One client that keeps `depth` requests of a kind in flight: one thread sends, another takes
+/// replies, so that neither waits for the other.
 class Load {
  public:
   Load(const Arguments& arguments, const Kind& kind)
@@ -75,6 +78,7 @@ class Load {
   ~Load() {
     over_ = true;
     shutdown(fd_, SHUT_RDWR);
+    // Wakes the sender, which sees that it is over.
     room_.release(kind_.depth);
     sender_.join();
     receiver_.join();
@@ -193,6 +197,7 @@ std::vector<double> watch(const Arguments& arguments) {
   auto stamp = static_cast<std::uint64_t>(Clock::now().time_since_epoch().count());
   const auto end = Clock::now() + std::chrono::duration<double>(arguments.seconds);
   while (Clock::now() < end) {
+    // Data that are nowhere else, so that none of the writes is a duplicate.
     for (std::size_t at = nbd::kRequestSize; at < out.size(); at += 8) {
       store_le64(out.data() + at, ++stamp * 0xD6E8FEB86659FD93U);
     }

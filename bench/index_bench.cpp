@@ -58,6 +58,8 @@ double memory_mb(std::string_view figure) {
 /// Anonymous memory in MB; of a memory device, its content is part of it.
 double anonymous_mb() { return memory_mb("RssAnon:"); }
 
+/// The measurements, one after the other on the same index: names are numbers that go on from one
+/// to the next (next_), so that each knows which names are there.
 class Bench {
  public:
   Bench(UringLoop& loop, Device& device, WorkThread* work, Options options)

@@ -109,6 +109,7 @@ class LargeVolumeBench {
       if (!work) fail(work.error().message());
       work_ = std::move(*work);
     }
+    // The large one is held against a small and a middle one in the same state.
     Subject* const small = co_await make("small", options_.small, 15, options_.cache_pages);
     Subject* const middle = co_await make("middle", options_.middle, 19, options_.cache_pages);
     // So small a cache that it has few of the pages, but many more than there are writes in flight.
@@ -125,6 +126,7 @@ class LargeVolumeBench {
                  {"a full cache", large, many, blocks, true},
                  {"all pages", missing, missing->crafted.leaves(), blocks / kShareOfMisses, false},
                  {"all pages", large, large->crafted.leaves(), blocks / kShareOfMisses, false}};
+      // All phases of a round before the next: what the machine does beside it meets all of them.
       for (const bool warms_up : {true, false}) {
         for (unsigned round = 0; round < options_.rounds; ++round) {
           for (Phase& phase : phases_) {

@@ -10,6 +10,7 @@
 namespace uvdo::bench {
 
 [[noreturn]] void fail(const std::string& why);
+/// All of it, waiting as long as that takes; a server that hangs up ends the program.
 void send_all(int fd, const std::byte* data, std::size_t size);
 void receive_all(int fd, std::byte* data, std::size_t size);
 

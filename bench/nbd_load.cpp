@@ -46,6 +46,8 @@ struct Arguments {
   int pid = 0;
 };
 
+/// One connection, in a thread of its own. The cookie of a request is its slot, so that its reply
+/// tells when it was sent and whether data follow.
 class Connection {
  public:
   Connection(const Arguments& arguments, unsigned number)

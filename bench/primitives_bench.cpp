@@ -64,6 +64,7 @@ class Primitives {
       round();
       const std::chrono::duration<double, std::nano> time =
           std::chrono::steady_clock::now() - start;
+      // The best round is the one that was disturbed least.
       best = std::min(best, time.count() / static_cast<double>(count));
     }
     results_[name] = best;

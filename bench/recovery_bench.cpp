@@ -133,6 +133,7 @@ Task<void> fill(Executor& executor, BackingStore& file, const Options& options,
   Alarm alarm(executor);
   std::uint64_t last = 0;
   int still = 0;
+  // Two seconds without a change: all writers wait for room in the journal.
   while (still < 20) {
     co_await alarm.sleep(std::chrono::milliseconds(100));
     const std::uint64_t now = volume.journal().blocks_in_use();
@@ -198,6 +199,7 @@ int run(const Options& options) {
   if (!file) fail(options.file + " cannot be made, or is there already");
   if (ftruncate(file.get(), static_cast<off_t>(*physical)) != 0) fail("the file cannot be made");
 
+  // A process that ends like a machine without power: nothing of it is saved.
   const pid_t child = fork();
   if (child == 0) {
     with_device(options, OpenMode::read_write, [&](Executor& executor, BackingStore& device) {

@@ -32,6 +32,10 @@ enum class ZeroMode : std::uint8_t {
   mapped,  ///< so that the range counts as written (it still takes no data block)
 };
 
+/// All of it runs on the volume's thread. Requests may overlap in time and in range; only a flush
+/// orders them: what was answered before it was asked for is stable when it returns. `out` and the
+/// service outlive each call. What a request that has returned an error has left of its range is
+/// unknown, block by block: old or new.
 class BlockService {
  public:
   BlockService() = default;
@@ -41,6 +45,8 @@ class BlockService {
 
   /// Bytes; may grow while the volume is in use.
   [[nodiscard]] virtual std::uint64_t size() const = 0;
+  /// Whether writes, discards and zeros are refused with Errc::read_only. May come to be so while
+  /// the volume is in use.
   [[nodiscard]] virtual bool is_read_only() const = 0;
   /// Whether that is because of an error: then writes get that, and not "not permitted".
   [[nodiscard]] virtual bool has_failed() const { return false; }
@@ -57,8 +63,11 @@ class BlockService {
   /// stable. Errc::no_space, Errc::read_only or Errc::io otherwise, and then nothing of a block
   /// or all of it has been written.
   virtual Task<Result<void>> write(std::uint64_t offset, Buffer data, Durability durability) = 0;
+  /// The range reads as zeros, and whole blocks of it take no space any more. Of a block that the
+  /// range covers in part that part becomes zeros (behaviour.md, 5.6).
   virtual Task<Result<void>> discard(std::uint64_t offset, std::uint64_t length,
                                      Durability durability) = 0;
+  /// Writes zeros, which take no data blocks whatever the mode.
   virtual Task<Result<void>> write_zeroes(std::uint64_t offset, std::uint64_t length, ZeroMode mode,
                                           Durability durability) = 0;
   /// Makes every write that was answered before this call stable.

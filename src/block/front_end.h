@@ -31,6 +31,7 @@ class FrontEnd {
 
   /// What people call the kind: "NBD".
   [[nodiscard]] virtual std::string_view kind() const = 0;
+  /// Where clients find it, from start() on if not before.
   [[nodiscard]] virtual std::vector<FrontEndAddress> addresses() const = 0;
   /// Clients that are connected now.
   [[nodiscard]] virtual std::size_t clients() const = 0;

@@ -34,12 +34,14 @@ class RequestBudget {
   [[nodiscard]] std::uint32_t most() const { return most_; }
   /// Half of all, but one at least.
   [[nodiscard]] std::uint32_t most_of_a_client() const { return (most_ + 1) / 2; }
-  /// Whether somebody waits for a slot.
+  /// Whether somebody waits for a slot: then a client that holds one without need is at others'
+  /// cost.
   [[nodiscard]] bool is_short() const { return slots_.has_waiters(); }
   /// Whether every slot is free, the long ones too.
   [[nodiscard]] bool is_idle() const {
     return slots_.available() == most_ && long_slots_.available() == most_of_a_client();
   }
+  /// For tests and invariants.
   [[nodiscard]] std::uint64_t long_slots_left() const { return long_slots_.available(); }
 
   /// co_await budget.acquire_long(): before the slot of a request that takes long.
@@ -83,7 +85,8 @@ class RequestBudget::Client {
     ++in_flight_;
     return true;
   }
-  /// Gives a slot back when its request has ended.
+  /// Gives a slot back when its request has ended. Wakes first who waits for a slot, then who waits
+  /// for this client.
   void release() {
     budget_.slots_.release();
     --in_flight_;

@@ -29,6 +29,7 @@ inline constexpr std::array kRequestKinds{RequestKind::read, RequestKind::write,
   return "unknown";
 }
 
+/// One for all front ends of a volume, on the volume's thread; spans must not outlive it.
 class RequestTimes {
  public:
   struct Kind {

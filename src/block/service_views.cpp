@@ -43,6 +43,8 @@ Task<Result<std::vector<Extent>>> ReadOnlyView::extents(std::uint64_t offset, st
 }
 
 Result<void> check_window(const ServiceWindow& window, std::uint64_t size) {
+  // Without a size the window is what lies behind its offset; an offset beyond the end leaves
+  // nothing of it and is told below.
   const std::uint64_t length = window.size.value_or(size - std::min(size, window.offset));
   if (window.offset % kBlockSize != 0 || length % kBlockSize != 0) {
     return Error(Errc::invalid_argument, "--offset and --size are multiples of 4096 bytes");

@@ -8,7 +8,8 @@
 
 namespace uvdo {
 
-/// A volume that clients may only read.
+/// A volume that clients may only read. Changes are refused with Errc::read_only; has_failed()
+/// stays false, so that clients are told "not permitted" and not of an error.
 class ReadOnlyView final : public BlockService {
  public:
   explicit ReadOnlyView(BlockService& service) : service_(service) {}

@@ -42,6 +42,7 @@ Result<std::vector<Workload>> chosen_workloads(const BenchArguments& arguments) 
   }
   if (!chosen.empty()) return chosen;
   for (const Workload& workload : workloads()) {
+    // The raw device is memory without a path: nothing to compare with.
     const bool is_raw = workload.name.starts_with("raw-");
     if (workload.only_by_name || (is_raw && arguments.path.empty())) continue;
     chosen.push_back(workload);
@@ -49,6 +50,7 @@ Result<std::vector<Workload>> chosen_workloads(const BenchArguments& arguments) 
   return chosen;
 }
 
+// A device is not overwritten by a slip: --destroy has to be said. Directories lose nothing.
 Result<void> check_place(const BenchArguments& arguments) {
   if (arguments.path.empty() || std::filesystem::is_directory(arguments.path)) return {};
   if (!std::filesystem::is_block_file(arguments.path)) {
@@ -82,7 +84,7 @@ Result<BenchSettings> settings_of(const BenchArguments& arguments) {
                              exact_size_text(*set_size + kRoomBesidesSet)));
   }
   settings.device_bytes = *size / kBlockSize * kBlockSize;
-  settings.set_bytes = *set_size >> 27U << 27U;  // whole 128 MiB
+  settings.set_bytes = *set_size >> 27U << 27U;  // whole 128 MiB, as long as discards of it are
   return settings;
 }
 
@@ -92,6 +94,7 @@ Task<Result<void>> run_all(UringLoop& loop, BenchSettings settings,
   auto list = Json::array();
   if (!json) print("{}\n", figures_header());
   for (const Workload& workload : chosen) {
+    // A workload with a depth of its own is run once, the others once for each depth.
     const std::size_t runs = workload.depth == 0 ? depths.size() : 1;
     for (std::size_t i = 0; i < runs; ++i) {
       settings.depth = depths[i];
@@ -104,6 +107,7 @@ Task<Result<void>> run_all(UringLoop& loop, BenchSettings settings,
         list.push_back(to_json(*figures));
       } else {
         print("{}\n", figures_line(*figures));
+        // Lines come when they are measured, into a pipe too.
         std::fflush(stdout);
       }
     }

@@ -17,6 +17,7 @@
 namespace uvdo {
 namespace {
 
+// By the system, not by print(): contents are not text, and an error is told with its reason.
 Result<void> write_all(ConstBytes bytes) {
   while (!bytes.empty()) {
     const ssize_t written = write(STDOUT_FILENO, bytes.data(), bytes.size());
@@ -37,6 +38,8 @@ Result<void> write_zeros(std::uint64_t count) {
   return {};
 }
 
+/// Bytes from `offset` to before `end`. A damaged block ends it: what follows would be taken for
+/// what stood there.
 Result<void> copy_range(VolumeImage& image, std::uint64_t offset, std::uint64_t end) {
   const Lbn first{offset / kBlockSize};
   ContentReader reader(image, first, (end + kBlockSize - 1) / kBlockSize - first.value());
@@ -79,6 +82,7 @@ int run_cat(int argc, char** argv) {
   if (!length_text.empty()) {
     auto length = parse_size(length_text);
     if (!length) return usage_error(length.error().message());
+    // A sum that would overflow is as wrong as one beyond the end.
     end = *offset > size || *length > size - *offset ? UINT64_MAX : *offset + *length;
   }
   if (*offset > size || end > size) {
@@ -87,6 +91,7 @@ int run_cat(int argc, char** argv) {
   }
   if (const auto left_out = left_out_text(**image)) warn(*left_out);
   if (auto ok = copy_range(**image, *offset, end); !ok) return fail(ok.error());
+  // What could be read has been written; that it may not be all is an error at the end.
   if (const auto loss = journal_loss_text(**image)) return fail(*loss);
   return kExitOk;
 }

@@ -15,6 +15,7 @@
 namespace uvdo {
 namespace {
 
+// A damaged page has the same to say of hundreds of blocks.
 constexpr std::uint64_t kShownOfAKind = 10;
 /// Findings that the JSON lists one by one; all are counted.
 constexpr std::size_t kListedFindings = 100'000;
@@ -36,6 +37,7 @@ class FindingPrinter {
     const std::uint64_t seen = ++seen_[static_cast<std::size_t>(finding.kind)];
     if (!all_ && seen > kShownOfAKind + 1) return;
     progress_.clear();
+    // Once, in place of all further ones of the kind.
     if (!all_ && seen == kShownOfAKind + 1) {
       print("{}: more of the same (--verbose shows all)\n", name_of(finding.kind));
       return;
@@ -132,6 +134,8 @@ int check(const CheckArguments& arguments) {
     progress.show(what, done, total);
   };
   const CheckReport report = opened->run(options, [&](const Finding& finding) {
+    // Behind the limit findings are counted and not kept, so that a ruined volume does not take all
+    // memory.
     if (!arguments.json) return printer(finding);
     if (findings.size() >= kListedFindings) return;
     findings.push_back({{"kind", std::string(name_of(finding.kind))},
@@ -143,6 +147,7 @@ int check(const CheckArguments& arguments) {
     print_summary(report);
     print_verdict(report);
   }
+  // After the audit: the list is of logical blocks, which takes a walk of its own.
   auto listed = write_list(*opened, *list, progress);
   if (arguments.json) {
     Json json = report_json(report, std::move(findings));

@@ -15,6 +15,8 @@
 
 namespace uvdo {
 
+/// What scripts rely on: done; it has failed, or what was looked at is not well; wrong arguments.
+/// Single commands have others besides (status: 3).
 inline constexpr int kExitOk = 0;
 inline constexpr int kExitFailed = 1;
 inline constexpr int kExitUsage = 2;

@@ -119,6 +119,8 @@ int run_command(int argc, char** argv) {
 
 int run_uvdo(int argc, char** argv) {
   const int status = run_command(argc, argv);
+  // Only what was told by fail() or usage_error(): a command that has printed an object with an
+  // error in it (add_error()) is not told twice.
   if (told_error() && wants_json(argc, argv)) {
     print("{}\n", json_text({{kErrorKey, error_json(*told_error())}}));
   }

@@ -29,6 +29,7 @@ std::optional<std::string> value_text(const toml::node& node) {
   if (const auto text = node.value_exact<std::string>()) return *text;
   if (const auto number = node.value_exact<std::int64_t>()) return fmt::format("{}", *number);
   if (const auto number = node.value_exact<double>()) return fmt::format("{}", *number);
+  // Switches that take a word take "on" and "off".
   if (const auto on = node.value_exact<bool>()) return *on ? "on" : "off";
   return std::nullopt;
 }
@@ -45,6 +46,7 @@ std::string option_names(const Arguments& app) {
 
 Result<void> add_option(const Arguments& app, std::string_view table, const std::string& key,
                         const toml::node& node, ConfigFile& config) {
+  // Only options of this command, by their long names; help and the file itself are none of a file.
   const auto option = app.find("--" + key);
   if (!option || key == "config" || key == "help" || key == "version") {
     return wrong(config.path, node.source(),
@@ -67,6 +69,7 @@ Result<void> add_option(const Arguments& app, std::string_view table, const std:
     config.arguments.push_back(fmt::format("--{}={}", key, *text));
     return {};
   };
+  // An array is an option given several times.
   const toml::array* values = node.as_array();
   if (values == nullptr) return add(node);
   if (!option->takes_several) {
@@ -79,6 +82,7 @@ Result<void> add_option(const Arguments& app, std::string_view table, const std:
 }
 
 /// The option's value as it stands on the command line, if it does.
+// --config has to be read before all options can be parsed: what the file says is parsed with them.
 std::optional<std::string> find_argument(std::string_view option, int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
@@ -126,6 +130,7 @@ Result<ConfigFile> parse_config(const Arguments& app, std::string_view table,
           path, node.source(),
           fmt::format("\"{}\" means nothing here; there are volume, [format] and [serve]", name));
     }
+    // The tables of other commands are not looked at, so that one file serves all of them.
     if (name != table) continue;
     for (const auto& [option, value] : *node.as_table()) {
       auto added = add_option(app, table, std::string(option.str()), value, config);
@@ -146,6 +151,8 @@ Result<ConfigFile> read_config(const Arguments& app, std::string_view table, int
   }
   auto config = parse_config(app, table, *path, *text);
   if (!config) return config;
+  // An option of the command line replaces that of the file as a whole, also one that takes several
+  // values.
   std::erase_if(config->arguments, [&](const std::string& argument) {
     const auto option = app.find(argument.substr(0, argument.find('=')));
     return is_given(*option, argc, argv);

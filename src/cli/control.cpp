@@ -35,6 +35,7 @@ Result<void> add_setting(SetRequest& request, const std::string& setting) {
   }
   const std::string key = setting.substr(0, equals);
   const std::string value = setting.substr(equals + 1);
+  // Of two values for one key it would be left to chance which is meant.
   const Error twice(Errc::invalid_argument, fmt::format("{} is set twice", key));
   if (key == SetRequest::kNoSpaceTimeout) {
     if (request.no_space_timeout) return twice.clone();
@@ -77,6 +78,7 @@ int run_set(int argc, char** argv) {
   }
   auto answer = served.ask(request);
   if (!answer) return fail(answer.error());
+  // The answer has all settings, under the names by which they are set.
   const Json now = fields_json(*answer);
   for (const auto& [key, value] : now.items()) {
     if (value.is_boolean()) {

@@ -13,6 +13,9 @@
 
 namespace uvdo {
 
+/// open() before the work, begin() when it is sure to be done, add() and remark(), finish(). What a
+/// file held before is kept until begin(), so that a command that refuses its arguments has
+/// destroyed nothing.
 class DamageFile {
  public:
   /// Adds the option to a command.
@@ -25,6 +28,7 @@ class DamageFile {
   /// Empties the file, once nothing keeps the command from its work any more.
   Result<void> begin();
   [[nodiscard]] explicit operator bool() const { return file_ != nullptr; }
+  /// A line for a run of damaged blocks, in the order of logical blocks.
   void add(const ContentRun& run);
   /// Adds a sentence about blocks whose numbers nobody knows.
   void remark(const std::string& text);

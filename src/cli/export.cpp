@@ -74,11 +74,13 @@ int export_contents(ExportArguments arguments) {
   auto image = open_volume(arguments.volume, {.replay = !arguments.without_journal});
   if (!image) return fail(image.error());
   std::vector<std::string> others{arguments.volume};
+  // The list must not be written into the output, nor into the volume.
   if (!options.to_standard_output()) others.push_back(options.output);
   auto list = DamageFile::open(arguments.damaged, others);
   if (!list) return fail(list.error());
   Progress progress;
   std::uint64_t problems = 0;
+  // Called by the export when nothing speaks against it any more.
   options.begin = [&]() -> Result<void> {
     if (auto begun = list->begin(); !begun) return begun;
     if (const auto left_out = left_out_text(**image)) warn(*left_out);
@@ -86,6 +88,7 @@ int export_contents(ExportArguments arguments) {
   };
   options.damaged = [&](const ContentRun& run) {
     list->add(run);
+    // All of them are counted and listed; the terminal is told of the first.
     if (++problems > kShownErrors) return;
     progress.clear();
     warn(fmt::format("{}: {}", place_text(run), run.problem));

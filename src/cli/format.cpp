@@ -76,6 +76,7 @@ Result<FormatRequest> make_request(const FormatArguments& arguments) {
   auto bits = parse_slab_bits(arguments);
   if (!bits) return std::move(bits).error();
   request.slab_bits = *bits;
+  // uvdo takes the sizes that older tools took, too (behaviour.md, 1).
   request.small_slabs = true;
   if (*bits < kSmallestSlabBits || *bits > kMaxSlabBits) {
     return Error(Errc::invalid_argument, fmt::format("{} slab bits are not possible: use {} to {}",
@@ -99,6 +100,7 @@ Result<FormatRequest> make_request(const FormatArguments& arguments) {
   auto uuid = make_uuid(arguments.uuid);
   if (!uuid) return std::move(uuid).error();
   request.uuid = *uuid;
+  // The nonce: microseconds since 1970 (behaviour.md, 2).
   using std::chrono::duration_cast;
   request.nonce = static_cast<std::uint64_t>(
       duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
@@ -151,6 +153,7 @@ void print_made(const std::string& path, const VolumeLayout& layout, bool verbos
 /// The same as uvdo info --json says of a volume that was never started.
 void print_json(const std::string& path, const VolumeLayout& layout, std::uint64_t device_bytes) {
   VolumeDescription made = describe_volume(layout.geometry, layout.super_block, path, device_bytes);
+  // What would else be looked up on the disk.
   made.slabs.never_used = made.slabs.count;
   made.slabs.dirty = 0;
   print("{}\n", json_text(fields_json(made), 2));
@@ -178,6 +181,7 @@ Result<FormatOptions> read_options(const FormatArguments& arguments) {
 
 int format(const FormatArguments& arguments) {
   auto options = read_options(arguments);
+  // Wrong arguments are told before the device is looked at.
   if (!options) return usage_error(options.error().message());
   if (auto right = check_preallocation(*options); !right) {
     return usage_error(right.error().message());
@@ -199,8 +203,11 @@ int format(const FormatArguments& arguments) {
           *made->promise);
     }
   }
+  // Somebody has to be told what was made: where that fails no new file is left behind.
   auto arrived = finish_output();
   if (arrived) return kExitOk;
+  // Nobody was told that there is a volume. A file that the command has made is removed; a device,
+  // or a file that was there, stays as it is now.
   if (!made->is_new_file) return fail(arrived.error().within("the volume was made"));
   remove_made_volume(*options);
   return fail(arrived.error().within("no volume was made"));

@@ -20,6 +20,7 @@ struct GrowArguments {
   bool json = false;
 };
 
+/// What is to grow; at least one size is named.
 Result<GrowthRequest> read_sizes(const GrowArguments& arguments) {
   GrowthRequest request;
   if (!arguments.logical.empty()) {

@@ -18,6 +18,7 @@ namespace uvdo {
 namespace {
 
 /// A size as one word, exact: "512K", "1G".
+// As options of uvdo take it.
 std::string option_text(std::uint64_t bytes) {
   constexpr std::string_view kUnits = "BKMGTP";
   std::size_t unit = 0;
@@ -104,6 +105,7 @@ void print_layout(const VolumeDescription& info) {
   std::vector<VolumeDescription::Part> parts = info.partitions;
   parts.push_back({"index", info.index.start, info.index.blocks});
   parts.push_back({"super block", info.super_block, 1});
+  // By place: the order in the super block is any (behaviour.md, 17).
   std::ranges::sort(parts, {}, &VolumeDescription::Part::start);
   for (const VolumeDescription::Part& part : parts) {
     line(part.name, fmt::format("{} to {}: {}", part.start, part.start + part.blocks - 1,

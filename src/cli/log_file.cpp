@@ -28,6 +28,7 @@ Result<LogFile> LogFile::open(const std::string& path) {
 Result<void> LogFile::reopen() {
   auto fd = open_to_append(path_);
   if (!fd) return std::move(fd).error();
+  // In one step: there is no moment at which the number is nobody's, or somebody else's.
   if (dup3(fd->get(), fd_.get(), O_CLOEXEC) < 0) {
     return errno_error(errno, fmt::format("opening {} anew", path_));
   }

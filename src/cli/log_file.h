@@ -9,6 +9,7 @@
 
 namespace uvdo {
 
+/// Not locked and never rotated here: that is for logrotate, which moves it away and sends SIGHUP.
 class LogFile {
  public:
   /// Opens `path`, or makes it with mode 0640. invalid_argument: it is no regular file.

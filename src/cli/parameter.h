@@ -11,6 +11,7 @@
 
 namespace uvdo {
 
+/// `least` and `most` are allowed themselves; of a size they are bytes.
 struct ParameterLimits {
   enum class Kind : std::uint8_t { count, size };
   Kind kind = Kind::count;

@@ -28,6 +28,7 @@ void Progress::show(std::string_view what, std::uint64_t done, std::uint64_t tot
   const double share =
       total == 0 ? 1.0 : std::min(1.0, static_cast<double>(done) / static_cast<double>(total));
   const auto filled = static_cast<std::size_t>(share * static_cast<double>(kWidth));
+  // \r\x1b[K: to the line's begin, and what stands there is erased.
   print_error_text(fmt::format("\r\x1b[K{:<12} [{}{}] {:3.0f}% {}", what, std::string(filled, '#'),
                                std::string(kWidth - filled, ' '), share * 100, details));
 }

@@ -9,6 +9,7 @@
 
 namespace uvdo {
 
+/// For commands that take long. Nothing else may be printed while a bar is shown: clear() first.
 class Progress {
  public:
   /// Draws on stderr if that is a terminal.

@@ -28,6 +28,7 @@ bool may_go_on(std::string_view doubt, bool yes) {
   }
   print_error("{}. Go on? [y/N] ", doubt);
   std::string answer;
+  // The end of the input is a no.
   for (int c = std::getchar(); c != EOF && c != '\n'; c = std::getchar()) {
     answer.push_back(static_cast<char>(c));
   }

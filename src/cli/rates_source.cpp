@@ -19,6 +19,7 @@ constexpr double kMostInterval = 3600;
 
 std::string scaled(double number, double step, std::string_view units) {
   std::size_t unit = 0;
+  // What would be rounded up to 1000 (or 1024) has the next unit.
   while (number >= step * 0.9995 && unit + 1 < units.size()) {
     number /= step;
     ++unit;
@@ -41,10 +42,10 @@ std::string short_number(double number) { return scaled(number, 1000, " kMG"); }
 
 std::string short_bytes(double bytes) { return scaled(bytes, 1024, "BKMGTP"); }
 
-std::string short_time(double us) {
-  if (us <= 0) return "-";
-  if (us < 999.5) return fmt::format("{:.0f}us", us);
-  const double ms = us / 1000;
+std::string short_time(double microseconds) {
+  if (microseconds <= 0) return "-";
+  if (microseconds < 999.5) return fmt::format("{:.0f}us", microseconds);
+  const double ms = microseconds / 1000;
   if (ms < 999.5) return fmt::format("{:.{}f}ms", ms, ms < 99.95 ? 1 : 0);
   return fmt::format("{:.1f}s", ms / 1000);
 }
@@ -70,6 +71,7 @@ char wait_for_key(double seconds, bool keys) {
     if (left.count() <= 0) return 0;
     pollfd input{STDIN_FILENO, POLLIN, 0};
     const int ready = poll(&input, keys ? 1 : 0, static_cast<int>(left.count()));
+    // A signal, such as the new size of a window: the caller looks again.
     if (ready < 0 && errno == EINTR) return 0;
     if (ready <= 0) continue;
     char key = 0;

@@ -98,9 +98,11 @@ int run_rebuild(int argc, char** argv) {
   options.dry_run = arguments.dry_run;
   options.accepts_losses = arguments.yes;
   options.force = arguments.force;
+  // Before anything is changed: who reads along sees what it would cost.
   options.surveyed = [&](const RebuildReport& survey) {
     if (!arguments.json) print_report(survey);
   };
+  // With --json standard output is for the one object.
   options.log = [&](const LogLine& line) {
     arguments.json ? print_error("{}\n", line.text) : print("{}\n", line.text);
   };

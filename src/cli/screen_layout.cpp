@@ -6,6 +6,7 @@
 namespace uvdo {
 namespace {
 
+// In UTF-8: not 10xxxxxx. Each character counts as one column.
 bool begins_character(char c) { return (static_cast<unsigned char>(c) & 0xc0U) != 0x80U; }
 
 /// Bytes of the first `columns` characters.
@@ -46,6 +47,7 @@ std::vector<std::string> fit_lines(const std::vector<ScreenLine>& lines, std::si
     }
     for (std::string& part : wrapped(line.text, columns)) kept.push_back({line.use, part});
   }
+  // One line at a time, until the rest fits.
   while (kept.size() > rows) {
     // The last of those of least use.
     const auto least = std::ranges::max_element(kept, {}, &ScreenLine::use)->use;

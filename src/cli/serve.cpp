@@ -34,6 +34,7 @@ namespace {
 /// the volume is in use, is refused.
 Result<std::uint64_t> memory_to_serve(const VolumeHeaders& headers, const ServeOptions& options,
                                       std::uint64_t server_bytes) {
+  // All that is ever taken is known from the options and the volume's sizes.
   const MemoryPlan plan =
       plan_memory(options.volume_options, headers.geometry, headers.super_block);
   auto fits = check_memory(plan, server_bytes, available_memory(),
@@ -46,6 +47,8 @@ Result<std::uint64_t> memory_to_serve(const VolumeHeaders& headers, const ServeO
 Result<void> fit_clients(ServeOptions& options) {
   const std::uint64_t limit = raise_descriptor_limit();
   if (options.clients + kOwnDescriptors <= limit) return {};
+  // A default that does not fit is lowered, and the log says so; what somebody asked for is
+  // refused.
   const bool is_chosen = options.max_clients != ServeOptions().max_clients;
   if (is_chosen || limit <= kOwnDescriptors) {
     return Error(Errc::invalid_argument,
@@ -94,6 +97,7 @@ VolumeServer::Settings server_settings(const ServeOptions& options, std::uint64_
   settings.hook = {options.watermark_command, options.hook_limit};
   settings.memory_bytes = memory_bytes;
   settings.lock_memory = options.lock_memory;
+  // Without the rights of root the folder is closed; the link has been made before (Doors::open()).
   settings.may_link = !options.doors.account;
   settings.devices = options.devices;
   settings.ends_with_devices = options.until_detached;
@@ -106,6 +110,7 @@ Task<Result<void>> serve_volume(UringLoop& loop, BackingStore& device, Volume& v
                                 std::optional<Doors> doors, ServerSignals& signals,
                                 ServeReload& reload, TlsUpgrader* tls, Log& log,
                                 Background& background) {
+  // Without --user they are opened here, behind the volume: who can connect finds it in use.
   if (!doors) {
     auto opened = Doors::open(std::move(options.doors));
     if (!opened) co_return std::move(opened).error();
@@ -120,6 +125,7 @@ Task<Result<void>> serve_volume(UringLoop& loop, BackingStore& device, Volume& v
   background.ready();
   signals.on_hangup([&] { reload.run(server.monitor()); });
   co_await signals.wait_for_stop();
+  // The monitor is about to end.
   signals.on_hangup([] {});
   auto stopped = co_await server.stop(signals.reason());
   co_return stopped;
@@ -130,6 +136,7 @@ Result<Doors> open_and_become(ServeOptions& options) {
   const Account account = *options.doors.account;
   auto allowed = account.check_may_reopen(options.volume, !options.read_only);
   if (!allowed) return std::move(allowed).error();
+  // Sockets belong to the account from the start, and can be removed by it.
   auto doors = Doors::open(std::move(options.doors));
   options.doors.account = account;  // of all that was moved away this is still asked for
   if (!doors) return doors;
@@ -153,6 +160,9 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerS
         device.error().code(),
         fmt::format("{}; to serve it without a write give --read-only", device.error().message()));
   }
+  // What follows is in this order: the device by the rights of the start; then they are given up,
+  // before the kernel has threads of this process's; then memory is counted, before the volume is
+  // touched; then the volume is opened.
   std::optional<Doors> doors;
   if (options.doors.account) {
     // Before the kernel has anything to do for this process.
@@ -190,6 +200,7 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerS
   if (!volume) co_return std::move(volume).error();
   auto result = co_await serve_volume(loop, **device, **volume, memory_bytes, std::move(options),
                                       std::move(doors), signals, reload, tls, log, background);
+  // A server that never began has not stopped its volume.
   if (!(*volume)->is_stopped()) {
     auto stopped = co_await (*volume)->stop();
     if (result && !stopped) result = std::move(stopped);
@@ -197,6 +208,8 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerS
   co_return result;
 }
 
+/// All of a server's life on its loop: a signal that comes while the volume is being opened is
+/// kept, and stops it when it is open.
 Task<void> run(UringLoop& loop, ServeOptions options, ServeReload& reload, TlsUpgrader* tls,
                Log& log, Background& background, Result<void>& result) {
   ServerSignals signals(loop);
@@ -228,6 +241,7 @@ int run_serve(int argc, char** argv) {
     return *status;
   }
   if (auto checked = options.check(); !checked) return usage_error(checked.error().message());
+  // What is known to be wrong is refused before anything is opened for writing.
   if (!options.offset.empty() || !options.size.empty()) {
     auto fits = check_window_of(options);
     if (!fits && fits.error().code() == Errc::invalid_argument) {
@@ -252,8 +266,10 @@ int run_serve(int argc, char** argv) {
     if (!written) return fail(written.error().within("--pid-file"));
     pid_file = std::move(*written);
   }
+  // Before other threads are started, which inherit the mask.
   ServerSignals::hold();
 
+  // The same: it counts for this thread and those that it starts.
   declare_io_flusher();
   auto loop = UringLoop::create();
   if (!loop) return fail(loop.error());

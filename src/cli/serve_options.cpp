@@ -19,6 +19,7 @@ namespace {
 
 using Kind = ParameterLimits::Kind;
 
+// Limits of the numbers, each with what somebody is told who goes beyond it.
 constexpr ParameterLimits kCache{Kind::size, kLeastCacheBytes, 1ULL << 40U,
                                  "with less, pages would be read again and again; no machine has "
                                  "more"};
@@ -43,6 +44,8 @@ Result<bool> parse_switch(std::string_view name, std::string_view value) {
 }
 
 Result<void> check_memory_of_options(const ServeOptions& options) {
+  // What this machine could never give. Whether it can give it now is seen when the volume is known
+  // (memory_to_serve() in serve.cpp).
   const auto machine = static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) *
                        static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
   const std::uint64_t cache =
@@ -59,6 +62,7 @@ void ServeOptions::add_to(Arguments& app) {
   add_volume_argument(app, volume).required(false);
   app.option("--config", config, "TOML file with these options in a table [serve]");
   app.option("--nbd", nbd, "listen on unix:PATH or tcp:HOST:PORT (repeatable)").one_value_each();
+  // Which part of the volume, and what clients may do with it.
   app.option("--export-name", export_name, "the NBD export's name (default: empty)");
   app.flag("--read-only", read_only, "write nothing at all: neither for clients nor to open it");
   app.flag("--without-journal", without_journal,
@@ -66,6 +70,7 @@ void ServeOptions::add_to(Arguments& app) {
            "is read-only");
   app.option("--offset", offset, "serve the logical space from here on only");
   app.option("--size", size, "serve only so much of it (default: up to its end)");
+  // How the volume works, and what it takes of the machine.
   app.option("--compression", compression, "on or off").show_default();
   app.option("--deduplication", deduplication, "on or off").show_default();
   app.option("--cache", cache, "memory for the block map: 16M to 1T").show_default();
@@ -73,6 +78,7 @@ void ServeOptions::add_to(Arguments& app) {
              "journal blocks that a changed page of the block map waits: 1 to 16380")
       .show_default();
   app.option("--buffers", buffers, "memory for data in flight: 4M to 64G").show_default();
+  // What clients may ask for, and how many may.
   app.option("--minimum-io", minimum_io, "smallest request of clients: 1, 512 or 4096 bytes")
       .show_default();
   app.option("--max-requests", max_requests, "requests of all clients in flight: 1 to 2048")
@@ -90,6 +96,7 @@ void ServeOptions::add_to(Arguments& app) {
   app.flag("--fork", fork, "go on in the background, and return when all is ready");
   app.option("--pid-file", pid_file, "write the server's process number to this file");
   app.flag("--lock-memory", lock_memory, "keep all memory from being paged out");
+  // What is there beside the clients: control socket, account, metrics, watermarks.
   app.option("--control", control, "path of the control socket");
   app.option("--user", user, "go on as this user, without the rights of root, once all is open");
   app.option("--metrics", metrics, "give metrics on unix:PATH or tcp:127.0.0.1:PORT to Prometheus");
@@ -99,6 +106,7 @@ void ServeOptions::add_to(Arguments& app) {
              "shell command that is run when one is passed");
   app.option("--hook-timeout", hook_timeout, "seconds after which that is killed: 1 to 86400")
       .show_default();
+  // Who may connect, and where the log goes.
   app.option("--socket-mode", socket_mode, "mode of unix sockets for clients, such as 0660")
       .show_default();
   app.option("--socket-group", socket_group, "group of unix sockets for clients");
@@ -108,6 +116,7 @@ void ServeOptions::add_to(Arguments& app) {
       .show_default();
   app.option("--log-level", log_level, "error, warning, notice, info or debug").show_default();
   app.option("--log-format", log_format, "auto, plain, journal or json").show_default();
+  // TLS; what goes with what is TlsSettings::check()'s.
   app.option("--tls-cert", tls.certificate, "PEM file of the server's certificate");
   app.option("--tls-key", tls.key, "PEM file of its private key");
   app.option("--tls-ca", tls.authority, "PEM file: only clients with its certificates are let in");
@@ -150,6 +159,7 @@ Result<void> ServeOptions::check_numbers() {
                           const ParameterLimits& limits) -> std::uint64_t {
     auto value = parse_parameter(name, text, limits);
     if (value) return *value;
+    // Of several wrong numbers the first is told.
     if (wrong) wrong = std::move(value).error();
     return limits.least;
   };
@@ -182,6 +192,7 @@ Result<void> ServeOptions::check_access() {
         without_journal ? VolumeAccess::read_only_without_journal : VolumeAccess::read_only;
   }
   minimum_block = minimum_io == "1" ? 1 : minimum_io == "512" ? 512 : 4096;
+  // The statistics know the two sizes of the kernel alone: anything below a block is 512.
   logical_block_size = minimum_block == kBlockSize ? 4096 : 512;
   return {};
 }

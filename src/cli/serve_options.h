@@ -23,6 +23,8 @@ inline constexpr ParameterLimits kNoSpaceTimeout{
     ParameterLimits::Kind::count, 0, kLongestNoSpaceTimeout.count(),
     "so many seconds new writes wait for room beneath the volume before they fail"};
 
+/// add_to() the parser, which fills the first part; check() makes the second part of it. It opens
+/// nothing but takes the sockets that the service manager has handed over.
 struct ServeOptions {
   // As they are written.
   std::string volume;
@@ -79,6 +81,7 @@ struct ServeOptions {
   Log::Format format = Log::Format::plain;
   std::vector<AttachRequest> devices;  ///< of this machine, at the start
 
+  /// Adds all options to the parser; this must outlive the parsing.
   void add_to(Arguments& app);
   /// Everything that can be wrong with the options alone.
   Result<void> check();

@@ -31,6 +31,7 @@ std::optional<std::string> value_in(const ConfigFile& config, std::string_view n
 /// The options that differ, as they are called in the file.
 std::set<std::string> differences(const ConfigFile& before, const ConfigFile& now) {
   std::set<std::string> names;
+  // Both ways: an option that is gone from the file has changed, too, to its default.
   for (const ConfigFile* config : {&before, &now}) {
     for (const std::string& argument : config->arguments) {
       const std::string name = argument.substr(2, argument.find('=') - 2);
@@ -54,6 +55,7 @@ ServeReload::ServeReload(const Arguments& app, int argc, char** argv, ConfigFile
       before_(std::move(config)) {}
 
 void ServeReload::run(VolumeMonitor& monitor) {
+  // First, so that all that follows stands in the new file.
   open_log();
   log_.write({LogLevel::notice, "SIGHUP: reading again what may change"});
   renew_tls();
@@ -106,12 +108,14 @@ void ServeReload::read_file(VolumeMonitor& monitor) {
 }
 
 Result<void> ServeReload::take_over(const ConfigFile& now, VolumeMonitor& monitor) {
+  // Both values are read before the first change: after an error none of them counts.
   const std::set<std::string> changed = differences(before_, now);
   const ServeOptions defaults;
   auto level = parse_log_level(value_in(now, kLevel).value_or(defaults.log_level));
   if (!level) return level.error().within(now.path);
   auto marks = parse_watermarks(value_in(now, kMarks).value_or(defaults.watermarks));
   if (!marks) return marks.error().within(now.path);
+  // Three options may change in use; of the others it is said that they do not.
   for (const std::string& name : changed) {
     if (name == kLevel) {
       log_.set_level(*level);

@@ -16,6 +16,8 @@
 
 namespace uvdo {
 
+/// Whatever fails leaves that part as it was, and the log says so: a server does not end for a
+/// mistake in a file. On the server's thread.
 class ServeReload {
  public:
   /// `app` has the options of uvdo serve, and `argv` what it was called with; both outlive this.
@@ -24,6 +26,8 @@ class ServeReload {
   ServeReload(const Arguments& app, int argc, char** argv, ConfigFile config, Log& log,
               LogFile* file, RenewableTls* tls);
 
+  /// Does all of it, at a SIGHUP. Files are read on the server's thread, so that requests wait for
+  /// that long.
   void run(VolumeMonitor& monitor);
   /// Says in one line what of all that this process will not be able to open then; to be called
   /// when it has given up the rights that it was started with.

@@ -43,6 +43,7 @@ class ServedVolumeOptions {
     return given().ask(request);
   }
 
+  /// Set when the command line has been parsed.
   std::string volume;
   std::string control;
 

@@ -56,7 +56,7 @@ int show_statistics(const std::vector<std::string>& volumes, ServedVolume served
     auto path = backing_store_path(volume);
     if (path) served.volume = *path;
     auto statistics =
-        path ? volume_statistics(served, {.replay = !without_journal}) : std::move(path).error();
+        path ? volume_statistics(served, {.replay = !without_journal}) : path.error().clone();
     if (statistics) {
       if (statistics->left_out) warn(fmt::format("{}: {}", *path, *statistics->left_out));
       if (statistics->problem) {
@@ -65,6 +65,7 @@ int show_statistics(const std::vector<std::string>& volumes, ServedVolume served
       all.push_back({std::move(*path), std::move(statistics->statistics)});
       continue;
     }
+    // Of several volumes those that can be read are shown, and the error is told beside them.
     if (volumes.size() == 1) return fail(statistics.error());
     note(volume, statistics.error());
   }

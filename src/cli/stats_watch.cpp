@@ -60,6 +60,7 @@ int watch_statistics(const ServedVolume& served, double interval, std::uint64_t 
     if (!now) return fail(now.error());
     const bool is_text = form == WatchForm::text;
     if (is_text && line % kLinesPerHeader == 0) print_header();
+    // Otherwise the server has been started anew: the next interval has counters to compare again.
     if (now->activity.uptime_us > before->activity.uptime_us) {
       const Rates rates = rates_between(*before, *now);
       if (is_text) {

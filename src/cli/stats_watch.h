@@ -8,6 +8,7 @@
 
 namespace uvdo {
 
+/// A table for people, or an object on each line for programs.
 enum class WatchForm : std::uint8_t { text, json };
 
 /// Prints until `count` lines are printed (0: until it is interrupted). The exit status.

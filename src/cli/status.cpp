@@ -9,6 +9,7 @@
 namespace uvdo {
 namespace {
 
+// Of a volume that is well and that nobody serves (docs/watching.md).
 constexpr int kExitNotServed = 3;
 
 void print_json(const VolumeStatus& told) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <deque>
@@ -26,6 +27,7 @@ namespace {
 
 constexpr std::size_t kHistory = 60;
 
+// Set by a signal's handler, which may do no more.
 volatile std::sig_atomic_t interrupted = 0;
 
 /// The terminal as a screen to draw on; as it was at the end.
@@ -35,6 +37,7 @@ class Screen {
     has_keys_ = tcgetattr(STDIN_FILENO, &before_) == 0;
     if (has_keys_) {
       termios raw = before_;
+      // ISIG stays: Ctrl-C is a signal, which ends it also where no key is waited for.
       raw.c_lflag &= ~static_cast<tcflag_t>(ICANON | ECHO);
       tcsetattr(STDIN_FILENO, TCSANOW, &raw);
     }
@@ -52,9 +55,12 @@ class Screen {
   /// Shows as much of the lines as there is room for. An error if the terminal is gone.
   static Result<void> draw(const std::vector<ScreenLine>& lines) {
     winsize size{};
+    // Asked each time: the window may have another size by now.
     if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_row == 0 || size.ws_col == 0) {
       size = {24, 80, 0, 0};
     }
+    // Drawn over what is there and in one go, so that it does not flicker: home, each line
+    // erased to its end, then all below.
     std::string out = "\x1b[H";
     bool is_first = true;
     for (const std::string& line : fit_lines(lines, size.ws_row, size.ws_col)) {
@@ -71,8 +77,8 @@ class Screen {
 };
 
 std::string bar(double part, std::size_t width) {
-  const auto full =
-      static_cast<std::size_t>(std::clamp(part, 0.0, 1.0) * static_cast<double>(width) + 0.5);
+  const auto full = static_cast<std::size_t>(
+      std::lround(std::clamp(part, 0.0, 1.0) * static_cast<double>(width)));
   return "[" + std::string(full, '#') + std::string(width - full, '.') + "]";
 }
 
@@ -84,8 +90,8 @@ std::string sparkline(const std::deque<double>& values) {
   for (const double value : values) {
     const double height = most <= 0 ? 0 : value / most * 8;
     // What is not nothing can be seen.
-    text += kHeights[std::min<std::size_t>(
-        8, value > 0 ? std::max<std::size_t>(1, static_cast<std::size_t>(height + 0.5)) : 0)];
+    text += kHeights[value > 0 ? static_cast<std::size_t>(std::clamp(std::lround(height), 1L, 8L))
+                               : std::size_t{0}];
   }
   return text;
 }
@@ -151,12 +157,15 @@ std::string_view condition_words(const VolumeStatistics& s) {
   return "";
 }
 
+/// The screen from top to bottom. What each line is for decides what is left out of a small one.
 std::vector<ScreenLine> lines_of(const std::string& volume, const Snapshot& now, const Rates& rates,
                                  const History& history) {
   const VolumeStatistics& s = now.statistics;
   const Activity& a = now.activity;
   std::vector<ScreenLine> lines;
-  const auto add = [&](LineUse use, std::string line) { lines.push_back({use, printable(line)}); };
+  const auto add = [&](LineUse use, const std::string& line) {
+    lines.push_back({use, printable(line)});
+  };
   add(LineUse::title, fmt::format("uvdo top   {}   served for {}   {} client{}", volume,
                                   clock_text(a.uptime_us), a.clients, a.clients == 1 ? "" : "s"));
   add(LineUse::state,
@@ -234,16 +243,20 @@ int run_top(int argc, char** argv) {
         "uvdo top draws on a terminal; for files and pipes there is uvdo stats "
         "--watch");
   }
+  // The first look before the screen is changed: an error of it is told as of any command.
   auto before = take_snapshot(served.given());
   if (!before) return fail(before.error());
+  // From here on the screen has to be given back, whatever ends the command.
   struct sigaction action {};
   action.sa_handler = [](int) { interrupted = 1; };
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaction(signal, &action, nullptr);
   struct sigaction resized {};
+  // Does nothing, but ends the wait for a key: the screen is drawn anew.
   resized.sa_handler = [](int) {};
   sigaction(SIGWINCH, &resized, nullptr);
   Result<void> lost;
   {
+    // In a block of its own: an error is told on the terminal as it was before.
     const Screen screen;
     History history;
     lost = Screen::draw({{LineUse::title, "uvdo top   " + served.volume},

@@ -92,6 +92,7 @@ Result<ControlConnection> ControlConnection::open(const std::string& path,
     if (errno == EAGAIN) return silent_server(fd.get(), path, patience);
     return errno_error(errno, fmt::format("connecting to {}", path));
   }
+  // Before anything is said to who is at the other end.
   if (auto trusted = trust_socket_folder(path, user.value_or(geteuid())); !trusted) {
     return std::move(trusted).error();
   }
@@ -165,6 +166,8 @@ Result<Json> ask_server_of(const std::string& path, PathFrom from, const std::st
 
 Result<Json> ask_volume(const std::string& volume, const ControlRequest& request,
                         const std::string& path, std::chrono::milliseconds patience) {
+  // Where the server may be: at the path that the user gave; else at the name made of what the
+  // volume is; else at that made of its path, which leads to a suspended volume.
   auto usual = control_path_of(volume);
   Result<Json> answer = Error(Errc::not_found, "");
   if (!path.empty()) {
@@ -180,6 +183,7 @@ Result<Json> ask_volume(const std::string& volume, const ControlRequest& request
     }
   }
   if (answer || answer.error().code() != Errc::not_found) return answer;
+  // Nobody answers. Either nobody has the volume, or somebody who is not to be reached from here.
   if (!usual) return std::move(usual).error();
   if (const auto unused = check_unused(volume); !unused) {
     return Error(Errc::busy,

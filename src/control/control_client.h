@@ -19,6 +19,8 @@ inline constexpr std::chrono::milliseconds kAnswerPatience{4000};
 
 /// A connection to a server that can be believed: one of root or of a certain user, at a socket
 /// that nobody else could have put there.
+/// Blocks the calling thread: for commands, never for a server. Requests are asked one at a time.
+/// After an error of the connection it is of no more use.
 class ControlConnection {
  public:
   /// not_found: nobody serves at `path`. `user`: whose server is meant; none: this user's.
@@ -38,6 +40,7 @@ class ControlConnection {
  private:
   ControlConnection(FileDescriptor fd, std::string path, std::chrono::milliseconds patience)
       : fd_(std::move(fd)), path_(std::move(path)), patience_(patience) {}
+  // Each fails with busy after `patience_` without a byte moving.
   Result<void> send_line(const std::string& line);
   Result<std::string> receive_line();
 

@@ -65,6 +65,8 @@ ControlLink::ControlLink(const std::string& volume, std::string socket)
 void ControlLink::keep(bool wanted) {
   if (wanted == is_there_ || socket_.empty()) return;
   unlink(link_.c_str());  // also one of a server that was killed
+  // Without it the volume is served all the same; only who asks while it is suspended may not find
+  // it.
   is_there_ = wanted && symlink(socket_.c_str(), link_.c_str()) == 0;
 }
 
@@ -77,6 +79,8 @@ Result<void> make_control_folder() {
                                           folder));
   }
   struct stat status {};
+  // In /tmp somebody else may have made it, or a link to a folder of theirs, to have our sockets at
+  // hand.
   if (lstat(folder.c_str(), &status) != 0 || !S_ISDIR(status.st_mode) ||
       status.st_uid != geteuid()) {
     return Error(

@@ -40,6 +40,8 @@ Result<ControlRequest> parse_request(std::string_view line) {
     return Error(Errc::protocol, fmt::format("a request names a \"{}\"", kCommandKey));
   }
   ControlRequest request{command->get<std::string>(), std::move(*json)};
+  // What is left are the parameters; those that a command does not have are refused by
+  // read_request().
   request.parameters.erase(kVersionKey);
   request.parameters.erase(kCommandKey);
   return request;
@@ -60,6 +62,7 @@ Result<Json> parse_reply(std::string_view line) {
   if (!json || !json->is_object()) return strange_answer();
   const auto ok = json->find(kOkKey);
   if (ok == json->end() || !ok->is_boolean()) return strange_answer();
+  // A success without a result is one of null; an error without words is no reply.
   const auto content = json->find(ok->get<bool>() ? kResultKey : kErrorKey);
   if (ok->get<bool>()) return content == json->end() ? Json() : std::move(*content);
   if (content == json->end()) return strange_answer();

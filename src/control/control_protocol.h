@@ -17,6 +17,8 @@ namespace uvdo {
 inline constexpr int kControlVersion = 1;
 
 /// A request: its command, and an object with its parameters.
+/// What is in the frame; the frame itself is written and looked at by request_text() and
+/// parse_request() alone.
 struct ControlRequest {
   std::string command;
   Json parameters = Json::object();
@@ -27,6 +29,7 @@ struct ControlRequest {
 /// protocol, unsupported: the line is no request of this version.
 Result<ControlRequest> parse_request(std::string_view line);
 
+/// The two forms of a reply; json_text() of one is its line.
 [[nodiscard]] Json result_reply(Json result);
 [[nodiscard]] Json error_reply(const Error& error);
 /// The result of a reply, or the error that it tells. protocol: it is no reply.

@@ -9,6 +9,7 @@ namespace uvdo {
 namespace {
 
 /// Work to read a request, and what a usual command takes.
+// In units of Executor::spend().
 constexpr std::uint64_t kUnitsPerByteRead = 2;
 constexpr std::uint64_t kUnitsPerCommand = 10'000;
 
@@ -36,6 +37,8 @@ Task<void> ControlServer::serve(SocketStream& stream, bool crowded) {
     if (got <= 0) break;
     pending.append(buffer.data(), static_cast<std::size_t>(got));
     std::size_t end = 0;
+    // All requests that have come are answered before more is received, so that a client that sends
+    // many lines and reads nothing is held back by its socket.
     while (open) {
       std::string reply;
       end = pending.find('\n');
@@ -45,6 +48,7 @@ Task<void> ControlServer::serve(SocketStream& stream, bool crowded) {
       } else if (end != std::string::npos) {
         std::string line = pending.substr(0, end);
         pending.erase(0, end + 1);
+        // Nobody would get the answer: nothing is done for it.
         if (stream.peer() == PeerState::gone) {  // whoever asked has given up
           pending.clear();
           break;
@@ -64,6 +68,8 @@ Task<void> ControlServer::serve(SocketStream& stream, bool crowded) {
       open = co_await stream.send({&out, 1}) == 0 && open;
     }
   }
+  // The client went away with a reply on the way that it never read, of a request that was carried
+  // out.
   if (!unread.empty() && take_back_) co_await take_back_(std::move(unread));
 }
 
@@ -77,6 +83,7 @@ Task<ControlServer::Answer> ControlServer::answer(SocketStream& stream, std::str
   Answer answered = co_await carry_out(std::move(line));
   over = true;
   alarm.ring();
+  // The space that is being sent must be out before the reply: both go through the same stream.
   co_await life.wait();
   co_return answered;
 }
@@ -99,6 +106,7 @@ Task<ControlServer::Answer> ControlServer::carry_out(std::string line) {
   std::string name = request->command;
   auto result = co_await handler_(std::move(*request));
   if (!result) co_return Answer{refusal(result.error()), ""};
+  // Long answers are written in turns, as they are larger than any request of a client.
   Json reply = result_reply(std::move(*result));
   std::string text = co_await json_text_in_turns(loop_, std::move(reply));
   co_return Answer{std::move(text), std::move(name)};

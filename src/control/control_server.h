@@ -18,6 +18,9 @@ inline constexpr std::size_t kMaxControlLine = 64U << 10U;  ///< of a request
 inline constexpr std::size_t kMaxControlClients = 256;      ///< more are told to come back
 inline constexpr Duration kLongestControlSilence = std::chrono::seconds(60);
 
+/// A client's requests are answered one after the other, those of different clients at the same
+/// time: a handler that must not be entered twice sees to that itself. Made, start(), shutdown(),
+/// which has to end before this is destroyed.
 class ControlServer {
  public:
   /// Answers one request.
@@ -46,8 +49,10 @@ class ControlServer {
     std::string reply;
     std::string done;
   };
+  /// Carries a request out, with signs of life until it is done.
   Task<Answer> answer(SocketStream& stream, std::string line);
   Task<Answer> carry_out(std::string line);
+  /// Sends a space each second until `over`; ends early where the client takes none any more.
   Task<void> show_life(SocketStream& stream, Alarm& alarm, const bool& over);
   static std::string refusal(const Error& error);
 

@@ -23,6 +23,8 @@ Result<void> trust_folder_of(const std::filesystem::path& socket, uid_t self) {
                              "{}; ask as that user",
                              socket.string(), status.st_uid));
   }
+  // In a sticky folder such as /tmp everybody may make a name, but nobody take away that of
+  // another; who made this one is seen by trust_peer().
   if ((status.st_mode & S_IWOTH) != 0 && (status.st_mode & S_ISVTX) == 0) {
     return Error(Errc::invalid_argument,
                  fmt::format("the control socket {} is not believed: everybody may put one into "
@@ -35,6 +37,8 @@ Result<void> trust_folder_of(const std::filesystem::path& socket, uid_t self) {
 }  // namespace
 
 Result<void> trust_socket_folder(const std::string& path, uid_t self) {
+  // A path may be a link (ControlLink): both folders count, as whoever may change one of them
+  // decides where it leads.
   if (auto trusted = trust_folder_of(path, self); !trusted) return trusted;
   std::error_code error;
   const auto real = std::filesystem::canonical(path, error);
@@ -43,6 +47,7 @@ Result<void> trust_socket_folder(const std::string& path, uid_t self) {
 }
 
 Result<void> trust_peer(int fd, const std::string& path, uid_t self) {
+  // Of who called listen(), by the kernel's word.
   ucred peer{};
   socklen_t length = sizeof peer;
   if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) {

@@ -41,6 +41,7 @@ struct GrowthAnswer {
   }
 };
 
+/// How far the volume is to grow; a size that is not named stays.
 struct GrowthMessage {
   static constexpr std::string_view kCommand = "grow";
   using Answer = GrowthAnswer;
@@ -65,6 +66,7 @@ struct GrowthMessage {
     v.optional("logical", self.logical, "is a number of bytes");
     v.optional("physical", self.physical, "is a number of bytes or \"max\"");
   }
+  /// invalid_argument: nothing is to grow. Whether a size is possible is the volume's business.
   [[nodiscard]] Result<void> check() const {
     if (logical || physical) return {};
     return Error(Errc::invalid_argument, "grow needs \"logical\" or \"physical\"");

@@ -18,6 +18,7 @@ struct StoragePlace {
   }
 };
 
+/// What a client needs to see whether this is the server of the volume that it means.
 struct HelloAnswer {
   std::string volume;                  ///< its path, absolute
   std::vector<StoragePlace> storages;  ///< none while it is suspended

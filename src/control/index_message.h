@@ -45,6 +45,8 @@ struct IndexAnswer {
   }
 };
 
+/// create: a new, empty index; close: none until it is enabled; enable: opened, and used; disable:
+/// kept, and not asked.
 struct IndexRequest {
   static constexpr std::string_view kCommand = "index";
   using Answer = IndexAnswer;

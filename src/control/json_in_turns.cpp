@@ -17,12 +17,14 @@ bool is_small(const Json& json) {
          std::ranges::none_of(json, [](const Json& member) { return member.is_structured(); });
 }
 
+// As deep as the value is nested, which is little: what the server itself has made.
 Task<void> append(Executor& executor, Json& json, std::string& text) {
   if (is_small(json)) {
     co_await executor.give_way();
     const std::string part = json_text(json);
     executor.spend(part.size() * kUnitsPerByte);
     text += part;
+    // Freed here, and not all of it in one go at the end.
     json = nullptr;
     co_return;
   }

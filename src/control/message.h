@@ -41,6 +41,7 @@ struct NoParameters {
 // ---- the client's side
 
 template <ControlMessage Request>
+/// The request as it travels: parameters that are not set are left out.
 [[nodiscard]] ControlRequest write_request(const Request& request) {
   return {std::string(Request::kCommand), fields_json(request)};
 }
@@ -84,6 +85,7 @@ Result<Request> read_request(const Json& parameters) {
 }
 
 template <class Answer>
+/// The answer as it travels; a document goes as it is.
 [[nodiscard]] Json write_answer(Answer answer) {
   if constexpr (std::same_as<Answer, Json>) {
     return answer;

@@ -13,6 +13,7 @@ struct InfoRequest : NoParameters {
   using Answer = VolumeDescription;
 };
 
+/// Answered when all that was written before is stable.
 struct FlushRequest : NoParameters {
   static constexpr std::string_view kCommand = "flush";
   using Answer = EmptyAnswer;
@@ -44,6 +45,7 @@ struct LogLevelAnswer {
   }
 };
 
+/// Asks for the level, or changes it: until the server ends, or reads another from its file.
 struct LogLevelRequest {
   static constexpr std::string_view kCommand = "log-level";
   using Answer = LogLevelAnswer;

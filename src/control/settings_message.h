@@ -32,6 +32,7 @@ struct VolumeSettings {
   }
 };
 
+/// All that is named is changed at once; after an error nothing is.
 struct SetRequest : VolumeSettings {
   static constexpr std::string_view kCommand = "set";
   using Answer = VolumeSettings;

@@ -55,6 +55,7 @@ Task<Json> dump_depot(Executor& executor, const SlabDepot& depot) {
     co_await executor.give_way();
     executor.spend(kUnitsPerSlab);
     const Slab& slab = depot.slab(i);
+    // Slabs that were never used are counted alone: a large volume has thousands of them.
     if (slab.is_pristine()) {
       ++pristine;
       continue;
@@ -111,6 +112,7 @@ Task<Json> dump_state(Executor& executor, const Volume& volume) {
          std::chrono::duration_cast<std::chrono::microseconds>(options.commit_delay).count()}}},
       {"requests", dump_requests(volume)},
       {"buffers", {{"bytes", s.extra.buffer_bytes}, {"bytesInUse", s.extra.buffer_bytes_in_use}}},
+      // Which pool has run short, and how often.
       {"waitsForMemory",
        {{"buffers", s.extra.shortages.buffers},
         {"mergeBuffers", s.extra.shortages.merge_buffers},

@@ -18,6 +18,7 @@ struct StatisticsAnswer {
   }
 };
 
+/// The first one without `activity` waits for up to two seconds while the savings are counted.
 struct StatisticsRequest {
   static constexpr std::string_view kCommand = "stats";
   using Answer = StatisticsAnswer;

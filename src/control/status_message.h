@@ -7,6 +7,7 @@
 
 namespace uvdo {
 
+/// Health, and whether all is well, in the same object.
 struct StatusAnswer {
   bool is_well = true;
   Health health;

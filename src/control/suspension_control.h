@@ -10,6 +10,7 @@ namespace uvdo {
 
 /// Suspends the volume. Answers when nothing reaches its device any more.
 Task<Result<SuspendAnswer>> suspend_by_request(Volume& volume, SuspendRequest request);
+/// Resumes it. An error is Volume::resume()'s: it is suspended still.
 Task<Result<EmptyAnswer>> resume_by_request(Volume& volume);
 /// Lets the volume go on whose suspension nobody knows of: who asked for it went away before it had
 /// the answer.

@@ -14,6 +14,8 @@ struct SuspendAnswer {
   }
 };
 
+/// Answered when nothing reaches the device any more. Undone if its client goes away before it has
+/// read the answer.
 struct SuspendRequest {
   static constexpr std::string_view kCommand = "suspend";
   using Answer = SuspendAnswer;
@@ -24,6 +26,7 @@ struct SuspendRequest {
   }
 };
 
+/// Answered when the volume goes on; an error leaves it suspended.
 struct ResumeRequest : NoParameters {
   static constexpr std::string_view kCommand = "resume";
   using Answer = EmptyAnswer;

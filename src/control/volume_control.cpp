@@ -13,7 +13,8 @@
 
 namespace uvdo {
 
-/// A command: its name, and who carries it out.
+/// A command: its name, and who carries it out. A command is added by a line in all(), a message
+/// and a function of VolumeControl; nobody else knows a list of them.
 struct ControlCommand {
   std::string_view name;
   Task<Result<Json>> (*run)(VolumeControl& control, Json parameters);
@@ -99,6 +100,7 @@ Task<Result<VolumeDescription>> VolumeControl::info(InfoRequest /*request*/) {
   co_return describe_volume(volume_, server_.volume);
 }
 
+// All of one moment: nothing is waited for.
 HealthFacts VolumeControl::facts() const {
   HealthFacts facts;
   facts.volume = server_.volume;
@@ -107,6 +109,7 @@ HealthFacts VolumeControl::facts() const {
   if (volume_.is_read_only() && !facts.is_for_reading) {
     facts.read_only_reason = volume_.notifier().reason().message();
   }
+  // Only a volume that was opened for reading has a view of its journal.
   if (const JournalView* view = volume_.journal_view()) facts.blocks_lost = view->blocks_affected();
   facts.until_full = server_.monitor->space().until_full();
   facts.rate_over = server_.monitor->space().fill_rate().over;
@@ -224,6 +227,8 @@ Task<Result<EmptyAnswer>> VolumeControl::stop(StopRequest request) {
     if (!users.empty()) co_return Error(Errc::busy, fmt::format("{}", fmt::join(users, ", ")));
   }
   server_.stop();
+  // The server stops now, and with it this very command is waited for: stopped() has to be called
+  // before the control socket is shut down.
   co_await stopped_.wait();
   if (!stop_result_) co_return stop_result_.error().clone();
   co_return EmptyAnswer();

@@ -47,6 +47,8 @@ struct ServerControl {
   };
 };
 
+/// Carries out the commands, on the volume's thread. Several may be under way at once; growth,
+/// suspension and changes of the index have their turn in the volume (Administration), not here.
 class VolumeControl {
  public:
   VolumeControl(Executor& executor, Volume& volume, ServerControl server)
@@ -58,6 +60,7 @@ class VolumeControl {
   void stopped(const Result<void>& result);
 
  private:
+  // ---- the commands, each answered when it is done
   friend struct ControlCommand;
 
   Task<Result<StatisticsAnswer>> stats(StatisticsRequest request);

@@ -22,6 +22,7 @@ std::string full_path(const std::string& volume) {
 std::vector<StoragePlace> places_of(const std::vector<StorageRange>& storages) {
   std::vector<StoragePlace> places;
   for (const StorageRange& range : storages) {
+    // Storage that is shared with others says nothing about which volume is on it.
     if (range.share == StorageRange::Share::exact) places.push_back({range.id.text(), range.start});
   }
   return places;

@@ -14,8 +14,11 @@
 namespace uvdo {
 namespace {
 
+// Neighbouring data blocks are read together, 1 MiB at a time.
 constexpr std::uint64_t kReadBlocks = 256;
 
+/// The checks, in the order of run(): the walk over the block map fills references_, against which
+/// slabs are then compared one by one; what a slab took of memory is given back when it is done.
 class Auditor {
  public:
   Auditor(const VolumeImage& image, const AuditOptions& options, const FindingSink& sink)
@@ -49,6 +52,8 @@ class Auditor {
   }
 
  private:
+  /// All findings go through here, those of the walk and of the slabs too: each is counted once,
+  /// then handed on.
   void take(const Finding& finding) {
     if (finding.is_error) {
       ++summary_.errors;
@@ -88,6 +93,8 @@ class Auditor {
       error(FindingKind::super_block, "the layout has free space from {} to {}",
             super_.layout.first_free.value(), super_.layout.last_free.value());
     }
+    // Behind the checksum a writer leaves zeros. The block was read at the opening: an error here
+    // says nothing about these bytes.
     std::array<std::byte, kBlockSize> block;
     if (!image_.read_blocks(image_.geometry().data_start, block)) return;
     if (std::any_of(block.begin() + kSuperBlockSize, block.end(),
@@ -96,6 +103,8 @@ class Auditor {
     }
   }
 
+  /// Of a volume that was never started summary and slabs are not looked at: a format leaves there
+  /// what was on the disk (behaviour.md, 2).
   void check_new_volume() {
     std::array<std::byte, kBlockSize> block;
     for (std::uint64_t root = 0; root < kBlockMapRoots; ++root) {
@@ -132,6 +141,7 @@ class Auditor {
       error(FindingKind::state, "the volume is RECOVERING, but its journal is in use");
     }
     for (const std::string& text : replay.unreadable) error(FindingKind::unreadable, "{}", text);
+    // A rebuild goes on over damage: what it costs there is among the losses below.
     if (!needs_rebuild(super_.state)) {
       for (const std::string& text : usable.damage) {
         error(FindingKind::recovery_journal, "{}", text);
@@ -157,6 +167,7 @@ class Auditor {
                                        [this](std::uint64_t done, std::uint64_t expected) {
                                          progress("block map", std::min(done, expected), expected);
                                        });
+    // The counters are made anew by the rebuild, from the very walk.
     if (image_.is_seen_as_rebuilt()) return;
     const std::uint64_t used = image_.logical_blocks_used();
     if (summary_.contents.mapped_blocks != used) {
@@ -185,6 +196,7 @@ class Auditor {
         check_hint(slab, entry, slabs_.data_blocks());
         continue;
       }
+      // From summary, counts, slab journal and recovery journal, as a loader would.
       auto counts = load_slab_counts(image_, slab, entry, counting_sink_);
       if (!counts) {
         error(FindingKind::unreadable, "slab {}: {}", slab, counts.error().message());
@@ -210,6 +222,7 @@ class Auditor {
     }
   }
 
+  /// Count by count: what the volume has recorded against what the block map refers to.
   void compare(SlabNumber slab, const std::vector<ReferenceCount>& counts) {
     for (Sbn sbn = 0; sbn < counts.size(); ++sbn) {
       const ReferenceCount stored = counts[sbn];
@@ -238,6 +251,7 @@ class Auditor {
   void check_hint(SlabNumber slab, const SlabSummaryEntry& entry, std::uint64_t free) {
     // The replay moves counts, which a recovery's own summary would follow.
     if (image_.replay() != nullptr) return;
+    // behaviour.md, 15: a hint has a granularity of a 64th of a slab.
     const unsigned shift = slabs_.slab_bits() > 6 ? slabs_.slab_bits() - 6 : 0;
     const std::uint64_t hint = entry.fullness_hint;
     const std::uint64_t least = (hint == 0 ? 0 : hint - 1) << shift;
@@ -259,6 +273,7 @@ class Auditor {
       summary_.referenced_blocks += is_data ? 1 : 0;
       summary_.compressed_blocks += fragments != 0 ? 1 : 0;
       summary_.compressed_fragments += static_cast<std::uint64_t>(std::popcount(fragments));
+      // A block goes on with the run before it, or ends that and begins another.
       const bool wanted = reads_ && (fragments != 0 || (is_data && options_.read_data));
       if (wanted && run_length > 0 && run + run_length == sbn && run_length < kReadBlocks) {
         ++run_length;
@@ -276,6 +291,7 @@ class Auditor {
     if (length == 0) return;
     buffer_.resize(kReadBlocks * kBlockSize);
     const MutableBytes bytes = MutableBytes(buffer_).first(std::size_t{length} * kBlockSize);
+    // If one of them cannot be read, block by block, so that the others are looked at.
     const bool all = image_.read_blocks(slabs_.pbn_of(slab, first), bytes).ok();
     for (Sbn i = 0; i < length; ++i) {
       const MutableBytes block = bytes.subspan(std::size_t{i} * kBlockSize, kBlockSize);
@@ -295,6 +311,7 @@ class Auditor {
   void try_fragments(Pbn pbn, std::uint16_t fragments, ConstBytes block) {
     std::array<std::byte, kBlockSize> out;
     for (unsigned slot = 0; slot < kMaxFragments; ++slot) {
+      // What no mapping names may be left over from before (behaviour.md, 17).
       if ((fragments >> slot & 1U) == 0) continue;
       if (auto ok = read_fragment(block, slot, out); !ok) {
         error(FindingKind::compressed_block, "fragment {} of block {}: {}", slot, pbn.value(),
@@ -304,6 +321,8 @@ class Auditor {
     }
   }
 
+  /// Of a CLEAN volume all blocks of the journal are older than its start; newer ones would come
+  /// back to life at the next crash (behaviour.md, 17).
   void check_journal() {
     if (super_.state != VolumeState::clean) return;
     auto overview = survey_journal(image_);
@@ -360,6 +379,7 @@ AuditSummary audit(const VolumeImage& image, const AuditOptions& options, const 
 AuditSummary summarize(const VolumeImage& image) {
   const AuditOptions options;
   const FindingSink silent = [](const Finding&) {};
+  // What is wrong is no matter here: the figures are as right as the volume is.
   Auditor auditor(image, options, silent);
   auditor.reads_ = false;
   return auditor.run_summary();

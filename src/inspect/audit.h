@@ -22,6 +22,8 @@ struct AuditOptions {
   std::function<void(std::string_view, std::uint64_t, std::uint64_t)> progress;
 };
 
+/// What an audit has counted. Of a volume that is seen as rebuilt, what a rebuild counts anew is
+/// not compared.
 struct AuditSummary {
   std::uint64_t errors = 0;
   std::uint64_t notes = 0;

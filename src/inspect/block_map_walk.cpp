@@ -24,6 +24,7 @@ class Walker {
 
   BlockMapContents walk() {
     for (root_ = 0; root_ < kBlockMapRoots; ++root_) {
+      // How many pages this tree has at each height; entries that lead beyond are wrong.
       bounds_ = tree_size(image_.logical_blocks(), root_);
       interior_page(image_.super_block().block_map.root_origin + root_, kRootHeight, 0);
     }
@@ -85,6 +86,7 @@ class Walker {
         report(FindingKind::block_map_tree, true,
                "page {} (height {}) slot {} leads to block {} (state {}), where no page can be",
                pbn.value(), height, slot, entry.pbn.value(), entry.state);
+        // Below an entry beyond the logical size nothing is lost.
         if (child < bounds_.pages[height - 1])
           contents_.damaged_blocks += covered(height - 1, child);
         continue;
@@ -120,6 +122,7 @@ class Walker {
     }
   }
 
+  /// One mapping: counted by its kind, and as a reference to its block.
   void map(Lbn lbn, BlockMapping entry) {
     contents_.mapped_blocks += entry.is_mapped() ? 1 : 0;
     if (lbn.value() >= image_.logical_blocks() || !slabs_.is_valid(entry)) {

@@ -26,7 +26,9 @@ struct BlockMapContents {
 using WalkProgress = std::function<void(std::uint64_t done, std::uint64_t expected)>;
 
 /// Walks the trees. Pages that cannot be read are reported and count as empty, so that the walk
-/// itself does not fail. Every page is visited once, whatever the image says.
+/// itself does not fail. Every page is visited once, whatever the image says: a page that two
+/// entries lead to is followed from the first alone, so a loop ends. References to blocks go to
+/// `references`.
 BlockMapContents walk_block_map(const VolumeImage& image, ReferenceTable& references,
                                 const FindingSink& sink, const WalkProgress& progress = {});
 

@@ -18,6 +18,7 @@ ContentReader::ContentReader(VolumeImage& image, Lbn first, std::uint64_t count)
     // The first index whose page is not before the first one wanted.
     const std::uint64_t index =
         page <= root ? 0 : (page - root + kBlockMapRoots - 1) / kBlockMapRoots;
+    // One leaf of each tree is known ahead; the nearest of the 60 is the next one.
     upcoming_[root] = image.next_leaf(root, index);
   }
   find_leaf();
@@ -47,6 +48,7 @@ ContentRun ContentReader::from_leaf() {
   if (!leaf_loaded_) {
     leaf_problem_ = place.damage;
     leaf_empty_ = false;
+    // A leaf is read once; its problem, if it has one, is that of all its blocks.
     if (leaf_problem_.empty()) {
       if (auto ok = image_.read_page(place.pbn, page_); !ok) {
         leaf_problem_ = ok.error().message();
@@ -68,6 +70,7 @@ ContentRun ContentReader::from_leaf() {
   if (leaf_empty_) return hole_until(leaf_end);
 
   const auto entry_of = [&](Lbn lbn) { return page_.entry(leaf_slot(lbn)); };
+  // The first entry says of which kind the run is.
   const BlockMapping first = entry_of(at_);
   const auto is_hole = [](BlockMapping m) { return m == kUnmapped || m == kMappedZero; };
   Lbn to = at_ + 1;
@@ -76,6 +79,7 @@ ContentRun ContentReader::from_leaf() {
     return hole_until(to);
   }
   const MutableBytes out(buffer_);
+  // A run of blocks that lie side by side on the disk as in the logical space is one read.
   const bool plain = !first.is_compressed() && image_.slabs().is_valid(first);
   if (plain) {
     while (to < leaf_end && to - at_ < kRunBlocks &&
@@ -115,6 +119,7 @@ ContentRun ContentReader::from_leaf() {
 
 std::optional<ContentRun> ContentReader::next() {
   if (at_ >= end_) return std::nullopt;
+  // Behind the end of a leaf its tree tells its next one.
   while (root_ && first_lbn(leaf_ + 1) <= at_) {
     upcoming_[*root_] = image_.next_leaf(*root_, upcoming_[*root_]->index + 1);
     find_leaf();

@@ -15,6 +15,7 @@
 
 namespace uvdo {
 
+/// Neighbouring logical blocks of one kind.
 struct ContentRun {
   enum class Kind : std::uint8_t {
     hole,     ///< unmapped, or a block of zeros
@@ -28,6 +29,8 @@ struct ContentRun {
   std::string problem;
 };
 
+/// Memory: one run of data (1 MiB), one page, and the place of the next leaf of each tree. The
+/// image must outlive it and may be asked for other things in between.
 class ContentReader {
  public:
   /// Reads `count` blocks from `first`, as far as the logical device goes.
@@ -37,8 +40,11 @@ class ContentReader {
   std::optional<ContentRun> next();
 
  private:
+  /// Which tree has the nearest leaf: the pages of the device go round the 60 trees.
   void find_leaf();
+  /// From at_ to `end` there is nothing; at_ moves on.
   ContentRun hole_until(Lbn end);
+  /// The next run of the leaf that at_ lies in. It ends with the leaf at the latest.
   ContentRun from_leaf();
 
   static constexpr std::uint64_t kRunBlocks = 256;

@@ -35,6 +35,7 @@ struct Finding {
   std::string text;
 };
 
+/// Called for each finding when it is found, in the order of the inspection.
 using FindingSink = std::function<void(const Finding&)>;
 
 }  // namespace uvdo

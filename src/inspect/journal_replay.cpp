@@ -12,6 +12,7 @@ namespace uvdo {
 namespace {
 
 constexpr std::uint64_t kBlocksPerRead = 256;
+// Each is a sentence; all are counted.
 constexpr std::size_t kUnreadableKept = 20;
 
 /// The blocks of the ring by their places. What cannot be read is all zeros, which never count.
@@ -52,6 +53,7 @@ class RingReader {
     first_ = place;
     count_ = std::min(buffer_.size() / kBlockSize, size_ - place);
     const MutableBytes chunk = MutableBytes(buffer_).first(count_ * kBlockSize);
+    // Some of it cannot be read: block by block, to lose no more than has to be.
     if (image_.read_blocks(origin_ + place, chunk)) return;
     for (std::uint64_t i = 0; i < count_ && after_ == After::go_on; ++i) {
       const MutableBytes block = chunk.subspan(i * kBlockSize, kBlockSize);
@@ -140,6 +142,8 @@ Result<JournalReplay> replay_journal(const VolumeImage& image) {
     }
     return RingReader::After::go_on;
   });
+  // First all blocks tell how far the journal is usable; then those that are asked for are read
+  // again for their entries, in order.
   JournalViewBuilder builder(image.super_block());
   ring.for_each([&](std::uint64_t place, ConstBytes block) { builder.survey(place, block); });
   builder.begin();
@@ -147,14 +151,18 @@ Result<JournalReplay> replay_journal(const VolumeImage& image) {
   while (const auto wanted = builder.wanted()) {
     builder.take(ring.block(wanted->value() % ring.size()),
                  [&](JournalSequence sequence, unsigned index, const JournalEntry& entry) {
+                   // Changes of counts from before the slab journal head are in the slab journals
+                   // already.
                    if (sequence < head) return;
                    const JournalPoint point{sequence.value(), static_cast<std::uint16_t>(index)};
                    add_counts(replay, image.slabs(), point, entry);
                  });
   }
+  // Changes of pages are in the view; those of counts have been collected beside it.
   auto view = builder.finish();
   if (!view) return std::move(view).error();
   replay.view = std::move(*view);
+  // Stable: of one slab they stay in the order of the journal.
   std::ranges::stable_sort(replay.count_changes, {}, &CountChange::slab);
   return replay;
 }

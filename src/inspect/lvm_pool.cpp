@@ -38,6 +38,7 @@ std::optional<LvmPoolWindow> lvm_pool_window(VolumeImage& image) {
   if (blocks <= 2 * kEndBlocks) return std::nullopt;
   const LvmPoolWindow window{.size = blocks * kBlockSize - 2 * kLvmPoolEnd};
   if (is_on_pool_data(image.store().name())) return window;
+  // Of an image of the pool's data, such as a copy in a file, nothing tells but the volume itself.
   const bool looks_like_one = window.size % kExtent == 0 && is_unmapped(image, 0, kEndBlocks) &&
                               is_unmapped(image, blocks - kEndBlocks, kEndBlocks);
   return looks_like_one ? std::optional(window) : std::nullopt;

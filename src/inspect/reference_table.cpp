@@ -21,6 +21,7 @@ ReferenceTable::Outcome ReferenceTable::add(BlockMapping mapping) {
   if (mapping.is_compressed()) {
     std::uint16_t& bits = masks_[slab].get(sbn, slabs_.data_blocks());
     mixed = count > 0 && bits == 0;
+    // Noted even where the count is full: fragments are tried, whoever refers to them.
     bits = static_cast<std::uint16_t>(bits | 1U << mapping.slot());
   } else {
     mixed = fragments(slab, sbn) != 0;

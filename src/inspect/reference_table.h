@@ -14,6 +14,9 @@
 
 namespace uvdo {
 
+/// Counts as a right volume would have them: at most 254, and for a page of the block map a value
+/// of its own, where the volume stores 254. A slab is dropped when it has been compared, so that
+/// memory falls as an audit goes on.
 class ReferenceTable {
  public:
   static constexpr std::uint8_t kTreePage = 255;

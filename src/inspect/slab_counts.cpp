@@ -18,6 +18,9 @@ struct JournalBlock {
   SlabJournalHeader header;
 };
 
+/// In the order of a loader (behaviour.md, 8 and 9): counts as they are on disk, then the slab
+/// journal's entries behind the commit point of each sector, then what the recovery journal has
+/// beyond the slab journal's recovery point.
 class SlabLoader {
  public:
   SlabLoader(const VolumeImage& image, SlabNumber slab, const SlabSummaryEntry& summary,
@@ -155,6 +158,7 @@ class SlabLoader {
              last.sequence.value());
       return {};
     }
+    // Each entry is applied unless its sector was written after it.
     for (SlabSequence s = last.head; s <= last.sequence; ++s) {
       auto block = journal_block(s.value() % size);
       if (!block) return std::move(block).error();
@@ -178,7 +182,10 @@ class SlabLoader {
   /// in use had it: counts on the disk may know of entries that were never written there.
   void replay_recovery_journal() {
     if (image_.replay() == nullptr) return;
+    // What the slab journal has is applied already; the rest goes on in a block of its own behind
+    // the tail.
     const std::uint64_t known = tail_ ? tail_->header.recovery_point.packed() : 0;
+    // As the depot would write it: a block is full when the next entry finds no room in it.
     SlabJournalHeader open;
     open.sequence = tail_ ? tail_->header.sequence + 1 : SlabSequence{1};
     for (const CountChange& change : image_.replay()->changes_of_slab(slab_)) {
@@ -207,6 +214,7 @@ class SlabLoader {
     return ReferenceOperation::block_map_decrement;
   }
 
+  /// A change that cannot be is reported, and left out.
   void apply(Sbn sbn, ReferenceOperation operation, std::string_view journal, std::uint64_t block,
              unsigned index) {
     if (sbn < counts_.size() && change_count(counts_[sbn], operation)) return;
@@ -215,6 +223,7 @@ class SlabLoader {
            sbn < counts_.size() ? fmt::format("{} references", counts_[sbn]) : "no count");
   }
 
+  /// False where no right volume would make that change: the count stays.
   static bool change_count(ReferenceCount& count, ReferenceOperation operation) {
     switch (operation) {
       case ReferenceOperation::data_decrement:
@@ -240,7 +249,9 @@ class SlabLoader {
   SlabSummaryEntry summary_;
   const FindingSink& sink_;
   std::vector<ReferenceCount> counts_;
+  // Up to which entry of the slab journal a sector's counts go.
   std::vector<JournalPoint> points_;  ///< by sector
+  // The last journal block, by the summary; nothing if there is none that is this volume's.
   std::optional<JournalBlock> tail_;
 };
 

@@ -12,6 +12,7 @@
 namespace uvdo {
 namespace {
 
+// 256 KiB.
 constexpr std::size_t kCompressedCached = 64;
 
 /// Leaves below one entry of a page at `height`.
@@ -49,6 +50,7 @@ Result<void> VolumeImage::read_headers() {
   if (store().size() < kBlockSize) {
     return Error(Errc::not_found, "it is smaller than one block, so it holds no VDO volume");
   }
+  // Each structure tells where the next one is, and is validated before that is believed.
   if (auto ok = device_.read(0, block); !ok) return ok;
   auto geometry = decode_volume_geometry(block);
   if (!geometry) return std::move(geometry).error();
@@ -106,6 +108,7 @@ Result<const PageView*> VolumeImage::cached_page(std::uint32_t root, unsigned he
   auto& place = pages_[root][height];
   if (!place) place = std::make_unique<CachedPage>();
   if (!place->loaded || place->pbn != pbn) {
+    // A page whose reading fails must not stay in the cache under its number.
     place->loaded = false;
     place->pbn = pbn;
     if (auto ok = read_page(pbn, place->view); !ok) return std::move(ok).error();
@@ -124,6 +127,7 @@ Result<BlockMapping> VolumeImage::mapping(Lbn lbn) {
     return Error(Errc::out_of_range, fmt::format("logical block {} is beyond the end ({} blocks)",
                                                  lbn.value(), logical_blocks()));
   }
+  // From the root down. Where a page is missing, or was never written, nothing is mapped.
   const TreePath path = tree_path(lbn);
   Pbn pbn = super_.block_map.root_origin + path.root;
   for (unsigned height = kRootHeight;; --height) {
@@ -141,9 +145,11 @@ Result<BlockMapping> VolumeImage::mapping(Lbn lbn) {
 }
 
 Result<const VolumeImage::CachedBlock*> VolumeImage::cached_block(Pbn pbn) {
+  // Direct-mapped: neighbours in a file lie in few compressed blocks.
   auto& place = compressed_[pbn.value() % compressed_.size()];
   if (place && place->pbn == pbn) return place.get();
   if (!place) place = std::make_unique<CachedBlock>();
+  // As of a page: no block of that number until all of it is there.
   place->pbn = kZeroPbn;
   if (auto ok = read_blocks(pbn, place->bytes); !ok) return std::move(ok).error();
   place->pbn = pbn;
@@ -179,6 +185,8 @@ Result<void> VolumeImage::read(Lbn lbn, MutableBytes out) {
 std::optional<VolumeImage::LeafPlace> VolumeImage::next_leaf(std::uint32_t root,
                                                              std::uint64_t index) {
   const std::uint64_t leaves = tree_size(logical_blocks(), root).pages[0];
+  // Down from the root by the path of `index`. Where the path ends, `index` is that of the first
+  // leaf behind the gap, and the way begins anew at the root.
   while (index < leaves) {
     Pbn pbn = super_.block_map.root_origin + root;
     bool found = true;
@@ -212,6 +220,8 @@ Result<std::vector<SlabSummaryEntry>> VolumeImage::read_slab_summary() const {
   const Partition partition = super_.find(PartitionId::slab_summary);
   std::vector<std::byte> blocks(partition.blocks * kBlockSize);
   if (auto ok = read_blocks(partition.start, blocks); !ok) return std::move(ok).error();
+  // Each slab's entry lies in the area of its zone, by the number of zones that the super block
+  // records (behaviour.md, 17).
   std::vector<SlabSummaryEntry> entries(slab_count());
   for (SlabNumber slab = 0; slab < entries.size(); ++slab) {
     const unsigned zone = summary_zone(slab, super_.depot.zone_count);

@@ -37,6 +37,9 @@ struct PageView {
   [[nodiscard]] BlockMapping entry(unsigned slot) const { return uvdo::entry(bytes, slot); }
 };
 
+/// Blocking, and for one thread: reads fill the caches below. What is read is not locked here; who
+/// opens the store sees to it that nobody writes to it meanwhile. Places come from the disk, so
+/// that each is checked before it is followed.
 class VolumeImage {
  public:
   /// Reads geometry block and super block, and replays the journal if the state asks for it. Fails
@@ -64,6 +67,8 @@ class VolumeImage {
   [[nodiscard]] std::uint64_t block_map_blocks() const;
 
   /// Reads whole blocks by physical number.
+  /// out_of_range: no device has such a block; or the error of the device, also where it ends
+  /// before.
   Result<void> read_blocks(Pbn first, MutableBytes out) const;
   /// How many blocks from `first` on, at most `limit`, are a hole of a sparse backing file.
   [[nodiscard]] std::uint64_t hole_blocks(Pbn first, std::uint64_t limit) const;

@@ -14,6 +14,8 @@ Task<bool> NbdChannel::fill(std::size_t limit) {
   if (begin_ == end_) {
     begin_ = end_ = 0;
   } else if (capacity_ - end_ < capacity_ / 2) {
+    // Moved only when less than half is free behind the bytes, so that a stream of small requests
+    // does not copy its rest at each receive.
     std::memmove(buffer_.get(), buffer_.get() + begin_, end_ - begin_);
     end_ -= begin_;
     begin_ = 0;
@@ -41,8 +43,12 @@ Task<bool> NbdChannel::read_into(MutableBytes out, std::size_t tail) {
   begin_ += ready;
   out = out.subspan(ready);
   if (out.empty()) co_return true;
+  // The buffer is empty here: what follows the payload lands at its beginning, received by the same
+  // system call.
   begin_ = end_ = 0;
   while (!out.empty()) {
+    // Bytes can land in the tail only when `out` was filled: slices are filled in order. So the
+    // tail counts only in the last round.
     const std::array<iovec, 2> slices{
         iovec{out.data(), out.size()},
         iovec{buffer_.get(), std::min(tail, capacity_)},

@@ -57,6 +57,7 @@ Task<void> NbdConnection::run() {
     has_left_ = !said_goodbye_;
     // Whatever the client does, the volume finishes what it has begun.
     while (requests_.in_flight() != 0) co_await requests_.one_ended();
+    // No request is left that could push a reply; the sender ends when its queue is empty.
     replies_.stop();
     co_await sender_.wait();
   } else if (reason_.empty()) {
@@ -70,6 +71,7 @@ Task<void> NbdConnection::run() {
 void NbdConnection::begin_shutdown() {
   draining_ = true;
   handshake_.begin_shutdown();
+  // Nothing has been promised to who is still in the handshake, and it could last for long.
   if (service_ == nullptr) channel_.shut_down();
 }
 
@@ -92,6 +94,8 @@ void NbdConnection::check_progress(TimePoint now) {
   }
   switch (channel_.peer()) {
     case PeerState::there: break;
+    // It may only have closed its sending side and still wait for replies: they are sent, but long
+    // requests are not carried on for it.
     case PeerState::sends_no_more: has_left_ = !said_goodbye_; break;
     case PeerState::gone: hang_up(); return;
   }
@@ -101,6 +105,9 @@ void NbdConnection::check_progress(TimePoint now) {
     last_progress_ = now;
     return;
   }
+  // A client may be silent for as long as it likes. It is hung up on only where its silence is at
+  // others' cost: it has half-sent a payload or does not take its replies, and somebody waits for
+  // what it holds; or it is leaving, and only its replies are waited for.
   if (now - last_progress_ < settings_.stall_limit) return;
   const bool holds_write_memory = receiving_payload_ && service_->buffers().is_short();
   const bool holds_read_memory = replies_.is_sending() && memory_.reads.is_short();
@@ -123,7 +130,11 @@ Task<void> NbdConnection::serve_requests() {
         reason_ = "the client sent something that is not an NBD request";
         co_return;
       }
+      // What a client may have in flight is bounded here, before its next request is even consumed:
+      // the bytes of further ones stay in its socket.
       while (requests_.is_at_limit()) co_await requests_.one_ended();
+      // A volume that has become read-only by an error answers writes with EIO and not with EPERM:
+      // clients take the latter for an export that was read-only from the start.
       const bool is_read_only = service_->is_read_only() && !service_->has_failed();
       const nbd::ExportState state{service_->size(), is_read_only, session_.structured_replies,
                                    session_.allocation_context, session_.minimum_block};
@@ -133,6 +144,7 @@ Task<void> NbdConnection::serve_requests() {
         co_return;
       }
       channel_.consume(nbd::kRequestSize);
+      // No answer: the protocol has none. What was asked for before is still answered.
       if (header->command == Command::disconnect) {
         said_goodbye_ = true;
         co_return;
@@ -152,6 +164,8 @@ bool NbdConnection::try_fast_path(const RequestHeader& header) {
     return false;
   }
   if (header.command == Command::read) {
+    // Both or nothing: without a slot the buffer goes back by itself, and dispatch() waits for
+    // both.
     Buffer buffer = memory_.reads.try_acquire(header.length);
     if (buffer.data() == nullptr || !requests_.try_acquire()) return false;
     NbdPiece& piece = first_piece(begin(header, 1), header.offset, header.length);
@@ -160,6 +174,7 @@ bool NbdConnection::try_fast_path(const RequestHeader& header) {
     spawn(run_read(piece));
     return true;
   }
+  // The payload lies in the receive buffer with the header already, so that nothing is waited for.
   if (header.command == Command::write && channel_.available().size() >= header.length) {
     Buffer buffer = service_->buffers().try_acquire(header.length);
     if (buffer.data() == nullptr || !requests_.try_acquire()) return false;
@@ -195,6 +210,7 @@ Task<bool> NbdConnection::dispatch(const RequestHeader& header, const nbd::Judge
     const bool in_step = co_await receive_write(header);
     co_return in_step;
   }
+  // The long slot first: who waits for one must not hold a slot that short requests need.
   if (is_long(header)) co_await memory_.budget.acquire_long();
   co_await requests_.acquire();
   switch (header.command) {
@@ -227,6 +243,8 @@ Task<bool> NbdConnection::receive_write(const RequestHeader& header) {
   } else {
     fill_limit_ = kTail;
   }
+  // A slot only when a short payload has come as a whole: a client that sends half of one then
+  // holds none.
   co_await requests_.acquire();
   NbdRequest& request = begin(header, piece_count(header.offset, header.length));
   std::uint64_t offset = header.offset;
@@ -237,6 +255,8 @@ Task<bool> NbdConnection::receive_write(const RequestHeader& header) {
     NbdPiece& piece = *co_await next_piece(request, offset, length, left == header.length);
     offset += length;
     left -= length;
+    // A piece that has been made must be finished in any case, or its request would never end: also
+    // when the stream ended before its payload.
     if (in_step) {
       Buffer buffer = co_await buffer_from(service_->buffers(), length);
       receiving_payload_ = true;
@@ -267,6 +287,7 @@ Task<void> NbdConnection::start_read(const RequestHeader& header) {
   std::uint64_t offset = header.offset;
   std::uint32_t left = header.length;
   if (!is_gathered(request)) {
+    // Answered by chunks, each as soon as its piece has been read.
     while (left > 0) {
       const std::uint32_t length = piece_length(offset, left);
       NbdPiece& piece = *co_await next_piece(request, offset, length, left == header.length);

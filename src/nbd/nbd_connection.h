@@ -26,6 +26,17 @@ struct NbdConnectionSettings {
   RequestTimes* times = nullptr;
 };
 
+/// All of it runs on the volume's thread. What must hold:
+/// - The reader alone takes bytes from the channel. It stays in step: a request that is refused has
+///   its payload skipped, and where that cannot be done the connection ends.
+/// - Memory is waited for by the reader, so that a client that asks for too much holds up only
+///   itself. Streamed reads and block status alone wait by themselves.
+/// - A request has a slot of the budget from begin() to on_replied() of its last piece. A write
+///   that the volume has accepted is completed even if its client is gone.
+/// - Who waits for memory while it holds buffers that nobody will give back for it has
+///   NbdServerMemory::gathering, so that two never wait for each other.
+// Nothing derives from it, which the check does not look at.
+// NOLINTNEXTLINE(cppcoreguidelines-virtual-class-destructor)
 class NbdConnection final : private NbdReplyQueue::Owner {
  public:
   NbdConnection(Executor& executor, Stream& stream, const NbdExports& exports,
@@ -54,6 +65,7 @@ class NbdConnection final : private NbdReplyQueue::Owner {
   [[nodiscard]] const std::string& reason() const { return reason_; }
 
  private:
+  /// The sender is done with a piece: gives its memory back and, with the last one, the request.
   void on_replied(NbdPiece& piece) override;
   void on_send_failed() override { hang_up(); }
 
@@ -62,12 +74,23 @@ class NbdConnection final : private NbdReplyQueue::Owner {
   /// Whether nobody waits for the end of what takes long.
   [[nodiscard]] bool may_end_early() const { return has_left_ || hung_up_ || draining_; }
 
+  /// The reader's loop, until the client says goodbye, leaves or breaks the protocol.
   Task<void> serve_requests();
+  /// Starts a request, or answers it with an error. False if the stream has ended in its payload.
   Task<bool> dispatch(const nbd::RequestHeader& header, const nbd::Judgement& judgement);
+  /// Starts a read or write of one piece for which everything is there, without a coroutine for the
+  /// reading of it. False: nothing was taken, dispatch() it.
   [[nodiscard]] bool try_fast_path(const nbd::RequestHeader& header);
+  /// Receives a payload piece by piece; each piece is written as soon as it is there. False if the
+  /// stream ended: what came of the request is written, and answered to nobody.
   Task<bool> receive_write(const nbd::RequestHeader& header);
+  /// Starts all pieces of a read, waiting for the buffer of each.
   Task<void> start_read(const nbd::RequestHeader& header);
+  /// Whether a read is answered in parts (nbd_streamed_read.cpp): too long to be held as a whole,
+  /// and the client knows no chunks.
   [[nodiscard]] bool is_streamed(const nbd::RequestHeader& header) const;
+  /// A buffer, waited for if there is none. Empty only where the pool refuses, which a volume
+  /// without room beneath makes that of writes do.
   Task<Buffer> buffer_from(BufferPool& pool, std::size_t size);
 
   // The life of a piece, each by itself.
@@ -76,11 +99,14 @@ class NbdConnection final : private NbdReplyQueue::Owner {
   Task<void> run_write(NbdPiece& piece);
   Task<void> run_block_status(NbdPiece& piece);
   Task<void> run_other(NbdPiece& piece);
+  /// Of BLOCK_STATUS: descriptors into the piece's buffer; their number.
   Task<Result<std::size_t>> describe_extents(const NbdPiece& piece);
   Task<Result<void>> change_range(nbd::RequestHeader header);
   Task<Result<void>> change_piece(const nbd::RequestHeader& header, std::uint64_t offset,
                                   std::uint32_t length, Durability durability);
+  /// Of a streamed read: reads the pieces of one part; all of them have ended when it returns.
   Task<Result<void>> read_part(std::span<NbdPiece* const> part);
+  /// Sends a part and waits until it has been sent: its buffers are free for the next one then.
   Task<void> send_part(std::span<NbdPiece* const> part, bool begins);
   /// Pieces with the largest buffers for all parts of a streamed read.
   Task<void> take_window(NbdRequest& request, std::span<NbdPiece*> window);
@@ -91,14 +117,20 @@ class NbdConnection final : private NbdReplyQueue::Owner {
   /// The first piece of a request, or one more.
   Task<NbdPiece*> next_piece(NbdRequest& request, std::uint64_t offset, std::uint32_t length,
                              bool is_first);
+  /// Answers a request that never reached the volume. Needs a slot of the budget, too: replies to
+  /// refusals take as much memory as others, and a client must not get more of it by mistakes.
   void answer_error(const nbd::RequestHeader& header, nbd::WireError error,
                     std::string_view message);
   /// What a request that is not carried out to its end is answered with.
   [[nodiscard]] static Error ended_early();
+  /// A piece has been carried out. Takes note of the first error of the request, and answers when
+  /// it is time. The piece, and with the last one the request, may be gone afterwards.
   void finish(NbdPiece& piece, const Result<void>& result);
   void finish_read(NbdPiece& piece);
+  /// Hands a piece to the sender; nobody else touches it before on_replied().
   void reply(NbdPiece& piece, NbdPiece::Answer answer, bool last);
   void release(NbdPiece& piece);
+  /// Whether the data of a read go out in one reply: the client knows no chunks, or has set DF.
   [[nodiscard]] bool is_gathered(const NbdRequest& request) const;
 
   Executor& executor_;
@@ -108,6 +140,7 @@ class NbdConnection final : private NbdReplyQueue::Owner {
   NbdHandshake handshake_;
   NbdReplyQueue replies_;
   NbdSession session_{};
+  // Null until an export is chosen, which is also how the phase of the handshake is known.
   BlockService* service_ = nullptr;
 
   RequestBudget::Client requests_;
@@ -123,8 +156,11 @@ class NbdConnection final : private NbdReplyQueue::Owner {
   bool has_left_ = false;      // without a goodbye
   bool hung_up_ = false;
   bool receiving_payload_ = false;  // of a request that is under way, into a buffer of the volume's
+  // How much the reader receives at a time: all that fits while requests are small; after a large
+  // payload only a little, so that the next one is received straight into its own buffers.
   std::size_t fill_limit_;
   TimePoint started_;
+  // When bytes were last seen to have moved (check_progress()), and their number then.
   TimePoint last_progress_;
   std::uint64_t last_moved_ = 0;
   std::string reason_;

@@ -11,6 +11,7 @@
 
 namespace uvdo {
 
+/// A volume under a name. What clients may send to it is judge()'s to say.
 struct NbdExport {
   std::string name;         ///< at most 4096 bytes of UTF-8
   std::string description;  ///< for people; may be empty
@@ -19,6 +20,8 @@ struct NbdExport {
   std::uint32_t minimum_block = nbd::kMinimumBlock;
 };
 
+/// Filled before the server starts and unchanged from then on, so that connections may keep
+/// pointers to entries.
 class NbdExports {
  public:
   void add(NbdExport entry) { entries_.push_back(std::move(entry)); }

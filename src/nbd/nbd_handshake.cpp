@@ -82,6 +82,7 @@ Task<bool> NbdHandshake::greet() {
   if (!there) co_return false;
   const std::uint32_t flags = load_be32(channel_.available().data());
   channel_.consume(nbd::kClientFlagsSize);
+  // A server must not go on with a client that relies on something it has not offered.
   constexpr std::uint32_t kKnown = nbd::kFlagFixedNewstyle | nbd::kFlagNoZeroes;
   if ((flags & ~kKnown) != 0) {
     close(fmt::format("the client set unknown handshake flags ({:#x})", flags));
@@ -92,6 +93,8 @@ Task<bool> NbdHandshake::greet() {
 }
 
 Task<NbdHandshake::Next> NbdHandshake::handle_option(OptionHeader header) {
+  // EXPORT_NAME has no answer for errors; and what is longer than kMaxSkippedOption is not received
+  // only to be thrown away.
   if (header.length > nbd::kMaxOption) {
     if (header.length > nbd::kMaxSkippedOption || header.option == Option::export_name) {
       co_return close(fmt::format("the client sent an option of {} bytes", header.length));
@@ -145,8 +148,11 @@ NbdHandshake::Next NbdHandshake::answer(OptionHeader header, ConstBytes data) {
     reply(option, OptionReply::ack);
     return Next::close;
   }
+  // Before TLS a client that has to start it gets to know nothing of the exports: neither their
+  // names nor whether one exists.
   const bool needs_tls = tls_.required && !channel_.is_encrypted();
   if (option == Option::export_name) {
+    // EXPORT_NAME cannot be refused in words.
     if (needs_tls) return close("the client did not start TLS, which this server requires");
     return answer_export_name(data);
   }
@@ -182,6 +188,7 @@ NbdHandshake::Next NbdHandshake::answer_export_name(ConstBytes data) {
   }
   if (stopping_) return close("this server is stopping");
   WireBuilder builder;
+  // The old answer has no header: size, flags, and padding unless both sides go without.
   builder.be64(target->service->size()).be16(transmission_flags(*target));
   const ConstBytes bytes = builder.bytes();
   out_.insert(out_.end(), bytes.begin(), bytes.end());
@@ -267,6 +274,9 @@ NbdHandshake::Next NbdHandshake::answer_meta_context(Option option, ConstBytes d
     refuse(option, OptionReply::error_unknown, "there is no export of this name");
     return Next::option;
   }
+  // LIST without queries asks for all contexts, SET without queries for none; "base:" is a question
+  // for a whole namespace, which only LIST knows. Queries for what we have not are passed over in
+  // silence, as the protocol demands.
   bool wanted = option == Option::list_meta_context && request->queries.empty();
   for (const std::string_view query : request->queries) {
     wanted = wanted || query == nbd::kAllocationContext ||
@@ -304,6 +314,8 @@ std::uint16_t NbdHandshake::transmission_flags(const NbdExport& target) const {
   unsigned flags =
       nbd::kHasFlags | nbd::kSendFlush | nbd::kSendFua | nbd::kCanMultiConn | nbd::kSendCache;
   if (structured_replies_) flags |= nbd::kSendDf;
+  // Read-only at this moment: a client that comes before an error has made the volume read-only
+  // keeps its flags, and its writes are answered with EIO.
   if (target.service->is_read_only()) {
     flags |= nbd::kReadOnly;
   } else {

@@ -28,6 +28,9 @@ struct NbdSession {
   std::uint32_t minimum_block = nbd::kMinimumBlock;
 };
 
+/// One for each connection; run() is called once. How long all of it may take is the connection's
+/// business (NbdConnectionSettings::handshake_limit). Its memory is bounded by the longest option
+/// (kMaxOption) and by their number (kMaxOptions).
 class NbdHandshake {
  public:
   NbdHandshake(NbdChannel& channel, const NbdExports& exports, NbdTlsPolicy tls)
@@ -41,22 +44,33 @@ class NbdHandshake {
   [[nodiscard]] const std::string& reason() const { return reason_; }
 
  private:
+  /// What follows an option: another one, the requests, or the end.
   enum class Next : std::uint8_t { option, transmission, close };
 
+  /// Greeting and the client's flags; false if the connection is over.
   Task<bool> greet();
   Task<Next> handle_option(nbd::OptionHeader header);
   Task<Next> start_tls(nbd::OptionHeader header);
+  /// Answers an option whose data have come, into out_: run() sends it. STARTTLS is not among them,
+  /// as its answer has to be sent before it takes effect.
   Next answer(nbd::OptionHeader header, ConstBytes data);
+  /// The old way to choose an export: without an answer for errors, so that each of them ends the
+  /// connection.
   Next answer_export_name(ConstBytes data);
   Next answer_list(ConstBytes data);
+  /// INFO and GO, which differ only in what comes afterwards.
   Next answer_info(nbd::Option option, ConstBytes data);
   Next answer_structured_reply(ConstBytes data);
   Next answer_meta_context(nbd::Option option, ConstBytes data);
 
+  /// Appends a reply to out_.
   void reply(nbd::Option option, nbd::OptionReply type, ConstBytes data = {});
   void refuse(nbd::Option option, nbd::OptionReply error, std::string_view why);
+  /// Notes why the server hangs up.
   Next close(std::string why);
   [[nodiscard]] std::uint16_t transmission_flags(const NbdExport& target) const;
+  /// The end of the handshake: takes down what was negotiated. base:allocation counts only for the
+  /// export for which it was asked.
   void select(const NbdExport& target);
 
   NbdChannel& channel_;
@@ -67,6 +81,7 @@ class NbdHandshake {
   bool structured_replies_ = false;
   const NbdExport* context_export_ = nullptr;  // for which base:allocation was asked
   NbdSession session_;
+  // Replies of the option at hand, sent together.
   std::vector<std::byte> out_;
   std::string reason_;
 };

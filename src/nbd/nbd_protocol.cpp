@@ -48,6 +48,8 @@ void encode_request(MutableBytes out, const RequestHeader& request) {
   store_be32(out.data() + 24, request.length);
 }
 
+// The reader notes that bytes have run out and goes on with zeros, so that one look at its end
+// serves for all fields.
 std::optional<InfoRequest> decode_info_request(ConstBytes data) {
   WireReader reader(data);
   InfoRequest request;
@@ -139,6 +141,8 @@ std::uint16_t flags_allowed(Command command) {
   return kFua;
 }
 
+// `needs_room`: of writes beyond the end the protocol wants ENOSPC, of all else EINVAL. The
+// comparison cannot overflow: `offset` is at most `size` when the second half is looked at.
 Judgement judge_range(const RequestHeader& request, const ExportState& state, bool needs_room) {
   if (((request.offset | request.length) & (state.minimum_block - 1)) != 0) {
     return refuse(WireError::einval, "the range is no multiple of the smallest block size");
@@ -166,6 +170,7 @@ Judgement judge_command(const RequestHeader& request, const ExportState& state) 
       return judge_range(request, state, false);
     case Command::write:
     case Command::write_zeroes:
+      // Read-only comes before the range: a client that may not write at all is told that.
       if (state.read_only) return refuse(WireError::eperm, "the export is read-only");
       return judge_range(request, state, true);
     case Command::trim:
@@ -195,6 +200,8 @@ Judgement judge(const RequestHeader& request, const ExportState& state) {
   if (request.command == Command::write && request.length > kMaxPayload) {
     return {Verdict::hang_up, WireError::einval, "a write is at most 64 MiB long"};
   }
+  // A flag that is not understood could change what the request means: it is refused and not
+  // ignored.
   if ((request.flags & ~flags_allowed(request.command)) != 0) {
     return refuse(WireError::einval, "a flag that the command does not have");
   }

@@ -14,6 +14,8 @@
 
 namespace uvdo::nbd {
 
+/// Magic numbers: every message begins with one, so that a peer that has lost its place in the
+/// stream is noticed at the next message.
 inline constexpr std::uint64_t kGreetingMagic = 0x4e42444d41474943;  // "NBDMAGIC"
 inline constexpr std::uint64_t kOptionMagic = 0x49484156454f5054;    // "IHAVEOPT"
 inline constexpr std::uint64_t kOptionReplyMagic = 0x0003e889045565a9;
@@ -49,6 +51,8 @@ inline constexpr unsigned kMaxOptions = 1000;
 inline constexpr std::uint16_t kFlagFixedNewstyle = 1U << 0U;
 inline constexpr std::uint16_t kFlagNoZeroes = 1U << 1U;
 
+/// What a client asks for in the handshake. Any other number comes through decode_option_header()
+/// as it is and is answered with error_unsupported.
 enum class Option : std::uint32_t {
   export_name = 1,
   abort = 2,
@@ -61,6 +65,7 @@ enum class Option : std::uint32_t {
   set_meta_context = 10,
 };
 
+/// How options are answered; the numbers with the highest bit set end an option with an error.
 enum class OptionReply : std::uint32_t {
   ack = 1,
   server = 2,
@@ -75,6 +80,8 @@ enum class OptionReply : std::uint32_t {
   error_too_big = 0x80000009,
 };
 
+/// The kinds of information in an answer to INFO and GO. export_ and block_size are sent without
+/// being asked for.
 enum class Info : std::uint16_t { export_ = 0, name = 1, description = 2, block_size = 3 };
 
 // Transmission flags of an export.
@@ -89,6 +96,8 @@ inline constexpr std::uint16_t kCanMultiConn = 1U << 8U;
 inline constexpr std::uint16_t kSendCache = 1U << 10U;
 inline constexpr std::uint16_t kSendFastZero = 1U << 11U;
 
+/// What a client asks for after the handshake. As with options, unknown numbers are possible
+/// values: judge() refuses them.
 enum class Command : std::uint16_t {
   read = 0,
   write = 1,
@@ -107,6 +116,7 @@ inline constexpr std::uint16_t kDf = 1U << 2U;
 inline constexpr std::uint16_t kReqOne = 1U << 3U;
 inline constexpr std::uint16_t kFastZero = 1U << 4U;
 
+/// The kinds of chunks of a structured reply; the highest bit marks errors.
 enum class ChunkType : std::uint16_t {
   none = 0,
   offset_data = 1,
@@ -115,12 +125,15 @@ enum class ChunkType : std::uint16_t {
   error = 0x8001,
   error_offset = 0x8002,
 };
+/// On the last chunk of a reply: the cookie is free for another request then.
 inline constexpr std::uint16_t kChunkDone = 1U << 0U;
 
 // States of base:allocation.
 inline constexpr std::uint32_t kStateHole = 1U << 0U;
 inline constexpr std::uint32_t kStateZero = 1U << 1U;
 inline constexpr std::string_view kAllocationContext = "base:allocation";
+/// The number by which chunks name base:allocation. The server chooses it; one context needs only
+/// one.
 inline constexpr std::uint32_t kAllocationContextId = 1;
 
 /// The protocol's error numbers (those of Linux, fixed for every system).
@@ -135,7 +148,8 @@ enum class WireError : std::uint32_t {
   enotsup = 95,
   eshutdown = 108,
 };
-/// What a client is told about an error of the volume.
+/// What a client is told about an error of the volume. Errors that the protocol has no number for
+/// become EIO.
 [[nodiscard]] WireError wire_error_of(Errc code);
 
 struct OptionHeader {
@@ -145,6 +159,8 @@ struct OptionHeader {
 /// Nothing if the magic is wrong. `bytes`: kOptionHeaderSize.
 [[nodiscard]] std::optional<OptionHeader> decode_option_header(ConstBytes bytes);
 
+/// A request without its payload. `cookie` is the client's own: it comes back in the reply, which
+/// may overtake those of earlier requests.
 struct RequestHeader {
   std::uint16_t flags = 0;
   Command command{};
@@ -154,6 +170,7 @@ struct RequestHeader {
 };
 /// Nothing if the magic is wrong. `bytes`: kRequestSize.
 [[nodiscard]] std::optional<RequestHeader> decode_request(ConstBytes bytes);
+/// The client's side, for tests and benchmarks. `out`: kRequestSize or more.
 void encode_request(MutableBytes out, const RequestHeader& request);
 
 /// Data of NBD_OPT_INFO and NBD_OPT_GO. Views into the option's bytes.
@@ -162,6 +179,8 @@ struct InfoRequest {
   bool wants_name = false;
   bool wants_description = false;
 };
+/// Nothing if a length leads beyond the data, bytes are left over, or the name is longer than
+/// kMaxString.
 [[nodiscard]] std::optional<InfoRequest> decode_info_request(ConstBytes data);
 
 /// Data of NBD_OPT_LIST_META_CONTEXT and NBD_OPT_SET_META_CONTEXT.
@@ -169,8 +188,12 @@ struct MetaContextRequest {
   std::string_view name;
   std::vector<std::string_view> queries;
 };
+/// Nothing for the same reasons. It takes no more memory than the data would fill with empty
+/// queries.
 [[nodiscard]] std::optional<MetaContextRequest> decode_meta_context_request(ConstBytes data);
 
+// Headers; what follows them is the caller's to append. `length`: bytes of that. `out`: at least
+// the size of the structure (kGreetingSize and its neighbours above).
 void encode_greeting(MutableBytes out, std::uint16_t flags);
 void encode_option_reply(MutableBytes out, Option option, OptionReply type, std::uint32_t length);
 void encode_simple_reply(MutableBytes out, WireError error, std::uint64_t cookie);
@@ -188,6 +211,7 @@ struct Judgement {
   WireError error = WireError::none;
   std::string_view reason{};  ///< for people; static
 };
+/// What judge() has to know of the export and of what this client has negotiated.
 struct ExportState {
   std::uint64_t size = 0;
   bool read_only = false;
@@ -195,7 +219,9 @@ struct ExportState {
   bool allocation_context = false;
   std::uint32_t minimum_block = kMinimumBlock;  ///< a power of two
 };
-/// The one place where a request is held against the protocol and the export.
+/// The one place where a request is held against the protocol and the export. A request that gets
+/// Verdict::serve has only flags that its command knows, needs nothing that was not negotiated, and
+/// its range, if its command has one, lies within the export as it was when `state` was made.
 [[nodiscard]] Judgement judge(const RequestHeader& request, const ExportState& state);
 
 /// Big-endian fields one after the other; once the bytes run out, ok() is false for good.

@@ -10,6 +10,8 @@ namespace {
 
 constexpr std::size_t kMaxMessage = 256;  // bytes of an error message that are sent
 
+// At most: one for the header and one for the data of each piece of the chain. A read of 32 MiB at
+// an odd offset has 257 pieces, so that an empty batch takes any reply.
 std::size_t slices_of(const NbdPiece& piece) {
   std::size_t count = 2;
   for (const NbdPiece* at = piece.chain; at != nullptr; at = at->chain) ++count;
@@ -27,6 +29,8 @@ NbdReplyQueue::NbdReplyQueue(Executor& executor, Owner& owner)
 
 void NbdReplyQueue::push(NbdPiece& piece) {
   piece.next = nullptr;
+  // The next part of the answer that is going out overtakes all else: no other reply may stand
+  // between two parts.
   if (open_ == piece.request) {
     part_ = &piece;
   } else {
@@ -57,6 +61,7 @@ Task<void> NbdReplyQueue::run(Stream& stream) {
     collect();
     if (!failed_) {
       sending_ = true;
+      // One send at a time, so that replies leave whole and in order.
       const int result = co_await stream.send(std::span<iovec>(slices_).first(slices_used_));
       sending_ = false;
       if (result < 0) {
@@ -87,6 +92,8 @@ void NbdReplyQueue::collect() {
     NbdPiece& piece = **end;
     add(piece);
     end = &piece.next;
+    // An answer in parts begins: the batch ends with its first one, and nothing else follows before
+    // its last one.
     if (piece.answer == NbdPiece::Answer::part && !piece.last) {
       open_ = piece.request;
       break;
@@ -108,6 +115,7 @@ void NbdReplyQueue::add(NbdPiece& piece) {
       header_size = nbd::kSimpleReplySize;
       nbd::encode_simple_reply(header, request.error, cookie);
       break;
+    // The data of a chunk begin with their offset (8 bytes).
     case NbdPiece::Answer::data: {
       std::uint32_t length = 0;
       for (const NbdPiece* at = &piece; at != nullptr; at = at->chain) length += at->length;
@@ -116,12 +124,14 @@ void NbdReplyQueue::add(NbdPiece& piece) {
       header_size += 8;
       break;
     }
+    // Offset (8 bytes) and length (4) stand for the zeros.
     case NbdPiece::Answer::hole:
       nbd::encode_chunk(header, nbd::ChunkType::offset_hole, piece.last, cookie, 12);
       store_be64(header.data() + header_size, piece.offset);
       store_be32(header.data() + header_size + 8, piece.length);
       header_size += 12;
       break;
+    // The descriptors in the buffer follow the number of their context (4 bytes).
     case NbdPiece::Answer::block_status:
       nbd::encode_chunk(header, nbd::ChunkType::block_status, piece.last, cookie,
                         static_cast<std::uint32_t>(piece.buffer.size()) + 4);
@@ -130,6 +140,8 @@ void NbdReplyQueue::add(NbdPiece& piece) {
       break;
     case NbdPiece::Answer::error:
     case NbdPiece::Answer::error_offset: {
+      // An error's number (4 bytes), the length of the message (2), the message, and the offset
+      // (8).
       const bool with_offset = piece.answer == NbdPiece::Answer::error_offset;
       const std::size_t text = std::min(request.message.size(), kMaxMessage);
       const std::size_t length = 6 + text + (with_offset ? 8 : 0);

@@ -17,7 +17,9 @@ namespace uvdo {
 
 class NbdReplyQueue {
  public:
-  /// Whoever owns the pieces: called for each whose reply has been sent or dropped.
+  /// Whoever owns the pieces. on_replied() is called for each whose reply has been sent or dropped,
+  /// in the order in which they were pushed but for parts; on_send_failed() once, by the first send
+  /// that fails.
   class Owner {
    public:
     virtual void on_replied(NbdPiece& piece) = 0;
@@ -29,6 +31,8 @@ class NbdReplyQueue {
 
   NbdReplyQueue(Executor& executor, Owner& owner);
 
+  /// A reply, or a part of one, that is ready. The piece stays in the queue's hands until
+  /// on_replied(). Never waits and takes no memory: the queue is a list through the pieces.
   void push(NbdPiece& piece);
   /// Sends what is pushed until stop(). After a failed send replies are dropped.
   Task<void> run(Stream& stream);
@@ -38,15 +42,19 @@ class NbdReplyQueue {
   [[nodiscard]] bool is_sending() const { return sending_; }
 
  private:
-  // A sendmsg takes at most 1024 slices; a batch stays well below the socket's buffer otherwise.
+  // A sendmsg takes at most 1024 slices (UIO_MAXIOV). A batch ends with the reply that brings it to
+  // a megabyte, about what a socket's buffer takes; with a gathered read it may be longer. An error
+  // message is cut so that no header with it is longer than kMaxHeader.
   static constexpr std::size_t kMaxSlices = 1024;
   static constexpr std::size_t kBatchBytes = std::size_t{1} << 20U;
   static constexpr std::size_t kHeaderRoom = std::size_t{32} << 10U;
   static constexpr std::size_t kMaxHeader = 512;
 
+  /// Whether collect() would find something: between the parts of an answer only the next part.
   [[nodiscard]] bool has_next() const {
     return open_ != nullptr ? part_ != nullptr : head_ != nullptr;
   }
+  /// Makes batch_ and the slices to send of what is queued.
   void collect();
   void add(NbdPiece& piece);
   /// The next `size` bytes of headers_.

@@ -15,9 +15,10 @@ using nbd::WireError;
 
 namespace {
 
-// Descriptors in one answer to BLOCK_STATUS; a client asks again for what is left.
+// Descriptors in one answer to BLOCK_STATUS, 16 KiB; a client asks again for what is left.
 constexpr std::size_t kMaxDescriptors = 2048;
 constexpr std::size_t kDescriptorSize = 8;
+// The volume is asked for few at a time, so that no vector grows with the range.
 constexpr std::size_t kExtentsAtOnce = 256;
 
 bool is_zero(ConstBytes bytes) {
@@ -26,6 +27,7 @@ bool is_zero(ConstBytes bytes) {
   for (std::size_t i = 0; i < head; ++i) {
     if (bytes[i] != std::byte{0}) return false;
   }
+  // Each byte equals the one 16 before it, and the first 16 are zero: all are.
   return std::memcmp(bytes.data(), bytes.data() + head, bytes.size() - head) == 0;
 }
 
@@ -84,6 +86,8 @@ NbdPiece& NbdConnection::first_piece(NbdRequest& request, std::uint64_t offset,
 
 Task<NbdPiece*> NbdConnection::next_piece(NbdRequest& request, std::uint64_t offset,
                                           std::uint32_t length, bool is_first) {
+  // The first piece comes with the slot of its request; more of them are counted apart, so that
+  // long requests cannot take the pieces of short ones.
   if (!is_first) co_await memory_.more_pieces.acquire();
   NbdPiece& piece = first_piece(request, offset, length);
   piece.is_first = is_first;
@@ -99,6 +103,7 @@ void NbdConnection::release(NbdPiece& piece) {
 void NbdConnection::on_replied(NbdPiece& piece) {
   NbdRequest& request = *piece.request;
   const bool last = piece.last;
+  // The pieces of a part are used again for the next one: they stay with run_streamed_read().
   if (piece.answer == NbdPiece::Answer::part && !last) {
     request.is_part_sent = true;
     part_sent_.wake_all();
@@ -113,6 +118,7 @@ void NbdConnection::on_replied(NbdPiece& piece) {
   if (!last) return;
   if (!request.is_refused) {
     --under_way_;
+    // Taken by dispatch() for requests that are carried out.
     if (is_long(request.header)) memory_.budget.release_long();
   }
   memory_.requests.give(request);
@@ -132,6 +138,7 @@ void NbdConnection::answer_error(const RequestHeader& header, WireError error,
   request.is_refused = true;
   --under_way_;
   NbdPiece& piece = first_piece(request, header.offset, 0);
+  // The protocol has structured errors for reads and block status; all else is answered simply.
   const bool structured = session_.structured_replies && (header.command == Command::read ||
                                                           header.command == Command::block_status);
   if (structured) request.message = message;
@@ -164,6 +171,7 @@ void NbdConnection::finish_read(NbdPiece& piece) {
     if (piece.error != WireError::none) {
       reply(piece, NbdPiece::Answer::error_offset, last);
     } else if (is_zero(piece.buffer.bytes())) {
+      // Zeros are not sent. The buffer is free for others at once.
       piece.buffer = Buffer();
       reply(piece, NbdPiece::Answer::hole, last);
     } else {
@@ -184,6 +192,8 @@ void NbdConnection::finish_read(NbdPiece& piece) {
 
 Task<void> NbdConnection::run_read(NbdPiece& piece) {
   const RequestTimes::Span span(settings_.times, RequestKind::read, piece.length);
+  // The span lies around the volume's part alone: neither the wait for memory nor the sending
+  // counts.
   Result<void> result = co_await service_->read(piece.offset, piece.buffer.bytes());
   finish(piece, result);
 }
@@ -286,6 +296,8 @@ Task<Result<std::size_t>> NbdConnection::describe_extents(const NbdPiece& piece)
   };
   while (left > 0) {
     if (is_long(piece.request->header) && may_end_early()) co_return ended_early();
+    // Asked again at where the last answer ended; between two answers writes may change what
+    // follows.
     auto extents = co_await service_->extents(offset, left, kExtentsAtOnce);
     if (!extents) co_return std::move(extents).error();
     if (extents->empty()) co_return Error(Errc::io, "the volume does not know its extents");
@@ -295,6 +307,7 @@ Task<Result<std::size_t>> NbdConnection::describe_extents(const NbdPiece& piece)
       if (length > 0 && its_state != state) {
         put();
         length = 0;
+        // An answer may cover less than was asked for, never nothing.
         if (one || count == kMaxDescriptors) co_return count;
       }
       state = its_state;

@@ -14,6 +14,8 @@ namespace uvdo {
 
 struct NbdPiece;
 
+/// A request from its header to its last reply. Belongs to one connection; lives in
+/// NbdServerMemory::requests.
 struct NbdRequest {
   nbd::RequestHeader header;
   std::uint32_t pieces_left = 0;                ///< not yet done
@@ -49,6 +51,8 @@ struct NbdPiece {
   NbdPiece* next = nullptr;   ///< in the reply queue
 };
 
+/// Whether a request takes a long slot of the budget. Reads and writes never do: their length is
+/// bounded by their data.
 [[nodiscard]] inline bool is_long(const nbd::RequestHeader& header) {
   switch (header.command) {
     case nbd::Command::trim:

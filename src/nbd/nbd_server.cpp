@@ -17,12 +17,14 @@ namespace {
 
 constexpr Duration kWatchInterval = std::chrono::seconds(1);
 constexpr Duration kNothingToWatch = std::chrono::hours(1);
+// shutdown() looks so often whether a client has nothing under way any more.
 constexpr Duration kDrainInterval = std::chrono::milliseconds(5);
 // The buffers of a TLS session: received, being encrypted, being sent.
 constexpr std::uint64_t kTlsMemory = std::uint64_t{3} * (std::uint64_t{256} << 10U);
-// Of a client in the handshake, when others wait for its place.
+// A client in the handshake has so long before another may take its place.
 constexpr Duration kPatience = std::chrono::seconds(2);
-// Clients beyond the limit, whose connections are about to end.
+// Clients that have lost their place and whose connections are about to end: so many there may be
+// beyond the limit, which bounds descriptors and memory.
 constexpr std::size_t kMostLeaving = 8;
 // Of TCP: silence before the peer is asked whether it is still there, between questions, and how
 // many may stay unanswered.
@@ -31,6 +33,7 @@ constexpr int kProbeSeconds = 10;
 constexpr int kProbes = 3;
 constexpr Duration kOutOfDescriptors = std::chrono::milliseconds(200);
 
+// Errors are ignored: a connection works without any of this.
 void tune_socket(int fd) {
   int domain = 0;
   socklen_t length = sizeof domain;
@@ -133,6 +136,7 @@ std::uint64_t NbdServer::memory_bound(const Settings& settings, std::uint32_t re
 }
 
 Task<Result<void>> NbdServer::start() {
+  // Places are kept for unix sockets only where there are any.
   const bool has_unix = std::ranges::any_of(
       listeners_, [](const Listener& listener) { return listener.socket.is_unix(); });
   slots_ = std::make_unique<ClientSlots>(settings_.max_connections, has_unix);
@@ -173,6 +177,7 @@ Task<int> NbdServer::next_client(Listener& listener) {
   DescriptorReserve* const reserve = settings_.reserve;
   if (reserve != nullptr && !reserve->refill()) co_return -EMFILE;
   const int fd = co_await listener.accept(loop_);
+  // The client got what somebody who has to get in may need (the control socket): it is let go.
   if (fd < 0 || reserve == nullptr || reserve->refill()) co_return fd;
   close(fd);
   reserve->refill();
@@ -212,6 +217,7 @@ bool NbdServer::make_room(const ClientOrigin& origin) {
     if (slots_->would_help(peer->origin, origin)) silent = peer;
   }
   if (silent == nullptr) return false;
+  // Its place is free at once, although its connection needs a while to end.
   silent->has_slot = false;
   slots_->leave(silent->origin);
   ++leaving_;
@@ -234,9 +240,11 @@ void NbdServer::turn_away(int fd, ClientSlots::Answer answer) {
 
 Task<void> NbdServer::serve(int fd, ClientOrigin origin) {
   {
+    // In a block of its own: the peer and its socket are gone before shutdown() is told.
     const auto peer = std::make_unique<Peer>(*this, fd, origin);
     slots_->enter(origin);
     peers_.insert(peer.get());
+    // The watch sleeps for long while nobody is there.
     if (peers_.size() == 1) alarm_.ring();
     co_await peer->connection.run();
     if (!peer->connection.reason().empty()) {
@@ -268,9 +276,12 @@ Task<void> NbdServer::shutdown() {
     if (listener.accepting) loop_.cancel(listener.operation);
     listener.pause.ring();
   }
+  // Behind this nobody is accepted any more, and the alarm is shutdown()'s own.
   co_await tasks_.wait();
   listeners_.clear();
   for (Peer* peer : peers_) peer->connection.begin_shutdown();
+  // Who has nothing under way is hung up on; the others have until the deadline, and then as long
+  // as the volume takes for what it has begun.
   const TimePoint deadline = loop_.now() + settings_.drain_limit;
   while (!peers_.empty()) {
     const TimePoint now = loop_.now();

@@ -20,6 +20,10 @@
 
 namespace uvdo {
 
+/// Made, listen() or adopt(), start(), then shutdown(), which has to end before it is destroyed.
+/// All of it runs on the loop's thread. Clients are served independently of each other but for the
+/// memory (NbdServerMemory) and the places (ClientSlots), which they share; who gets one of these
+/// at others' cost is hung up on by check_progress() or make_room().
 class NbdServer final : public FrontEnd {
  public:
   struct Settings {
@@ -40,7 +44,7 @@ class NbdServer final : public FrontEnd {
 
   /// Offers a volume, which must outlive the server. Before start().
   void add_export(NbdExport entry) { exports_.add(std::move(entry)); }
-  /// Opens the sockets of an address. Before start().
+  /// Opens the sockets of an address; an error is ListeningSocket::open()'s. Before start().
   Result<void> listen(const SocketAddress& address, const SocketAccess& access = {});
   /// Takes over sockets of the service manager. Before start().
   void adopt(std::vector<ListeningSocket> sockets);
@@ -67,9 +71,11 @@ class NbdServer final : public FrontEnd {
                                                   bool with_tls);
 
  private:
+  /// A listening socket and the accept under way on it; a client with all that it has.
   struct Listener;
   struct Peer;
 
+  /// Accepts on one socket until the server stops or the socket is of no use any more.
   Task<void> accept_clients(Listener& listener);
   /// The next client, or a negative errno; without descriptors it waits for some.
   Task<int> next_client(Listener& listener);
@@ -77,9 +83,14 @@ class NbdServer final : public FrontEnd {
   void receive(int fd);
   /// Hangs up on who has been in the handshake for longest, if that helps; whether it did.
   bool make_room(const ClientOrigin& origin);
+  /// Closes the connection without a word, as NBD's greeting has no place for a reason, and logs
+  /// why.
   void turn_away(int fd, ClientSlots::Answer answer);
+  /// Logs a shortage once, until a client has got in again.
   void tell_shortage(const Listener& listener, int error);
+  /// A client's life from its place to the end of its connection.
   Task<void> serve(int fd, ClientOrigin origin);
+  /// Looks after all clients once a second, while there are some.
   Task<void> watch();
   void log(const std::string& message) const {
     if (settings_.log) settings_.log(message);

@@ -10,7 +10,7 @@
 namespace uvdo {
 namespace {
 
-// Pieces of a part: 8 MiB.
+// Pieces of a part: 8 MiB, so that take_window() leaves most of the memory for reads to others.
 constexpr std::size_t kPiecesOfPart = 64;
 
 }  // namespace
@@ -18,6 +18,7 @@ constexpr std::size_t kPiecesOfPart = 64;
 Task<void> NbdConnection::run_streamed_read(NbdRequest& request) {
   const RequestTimes::Span span(settings_.times, RequestKind::read, request.header.length);
   co_await streams_.acquire();
+  // The same pieces serve for all parts.
   std::array<NbdPiece*, kPiecesOfPart> window{};
   co_await take_window(request, window);
   std::uint64_t offset = request.header.offset;
@@ -25,6 +26,7 @@ Task<void> NbdConnection::run_streamed_read(NbdRequest& request) {
   bool begins = true;
   for (;;) {
     std::size_t count = 0;
+    // As many pieces as are left of the range; each ends at a multiple of 128 KiB.
     for (; count < kPiecesOfPart && left > 0; ++count) {
       NbdPiece& piece = *window[count];
       piece.offset = offset;
@@ -41,15 +43,18 @@ Task<void> NbdConnection::run_streamed_read(NbdRequest& request) {
           reason_ = "a read failed whose first data had been sent: " + done.error().message();
           hang_up();
         }
+        // An answer without data: after an error nothing of this part may be sent.
         window[0]->length = 0;
       }
       const std::size_t used = done ? count : 1;
       for (std::size_t i = 0; i < kPiecesOfPart; ++i) {
+        // The last reply gives back the pieces of its chain; the others go here.
         if (i >= used) release(*window[i]);
         if (i < used) window[i]->chain = i + 1 < used ? window[i + 1] : nullptr;
       }
       streams_.release();
       window[0]->begins = begins;
+      // An error before anything was sent is told; after that the client sees the connection end.
       reply(*window[0], !done && begins ? NbdPiece::Answer::simple : NbdPiece::Answer::part, true);
       co_return;
     }
@@ -70,6 +75,8 @@ Task<void> NbdConnection::take_window(NbdRequest& request, std::span<NbdPiece*> 
 }
 
 Task<Result<void>> NbdConnection::read_part(std::span<NbdPiece* const> part) {
+  // A server that stops completes an answer that has begun: to break it off would be an error for
+  // the client.
   const bool has_begun = part.front()->offset != part.front()->request->header.offset;
   if (hung_up_ || (draining_ && !has_begun)) co_return ended_early();
   TaskGroup reads(executor_);

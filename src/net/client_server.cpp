@@ -35,6 +35,7 @@ void ClientServer::start(std::vector<ListeningSocket> sockets) {
     tasks_.start(accept_clients(socket.fd()));
     sockets_.push_back(std::move(socket));
   }
+  // Nobody to watch over where there is no limit of time.
   if (is_watching_ || (limits_.stay == Duration{} && limits_.silence == Duration{})) return;
   is_watching_ = true;
   tasks_.start(watch());
@@ -67,6 +68,8 @@ Task<void> ClientServer::accept_clients(int fd) {
     if (client >= 0) {
       tasks_.start(serve(client));
     } else if (is_shortage(-client)) {
+      // The client in the queue gets the descriptor that was lent; serve() takes it back at its
+      // end.
       if (limits_.reserve != nullptr && limits_.reserve->lend()) continue;
       Alarm pause(loop_);
       co_await pause.sleep(kShortage);
@@ -84,6 +87,7 @@ Task<void> ClientServer::serve(int fd) {
     SocketStream stream(loop_, fd);
     const TimePoint now = loop_.now();
     clients_.emplace(&stream, Client{now, 0, now});
+    // The watch sleeps for long while nobody is there.
     if (clients_.size() == 1) watch_.ring();
     if (!stopping_) co_await serve_(stream, clients_.size() > limits_.most_clients);
     clients_.erase(&stream);
@@ -96,6 +100,7 @@ Task<void> ClientServer::shutdown() {
   stopping_ = true;
   watch_.ring();
   for (UringLoop::Operation* operation : accepting_) loop_.cancel(*operation);
+  // First the input alone: who is being answered gets its answer, who is waited for is let go.
   for (const auto& [stream, client] : clients_) stream->end_input();
   if (!clients_.empty()) co_await patience_.sleep(std::chrono::seconds(1));
   for (const auto& [stream, client] : clients_) stream->shut_down();

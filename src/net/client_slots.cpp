@@ -26,6 +26,8 @@ ClientOrigin ClientOrigin::of_peer(int fd) {
   ClientOrigin origin;
   sockaddr_storage address{};
   socklen_t length = sizeof address;
+  // Of a peer that has gone already nothing is known: it counts as one of a unix socket until it
+  // ends.
   if (getpeername(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) return origin;
   if (address.ss_family == AF_INET) {
     origin.kind = Kind::ipv4;
@@ -50,6 +52,7 @@ ClientSlots::ClientSlots(std::size_t most, bool has_unix_sockets)
 
 ClientSlots::Answer ClientSlots::judge(const ClientOrigin& origin, const ClientOrigin* gone) const {
   constexpr auto kUnixSocket = ClientOrigin::Kind::unix_socket;
+  // What is not counted is taken off each of the three sums in which it is.
   const std::size_t less = gone != nullptr && by_origin_.contains(*gone) ? 1 : 0;
   if (all_ - less >= most_) return Answer::full;
   if (origin.kind == kUnixSocket) return Answer::free;

@@ -23,6 +23,8 @@ struct ClientOrigin {
   auto operator<=>(const ClientOrigin&) const = default;
 };
 
+/// Counts alone; connections are the server's. ask(), then enter() and, when the client has gone,
+/// leave() with the same origin.
 class ClientSlots {
  public:
   enum class Answer : std::uint8_t {
@@ -35,7 +37,9 @@ class ClientSlots {
   /// Of `most` places some are kept for unix sockets if there are any.
   ClientSlots(std::size_t most, bool has_unix_sockets);
 
+  /// What a client of `origin` would be told now; takes nothing.
   [[nodiscard]] Answer ask(const ClientOrigin& origin) const { return judge(origin, nullptr); }
+  /// Takes a place, whatever ask() says; and gives it back. leave() without enter() does nothing.
   void enter(const ClientOrigin& origin);
   void leave(const ClientOrigin& origin);
   /// Whether another client of `origin` might get in if the one from `other` left.

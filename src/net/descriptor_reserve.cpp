@@ -9,6 +9,7 @@ namespace uvdo {
 DescriptorReserve::DescriptorReserve(std::size_t count) : wanted_(count) {
   kept_.reserve(count);
   refill();
+  // A process that has not got so many at its start is not reminded of it at each refill().
   wanted_ = kept_.size();
 }
 
@@ -29,6 +30,7 @@ bool DescriptorReserve::refill() {
 
 std::uint64_t raise_descriptor_limit() {
   rlimit limit{};
+  // Where nobody tells the limit none is assumed: a shortage is then met when it comes.
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return UINT64_MAX;
   const rlim_t before = limit.rlim_cur;
   limit.rlim_cur = limit.rlim_max;

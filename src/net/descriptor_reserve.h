@@ -10,6 +10,8 @@
 
 namespace uvdo {
 
+/// What is kept are descriptors of /dev/null: closing one makes its number free for whoever opens
+/// something next. Nothing says that this is who asked for it; refill() shows it when it is called.
 class DescriptorReserve {
  public:
   static constexpr std::size_t kUsual = 8;

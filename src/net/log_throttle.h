@@ -10,8 +10,11 @@
 
 namespace uvdo {
 
+/// `lines` in each while of kWhile, which begins with the first line; the number of those left out
+/// is told with the next line that passes after it.
 class LogThrottle {
  public:
+  /// Enough to see what happens, too few to fill a disk: 10 lines in 10 seconds.
   static constexpr unsigned kLines = 10;
   static constexpr Duration kWhile = std::chrono::seconds(10);
 

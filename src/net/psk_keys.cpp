@@ -43,6 +43,7 @@ Result<PskKeys> PskKeys::read(const std::string& path) {
   auto text = read_small_file(path, kMostKeyBytes);
   if (!text) return std::move(text).error();
   auto keys = parse(*text);
+  // The text has the keys, too; an optimiser must not take this away as useless.
   explicit_bzero(text->data(), text->size());
   if (!keys) return keys.error().within(path);
   return keys;
@@ -65,6 +66,7 @@ Result<PskKeys> PskKeys::parse(std::string_view text) {
 Result<void> PskKeys::add(std::string_view line, std::size_t number) {
   const std::size_t colon = line.find(':');
   std::string name(line.substr(0, colon));
+  // "#" begins a name in hexadecimal where a key follows, and a remark otherwise.
   if (name.starts_with('#')) {
     const auto bytes = from_hex(std::string_view(name).substr(1));
     if (!bytes || colon == std::string_view::npos) return {};  // a remark
@@ -78,6 +80,7 @@ Result<void> PskKeys::add(std::string_view line, std::size_t number) {
         Errc::invalid_argument,
         fmt::format("line {} is no pre-shared key: NAME:HEXKEY, as psktool makes them", number));
   }
+  // try_emplace: of two lines for one name the first counts.
   keys_.try_emplace(std::move(name), std::move(*key));
   return {};
 }

@@ -13,6 +13,7 @@
 
 namespace uvdo {
 
+/// Not changed once read; RenewableTls makes another one of a changed file.
 class PskKeys {
  public:
   using Key = std::vector<unsigned char>;

@@ -39,6 +39,7 @@ Result<void> RenewableTls::renew() {
 }
 
 Task<Result<std::unique_ptr<Stream>>> RenewableTls::accept(Stream& plain) {
+  // Kept for the time of the handshake, too: renew() may come meanwhile.
   const std::shared_ptr<TlsContext> context = context_;
   auto stream = co_await context->accept(plain);
   if (!stream) co_return stream;

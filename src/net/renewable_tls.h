@@ -9,8 +9,11 @@
 
 namespace uvdo {
 
+/// All of it runs on the thread of the connections. A context lives until its last session has
+/// ended.
 class RenewableTls final : public TlsUpgrader {
  public:
+  /// Reads the files for the first time; an error is TlsContext::create()'s.
   static Result<std::unique_ptr<RenewableTls>> create(Executor& executor, TlsSettings settings);
 
   /// Reads the files again. After an error all is as it was.

@@ -17,6 +17,7 @@
 namespace uvdo {
 namespace {
 
+// SD_LISTEN_FDS_START.
 constexpr int kFirstFd = 3;
 constexpr int kMostFds = 256;
 
@@ -75,6 +76,7 @@ Result<std::vector<ListeningSocket>> ServiceManager::take_sockets() {
   std::vector<ListeningSocket> sockets;
   const std::optional<int> pid = number_in("LISTEN_PID");
   const std::optional<int> count = number_in("LISTEN_FDS");
+  // For another process: a wrapper that did not exec has left its variables.
   if (!pid || !count || *pid != getpid()) return sockets;
   unsetenv("LISTEN_PID");
   unsetenv("LISTEN_FDS");
@@ -84,6 +86,7 @@ Result<std::vector<ListeningSocket>> ServiceManager::take_sockets() {
                  fmt::format("LISTEN_FDS={} is not a number of sockets", *count));
   }
   for (int fd = kFirstFd; fd < kFirstFd + *count; ++fd) {
+    // The manager hands them over without it; commands of the user's must not inherit them.
     fcntl(fd, F_SETFD, FD_CLOEXEC);
     auto adopted = ListeningSocket::adopt(fd);
     if (!adopted) return std::move(adopted).error().within("socket activation");

@@ -11,6 +11,8 @@
 
 namespace uvdo {
 
+/// Messages are for people and for the order of services: one that is lost changes nothing here, so
+/// none is answered and no error told. A send waits for a second at most.
 class ServiceManager {
  public:
   /// Talks to the socket that NOTIFY_SOCKET names.
@@ -21,6 +23,7 @@ class ServiceManager {
   /// The service is up, with one line about its state.
   void notify_ready(std::string_view status) const;
   void notify_status(std::string_view status) const;
+  /// The service ends: the manager does not take it for a crash.
   void notify_stopping() const;
 
   /// The listening sockets that were handed to this process; none if there are none. They are

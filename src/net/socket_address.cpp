@@ -22,6 +22,7 @@
 namespace uvdo {
 namespace {
 
+// Connections that the kernel keeps until they are accepted.
 constexpr int kBacklog = 128;
 
 Error bad_address(std::string_view text, std::string_view why) {
@@ -70,6 +71,8 @@ Result<void> remove_stale(const std::string& path, const sockaddr_un& address) {
   }
   const int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (probe < 0) return errno_error(errno, "making a socket");
+  // Only a refusal shows that nobody listens. Any other error (such as a full queue, EAGAIN) may
+  // come from a server that lives.
   const bool refused =
       connect(probe, generic(address), sizeof address) != 0 && errno == ECONNREFUSED;
   close(probe);
@@ -141,6 +144,7 @@ Result<SocketAccess> SocketAccess::parse(std::string_view mode, const std::strin
                              mode));
   }
   if (group.empty()) return access;
+  // A name that looks like a number is a name first.
   if (const ::group* found = getgrnam(group.c_str()); found != nullptr) {
     access.group = found->gr_gid;
     return access;
@@ -177,6 +181,7 @@ Result<SocketAddress> SocketAddress::parse(std::string_view text) {
     port = rest.substr(1);
   } else {
     const std::size_t colon = rest.find(':');
+    // More than one colon is an IPv6 address, whose last part could be taken for a port.
     if (colon != rest.rfind(':')) return bad_address(text, "an IPv6 address belongs in [ ]");
     address.host = rest.substr(0, colon);
     if (address.host == "*") address.host.clear();
@@ -218,6 +223,9 @@ Result<std::vector<ListeningSocket>> ListeningSocket::open(const SocketAddress& 
                  fmt::format("cannot listen on {}: {}", address.text(), gai_strerror(error)));
   }
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owned(found, freeaddrinfo);
+  // An address of a family that is not there is passed over as long as another can be had:
+  // localhost is 127.0.0.1 and ::1, and many machines have only one of them. Any other error of
+  // bind() or listen() is one of all.
   int last_error = 0;
   for (const addrinfo* at = found; at != nullptr; at = at->ai_next) {
     const int fd = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC, at->ai_protocol);
@@ -227,7 +235,9 @@ Result<std::vector<ListeningSocket>> ListeningSocket::open(const SocketAddress& 
     }
     ListeningSocket made(fd);
     const int yes = 1;
+    // REUSEADDR: a server that starts again need not wait for old connections to be forgotten.
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    // IPv6 alone, as the IPv4 address has a socket of its own.
     if (at->ai_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof yes);
     if (bind(fd, at->ai_addr, at->ai_addrlen) != 0 || ::listen(fd, kBacklog) != 0) {
       last_error = errno;
@@ -255,6 +265,8 @@ Result<ListeningSocket> ListeningSocket::open_unix(const std::string& path,
   // The mode that the path gets: more than its owner is let in when those are the right ones.
   const mode_t first = access.is_given() ? access.mode & S_IRWXU : access.mode;
   if (fchmod(fd, first) != 0) return errno_error(errno, "setting the mode of a socket");
+  // bind() makes the path with the mode of the socket, less the umask: with `first`, from the first
+  // moment.
   const mode_t mask = umask(0777 & ~first);
   const int bound = bind(fd, generic(*address), sizeof *address);
   const int error = errno;
@@ -271,10 +283,12 @@ Result<ListeningSocket> ListeningSocket::open_unix(const std::string& path,
   if (auto given = give_away(path, access, status); !given) {
     return std::move(given).error();
   }
+  // Last: nobody gets in before owner and mode are right.
   if (::listen(fd, kBacklog) != 0) return errno_error(errno, fmt::format("listening on {}", path));
   return made;
 }
 
+// What cannot be found out counts as reachable from elsewhere: a warning too many does no harm.
 ListeningSocket::Reach ListeningSocket::reach_of(int fd) {
   sockaddr_storage address{};
   socklen_t length = sizeof address;
@@ -316,6 +330,7 @@ Result<ListeningSocket> ListeningSocket::adopt(int fd) {
 ListeningSocket::~ListeningSocket() {
   if (fd_ < 0) return;
   if (!path_.empty()) {
+    // Another server may have taken the path since: its socket stays.
     struct stat status {};
     if (lstat(path_.c_str(), &status) == 0 && status.st_dev == device_ && status.st_ino == inode_) {
       unlink(path_.c_str());

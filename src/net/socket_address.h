@@ -15,6 +15,7 @@
 
 namespace uvdo {
 
+/// Text alone: names are resolved by ListeningSocket::open().
 struct SocketAddress {
   static constexpr std::uint16_t kNbdPort = 10809;
   enum class Kind : std::uint8_t { unix_path, tcp };
@@ -26,6 +27,7 @@ struct SocketAddress {
   /// Understands unix:PATH, tcp:HOST:PORT, tcp:HOST (the NBD port) and tcp:[IPV6]:PORT. The host
   /// "*", or none before a port, is every address of the machine.
   static Result<SocketAddress> parse(std::string_view text);
+  /// What parse() understands as the same address.
   [[nodiscard]] std::string text() const;
 };
 
@@ -71,8 +73,11 @@ class ListeningSocket {
 
  private:
   explicit ListeningSocket(int fd) : fd_(fd) {}
+  /// A stale socket is removed, then: mode, bind, owner, listen; each step lets in nobody whom the
+  /// last one will not.
   static Result<ListeningSocket> open_unix(const std::string& path, const SocketAccess& access);
   enum class Reach : std::uint8_t { unix_path, loopback, network };
+  /// By the address that a socket is bound to.
   [[nodiscard]] static Reach reach_of(int fd);
   void swap(ListeningSocket& other) noexcept {
     std::swap(fd_, other.fd_);

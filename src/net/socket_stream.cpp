@@ -15,6 +15,7 @@ void SocketStream::end_input() { shutdown(fd_, SHUT_RD); }
 void SocketStream::shut_down() { shutdown(fd_, SHUT_RDWR); }
 
 PeerState SocketStream::peer() const {
+  // Without waiting. POLLHUP and POLLERR come unasked.
   pollfd state{fd_, POLLRDHUP, 0};
   if (poll(&state, 1, 0) <= 0) return PeerState::there;
   if ((state.revents & (POLLHUP | POLLERR)) != 0) return PeerState::gone;
@@ -27,6 +28,7 @@ Task<std::ptrdiff_t> SocketStream::receive(std::span<const iovec> slices) {
   message.msg_iovlen = slices.size();
   for (;;) {
     int result = 0;
+    // One slice, the usual case, needs no message header.
     if (slices.size() == 1) {
       result = co_await loop_.perform([&](io_uring_sqe* sqe) {
         io_uring_prep_recv(sqe, fd_, slices[0].iov_base, slices[0].iov_len, 0);
@@ -46,6 +48,7 @@ Task<int> SocketStream::send(std::span<iovec> slices) {
   while (!slices.empty()) {
     message.msg_iov = slices.data();
     message.msg_iovlen = slices.size();
+    // MSG_NOSIGNAL: a peer that has gone is an error, and no SIGPIPE.
     const int result = co_await loop_.perform(
         [&](io_uring_sqe* sqe) { io_uring_prep_sendmsg(sqe, fd_, &message, MSG_NOSIGNAL); });
     if (result == -EINTR || result == -EAGAIN) continue;

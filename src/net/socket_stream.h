@@ -7,6 +7,8 @@
 
 namespace uvdo {
 
+/// A stream of its own for each connection, used on the loop's thread. No receive() or send() may
+/// be under way when it is destroyed: shut_down() ends both, and who called them waits for that.
 class SocketStream final : public Stream {
  public:
   /// Takes over `fd`, a connected stream socket, and closes it at the end.

@@ -20,6 +20,8 @@ enum class PeerState : std::uint8_t {
   gone,           ///< it takes nothing any more either
 };
 
+/// A peer may close, stall or vanish at any time. After an error or the end of the stream nothing
+/// more comes of it. The slices and the stream outlive each call.
 class Stream {
  public:
   Stream() = default;
@@ -36,6 +38,7 @@ class Stream {
   virtual Task<void> finish() { co_return; }
   /// Ends the stream: what waits in receive() and send() returns soon. May be called repeatedly.
   virtual void shut_down() = 0;
+  /// Costs a system call at most; `there` where nobody can tell.
   [[nodiscard]] virtual PeerState peer() const { return PeerState::there; }
   /// Bytes moved so far in both directions, to see whether a peer has stalled.
   [[nodiscard]] virtual std::uint64_t bytes_moved() const = 0;

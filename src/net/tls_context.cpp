@@ -15,6 +15,7 @@
 namespace uvdo {
 namespace {
 
+// TLS 1.2 and 1.3 alone. Pre-shared keys are no part of GnuTLS's NORMAL.
 constexpr const char* kPriority = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2";
 constexpr const char* kPskPriority =
     "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:+ECDHE-PSK:+DHE-PSK:+PSK";
@@ -67,6 +68,7 @@ Result<void> TlsContext::load(const TlsSettings& settings) {
   for (const std::string& file :
        {settings.certificate, settings.key, settings.authority, settings.revoked, settings.psk}) {
     if (file.empty()) continue;
+    // GnuTLS opens files itself and would wait for a FIFO for ever.
     if (auto kind = check_file_kind(file, FileKind::regular); !kind) {
       return std::move(kind).error().within("TLS");
     }
@@ -144,6 +146,7 @@ int TlsContext::give_key(gnutls_session_t session, const gnutls_datum_t* name,
   PskKeys::Key unknown(kUnknownKey);
   if (found == nullptr && gnutls_rnd(GNUTLS_RND_KEY, unknown.data(), unknown.size()) < 0) return -1;
   const PskKeys::Key& given = found != nullptr ? *found : unknown;
+  // GnuTLS frees it.
   key->data = static_cast<unsigned char*>(gnutls_malloc(given.size()));
   if (key->data == nullptr) return -1;
   std::memcpy(key->data, given.data(), given.size());
@@ -190,6 +193,7 @@ Result<void> TlsContext::admit(gnutls_session_t session) const {
     if (is_allowed({user})) return {};
     return Error(Errc::protocol, fmt::format("the key {} is not one of --tls-allow", user));
   }
+  // Without a key the client has to have shown a certificate, if any is asked for.
   if (verify_clients_) return admit_certificate(session);
   if (key_credentials_ == nullptr) return {};  // TLS keeps others from reading; anybody is welcome
   return Error(Errc::protocol, "the client knows none of the pre-shared keys");
@@ -202,6 +206,7 @@ Result<void> TlsContext::admit_certificate(gnutls_session_t session) const {
   wanted.type = GNUTLS_DT_KEY_PURPOSE_OID;
   wanted.data = reinterpret_cast<unsigned char*>(purpose.data());
   unsigned status = 0;
+  // Chain, dates and revocations; `status` has a bit for each thing that is wrong.
   const int code = gnutls_certificate_verify_peers(session, &wanted, 1, &status);
   if (code == GNUTLS_E_NO_CERTIFICATE_FOUND) {
     return Error(Errc::protocol, key_credentials_ == nullptr
@@ -228,9 +233,11 @@ Result<void> TlsContext::admit_certificate(gnutls_session_t session) const {
 
 Task<Result<std::unique_ptr<Stream>>> TlsContext::accept(Stream& plain) {
   gnutls_session_t session = nullptr;
+  // No tickets: a client that comes back is looked at anew, by the settings of that time.
   const int code =
       gnutls_init(&session, GNUTLS_SERVER | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | GNUTLS_NO_TICKETS);
   if (code < 0) co_return tls_error(code, "making a TLS session");
+  // The stream has the session from here on and frees it on every way out.
   auto stream = std::make_unique<TlsStream>(executor_, plain, session);
   if (auto ready = set_up(session); !ready) co_return std::move(ready).error();
   Result<void> agreed = co_await stream->handshake();

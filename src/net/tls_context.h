@@ -28,6 +28,7 @@ struct TlsSettings {
   bool required = false;  ///< nobody is let in without TLS
   bool optional = false;  ///< also with an authority or keys clients without TLS are let in
 
+  /// Whether TLS is offered at all.
   [[nodiscard]] bool any() const {
     return !certificate.empty() || !key.empty() || knows_clients() || !revoked.empty() ||
            !allowed.empty();
@@ -40,26 +41,34 @@ struct TlsSettings {
   [[nodiscard]] Result<void> check() const;
 };
 
+/// Unchanged once made. Sessions point to it, so that it has to outlive them (RenewableTls sees to
+/// that).
 class TlsContext final : public TlsUpgrader {
  public:
+  /// Reads all files; an error names the one that cannot be used.
   static Result<std::unique_ptr<TlsContext>> create(Executor& executor,
                                                     const TlsSettings& settings);
   ~TlsContext() override;
 
+  /// An error if the handshake failed or the client may not come in, which it is told by an alert.
+  /// The stream below is left open.
   Task<Result<std::unique_ptr<Stream>>> accept(Stream& plain) override;
 
  private:
   explicit TlsContext(Executor& executor) : executor_(executor) {}
   Result<void> load(const TlsSettings& settings);
+  // In this order: the authority's certificates go into the credentials of the server's own.
   Result<void> load_certificate(const TlsSettings& settings);
   Result<void> load_authority(const TlsSettings& settings);
   Result<void> load_keys(const TlsSettings& settings);
   /// Gives the key of a name to a session of one of us.
   static int give_key(gnutls_session_t session, const gnutls_datum_t* name, gnutls_datum_t* key);
+  /// Gives a new session the ciphers, credentials and demands of this server.
   Result<void> set_up(gnutls_session_t session);
   /// Whether who is at the other end of a session that has been agreed on may come in.
   Result<void> admit(gnutls_session_t session) const;
   Result<void> admit_certificate(gnutls_session_t session) const;
+  /// Whether one of a client's names is among those that are let in, or all are.
   [[nodiscard]] bool is_allowed(const std::vector<std::string>& names) const;
 
   Executor& executor_;

@@ -10,6 +10,7 @@
 namespace uvdo {
 namespace {
 
+// A certificate is made by whoever asks: names beyond these are not looked at.
 constexpr unsigned kMostNames = 256;
 
 struct FreeCertificate {
@@ -23,12 +24,14 @@ Certificate certificate_of_peer(gnutls_session_t session) {
   gnutls_x509_crt_t raw = nullptr;
   if (chain == nullptr || count == 0 || gnutls_x509_crt_init(&raw) < 0) return nullptr;
   Certificate certificate(raw);
+  // The first of the chain is the peer's own.
   if (gnutls_x509_crt_import(raw, &chain[0], GNUTLS_X509_FMT_DER) < 0) return nullptr;
   return certificate;
 }
 
 std::string address_text(const std::string& bytes) {
   std::array<char, INET6_ADDRSTRLEN> text{};
+  // As certificates have them: 4 or 16 bytes, in network order.
   const int family = bytes.size() == 4 ? AF_INET : bytes.size() == 16 ? AF_INET6 : AF_UNSPEC;
   if (family == AF_UNSPEC) return {};
   return inet_ntop(family, bytes.data(), text.data(), text.size()) != nullptr ? text.data() : "";

@@ -62,6 +62,8 @@ Task<bool> TlsStream::refill() {
     in_end_ -= in_begin_;
     in_begin_ = 0;
   }
+  // A record has 16 KiB and a little, and GnuTLS asks for more only when it has taken what is
+  // there.
   check(in_end_ < in_.size(), "a TLS record fits the buffer");
   const iovec slice{in_.data() + in_end_, in_.size() - in_end_};
   const std::ptrdiff_t count = co_await below_.receive({&slice, 1});
@@ -76,7 +78,9 @@ Task<bool> TlsStream::refill() {
 Task<int> TlsStream::flush() {
   co_await send_turn_.acquire();
   int result = 0;
+  // While this sends, others may append to out_: it goes on until nothing is left.
   while (result == 0 && !out_.empty()) {
+    // Both buffers keep their memory, so that a busy session asks the heap for none.
     sending_.swap(out_);
     iovec slice{sending_.data(), sending_.size()};
     result = co_await below_.send({&slice, 1});
@@ -91,6 +95,7 @@ Task<Result<void>> TlsStream::handshake() {
     // A signature takes about as long as a turn may.
     co_await executor_.next_turn();
     const int code = gnutls_handshake(session_);
+    // The turn is over: others have theirs before the next step of a handshake.
     executor_.spend(kTurnUnits);
     // Whatever the outcome: our part of it, or the alert that says why not.
     const int sent = co_await flush();
@@ -142,6 +147,7 @@ Task<std::ptrdiff_t> TlsStream::receive(std::span<const iovec> slices) {
     if (count >= 0) co_return count;
     const int code = static_cast<int>(count);
     if (code == GNUTLS_E_PREMATURE_TERMINATION) co_return 0;  // NBD knows where its messages end
+    // A new handshake within the session (TLS 1.2) is refused.
     if (code == GNUTLS_E_REHANDSHAKE || gnutls_error_is_fatal(code) != 0) co_return -EPROTO;
     if (code == GNUTLS_E_AGAIN) {
       [[maybe_unused]] const bool more = co_await refill();
@@ -192,6 +198,7 @@ Task<int> TlsStream::send(std::span<iovec> slices) {
 
 Task<void> TlsStream::finish() {
   if (!agreed_ || ended_) co_return;
+  // An error of it changes nothing: the connection ends now.
   gnutls_bye(session_, GNUTLS_SHUT_WR);
   [[maybe_unused]] const int sent = co_await flush();
 }

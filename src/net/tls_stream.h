@@ -13,9 +13,14 @@
 
 namespace uvdo {
 
+/// One coroutine receives and one sends; GnuTLS is called by both, but never across a wait, so that
+/// it sees one call at a time. What it wants sent while receiving (alerts, answers to a change of
+/// keys) goes through out_ as well, in the order in which it was made: send_turn_ lets one flush()
+/// send at a time.
 class TlsStream final : public Stream {
  public:
-  /// Takes over `session`, which is to be set up by the caller before handshake().
+  /// Takes over `session`, which the caller sets up before handshake(). `below` must outlive this;
+  /// it is not closed.
   TlsStream(Executor& executor, Stream& below, gnutls_session_t session);
   ~TlsStream() override;
 
@@ -31,6 +36,7 @@ class TlsStream final : public Stream {
   [[nodiscard]] std::uint64_t bytes_moved() const override { return below_.bytes_moved(); }
 
  private:
+  // What GnuTLS calls in place of recv(), send() and poll(): on buffers, never on the socket.
   static ssize_t pull(gnutls_transport_ptr_t self, void* data, std::size_t size);
   static ssize_t push(gnutls_transport_ptr_t self, const void* data, std::size_t size);
   static int has_input(gnutls_transport_ptr_t self, unsigned milliseconds);
@@ -47,7 +53,10 @@ class TlsStream final : public Stream {
   Stream& below_;
   gnutls_session_t session_;
   bool agreed_ = false;
+  // The stream below has ended, or failed.
   bool ended_ = false;
+  // Received and not decrypted yet: in_begin_ to in_end_. out_ is what the session wants sent,
+  // sending_ what is being sent.
   std::vector<std::byte> in_;
   std::size_t in_begin_ = 0;
   std::size_t in_end_ = 0;

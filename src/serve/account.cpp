@@ -31,6 +31,7 @@ std::optional<uid_t> number_of(const std::string& text) {
 /// As long as it lives, root is looked upon as another user.
 class Disguise {
  public:
+  // User last: without the rights of root the others cannot be set. On the way back it is first.
   Disguise(uid_t user, gid_t group, const std::vector<gid_t>& groups) {
     if (geteuid() != 0 || user == 0) return;
     groups_.resize(static_cast<std::size_t>(std::max(getgroups(0, nullptr), 0)));
@@ -59,6 +60,7 @@ Result<Account> Account::find(const std::string& name) {
   passwd entry{};
   passwd* found = nullptr;
   int error = getpwnam_r(name.c_str(), &entry, room.data(), room.size(), &found);
+  // A name of digits is a name first.
   if (const auto number = number_of(name); found == nullptr && number) {
     error = getpwuid_r(*number, &entry, room.data(), room.size(), &found);
   }
@@ -88,6 +90,7 @@ Result<Account> Account::find(const std::string& name) {
 
 SocketAccess Account::owning(SocketAccess access) const {
   if (geteuid() != 0) return access;
+  // Who removes a socket at the end is the account, not root.
   access.owner = user_;
   if (!access.group) access.group = group_;
   return access;
@@ -100,6 +103,7 @@ Result<void> Account::become() const {
         setresuid(user_, user_, user_) != 0) {
       return errno_error(errno, fmt::format("becoming the user {}", name_));
     }
+    // Seen to be so, and not believed: whoever could go back to root has given up nothing.
     if (setuid(0) == 0 || geteuid() != user_ || getegid() != group_) {
       return Error(Errc::io,
                    fmt::format("the rights of root were not given up for those of {}", name_));
@@ -110,6 +114,7 @@ Result<void> Account::become() const {
 
 Result<void> Account::check_may_reopen(const std::string& path, bool for_writing) const {
   const Disguise disguise(user_, group_, groups_);
+  // AT_EACCESS: by the effective user and group, which the disguise has changed.
   if (faccessat(AT_FDCWD, path.c_str(), for_writing ? R_OK | W_OK : R_OK, AT_EACCESS) == 0) {
     return {};
   }

@@ -13,6 +13,7 @@
 
 namespace uvdo {
 
+/// An account that has been looked up: become() asks no database any more.
 class Account {
  public:
   /// By its name or number. not_found: there is none; invalid_argument: this process may not become

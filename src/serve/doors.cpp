@@ -42,6 +42,7 @@ Result<Doors> Doors::open(DoorSettings settings) {
   control.path = doors.control_path;
   auto opened = open_into(doors.control, control, SocketAccess(), settings);
   if (!opened) return std::move(opened).error().within("control socket");
+  // A socket at a path of the user's is found by that path.
   doors.control_link = std::make_unique<ControlLink>(
       settings.volume, settings.control.empty() ? doors.control_path : std::string());
   // A server without the rights of root could not make it when it is needed.

@@ -15,6 +15,7 @@
 
 namespace uvdo {
 
+/// What is to be opened, and for whom.
 struct DoorSettings {
   std::string volume;                      ///< its path
   std::vector<SocketAddress> nbd;          ///< to listen at
@@ -25,11 +26,14 @@ struct DoorSettings {
   std::optional<Account> account;  ///< that the server will go on as
 };
 
+/// Sockets that listen but from which nobody accepts yet: clients that connect wait in the kernel's
+/// queue until the server starts.
 struct Doors {
   std::vector<ListeningSocket> nbd;
   std::vector<ListeningSocket> metrics;
   std::vector<ListeningSocket> control;  ///< one
   std::string control_path;
+  /// Goes with the control socket: removed when the server ends.
   std::unique_ptr<ControlLink> control_link;
 
   /// Opens all that `settings` name; nobody is let in yet. The inherited ones are taken over.

@@ -63,6 +63,8 @@ Task<void> ServerSignals::read_signals() {
     const int result = co_await operation;
     reading_ = nullptr;
     if (result == -EINTR || result == -EAGAIN) continue;
+    // Cancelled by end(), or the descriptor is of no use: then only the control socket stops the
+    // server.
     if (result != static_cast<int>(sizeof info)) break;
     if (info.ssi_signo == SIGHUP) {
       hangup_();

@@ -15,6 +15,8 @@
 
 namespace uvdo {
 
+/// hold(), then on the loop's thread: start(), end(). Signals that come between hold() and start()
+/// are kept by the kernel and taken then.
 class ServerSignals {
  public:
   /// From now on signals wait for a ServerSignals. For the first thread, before it starts others.

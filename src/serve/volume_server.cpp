@@ -110,6 +110,8 @@ Task<Result<void>> VolumeServer::start(Doors doors) {
   control_path_ = std::move(doors.control_path);
   control_link_ = std::move(doors.control_link);
   devices_.emplace(loop_, volume_, device_settings(), log_function());
+  // The control socket before all else: whoever wants to know what takes so long, or to stop it,
+  // gets an answer from here on.
   control_server_.start(std::move(doors.control));
   Result<void> started;
   if (settings_.lock_memory) started = lock_memory(settings_.memory_bytes);
@@ -138,13 +140,18 @@ Task<Result<void>> VolumeServer::start(Doors doors) {
 Task<Result<void>> VolumeServer::stop(const std::string& why) {
   manager_.notify_stopping();
   log_.write(why.empty() ? "stopping" : "stopping, because of " + why);
+  // Requests of clients are held while it is suspended: it has to end before they can be waited
+  // for.
   auto resumed = co_await volume_.end_suspension();
   monitor_.stop();
   co_await watching_.wait();
   co_await metrics_server_.shutdown();
+  // Clients first, so that nothing changes while the volume is saved; the control socket last, as
+  // it tells how that ended.
   co_await devices_->stop(devices_end_);
   co_await stop_front_ends();
   auto stopped = co_await volume_.stop();
+  // The first error counts.
   if (!resumed) stopped = std::move(resumed);
   if (stopped) stopped = disk_.is_saved();
   // Whoever asked for the stop is told how it ended.
@@ -209,6 +216,7 @@ void VolumeServer::warn_of_strangers() const {
 
 Task<Result<Json>> VolumeServer::carry_out(ControlRequest request) {
   auto answer = co_await control_.handle(std::move(request));
+  // After any command: it may have suspended, resumed or grown the volume.
   keep_link();
   tell_of_growth();
   co_return answer;
@@ -251,6 +259,7 @@ DevicesAnswer VolumeServer::devices() const {
 
 void VolumeServer::look_beneath() {
   auto whole = disk_.look(volume_end(volume_.geometry(), volume_.super_block()));
+  // The file was cut off: the volume goes read-only, as nothing on it can be relied on any more.
   if (!whole) volume_.fail(whole.error());
   if (devices_->has_leaving()) watching_.start(end_unused_devices());
   keep_link();

@@ -60,6 +60,7 @@ class VolumeServer {
   // ---- what front ends are made with
   /// The volume as its clients see it.
   [[nodiscard]] BlockService& service() { return view_.service(); }
+  /// Slots for requests, times of requests and spare descriptors: one of each for all front ends.
   [[nodiscard]] RequestBudget& requests() { return requests_; }
   [[nodiscard]] RequestTimes& times() { return times_; }
   [[nodiscard]] DescriptorReserve& reserve() { return reserve_; }
@@ -82,6 +83,8 @@ class VolumeServer {
   [[nodiscard]] ServerControl server_control();
   [[nodiscard]] LogFunction log_function();
 
+  /// Starts them in order, up to the first error; stop_front_ends() ends those that were started,
+  /// the last one first.
   Task<Result<void>> start_front_ends();
   Task<void> stop_front_ends();
   /// Takes over the devices of the server before this one, and makes those that are wanted.

@@ -62,14 +62,18 @@ struct RecoveryJournalStatistics {
   std::uint64_t flushes = 0;  ///< of the device, before its blocks
 };
 
+/// What the depot counts of slab journals. uvdo has no event of the kind of disk_full_count and
+/// tail_busy_count: they stay 0.
 struct SlabJournalStatistics {
   std::uint64_t disk_full_count = 0;
   std::uint64_t flush_count = 0;
+  /// Times that somebody waited for room in a slab journal, or for memory for a block of one.
   std::uint64_t blocked_count = 0;
   std::uint64_t blocks_written = 0;
   std::uint64_t tail_busy_count = 0;
 };
 
+/// Of the kernel's groups of one: blocks that were written.
 struct SlabSummaryStatistics {
   std::uint64_t blocks_written = 0;
 };
@@ -78,7 +82,8 @@ struct ReferenceCountStatistics {
   std::uint64_t blocks_written = 0;
 };
 
-/// The cache of block map leaves.
+/// The cache of block map leaves. Pages that have failed, and those on their way in or out, are not
+/// counted by uvdo, nor are `reclaimed` and `read_outgoing`: they stay 0.
 struct BlockMapStatistics {
   std::uint64_t dirty_pages = 0;  ///< now; so are the next five
   std::uint64_t clean_pages = 0;
@@ -86,15 +91,21 @@ struct BlockMapStatistics {
   std::uint64_t failed_pages = 0;
   std::uint64_t incoming_pages = 0;
   std::uint64_t outgoing_pages = 0;
+  /// Times that a look-up waited for a frame, as no page could be given up.
   std::uint64_t cache_pressure = 0;
   std::uint64_t read_count = 0;
+  /// Pages that were asked of the device (read_count) and handed to it (write_count); a new page is
+  /// handed to it twice.
   std::uint64_t write_count = 0;
   std::uint64_t failed_reads = 0;
   std::uint64_t failed_writes = 0;
   std::uint64_t reclaimed = 0;
   std::uint64_t read_outgoing = 0;
   std::uint64_t found_in_cache = 0;
+  /// Frames that were taken from a clean page.
   std::uint64_t discard_required = 0;
+  /// Look-ups that waited for a page which another was reading already; fetch_required: that read
+  /// one themselves; pages_loaded and pages_saved: pages read and written without error.
   std::uint64_t wait_for_page = 0;
   std::uint64_t fetch_required = 0;
   std::uint64_t pages_loaded = 0;
@@ -102,14 +113,19 @@ struct BlockMapStatistics {
   std::uint64_t flush_count = 0;
 };
 
+/// What deduplication counts, in blocks.
 struct HashLockStatistics {
   std::uint64_t dedupe_advice_valid = 0;
   std::uint64_t dedupe_advice_stale = 0;
+  /// Blocks whose data were being written by another request at the same time.
   std::uint64_t concurrent_data_matches = 0;
+  /// Blocks with the name of another that was being written, but other data.
   std::uint64_t concurrent_hash_collisions = 0;
   std::uint64_t curr_dedupe_queries = 0;  ///< now
 };
 
+/// Advice that names no data block; requests that were refused for want of room, and for read-only
+/// mode.
 struct ErrorStatistics {
   std::uint64_t invalid_advice_pbn_count = 0;
   std::uint64_t no_space_error_count = 0;

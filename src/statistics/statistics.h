@@ -15,8 +15,10 @@ namespace uvdo {
 /// Version of the set of statistics, as the kernel's.
 inline constexpr std::uint64_t kStatisticsVersion = 36;
 
+/// The kernel's words (behaviour.md, 14); a finer word for people is Condition (watch/health.h).
 enum class OperatingMode : std::uint8_t { normal, recovering, read_only };
 
+/// uvdo takes its memory at the start: both are what the volume needs at most.
 struct MemoryUsageStatistics {
   std::uint64_t bytes_used = 0;
   std::uint64_t peak_bytes_used = 0;
@@ -71,6 +73,8 @@ struct ExtraStatistics {
   std::uint64_t fixed_overhead_blocks = 0;
 };
 
+/// All of one moment. Counters begin with the start of the volume, but for those of the super
+/// block; of a stopped volume only these, sizes, used blocks and savings are there.
 struct VolumeStatistics {
   std::uint64_t version = kStatisticsVersion;
   std::uint64_t data_blocks_used = 0;      ///< with a count, less the block map's
@@ -94,12 +98,16 @@ struct VolumeStatistics {
   BlockMapStatistics block_map;
   HashLockStatistics hash_lock;
   ErrorStatistics errors;
+  /// The number of this start, where somebody counts starts: 1 in uvdo, 0 of a stopped volume.
   std::uint64_t instance = 0;
   std::uint64_t current_vios_in_progress = 0;
   std::uint64_t max_vios = 0;
   std::uint64_t dedupe_advice_timeouts = 0;
   std::uint64_t flush_out = 0;
   std::uint64_t logical_block_size = 4096;  ///< 512: sector writes are offered
+  /// Requests: of clients (bios_in, and of these bios_in_partial, which do not cover whole blocks);
+  /// to the device for data (bios_out), for all metadata (bios_meta), and of these for the journal
+  /// and the pages of the map; then the same as far as they have been done.
   BioCounts bios_in;
   BioCounts bios_in_partial;
   BioCounts bios_out;

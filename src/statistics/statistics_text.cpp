@@ -39,6 +39,8 @@ double write_amplification(const VolumeStatistics& s) {
   return percent_of(s.bios_meta.write + s.bios_out.write, s.bios_in.write) / 100;
 }
 
+/// As vdostats writes a size (behaviour.md, 14): one decimal and a suffix, or the bare number of
+/// KiB.
 std::string human(std::uint64_t kib, TableUnits units) {
   if (units == TableUnits::kib) return fmt::format("{}", kib);
   constexpr std::string_view kSuffixes = "BKMGT";
@@ -84,6 +86,7 @@ class Rows {
   std::vector<std::pair<std::string, std::string>> rows_;
 };
 
+// The groups of lines, in the order of behaviour.md, 14.
 void add_sizes(Rows& rows, const VolumeStatistics& s) {
   const bool known = !is_unknown(s);
   const bool recovered = !is_recovering(s);
@@ -272,6 +275,7 @@ int saving_percent(const VolumeStatistics& s) {
   if (is_unknown(s)) return -1;
   if (s.logical_blocks_used == 0) return 0;
   if (s.data_blocks_used > s.logical_blocks_used) return -1;
+  // Cut, as vdostats does (behaviour.md, 14).
   return static_cast<int>(
       percent_of(s.logical_blocks_used - s.data_blocks_used, s.logical_blocks_used));
 }
@@ -288,6 +292,7 @@ std::string statistics_table(std::span<const NamedStatistics> volumes, TableUnit
   std::string text = line("Device", units == TableUnits::kib ? "1k-blocks" : "Size", "Used",
                           "Available", "Use%", "Space saving%");
   for (const auto& [name, s] : volumes) {
+    // The size is known in any case; all else is not while counts are being made out.
     const std::string size = human(s.physical_blocks * kKibPerBlock, units);
     if (is_unknown(s)) {
       text += line(name, size, kNotAvailable, kNotAvailable, kNotAvailable, kNotAvailable);
@@ -322,6 +327,8 @@ std::string savings_text(const VolumeStatistics& s) {
   const auto row = [&](std::string_view what, const std::optional<std::uint64_t>& blocks,
                        std::string_view words) {
     if (!blocks) {
+      // A volume in use counts savings when it is asked (Volume::count_savings()); of any other
+      // they are not known.
       const std::string_view why =
           s.extra.running && !is_unknown(s) ? "being counted" : "not known";
       return fmt::format("  {:<15} {:>12} {:>7}  {}\n", what, why, "", words);

@@ -23,6 +23,7 @@ struct JsonCodec<LatencyHistogram> {
           !bucket[1].is_number_unsigned()) {
         return std::nullopt;
       }
+      // A server could tell more than fits: the histogram takes what it is given as a duration.
       constexpr auto kMost = static_cast<std::uint64_t>(std::chrono::nanoseconds::max().count());
       const std::uint64_t ns = std::min(bucket[0].get<std::uint64_t>(), kMost);
       histogram.add(std::chrono::nanoseconds(ns), bucket[1].get<std::uint64_t>());
@@ -42,6 +43,7 @@ void visit_requests(Requests& requests, Visitor& v) {
   v.value("latencies", requests.latencies);
 }
 
+// The keys of what travels: server and commands have them from here.
 template <class Device, class Visitor>
 void visit_device(Device& device, Visitor& v) {
   v.value("reads", device.reads);

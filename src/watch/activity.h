@@ -17,6 +17,7 @@
 
 namespace uvdo {
 
+/// Requests of one kind, as RequestTimes counts them.
 struct RequestActivity {
   LatencyHistogram latencies;
   std::uint64_t bytes = 0;
@@ -34,10 +35,12 @@ struct RoomBeneath {
   std::uint64_t may_take_bytes = 0;  ///< what the volume's file may take of it
 };
 
+/// All counters begin with the server; a difference of two is what happened in between.
 struct Activity {
   std::uint64_t uptime_us = 0;
   std::uint64_t cpu_us = 0;         ///< of the process, user and system
   std::uint64_t thread_cpu_us = 0;  ///< of the thread that has the metadata
+  /// By RequestKind.
   std::array<RequestActivity, kRequestKinds.size()> requests;
   DeviceActivity device;
   RoomBeneath room_beneath;
@@ -47,6 +50,7 @@ struct Activity {
   unsigned watermark = 0;  ///< the highest mark of the room for data that is passed; 0: none
   double fill_bytes_per_second = 0;
   std::uint64_t fill_seconds = 0;  ///< the time over which that was seen; 0: there is no rate yet
+  /// Nothing: the room does not fill.
   std::optional<std::chrono::seconds> until_full;
 
   [[nodiscard]] const RequestActivity& of(RequestKind kind) const {

@@ -42,6 +42,7 @@ Result<void> DiskWatch::look(std::uint64_t end) {
   backing_ = *state;
   if (!state->is_file) return {};
   tell_of_name(*state);
+  // Once, at the first look: later the watch over the room itself tells.
   if (!std::exchange(told_promise_, true) && state->is_promised_more_than_there_is(end)) {
     log_({LogLevel::warning,
           fmt::format("{} is on a file system with less room than it may need: {}", device_.name(),
@@ -63,6 +64,7 @@ void DiskWatch::tell_of_name(const BackingState& state) {
                       "server runs; copy them before you stop it",
                       device_.name(), state.inode)});
   }
+  // Each change of the name is told, also that it is right again; a removal cannot be undone.
   if (std::exchange(told_name_, state.named) == state.named || state.is_removed()) return;
   switch (state.named) {
     case BackingState::Named::unknown: return;
@@ -82,6 +84,8 @@ void DiskWatch::tell_of_name(const BackingState& state) {
 
 Result<void> DiskWatch::is_saved() const {
   auto state = device_.look();
+  // Looked at anew, though it may wait for the file system: this is the last word on where the data
+  // are.
   if (!state || !state->is_file) return {};  // a suspended volume was told of when it was suspended
   if (state->is_removed()) {
     return Error(Errc::not_found,

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+// The sentences of `uvdo status`. Each judge_ function looks at one thing and adds what there is to
+// say of it: a trouble, if somebody has to do something about it, or a note.
 #include "watch/health.h"
 
 #include <algorithm>
@@ -11,6 +13,7 @@
 namespace uvdo {
 namespace {
 
+// From here on the room is a trouble; below, that it will be full within kSoon is a note.
 constexpr unsigned kNearlyFullPercent = 90;
 constexpr std::chrono::seconds kSoon = std::chrono::hours(24);
 
@@ -18,6 +21,7 @@ void judge_space(const HealthFacts& facts, Health& health) {
   const VolumeStatistics& s = facts.statistics;
   const std::uint64_t room = room_for_data(s);
   const auto known = room_used(s);
+  // While a volume recovers, and after an error, nobody knows: nothing is said of it.
   if (!known || room == 0) return;
   const std::uint64_t used = std::min(room, *known);
   const std::uint64_t percent = used * 100 / room;
@@ -45,6 +49,7 @@ void judge_space(const HealthFacts& facts, Health& health) {
 
 void judge_index(const HealthFacts& facts, Health& health) {
   const VolumeStatistics& s = facts.statistics;
+  // Nothing is written, so that nothing could be deduplicated.
   if (facts.read_only_reason || facts.is_for_reading) return;
   if (s.extra.index_state == "error") {
     health.troubles.push_back(
@@ -111,6 +116,7 @@ void judge_room_beneath(const HealthFacts& facts, Health& health) {
   }
   if (!facts.backing || !facts.backing->is_promised_more_than_there_is(facts.end_of_volume)) return;
   const std::string promise = promise_text(*facts.backing, facts.end_of_volume);
+  // Nearly full: less than 64 MiB free, or than 2 %.
   constexpr std::uint64_t kNearlyNothing = 64ULL << 20U;
   if (facts.backing->free < std::max(kNearlyNothing, facts.backing->capacity / 50)) {
     health.troubles.push_back(
@@ -163,6 +169,7 @@ std::string room_text(const VolumeStatistics& s) {
 }  // namespace
 
 Condition condition_of(const VolumeStatistics& s) {
+  // The gravest first.
   if (s.mode == OperatingMode::read_only) return Condition::read_only;
   if (s.extra.suspended) return Condition::suspended;
   return is_recovering(s) ? Condition::recovering : Condition::normal;
@@ -218,12 +225,14 @@ Health assess(const HealthFacts& facts) {
   } else {
     judge_index(facts, health);
   }
+  // A note: nobody has to do anything.
   if (condition_of(s) == Condition::recovering) {
     health.notes.push_back(
         fmt::format("It was not shut down cleanly: the reference counts are made out in the "
                     "background ({} % done), and it can be used as ever meanwhile.",
                     s.recovery_percentage));
   }
+  // The summary comes last, over all that has been found.
   if (health.is_well() && facts.is_for_reading) {
     health.summary = fmt::format("All is well: {} is served for reading only.", facts.volume);
   } else if (health.is_well()) {
@@ -247,6 +256,7 @@ std::optional<std::uint64_t> room_used(const VolumeStatistics& s) {
   if (is_recovering(s) || (s.mode == OperatingMode::read_only && !s.extra.is_counted)) {
     return std::nullopt;
   }
+  // Pages of the block map take room for data, too; what is fixed does not.
   return s.data_blocks_used + difference(s.overhead_blocks_used, s.extra.fixed_overhead_blocks);
 }
 

@@ -17,10 +17,12 @@ namespace uvdo {
 /// In what way a served volume is in use: what `top`, `stats --watch`, `status`, `info` and metrics
 /// all say. The gravest that applies.
 enum class Condition : std::uint8_t { normal, recovering, suspended, read_only };
+/// From counters alone, so that server and commands say the same.
 [[nodiscard]] Condition condition_of(const VolumeStatistics& statistics);
 /// "normal", "recovering", "suspended", "read-only".
 [[nodiscard]] std::string_view name_of(Condition condition);
 
+/// All that assess() knows; gathered by who asks, so that tests need no volume.
 struct HealthFacts {
   std::string volume;  ///< what people call it
   VolumeStatistics statistics;
@@ -62,6 +64,8 @@ struct Health {
   [[nodiscard]] bool is_well() const { return troubles.empty(); }
 };
 
+/// The sentences for all that is not as it should be, in a fixed order, and the summary over them.
+/// Pure.
 [[nodiscard]] Health assess(const HealthFacts& facts);
 
 /// Data blocks that the slabs have, used or not.

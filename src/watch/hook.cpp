@@ -16,6 +16,7 @@
 namespace uvdo {
 namespace {
 
+// One second in all.
 constexpr int kLooksAtEnd = 200;
 constexpr std::chrono::milliseconds kBetweenLooks(5);
 
@@ -46,6 +47,8 @@ int become(const char* const* arguments, char* const* environment, pid_t parent)
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);  // no handler runs in the child
   volatile int error = 0;
+  // The parent stands still until the child has become the command or ended, so that `error` needs
+  // no other way back.
   const pid_t child = vfork();
   if (child == 0) {
     error = become(arguments, environment, parent);
@@ -68,12 +71,15 @@ void Hook::run(Variables variables) {
 
 void Hook::poll() {
   if (!reap()) {
+    // A run over its limit is killed once; that it has ended is seen by reap(), here or at a later
+    // call.
     if (is_killed_ || now_() - started_ < settings_.limit) return;
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(settings_.limit);
     log_({LogLevel::warning,
           fmt::format("the watermark command was killed, after {} seconds (--hook-timeout): {}",
                       seconds.count(), settings_.command)});
     kill_running();
+    // Killed, and not gone yet: looked at again by the next poll().
     if (!reap()) return;
   }
   if (!waiting_.empty()) start_next();
@@ -108,16 +114,20 @@ void Hook::kill_running() {
 Hook::~Hook() {
   if (running_ == 0) return;
   if (!is_killed_) kill_running();
+  // The one place that waits for a process to end. One that cannot be killed, as it waits for a
+  // disk, is left to init.
   for (int i = 0; i < kLooksAtEnd && !reap(); ++i) std::this_thread::sleep_for(kBetweenLooks);
 }
 
 void Hook::start_next() {
   const Variables variables = std::move(waiting_.front());
   waiting_.pop_front();
+  // All memory is taken before the child is made: it shares it and must not ask for any.
   std::vector<std::string> words;
   for (char** variable = environ; *variable != nullptr; ++variable) words.emplace_back(*variable);
   for (const auto& [name, value] : variables) words.push_back(fmt::format("{}={}", name, value));
   std::vector<char*> environment;
+  environment.reserve(words.size() + 1);
   for (std::string& word : words) environment.push_back(word.data());
   environment.push_back(nullptr);
   const std::array<const char*, 4> arguments{"/bin/sh", "-c", settings_.command.c_str(), nullptr};

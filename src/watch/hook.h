@@ -22,6 +22,7 @@
 
 namespace uvdo {
 
+/// Runs are in the order of run(). Who calls poll() decides how soon an end is seen.
 class Hook {
  public:
   using Variables = std::vector<std::pair<std::string, std::string>>;
@@ -40,6 +41,8 @@ class Hook {
 
   /// What is run from now on.
   void set_command(std::string command) { settings_.command = std::move(command); }
+  /// Has the command run with `variables` added to this process's environment, at once if none
+  /// runs. When too many wait the oldest is dropped.
   void run(Variables variables);
   /// To be called now and then: notes the end of a run or ends it, and begins the next one.
   void poll();

@@ -32,6 +32,7 @@ MetricsServer::MetricsServer(UringLoop& loop, std::function<std::string()> text)
 
 Result<void> MetricsServer::check_address(const SocketAddress& address) {
   if (address.kind == SocketAddress::Kind::unix_path) return {};
+  // By the text: any other name may resolve to what it likes.
   if (address.host == "localhost" || address.host == "::1" || address.host.starts_with("127.")) {
     return {};
   }
@@ -56,6 +57,7 @@ Task<void> MetricsServer::serve(SocketStream& stream, bool crowded) {
       reply = refusal("503 Service Unavailable", "Too many ask at once; try again.");
     } else if (request.find("\r\n\r\n") != std::string::npos ||
                request.find("\n\n") != std::string::npos) {
+      // All of it is made at once: a turn of its own.
       co_await loop_.next_turn();
       reply = answer(request);
       loop_.spend(kUnitsPerAnswer);
@@ -69,6 +71,7 @@ Task<void> MetricsServer::serve(SocketStream& stream, bool crowded) {
     }
   }
   iovec out{reply.data(), reply.size()};
+  // "Connection: close" was promised.
   if (co_await stream.send({&out, 1}) == 0) stream.shut_down();
 }
 
@@ -80,6 +83,7 @@ std::string MetricsServer::answer(std::string_view request) const {
     return refusal("400 Bad Request", "That is no HTTP request.");
   }
   const std::string_view method = line.substr(0, first);
+  // Without a query, which nothing here takes.
   std::string_view path = line.substr(first + 1, second - first - 1);
   path = path.substr(0, path.find('?'));
   if (method != "GET" && method != "HEAD") {

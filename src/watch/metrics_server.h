@@ -10,8 +10,11 @@
 
 namespace uvdo {
 
+/// One request a connection. Wrong ones are answered with an HTTP error; a client that stays for
+/// longer than kLongestStay is hung up on. On the volume's thread.
 class MetricsServer {
  public:
+  /// Prometheus asks once in some seconds: more at a time are told to come back.
   static constexpr std::size_t kMostClients = 16;
   /// For asking and taking the answer, of who is silent as of who is slow.
   static constexpr Duration kLongestStay = std::chrono::seconds(10);

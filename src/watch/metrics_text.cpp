@@ -29,7 +29,9 @@ std::string escaped(std::string_view text) {
   return out;
 }
 
-/// Collects families of samples.
+/// Collects families of samples. The format wants the samples of a family together, behind its
+/// help: family() begins one, sample() goes on with it. Labels that are given come behind `volume`
+/// and `uuid`; suffixes are those of histograms.
 class Writer {
  public:
   Writer(std::string_view volume, std::string_view uuid)
@@ -77,6 +79,7 @@ class Writer {
 };
 
 /// Upper ends of the buckets, in microseconds.
+// A histogram of Prometheus needs fixed ones; those of LatencyHistogram are finer.
 constexpr std::array<std::uint64_t, 19> kBuckets{
     10,    20,    50,     100,    200,    500,     1000,    2000,    5000,    10000,
     20000, 50000, 100000, 200000, 500000, 1000000, 2000000, 5000000, 10000000};
@@ -91,6 +94,7 @@ void add_requests(Writer& w, const Activity& a) {
       w.sample(fmt::format("{},le=\"{}\"", operation, static_cast<double>(us) / 1e6),
                r.latencies.count_within(std::chrono::microseconds(us)), "_bucket");
     }
+    // The last bucket has all, as the format demands.
     w.sample(operation + ",le=\"+Inf\"", r.latencies.count(), "_bucket");
     w.sample(operation, static_cast<double>(r.total_ns) / 1e9, "_sum");
     w.sample(operation, r.latencies.count(), "_count");
@@ -235,6 +239,7 @@ std::string metrics_text(const MetricsSource& source) {
   Writer w(source.volume, source.uuid);
   w.family("build_info", "gauge", "The server's version, as a label; the value is 1.");
   w.sample(fmt::format("version=\"{}\"", escaped(source.version)), std::uint64_t{1});
+  // Counters begin anew with the server; Prometheus takes a fall for that.
   w.gauge("uptime_seconds", "Time since the server began to serve.",
           static_cast<double>(a.uptime_us) / 1e6);
   w.gauge("read_only", "Whether an error has made the volume read-only.",

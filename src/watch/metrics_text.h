@@ -9,6 +9,7 @@
 
 namespace uvdo {
 
+/// What the metrics are made of, all of one moment.
 struct MetricsSource {
   std::string volume;   ///< its real path: the label `volume` of every sample
   std::string uuid;     ///< the label `uuid` of every sample
@@ -17,6 +18,8 @@ struct MetricsSource {
   Activity activity;
 };
 
+/// All metrics, each family with its help. Names and labels are an interface: dashboards depend on
+/// them (docs/watching.md).
 [[nodiscard]] std::string metrics_text(const MetricsSource& source);
 
 }  // namespace uvdo

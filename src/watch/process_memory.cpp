@@ -32,6 +32,7 @@ Result<void> lock_memory(std::uint64_t needed) {
   const int error = errno;
   rlimit limit{};
   getrlimit(RLIMIT_MEMLOCK, &limit);
+  // Without a limit it is the machine that has not got so much; otherwise the limit is told.
   if (limit.rlim_cur == RLIM_INFINITY || (error != ENOMEM && error != EPERM)) {
     return Error(Errc::no_memory, fmt::format("--lock-memory: {} of memory cannot be locked: {}",
                                               size_text(needed), std::strerror(error)));

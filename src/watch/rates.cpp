@@ -11,6 +11,7 @@
 namespace uvdo {
 namespace {
 
+// docs/watching.md tells them to people.
 constexpr double kBusy = 0.85;         // of the time, or of what there is
 constexpr double kManyMisses = 0.2;    // of the look-ups
 constexpr double kJournalFull = 0.95;  // of its blocks
@@ -21,6 +22,7 @@ double share(std::uint64_t part, std::uint64_t whole) {
 
 std::uint64_t rise(std::uint64_t before, std::uint64_t after) { return difference(after, before); }
 
+// The first of the table in docs/watching.md that applies.
 std::string find_bottleneck(const Rates& rates, const Snapshot& before, const Snapshot& after) {
   const VolumeStatistics& s = after.statistics;
   switch (condition_of(s)) {
@@ -67,6 +69,7 @@ Rates rates_between(const Snapshot& before, const Snapshot& after) {
   const Activity& b = after.activity;
   Rates rates;
   rates.seconds = static_cast<double>(rise(a.uptime_us, b.uptime_us)) / 1e6;
+  // Two looks at the same moment must not divide by zero.
   const double seconds = std::max(rates.seconds, 1e-6);
   const auto per_second = [&](std::uint64_t from, std::uint64_t to) {
     return static_cast<double>(rise(from, to)) / seconds;
@@ -84,11 +87,13 @@ Rates rates_between(const Snapshot& before, const Snapshot& after) {
   rates.device_read_bytes = per_second(a.device.read_bytes, b.device.read_bytes);
   rates.device_written_bytes = per_second(a.device.written_bytes, b.device.written_bytes);
   rates.device_busy = std::min(1.0, per_second(a.device.busy_ns, b.device.busy_ns) / 1e9);
+  // The time that all requests waited together, by the time that passed: their number on average.
   rates.device_queue = per_second(a.device.waited_ns, b.device.waited_ns) / 1e9;
   rates.cpu = per_second(a.cpu_us, b.cpu_us) / 1e6;
   rates.thread_cpu = std::min(1.0, per_second(a.thread_cpu_us, b.thread_cpu_us) / 1e6);
   const VolumeStatistics& s = before.statistics;
   const VolumeStatistics& t = after.statistics;
+  // Of the look-ups in between alone.
   const std::uint64_t loaded = rise(s.block_map.pages_loaded, t.block_map.pages_loaded);
   const std::uint64_t found = rise(s.block_map.found_in_cache, t.block_map.found_in_cache);
   rates.map_misses = share(loaded, loaded + found);

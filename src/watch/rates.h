@@ -23,6 +23,7 @@ struct RequestRate {
   LatencyHistogram latencies;   ///< of requests that ended in between
 };
 
+/// Figures for people and scripts, of the time between two looks unless they say otherwise.
 struct Rates {
   double seconds = 0;
   std::array<RequestRate, kRequestKinds.size()> requests;
@@ -47,7 +48,8 @@ struct Rates {
   }
 };
 
-/// `after` is the later one, of the same start of the server.
+/// `after` is the later one, of the same start of the server. A counter that has fallen counts as
+/// one that has not moved.
 [[nodiscard]] Rates rates_between(const Snapshot& before, const Snapshot& after);
 
 }  // namespace uvdo

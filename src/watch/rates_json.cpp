@@ -45,6 +45,7 @@ Json space_json(const Snapshot& now) {
 
 }  // namespace
 
+// The keys are those of docs/watching.md: scripts read them.
 Json to_json(const Rates& rates, const Snapshot& now) {
   auto requests = Json::object();
   for (const RequestKind kind : kRequestKinds) {

@@ -29,6 +29,7 @@ bool has_left(std::uint64_t used, std::uint64_t room, unsigned percent) {
 }  // namespace
 
 void SpaceWatch::set_marks(std::vector<unsigned> marks) {
+  // Before marks_ is replaced: mark() is that of the old ones.
   const auto told = std::ranges::upper_bound(marks, mark());
   passed_ = static_cast<std::size_t>(told - marks.begin());
   marks_ = std::move(marks);
@@ -58,6 +59,7 @@ std::vector<SpaceEvent> SpaceWatch::observe(TimePoint now, const SpaceSample& se
     level_ = Level::full;
     return events;
   }
+  // "full" is over before the marks below it are.
   if (level_ == Level::full && has_left(seen.used, seen.room, 100)) {
     level_ = Level::some_left;
     events.push_back({Kind::not_full, 100});
@@ -74,6 +76,8 @@ void SpaceWatch::note(Sample seen) {
     if (count_ == kMostSamples) drop_oldest();
     samples_[(first_ + count_++) % kMostSamples] = seen;
   }
+  // The oldest sample kept is the last one that is kWindow old or more, so that the rate covers the
+  // whole window.
   while (count_ > 1 && seen.time - sample(1).time >= kWindow) drop_oldest();
 }
 

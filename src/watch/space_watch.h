@@ -39,6 +39,8 @@ struct FillRate {
   std::chrono::seconds over{0};
 };
 
+/// Pure: whoever looks says when and what was seen. passed_ marks from below have been told as
+/// reached and not yet as left; an event is told once for each time that it happens.
 class SpaceWatch {
  public:
   /// The time that the rate is taken over, once that has passed: a change of the rate is all of it
@@ -62,6 +64,7 @@ class SpaceWatch {
   /// When it is full at the present rate; nothing if it does not fill, or if there have been less
   /// than five seconds to judge by.
   [[nodiscard]] std::optional<std::chrono::seconds> until_full() const;
+  /// Zeros while there are less than five seconds to judge by.
   [[nodiscard]] FillRate fill_rate() const;
   /// The highest mark that is passed now; 0 if none is.
   [[nodiscard]] unsigned mark() const { return passed_ == 0 ? 0 : marks_[passed_ - 1]; }
@@ -73,6 +76,7 @@ class SpaceWatch {
   };
   enum class Level : std::uint8_t { some_left, full };
 
+  // Of the samples that are kept the oldest and the last one make the rate.
   void note(Sample seen);
   // A ring, so that watching takes no memory: the oldest first.
   static constexpr std::size_t kMostSamples = 32;
@@ -83,11 +87,13 @@ class SpaceWatch {
 
   std::vector<unsigned> marks_;
   std::size_t passed_ = 0;
+  // Whether "full" has been told, and not yet that it is over.
   Level level_ = Level::some_left;
   std::array<Sample, kMostSamples> samples_{};
   std::size_t first_ = 0;
   std::size_t count_ = 0;
   Sample last_;
+  // Blocks there were at the last look.
   std::uint64_t room_ = 0;
 };
 

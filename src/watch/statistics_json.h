@@ -14,6 +14,7 @@ struct JsonCodec<OperatingMode> {
   static std::optional<OperatingMode> read(const Json& json);
 };
 
+/// The keys of the kernel are those of behaviour.md, 14.
 [[nodiscard]] Json to_json(const VolumeStatistics& statistics);
 
 }  // namespace uvdo

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "watch/volume_description.h"
 
+#include "base/saturating.h"
 #include "format/index_geometry.h"
 #include "watch/health.h"
 
@@ -65,6 +66,7 @@ VolumeDescription describe_volume(const VolumeGeometry& geometry, const SuperBlo
   d.slabs.physical_zones = super.depot.zone_count;
   d.journal.start = super.journal.journal_start.value();
   d.journal.blocks = super.config.journal_size;
+  // Told and not refused: who looks wants to know.
   d.is_truncated = device_bytes < volume_end(geometry, super);
   return d;
 }
@@ -72,9 +74,11 @@ VolumeDescription describe_volume(const VolumeGeometry& geometry, const SuperBlo
 VolumeDescription describe_volume(const Volume& volume, const std::string& name) {
   VolumeDescription d =
       describe_volume(volume.geometry(), volume.super_block(), name, volume.store().size());
+  // Figures of this moment, in memory; the device is not asked.
   const VolumeStatistics statistics = volume.statistics();
   d.logical_blocks_used = statistics.logical_blocks_used;
-  d.block_map_blocks = statistics.overhead_blocks_used - statistics.extra.fixed_overhead_blocks;
+  d.block_map_blocks =
+      difference(statistics.overhead_blocks_used, statistics.extra.fixed_overhead_blocks);
   const SlabDepot& depot = volume.depot();
   for (SlabNumber i = 0; i < depot.slab_count(); ++i) {
     d.slabs.never_used += depot.slab(i).is_pristine() ? 1 : 0;

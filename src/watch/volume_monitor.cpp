@@ -15,6 +15,7 @@ namespace {
 
 constexpr Duration kInterval = std::chrono::seconds(1);
 constexpr Duration kIntervalWhileBusy = std::chrono::milliseconds(50);
+// From this mark on it is an error and no warning in the log.
 constexpr unsigned kGravePercent = 95;
 
 std::uint64_t cpu_microseconds(clockid_t clock) {
@@ -46,6 +47,7 @@ void VolumeMonitor::stop() {
 
 Task<void> VolumeMonitor::run() {
   while (!stopping_) {
+    // First, as look() takes what it finds out about the room beneath.
     settings_.look_beneath();
     look();
     hook_.poll();
@@ -57,11 +59,14 @@ Task<void> VolumeMonitor::run() {
 
 void VolumeMonitor::look() {
   const VolumeStatistics s = volume_.statistics();
+  // Taken in any case, so that a peak of a time when nobody knew how much was used is not told
+  // later.
   const std::uint64_t peak = volume_.take_peak_used();
   const auto used = room_used(s);
   if (!used) return space_.forget();
   SpaceSample seen;
   seen.used = std::min(room_for_data(s), *used);
+  // Room that the file system beneath cannot give is none: the volume is full when writes fail.
   seen.room = seen.used + blocks_left(s, room_for_data(s), seen.used);
   seen.peak = std::min(seen.room, peak);
   for (const SpaceEvent& event : space_.observe(executor_.now(), seen)) {
@@ -123,6 +128,7 @@ void VolumeMonitor::tell(SpaceEvent event, std::uint64_t used, std::uint64_t roo
   Hook::Variables variables;
   for (const auto& [name, value] : line.fields) {
     std::string variable = "UVDO_" + name;
+    // The fields of the log are the variables of the command: "used_bytes" is UVDO_USED_BYTES.
     std::ranges::transform(variable, variable.begin(), [](char c) {
       return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
     });

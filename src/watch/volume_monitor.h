@@ -19,6 +19,8 @@
 
 namespace uvdo {
 
+/// On the volume's thread. run() once; stop(), and run() has to be awaited before this is
+/// destroyed.
 class VolumeMonitor {
  public:
   struct Settings {
@@ -31,6 +33,7 @@ class VolumeMonitor {
     std::function<std::optional<BackingState>()> backing = [] {
       return std::optional<BackingState>();
     };
+    /// How many are connected to all front ends.
     std::function<std::uint64_t()> clients = [] { return std::uint64_t{0}; };
   };
 
@@ -39,11 +42,13 @@ class VolumeMonitor {
 
   /// Watches until stop().
   Task<void> run();
+  /// Ends run() soon, after a last look.
   void stop();
   /// Takes other watermarks, and another command for them, from now on.
   void set_marks(std::vector<unsigned> marks) { space_.set_marks(std::move(marks)); }
   void set_command(std::string command) { hook_.set_command(std::move(command)); }
 
+  /// What the volume has done and does, as of now.
   [[nodiscard]] Activity activity() const;
   [[nodiscard]] const SpaceWatch& space() const { return space_; }
   /// What the volume counts, with the requests of clients that are under way and the failures of
@@ -51,10 +56,12 @@ class VolumeMonitor {
   [[nodiscard]] VolumeStatistics statistics() const;
 
  private:
+  /// Notes how much is used and tells what has happened since the last look.
   void look();
   /// Blocks that data can still take, with what the file system beneath has for them.
   [[nodiscard]] std::uint64_t blocks_left(const VolumeStatistics& s, std::uint64_t room,
                                           std::uint64_t used) const;
+  /// One event, in the log and to the hook. `used`, `room`: blocks.
   void tell(SpaceEvent event, std::uint64_t used, std::uint64_t room);
 
   Executor& executor_;

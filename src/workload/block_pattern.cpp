@@ -28,9 +28,12 @@ void BlockPatterns::fill(MutableBytes blocks, Pattern pattern, std::uint64_t id)
       std::memset(block, 0, kBlockSize);
       continue;
     }
+    // Different parts of the noise for different numbers, and the number itself in front: no two
+    // blocks are equal.
     std::memcpy(block, noise_.data() + id * 64 % (kNoiseBytes - kBlockSize), kBlockSize);
     store_le64(block, id);
     if (pattern == Pattern::unique) continue;
+    // Zeros in more than half of it, so that two such blocks share a compressed one.
     for (std::size_t i = kStride; i < kBlockSize; i += 2 * kStride) {
       std::memset(block + i, 0, kStride);
     }

@@ -65,10 +65,13 @@ Result<void> ScratchVolume::make_device() {
 /// Page faults are no cost of the engine: memory that will be written to is made present first.
 void ScratchVolume::make_memory_present(const VolumeLayout& layout) {
   const std::uint64_t start = layout.geometry.device_byte(layout.super_block.depot.first_block);
+  // An eighth more, and 64 MiB: for compressed blocks and pages of the map.
   const std::uint64_t wanted = request_.data_bytes + request_.data_bytes / 8 + (64U << 20U);
   const MutableBytes bytes = memory_->bytes();
   const MutableBytes part =
       bytes.subspan(start, std::min<std::uint64_t>(wanted, bytes.size() - start));
+  // An older kernel that does not know it leaves the page faults in the figures, and is right
+  // otherwise.
   madvise(part.data(), part.size(), MADV_POPULATE_WRITE);
 }
 
@@ -89,6 +92,7 @@ Task<Result<void>> ScratchVolume::make_volume() {
     work_ = std::move(*work);
     request_.options.use(*work_);
   }
+  // The volume owns the index; a pointer to it is kept for tests that fill it.
   const auto factory = [this, make = uds_index_factory(say, request_.options.work)](
                            Executor& executor, Device& device, const VolumeGeometry& geometry,
                            bool create) {
@@ -99,6 +103,7 @@ Task<Result<void>> ScratchVolume::make_volume() {
   auto opened = co_await Volume::open(loop_, *device_, request_.options, factory, say);
   if (!opened) co_return std::move(opened).error();
   volume_ = std::move(*opened);
+  // Duplicates are found from the first block on.
   while (index_ != nullptr && index_->state() == IndexState::opening) co_await loop_.yield();
   co_return done;
 }

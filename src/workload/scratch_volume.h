@@ -12,6 +12,7 @@
 
 namespace uvdo {
 
+/// Where the volume is to be, and how large. A device keeps its own size.
 struct ScratchRequest {
   std::string path;  ///< a directory, for a file that is removed again; a block device; or nothing
   std::uint64_t device_bytes = 12ULL << 30U;
@@ -20,6 +21,9 @@ struct ScratchRequest {
   VolumeOptions options;
 };
 
+/// make_device(), make_volume(), stop(); a file of its own is removed at the end, whatever has
+/// failed in between. A work thread is started where the server would start one, so that figures
+/// are those of a server.
 class ScratchVolume {
  public:
   ScratchVolume(UringLoop& loop, ScratchRequest request)

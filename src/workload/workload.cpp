@@ -16,7 +16,10 @@ constexpr std::uint32_t k4K = 4096;
 constexpr std::uint32_t k128K = 128 << 10;
 constexpr std::uint32_t k1M = 1 << 20;
 
+// Figures of two versions are compared by these names (docs/performance.md). What a workload does
+// not say is as in workload.h.
 constexpr std::array kWorkloads{
+    // Blocks one by one: new data, copies, overwrites.
     Workload{.name = "unique", .summary = "new data, ascending addresses"},
     Workload{.name = "unique-random",
              .summary = "new data, random addresses of 8 GiB",
@@ -29,6 +32,7 @@ constexpr std::array kWorkloads{
              .summary = "new data at random addresses of the set",
              .addresses = Addresses::random,
              .start = Start::set},
+    // Reads of the set as it is, shared and compressed.
     Workload{.name = "read",
              .summary = "random reads of the set",
              .action = Action::read,
@@ -47,6 +51,7 @@ constexpr std::array kWorkloads{
              .addresses = Addresses::random,
              .start = Start::compressed_set,
              .compression = true},
+    // Compression that gains half, and compression in vain.
     Workload{.name = "compress",
              .summary = "new data that LZ4 halves",
              .pattern = Pattern::compressible,
@@ -59,6 +64,7 @@ constexpr std::array kWorkloads{
              .action = Action::mixed,
              .addresses = Addresses::random,
              .start = Start::set},
+    // Long requests, in order.
     Workload{.name = "write-128k",
              .summary = "new data, sequential, 128 KiB at a time",
              .request_bytes = k128K,
@@ -83,6 +89,7 @@ constexpr std::array kWorkloads{
              .request_bytes = k1M,
              .depth = 32,
              .share = 400},
+    // One at a time: how long one takes, and not what many do together.
     Workload{
         .name = "write-alone", .summary = "new data, one write at a time", .depth = 1, .share = 10},
     Workload{.name = "read-alone",
@@ -92,6 +99,7 @@ constexpr std::array kWorkloads{
              .start = Start::set,
              .depth = 1,
              .share = 20},
+    // What strains the metadata: leaves all over the map, zeros, discards.
     Workload{.name = "scattered",
              .summary = "new data all over a volume of 1 TiB",
              .addresses = Addresses::random,
@@ -117,6 +125,7 @@ constexpr std::array kWorkloads{
              .summary = "one discard of 100 TiB that were never written",
              .action = Action::discard,
              .depth = 1},
+    // The device itself, to hold the other figures against.
     Workload{.name = "raw-write-128k",
              .summary = "the backing device itself, sequential writes",
              .action = Action::raw_write,

@@ -10,6 +10,8 @@
 
 namespace uvdo {
 
+/// One kind of load: what is there before, what is then asked for, where and how much at a time.
+/// Values are the usual case, so that the table names only what is special.
 struct Workload {
   enum class Action : std::uint8_t { write, read, mixed, discard, raw_write, raw_read };
   enum class Addresses : std::uint8_t { ascending, random };

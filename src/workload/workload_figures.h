@@ -10,6 +10,7 @@
 
 namespace uvdo {
 
+/// "Of a block": for each 4096 bytes that clients asked for, so that requests of all sizes compare.
 struct WorkloadFigures {
   std::string workload;
   unsigned depth = 0;

@@ -36,6 +36,8 @@ struct WorkloadRunner::Plan {
   }
 };
 
+/// What a workload means in numbers, with these settings: how many requests, where they go, and how
+/// large the volume has to be.
 WorkloadRunner::Plan WorkloadRunner::make_plan(const Workload& workload) const {
   using Action = Workload::Action;
   using Start = Workload::Start;
@@ -45,7 +47,9 @@ WorkloadRunner::Plan WorkloadRunner::make_plan(const Workload& workload) const {
   const std::uint64_t per_request = workload.request_bytes / kBlockSize;
   plan.requests = std::max<std::uint64_t>(1, settings_.blocks * workload.share / 100 / per_request);
   plan.set_blocks = settings_.set_bytes / kBlockSize;
+  // So many different requests there are; those beyond that number go round.
   plan.places = plan.set_blocks / per_request;
+  // Copies go behind the set, which stays as it is.
   if (workload.source == Workload::Source::picks_of_set ||
       workload.start == Start::duplicated_set) {
     plan.base = settings_.set_bytes;
@@ -60,6 +64,7 @@ WorkloadRunner::Plan WorkloadRunner::make_plan(const Workload& workload) const {
       plan.places = settings_.set_bytes / workload.request_bytes;
     }
   }
+  // All over a large map.
   if (workload.start == Start::every_leaf) {
     plan.logical_bytes = kLargeVolume;
     plan.places = kLargeVolume / workload.request_bytes;
@@ -69,9 +74,11 @@ WorkloadRunner::Plan WorkloadRunner::make_plan(const Workload& workload) const {
     plan.places = kManyCopies / workload.request_bytes;
   }
   if (workload.action == Action::discard && workload.start == Start::empty) {
+    // One discard of all of it.
     plan.requests = plan.places = 1;
     plan.logical_bytes = kHugeVolume;
   } else if (workload.action == Action::discard) {
+    // Each place once, warm-up included: what is discarded already would be nothing to do.
     plan.warm_up = plan.places / 5;
     plan.requests = plan.places - plan.warm_up;
   } else if (plan.workload.depth > 1) {
@@ -118,10 +125,13 @@ Task<Result<void>> WorkloadRunner::run_on(ScratchVolume& scratch, const Plan& pl
   }
   if (done) done = co_await prepare(scratch, plan);
   if (done) done = co_await measure(scratch, plan, figures);
+  // Also after an error: a volume has to be stopped before it is destroyed.
   auto stopped = co_await scratch.stop();
   co_return done ? std::move(stopped) : std::move(done);
 }
 
+// Random names, which no data of a workload have: they only take room, as those of a volume long in
+// use do.
 Task<Result<void>> WorkloadRunner::fill_index(DedupeIndex& index) {
   const IndexData data{};
   for (std::uint64_t i = 0; i < settings_.index_records; ++i) {
@@ -138,6 +148,7 @@ Task<Result<void>> WorkloadRunner::prepare(ScratchVolume& scratch, const Plan& p
   using Start = Workload::Start;
   if (plan.workload.start == Start::empty) co_return Result<void>();
   Plan writes;
+  // The writes that make the start, as a workload of their own.
   writes.workload.depth = 256;
   writes.set_blocks = plan.set_blocks;
   writes.requests = writes.places = plan.set_blocks;
@@ -181,6 +192,7 @@ Task<Result<void>> WorkloadRunner::measure(ScratchVolume& scratch, const Plan& p
   // Numbers of the data go on from the warm-up, so that nothing is written twice.
   auto done = co_await many(scratch, plan, kFresh, plan.warm_up, nullptr);
   if (!done) co_return done;
+  // From here on only what the measured requests cause counts.
   const auto writes = [&]() -> std::uint64_t {
     if (plan.is_raw()) return 0;
     const VolumeStatistics s = scratch.volume().statistics();
@@ -194,6 +206,7 @@ Task<Result<void>> WorkloadRunner::measure(ScratchVolume& scratch, const Plan& p
   LatencyHistogram latencies;
   const Stopwatch watch;
   done = co_await many(scratch, plan, kFresh + plan.warm_up, plan.requests, &latencies);
+  // Until the last answer; until all is stable is the other figure, as answers come before that.
   figures.seconds = watch.seconds();
   if (done) {
     if (plan.is_raw()) {
@@ -224,15 +237,19 @@ Task<Result<void>> WorkloadRunner::measure(ScratchVolume& scratch, const Plan& p
 Task<Result<void>> WorkloadRunner::many(ScratchVolume& scratch, const Plan& plan,
                                         std::uint64_t first, std::uint64_t count,
                                         LatencyHistogram* latencies) {
+  // Each client takes the next number until none is left; the first error ends all of them.
   struct Shared {
     std::uint64_t next;
     std::uint64_t end;
     Result<void> done;
   };
   Shared shared{first, first + count, {}};
+  // Writes and discards of a volume have no memory here: a write's data go into a buffer of the
+  // volume's.
   const bool needs_room = plan.workload.action != Workload::Action::write &&
                           plan.workload.action != Workload::Action::discard;
   const std::size_t room = needs_room ? plan.workload.request_bytes : 0;
+  // Each client has a part of it for itself.
   const AlignedMemory memory(std::max<std::size_t>(room * plan.workload.depth, kBlockSize));
   if (plan.workload.action == Workload::Action::raw_write) {
     patterns_.fill(memory.bytes(), Pattern::unique, 1);
@@ -276,6 +293,7 @@ Task<Result<void>> WorkloadRunner::request(ScratchVolume& scratch, const Plan& p
   using Action = Workload::Action;
   const Workload& workload = plan.workload;
   const std::uint64_t bytes = workload.request_bytes;
+  // Place and data follow from the number, or from random numbers with a fixed seed.
   const std::uint64_t place =
       (workload.addresses == Workload::Addresses::random ? random_() : number) % plan.places;
   std::uint64_t offset = plan.base + place * bytes;

@@ -13,6 +13,7 @@
 
 namespace uvdo {
 
+/// What the user says, for all workloads of a call.
 struct BenchSettings {
   std::string path;  ///< as in ScratchRequest
   std::uint64_t device_bytes = 12ULL << 30U;
@@ -23,6 +24,7 @@ struct BenchSettings {
   std::uint64_t index_records = 0;  ///< records put into the index before the workload
 };
 
+/// Each run has the same seed, so that two builds do the same requests. On the loop's thread.
 class WorkloadRunner {
  public:
   WorkloadRunner(UringLoop& loop, BenchSettings settings)

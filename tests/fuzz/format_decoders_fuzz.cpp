@@ -24,6 +24,7 @@
 namespace uvdo {
 namespace {
 
+// An end of the process is what the fuzzer takes for a finding.
 void require(bool condition) {
   if (!condition) std::abort();
 }
@@ -35,6 +36,7 @@ std::vector<std::byte> block_of(ConstBytes input) {
   return block;
 }
 
+// Made once: the same for every input, so that a finding comes again.
 const VolumeLayout& real_layout() {
   static const VolumeLayout layout = [] {
     FormatRequest request;

@@ -27,6 +27,7 @@
 namespace uvdo {
 namespace {
 
+// More than any sound use of so small a volume takes: whoever needs them hangs.
 constexpr std::uint64_t kSteps = 3'000'000;
 
 void require(bool condition, const char* what) {
@@ -227,6 +228,7 @@ Used use_volume(SparseImage& image) {
 void rebuild_volume_of(SparseImage image) {
   if (!set_state(image, VolumeState::force_rebuild)) return;
   const Used used = use_volume(image);
+  // A rebuild may give up; only what it claims to have made right is held to that.
   if (!used.stopped_well || used.read_only) return;
   auto opened = VolumeImage::open(std::make_unique<SparseDevice>(image));
   require(opened.ok(), opened.ok() ? "" : opened.error().message().c_str());

@@ -83,6 +83,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   using uvdo::Region;
   static Region region;
   static const std::vector<std::byte> sound = [] {
+    // Names of some chapters, saved twice.
     region.use(true, 0, uvdo::kNames);
     region.use(false, uvdo::kNames, uvdo::kNames + 25);
     return std::vector<std::byte>(region.bytes().begin(), region.bytes().end());

@@ -11,6 +11,7 @@ void CrashDevice::submit(Request& request) {
   std::size_t slot = 0;
   while (slot < flights_.size() && flights_[slot].request != nullptr) ++slot;
   if (slot == flights_.size()) flights_.emplace_back();
+  // A flush covers what has completed by now, not what completes while it is under way.
   flights_[slot] = {&request, completed_};
   executor_.call_at(executor_.now() + Duration(random_.below(20'000)), &complete, this, slot);
 }
@@ -23,6 +24,7 @@ void CrashDevice::complete(void* device, std::uint64_t slot) {
 }
 
 void CrashDevice::perform(Request& request, std::uint64_t covered) {
+  // The write that is one too many never happens, and nothing behind it does.
   const bool is_cut = failed_ || (request.op == Op::write && writes_left_ == 0);
   if (is_cut || request.offset + request.length > size_) {
     failed_ |= is_cut;

@@ -22,6 +22,9 @@ using DiskContent = std::map<std::uint64_t, std::array<std::byte, kBlockSize>>;
 
 enum class Survival : std::uint8_t { everything, nothing, any_sectors };
 
+/// A write is seen by reads when it has completed (current_), and is durable (durable_) when a
+/// flush that was sent after its completion has ended, or at once with FUA. What is between is in
+/// cache_, in the order of completion.
 class CrashDevice final : public PrivateStore {
  public:
   CrashDevice(SimExecutor& executor, std::uint64_t size, DiskContent content)

@@ -15,6 +15,7 @@
 namespace uvdo {
 namespace {
 
+// Fixed: a test that fails has to fail again.
 constexpr std::uint64_t kSeed = 20'240'607;
 
 /// What the audit reads.
@@ -87,6 +88,7 @@ void RecoveryFixture::run(const std::function<Task<void>(BackingStore&)>& body,
   ASSERT_TRUE(outcome.finished) << outcome.why;
   failed_ = device.has_failed();
   writes_ = device.writes();
+  // A run that was not cut off leaves all that it wrote, flushed or not.
   content_ = device.survivors(failed_ ? survival : Survival::everything, random_);
 }
 
@@ -125,6 +127,7 @@ void RecoveryFixture::use(const std::function<Task<void>(Volume&)>& body, End en
         }
       },
       fail_after, survival);
+  // What was on the disk when the power failed, not what the stop behind it has written.
   if (!at_crash.empty()) content_ = std::move(at_crash);
   failed_ = was_cut_off;
 }
@@ -149,6 +152,7 @@ Task<void> RecoveryFixture::write(Volume& volume, std::uint64_t lbn, std::uint64
   if (!done && !volume.is_read_only()) ADD_FAILURE() << done.error().message();
   for (std::uint64_t i = 0; i < count; ++i) {
     auto& values = model_[lbn + i];
+    // A block that was never written held zeros, and may again after a crash.
     if (values.empty()) values.insert(0);
     values.insert(seed + i);
     if (done) last_[lbn + i] = seed + i;
@@ -171,6 +175,7 @@ Task<void> RecoveryFixture::flush(Volume& volume) {
     EXPECT_TRUE(volume.is_read_only()) << done.error().message();
     co_return;
   }
+  // From here on nothing older is right.
   for (const auto& [lbn, seed] : last_) model_[lbn] = {seed};
   last_.clear();
 }

@@ -17,6 +17,8 @@
 
 namespace uvdo {
 
+/// A test is a chain of uses: each opens a volume on what the last one has left. A block of the
+/// model has a set of contents that it may hold; a flush leaves the last one, a crash any of them.
 class RecoveryFixture : public testing::Test {
  protected:
   static constexpr std::uint64_t kJournalBlocks = 64;
@@ -59,6 +61,7 @@ class RecoveryFixture : public testing::Test {
   std::uint64_t device_bytes_ = 0;
   std::uint64_t writes_ = 0;  ///< of the last run
   bool failed_ = false;       ///< whether `fail_after` cut the last run off
+  // An error of the opening is no failure of the test then; open_error_ has it.
   bool may_fail_to_open_ = false;
   std::string open_error_;
   std::mt19937_64 random_;

@@ -18,6 +18,7 @@ void fill_random(SimRandom random, MutableBytes out) {
   for (std::size_t i = 0; i + 8 <= out.size(); i += 8) store_le64(out.data() + i, random.next());
 }
 
+// Changes slowly, so that LZ4 finds long matches.
 constexpr std::array<std::byte, kBlockSize> kPattern = [] {
   std::array<std::byte, kBlockSize> pattern{};
   for (std::size_t i = 0; i < kBlockSize; ++i) pattern[i] = static_cast<std::byte>(i / 97);
@@ -47,6 +48,7 @@ void make_block(ContentId id, MutableBytes block) {
     case ContentKind::colliding: {
       // Every second pair can be compressed.
       const std::uint32_t pair = id.number / 2;
+      // Both of a pair begin with the same bytes; the odd one is then changed under its name.
       random = SimRandom((std::uint64_t{pair} << 8U) | 0xAAU);
       const std::size_t hard = pair % 2 == 0 ? kBlockSize : 128;
       fill_random(random, block.first(hard));

@@ -37,7 +37,8 @@ void fill_block(ContentId id, MutableBytes block);
 /// "unique #17".
 [[nodiscard]] std::string describe(ContentId id);
 
-/// What a block may hold: a generated content, or the bytes that a partial write left.
+/// What a block may hold: a generated content, or the bytes that a partial write left. Compared by
+/// hash alone: what two different blocks of one hash would hide is left to chance.
 class Value {
  public:
   /// A block of zeros.
@@ -74,6 +75,7 @@ struct ContentMix {
 };
 
 /// Deals out contents by a mix.
+/// Numbers of unique contents go up and never come again; those of duplicates are few.
 class ContentSource {
  public:
   explicit ContentSource(ContentMix mix) : mix_(mix) {}

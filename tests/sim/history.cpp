@@ -30,6 +30,8 @@ class InvariantsWatch {
   SimExecutor& executor_;
 };
 
+/// The history's coroutine runs on the simulated executor with its clients and the service.
+/// Whatever goes wrong is told to workload_.report(), which keeps the first.
 class History {
  public:
   History(Subject& subject, const SparseImage& blank, const Profile& profile,
@@ -49,6 +51,7 @@ class History {
   }
 
   HistoryResult run() {
+    // More steps than any history takes: who needs them waits for something that does not come.
     const SimExecutor::Outcome outcome = executor_.run(main(), 5'000'000);
     if (!outcome) workload_.report(outcome.why);
     if (!device_.misuse().empty()) workload_.report("misuse of the disk: " + device_.misuse());
@@ -163,6 +166,8 @@ class History {
     co_return opened;
   }
 
+  /// One start of the service: what will go wrong is planned, it is opened, perhaps verified, used
+  /// by the clients, perhaps changed and examined meanwhile, and ended by a stop or a power cut.
   Task<void> run_cycle(bool is_last) {
     bool will_crash = random_.chance(profile_.crash_percent, 100);
     if (options_.fault && is_last) {
@@ -188,6 +193,7 @@ class History {
     }
     const std::unique_ptr<Instance> instance = *std::move(opened);
     const InvariantsWatch watch(executor_, *instance);
+    // Not always, so that clients also meet a service that nobody has read first.
     const bool verify_first = unverified_ && random_.chance(2, 3);
     if (verify_first) {
       co_await workload_.verify(instance->service(), true);
@@ -262,6 +268,8 @@ class History {
     }
   }
 
+  /// Cuts the power where it has not been cut, and turns it on again; then the device is looked at
+  /// as it was left.
   void power_cycle() {
     if (!device_.has_crashed()) {
       device_.crash();
@@ -289,6 +297,7 @@ class History {
     auto seen = subject_.look_offline(
         image, model_.blocks(),
         [&](std::uint64_t block, ConstBytes found) -> std::optional<std::string> {
+          // A block that nobody wrote may be left out of an export; if it holds data that is wrong.
           if (!is_touched(block) && found.empty()) return std::nullopt;
           return model_.look_after_crash(block, found.empty() ? ConstBytes(kZeroBlock) : found);
         });
@@ -311,6 +320,8 @@ class History {
     }
   }
 
+  /// The last start, in which nothing is planned to go wrong: all has to be there, and a second
+  /// reading has to find the same.
   Task<void> last_cycle() {
     Result<std::unique_ptr<Instance>> opened = co_await open();
     if (!opened) {

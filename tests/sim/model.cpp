@@ -119,6 +119,7 @@ void Model::settle(Block& block, std::size_t slot, bool applied, bool stable) {
     check(!block.cases.empty(), "the model lost its cases");
     retire_history(block, clock_);
     if (stable) {
+      // FUA: what was there before the write cannot come back, unless it may have come after it.
       for (Past& past : block.history) past.dead = past.dead || (past.with & bit) == 0;
     }
   }
@@ -178,6 +179,7 @@ void Model::acknowledge_flush(Token token) {
   ++clock_;
   std::erase_if(dirty_, [&](std::uint64_t number) {
     Block& block = block_at(number);
+    // What had ended when the flush began cannot come back.
     for (Past& past : block.history) past.dead = past.dead || past.until < begun;
     drop_old(block);
     block.listed = block.history.size() > 1 || !is_quiet(block);
@@ -246,6 +248,7 @@ void Model::crash() {
     block->readers = 0;
     block->slots = {};
     drop_old(*block);
+    // Anything that may have survived is a case from now on; the first reading decides which it is.
     block->cases.clear();
     for (Past& past : block->history) {
       past.until = kNow;

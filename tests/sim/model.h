@@ -33,6 +33,8 @@ struct BlockChange {
   bool optional = false;
 };
 
+/// All times are counts of the model's own clock, which moves with each begin and end. Tokens are
+/// given in order, so that two models that are told the same give the same.
 class Model {
  public:
   /// Names an operation under way.
@@ -88,6 +90,7 @@ class Model {
 
  private:
   static constexpr std::uint64_t kNow = UINT64_MAX;
+  // An operation under way on a block, in one of its slots.
   struct Pending {
     Token token = 0;  // 0 is a free slot
     BlockChange change;
@@ -125,9 +128,14 @@ class Model {
   [[nodiscard]] const Block* find(std::uint64_t number) const { return blocks_[number].get(); }
   static Value apply(const Pending& pending, const Value& value);
   static bool is_quiet(const Block& block);
+  /// After an operation has begun: all orders in which it and those under way may take effect.
   static void add_cases(Block& block, std::size_t begun);
+  /// After cases have been dropped: what is no longer current ends at `gone_at`.
   static void retire_history(Block& block, std::uint64_t gone_at);
+  /// An operation has ended: `applied` if it is certain that it took effect, `stable` if that
+  /// survives a power cut.
   void settle(Block& block, std::size_t slot, bool applied, bool stable);
+  /// Forgets values that neither a crash nor a reader can still see.
   static void drop_old(Block& block);
   [[nodiscard]] std::optional<Operation> take_operation(Token token);
   [[nodiscard]] std::string explain(std::uint64_t number, const Block& block, std::size_t offset,

@@ -31,6 +31,7 @@ enum class IndexKind : std::uint8_t {
   uds,        ///< the real one, on the simulated disk
 };
 
+/// Values are the usual case, so that the table of profiles names only what is special.
 struct Profile {
   std::string_view name;
   std::string_view what;       ///< for people

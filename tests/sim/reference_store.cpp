@@ -21,6 +21,8 @@ constexpr std::uint64_t kMapBytes = kMapBlocks * kBlockSize;
 constexpr std::uint64_t kFirstData = 1 + 2 * kMapBlocks;
 static_assert(16 + 4 * kLogicalBlocks <= kMapBytes);
 
+// Block 0 is not used; maps of even and of odd numbers have an area each, so that the last good one
+// is never written over.
 std::uint64_t map_offset(std::uint64_t sequence) {
   return (1 + sequence % 2 * kMapBlocks) * kBlockSize;
 }
@@ -46,6 +48,10 @@ std::uint64_t decode(MutableBytes in, bool with_checksum, Map& map) {
   return load_le64(in.data());
 }
 
+/// What it promises: a block that is superseded is used again only when a map that does not name it
+/// is stable (superseded_ becomes free_ in checkpoint()), and a map is written only when the data
+/// that it names are stable. Each mistake is one `has()` that breaks one of these, or of the rules
+/// about locks, errors and answers.
 class Store final : public BlockService, public Instance {
  public:
   Store(Executor& executor, Device& device, Mistake mistake)
@@ -80,6 +86,7 @@ class Store final : public BlockService, public Instance {
 
  private:
   [[nodiscard]] bool has(Mistake mistake) const { return mistake_ == mistake; }
+  /// A block is locked by one reader or writer at a time.
   Task<void> lock(std::uint64_t block);
   void unlock(std::uint64_t block);
   [[nodiscard]] std::uint32_t allocate();
@@ -92,6 +99,7 @@ class Store final : public BlockService, public Instance {
   Task<Result<void>> change_range(std::uint64_t offset, std::uint64_t length, const std::byte* data,
                                   Durability durability);
   Task<void> change_later(std::uint64_t offset, Buffer data);
+  /// Makes all that is in the map stable: data, flush, map, flush.
   Task<Result<void>> checkpoint();
   Task<Result<void>> device_flush();
 
@@ -229,6 +237,7 @@ Task<Result<void>> Store::change_locked(std::uint64_t block, std::size_t at, std
   }
   Result<void> written =
       co_await device_.write(std::uint64_t{physical} * kBlockSize, buffer.bytes());
+  // The mistake: the block is written a second time and changed while the device has it.
   if (has(Mistake::buffer_reused) && written && executor_.random() % 64 == 0) {
     auto again = device_.write(std::uint64_t{physical} * kBlockSize, buffer.bytes());
     if (!again.await_ready()) {
@@ -318,6 +327,7 @@ Task<Result<void>> Store::device_flush() {
 
 Task<Result<void>> Store::checkpoint() {
   Buffer buffer = co_await pool_.acquire(kMapBytes);
+  // The map and what it has superseded are of one moment: nothing is waited for between the two.
   const std::uint64_t next = has(Mistake::one_map_area) ? sequence_ + 2 : sequence_ + 1;
   encode(map_, next, buffer.bytes());
   const std::vector<std::uint32_t> freed = std::exchange(superseded_, {});
@@ -350,6 +360,8 @@ Task<Result<void>> Store::flush() {
       continue;
     }
     flushing_ = true;
+    // All flushes that were asked for before this one began; those that come while it runs get one
+    // of their own.
     const std::uint64_t covered = flush_wanted_;
     const Result<void> done = co_await checkpoint();
     flushing_ = false;

@@ -17,6 +17,7 @@ namespace uvdo::sim {
 namespace {
 
 constexpr std::uint64_t kBlocks = 64;  // that the model looks at
+// Blocks from here on fill the volume where it is to be full.
 constexpr std::uint64_t kFirstFiller = 16;
 constexpr Duration kCommitDelay{2'000'000};
 

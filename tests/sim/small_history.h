@@ -19,6 +19,8 @@
 
 namespace uvdo::sim {
 
+/// Each has fixed places and contents (changes_of()), chosen so that they meet: on blocks that
+/// share data, on members of one compressed block, on a block that is there twice.
 enum class SmallOperation : std::uint8_t {
   write_new,     ///< new data where nothing is
   duplicate,     ///< data that is there already, over other data
@@ -60,6 +62,8 @@ struct SmallCounts {
   std::uint64_t distinct = 0;  ///< of all histories together, those recovered; others are equal
 };
 
+/// A history is run once, on a disk that notes all its events; then the power is cut behind each
+/// event, and each disk that this may have left is recovered on its own.
 class SmallHistories {
  public:
   /// With `options` one can say how many images of a moment are built when there are too many.
@@ -69,6 +73,7 @@ class SmallHistories {
   /// What is wrong with the first bad image; empty if none is. Images that an earlier history has
   /// left with the same promises are not recovered again.
   [[nodiscard]] std::string run(const SmallHistory& history);
+  /// Of all calls of run() together.
   [[nodiscard]] const SmallCounts& counts() const { return counts_; }
   /// Gets a line for each step of the histories (not of the recoveries).
   void set_trace(std::function<void(std::string_view)> trace) { trace_ = std::move(trace); }
@@ -81,8 +86,12 @@ class SmallHistories {
     std::uint64_t logical = 0;
     std::uint64_t physical = 0;
   };
+  /// The volume on which histories run; made when it is first needed.
   const Base& base(bool full);
+  /// Runs a history. What went wrong already then, or nothing.
   std::string record(const Base& base, const SmallHistory& history, Run& run) const;
+  /// What is wrong with an image when it is looked at, opened, read and stopped; `model` knows what
+  /// was promised by then.
   std::string recover(SparseImage image, Model& model, const Sizes& at_least) const;
 
   CrashStateOptions options_;

@@ -50,6 +50,8 @@ class Instance {
 /// Structures of a volume, in the order of its critical_ranges(); the last three of its first slab.
 enum class Critical : std::uint8_t { summary, journal, counts, slab_journal, data };
 
+/// One object serves many histories, one after the other; choose() begins each. All devices and
+/// executors are the history's.
 class Subject {
  public:
   Subject() = default;

@@ -68,6 +68,7 @@ std::vector<SmallHistory> all_histories(const Options& options, std::uint64_t se
         for (std::uint64_t i = 0; i < count; ++i) {
           SmallHistory one{{}, together, full, seed};
           std::uint64_t rest = i;
+          // The digits of `i` to the base of the kinds are the operations.
           for (std::uint64_t place = count / kinds; place > 0; place /= kinds) {
             one.operations.push_back(static_cast<SmallOperation>(rest / place));
             rest %= place;

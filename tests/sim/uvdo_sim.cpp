@@ -47,6 +47,7 @@ struct Shared {
   std::atomic<bool> stop;
 };
 
+// By the seed alone, so that the command that replays a history can name it.
 const Profile& profile_of(const Options& options, std::uint64_t seed) {
   if (options.profile == "any") return profiles()[mix_bits(seed) % profiles().size()];
   return *find_profile(options.profile);
@@ -62,6 +63,7 @@ std::string replay_command(const Options& options, std::uint64_t seed) {
 
 int run_job(const Options& options, std::uint32_t job, Shared& shared) {
   const std::unique_ptr<Subject> subject = make_subject(options.subject);
+  // Each variant is formatted once in each process.
   std::map<std::uint64_t, SparseImage> blanks;  // by variant
   HistoryOptions history;
   history.operations = options.operations;
@@ -71,6 +73,7 @@ int run_job(const Options& options, std::uint32_t job, Shared& shared) {
   }
   for (std::uint64_t i = job; i < options.count && !shared.stop; i += options.jobs) {
     history.seed = options.seed + i;
+    // Where others see it: a history that ends the process is replayed by that.
     shared.jobs[job].seed = history.seed;
     const Profile& profile = profile_of(options, history.seed);
     subject->choose(history.seed);

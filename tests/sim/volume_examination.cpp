@@ -69,6 +69,7 @@ Task<Result<void>> renew_index(Volume& volume, std::uint64_t how) {
 Task<std::string> examine_parts(Volume& volume, SimRandom& random, std::uint64_t first) {
   auto done = co_await volume.flush();
   const std::uint64_t pages = volume.journal().block_map_blocks();
+  // No client is at work: whatever changes in these two is the doing of the discards.
   const std::uint64_t used = volume.journal().logical_blocks_used();
   for (int i = 0; done && i < kParts; ++i) {
     const std::uint64_t block = random.between(first, volume.size() / kBlockSize - 2);
@@ -115,6 +116,7 @@ Task<std::string> examine_deduplication(Executor& executor, Volume& volume, SimR
   co_await wait_until_index_is_open(executor, volume);
   const std::uint32_t other = number + static_cast<std::uint32_t>(count);
   done = co_await write_contents(volume, first + 2 * count, count, other);
+  // The second copy alone is counted: of the first the new index knows nothing.
   const std::uint64_t valid = volume.hash_locks().dedupe_advice_valid;
   const std::uint64_t dropped = volume.index()->dropped_records();
   if (done) done = co_await write_contents(volume, first + 3 * count, count, other);

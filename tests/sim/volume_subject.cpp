@@ -19,6 +19,8 @@
 namespace uvdo::sim {
 namespace {
 
+// Slab bits, slabs, blocks of the slab journals and of the recovery journal: each shape makes
+// something else rare in large volumes frequent, from one slab for all to thirty tiny ones.
 constexpr std::array kShapes{
     VolumeShape{8, 12, 16, 32},    VolumeShape{9, 2, 224, 64},  VolumeShape{9, 8, 16, 16},
     VolumeShape{10, 1, 64, 64},    VolumeShape{10, 4, 8, 16},   VolumeShape{11, 1, 224, 128},
@@ -128,6 +130,8 @@ class VolumeInstance final : public Instance {
     if (!done) co_return "suspension: " + done.error().message();
     std::string wrong;
     if (auto* disk = dynamic_cast<SimDevice*>(&store_); disk != nullptr && !disk->has_crashed()) {
+      // From here to the resume the disk is somebody else's: not one request may reach it, and a
+      // copy may take its place.
       const std::uint64_t requests = disk->requests();
       const SparseImage copy = disk->content();
       if (mode == SuspendMode::save && !disk->has_faulted()) {
@@ -355,6 +359,8 @@ Task<Result<void>> VolumeSubject::format(Executor& executor, Device& device) {
   co_return co_await format_volume(device, layout_);
 }
 
+/// Other options at each start: what one start leaves has to be right for any other. Some are
+/// derived from commit_delay and take no random numbers of their own.
 VolumeOptions VolumeSubject::next_options() {
   VolumeOptions options;
   options.block_map_cache_pages = static_cast<std::uint32_t>(random_.between(16, 64));
@@ -382,6 +388,7 @@ VolumeOptions VolumeSubject::next_options() {
   return options;
 }
 
+/// Asks for a rebuild by the state (behaviour.md, 10); the next start carries it out.
 Task<Result<void>> VolumeSubject::repair(Executor& executor, BackingStore& store) {
   static_cast<void>(executor);
   AlignedMemory block(kBlockSize);

@@ -38,6 +38,8 @@ struct VolumeShape {
 [[nodiscard]] Subject::Seen look_at_image(const SparseImage& image, std::uint64_t blocks,
                                           const Subject::Look& look);
 
+/// choose() decides by the seed alone; prepare() by the profile; open() takes further random
+/// numbers for each start. A fixed shape is for tests that need certain sizes.
 class VolumeSubject final : public Subject {
  public:
   VolumeSubject() { choose(1); }

@@ -250,6 +250,8 @@ void Workload::check_error(const Error& error, const char* what, const Range& ra
     executor_.trace(fmt::format("client: {} {}+{} failed: {}", what, range.offset, range.length,
                                 error.message()));
   }
+  // Full is always possible, an end only while one is stopped, and errors of the disk only after
+  // one was injected.
   const bool excused =
       error.code() == Errc::no_space || (is_stopping_ && error.code() == Errc::cancelled) ||
       (device_.has_faulted() && (error.code() == Errc::io || error.code() == Errc::read_only ||
@@ -275,6 +277,7 @@ Task<void> Workload::write(BlockService& service, Durability durability) {
   const bool stable = durability == Durability::fua;
   const Range range = pick_range(std::min<std::uint64_t>(profile_.longest, 32));
   Buffer buffer = co_await service.buffers().acquire(range.length);
+  // Looked at after the wait for a buffer: other clients have gone on meanwhile.
   if (buffer.data() == nullptr || !goes_on() || !has_room(range)) co_return;
   std::vector<BlockChange> made = changes(
       range, [this] { return source_.next(random_); }, false);

@@ -23,6 +23,8 @@ struct WorkloadCounts {
   std::uint64_t errors = 0;  ///< operations that failed as they may
 };
 
+/// What a client is answered and reads is told to the model at once; the first thing that does not
+/// fit is the failure. After a power cut no answer counts any more.
 class Workload {
  public:
   Workload(SimExecutor& executor, SimDevice& device, Model& model, const Profile& profile);
@@ -73,8 +75,11 @@ class Workload {
   Task<void> read(BlockService& service);
   Task<void> query(BlockService& service);
   Task<void> flush(BlockService& service);
+  /// A request that ends beyond the end, which has to be refused.
   Task<void> out_of_range(BlockService& service);
+  /// Hot blocks or any, one block or up to `longest`, whole blocks or parts.
   [[nodiscard]] Range pick_range(std::uint64_t longest);
+  /// Whether the model can follow one more change of each of these blocks.
   [[nodiscard]] bool has_room(const Range& range) const;
   /// The changes of a request, each whole block or part; `content` gives each block's content.
   std::vector<BlockChange> changes(const Range& range, const std::function<ContentId()>& content,
@@ -82,6 +87,7 @@ class Workload {
   /// Settles a change with the model.
   void finish(Model::Token token, const Result<void>& result, bool stable, const char* what,
               const Range& range);
+  /// Whether an error has a cause: reports one that has none.
   void check_error(const Error& error, const char* what, const Range& range);
   void compare(Model::Token token, const Range& range, ConstBytes bytes);
   void trace(const char* what, const Range& range) const;

@@ -18,9 +18,6 @@ class LedgerTest : public testing::LedgerFixture {
     EXPECT_TRUE(changed.ok());
     return changed->outcome;
   }
-  [[nodiscard]] unsigned references(Pbn pbn) const {
-    return ledger->depot().count_of(pbn).value_or(999);
-  }
   [[nodiscard]] std::uint64_t used() const { return ledger->journal().logical_blocks_used(); }
 };
 

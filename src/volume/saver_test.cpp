@@ -16,7 +16,7 @@ class SaverTest : public testing::LedgerFixture {
     EXPECT_TRUE(changed.ok());
   }
 
-  testing::EntranceBench bench{executor, *device, notifier, layout->super_block,
+  testing::EntranceBench bench{executor, device, notifier, layout->super_block,
                                layout->geometry.device_byte(layout->geometry.data_start)};
   SuperBlockStore& super_blocks = bench.super_blocks;
   VolumeOptions options;

@@ -6,7 +6,6 @@
 #include <cstring>
 
 #include "format/advice.h"
-#include "volume/pool_sizes.h"
 
 namespace uvdo {
 namespace {
@@ -21,6 +20,7 @@ Packing::Packing(Executor& executor, Ledger& ledger, InFlight& in_flight, WriteJ
                  const VolumeOptions& options)
     : executor_(executor),
       depot_(ledger.depot()),
+      in_flight_(in_flight),
       locks_(in_flight.locks()),
       jobs_(jobs),
       packer_(packer),
@@ -30,8 +30,7 @@ Packing::Packing(Executor& executor, Ledger& ledger, InFlight& in_flight, WriteJ
       index_(index),
       buffers_(buffers),
       options_(options),
-      compressors_{{}, AlignedMemory(kBlockSize), {}},
-      parked_(parked_blocks(options)) {}
+      compressors_{{}, AlignedMemory(kBlockSize), {}} {}
 
 bool Packing::is_wanted(const WriteBlock& block) const {
   return block.stage == Stage::undecided && !block.is_follower() && !locks_.has_waiters(block.lbn);
@@ -142,13 +141,13 @@ void Packing::park(WriteJob& job) {
     if (block.stage == Stage::applied) end(block);
   }
   if (elsewhere > 0) allow_hurry(job);
-  if (elsewhere > 0 || in_packer > parked_.available()) return;
+  if (elsewhere > 0 || in_packer > buffers_.parked.available()) return;
   for (WriteBlock& block : job.all()) {
     if (block.stage != Stage::packing) continue;
-    block.parked = parked_.take();
+    block.parked = buffers_.parked.take();
     std::memcpy(block.parked, block.data, kBlockSize);
+    in_flight_.move(block.lbn, block.data, block.parked);
     block.data = block.parked;
-    locks_.publish(block.lbn, block.data);
     if (block.lock != nullptr) block.lock->data = block.data;
   }
   job.release_buffers();
@@ -168,9 +167,9 @@ void Packing::allow_hurry(WriteJob& job) {
 
 void Packing::end(WriteBlock& block) {
   if (block.is_agent()) deduplication_.settle(block);
-  locks_.unlock(block.lbn);
+  in_flight_.end(block.lbn, block.data);
   block.enter(Stage::ended);
-  if (block.parked != nullptr) parked_.give_back(std::exchange(block.parked, nullptr));
+  if (block.parked != nullptr) buffers_.parked.give_back(std::exchange(block.parked, nullptr));
 }
 
 }  // namespace uvdo

@@ -26,9 +26,10 @@ namespace uvdo {
   return {options.slab_journal_blocks, options.frees_under_way, blocks_at_once(options)};
 }
 
-[[nodiscard]] inline LedgerSettings ledger_settings(const VolumeOptions& options) {
+[[nodiscard]] inline LedgerSettings ledger_settings(const VolumeOptions& options,
+                                                    MutableBytes journal_memory) {
   return {options.block_map_cache_pages, options.block_map_maximum_age, depot_pools(options),
-          options.faults};
+          options.faults, journal_memory};
 }
 
 }  // namespace uvdo

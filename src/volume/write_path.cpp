@@ -183,7 +183,7 @@ Task<Result<void>> WritePath::start_job(WriteJob& job, const Refusal& refusal) {
     co_return Refusal::error();
   }
   if (job.has_promise && job.durability == Durability::cached) {
-    for (WriteBlock& block : job.all()) in_flight_.locks().publish(block.lbn, block.data);
+    for (WriteBlock& block : job.all()) in_flight_.publish(block.lbn, block.data);
     store_behind_answer(job);
     co_return done;
   }

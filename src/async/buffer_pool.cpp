@@ -3,13 +3,20 @@
 
 #include <algorithm>
 
-#include <sys/mman.h>
-
-#include "base/out_of_memory.h"
-
 namespace uvdo {
 namespace {
 constexpr std::array<std::uint64_t, 3> kShareDivisor{4, 4, 2};
+
+/// Bytes of the buffers of each size.
+std::array<std::uint64_t, 3> bytes_of_sizes(std::uint64_t bytes) {
+  std::array<std::uint64_t, 3> shares{};
+  for (std::size_t i = 0; i < shares.size(); ++i) {
+    const std::uint64_t size = BufferPool::kSizes[i];
+    shares[i] = std::max<std::uint64_t>(1, bytes / kShareDivisor[i] / size) * size;
+  }
+  return shares;
+}
+
 }  // namespace
 
 Buffer::~Buffer() {
@@ -21,20 +28,24 @@ void Buffer::shrink(std::size_t size) {
   size_ = size;
 }
 
-BufferPool::BufferPool(Executor& executor, std::uint64_t bytes) : executor_(executor) {
-  std::array<std::uint64_t, 3> counts{};
-  for (std::size_t i = 0; i < kSizes.size(); ++i) {
-    counts[i] = std::max<std::uint64_t>(1, bytes / kShareDivisor[i] / kSizes[i]);
-    capacity_ += counts[i] * kSizes[i];
+std::uint64_t BufferPool::bytes_for(std::uint64_t bytes) {
+  std::uint64_t sum = 0;
+  for (const std::uint64_t one : bytes_of_sizes(bytes)) sum += one;
+  return sum;
+}
+
+BufferPool::BufferPool(Executor& executor, std::uint64_t bytes, MutableBytes memory)
+    : executor_(executor), capacity_(bytes_for(bytes)) {
+  if (memory.empty()) {
+    own_ = PageMemory(capacity_);
+    memory = own_.bytes();
   }
-  void* arena =
-      mmap(nullptr, capacity_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (arena == MAP_FAILED) out_of_memory();
-  arena_ = static_cast<std::byte*>(arena);
-  std::byte* at = arena_;
+  check(memory.size() == capacity_, "the memory of a pool has another size");
+  const auto shares = bytes_of_sizes(bytes);
+  std::byte* at = memory.data();
   for (std::size_t i = 0; i < kSizes.size(); ++i) {
-    classes_[i].free.reserve(counts[i]);
-    ends_[i] = at + counts[i] * kSizes[i];
+    classes_[i].free.reserve(shares[i] / kSizes[i]);
+    ends_[i] = at + shares[i];
     // The last in the list is taken first: low addresses are used again and again and stay cached.
     for (std::byte* p = ends_[i]; p != at; p -= kSizes[i])
       classes_[i].free.push_back(p - kSizes[i]);
@@ -42,10 +53,7 @@ BufferPool::BufferPool(Executor& executor, std::uint64_t bytes) : executor_(exec
   }
 }
 
-BufferPool::~BufferPool() {
-  check(bytes_in_use_ == 0, "a buffer outlives its pool");
-  munmap(arena_, capacity_);
-}
+BufferPool::~BufferPool() { check(bytes_in_use_ == 0, "a buffer outlives its pool"); }
 
 std::size_t BufferPool::class_of(std::size_t size) {
   check(size > 0 && size <= kLargest, "buffer size out of range");

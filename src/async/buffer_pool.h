@@ -12,6 +12,7 @@
 
 #include "async/wait_queue.h"
 #include "base/bytes.h"
+#include "base/page_memory.h"
 
 namespace uvdo {
 
@@ -54,10 +55,17 @@ class BufferPool {
 
   /// A pool of about `bytes` in all: a quarter in 4 KiB, a quarter in 32 KiB, half in 128 KiB
   /// buffers, at least one of each.
-  BufferPool(Executor& executor, std::uint64_t bytes);
+  BufferPool(Executor& executor, std::uint64_t bytes)
+      : BufferPool(executor, bytes, MutableBytes()) {}
+  /// The same in memory of somebody else, bytes_for(bytes) at a 4096-byte boundary, that outlives
+  /// it; in its own if that is empty.
+  BufferPool(Executor& executor, std::uint64_t bytes, MutableBytes memory);
   BufferPool(const BufferPool&) = delete;
   BufferPool& operator=(const BufferPool&) = delete;
   ~BufferPool();
+
+  /// The bytes of the buffers of such a pool.
+  [[nodiscard]] static std::uint64_t bytes_for(std::uint64_t bytes);
 
   /// co_await pool.acquire(n): a buffer of n bytes (1..kLargest), waiting for one if need be.
   Task<Buffer> acquire(std::size_t size);
@@ -95,7 +103,7 @@ class BufferPool {
 
   Executor& executor_;
   std::array<SizeClass, 3> classes_;
-  std::byte* arena_ = nullptr;
+  PageMemory own_;                    // if it has its own
   std::array<std::byte*, 3> ends_{};  // where the share of each size class ends in the arena
   std::uint64_t capacity_ = 0;
   std::uint64_t bytes_in_use_ = 0;

@@ -35,6 +35,20 @@ TEST(BufferPool, ThrowsWhenThereIsNoMemoryAndNobodyToTell) {
   EXPECT_THROW(BufferPool(executor, kTooMuch), std::bad_alloc);
 }
 
+TEST(BufferPool, LendsMemoryThatItWasGiven) {
+  SimExecutor executor({.seed = 1});
+  const std::uint64_t bytes = BufferPool::bytes_for(1);
+  EXPECT_EQ(bytes, (4U + 32U + 128U) << 10U) << "one of each size";
+  PageMemory memory(bytes);
+  BufferPool pool(executor, 1, memory.bytes());
+  EXPECT_EQ(pool.capacity(), bytes);
+  for (const std::size_t size : BufferPool::kSizes) {
+    const Buffer buffer = pool.try_acquire(size);
+    EXPECT_GE(buffer.data(), memory.data());
+    EXPECT_LE(buffer.data() + size, memory.data() + bytes);
+  }
+}
+
 Task<void> borrow(BufferPool& pool, std::vector<Buffer>& got) {
   got.push_back(co_await pool.acquire(BufferPool::kLargest));
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/block_types.h"
+#include "base/bytes.h"
 #include "base/check.h"
 
 namespace uvdo {
@@ -16,8 +17,11 @@ class BlockArena {
  public:
   explicit BlockArena(std::size_t blocks)
       : blocks_(blocks), memory_(std::make_unique_for_overwrite<Block[]>(blocks)) {
-    free_.reserve(blocks);
-    for (std::size_t i = blocks; i > 0; --i) free_.push_back(memory_[i - 1].bytes.data());
+    fill(blocks == 0 ? nullptr : memory_[0].bytes.data());
+  }
+  /// The same in memory of somebody else, at a 4096-byte boundary, that outlives this.
+  explicit BlockArena(MutableBytes memory) : blocks_(memory.size() / kBlockSize) {
+    fill(memory.data());
   }
   [[nodiscard]] std::size_t size_in_bytes() const { return blocks_ * kBlockSize; }
   /// Blocks that are left.
@@ -32,6 +36,10 @@ class BlockArena {
   void give_back(std::byte* block) { free_.push_back(block); }
 
  private:
+  void fill(std::byte* first) {
+    free_.reserve(blocks_);
+    for (std::size_t i = blocks_; i > 0; --i) free_.push_back(first + (i - 1) * kBlockSize);
+  }
   struct alignas(kBlockSize) Block {
     std::array<std::byte, kBlockSize> bytes;
   };

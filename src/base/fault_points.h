@@ -43,6 +43,9 @@ enum class Fault : std::uint8_t {
   sleeper_posted_twice,          ///< who is woken by his timer is woken by the event as well
   cache_kept_over_new_index,     ///< a new index is given pages of the old one
   discard_allocates,             ///< a discard of a part of a block makes pages of the map
+  kept_journal_left_out,         ///< the journal of a process that died is not written to its end
+  kept_record_not_moved,         ///< data go on in other memory, and their record is left behind
+  kept_memory_dropped_early,     ///< the memory of a process that died is not kept until a flush
 };
 
 inline constexpr auto kFaults = std::to_array<std::pair<std::string_view, Fault>>({
@@ -77,6 +80,9 @@ inline constexpr auto kFaults = std::to_array<std::pair<std::string_view, Fault>
     {"sleeper-posted-twice", Fault::sleeper_posted_twice},
     {"cache-kept-over-new-index", Fault::cache_kept_over_new_index},
     {"discard-allocates", Fault::discard_allocates},
+    {"kept-journal-left-out", Fault::kept_journal_left_out},
+    {"kept-record-not-moved", Fault::kept_record_not_moved},
+    {"kept-memory-dropped-early", Fault::kept_memory_dropped_early},
 });
 
 /// The mistakes that are switched on.

@@ -384,7 +384,44 @@ void SimDevice::crash_after(std::uint64_t requests, SimCrashStyle style) {
 
 void SimDevice::crash(SimCrashStyle style) {
   if (crashed_) return;
+  if (style == SimCrashStyle::death) return die();
   survived_ = survivors(style);
+  died_ = false;
+  fail_all_under_way();
+}
+
+void SimDevice::die() {
+  if (crashed_) return;
+  land_some_under_way();
+  died_ = true;
+  fail_all_under_way();
+}
+
+void SimDevice::land_some_under_way() {
+  std::vector<CachedWrite> writes = writes_at_risk();
+  writes.erase(writes.begin(), writes.begin() + static_cast<std::ptrdiff_t>(cache_.size()));
+  const std::uint64_t quarters = random_.below(5);
+  for (const CachedWrite& write : writes) {
+    for (std::size_t at = 0; at < write.payload->size(); at += kBlockSize) {
+      if (!random_.chance(quarters, 4)) continue;
+      const auto end = std::min(at + kBlockSize, write.payload->size());
+      CachedWrite landed;
+      landed.offset = write.offset + at;
+      landed.payload = std::make_shared<const std::vector<std::byte>>(
+          write.payload->begin() + static_cast<std::ptrdiff_t>(at),
+          write.payload->begin() + static_cast<std::ptrdiff_t>(end));
+      destage(current_, landed);
+      cache_.push_back(std::move(landed));
+      ++completed_;
+    }
+  }
+  if (executor_.is_tracing()) {
+    executor_.trace(fmt::format("disk: THE PROCESS DIES after {} requests, {} writes under way",
+                                requests_, writes.size()));
+  }
+}
+
+void SimDevice::fail_all_under_way() {
   crashed_ = true;
   crash_at_request_ = UINT64_MAX;
   crash_near_ = {};
@@ -403,11 +440,12 @@ void SimDevice::crash(SimCrashStyle style) {
 void SimDevice::restart() {
   check(crashed_, "only a crashed device is restarted");
   crashed_ = false;
+  faults_.clear();
+  if (died_) return;
   current_ = std::move(*survived_);
   durable_ = current_;
   survived_.reset();
   cache_.clear();
-  faults_.clear();
 }
 
 std::vector<SimDevice::CachedWrite> SimDevice::writes_at_risk() const {
@@ -477,6 +515,7 @@ SparseImage SimDevice::survivors(SimCrashStyle style) {
       case SimCrashStyle::torn_fixed:
       case SimCrashStyle::torn_random: kept = random_.chance(quarters, 4); break;
       case SimCrashStyle::any:
+      case SimCrashStyle::death:
       case SimCrashStyle::keep_all: break;
     }
     if (!write.fua) {

@@ -78,6 +78,7 @@ enum class SimCrashStyle : std::uint8_t {
   one_kept,     ///< only one
   torn_fixed,   ///< a subset, torn: the same sectors of each 4 KiB block are lost or kept
   torn_random,  ///< a subset, torn anywhere
+  death,        ///< no power cut: see die()
 };
 inline constexpr std::size_t kSimCrashStyles = 10;
 
@@ -125,6 +126,12 @@ class SimDevice final : public PrivateStore {
   void crash_near(std::uint64_t begin, std::uint64_t end, std::uint64_t skip,
                   std::uint64_t requests);
   [[nodiscard]] bool has_crashed() const { return crashed_; }
+  /// The process that uses it dies now, and the disk lives on: what has completed is there after
+  /// restart(), in the cache still if it was; of each block of a write under way it is open whether
+  /// it is there. Requests fail until then as after a power cut. crash(SimCrashStyle::death), too.
+  void die();
+  /// Whether the last crash was that.
+  [[nodiscard]] bool has_died() const { return died_; }
   /// Called at the very moment of a power cut; what happens later happens to a dead machine.
   void set_on_crash(std::function<void()> function) { on_crash_ = std::move(function); }
   /// Power is back: the device holds what survived. Faults are gone, nothing is in flight.
@@ -221,6 +228,8 @@ class SimDevice final : public PrivateStore {
   void record(SimEvent event);
   void destage(SparseImage& image, const CachedWrite& write) const;
   [[nodiscard]] SparseImage survivors(SimCrashStyle style);
+  void land_some_under_way();
+  void fail_all_under_way();
   std::vector<CachedWrite> writes_at_risk() const;
   std::vector<bool> torn_sectors(std::size_t sectors, std::uint8_t pattern, bool random);
   void trace_request(const char* what, const Flight& flight) const;
@@ -244,6 +253,7 @@ class SimDevice final : public PrivateStore {
   std::uint64_t found_full_ = 0;
   bool flushes_lie_ = false;
   bool crashed_ = false;
+  bool died_ = false;
   std::uint64_t crash_at_request_ = UINT64_MAX;
   SimCrashStyle crash_style_ = SimCrashStyle::any;
   struct CrashNear {

@@ -92,6 +92,31 @@ TEST(SimDevice, FlushedWritesSurviveEveryCrash) {
   }
 }
 
+TEST(SimDevice, WhatHasCompletedOutlivesTheProcessAndNotThePower) {
+  std::set<std::set<int>> under_way;
+  bool is_lost = false;
+  for (std::uint64_t seed = 0; seed < 100; ++seed) {
+    Bench bench(seed, {.instant_one_in = 0});
+    bench.run([](SimExecutor& executor, SimDevice& device) -> Task<void> {
+      co_await write_block(device, 1, 1);
+      TaskGroup group(executor);
+      group.start(write_block(device, 2, 2));
+      co_await executor.yield();
+      device.die();
+      co_await group.wait();
+    }(bench.executor, bench.device));
+    EXPECT_TRUE(bench.device.has_died());
+    bench.device.restart();
+    EXPECT_EQ(bench.on_disk(1), std::set<int>{1}) << "seed " << seed;
+    under_way.insert(bench.on_disk(2));
+    bench.device.crash();
+    bench.device.restart();
+    is_lost = is_lost || bench.on_disk(1) == std::set<int>{0};
+  }
+  EXPECT_EQ(under_way, (std::set<std::set<int>>{{0}, {2}})) << "wholly or not at all";
+  EXPECT_TRUE(is_lost) << "nobody has flushed it";
+}
+
 TEST(SimDevice, FuaWritesSurviveAndOlderOnesDoNotWinOverThem) {
   for (std::uint64_t seed = 0; seed < 200; ++seed) {
     Bench bench(seed);

@@ -13,14 +13,28 @@ std::uint64_t reserve_of(std::uint64_t size) {
 
 }  // namespace
 
+RecoveryJournalConfig journal_config(const SuperBlock& super_block) {
+  RecoveryJournalConfig config;
+  const Partition ring = super_block.find(PartitionId::recovery_journal);
+  config.start = ring.start;
+  config.size = ring.blocks;
+  config.nonce = super_block.nonce;
+  config.recovery_count = super_block.recovery_count();
+  config.tail = super_block.journal.journal_start;
+  config.logical_blocks_used = super_block.journal.logical_blocks_used;
+  config.block_map_blocks = super_block.journal.block_map_blocks;
+  return config;
+}
+
 RecoveryJournal::RecoveryJournal(Executor& executor, PbnDevice device, ReadOnlyNotifier& notifier,
-                                 const RecoveryJournalConfig& config, FaultPoints faults)
+                                 const RecoveryJournalConfig& config, FaultPoints faults,
+                                 MutableBytes memory)
     : device_(device),
       notifier_(notifier),
       faults_(faults),
       config_(config),
       usable_(config.size - reserve_of(config.size)),
-      buffers_(AlignedMemory::unset(kBuffers * kBlockSize)),
+      memory_(memory),
       // The block before the tail counts as full and stable, so the first entry opens a block of
       // its own and a commit of nothing has nothing to wait for.
       tail_(config.tail),
@@ -36,6 +50,19 @@ RecoveryJournal::RecoveryJournal(Executor& executor, PbnDevice device, ReadOnlyN
   for (std::size_t i = kBuffers; i-- > 0;) free_buffers_.push_back(i);
   writing_.reserve(kBuffers);
   unwritten_.reserve(kBuffers);
+  note_heads();
+  memory_.set_written(committed_);
+}
+
+void RecoveryJournal::take_over(JournalSequence block_map_head, JournalSequence slab_journal_head,
+                                JournalSequence head_on_disk) {
+  check(!open_ && unwritten_.empty(), "a journal is taken over after its first entry");
+  heads_ = durable_heads_ = {block_map_head, slab_journal_head};
+  recorded_head_ = head_on_disk;
+  // Nothing in this process knows what the blocks are needed for: the heads stay.
+  for (const Head head : {Head::block_map, Head::slab_journal}) lock(head, heads_[index_of(head)]);
+  note_heads();
+  open_block();  // it had room there
 }
 
 /// The open block, if there is one, is full and goes to those that wait for a commit. The header
@@ -61,6 +88,7 @@ void RecoveryJournal::open_block() {
   header.check_byte = open_check_byte_;
   header.recovery_count = config_.recovery_count;
   open_journal_block({buffer(open_buffer_), kBlockSize}, header);
+  memory_.set_entries(open_buffer_, tail_, 0);
 }
 
 JournalPoint RecoveryJournal::add(const JournalEntry& entry) {
@@ -73,6 +101,7 @@ JournalPoint RecoveryJournal::add(const JournalEntry& entry) {
                        config_.recovery_count);
   last_point_ = {tail_.value(), static_cast<std::uint16_t>(open_entries_)};
   ++open_entries_;
+  memory_.set_entries(open_buffer_, tail_, open_entries_);
   ++counters_.entries.started;
   if (entry.operation == JournalOperation::block_map_remapping) {
     ++block_map_blocks_;
@@ -94,6 +123,7 @@ JournalPoint RecoveryJournal::add_run(Pbn page, unsigned slot, std::span<const B
       open_check_byte_, config_.recovery_count);
   const JournalPoint first{tail_.value(), static_cast<std::uint16_t>(open_entries_)};
   open_entries_ += count;
+  memory_.set_entries(open_buffer_, tail_, open_entries_);
   last_point_ = {tail_.value(), static_cast<std::uint16_t>(open_entries_ - 1)};
   counters_.entries.started += count;
   logical_blocks_used_ += mapping.is_mapped() ? count : 0U;
@@ -205,6 +235,7 @@ Task<Result<void>> RecoveryJournal::commit_once(bool only_reap) {
   if (done) {
     // The flush has made stable what the heads rest on: the room before them may be used again.
     durable_heads_ = heads;
+    note_heads();
     for (std::size_t i = 0; i < writing_.size(); ++i) {
       const bool is_open = has_open && i + 1 == writing_.size();
       set_journal_header_heads_and_count(
@@ -226,6 +257,7 @@ Task<Result<void>> RecoveryJournal::commit_once(bool only_reap) {
       check(count > 0, "a recovery journal block would overwrite one that is needed");
       done = co_await write(std::span(writing_).subspan(i, count));
       if (done) recorded_head_ = std::min(heads[0], heads[1]);
+      note_heads();
       i += count;
     }
   }
@@ -234,6 +266,8 @@ Task<Result<void>> RecoveryJournal::commit_once(bool only_reap) {
     if (!only_reap) counters_.entries.committed = entries;
     // Blocks were stable one run after the other, but nobody is told before all of them are.
     committed_ = std::max(committed_, target);
+    memory_.set_written(committed_);
+    for (const UnwrittenBlock& block : writing_) memory_.forget(block.buffer);
   } else {
     notifier_.enter(done.error().within("writing the recovery journal"));
   }
@@ -273,11 +307,13 @@ JournalSequence RecoveryJournal::close_block() {
   check(is_committed(last_point_), "a journal is closed with entries that are not committed");
   if (open_) {
     free_buffers_.push_back(open_buffer_);
+    memory_.forget(open_buffer_);
     open_ = false;
     open_entries_ = kEntriesPerBlock;
     ++tail_;
     // The unused rest of the block counts as written: nothing will be added to it.
     committed_ = last_point_ = {tail_.value() - 1, kEntriesPerBlock - 1};
+    memory_.set_written(committed_);
   }
   return tail_;
 }

@@ -16,7 +16,6 @@
 
 #include "async/executor.h"
 #include "async/wait_queue.h"
-#include "base/aligned_memory.h"
 #include "base/block_types.h"
 #include "base/fault_points.h"
 #include "base/ring_queue.h"
@@ -24,6 +23,8 @@
 #include "format/journal_extent.h"
 #include "format/journal_point.h"
 #include "format/recovery_journal_block.h"
+#include "format/super_block.h"
+#include "journal/journal_memory.h"
 #include "journal/read_only_notifier.h"
 #include "statistics/part_statistics.h"
 
@@ -39,6 +40,8 @@ struct RecoveryJournalConfig {
   std::uint64_t logical_blocks_used = 0;
   std::uint64_t block_map_blocks = 0;
 };
+/// Of a volume that goes on where `super_block` says.
+[[nodiscard]] RecoveryJournalConfig journal_config(const SuperBlock& super_block);
 
 /// The ring and what is on its way there. What holds in it:
 /// - tail_ is the block being filled; full ones before it wait in unwritten_, then in writing_.
@@ -59,8 +62,11 @@ class RecoveryJournal {
   };
 
   /// Nothing is read: the journal begins anew at config.tail. All memory is taken here.
+  /// `memory`: JournalMemory::kBytes that outlive the process, if its death is to lose no entry;
+  /// empty: memory of its own.
   RecoveryJournal(Executor& executor, PbnDevice device, ReadOnlyNotifier& notifier,
-                  const RecoveryJournalConfig& config, FaultPoints faults = {});
+                  const RecoveryJournalConfig& config, FaultPoints faults = {},
+                  MutableBytes memory = {});
   RecoveryJournal(const RecoveryJournal&) = delete;
   RecoveryJournal& operator=(const RecoveryJournal&) = delete;
 
@@ -128,6 +134,11 @@ class RecoveryJournal {
   Task<void> begin_move();
   /// The ring begins at `start` from now on.
   void end_move(Pbn start);
+  /// Goes on with a journal whose blocks from the tail on another process has left unwritten: what
+  /// they need begins at these heads. Before the first entry.
+  void take_over(JournalSequence block_map_head, JournalSequence slab_journal_head,
+                 JournalSequence head_on_disk);
+
   /// Where the ring is.
   [[nodiscard]] Pbn start() const { return config_.start; }
 
@@ -149,12 +160,10 @@ class RecoveryJournal {
   }
 
  private:
-  // Memory for unwritten blocks; at this many, writers wait for the device.
-  // 2 MiB.
-  static constexpr std::size_t kMaxUnwrittenBlocks = 512;
+  // At so many unwritten blocks writers wait for the device.
+  static constexpr std::size_t kMaxUnwrittenBlocks = JournalMemory::kMaxUnwrittenBlocks;
+  static constexpr std::size_t kBuffers = JournalMemory::kBuffers;
   static constexpr std::size_t kBlocksPerWrite = kJournalBlocksTogether;
-  // One more each for the open block and its copy in the commit under way.
-  static constexpr std::size_t kBuffers = kMaxUnwrittenBlocks + 2;
 
   struct UnwrittenBlock {
     JournalSequence sequence;
@@ -170,9 +179,8 @@ class RecoveryJournal {
   void advance_heads();
   Task<Result<void>> commit_once(bool only_reap);
   Task<Result<void>> write(std::span<const UnwrittenBlock> blocks);
-  [[nodiscard]] std::byte* buffer(std::size_t index) const {
-    return buffers_.data() + index * kBlockSize;
-  }
+  void note_heads() { memory_.set_heads(durable_heads_[0], durable_heads_[1], recorded_head_); }
+  [[nodiscard]] std::byte* buffer(std::size_t index) const { return memory_.block(index); }
 
   PbnDevice device_;
   ReadOnlyNotifier& notifier_;
@@ -180,7 +188,7 @@ class RecoveryJournal {
   RecoveryJournalConfig config_;
   std::uint64_t usable_;
 
-  AlignedMemory buffers_;
+  JournalMemory memory_;
   std::vector<std::size_t> free_buffers_;
   RingQueue<UnwrittenBlock> unwritten_;  // full, oldest first
   std::vector<UnwrittenBlock> writing_;  // full, in the commit under way

@@ -6,19 +6,6 @@
 namespace uvdo {
 namespace {
 
-RecoveryJournalConfig journal_config(const SuperBlock& super_block) {
-  RecoveryJournalConfig config;
-  const Partition ring = super_block.find(PartitionId::recovery_journal);
-  config.start = ring.start;
-  config.size = ring.blocks;
-  config.nonce = super_block.nonce;
-  config.recovery_count = super_block.recovery_count();
-  config.tail = super_block.journal.journal_start;
-  config.logical_blocks_used = super_block.journal.logical_blocks_used;
-  config.block_map_blocks = super_block.journal.block_map_blocks;
-  return config;
-}
-
 BlockMapConfig map_config(const SuperBlock& super_block, const LedgerSettings& settings) {
   BlockMapConfig config;
   config.nonce = super_block.nonce;
@@ -37,7 +24,8 @@ Ledger::Ledger(Executor& executor, PbnDevice blocks, const SuperBlock& super_blo
     : notifier_(notifier),
       faults_(settings.faults),
       log_(std::move(log)),
-      journal_(executor, blocks, notifier, journal_config(super_block), settings.faults),
+      journal_(executor, blocks, notifier, journal_config(super_block), settings.faults,
+               settings.journal_memory),
       depot_(executor, blocks, super_block, journal_, notifier, settings.depot, settings.faults),
       map_(executor, blocks, journal_, notifier, static_cast<PageAllocator&>(*this),
            map_config(super_block, settings), settings.faults) {}

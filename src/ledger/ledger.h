@@ -35,6 +35,8 @@ struct LedgerSettings {
   std::uint32_t block_map_maximum_age = 0;  ///< journal blocks
   DepotPools depot;
   FaultPoints faults;  ///< mistakes to be made on purpose, in tests
+  /// Of the recovery journal, where the death of the process is to lose no entry.
+  MutableBytes journal_memory{};
 };
 
 /// It owns journal, depot and map. Everything runs on the thread of the metadata; what is a plain

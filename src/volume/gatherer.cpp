@@ -25,7 +25,7 @@ bool Gatherer::accept(Lbn first, Buffer& data) {
   job_->promised += static_cast<std::uint32_t>(count);
   const std::byte* bytes = data.data();
   // The bytes stay where they are when the buffer is moved into the job.
-  for (std::size_t i = 0; i < count; ++i) locks_.publish(first + i, bytes + i * kBlockSize);
+  for (std::size_t i = 0; i < count; ++i) in_flight_.publish(first + i, bytes + i * kBlockSize);
   job_->add(first, std::move(data));
   if (delay_ > Duration::zero()) {
     // From now on, not only when it sleeps: an alarm that rang before ends the sleep at once.

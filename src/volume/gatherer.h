@@ -28,6 +28,7 @@ class Gatherer final : private Hurry {
         life_(life),
         notifier_(notifier),
         depot_(depot),
+        in_flight_(in_flight),
         locks_(in_flight.locks()),
         jobs_(jobs),
         delay_(delay),
@@ -66,6 +67,7 @@ class Gatherer final : private Hurry {
   const VolumeLife& life_;
   const ReadOnlyNotifier& notifier_;
   SlabDepot& depot_;
+  InFlight& in_flight_;
   LbnLocks& locks_;
   WriteJobs& jobs_;
   Duration delay_;

@@ -12,6 +12,7 @@
 
 #include "base/aligned_memory.h"
 #include "dedupe/lbn_locks.h"
+#include "volume/kept_memory.h"
 
 namespace uvdo {
 
@@ -21,7 +22,9 @@ namespace uvdo {
 class InFlight {
  public:
   /// Takes the memory for `blocks` that are being written at once now.
-  InFlight(Executor& executor, std::size_t blocks) : locks_(executor, blocks) {}
+  /// `kept`: where it is noted what was answered, for the next process; nullptr: nowhere.
+  InFlight(Executor& executor, std::size_t blocks, KeptMemory* kept = nullptr)
+      : kept_(kept), locks_(executor, blocks) {}
 
   LbnLocks& locks() { return locks_; }
   [[nodiscard]] const LbnLocks& locks() const { return locks_; }
@@ -35,6 +38,22 @@ class InFlight {
     return lost == lost_.end() ? nullptr : lost->second.data();
   }
 
+  /// The write of a locked block is about to be answered: readers are given `data` from now on.
+  void publish(Lbn lbn, const std::byte* data) {
+    locks_.publish(lbn, data);
+    if (kept_ != nullptr) kept_->keep(lbn, data);
+  }
+  /// Such data have been copied.
+  void move(Lbn lbn, const std::byte* from, const std::byte* to) {
+    locks_.publish(lbn, to);
+    if (kept_ != nullptr) kept_->move(from, to);
+  }
+  /// The map says where `data` are, or the write has failed: the lock goes to the next in line.
+  void end(Lbn lbn, const std::byte* data) {
+    if (kept_ != nullptr) kept_->forget(data);
+    locks_.unlock(lbn);
+  }
+
   /// Keeps a copy of the data of a write that clients were told is done, and that is not.
   void keep_lost(Lbn lbn, const std::byte* data) {
     AlignedMemory copy(kBlockSize);
@@ -44,6 +63,7 @@ class InFlight {
   [[nodiscard]] std::size_t lost_blocks() const { return lost_.size(); }
 
  private:
+  KeptMemory* kept_;
   LbnLocks locks_;
   std::unordered_map<std::uint64_t, AlignedMemory> lost_;
 };

@@ -6,7 +6,6 @@
 #include <cstring>
 
 #include "format/advice.h"
-#include "volume/pool_sizes.h"
 
 namespace uvdo {
 namespace {
@@ -22,6 +21,7 @@ Packing::Packing(Executor& executor, Ledger& ledger, InFlight& in_flight, WriteJ
                  const VolumeOptions& options)
     : executor_(executor),
       depot_(ledger.depot()),
+      in_flight_(in_flight),
       locks_(in_flight.locks()),
       jobs_(jobs),
       packer_(packer),
@@ -31,8 +31,7 @@ Packing::Packing(Executor& executor, Ledger& ledger, InFlight& in_flight, WriteJ
       index_(index),
       buffers_(buffers),
       options_(options),
-      compressors_{{}, AlignedMemory(kBlockSize), {}},
-      parked_(parked_blocks(options)) {}
+      compressors_{{}, AlignedMemory(kBlockSize), {}} {}
 
 /// A block for which somebody waits takes the short way, without the packer.
 bool Packing::is_wanted(const WriteBlock& block) const {
@@ -152,14 +151,14 @@ void Packing::park(WriteJob& job) {
   }
   if (elsewhere > 0) allow_hurry(job);
   // Followers still need the job's data, or there is no memory to keep these: the buffers stay.
-  if (elsewhere > 0 || in_packer > parked_.available()) return;
+  if (elsewhere > 0 || in_packer > buffers_.parked.available()) return;
   for (WriteBlock& block : job.all()) {
     if (block.stage != Stage::packing) continue;
-    block.parked = parked_.take();
+    block.parked = buffers_.parked.take();
     std::memcpy(block.parked, block.data, kBlockSize);
-    block.data = block.parked;
     // All that point to the data follow: readers, and writers of equal data who compare.
-    locks_.publish(block.lbn, block.data);
+    in_flight_.move(block.lbn, block.data, block.parked);
+    block.data = block.parked;
     if (block.lock != nullptr) block.lock->data = block.data;
   }
   job.release_buffers();
@@ -179,9 +178,9 @@ void Packing::allow_hurry(WriteJob& job) {
 
 void Packing::end(WriteBlock& block) {
   if (block.is_agent()) deduplication_.settle(block);
-  locks_.unlock(block.lbn);
+  in_flight_.end(block.lbn, block.data);
   block.enter(Stage::ended);
-  if (block.parked != nullptr) parked_.give_back(std::exchange(block.parked, nullptr));
+  if (block.parked != nullptr) buffers_.parked.give_back(std::exchange(block.parked, nullptr));
 }
 
 }  // namespace uvdo

@@ -8,7 +8,6 @@
 // are free for others.
 #pragma once
 
-#include "base/block_arena.h"
 #include "packer/block_compressor.h"
 #include "packer/packer.h"
 #include "volume/deduplication.h"
@@ -53,6 +52,7 @@ class Packing final : private Hurry {
 
   Executor& executor_;
   SlabDepot& depot_;
+  InFlight& in_flight_;
   LbnLocks& locks_;
   WriteJobs& jobs_;
   Packer& packer_;
@@ -63,7 +63,6 @@ class Packing final : private Hurry {
   VolumeBuffers& buffers_;
   const VolumeOptions& options_;
   Compressors compressors_;
-  BlockArena parked_;  // data of fragments in the packer
 };
 
 }  // namespace uvdo

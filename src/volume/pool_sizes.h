@@ -27,9 +27,10 @@ namespace uvdo {
 }
 
 /// As the options of the volume say.
-[[nodiscard]] inline LedgerSettings ledger_settings(const VolumeOptions& options) {
+[[nodiscard]] inline LedgerSettings ledger_settings(const VolumeOptions& options,
+                                                    MutableBytes journal_memory) {
   return {options.block_map_cache_pages, options.block_map_maximum_age, depot_pools(options),
-          options.faults};
+          options.faults, journal_memory};
 }
 
 }  // namespace uvdo

@@ -50,6 +50,7 @@ Task<Result<void>> SuperBlockStore::change_alone(Device& device, const Change& c
   done = co_await write_from(memory_.bytes(), device, device_offset_, next);
   if (done) {
     super_block_ = next;
+    if (on_stable_) on_stable_(next);
   } else {
     failed_ = true;
   }

@@ -39,6 +39,9 @@ class SuperBlockStore {
   /// The same in another form, before the first change.
   void begin_with(const SuperBlock& super_block) { super_block_ = super_block; }
 
+  /// Calls `f` with each that has become stable.
+  void on_stable(std::function<void(const SuperBlock&)> f) { on_stable_ = std::move(f); }
+
   /// Writes what `change` makes, when those who came before are done; current() follows when that
   /// is stable. After a failure nothing is ever written again: a super block whose fate is unknown
   /// must not be followed by another.
@@ -55,6 +58,7 @@ class SuperBlockStore {
   AlignedMemory memory_;  // what is being written
   SuperBlock super_block_;
   Semaphore writer_;
+  std::function<void(const SuperBlock&)> on_stable_;
   bool failed_ = false;
 };
 

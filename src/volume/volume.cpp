@@ -9,21 +9,24 @@
 namespace uvdo {
 
 Volume::Volume(Executor& executor, BackingStore& store, const VolumeOptions& options,
-               const VolumeGeometry& geometry, const SuperBlock& super_block, LogFunction log)
+               const VolumeGeometry& geometry, const SuperBlock& super_block, LogFunction log,
+               MutableBytes kept)
     : executor_(executor),
       store_(store),
       options_(options),
       geometry_(geometry),
       log_(std::move(log)),
       gates_(executor, store, options.no_space_timeout),
+      kept_(kept, KeptLayout::of(options), options.faults),
       super_blocks_(executor, gates_.flushes, geometry.device_byte(geometry.data_start),
                     super_block),
-      ledger_(executor, blocks(), super_block, ledger_settings(options), notifier_, log_),
+      ledger_(executor, blocks(), super_block, ledger_settings(options, kept_.journal()), notifier_,
+              log_),
       entrance_(executor, life_, notifier_, super_blocks_, counters_.errors),
-      buffers_(executor, options),
+      buffers_(executor, options, kept_.arena()),
       admission_(executor, gates_.room, store.name(), life_, entrance_, buffers_.clients,
                  counters_.errors, log_),
-      in_flight_(executor, blocks_at_once(options)),
+      in_flight_(executor, blocks_at_once(options), &kept_),
       index_(executor, life_, entrance_, options_, log_),
       data_writer_(executor, blocks()),
       packer_(executor, data_writer_, static_cast<BinAllocator&>(*this), ledger_.depot().epochs(),
@@ -54,6 +57,7 @@ Volume::Volume(Executor& executor, BackingStore& store, const VolumeOptions& opt
       savings_(executor, life_, suspension_, super_blocks_, ledger_),
       packer_runs_(executor) {
   if (options.work.thread() != nullptr) store.share_reads(&options.work.thread()->batches());
+  super_blocks_.on_stable([this](const SuperBlock& stable) { kept_.rename(stable); });
   ledger_.on_wanting([this] { writes_.hurry(); });
   admission_.on_refusal([this] { suspension_.break_off(); });
 }
@@ -80,6 +84,7 @@ Task<Result<void>> Volume::stop() {
   if (life_.is_for_reading()) co_return Result<void>();  // there is nothing to save
   auto done = co_await saver_.save(IndexHolder::Saving::and_close);
   co_await record_.wait();  // a failure has to be recorded before the volume goes away
+  if (done) kept_.enter(KeptPhase::idle);
   if (!done && admission_.is_given_up()) co_return given_up_error();
   co_return done;
 }
@@ -125,6 +130,7 @@ Error Volume::given_up_error() const {
 }
 
 void Volume::entered_read_only(const Error& reason) {
+  if (kept_.phase() == KeptPhase::in_use) kept_.enter(KeptPhase::given_up);
   // Where there was no room in the end the volume is left as after a crash.
   if (!admission_.is_given_up()) {
     log_({LogLevel::error,

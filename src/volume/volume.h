@@ -24,6 +24,7 @@
 #include "statistics/statistics.h"
 #include "volume/discarder.h"
 #include "volume/growth_in_use.h"
+#include "volume/kept_start.h"
 #include "volume/savings_walk.h"
 #include "volume/suspension.h"
 
@@ -36,10 +37,12 @@ class Volume final : public BlockService, private BinAllocator {
  public:
   /// Opens the volume on `store` and, if it is to be written, marks it in use. One that cannot be
   /// written, since an error left it read-only or does so now, is opened for reading, with what its
-  /// journal says kept in memory. Lines for people go to `log`.
+  /// journal says kept in memory. Lines for people go to `log`. `kept`: memory that outlives
+  /// processes; what one that died had answered is on disk when this ends (kept_report()).
   static Task<Result<std::unique_ptr<Volume>>> open(Executor& executor, BackingStore& store,
                                                     const VolumeOptions& options,
-                                                    IndexFactory make_index, LogFunction log);
+                                                    IndexFactory make_index, LogFunction log,
+                                                    KeptMemories kept = {});
   ~Volume() override;
 
   // ---- BlockService
@@ -79,6 +82,8 @@ class Volume final : public BlockService, private BinAllocator {
   [[nodiscard]] bool is_recovering() const { return life_.is_in_use() && ledger_.is_recovering(); }
   /// How far that has come: 0..100.
   [[nodiscard]] unsigned recovery_percentage() const { return ledger_.recovery_percentage(); }
+  /// What its start has found in the memory of processes that died.
+  [[nodiscard]] const KeptReport& kept_report() const { return kept_report_; }
   /// Enters read-only mode for something that was found out elsewhere: what is on the device must
   /// not be relied on any more.
   void fail(const Error& reason) { notifier_.enter(reason); }
@@ -154,12 +159,13 @@ class Volume final : public BlockService, private BinAllocator {
 
  private:
   Volume(Executor& executor, BackingStore& store, const VolumeOptions& options,
-         const VolumeGeometry& geometry, const SuperBlock& super_block, LogFunction log);
+         const VolumeGeometry& geometry, const SuperBlock& super_block, LogFunction log,
+         MutableBytes kept);
 
   // ---- opening (volume_open.cpp)
   Task<Result<void>> open_for_writing(const StartPlan& plan, const SuperBlock& on_disk,
-                                      const IndexFactory& make_index);
-  Task<Result<void>> load(const StartPlan& plan);
+                                      const IndexFactory& make_index, const KeptStart& kept);
+  Task<Result<void>> load(const StartPlan& plan, const KeptStart& kept);
   Task<Result<void>> load_ledger(const StartPlan& plan);
   Task<Result<void>> mark_in_use();
   Task<Result<void>> open_for_salvage(const SuperBlock& on_disk, Error reason);
@@ -167,6 +173,9 @@ class Volume final : public BlockService, private BinAllocator {
   /// Sees the volume through its journal from now on.
   Task<Result<void>> view_through_journal(const SuperBlock& on_disk);
   void start();
+  /// Makes the writes that a process which died had answered, and makes them stable.
+  Task<void> apply_kept(KeptStart& kept);
+  Task<Result<void>> write_kept(std::vector<KeptBlock> blocks);
 
   // ---- figures (volume_statistics.cpp), in this order
   void add_use_of_room(VolumeStatistics& s) const;
@@ -198,6 +207,8 @@ class Volume final : public BlockService, private BinAllocator {
   ReadOnlyNotifier notifier_;
   // The device, and what is known of it.
   DeviceGates gates_;
+  KeptMemory kept_;
+  KeptReport kept_report_;
   SuperBlockStore super_blocks_;
   std::optional<JournalView> view_;  ///< of a volume that was not opened for writing
   Ledger ledger_;

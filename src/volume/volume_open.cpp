@@ -33,7 +33,8 @@ Result<void> check_view_memory(const VolumeOptions& options, const MemoryPlan& p
 
 Task<Result<std::unique_ptr<Volume>>> Volume::open(Executor& executor, BackingStore& store,
                                                    const VolumeOptions& options,
-                                                   IndexFactory make_index, LogFunction log) {
+                                                   IndexFactory make_index, LogFunction log,
+                                                   KeptMemories kept) {
   // What lies there, and how it is to be started; a rebuild is done in here, before the volume is
   // made.
   auto headers = co_await read_volume_headers(store);
@@ -43,28 +44,38 @@ Task<Result<std::unique_ptr<Volume>>> Volume::open(Executor& executor, BackingSt
   StartPlan plan;
   plan.super_block = super_block;
   const bool is_for_writing = options.access == VolumeAccess::read_write;
+  KeptStart kept_start(std::move(kept.left));
   if (is_for_writing) {
+    kept_start.choose(geometry, super_block, log);
+    auto finished = Result<void>();
+    if (!options.faults.is_on(Fault::kept_journal_left_out)) {
+      finished = co_await kept_start.finish_journal(executor, PbnDevice(store, geometry.bio_offset),
+                                                    super_block, log);
+    }
+    if (!finished) co_return std::move(finished).error().within(store.name());
     auto made =
         co_await make_start_plan(executor, store, geometry, super_block, options.replay_batch, log);
     if (!made) co_return std::move(made).error().within(store.name());
     plan = std::move(*made);
   }
   // The parts are made for the sizes of the super block, and read nothing yet.
-  std::unique_ptr<Volume> volume(
-      new Volume(executor, store, options, geometry, plan.super_block, std::move(log)));
+  std::unique_ptr<Volume> volume(new Volume(executor, store, options, geometry, plan.super_block,
+                                            std::move(log),
+                                            is_for_writing ? kept.own : MutableBytes()));
   Result<void> opened;
   if (is_for_writing) {
-    opened = co_await volume->open_for_writing(plan, super_block, make_index);
+    opened = co_await volume->open_for_writing(plan, super_block, make_index, kept_start);
   } else {
     opened = co_await volume->open_for_reading();
   }
   if (!opened) co_return std::move(opened).error().within(store.name());
   volume->start();
+  if (is_for_writing) co_await volume->apply_kept(kept_start);
   co_return volume;
 }
 
 Task<Result<void>> Volume::open_for_writing(const StartPlan& plan, const SuperBlock& on_disk,
-                                            const IndexFactory& make_index) {
+                                            const IndexFactory& make_index, const KeptStart& kept) {
   Result<void> loaded;
   if (plan.damage) {
     loaded = plan.damage->clone();
@@ -72,7 +83,7 @@ Task<Result<void>> Volume::open_for_writing(const StartPlan& plan, const SuperBl
     // Sequence numbers have 48 bits (volume.md, 1); a recovery may not go on behind the last.
     loaded = Error(Errc::corrupt, "its recovery journal is at the last of its block numbers");
   } else {
-    loaded = co_await load(plan);
+    loaded = co_await load(plan, kept);
   }
   if (loaded) {
     index_.use(
@@ -95,8 +106,15 @@ Task<Result<void>> Volume::open_for_writing(const StartPlan& plan, const SuperBl
 
 /// In the order of behaviour.md, 8: first all that a repetition would do again in the same way,
 /// then the mark that the volume is in use, and only then counts are written.
-Task<Result<void>> Volume::load(const StartPlan& plan) {
+Task<Result<void>> Volume::load(const StartPlan& plan, const KeptStart& kept) {
   auto done = co_await load_ledger(plan);
+  // Before the super block says so: whoever finds that finds this memory with it.
+  if (done) {
+    const bool is_early = options_.faults.is_on(Fault::kept_memory_dropped_early);
+    kept_.begin(geometry_, super_blocks_.current(),
+                kept.is_due() && !is_early ? KeptPhase::applying : KeptPhase::in_use,
+                kept.predecessor());
+  }
   if (done) done = co_await mark_in_use();
   if (!done) co_return done;
   life_.enter(VolumeLife::Stage::in_use);
@@ -219,6 +237,53 @@ void Volume::start() {
   notifier_.on_enter([this](const Error& reason) { entered_read_only(reason); });
   maintenance_.start(is_recovering());
   packer_runs_.start(packer_.run());
+}
+
+Task<void> Volume::apply_kept(KeptStart& kept) {
+  if (kept.is_due()) {
+    auto blocks = kept.blocks(entrance_.size() / kBlockSize, log_);
+    kept.report().blocks = blocks.size();
+    auto done = co_await write_kept(std::move(blocks));
+    // Now it is as after a flush of its clients: the memory of the other one is not needed.
+    auto flushed = co_await writes_.flush();
+    if (done) done = std::move(flushed);
+    if (!done) kept.report().loss = done.error().message();
+  }
+  kept_report_ = std::move(kept.report());
+  if (life_.is_for_reading() || notifier_.is_read_only()) {
+    if (kept_report_.was_found && kept_report_.loss.empty()) {
+      kept_report_.loss = "the volume can only be read";
+    }
+  } else if (kept_.phase() == KeptPhase::applying) {
+    kept_.enter(KeptPhase::in_use);
+  }
+  const KeptReport& report = kept_report_;
+  if (report.blocks + report.entries > 0) {
+    log_({LogLevel::notice,
+          fmt::format("the server before this one died: {} changes in its journal and {} writes "
+                      "that it had answered are applied",
+                      report.entries, report.blocks)});
+  }
+  if (report.was_found && !report.loss.empty()) {
+    log_(
+        {LogLevel::error, fmt::format("writes that it had answered may be lost: {}", report.loss)});
+  }
+}
+
+Task<Result<void>> Volume::write_kept(std::vector<KeptBlock> blocks) {
+  constexpr std::uint64_t kUnitsPerBlock = 200;
+  Result<void> done;
+  for (const KeptBlock& block : blocks) {
+    executor_.spend(kUnitsPerBlock);
+    co_await give_way(executor_, options_);
+    Buffer buffer = co_await buffers_.clients.acquire(kBlockSize);
+    if (buffer.data() == nullptr) co_return Refusal::error();
+    std::memcpy(buffer.data(), block.data.data(), kBlockSize);
+    auto written = co_await writes_.write(block.lbn.value() * kBlockSize, std::move(buffer),
+                                          Durability::cached);
+    if (!written) done = std::move(written);
+  }
+  co_return done;
 }
 
 }  // namespace uvdo

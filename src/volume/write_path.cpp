@@ -197,7 +197,7 @@ Task<Result<void>> WritePath::start_job(WriteJob& job, const Refusal& refusal) {
   if (job.has_promise && job.durability == Durability::cached) {
     // The moment of the answer: from here on readers are given these data, and a flush waits for
     // the job.
-    for (WriteBlock& block : job.all()) in_flight_.locks().publish(block.lbn, block.data);
+    for (WriteBlock& block : job.all()) in_flight_.publish(block.lbn, block.data);
     store_behind_answer(job);
     co_return done;
   }

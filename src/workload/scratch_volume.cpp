@@ -100,7 +100,11 @@ Task<Result<void>> ScratchVolume::make_volume() {
     index_ = index.get();
     return index;
   };
-  auto opened = co_await Volume::open(loop_, *device_, request_.options, factory, say);
+  auto kept = MemoryFile::create("uvdo-bench", KeptLayout::of(request_.options).bytes());
+  if (!kept) co_return std::move(kept).error();
+  kept_ = std::move(*kept);
+  auto opened = co_await Volume::open(loop_, *device_, request_.options, factory, say,
+                                      KeptMemories{kept_.bytes(), {}});
   if (!opened) co_return std::move(opened).error();
   volume_ = std::move(*opened);
   // Duplicates are found from the first block on.

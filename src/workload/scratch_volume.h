@@ -6,6 +6,7 @@
 #include <string>
 
 #include "async/work_thread.h"
+#include "base/memory_file.h"
 #include "device/memory_device.h"
 #include "format/volume_layout.h"
 #include "volume/volume.h"
@@ -54,6 +55,7 @@ class ScratchVolume {
   MemoryDevice* memory_ = nullptr;
   std::unique_ptr<BackingStore> device_;
   std::unique_ptr<WorkThread> work_;
+  MemoryFile kept_;  // as a server has it
   std::unique_ptr<Volume> volume_;
   DedupeIndex* index_ = nullptr;
 };

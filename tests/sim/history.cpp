@@ -13,12 +13,16 @@
 namespace uvdo::sim {
 namespace {
 
-/// Has a running service checked every few steps, for the length of a scope.
+/// Has a running service checked every few steps, for the length of a scope; and lets its process
+/// die after so many of them.
 class InvariantsWatch {
  public:
-  InvariantsWatch(SimExecutor& executor, const Instance& instance) : executor_(executor) {
-    executor.on_step([&instance, steps = 0U]() mutable {
+  InvariantsWatch(SimExecutor& executor, const Instance& instance, SimDevice& device,
+                  std::uint64_t steps_to_live = UINT64_MAX)
+      : executor_(executor) {
+    executor.on_step([&instance, &device, steps_to_live, steps = std::uint64_t{0}]() mutable {
       if (++steps % kStepsBetween == 0) instance.check_invariants();
+      if (steps == steps_to_live) device.die();
     });
   }
   InvariantsWatch(const InvariantsWatch&) = delete;
@@ -46,7 +50,7 @@ class History {
         random_(executor_.fork_random()) {
     subject_.prepare(profile_);
     if (options.trace) executor_.set_trace(options.trace);
-    device_.set_on_crash([this] { model_.crash(); });
+    device_.set_on_crash([this] { crashed(); });
     device_.lie_about_flushes(options.flushes_lie);
   }
 
@@ -92,6 +96,29 @@ class History {
     }
     note("history: last start");
     co_await last_cycle();
+  }
+
+  /// At the very moment of a power cut, or of the death of the process.
+  void crashed() {
+    if (device_.has_died()) {
+      subject_.die();
+      model_.die();
+      is_coming_back_ = true;
+    } else {
+      subject_.lose_power();
+      model_.crash();
+      is_coming_back_ = false;
+    }
+  }
+
+  /// In half of the cases at some request, also of the start; else after some steps in use.
+  void plan_death() {
+    const std::uint64_t scale = random_.between(1, 13);
+    if (random_.chance(1, 2)) {
+      device_.crash_after(random_.below(std::uint64_t{1} << scale), SimCrashStyle::death);
+    } else {
+      steps_to_live_ = 1 + random_.below(std::uint64_t{8} << scale);
+    }
   }
 
   void plan_crash() {
@@ -143,6 +170,9 @@ class History {
   Task<Result<std::unique_ptr<Instance>>> open() {
     Result<std::unique_ptr<Instance>> opened = co_await subject_.open(executor_, device_);
     if (opened && !(*opened)->service().is_read_only()) repairing_ = false;
+    if (opened && !device_.has_crashed() && std::exchange(is_coming_back_, false)) {
+      model_.come_back();
+    }
     if (!opened || !(*opened)->service().is_read_only()) co_return opened;
     note("history: it is read-only");
     if (!device_.has_faulted()) co_await workload_.verify((*opened)->service(), true);
@@ -174,7 +204,14 @@ class History {
       will_crash = false;
       device_.add_fault(*options_.fault);
     }
-    if (will_crash) plan_crash();
+    const bool will_die = will_crash && subject_.outlives_death() && profile_.death_percent > 0 &&
+                          random_.chance(profile_.death_percent, 100);
+    steps_to_live_ = UINT64_MAX;
+    if (will_die) {
+      plan_death();
+    } else if (will_crash) {
+      plan_crash();
+    }
     if (random_.chance(profile_.fault_percent, 100) && !repairing_) plan_faults();
     if (subject_.waits_for_room() && profile_.full_percent > 0 &&
         random_.chance(profile_.full_percent, 100)) {
@@ -192,8 +229,7 @@ class History {
       co_return;
     }
     const std::unique_ptr<Instance> instance = *std::move(opened);
-    const InvariantsWatch watch(executor_, *instance);
-    // Not always, so that clients also meet a service that nobody has read first.
+    const InvariantsWatch watch(executor_, *instance, device_, steps_to_live_);
     const bool verify_first = unverified_ && random_.chance(2, 3);
     if (verify_first) {
       co_await workload_.verify(instance->service(), true);
@@ -213,7 +249,9 @@ class History {
         co_await examine(*instance);
       }
     }
-    if (will_crash && random_.chance(1, 2)) device_.crash();  // if it has not come by itself
+    if (will_crash && random_.chance(1, 2)) {  // if it has not come by itself
+      device_.crash(will_die ? SimCrashStyle::death : SimCrashStyle::any);
+    }
     device_.crash_after(UINT64_MAX);
     note("history: stop");
     const Result<void> stopped = co_await stop(*instance);
@@ -298,7 +336,8 @@ class History {
         image, model_.blocks(),
         [&](std::uint64_t block, ConstBytes found) -> std::optional<std::string> {
           // A block that nobody wrote may be left out of an export; if it holds data that is wrong.
-          if (!is_touched(block) && found.empty()) return std::nullopt;
+          // What was answered last is in the memory of who died.
+          if (is_coming_back_ || (!is_touched(block) && found.empty())) return std::nullopt;
           return model_.look_after_crash(block, found.empty() ? ConstBytes(kZeroBlock) : found);
         });
     if (seen.wrong) return workload_.report("seen offline after a power cut: " + *seen.wrong);
@@ -329,7 +368,7 @@ class History {
       co_return;
     }
     const std::unique_ptr<Instance> instance = *std::move(opened);
-    const InvariantsWatch watch(executor_, *instance);
+    const InvariantsWatch watch(executor_, *instance, device_);
     co_await workload_.verify(instance->service(), true);
     co_await workload_.verify(instance->service(), false);
     const Result<void> stopped = co_await instance->stop();
@@ -351,7 +390,9 @@ class History {
   bool unverified_ = false;
   bool had_faults_ = false;
   bool repairing_ = false;
-  bool is_busy_ = false;  // clients are running
+  bool is_busy_ = false;         // clients are running
+  bool is_coming_back_ = false;  // its process has died, and it was not opened since
+  std::uint64_t steps_to_live_ = UINT64_MAX;
   HistoryResult result_;
 };
 

@@ -259,6 +259,28 @@ void Model::crash() {
   }
 }
 
+void Model::die() {
+  ++clock_;
+  operations_.clear();
+  reads_.clear();
+  flushes_.clear();
+  for (const std::unique_ptr<Block>& block : blocks_) {
+    if (!block) continue;
+    block->readers = 0;
+    block->slots = {};
+    for (Past& past : block->history) past.with = 0;
+    std::vector<Case> cases;
+    for (Case& one : block->cases) {
+      const bool is_known =
+          std::ranges::any_of(cases, [&](const Case& other) { return other.value == one.value; });
+      if (!is_known) cases.push_back({std::move(one.value), 0});
+    }
+    block->cases = std::move(cases);
+    block->quiet_since = clock_;
+    drop_old(*block);
+  }
+}
+
 std::optional<std::string> Model::check_after_crash(std::uint64_t number, ConstBytes bytes) {
   ++checks_;
   Block& block = block_at(number);

@@ -72,6 +72,12 @@ class Model {
 
   /// The power is cut: whatever was under way may have happened or not.
   void crash();
+  /// The process of the service dies and loses nothing: all that was acknowledged is there, and
+  /// what was under way may have happened or not. A power cut before come_back() brings back what
+  /// it may have brought back before.
+  void die();
+  /// The service is there again, and all that it had acknowledged is stable.
+  void come_back() { stop_cleanly(); }
   /// Checks what a block holds after a crash, and takes it as its value from now on.
   [[nodiscard]] std::optional<std::string> check_after_crash(std::uint64_t block, ConstBytes bytes);
   /// Whether a block may hold that after a crash; an explanation if not. Unlike

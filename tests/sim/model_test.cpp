@@ -57,6 +57,38 @@ TEST_F(ModelTest, AcknowledgedWriteIsWhatReadsSee) {
   EXPECT_FALSE(may_read(kA));
 }
 
+TEST_F(ModelTest, ADeathOfTheProcessLosesNothingThatWasAcknowledged) {
+  write(kA);
+  write(kB);
+  model.die();
+  EXPECT_FALSE(may_read(kA));
+  EXPECT_FALSE(may_read(kZero));
+  EXPECT_TRUE(may_read(kB));
+  const Model::Token token = begin(kC);
+  model.die();
+  model.acknowledge(token, false);
+  EXPECT_TRUE(may_find_after_crash(bytes_of(kC))) << "it may have happened";
+  EXPECT_FALSE(may_find_after_crash(bytes_of(kB))) << "it has";
+}
+
+TEST_F(ModelTest, APowerCutBehindADeathBringsBackWhatNoFlushHasCovered) {
+  const auto setup = [this] {
+    write(kA);
+    flush();
+    write(kB);
+    model.die();
+  };
+  EXPECT_TRUE(may_follow(setup, kA));
+  EXPECT_TRUE(may_follow(setup, kB));
+  EXPECT_FALSE(may_follow(setup, kZero));
+  const auto come_back = [&] {
+    setup();
+    model.come_back();
+  };
+  EXPECT_FALSE(may_follow(come_back, kA)) << "it was made stable before anybody was served";
+  EXPECT_TRUE(may_follow(come_back, kB));
+}
+
 TEST_F(ModelTest, WriteUnderWayMayBeSeenOrNot) {
   write(kA);
   const Model::Token token = begin(kB);

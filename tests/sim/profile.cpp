@@ -6,8 +6,8 @@
 namespace uvdo::sim {
 namespace {
 
-std::array<Profile, 23> make_profiles() {
-  std::array<Profile, 23> all;
+std::array<Profile, 25> make_profiles() {
+  std::array<Profile, 25> all;
   std::size_t count = 0;
   const auto add = [&](std::string_view name, std::string_view what) -> Profile& {
     Profile& profile = all.at(count++);
@@ -289,6 +289,48 @@ std::array<Profile, 23> make_profiles() {
   index.longest = 32;
   index.hot_percent = 5;
   index.partial_percent = 2;
+
+  Profile& deaths = add("deaths", "the process dies again and again, sometimes the power is cut");
+  deaths.cycles = 7;
+  deaths.operations = 120;
+  deaths.crash_percent = 95;
+  deaths.death_percent = 85;
+  deaths.change_percent = 20;
+  deaths.mix = {.write = 50,
+                .fua_write = 6,
+                .read = 20,
+                .discard = 10,
+                .write_zeroes = 8,
+                .flush = 3,
+                .extents = 2};
+  deaths.content = {.zero = 5,
+                    .unique = 30,
+                    .duplicate = 20,
+                    .compressible = 25,
+                    .very_compressible = 15,
+                    .near_duplicate = 5,
+                    .duplicates = 16};
+
+  Profile& deaths_full = add("deaths-full", "the process dies while no block is free");
+  deaths_full.blocks = 2500;
+  deaths_full.cycles = 5;
+  deaths_full.operations = 400;
+  deaths_full.crash_percent = 95;
+  deaths_full.death_percent = 85;
+  deaths_full.mix = full.mix;
+  // Nothing that is compressed: what shared a block before may need one each.
+  deaths_full.content = {.zero = 1,
+                         .unique = 90,
+                         .duplicate = 8,
+                         .compressible = 0,
+                         .very_compressible = 0,
+                         .near_duplicate = 1,
+                         .duplicates = 16};
+  deaths_full.longest = 32;
+  deaths_full.clients = 10;
+  deaths_full.partial_percent = 10;
+  deaths_full.hot_percent = 5;
+  deaths_full.pause_percent = 5;
   return all;
 }
 

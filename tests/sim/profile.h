@@ -50,6 +50,8 @@ struct Profile {
   /// `near_skip` of its writes; otherwise half of them behind some write of any.
   std::optional<Critical> near{};
   std::uint64_t near_skip = 1;
+  /// Those in which the process dies, and the machine and its memory live on.
+  std::uint32_t death_percent = 0;
   std::uint32_t fault_percent = 0;   ///< cycles with failing requests
   std::uint32_t full_percent = 0;    ///< cycles in which the disk has no room for a while
   std::uint32_t change_percent = 0;  ///< cycles in which the service is grown and suspended

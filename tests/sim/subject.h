@@ -83,6 +83,12 @@ class Subject {
   }
   /// Whether it waits while its disk has no room, and loses nothing by that.
   [[nodiscard]] virtual bool waits_for_room() const { return false; }
+  /// Whether what it had answered is there when its process has died and the machine lives on.
+  [[nodiscard]] virtual bool outlives_death() const { return false; }
+  /// Called at the moment of that: what it has in memory now is what the next open() finds.
+  virtual void die() {}
+  /// Called at the moment of a power cut: memory is gone.
+  virtual void lose_power() {}
   /// Makes a device usable again that an error has left read-only, before it is opened.
   virtual Task<Result<void>> repair(Executor& executor, BackingStore& store) {
     static_cast<void>(executor);

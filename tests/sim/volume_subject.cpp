@@ -48,11 +48,12 @@ std::string wrong_counters(const VolumeStatistics& s) {
 /// A volume, and somebody who asks it after a while for its savings.
 class VolumeInstance final : public Instance {
  public:
-  VolumeInstance(Executor& executor, BackingStore& store, std::unique_ptr<Volume> volume,
-                 Duration until_asked, std::uint64_t blocks_of_clients,
-                 std::vector<VolumeStatistics>& told)
+  VolumeInstance(Executor& executor, BackingStore& store, AlignedMemory memory,
+                 std::unique_ptr<Volume> volume, Duration until_asked,
+                 std::uint64_t blocks_of_clients, std::vector<VolumeStatistics>& told)
       : executor_(executor),
         store_(store),
+        memory_(std::move(memory)),
         volume_(std::move(volume)),
         blocks_of_clients_(blocks_of_clients),
         told_(told),
@@ -171,6 +172,7 @@ class VolumeInstance final : public Instance {
   }
   Executor& executor_;
   BackingStore& store_;
+  AlignedMemory memory_;
   std::unique_ptr<Volume> volume_;
   bool is_index_patient_ = false;
   std::uint64_t blocks_of_clients_;  // the first ones
@@ -326,6 +328,8 @@ void VolumeSubject::choose(std::uint64_t seed) {
   is_index_patient_ = index.chance(1, 2);
   is_index_sparse_ = index.chance(1, 4);
   told_.clear();
+  own_ = {};
+  left_.clear();
   variant_ = fixed_shape_ ? 0 : random_.below(kShapes.size());
   layout_ = make_tiny_layout(fixed_shape_ ? *fixed_shape_ : kShapes[variant_]);
 }
@@ -406,6 +410,7 @@ Task<Result<void>> VolumeSubject::repair(Executor& executor, BackingStore& store
 void VolumeSubject::prepare(const Profile& profile) {
   index_ = profile.index;
   blocks_of_clients_ = profile.blocks;
+  keeps_memory_ = profile.death_percent > 0;
 }
 
 /// The real index with chapters of 1024 names. In half of the histories it has 50 to 150 us for a
@@ -435,14 +440,51 @@ Task<Result<std::unique_ptr<Instance>>> VolumeSubject::open(Executor& executor,
     return std::make_unique<BoundedMemoryIndex>(names);
   };
   if (index_ == IndexKind::uds) make_index = make_uds_index();
-  auto opened = co_await Volume::open(executor, store, options, std::move(make_index),
-                                      [](const std::string&) {});
+  AlignedMemory memory;
+  if (keeps_memory_) {
+    memory = AlignedMemory::unset(KeptLayout::of(options).bytes());
+    std::memset(memory.data(), 0, kBlockSize);  // it says nothing yet
+  }
+  auto opened =
+      co_await open_volume(executor, store, options, std::move(make_index), memory.bytes());
   if (!opened) co_return std::move(opened).error();
-  auto instance = std::make_unique<VolumeInstance>(executor, store, *std::move(opened),
-                                                   Duration(random_.below(200'000'000)),
-                                                   blocks_of_clients_, told_);
+  auto instance = std::make_unique<VolumeInstance>(
+      executor, store, std::move(memory), *std::move(opened), Duration(random_.below(200'000'000)),
+      blocks_of_clients_, told_);
   if (index_ == IndexKind::uds && is_index_patient_) instance->expect_deduplication();
   co_return std::unique_ptr<Instance>(std::move(instance));
+}
+
+Task<Result<std::unique_ptr<Volume>>> VolumeSubject::open_volume(Executor& executor,
+                                                                 BackingStore& store,
+                                                                 const VolumeOptions& options,
+                                                                 IndexFactory make_index,
+                                                                 MutableBytes memory) {
+  own_ = memory;
+  KeptMemories kept{memory, {}};
+  for (const AlignedMemory& one : left_) kept.left.push_back(one.bytes());
+  auto opened = co_await Volume::open(
+      executor, store, options, std::move(make_index), [](const std::string&) {}, std::move(kept));
+  const auto* disk = dynamic_cast<const SimDevice*>(&store);
+  const bool has_died = disk != nullptr && disk->has_crashed();
+  if (!opened) own_ = {};
+  if (!opened || has_died) co_return opened;
+  // Nobody needs it any more.
+  left_.clear();
+  if (!(*opened)->kept_report().loss.empty() && (disk == nullptr || !disk->has_faulted())) {
+    Error loss(Errc::io, "what was answered is lost: " + (*opened)->kept_report().loss);
+    [[maybe_unused]] const auto stopped = co_await (*opened)->stop();
+    co_return loss;
+  }
+  co_return opened;
+}
+
+void VolumeSubject::die() {
+  if (own_.empty()) return;
+  AlignedMemory copy = AlignedMemory::unset(own_.size());
+  std::memcpy(copy.data(), own_.data(), own_.size());
+  left_.push_back(std::move(copy));
+  own_ = {};
 }
 
 }  // namespace uvdo::sim

@@ -54,6 +54,12 @@ class VolumeSubject final : public Subject {
   void prepare(const Profile& profile) override;
   [[nodiscard]] std::uint64_t variant() const override { return variant_; }
   [[nodiscard]] bool waits_for_room() const override { return true; }
+  [[nodiscard]] bool outlives_death() const override { return true; }
+  void die() override;
+  void lose_power() override {
+    own_ = {};
+    left_.clear();
+  }
   [[nodiscard]] std::uint64_t device_size() const override;
   [[nodiscard]] std::uint64_t logical_blocks() const override {
     return layout_.super_block.config.logical_blocks;
@@ -73,11 +79,18 @@ class VolumeSubject final : public Subject {
 
  private:
   VolumeOptions next_options();
+  /// Memory of a process: whoever has died keeps the content of that moment in left_.
+  Task<Result<std::unique_ptr<Volume>>> open_volume(Executor& executor, BackingStore& store,
+                                                    const VolumeOptions& options,
+                                                    IndexFactory make_index, MutableBytes memory);
   IndexFactory make_uds_index();
 
   std::optional<VolumeShape> fixed_shape_;
   FaultPoints faults_;
   std::vector<VolumeStatistics> told_;
+  bool keeps_memory_ = false;
+  MutableBytes own_;  // of the process that lives
+  std::vector<AlignedMemory> left_;
   std::uint64_t variant_ = 0;
   VolumeLayout layout_;
   IndexKind index_ = IndexKind::forgetful;

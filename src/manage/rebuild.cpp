@@ -21,8 +21,8 @@ namespace {
 /// What a rebuild writes, and where its file has no room for that yet.
 class RebuildWrites {
  public:
-  RebuildWrites(const BackingStore& device, const VolumeHeaders& headers)
-      : device_(device), headers_(headers) {
+  RebuildWrites(BackingStore& device, const VolumeHeaders& headers)
+      : device_(device), blocks_(device, headers.geometry.bio_offset), headers_(headers) {
     writes_.end = volume_end(headers.geometry, headers.super_block);
   }
 
@@ -51,7 +51,7 @@ class RebuildWrites {
     writes_.holes += holes(first, blocks);
   }
   std::uint64_t holes(Pbn first, std::uint64_t blocks) {
-    return told(device_.holes(headers_.geometry.device_byte(first), blocks * kBlockSize));
+    return told(device_.holes(blocks_.byte_of(first), blocks * kBlockSize));
   }
   std::uint64_t told(Result<std::uint64_t> bytes) {
     if (bytes) return *bytes;
@@ -60,13 +60,14 @@ class RebuildWrites {
   }
 
   const BackingStore& device_;
+  PbnDevice blocks_;
   const VolumeHeaders& headers_;
   PlannedWrites writes_;
   Result<void> failed_;
 };
 
 /// Nothing is begun that would have to be broken off half-way.
-Result<void> check_room(const BackingStore& device, const VolumeHeaders& headers) {
+Result<void> check_room(BackingStore& device, const VolumeHeaders& headers) {
   auto state = device.look();
   if (!state) return std::move(state).error();
   if (!state->is_file) return {};
@@ -96,8 +97,8 @@ Task<Result<void>> rebuild(Executor& executor, BackingStore& device, VolumeHeade
                            LogFunction log) {
   if (headers.super_block.state != VolumeState::rebuild_for_upgrade) {
     headers.super_block.state = VolumeState::force_rebuild;
-    auto marked = co_await write_super_block(
-        device, headers.geometry.device_byte(headers.geometry.data_start), headers.super_block);
+    auto marked = co_await write_super_block(PbnDevice(device, headers.geometry.bio_offset),
+                                             headers.geometry.data_start, headers.super_block);
     if (!marked) co_return marked;
   }
   VolumeOptions options;

@@ -16,7 +16,7 @@ Volume::Volume(Executor& executor, BackingStore& store, const VolumeOptions& opt
       geometry_(geometry),
       log_(std::move(log)),
       gates_(executor, store, options.no_space_timeout),
-      super_blocks_(executor, gates_.flushes, geometry.device_byte(geometry.data_start),
+      super_blocks_(executor, PbnDevice(gates_.flushes, geometry.bio_offset), geometry.data_start,
                     super_block),
       ledger_(executor, blocks(), super_block, ledger_settings(options), notifier_, log_),
       entrance_(executor, life_, notifier_, super_blocks_, counters_.errors),

@@ -34,12 +34,6 @@ constexpr ParameterLimits kMaxClients{Kind::count, 1, 1024,
                                       "each takes 256 KiB of memory; with more, new ones are "
                                       "turned away"};
 
-Result<bool> parse_switch(std::string_view name, std::string_view value) {
-  if (value == "on") return true;
-  if (value == "off") return false;
-  return Error(Errc::invalid_argument, fmt::format("{} is on or off, not \"{}\"", name, value));
-}
-
 Result<void> check_memory_of_options(const ServeOptions& options) {
   const auto machine = static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) *
                        static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));

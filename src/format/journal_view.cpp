@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include <fmt/core.h>
+
 namespace uvdo {
 namespace {
 
@@ -66,6 +68,13 @@ Result<JournalView> JournalViewBuilder::finish() {
   }
   view_.changes.finish();
   return std::move(view_);
+}
+
+std::string left_out_text(VolumeState state) {
+  return fmt::format(
+      "the volume is {} and its recovery journal was left out: flushed data may be missing, or be "
+      "other data",
+      name_of(state));
 }
 
 }  // namespace uvdo

@@ -66,10 +66,7 @@ std::optional<std::string> journal_loss_text(const VolumeImage& image) {
 std::optional<std::string> left_out_text(const VolumeImage& image) {
   const VolumeState state = image.super_block().state;
   if (image.replay() != nullptr || !needs_journal(state)) return std::nullopt;
-  return fmt::format(
-      "the volume is {} and its recovery journal was left out: flushed data may be missing, or be "
-      "other data",
-      name_of(state));
+  return left_out_text(state);
 }
 
 Result<StoppedStatistics> stopped_statistics(const std::string& path, ImageOptions options) {

@@ -9,6 +9,7 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/file_checks.h"
 #include "base/file_lock.h"
@@ -48,6 +49,20 @@ Result<BackingFile> open_backing_store(const std::string& path, OpenMode mode) {
       mode == OpenMode::read_only ? StorageLock::Mode::shared : StorageLock::Mode::exclusive,
       StorageMap(), patience);
   if (!lock) return std::move(lock).error();
+  file.lock = std::move(*lock);
+  return file;
+}
+
+Result<BackingFile> make_backing_file(const std::string& path) {
+  BackingFile file;
+  file.fd =
+      FileDescriptor(open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR));
+  if (!file.fd) return errno_error(errno, fmt::format("cannot create {}", path));
+  auto lock = StorageLock::take(file.fd.get(), path, StorageLock::Mode::exclusive);
+  if (!lock) {
+    unlink(path.c_str());
+    return std::move(lock).error();
+  }
   file.lock = std::move(*lock);
   return file;
 }

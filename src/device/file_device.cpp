@@ -61,7 +61,7 @@ FileDevice::FileDevice(UringLoop& loop, std::string path, OpenMode mode)
 FileDevice::~FileDevice() = default;
 
 void FileDevice::prepare(int fd, std::uint64_t size) {
-  const int flags = fcntl(fd, F_GETFL);
+  const int flags = fcntl(fd, F_GETFL) & ~O_DIRECT;
   const bool is_direct = flags >= 0 && fcntl(fd, F_SETFL, flags | O_DIRECT) == 0;
   if (is_direct && size >= kBlockSize) {
     // Some file systems take the flag and fail at the first transfer.

@@ -13,6 +13,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "base/size_text.h"
 #include "device/room_gate.h"
 #include "device/slice_list.h"
 
@@ -66,6 +67,34 @@ Result<void> FileStore::extend(std::uint64_t size) {
   if (!now) return std::move(now).error();
   if (*now >= size) return {};
   return too_small(*now, size);
+}
+
+Result<void> FileStore::make_anew(std::uint64_t size) {
+  if (is_block_device_) return BackingStore::make_anew(size);
+  // From nothing: what the file held before must not show through.
+  if (ftruncate(fd(), 0) != 0 || ftruncate(fd(), static_cast<off_t>(size)) != 0) {
+    if (errno != EFBIG) return errno_error(errno, fmt::format("cannot set the size of {}", path_));
+    return Error(Errc::no_space, fmt::format("the file system of {} cannot hold a file of {}",
+                                             path_, size_text(size)));
+  }
+  size_ = size;
+  has_holes_ = true;
+  prepare(fd(), size);
+  return {};
+}
+
+Result<void> FileStore::take_room(std::uint64_t size) {
+  if (is_block_device_) return BackingStore::take_room(size);
+  if (fallocate(fd(), 0, 0, static_cast<off_t>(size)) == 0) return {};
+  const int error = errno;
+  const std::string what = fmt::format("cannot take {} for {}", size_text(size), path_);
+  if (error == EOPNOTSUPP) {
+    return Error(Errc::unsupported, what + ": its file system cannot do that");
+  }
+  auto state = look();
+  if (!is_no_room(error) || !state) return errno_error(error, what);
+  return Error(Errc::no_space, fmt::format("{}: {} are free ({})", what, size_text(state->free),
+                                           errno_error(error, "fallocate").message()));
 }
 
 Result<BackingState> FileStore::look() const {

@@ -123,8 +123,8 @@ Task<Result<bool>> go_on(UringLoop& loop, BackingStore& device, const VolumeHead
   if (options.dry_run) co_return false;
   if (losses > 0 && !options.accepts_losses) {
     co_return Error(Errc::corrupt,
-                    "the rebuild was not begun, because it would lose what is listed above; copy "
-                    "what can still be read first (uvdo export), then add --yes");
+                    "the rebuild was not begun, because it would lose what its survey tells" +
+                        options.advise({Obstacle::Kind::would_lose_data}));
   }
   auto has_room = check_room(device, headers);
   if (!has_room) co_return not_begun(has_room.error()).within(options.volume);
@@ -148,10 +148,10 @@ Task<void> run(UringLoop& loop, const StoppedRebuildOptions& options,
   }
   const VolumeState state = headers->super_block.state;
   if (!needs_rebuild(state) && !options.force) {
-    outcome = Error(Errc::invalid_argument,
-                    fmt::format("{} is in state {} ({}) and needs no rebuild; --force does one all "
-                                "the same",
-                                options.volume, name_of(state), explain(state)));
+    outcome = Error(
+        Errc::invalid_argument,
+        fmt::format("{} is in state {} ({}) and needs no rebuild{}", options.volume, name_of(state),
+                    explain(state), options.advise({Obstacle::Kind::needs_no_rebuild})));
     co_return;
   }
   auto report = co_await survey(loop, **device, *headers);

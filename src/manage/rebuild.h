@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "format/super_block.h"
+#include "manage/obstacle.h"
 #include "recovery/rebuild.h"
 
 namespace uvdo {
@@ -20,6 +21,7 @@ struct StoppedRebuildOptions {
   /// Told what the rebuild would keep and lose, before it begins.
   std::function<void(const RebuildReport& survey)> surveyed = [](const RebuildReport&) {};
   LogFunction log;  ///< of the rebuild
+  Advise advise = no_advice;
 };
 
 struct StoppedRebuild {

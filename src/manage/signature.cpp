@@ -4,7 +4,10 @@
 #include <memory>
 
 #include <blkid/blkid.h>
+#include <fcntl.h>
 #include <fmt/core.h>
+
+#include "base/file_checks.h"
 
 namespace uvdo {
 namespace {
@@ -22,9 +25,18 @@ std::string probe_value(blkid_probe probe, const char* name) {
 
 }  // namespace
 
-Result<std::string> find_signature(int fd, const std::string& path) {
+Result<std::string> find_signature(const BackingStore& store) {
+  const std::string& path = store.name();
+  // libblkid reads by itself, and not in the units that the store's own file may demand.
+  auto file = open_checked(path, O_RDONLY | O_CLOEXEC, FileKind::store);
+  if (!file) return std::move(file).error();
+  auto state = store.look();
+  if (!state) return std::move(state).error();
+  if (state->named != BackingState::Named::itself) {
+    return Error(Errc::busy, fmt::format("{} is being replaced", path));
+  }
   const std::unique_ptr<blkid_struct_probe, FreeProbe> probe(blkid_new_probe());
-  if (!probe || blkid_probe_set_device(probe.get(), fd, 0, 0) != 0) {
+  if (!probe || blkid_probe_set_device(probe.get(), file->get(), 0, 0) != 0) {
     return Error(Errc::io, fmt::format("cannot examine {} for what it holds", path));
   }
   blkid_probe_enable_superblocks(probe.get(), 1);

@@ -7,8 +7,9 @@
 
 #include <fmt/core.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
+
+#include "device/storage_map.h"
 
 namespace uvdo {
 namespace {
@@ -32,9 +33,9 @@ Result<std::vector<std::string>> control_paths_of(const std::string& volume) {
     return errno_error(errno, fmt::format("cannot open {}", volume));
   }
   const std::string name =
-      S_ISBLK(status.st_mode)
-          ? fmt::format("block-{}-{}", major(status.st_rdev), minor(status.st_rdev))
-          : fmt::format("file-{:x}-{}", status.st_dev, status.st_ino);
+      StorageId::of(status)
+          .value_or(StorageId{StorageId::Kind::file, status.st_dev, status.st_ino})
+          .text();
   std::vector<std::string> paths{fmt::format("{}/{}.control", control_folder(), name)};
   for (unsigned n = 2; n <= kServersOfOneName; ++n) {
     paths.push_back(fmt::format("{}/{}-{}.control", control_folder(), name, n));

@@ -23,9 +23,11 @@ Result<BackingFile> open_backing_store(const std::string& path, OpenMode mode) {
   }
   const bool block_device = S_ISBLK(status.st_mode);
   int flags = mode == OpenMode::read_only ? O_RDONLY : O_RDWR;
+  // Keeps mounts and other claims of the kernel away, which look at no locks.
   if (block_device && mode == OpenMode::read_write) flags |= O_EXCL;
   Result<FileDescriptor> opened = FileDescriptor();
   const LockPatience patience;
+  // What a killed server had under way holds its claim for a moment longer.
   const bool free = patience.take([&] {
     opened = open_checked(path, flags, FileKind::store);
     return opened || opened.error().code() != Errc::busy;
@@ -39,6 +41,7 @@ Result<BackingFile> open_backing_store(const std::string& path, OpenMode mode) {
   BackingFile file;
   file.fd = std::move(*opened);
   int is_protected = 0;
+  // Such a device may be opened for writing; its first write would fail.
   if (block_device && mode == OpenMode::read_write &&
       ioctl(file.fd.get(), BLKROGET, &is_protected) == 0 && is_protected != 0) {
     return Error(Errc::read_only, fmt::format("{} is a device that may only be read", path));

@@ -26,6 +26,7 @@ Error error_of(const BackingStore& store, const Device::Request& request) {
                      request_text(request.op, request.offset, request.length, store.name()));
 }
 
+/// A request that is not a read.
 Result<void> change(BackingStore& store, Device::Request request) {
   carry_out(store, request);
   if (request.error == 0) return {};

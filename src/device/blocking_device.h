@@ -8,6 +8,7 @@
 
 namespace uvdo {
 
+/// Of one thread, which each request keeps until it is answered.
 class BlockingDevice {
  public:
   /// A store whose requests complete inside submit(): open_blocking_device(), or one in memory.

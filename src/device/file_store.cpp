@@ -85,6 +85,7 @@ Result<void> FileStore::make_anew(std::uint64_t size) {
 
 Result<void> FileStore::take_room(std::uint64_t size) {
   if (is_block_device_) return BackingStore::take_room(size);
+  // Keeps what the file holds.
   if (fallocate(fd(), 0, 0, static_cast<off_t>(size)) == 0) return {};
   const int error = errno;
   const std::string what = fmt::format("cannot take {} for {}", size_text(size), path_);
@@ -163,6 +164,7 @@ int FileStore::carry_out(const Request& request) const {
     case Op::read:
     case Op::write: break;
   }
+  // The data of this write, and what is needed to find them; nothing else.
   const int flags = request.durability == Durability::fua ? RWF_DSYNC : 0;
   SliceList rest;
   std::span<const iovec> slices = request.slices;
@@ -182,6 +184,7 @@ int FileStore::carry_out(const Request& request) const {
   return 0;
 }
 
+/// Every request ends here, once, before who asked for it is told.
 void FileStore::end(const Request& request, int error) {
   // That a store cannot discard or zero is no failure of it.
   const bool is_beyond_it =

@@ -16,6 +16,7 @@
 
 namespace uvdo {
 
+/// Of one thread, but for carry_out() of reads, which work threads may call as well.
 class FileStore : public BackingStore {
  public:
   ~FileStore() override;

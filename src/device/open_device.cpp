@@ -12,6 +12,7 @@
 namespace uvdo {
 namespace {
 
+/// The two kinds of file as what they have in common.
 template <class Store>
 Result<std::unique_ptr<BackingStore>> as_store(Result<std::unique_ptr<Store>> opened) {
   if (!opened) return std::move(opened).error();

@@ -10,6 +10,7 @@
 
 namespace uvdo {
 
+/// Awaited as the requests of Device are, in the thread of the device.
 class PbnDevice {
  public:
   /// `bio_offset`: the number of the block at byte 0, as the volume's geometry says. No block

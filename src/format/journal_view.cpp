@@ -8,6 +8,7 @@
 namespace uvdo {
 namespace {
 
+/// Sentences about losses; the rest is counted.
 constexpr std::size_t kLossesKept = 20;
 
 }  // namespace
@@ -27,6 +28,7 @@ std::uint64_t JournalViewBuilder::most_changes() const {
 
 void JournalViewBuilder::apply(JournalSequence sequence, const JournalEntry& entry) {
   ++view_.entries;
+  // Its pages have been written since (behaviour.md, 9.3).
   if (sequence < scan_.extent().block_map_head) return;
   view_.changes.add({entry.page_pbn, entry.slot, entry.new_mapping});
 }
@@ -39,6 +41,7 @@ void JournalViewBuilder::go_on() {
   const bool is_refused = view_.usable.is_damaged() && !view_.usable.is_of_old_form;
   if (!needs_rebuild(super_.state) && !is_refused) return;
   view_.rule = JournalView::Rule::rebuild;
+  // A rebuild has rules of its own for what it applies, and begins anew.
   view_.changes.clear();
   view_.entries = 0;
   rebuild_.emplace(super_, view_.usable.extent);

@@ -29,6 +29,7 @@ class Stream {
                    "standard output is a terminal: lead it to a program or a file");
     }
     Stream stream;
+    // One of its own, above the three: what this closes is not what others write to.
     stream.fd_ = FileDescriptor(fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3));
     if (!stream.fd_) return errno_error(errno, "standard output");
     return stream;
@@ -79,11 +80,13 @@ class Output {
       return Error(Errc::exists, fmt::format("{} exists{}", path,
                                              options.advise({Obstacle::Kind::output_exists})));
     }
+    // Opening it would only say that it is in use.
     std::error_code unknown;
     if (there != NameOf::nothing && std::filesystem::equivalent(volume, path, unknown)) {
       return Error(Errc::invalid_argument,
                    fmt::format("{} is the volume itself; give another output", path));
     }
+    // Before it is emptied: a limit that would end the export half-way is told at once.
     if (there != NameOf::other) {
       auto allowed = check_file_size_limit(path, size);
       if (!allowed) return std::move(allowed).error();
@@ -149,6 +152,7 @@ class Output {
 
 /// Writes a run of data, leaving holes for blocks of zeros.
 Result<void> write_data(Output& output, const ContentRun& run, ExportReport& report) {
+  // Blocks of zeros that were written are holes of the output as well.
   const auto is_zero = [&](std::uint64_t i) { return is_zero_block(&run.data[i * kBlockSize]); };
   for (std::uint64_t i = 0; i < run.blocks;) {
     const bool zero = is_zero(i);
@@ -189,6 +193,7 @@ Result<void> copy_contents(VolumeImage& image, Output& output, const ExportOptio
       }
     }
     if (!ok) return ok;
+    // After the run was written: what is told is in the output.
     options.progress(run->start.value() + run->blocks, blocks, report);
   }
   return output.finish();
@@ -203,9 +208,11 @@ Result<ExportReport> export_volume(VolumeImage& image, const ExportOptions& opti
                     ? Output::standard()
                     : Output::open(image.store().name(), options, report.logical_bytes);
   if (!output) return std::move(output).error();
+  // The output is open and has its size: what is left to fail is reading and writing.
   auto done = options.begin();
   if (done) done = copy_contents(image, *output, options, report);
   if (!done) return output->abandon(std::move(done).error());
+  // No error: nobody knows which blocks it is about.
   report.journal_loss = journal_loss_text(image);
   return report;
 }

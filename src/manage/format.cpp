@@ -84,6 +84,7 @@ Result<Target> open_target(UringLoop& loop, const FormatOptions& options) {
     target.size = options.file_bytes;
     return target;
   }
+  // Under the lock, so that what is found is what would be overwritten.
   if (auto ok = refuse_to_overwrite(*target.store, options); !ok) return std::move(ok).error();
   target.size = target.store->size();
   return target;
@@ -102,6 +103,7 @@ Obstacle smaller_slabs(const FormatRequest& request) {
   if (request.slab_bits > kMinSlabBits) {
     auto least = minimum_physical_blocks(kMinSlabBits, request.index_memory, request.sparse);
     if (least) {
+      // None fits: the least that a volume needs is told.
       found.slab_bits = kMinSlabBits;
       found.needed_bytes = *least * kBlockSize;
     }
@@ -112,6 +114,7 @@ Obstacle smaller_slabs(const FormatRequest& request) {
 /// Whether this machine could serve the volume at all; and whether its size is meant so.
 Result<void> check_sizes(const VolumeLayout& layout, const FormatOptions& options) {
   const MachineMemory available = available_memory();
+  // A volume that no settings would let be served here is not made here.
   const MemoryPlan least = plan_serving(ServeSettings::least, layout.geometry, layout.super_block);
   if (auto fits = check_memory(least, 0, available); !fits) {
     return Error(fits.error().code(),
@@ -123,6 +126,7 @@ Result<void> check_sizes(const VolumeLayout& layout, const FormatOptions& option
     options.warn_of_memory(usual.total(), available);
   }
   const std::uint64_t logical = layout.super_block.config.logical_blocks * kBlockSize;
+  // The last question: nothing has been changed so far.
   if (options.may_offer(logical, room_for_data(layout.super_block))) return {};
   return Error(Errc::cancelled, "nothing was changed");
 }
@@ -153,6 +157,7 @@ Result<MadeVolume> make_volume(UringLoop& loop, const FormatOptions& options, Ta
   }
   BackingStore& store = *target.store;
   Result<void> done;
+  // Not before all that can be known to be wrong is known.
   if (options.file_bytes != 0) done = store.make_anew(options.file_bytes);
   if (done && options.preallocate) done = preallocate(store, options, target.size);
   if (done) done = write_volume(loop, store, *layout);
@@ -180,13 +185,16 @@ Result<MadeVolume> format_stopped_volume(const FormatOptions& options) {
   }
   auto loop = UringLoop::create();
   if (!loop) return std::move(loop).error();
+  // From here to the end under the lock, so that nobody else takes what was looked at.
   auto target = open_target(**loop, options);
   if (!target) return std::move(target).error();
   auto made = make_volume(**loop, options, *target);
+  // A file that was there keeps what has become of it: format_volume() says what that can be.
   if (!made && target->created) remove_made_volume(options);
   return made;
 }
 
+// By its name: the file is closed, and its lock given back.
 void remove_made_volume(const FormatOptions& options) { unlink(options.path.c_str()); }
 
 std::uint64_t room_for_data(const SuperBlock& super) {

@@ -10,6 +10,7 @@
 
 namespace uvdo {
 
+/// Each kind is met by one operation.
 struct Obstacle {
   enum class Kind : std::uint8_t {
     no_file,             ///< nothing is there, and no size was given for a new file

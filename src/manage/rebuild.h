@@ -25,7 +25,9 @@ struct StoppedRebuildOptions {
 };
 
 struct StoppedRebuild {
+  /// As it was found.
   VolumeState before{};
+  /// What the rebuild would do, or has done.
   RebuildReport survey;
   /// Whether the volume was rebuilt (not in a dry run), or why not. corrupt: something would be
   /// lost, so that it was not begun.

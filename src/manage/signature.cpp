@@ -12,10 +12,12 @@
 namespace uvdo {
 namespace {
 
+/// Probes are libblkid's to free.
 struct FreeProbe {
   void operator()(blkid_struct_probe* probe) const { blkid_free_probe(probe); }
 };
 
+/// What was found under a name; empty if that is nothing.
 std::string probe_value(blkid_probe probe, const char* name) {
   const char* value = nullptr;
   std::size_t length = 0;
@@ -40,10 +42,12 @@ Result<std::string> find_signature(const BackingStore& store) {
     return Error(Errc::io, fmt::format("cannot examine {} for what it holds", path));
   }
   blkid_probe_enable_superblocks(probe.get(), 1);
+  // Only what is shown: labels and UUIDs are not asked for.
   blkid_probe_set_superblocks_flags(probe.get(), BLKID_SUBLKS_TYPE | BLKID_SUBLKS_USAGE);
   blkid_probe_enable_partitions(probe.get(), 1);
   const int found = blkid_do_probe(probe.get());
   if (found < 0) return Error(Errc::io, fmt::format("cannot read {} to see what it holds", path));
+  // 1: it knows nothing of what is there.
   if (found > 0) return std::string();
   if (std::string type = probe_value(probe.get(), "TYPE"); !type.empty()) {
     const std::string usage = probe_value(probe.get(), "USAGE");

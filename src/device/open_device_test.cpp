@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/aligned_memory.h"
 #include "base/testing/temporary_folder.h"
 #include "device/blocking_device.h"
 

@@ -32,6 +32,8 @@ std::string advice_on(const Obstacle& obstacle) {
     case Obstacle::Kind::no_file_to_preallocate: return ": --preallocate is for files";
     case Obstacle::Kind::damaged_blocks:
       return "; give --skip-errors to export the rest, with zeros there";
+    case Obstacle::Kind::unreadable_metadata: return "; uvdo check tells what";
+    case Obstacle::Kind::damaged_map: return "; uvdo check tells more";
     case Obstacle::Kind::needs_no_rebuild: return "; --force does one all the same";
     case Obstacle::Kind::would_lose_data:
       return "; copy what can still be read first (uvdo export), then add --yes";

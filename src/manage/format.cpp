@@ -165,7 +165,7 @@ Result<MadeVolume> make_volume(UringLoop& loop, const FormatOptions& options, Ta
   if (done && options.preallocate) done = preallocate(store, options, target.size);
   if (!done) return std::move(done).error();
   made.promise = promise_of(store, volume_end(layout->geometry, layout->super_block));
-  made.layout = std::move(*layout);
+  made.layout = *layout;
   return made;
 }
 

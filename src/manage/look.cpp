@@ -91,10 +91,13 @@ Result<VolumeStatus> volume_status(const ServedVolume& served) {
   return std::move(answer).error();
 }
 
-Result<StoppedStatistics> volume_statistics(const ServedVolume& served, ImageOptions options) {
+Result<StoppedStatistics> volume_statistics(const ServedVolume& served, ImageOptions options,
+                                            const Advise& advise) {
   auto answer = served.ask(StatisticsRequest());
   if (answer) return StoppedStatistics{std::move(answer->statistics)};
-  if (answer.error().code() == Errc::not_found) return stopped_statistics(served.volume, options);
+  if (answer.error().code() == Errc::not_found) {
+    return stopped_statistics(served.volume, options, advise);
+  }
   return std::move(answer).error();
 }
 

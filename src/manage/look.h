@@ -24,7 +24,8 @@ struct VolumeStatus {
 Result<VolumeStatus> volume_status(const ServedVolume& served);
 
 /// The statistics; of a stopped volume as stopped_statistics().
-Result<StoppedStatistics> volume_statistics(const ServedVolume& served, ImageOptions options);
+Result<StoppedStatistics> volume_statistics(const ServedVolume& served, ImageOptions options,
+                                            const Advise& advise = no_advice);
 
 /// What the volume is.
 struct DescribedVolume {

@@ -21,10 +21,12 @@ struct Obstacle {
     too_much_memory,     ///< the volume could not be served on this machine
     cannot_preallocate,  ///< its file system has no way to do that
     no_file_to_preallocate,
-    output_exists,     ///< of an export
-    damaged_blocks,    ///< of an export, which is not to go on without them
-    needs_no_rebuild,  ///< the volume is fine
-    would_lose_data,   ///< of a rebuild, which is not to accept that
+    output_exists,        ///< of an export
+    damaged_blocks,       ///< of an export, which is not to go on without them
+    unreadable_metadata,  ///< of statistics, which cannot be had then
+    damaged_map,          ///< of statistics, which lack something then
+    needs_no_rebuild,     ///< the volume is fine
+    would_lose_data,      ///< of a rebuild, which is not to accept that
   };
   Kind kind{};
   /// Of too_small: slabs of 2^N blocks with which it would fit, or, if `needed_bytes` is not 0, the

@@ -57,7 +57,7 @@ std::optional<std::string> journal_loss_text(const VolumeImage& image) {
   const JournalReplay* const replay = image.replay();
   if (replay == nullptr || !replay->is_damaged()) return std::nullopt;
   const JournalView& view = replay->view;
-  // One cause is enough here; uvdo check has all.
+  // One cause is enough here; a check tells all.
   const std::string& first =
       replay->unreadable.empty() ? view.losses.front() : replay->unreadable.front();
   return fmt::format(
@@ -74,7 +74,8 @@ std::optional<std::string> left_out_text(const VolumeImage& image) {
   return left_out_text(state);
 }
 
-Result<StoppedStatistics> stopped_statistics(const std::string& path, ImageOptions options) {
+Result<StoppedStatistics> stopped_statistics(const std::string& path, ImageOptions options,
+                                             const Advise& advise) {
   auto image = open_volume(path, options);
   if (!image) return std::move(image).error();
   StoppedStatistics result;
@@ -82,15 +83,16 @@ Result<StoppedStatistics> stopped_statistics(const std::string& path, ImageOptio
   const AuditSummary found = summarize(**image);
   // Figures that leave out what cannot be read would be taken for those of the volume.
   if (found.by_kind[static_cast<std::size_t>(FindingKind::unreadable)] > 0) {
-    return Error(Errc::io, path + ": some of its metadata cannot be read; uvdo check tells what");
+    return Error(Errc::io, path + ": some of its metadata cannot be read" +
+                               advise({Obstacle::Kind::unreadable_metadata}));
   }
 
   result.left_out = left_out_text(**image);
   result.problem = journal_loss_text(**image);
   if (!result.problem && found.contents.damaged_blocks > 0) {
-    result.problem = fmt::format(
-        "{} logical blocks are not counted, since the block map is damaged; uvdo check tells more",
-        grouped(found.contents.damaged_blocks));
+    result.problem =
+        fmt::format("{} logical blocks are not counted, since the block map is damaged{}",
+                    grouped(found.contents.damaged_blocks), advise({Obstacle::Kind::damaged_map}));
   }
   VolumeStatistics& s = result.statistics;
   const BlockMapContents& contents = found.contents;

@@ -320,7 +320,7 @@ class Suspension(Changes):
         taken = control_socket_of(other)
         os.link(control_socket_of(self.image), taken)
         self.addCleanup(taken.unlink, missing_ok=True)
-        self.assertIn("is not being served", self.succeed("status", other))
+        self.assertIn("is not being served", uvdo("status", other).stdout)
         self.refuse("stop", other, told="not being served")
         with open(self.folder / "other.log", "w") as log:
             serving = subprocess.Popen([support.UVDO, "serve", other, "--nbd",

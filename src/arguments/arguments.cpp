@@ -52,6 +52,7 @@ Option Option::check(std::function<std::string(const std::string&)> check) {
 }
 
 Option Option::transform(std::function<Result<std::string>(const std::string&)> change) {
+  // CLI11 shows an exception of this kind as it shows its own complaints.
   option_->transform([change = std::move(change)](const std::string& value) {
     auto changed = change(value);
     if (!changed) throw CLI::ValidationError(changed.error().message());
@@ -80,6 +81,7 @@ Option Arguments::option(const std::string& names, T& value, const std::string& 
   return Option(*app_->add_option(names, value, help));
 }
 
+// The types that options have: CLI11 stays in this file.
 template Option Arguments::option(const std::string&, std::string&, const std::string&);
 template Option Arguments::option(const std::string&, int&, const std::string&);
 template Option Arguments::option(const std::string&, std::uint16_t&, const std::string&);
@@ -110,6 +112,7 @@ std::optional<int> Arguments::parse(int argc, char** argv, const Complaint& comp
   } catch (const CLI::ParseError& error) {
     const std::string name = app_->get_name();
     if (complain) return complain(fmt::format("{} (see {} --help)", error.what(), name));
+    // Of the program itself, "uvdo", and not of its command.
     print_error("{}: {} (see {} --help)\n", name.substr(0, name.find(' ')), error.what(), name);
     return 2;
   }
@@ -120,6 +123,7 @@ std::string Arguments::name() const { return app_->get_name(); }
 std::optional<Arguments::Shape> Arguments::find(const std::string& name) const {
   const CLI::Option* option = std::as_const(*app_).get_option_no_throw(name);
   if (option == nullptr) return std::nullopt;
+  // CLI11 counts the words that an option takes: of a flag there are none.
   Shape shape{.names = {},
               .is_flag = option->get_items_expected_max() == 0,
               .takes_several = option->get_items_expected_max() > 1};

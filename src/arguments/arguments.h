@@ -43,7 +43,9 @@ class Arguments {
     Option check(std::function<std::string(const std::string&)> check);
     /// Replaces each value by what `change` makes of it; an error refuses it.
     Option transform(std::function<Result<std::string>(const std::string&)> change);
+    /// Both cannot be given.
     Option excludes(Option other);
+    /// Without the other one it is refused.
     Option needs(Option other);
 
    private:
@@ -78,6 +80,7 @@ class Arguments {
   /// the arguments are wrong (that of `complain`, or 2 when the user has been told here).
   [[nodiscard]] std::optional<int> parse(int argc, char** argv, const Complaint& complain = {});
 
+  /// "uvdo serve".
   [[nodiscard]] std::string name() const;
   /// Of the option called `name` ("--cache"); nothing if there is none.
   [[nodiscard]] std::optional<Shape> find(const std::string& name) const;

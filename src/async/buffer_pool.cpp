@@ -5,6 +5,7 @@
 
 namespace uvdo {
 namespace {
+/// Of each size: one part in so many of the whole.
 constexpr std::array<std::uint64_t, 3> kShareDivisor{4, 4, 2};
 
 /// Bytes of the buffers of each size.
@@ -91,6 +92,7 @@ Task<Buffer> BufferPool::acquire(std::size_t size) {
   Buffer buffer = try_acquire(size);
   if (buffer.data() != nullptr || refusing_) co_return buffer;
   const std::size_t index = class_of(size);
+  // Who gives a buffer back has put it into the waiter's hands before this goes on.
   ++shortages_;
   ++waiting_;
   Turn turn{classes_[index]};
@@ -108,6 +110,7 @@ void BufferPool::set_refusing(bool refusing) {
     of_size.last = &of_size.first;
     while (waiter != nullptr) {
       Waiter* const next = waiter->next;
+      // Its `data` stays nullptr, which is the refusal.
       executor_.post(waiter->handle);
       waiter = next;
     }
@@ -115,6 +118,7 @@ void BufferPool::set_refusing(bool refusing) {
 }
 
 void BufferPool::give_back(std::byte* data) {
+  // The address tells the size: the sizes lie one behind the other in the arena.
   std::size_t index = 0;
   while (data >= ends_[index]) ++index;
   bytes_in_use_ -= kSizes[index];
@@ -126,6 +130,7 @@ void BufferPool::give_back(std::byte* data) {
   }
   of_size.first = waiter->next;
   if (of_size.first == nullptr) of_size.last = &of_size.first;
+  // In use again, and counted so, when the waiter goes on.
   waiter->data = data;
   executor_.post(waiter->handle);
 }

@@ -97,8 +97,11 @@ class BufferPool {
     Waiter** last = &first;
   };
   struct Turn;
+  /// To who has waited longest for that size; else to the free ones.
   void give_back(std::byte* data);
+  /// Counts it as in use.
   Buffer lend(std::size_t index, std::byte* data, std::size_t size);
+  /// The smallest size that is enough, by its number.
   static std::size_t class_of(std::size_t size);
 
   Executor& executor_;

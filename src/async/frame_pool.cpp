@@ -24,6 +24,7 @@ constexpr bool kPooled = true;
 constexpr bool kPooled = true;
 #endif
 
+/// Frames of a class have a multiple of so many bytes.
 constexpr std::size_t kGrain = 64;
 constexpr std::size_t kClasses = 256;  // frames up to 16 KiB are pooled
 /// Address space that is taken at once; memory is taken as it is used.
@@ -31,6 +32,7 @@ constexpr std::size_t kArenaBytes = std::size_t{16} << 20U;
 /// Frames that a thread takes from the store at once, in bytes.
 constexpr std::size_t kRefillBytes = std::size_t{8} << 10U;
 
+/// What a free frame's memory holds.
 struct FreeFrame {
   FreeFrame* next;
 };
@@ -51,6 +53,7 @@ class FrameStore {
     next_ += count * size;
     return list;
   }
+  /// Of a thread that ends: others take them first.
   void leave_behind(FreeFrame* list, std::size_t index) {
     if (list == nullptr) return;
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -60,6 +63,7 @@ class FrameStore {
   }
 
  private:
+  /// What is left of the one before is less than one refill, and given up.
   void take_arena() {
     void* arena =
         mmap(nullptr, kArenaBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -69,6 +73,7 @@ class FrameStore {
   }
   std::mutex mutex_;
   std::array<FreeFrame*, kClasses> left_behind_{};
+  // what is left of the arena that was taken last
   std::byte* next_ = nullptr;
   std::byte* end_ = nullptr;
 };
@@ -78,6 +83,7 @@ FrameStore& store() {
   return *instance;
 }
 
+/// The free frames of one thread, without a lock.
 class FramePool {
  public:
   FramePool() { store(); }  // so that it is made before the first frame is needed
@@ -86,6 +92,7 @@ class FramePool {
   ~FramePool() {
     for (std::size_t i = 0; i < kClasses; ++i) store().leave_behind(free_[i], i);
   }
+  /// A frame of a class, by its number.
   void* take(std::size_t index) {
     FreeFrame* frame = free_[index];
     if (frame == nullptr) frame = store().take(index);

@@ -35,6 +35,7 @@ std::uint64_t SimExecutor::wall_clock_us() {
              std::chrono::duration_cast<std::chrono::microseconds>(now_ - kOrigin).count());
 }
 
+/// For heaps with the earliest in front; at equal times with the one that came first.
 bool SimExecutor::later(const Call& a, const Call& b) {
   return a.when != b.when ? a.when > b.when : a.number > b.number;
 }
@@ -64,6 +65,7 @@ void SimExecutor::call_at(TimePoint when, Callback function, void* context,
 }
 
 bool SimExecutor::become_ready(std::coroutine_handle<> handle) {
+  // By the frame. Who is resumed twice for one wait may have ended at the second time.
   bool& is_posted = posted_.insert(reinterpret_cast<std::uintptr_t>(handle.address()), false);
   if (is_posted) {
     was_posted_twice_ = true;
@@ -98,6 +100,7 @@ void SimExecutor::fire_due() {
 std::coroutine_handle<> SimExecutor::take_ready() {
   const std::size_t count = ready_.size() - ready_head_;
   if (options_.order == SimOrder::mixed && schedule_.chance(2, kLongestSpell)) {
+    // One of fifo, lifo and random.
     order_now_ = static_cast<SimOrder>(schedule_.below(3));
   }
   std::coroutine_handle<> taken;
@@ -106,6 +109,7 @@ std::coroutine_handle<> SimExecutor::take_ready() {
   } else {
     const std::size_t choice =
         ready_head_ + (order_now_ == SimOrder::lifo ? count - 1 : schedule_.below(count));
+    // Whatever was decided by chance is part of the run's fingerprint.
     fold(choice - ready_head_);
     taken = ready_[choice];
     ready_[choice] = ready_.back();
@@ -181,6 +185,7 @@ SimExecutor::Outcome SimExecutor::run(Task<void> main, std::uint64_t step_limit)
       late_.pop_back();
       take_step(handle);
     } else {
+      // Nobody can run: time passes, which costs nothing here.
       const TimePoint due = next_due();
       if (due == TimePoint::max()) {
         return {false, fmt::format("deadlock after {} steps: coroutines wait, but nothing is "

@@ -19,8 +19,11 @@ namespace uvdo {
 namespace detail {
 
 struct PromiseBase {
+  /// Who awaits the task. Control goes over to it at the end (symmetric transfer), so that a chain
+  /// of ends takes no stack.
   std::coroutine_handle<> continuation = std::noop_coroutine();
 
+  // From the pool: a request takes no memory from the heap.
   static void* operator new(std::size_t size) { return allocate_frame(size); }
   static void operator delete(void* frame, std::size_t size) noexcept { free_frame(frame, size); }
 
@@ -60,6 +63,7 @@ class [[nodiscard]] Task {
     if (handle_) handle_.destroy();
   }
 
+  /// Starts the task in the place of who awaits it, who has its result when it has ended.
   auto operator co_await() && noexcept {
     struct Awaiter {
       Handle handle;
@@ -89,6 +93,7 @@ struct Promise : PromiseBase {
   void return_value(U&& result) {
     value.emplace(std::forward<U>(result));
   }
+  /// What the coroutine has returned; once.
   T take() { return std::move(*value); }
 };
 

@@ -37,17 +37,20 @@ bool is_passing(int error) {
   return error == EAGAIN || error == EBUSY || error == ENOMEM || error == EINTR || error == ETIME;
 }
 
+/// Tells the processor that its thread only waits.
 void relax() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
 #endif
 }
 
+/// For a heap with the earliest in front.
 bool later(const Timer* a, const Timer* b) { return a->deadline > b->deadline; }
 
 }  // namespace
 
 UringLoop::UringLoop() : random_(std::random_device{}()) {
+  // So that requests find the memory there.
   for (auto* handles : {&ready_, &running_, &late_}) handles->reserve(kHandles);
   behind_.reserve(kHandles);
   timers_.reserve(kTimers);
@@ -68,6 +71,7 @@ Result<void> UringLoop::set_up(unsigned entries) {
             unsigned{IORING_SETUP_TASKRUN_FLAG},
         unsigned{IORING_SETUP_COOP_TASKRUN} | unsigned{IORING_SETUP_TASKRUN_FLAG}, 0U}) {
     io_uring_params parameters{};
+    // Requests stay under way over many turns: more answers than one turn submits.
     parameters.flags = flags | IORING_SETUP_CQSIZE;
     parameters.cq_entries = entries * 4;
     error = io_uring_queue_init_params(entries, &ring_, &parameters);
@@ -186,6 +190,7 @@ void UringLoop::run_behind() {
 }
 
 void UringLoop::run_late() {
+  // Who waits for the end of a turn once more waits for that of the next one.
   if (late_.empty()) return;
   running_.swap(late_);
   for (const auto handle : running_) handle.resume();
@@ -227,6 +232,7 @@ void UringLoop::pause_for_kernel() {
 }
 
 void UringLoop::cancel(Operation& operation) {
+  // The operation still completes: as cancelled, or as it went.
   io_uring_sqe* sqe = next_entry();
   io_uring_prep_cancel(sqe, &operation, 0);
   io_uring_sqe_set_data64(sqe, kNoOperation);
@@ -330,6 +336,7 @@ void UringLoop::set_completions_aside() {
 }
 
 void UringLoop::listen_for_wake() {
+  // One read is always under way: it begins anew after each wake.
   listening_ = true;
   submit(wake_operation_, [this](io_uring_sqe* sqe) {
     io_uring_prep_read(sqe, wake_fd_, &wake_value_, sizeof wake_value_, 0);
@@ -348,6 +355,7 @@ void UringLoop::post_from_any_thread(Arrival& arrival) {
 }
 
 void UringLoop::wake() {
+  // One of those who come wakes it; it finds what all have brought.
   if (!asleep_.load(std::memory_order_seq_cst) || !asleep_.exchange(false)) return;
   const std::uint64_t one = 1;
   [[maybe_unused]] const auto written = write(wake_fd_, &one, sizeof one);
@@ -368,6 +376,7 @@ UringLoop::Hold UringLoop::hold_if_asleep() {
 
 UringLoop::Hold::~Hold() {
   if (!turn_) return;
+  // What was done in its place may have made others ready, or armed an earlier timer.
   const bool has_work = loop_->has_work() || loop_->first_timer() != first_timer_;
   turn_.unlock();
   if (has_work) loop_->wake();
@@ -377,6 +386,7 @@ void UringLoop::take_arrivals() {
   if (arrivals_.load(std::memory_order_relaxed) == nullptr) return;
   Arrival* latest = arrivals_.exchange(nullptr, std::memory_order_acquire);
   const auto first = static_cast<std::ptrdiff_t>(ready_.size());
+  // The list has the latest in front.
   for (; latest != nullptr; latest = latest->next) ready_.push_back(latest->handle);
   std::reverse(ready_.begin() + first, ready_.end());
   last_arrival_ = now();

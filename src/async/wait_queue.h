@@ -37,6 +37,7 @@ class WaitQueue {
   };
   [[nodiscard]] Awaiter wait() { return Awaiter(*this); }
 
+  /// Makes who has waited longest ready; he goes on from the executor, not inside the call.
   void wake_one() {
     if (head_ == nullptr) return;
     Awaiter* first = head_;
@@ -44,6 +45,7 @@ class WaitQueue {
     if (head_ == nullptr) tail_ = &head_;
     executor_.post(first->handle);
   }
+  /// The same for all who wait now. Who begins to wait meanwhile is not among them.
   void wake_all() {
     Awaiter* waiter = std::exchange(head_, nullptr);
     tail_ = &head_;
@@ -71,6 +73,7 @@ class Event {
     waiters_.wake_all();
   }
   [[nodiscard]] bool is_set() const { return set_; }
+  /// co_await: suspends nobody once it is set.
   auto wait() {
     struct Awaiter : WaitQueue::Awaiter {
       bool ready;
@@ -116,6 +119,7 @@ class Semaphore {
     available_ -= count;
     return true;
   }
+  /// Gives back, or adds; who waits has them before it goes on, so that nobody takes them away.
   void release(std::uint64_t count = 1) {
     available_ += count;
     while (head_ != nullptr && available_ >= head_->count) {
@@ -127,6 +131,7 @@ class Semaphore {
     }
   }
   [[nodiscard]] std::uint64_t available() const { return available_; }
+  /// Whether somebody waits, for more than there is or behind who does.
   [[nodiscard]] bool has_waiters() const { return head_ != nullptr; }
 
  private:
@@ -145,6 +150,7 @@ class TaskGroup {
     ++running_;
     run(*this, std::move(task));
   }
+  /// Tasks that have not ended yet.
   [[nodiscard]] std::size_t running() const { return running_; }
   /// Waits until none runs.
   Task<void> wait() {

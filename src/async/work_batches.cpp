@@ -70,6 +70,7 @@ Task<void> WorkBatches::carry(Piece* first) {
   ++sent_;
   co_await work_.enter();
   do_all(first);
+  // Only a count: the pieces themselves are handed over by enter() and leave().
   done_.fetch_add(1, std::memory_order_relaxed);
   co_await work_.leave();
   --away_;

@@ -43,7 +43,9 @@ class WorkBatches {
  private:
   /// So many pieces of a turn are done by their owners.
   static constexpr unsigned kFew = 16;
+  /// So many travel together.
   static constexpr unsigned kBatch = 32;
+  /// Fewer that are left at the end of a turn are done at home.
   static constexpr unsigned kWorthTheWay = 8;
   /// Batches that the thread has before it at most: another when it is through with one, but no
   /// more, since what it has nobody else can do.
@@ -52,8 +54,11 @@ class WorkBatches {
   [[nodiscard]] bool may_send() const {
     return sent_ - done_.load(std::memory_order_relaxed) < kMostAhead;
   }
+  /// Takes a batch off the list, of what there is if that is less.
   Piece* cut_batch();
+  /// Sends off, or does, what the turn has left.
   Task<void> end_turn();
+  /// To the work thread and back with a batch.
   Task<void> carry(Piece* first);
 
   WorkThread& work_;

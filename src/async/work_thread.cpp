@@ -65,11 +65,13 @@ Result<std::unique_ptr<WorkThread>> WorkThread::start(UringLoop& home) {
 }
 
 WorkThread::~WorkThread() {
+  // Its loop runs as long as its first task, which waits for this.
   if (ended_) call([this] { ended_->set(); });
   if (thread_.joinable()) thread_.join();
 }
 
 void WorkThread::call(const std::function<void()>& f) {
+  // Outlives the coroutine's use of it: the value is the last that it touches.
   std::promise<void> done;
   spawn([](WorkThread& work, const std::function<void()>& what,
            std::promise<void>& finished) -> Task<void> {

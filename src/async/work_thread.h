@@ -69,10 +69,13 @@ class WorkPlace {
  public:
   WorkPlace() = default;
   explicit WorkPlace(WorkThread* thread) : thread_(thread) {}
+  /// nullptr if there is none.
   [[nodiscard]] WorkThread* thread() const { return thread_; }
+  /// co_await: goes on in the thread, if there is one.
   [[nodiscard]] Crossing enter() const {
     return thread_ != nullptr ? thread_->enter() : Crossing(nullptr);
   }
+  /// co_await: goes on at home.
   [[nodiscard]] Crossing leave() const {
     return thread_ != nullptr ? thread_->leave() : Crossing(nullptr);
   }

@@ -62,7 +62,8 @@ inline constexpr std::size_t kSectorSize = 512;
 inline constexpr Pbn kZeroPbn{0};
 
 /// Where a physical block begins on its device, in bytes, if the first one there has the number
-/// `bio_offset`. Needs pbn >= bio_offset.
+/// `bio_offset`. Needs pbn >= bio_offset. Who reads or writes blocks has a PbnDevice, which asks
+/// this.
 [[nodiscard]] constexpr std::uint64_t device_byte(Pbn pbn, std::uint64_t bio_offset) {
   return (pbn.value() - bio_offset) * kBlockSize;
 }

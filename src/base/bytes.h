@@ -53,6 +53,8 @@ constexpr void store_be(std::byte* p, std::uint64_t value) {
 }
 }  // namespace detail
 
+// Numbers of 8 to 64 bits at any address, which has all their bytes: le with the lowest first, be
+// with the highest.
 constexpr std::uint8_t load_u8(const std::byte* p) { return std::to_integer<std::uint8_t>(*p); }
 constexpr std::uint16_t load_le16(const std::byte* p) {
   return static_cast<std::uint16_t>(detail::load_le<2>(p));
@@ -86,12 +88,15 @@ constexpr void store_be64(std::byte* p, std::uint64_t v) { detail::store_be<8>(p
 class ByteReader {
  public:
   constexpr explicit ByteReader(ConstBytes bytes) : bytes_(bytes) {}
+  // Each takes the next field.
   constexpr std::uint8_t u8() { return load_u8(take(1)); }
   constexpr std::uint16_t le16() { return load_le16(take(2)); }
   constexpr std::uint32_t le32() { return load_le32(take(4)); }
   constexpr std::uint64_t le64() { return load_le64(take(8)); }
+  /// The next n bytes themselves, as long as those that were given are there.
   constexpr ConstBytes bytes(std::size_t n) { return {take(n), n}; }
   constexpr void skip(std::size_t n) { take(n); }
+  /// Bytes that have been passed.
   [[nodiscard]] constexpr std::size_t offset() const { return offset_; }
   [[nodiscard]] constexpr std::size_t remaining() const { return bytes_.size() - offset_; }
 
@@ -110,6 +115,7 @@ class ByteReader {
 class ByteWriter {
  public:
   constexpr explicit ByteWriter(MutableBytes bytes) : bytes_(bytes) {}
+  // As the next field. Writing past the end is a bug of the codec.
   constexpr void u8(std::uint8_t v) { store_u8(take(1), v); }
   constexpr void le16(std::uint16_t v) { store_le16(take(2), v); }
   constexpr void le32(std::uint32_t v) { store_le32(take(4), v); }
@@ -122,6 +128,7 @@ class ByteWriter {
     std::byte* p = take(n);
     for (std::size_t i = 0; i < n; ++i) p[i] = std::byte{0};
   }
+  /// Bytes that have been written.
   [[nodiscard]] constexpr std::size_t offset() const { return offset_; }
 
  private:

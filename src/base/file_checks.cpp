@@ -63,6 +63,8 @@ Result<FileDescriptor> open_checked(const std::string& path, int flags, FileKind
 }
 
 int open_without_waiting(const std::string& path, int flags, mode_t mode) {
+  // O_NONBLOCK: a FIFO is opened, or not, without its other end. O_NOCTTY: a terminal does not
+  // become that of this process.
   return open(path.c_str(), flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, mode);
 }
 
@@ -74,6 +76,7 @@ void wait_for_transfers(int fd) {
 Result<std::string> read_small_file(const std::string& path, std::size_t most) {
   const auto fd = open_checked(path, O_RDONLY, FileKind::regular);
   if (!fd) return fd.error().clone();
+  // The byte too many tells that there are more.
   std::string text(most + 1, '\0');
   std::size_t length = 0;
   while (length < text.size()) {
@@ -93,6 +96,7 @@ Result<std::string> read_small_file(const std::string& path, std::size_t most) {
 }
 
 Result<void> check_file_size_limit(const std::string& path, std::uint64_t size) {
+  // A write beyond the limit does not only fail: the process gets SIGXFSZ.
   rlimit limit{};
   if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
       size <= limit.rlim_cur) {

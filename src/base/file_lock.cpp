@@ -36,6 +36,7 @@ bool lock_range(int fd, std::uint64_t start, std::uint64_t length, bool shared,
   range.l_whence = SEEK_SET;
   range.l_start = static_cast<off_t>(start);
   range.l_len = length > kLast - start ? 0 : static_cast<off_t>(length);  // 0: to the end
+  // Any other failure means that this file system has no such locks.
   return patience.take([&] {
     return fcntl(fd, F_OFD_SETLK, &range) == 0 ||
            (errno != EAGAIN && errno != EACCES && errno != EINTR);

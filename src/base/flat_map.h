@@ -38,6 +38,7 @@ class FlatMap {
   void prefetch(std::uint64_t key) const { uvdo::prefetch(&slots_[home(key)]); }
   /// The value of `key`, made from `value` if there is none yet.
   Value& insert(std::uint64_t key, Value value) {
+    // At most half full, so that a search soon meets a free slot, at which it ends.
     if ((size_ + 1) * 2 > slots_.size()) grow();
     std::size_t i = home(key);
     for (; slots_[i].used; i = next(i)) {
@@ -82,11 +83,13 @@ class FlatMap {
   [[nodiscard]] std::size_t mask() const { return slots_.size() - 1; }
   [[nodiscard]] std::size_t next(std::size_t i) const { return (i + 1) & mask(); }
   [[nodiscard]] std::size_t home(std::uint64_t key) const {
+    // The product is well mixed in its high bits, and the mask takes low ones.
     std::uint64_t h = key * 0x9E3779B97F4A7C15U;
     h ^= h >> 32U;
     return static_cast<std::size_t>(h) & mask();
   }
   void grow() {
+    // The arrays change places, and each keeps its memory.
     old_.resize(slots_.size() * 2);
     old_.swap(slots_);
     size_ = 0;

@@ -69,6 +69,7 @@ class JsonFieldWriter {
   }
   template <class F>
   void group(const char* key, F&& f) {
+    // Fields that f() shows meanwhile belong to the inner object.
     Json inner = Json::object();
     Json* outer = std::exchange(at_, &inner);
     f();
@@ -157,11 +158,13 @@ class JsonFieldKeys {
   std::vector<std::string_view> keys_;
 };
 
+/// Has a list of fields as above.
 template <class T>
 concept HasJsonFields = requires(const T& self, JsonFieldKeys& keys) {
   T::visit_fields(self, keys);
 };
 
+/// The fields as an object.
 template <HasJsonFields T>
 [[nodiscard]] Json fields_json(const T& value) {
   Json json = Json::object();
@@ -180,6 +183,7 @@ template <HasJsonFields T>
   return reader.problem();
 }
 
+/// The keys that such an object may have, in the order of the list.
 template <HasJsonFields T>
 [[nodiscard]] std::vector<std::string_view> field_keys() {
   JsonFieldKeys keys;
@@ -209,6 +213,7 @@ struct JsonCodec<T> {
   }
 };
 
+/// The same with a sign.
 template <>
 struct JsonCodec<std::int64_t> {
   static Json write(std::int64_t value) { return value; }
@@ -220,6 +225,7 @@ struct JsonCodec<std::int64_t> {
   }
 };
 
+/// Any number.
 template <>
 struct JsonCodec<double> {
   static Json write(double value) { return value; }
@@ -263,6 +269,7 @@ struct JsonCodec<std::optional<T>> {
   }
 };
 
+/// All elements, or, if one is wrong, nothing.
 template <class T>
 struct JsonCodec<std::vector<T>> {
   static Json write(const std::vector<T>& values) {

@@ -7,12 +7,15 @@
 
 namespace uvdo {
 
+/// Up to 15 ns each number has a bucket. Above, the highest bit that is set chooses a group of 16,
+/// and the four bits behind it one of the group.
 std::size_t LatencyHistogram::bucket_of(std::uint64_t ns) {
   if (ns < (1U << kStepBits)) return ns;
   const auto shift = static_cast<unsigned>(std::bit_width(ns)) - kStepBits - 1;
   return ((std::size_t{shift} + 1) << kStepBits) + (ns >> shift) - (1U << kStepBits);
 }
 
+/// The largest number for which bucket_of() gives `bucket`.
 std::uint64_t LatencyHistogram::upper_end(std::size_t bucket) {
   if (bucket < (1U << kStepBits)) return bucket;
   const std::size_t shift = (bucket >> kStepBits) - 1;
@@ -53,6 +56,7 @@ double LatencyHistogram::percentile(double percent) const {
   for (std::size_t i = 0; i < buckets_.size(); ++i) {
     seen += buckets_[i];
     if (seen > 0 && seen >= wanted) {
+      // What the last bucket ends with may be more than was ever seen.
       return static_cast<double>(std::min(upper_end(i), maximum_)) / 1000;
     }
   }

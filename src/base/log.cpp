@@ -21,6 +21,7 @@ constexpr std::array kLevels{LogLevel::error, LogLevel::warning, LogLevel::notic
 
 std::string in_quotes(std::string_view text) { return json_text(Json(text)); }
 
+/// In UTC, as of RFC 3339.
 std::string time_text(std::uint64_t time_us) {
   const auto seconds = static_cast<std::time_t>(time_us / 1'000'000);
   std::tm parts{};
@@ -71,10 +72,12 @@ std::string encode(const LogLine& line, Log::Format format, std::uint64_t time_u
   std::replace(text.begin(), text.end(), '\n', ' ');
   text = printable(text);  // it may hold names of files and words of clients
   if (format == Log::Format::plain) return text + '\n';
+  // The prefix by which journald knows the level (sd-daemon(3)).
   return fmt::format("<{}>{}\n", static_cast<int>(line.level), text);
 }
 
 Result<std::unique_ptr<Log>> Log::start(int fd, Format format, LogLevel level) {
+  // Called in the writer's thread, which may outlive the log: it has nothing of that.
   auto writer = LogWriter::start(fd, [format](std::uint64_t count) {
     LogLine line(LogLevel::warning,
                  fmt::format("{} line{} of the log before this one {} lost, because nobody took "
@@ -95,6 +98,8 @@ Log::Format Log::format_for(int fd) {
   const char* stream = std::getenv("JOURNAL_STREAM");
   struct stat status {};
   if (stream == nullptr || fstat(fd, &status) != 0) return Format::plain;
+  // Device and inode of the stream that the service manager made for us (systemd.exec(5)); of one
+  // that was led elsewhere since they are others.
   const bool is_journal = fmt::format("{}:{}", status.st_dev, status.st_ino) == stream;
   return is_journal ? Format::journal : Format::plain;
 }

@@ -40,12 +40,12 @@ struct LogWriter::State {
   std::condition_variable changed;
   std::condition_variable has_ended;
   std::vector<char> ring;
-  std::size_t head = 0;
-  std::size_t size = 0;
+  std::size_t head = 0;       // of the oldest byte in the ring
+  std::size_t size = 0;       // bytes in the ring
   std::uint64_t refused = 0;  ///< lines lost behind those in the ring
   std::uint64_t failed = 0;   ///< lines that were taken from the ring and could not be written
   bool ending = false;
-  Clock::time_point give_up_at = Clock::time_point::max();
+  Clock::time_point give_up_at = Clock::time_point::max();  // when a reader is waited for no longer
   bool ended = false;
 
   bool is_torn = false;  // the thread's: the last line that was written lacks its end

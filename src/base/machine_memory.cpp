@@ -53,6 +53,7 @@ MachineMemory memory_with(std::uint64_t own, const std::string& root) {
   if (const auto free = number_behind(root + "/proc/meminfo", "MemAvailable:")) {
     lower(memory, *free * 1024 + own, "what the machine has free");
   }
+  // Lines "NUMBER:CONTROLLERS:PATH"; those of version 2 name no controllers.
   std::ifstream groups(root + "/proc/self/cgroup");
   for (std::string line; std::getline(groups, line);) {
     const std::size_t first = line.find(':');
@@ -68,6 +69,7 @@ MachineMemory memory_with(std::uint64_t own, const std::string& root) {
                   "memory.limit_in_bytes", "memory.usage_in_bytes");
     }
   }
+  // A `root` is that of another machine, as in tests, whose limits are not those of this process.
   rlimit space{};
   if (root.empty() && getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY) {
     lower(memory, space.rlim_cur, "the limit of its address space (ulimit -v)");

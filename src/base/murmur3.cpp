@@ -16,6 +16,7 @@
 namespace uvdo {
 namespace {
 
+// The numbers of MurmurHash3_x64_128, here and below: any other would give other names.
 constexpr std::uint64_t kC1 = 0x87C37B91114253D5;
 constexpr std::uint64_t kC2 = 0x4CF5AD432745937F;
 constexpr std::uint64_t kAdd1 = 0x52DCE729;
@@ -36,11 +37,13 @@ struct State {
   static std::uint64_t mix1(std::uint64_t k) { return std::rotl(k * kC1, 31) * kC2; }
   static std::uint64_t mix2(std::uint64_t k) { return std::rotl(k * kC2, 33) * kC1; }
 
+  /// 16 bytes.
   void step(const std::byte* p) {
     h1 = (std::rotl(h1 ^ mix1(load64(p)), 27) + h2) * 5 + kAdd1;
     h2 = (std::rotl(h2 ^ mix2(load64(p + 8)), 31) + h1) * 5 + kAdd2;
   }
 
+  /// Lets each bit change about half of all.
   static std::uint64_t avalanche(std::uint64_t k) {
     k = (k ^ k >> 33U) * 0xFF51AFD7ED558CCD;
     k = (k ^ k >> 33U) * 0xC4CEB9FE1A85EC53;

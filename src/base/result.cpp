@@ -26,6 +26,7 @@ std::string_view name_of(Errc code) {
 }
 
 Errc errc_of(std::string_view name) {
+  // The codes have no gaps, and no_memory is the last.
   for (int code = 0; code <= static_cast<int>(Errc::no_memory); ++code) {
     if (name_of(static_cast<Errc>(code)) == name) return static_cast<Errc>(code);
   }
@@ -43,6 +44,7 @@ int errno_of(Errc code) {
     case Errc::not_found: return ENOENT;
     case Errc::exists: return EEXIST;
     case Errc::busy: return EBUSY;
+    // NBD has a code of its own for a server that stops.
     case Errc::cancelled: return ESHUTDOWN;
     case Errc::no_memory: return ENOMEM;
     case Errc::io:
@@ -62,9 +64,11 @@ Error errno_error(int errno_value, std::string_view what) {
     case EEXIST: code = Errc::exists; break;
     case EINVAL: code = Errc::invalid_argument; break;
     case EBUSY:
+    // Somebody else has the lock.
     case EWOULDBLOCK: code = Errc::busy; break;
     case ENOSPC:
     case EDQUOT:
+    // A file that may not grow is full: that passes when somebody raises a limit.
     case EFBIG: code = Errc::no_space; break;
     case EROFS: code = Errc::read_only; break;
     case EOPNOTSUPP: code = Errc::unsupported; break;

@@ -28,6 +28,7 @@ class RingQueue {
 
   /// Takes the memory for `count` elements, without using it yet: few elements stay close together.
   void reserve(std::size_t count) { slots_.reserve(std::max(kFewest, std::bit_ceil(count))); }
+  /// Takes memory if there are more than ever before; references to elements end then.
   void push_back(T value) {
     if (size_ == slots_.size()) grow();
     slots_[place(size_)] = std::move(value);
@@ -35,6 +36,7 @@ class RingQueue {
   }
   void pop_front() {
     check(size_ > 0, "an empty queue has no front");
+    // What it held is let go of now, and not when the place is used again.
     slots_[first_] = T{};
     first_ = place(1);
     --size_;

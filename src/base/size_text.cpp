@@ -12,6 +12,7 @@ namespace uvdo {
 namespace {
 
 constexpr std::string_view kUnits = "KMGTPE";
+// 2^64 with so many decimals leaves room in 128 bits for a unit.
 constexpr unsigned kMaxDecimals = 9;
 
 Error bad_size(std::string_view text, std::string_view why) {
@@ -44,6 +45,7 @@ Result<std::uint64_t> parse_size(std::string_view text) {
   __extension__ using Wide = unsigned __int128;
   std::size_t at = 0;
   Wide number = 0;
+  // With decimals it is number / divisor.
   Wide divisor = 1;
   constexpr Wide kLimit = std::numeric_limits<std::uint64_t>::max();
   for (; at < text.size() && is_digit(text[at]); ++at) {
@@ -96,6 +98,7 @@ std::string size_text(std::uint64_t bytes) {
 }
 
 std::string exact_size_text(std::uint64_t bytes) {
+  // A text that was rounded reads back as another number.
   if (const auto same = parse_size(size_text(bytes)); same && *same == bytes) {
     return size_text(bytes);
   }

@@ -209,6 +209,14 @@ Task<Result<void>> BlockMap::load(MapPage& page) {
 
 // ---- trees
 
+Result<void> BlockMap::check_child(const MapPage& parent, BlockMapping child) const {
+  if (config_.slabs.is_valid(child) && !child.is_compressed()) return {};
+  return Error(Errc::corrupt,
+               fmt::format("the block map page at physical block {} leads to block {}, which "
+                           "cannot be a page",
+                           parent.pbn.value(), child.pbn.value()));
+}
+
 /// Where a leaf is, which is made if there is none and `create` says so.
 Task<Result<BlockMap::Child>> BlockMap::find_leaf(PageNumber number, bool create) {
   const TreePath path = tree_path(number);
@@ -217,12 +225,7 @@ Task<Result<BlockMap::Child>> BlockMap::find_leaf(PageNumber number, bool create
   if (*parent == nullptr) co_return Child{};
   const BlockMapping child = (*parent)->entry(path.slots[1]);
   if (child.pbn != kZeroPbn) {
-    if (!config_.slabs.is_valid(child) || child.is_compressed()) {
-      co_return Error(Errc::corrupt,
-                      fmt::format("the block map page at physical block {} leads to block {}, "
-                                  "which cannot be a page",
-                                  (*parent)->pbn.value(), child.pbn.value()));
-    }
+    if (auto sound = check_child(**parent, child); !sound) co_return std::move(sound).error();
     co_return Child{child.pbn, std::nullopt};
   }
   if (!create) co_return Child{};
@@ -249,12 +252,7 @@ Task<Result<MapPage*>> BlockMap::interior(std::uint32_t root, unsigned height, s
   const auto slot = static_cast<unsigned>(index % kEntriesPerPage);
   const BlockMapping child = (*parent)->entry(slot);
   if (child.pbn != kZeroPbn) {
-    if (!config_.slabs.is_valid(child) || child.is_compressed()) {
-      co_return Error(Errc::corrupt,
-                      fmt::format("the block map page at physical block {} leads to block {}, "
-                                  "which cannot be a page",
-                                  (*parent)->pbn.value(), child.pbn.value()));
-    }
+    if (auto sound = check_child(**parent, child); !sound) co_return std::move(sound).error();
     co_return co_await load_interior(root, height, index, child.pbn, false);
   }
   if (!create) co_return static_cast<MapPage*>(nullptr);

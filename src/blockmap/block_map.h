@@ -193,6 +193,8 @@ class BlockMap {
   Task<Result<Child>> allocate_child(MapPage& parent, unsigned slot);
   Task<Result<Child>> allocate_child_alone(MapPage& parent, unsigned slot);
   Task<Result<Child>> find_leaf(PageNumber number, bool create);
+  /// corrupt: what an interior page leads to cannot be a page.
+  [[nodiscard]] Result<void> check_child(const MapPage& parent, BlockMapping child) const;
   MapPage* try_take_frame();
   Task<Result<MapPage*>> take_frame();
   void may_be_given_up(MapPage& leaf);

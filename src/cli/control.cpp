@@ -19,13 +19,6 @@
 namespace uvdo {
 namespace {
 
-Result<bool> parse_switch(const std::string& key, const std::string& value) {
-  if (value == "on") return true;
-  if (value == "off") return false;
-  return Error(Errc::invalid_argument,
-               fmt::format("{} is set to on or off, not \"{}\"", key, value));
-}
-
 /// "compression=on" as a part of the request.
 Result<void> add_setting(SetRequest& request, const std::string& setting) {
   const std::size_t equals = setting.find('=');

@@ -9,6 +9,7 @@
 
 #include "base/print.h"
 #include "base/size_text.h"
+#include "cli/advice.h"
 #include "cli/command.h"
 #include "cli/damage_file.h"
 #include "cli/progress.h"
@@ -78,6 +79,7 @@ int export_contents(ExportArguments arguments) {
   if (!options.to_standard_output()) others.push_back(options.output);
   auto list = DamageFile::open(arguments.damaged, others);
   if (!list) return fail(list.error());
+  options.advise = advice_on;
   Progress progress;
   std::uint64_t problems = 0;
   // Called by the export when nothing speaks against it any more.

@@ -11,6 +11,7 @@
 
 #include "base/print.h"
 #include "base/size_text.h"
+#include "cli/advice.h"
 #include "cli/config_file.h"
 #include "cli/question.h"
 #include "device/backing_name.h"
@@ -168,6 +169,7 @@ Result<FormatOptions> read_options(const FormatArguments& arguments) {
   options.request = *request;
   options.force = arguments.force;
   options.preallocate = arguments.preallocate;
+  options.advise = advice_on;
   if (arguments.size.empty()) return options;
   auto size = parse_size(arguments.size);
   if (!size) return std::move(size).error();
@@ -186,7 +188,12 @@ int format(const FormatArguments& arguments) {
   if (auto right = check_preallocation(*options); !right) {
     return usage_error(right.error().message());
   }
-  options->warn = [](const std::string& text) { print_error("uvdo: warning: {}\n", text); };
+  options->warn_of_memory = [](std::uint64_t needed, const MachineMemory& available) {
+    print_error(
+        "uvdo: warning: to be served here it needs a smaller --cache, or smaller --buffers: with "
+        "the usual ones it takes up to {} of memory, and {} is {}\n",
+        size_text(needed), available.limit, size_text(available.bytes));
+  };
   options->may_offer = [&](std::uint64_t logical, std::uint64_t room) {
     return may_offer(logical, room, arguments.yes);
   };

@@ -39,4 +39,10 @@ Result<std::uint64_t> parse_parameter(std::string_view name, std::string_view te
                            number(limits.least), number(limits.most), limits.reason));
 }
 
+Result<bool> parse_switch(std::string_view name, std::string_view text) {
+  if (text == "on") return true;
+  if (text == "off") return false;
+  return Error(Errc::invalid_argument, fmt::format("{} is on or off, not \"{}\"", name, text));
+}
+
 }  // namespace uvdo

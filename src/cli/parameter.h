@@ -25,4 +25,7 @@ struct ParameterLimits {
 Result<std::uint64_t> parse_parameter(std::string_view name, std::string_view text,
                                       const ParameterLimits& limits);
 
+/// "on" or "off". invalid_argument names `name` and the text.
+Result<bool> parse_switch(std::string_view name, std::string_view text);
+
 }  // namespace uvdo

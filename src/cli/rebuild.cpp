@@ -7,6 +7,7 @@
 
 #include "base/print.h"
 #include "base/size_text.h"
+#include "cli/advice.h"
 #include "cli/command.h"
 
 namespace uvdo {
@@ -98,6 +99,7 @@ int run_rebuild(int argc, char** argv) {
   options.dry_run = arguments.dry_run;
   options.accepts_losses = arguments.yes;
   options.force = arguments.force;
+  options.advise = advice_on;
   // Before anything is changed: who reads along sees what it would cost.
   options.surveyed = [&](const RebuildReport& survey) {
     if (!arguments.json) print_report(survey);

@@ -37,12 +37,6 @@ constexpr ParameterLimits kMaxClients{Kind::count, 1, 1024,
                                       "each takes 256 KiB of memory; with more, new ones are "
                                       "turned away"};
 
-Result<bool> parse_switch(std::string_view name, std::string_view value) {
-  if (value == "on") return true;
-  if (value == "off") return false;
-  return Error(Errc::invalid_argument, fmt::format("{} is on or off, not \"{}\"", name, value));
-}
-
 Result<void> check_memory_of_options(const ServeOptions& options) {
   // What this machine could never give. Whether it can give it now is seen when the volume is known
   // (memory_to_serve() in serve.cpp).

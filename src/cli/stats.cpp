@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/print.h"
+#include "cli/advice.h"
 #include "cli/command.h"
 #include "cli/served_volume.h"
 #include "cli/stats_watch.h"
@@ -55,8 +56,8 @@ int show_statistics(const std::vector<std::string>& volumes, ServedVolume served
   for (const std::string& volume : volumes) {
     auto path = backing_store_path(volume);
     if (path) served.volume = *path;
-    auto statistics =
-        path ? volume_statistics(served, {.replay = !without_journal}) : path.error().clone();
+    auto statistics = path ? volume_statistics(served, {.replay = !without_journal}, advice_on)
+                           : path.error().clone();
     if (statistics) {
       if (statistics->left_out) warn(fmt::format("{}: {}", *path, *statistics->left_out));
       if (statistics->problem) {

@@ -145,10 +145,12 @@ Result<Json> ControlConnection::ask(ControlRequest request) {
 
 namespace {
 
-/// Where a socket's path comes from: a client's user, or the volume's own identity.
-enum class PathFrom : std::uint8_t { user, volume };
+/// Where a socket's path comes from: a client's user, the number of the volume's file or device,
+/// which may have been that of another volume before, or the volume's own path.
+enum class PathFrom : std::uint8_t { user, number, path };
 
-/// Asks the server at `path`, if it is that of the volume.
+/// Asks the server at `path`, if it is that of the volume. not_found: nobody serves there, or, at a
+/// path made of a number, another volume is served there.
 Result<Json> ask_server_of(const std::string& path, PathFrom from, const std::string& volume,
                            const ControlRequest& request, std::chrono::milliseconds patience) {
   auto connection = ControlConnection::open(path, patience);
@@ -156,33 +158,55 @@ Result<Json> ask_server_of(const std::string& path, PathFrom from, const std::st
   auto hello = connection->ask(HelloRequest());
   // A server of an earlier version knows no such command; at its usual place it is the right one.
   const bool is_older = !hello && hello.error().code() == Errc::invalid_argument;
-  if (is_older && from == PathFrom::volume) return connection->ask(request);
+  if (is_older && from != PathFrom::user) return connection->ask(request);
   if (!hello) return std::move(hello).error();
+  if (from == PathFrom::number && !is_server_of(*hello, volume)) {
+    return Error(Errc::not_found, fmt::format("the server at {} has {}", path, hello->volume));
+  }
   if (auto same = check_hello(*hello, volume); !same) return std::move(same).error();
   return connection->ask(request);
 }
 
+bool is_not_there(const Result<Json>& answer) {
+  return !answer && answer.error().code() == Errc::not_found;
+}
+
+/// Asks where a server of the volume may listen, in turn. `usual`: where those of its number do.
+Result<Json> ask_where_it_may_be(const std::string& volume,
+                                 const Result<std::vector<std::string>>& usual,
+                                 const ControlRequest& request,
+                                 std::chrono::milliseconds patience) {
+  if (usual) {
+    for (const std::string& path : *usual) {
+      auto answer = ask_server_of(path, PathFrom::number, volume, request, patience);
+      if (!is_not_there(answer)) return answer;
+    }
+  }
+  // The file of a suspended volume may have been moved away or replaced.
+  auto answer = ask_server_of(control_link_of(volume), PathFrom::path, volume, request, patience);
+  if (is_not_there(answer) && usual) {
+    return Error(Errc::not_found, fmt::format("no server answers at {}", usual->front()));
+  }
+  return answer;
+}
+
 }  // namespace
+
+bool is_of_another_volume(const std::string& path, const std::string& volume) {
+  auto connection = ControlConnection::open(path);
+  if (!connection) return false;
+  const auto hello = connection->ask(HelloRequest());
+  return hello && !is_server_of(*hello, volume);
+}
 
 Result<Json> ask_volume(const std::string& volume, const ControlRequest& request,
                         const std::string& path, std::chrono::milliseconds patience) {
-  // Where the server may be: at the path that the user gave; else at the name made of what the
+  // Where the server may be: at the path that the user gave; else at the names made of what the
   // volume is; else at that made of its path, which leads to a suspended volume.
-  auto usual = control_path_of(volume);
-  Result<Json> answer = Error(Errc::not_found, "");
-  if (!path.empty()) {
-    answer = ask_server_of(path, PathFrom::user, volume, request, patience);
-  } else if (usual) {
-    answer = ask_server_of(*usual, PathFrom::volume, volume, request, patience);
-  }
-  // The file of a suspended volume may have been moved away or replaced.
-  if (!answer && answer.error().code() == Errc::not_found && path.empty()) {
-    answer = ask_server_of(control_link_of(volume), PathFrom::volume, volume, request, patience);
-    if (!answer && answer.error().code() == Errc::not_found && usual) {
-      answer = Error(Errc::not_found, fmt::format("no server answers at {}", *usual));
-    }
-  }
-  if (answer || answer.error().code() != Errc::not_found) return answer;
+  auto usual = control_paths_of(volume);
+  auto answer = path.empty() ? ask_where_it_may_be(volume, usual, request, patience)
+                             : ask_server_of(path, PathFrom::user, volume, request, patience);
+  if (!is_not_there(answer)) return answer;
   // Nobody answers. Either nobody has the volume, or somebody who is not to be reached from here.
   if (!usual) return std::move(usual).error();
   if (const auto unused = check_unused(volume); !unused) {

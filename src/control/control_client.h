@@ -68,6 +68,10 @@ Result<typename Request::Answer> ask_volume(const std::string& volume, const Req
   return read_answer<typename Request::Answer>(std::move(*answer));
 }
 
+/// Whether the server at `path` says that it has another volume than that at `volume`. False where
+/// nobody answers, or answers so: who cannot tell takes it for the volume's own.
+[[nodiscard]] bool is_of_another_volume(const std::string& path, const std::string& volume);
+
 /// Waits until nobody uses the volume at `volume` any more, for some seconds at most.
 void wait_until_free(const std::string& volume);
 

@@ -7,10 +7,18 @@
 
 #include <fmt/core.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "device/storage_map.h"
+
 namespace uvdo {
+namespace {
+
+/// For each but one a server must have been suspended, its file removed, and the number of that
+/// given to a file of a further volume.
+constexpr unsigned kServersOfOneName = 8;
+
+}  // namespace
 
 std::string control_folder() {
   if (geteuid() == 0) return "/run/uvdo";
@@ -19,16 +27,20 @@ std::string control_folder() {
   return fmt::format("/tmp/uvdo-{}", geteuid());
 }
 
-Result<std::string> control_path_of(const std::string& volume) {
+Result<std::vector<std::string>> control_paths_of(const std::string& volume) {
   struct stat status {};
   if (stat(volume.c_str(), &status) != 0) {
     return errno_error(errno, fmt::format("cannot open {}", volume));
   }
-  if (S_ISBLK(status.st_mode)) {
-    return fmt::format("{}/block-{}-{}.control", control_folder(), major(status.st_rdev),
-                       minor(status.st_rdev));
+  const std::string name =
+      StorageId::of(status)
+          .value_or(StorageId{StorageId::Kind::file, status.st_dev, status.st_ino})
+          .text();
+  std::vector<std::string> paths{fmt::format("{}/{}.control", control_folder(), name)};
+  for (unsigned n = 2; n <= kServersOfOneName; ++n) {
+    paths.push_back(fmt::format("{}/{}-{}.control", control_folder(), name, n));
   }
-  return fmt::format("{}/file-{:x}-{}.control", control_folder(), status.st_dev, status.st_ino);
+  return paths;
 }
 
 namespace {

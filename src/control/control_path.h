@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Where the control socket of a served volume is, so that `uvdo stats VOLUME` finds the server by
 // the volume's name alone: a name made of the volume's device and inode, in a folder of this user.
+// Such a name is a place to look, and no proof: a suspended server keeps its socket while its file
+// may be gone, and the inode's number belong to another volume. So there are several, a server
+// takes the first that no server of another volume has, and clients ask each whose it is.
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 
@@ -12,8 +16,9 @@ namespace uvdo {
 /// The folder: /run/uvdo for root, else $XDG_RUNTIME_DIR/uvdo or /tmp/uvdo-UID.
 [[nodiscard]] std::string control_folder();
 
-/// The control socket of the volume at `volume` (a file or block device, by any of its names).
-Result<std::string> control_path_of(const std::string& volume);
+/// Where the control socket of the volume at `volume` (a file or block device, by any of its names)
+/// may be, in the order in which servers take them: at least one.
+Result<std::vector<std::string>> control_paths_of(const std::string& volume);
 
 /// The file in which the server at that control socket keeps which devices it has made.
 [[nodiscard]] std::string device_state_of(const std::string& control_path);

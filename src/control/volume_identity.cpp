@@ -34,18 +34,21 @@ HelloAnswer hello_of(const std::string& volume, const std::vector<StorageRange>&
   return {full_path(volume), places_of(storages), static_cast<std::uint64_t>(getpid())};
 }
 
-Result<void> check_hello(const HelloAnswer& hello, const std::string& volume,
-                         const StorageMap& map) {
+bool is_server_of(const HelloAnswer& hello, const std::string& volume, const StorageMap& map) {
   struct stat status {};
   const bool is_there = stat(volume.c_str(), &status) == 0;
   const auto id = is_there ? StorageId::of(status) : std::nullopt;
   const bool same_path = hello.volume == full_path(volume);
-  if ((!is_there || hello.storages.empty()) && same_path) return {};
-  if (id) {
-    for (const StoragePlace& place : places_of(map.beneath(*id, volume))) {
-      if (std::ranges::find(hello.storages, place) != hello.storages.end()) return {};
-    }
-  }
+  if ((!is_there || hello.storages.empty()) && same_path) return true;
+  if (!id) return false;
+  return std::ranges::any_of(places_of(map.beneath(*id, volume)), [&](const StoragePlace& place) {
+    return std::ranges::find(hello.storages, place) != hello.storages.end();
+  });
+}
+
+Result<void> check_hello(const HelloAnswer& hello, const std::string& volume,
+                         const StorageMap& map) {
+  if (is_server_of(hello, volume, map)) return {};
   return Error(Errc::invalid_argument,
                fmt::format("the server at that control socket has another volume, {}, and not {}; "
                            "nothing was asked of it",

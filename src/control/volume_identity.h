@@ -16,9 +16,11 @@ namespace uvdo {
 [[nodiscard]] HelloAnswer hello_of(const std::string& volume,
                                    const std::vector<StorageRange>& storages);
 
-/// An error that names both volumes unless the server that said `hello` has the volume at `volume`:
-/// the same storage, or the same path where the server has let go of its storage or where nothing
-/// is at that path.
+/// Whether the server that said `hello` has the volume at `volume`: the same storage, or the same
+/// path where the server has let go of its storage or where nothing is at that path.
+[[nodiscard]] bool is_server_of(const HelloAnswer& hello, const std::string& volume,
+                                const StorageMap& map = StorageMap());
+/// An error that names both volumes if it has another one.
 Result<void> check_hello(const HelloAnswer& hello, const std::string& volume,
                          const StorageMap& map = StorageMap());
 

@@ -9,6 +9,7 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/file_checks.h"
 #include "base/file_lock.h"
@@ -22,9 +23,11 @@ Result<BackingFile> open_backing_store(const std::string& path, OpenMode mode) {
   }
   const bool block_device = S_ISBLK(status.st_mode);
   int flags = mode == OpenMode::read_only ? O_RDONLY : O_RDWR;
+  // Keeps mounts and other claims of the kernel away, which look at no locks.
   if (block_device && mode == OpenMode::read_write) flags |= O_EXCL;
   Result<FileDescriptor> opened = FileDescriptor();
   const LockPatience patience;
+  // What a killed server had under way holds its claim for a moment longer.
   const bool free = patience.take([&] {
     opened = open_checked(path, flags, FileKind::store);
     return opened || opened.error().code() != Errc::busy;
@@ -38,6 +41,7 @@ Result<BackingFile> open_backing_store(const std::string& path, OpenMode mode) {
   BackingFile file;
   file.fd = std::move(*opened);
   int is_protected = 0;
+  // Such a device may be opened for writing; its first write would fail.
   if (block_device && mode == OpenMode::read_write &&
       ioctl(file.fd.get(), BLKROGET, &is_protected) == 0 && is_protected != 0) {
     return Error(Errc::read_only, fmt::format("{} is a device that may only be read", path));
@@ -48,6 +52,20 @@ Result<BackingFile> open_backing_store(const std::string& path, OpenMode mode) {
       mode == OpenMode::read_only ? StorageLock::Mode::shared : StorageLock::Mode::exclusive,
       StorageMap(), patience);
   if (!lock) return std::move(lock).error();
+  file.lock = std::move(*lock);
+  return file;
+}
+
+Result<BackingFile> make_backing_file(const std::string& path) {
+  BackingFile file;
+  file.fd =
+      FileDescriptor(open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR));
+  if (!file.fd) return errno_error(errno, fmt::format("cannot create {}", path));
+  auto lock = StorageLock::take(file.fd.get(), path, StorageLock::Mode::exclusive);
+  if (!lock) {
+    unlink(path.c_str());
+    return std::move(lock).error();
+  }
   file.lock = std::move(*lock);
   return file;
 }

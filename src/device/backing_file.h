@@ -24,6 +24,10 @@ struct BackingFile {
 /// (shared for read_only). Errc::busy if somebody else has it.
 Result<BackingFile> open_backing_store(const std::string& path, OpenMode mode);
 
+/// Makes an empty file of mode 0600 at `path`, where nothing may be yet, for reading and writing.
+/// exists: something is there. After an error there is no new file.
+Result<BackingFile> make_backing_file(const std::string& path);
+
 /// Size in bytes of an open file or block device.
 Result<std::uint64_t> size_of_backing_store(int fd, const std::string& path);
 

@@ -46,6 +46,7 @@ void BackingLooker::State::run() {
     changed.wait(lock, [&] { return is_ending || next; });
     if (is_ending) return;
     {
+      // Closed, under the lock, before it is said that the file was let go of.
       const FileDescriptor fd = std::move(next);
       lock.unlock();
       auto result = look(fd.get(), path);
@@ -60,11 +61,13 @@ void BackingLooker::State::run() {
 BackingLooker::BackingLooker(std::string path, Look look)
     : state_(std::make_shared<State>(std::move(path), std::move(look))) {
   auto started = start_detached_thread("uvdo-look", [state = state_] { state->run(); });
+  // Without a thread for ever: then nothing begins.
   state_->is_busy = !started;
 }
 
 BackingLooker::~BackingLooker() {
   const std::lock_guard lock(state_->mutex);
+  // The thread may be stuck in its file system: it ends later, and frees what they share.
   state_->is_ending = true;
   state_->changed.notify_all();
 }
@@ -72,6 +75,7 @@ BackingLooker::~BackingLooker() {
 void BackingLooker::begin(int fd) {
   State& s = *state_;
   const std::lock_guard lock(s.mutex);
+  // A look that is stuck is not followed by others.
   if (s.is_busy) return;
   s.next = same_file(fd);
   s.is_busy = s.is_wanted = static_cast<bool>(s.next);

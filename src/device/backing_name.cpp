@@ -21,6 +21,7 @@ std::optional<unsigned> whole_number(std::string_view text) {
   return value;
 }
 
+/// Whether a path is a node of that block device.
 bool is_device(const std::string& path, dev_t number) {
   struct stat status {};
   return stat(path.c_str(), &status) == 0 && S_ISBLK(status.st_mode) && status.st_rdev == number;
@@ -34,6 +35,7 @@ Result<std::string> backing_store_path(const std::string& name) {
   const auto major_number = whole_number(std::string_view(name).substr(0, colon));
   const auto minor_number = whole_number(std::string_view(name).substr(colon + 1));
   struct stat status {};
+  // A file may have such a name, and it is the file that is meant then.
   if (!major_number || !minor_number || stat(name.c_str(), &status) == 0) return name;
   const dev_t number = makedev(*major_number, *minor_number);
   // The kernel knows the device's name; udev's link serves where /sys does not tell.

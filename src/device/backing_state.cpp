@@ -17,8 +17,10 @@
 namespace uvdo {
 namespace {
 
+/// Of st_blocks, whatever blocks the file system has.
 constexpr std::uint64_t kBytesOfStatBlock = 512;
 
+/// What has the name now, by device and inode; of a disk, by its number, whatever node it has.
 BackingState::Named look_at_name(const std::string& path, const struct stat& open) {
   struct stat there {};
   if (stat(path.c_str(), &there) != 0) {
@@ -67,12 +69,14 @@ bool is_first_user_namespace(std::string_view uid_map) {
   std::uint64_t inside = 1;
   std::uint64_t outside = 1;
   std::uint64_t count = 0;
+  // The first namespace maps all users to themselves, in one line.
   words >> inside >> outside >> count;
   return inside == 0 && outside == 0 && count == UINT32_MAX;
 }
 
 std::uint64_t room_for(const PlannedWrites& writes, const BackingState& state) {
   const std::uint64_t may_take = state.may_take(writes.end);
+  // What is neither a hole nor allocated: room that was taken beforehand, or that nobody told of.
   const std::uint64_t untold = difference(may_take, writes.all_holes);
   return std::min({writes.bytes, may_take, writes.holes + untold});
 }
@@ -86,6 +90,7 @@ Result<std::uint64_t> hole_bytes(int fd, std::uint64_t offset, std::uint64_t len
   while (offset < end) {
     const off_t hole = lseek(fd, static_cast<off_t>(offset), SEEK_HOLE);
     if (hole < 0 && errno != ENXIO) return 0;  // this file system does not tell
+    // Behind the end of the file all is a hole.
     const std::uint64_t begin = hole < 0 ? offset : static_cast<std::uint64_t>(hole);
     if (begin >= end) break;
     const off_t data = lseek(fd, static_cast<off_t>(begin), SEEK_DATA);

@@ -10,4 +10,12 @@ Error BackingStore::too_small(std::uint64_t size, std::uint64_t needed) const {
                                       name(), size, needed)};
 }
 
+Result<void> BackingStore::make_anew(std::uint64_t /*size*/) {
+  return Error(Errc::unsupported, fmt::format("{} is no regular file", name()));
+}
+
+Result<void> BackingStore::take_room(std::uint64_t /*size*/) {
+  return Error(Errc::unsupported, fmt::format("{} is no regular file", name()));
+}
+
 }  // namespace uvdo

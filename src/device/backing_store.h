@@ -39,6 +39,9 @@ class BackingStore : public Device {
   /// Sees to it that there are `size` bytes at least: a file is made longer, everything else must
   /// have them. no_space: it has not.
   virtual Result<void> extend(std::uint64_t size) = 0;
+  /// Makes a file `size` zero bytes, whatever it held before. no_space: its file system has no
+  /// files of that size; unsupported: it is no file.
+  virtual Result<void> make_anew(std::uint64_t size);
 
   // ---- whose it is
 
@@ -62,6 +65,9 @@ class BackingStore : public Device {
   /// Bytes of a range that have no room beneath yet (holes of a file).
   [[nodiscard]] virtual Result<std::uint64_t> holes(std::uint64_t offset,
                                                     std::uint64_t length) const = 0;
+  /// Takes the room for the first `size` bytes from what lies beneath, now. no_space: there is
+  /// less; unsupported: it cannot do that.
+  virtual Result<void> take_room(std::uint64_t size);
   /// The first byte at or after `offset` that may not be zero, at most `limit`: lets readers skip
   /// holes. `offset` where nobody can tell.
   [[nodiscard]] virtual std::uint64_t next_data(std::uint64_t offset, std::uint64_t limit) = 0;

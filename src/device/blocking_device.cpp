@@ -16,6 +16,23 @@ Error beyond_end(const std::string& name, std::uint64_t offset, std::uint64_t si
                   name, size, offset)};
 }
 
+void carry_out(BackingStore& store, Device::Request& request) {
+  store.submit(request);
+  check(request.done, "a store that is to be used by who waits has not answered at once");
+}
+
+Error error_of(const BackingStore& store, const Device::Request& request) {
+  return errno_error(request.error,
+                     request_text(request.op, request.offset, request.length, store.name()));
+}
+
+/// A request that is not a read.
+Result<void> change(BackingStore& store, Device::Request request) {
+  carry_out(store, request);
+  if (request.error == 0) return {};
+  return error_of(store, request);
+}
+
 }  // namespace
 
 Result<void> BlockingDevice::read(std::uint64_t offset, MutableBytes out) const {
@@ -29,14 +46,36 @@ Result<void> BlockingDevice::read(std::uint64_t offset, MutableBytes out) const 
   request.offset = offset;
   request.length = out.size();
   request.slices = {&slice, 1};
-  store.submit(request);
-  check(request.done, "a store that is to be read by who waits has not answered at once");
+  carry_out(store, request);
   if (request.error == 0) return {};
   // It may have become shorter meanwhile.
   const auto size = store.look_up_size();
   if (size && *size < offset + out.size()) return beyond_end(store.name(), offset, *size);
-  return errno_error(request.error,
-                     request_text(Device::Op::read, offset, out.size(), store.name()));
+  return error_of(store, request);
+}
+
+Result<void> BlockingDevice::write(std::uint64_t offset, ConstBytes data) {
+  const iovec slice{const_cast<std::byte*>(data.data()), data.size()};
+  Device::Request request;
+  request.op = Device::Op::write;
+  request.offset = offset;
+  request.length = data.size();
+  request.slices = {&slice, 1};
+  return change(*store_, request);
+}
+
+Result<void> BlockingDevice::write_zeroes(std::uint64_t offset, std::uint64_t length) {
+  Device::Request request;
+  request.op = Device::Op::write_zeroes;
+  request.offset = offset;
+  request.length = length;
+  return change(*store_, request);
+}
+
+Result<void> BlockingDevice::flush() {
+  Device::Request request;
+  request.op = Device::Op::flush;
+  return change(*store_, request);
 }
 
 }  // namespace uvdo

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Reads of a store for who waits for each: the offline tools, tests, fuzzers.
+// Requests to a store for who waits for each: the offline tools, tests, fuzzers.
 #pragma once
 
 #include <memory>
@@ -8,6 +8,7 @@
 
 namespace uvdo {
 
+/// Of one thread, which each request keeps until it is answered.
 class BlockingDevice {
  public:
   /// A store whose requests complete inside submit(): open_blocking_device(), or one in memory.
@@ -16,6 +17,10 @@ class BlockingDevice {
   /// Fills `out`, of any size and alignment, from byte `offset` on. out_of_range: it ends before;
   /// io: it cannot be read.
   Result<void> read(std::uint64_t offset, MutableBytes out) const;
+  /// As Device has them; the data of any size and alignment.
+  Result<void> write(std::uint64_t offset, ConstBytes data);
+  Result<void> write_zeroes(std::uint64_t offset, std::uint64_t length);
+  Result<void> flush();
   [[nodiscard]] BackingStore& store() const { return *store_; }
 
  private:

@@ -10,4 +10,12 @@ Result<std::unique_ptr<BlockingFile>> BlockingFile::open(const std::string& path
   return file;
 }
 
+Result<std::unique_ptr<BlockingFile>> BlockingFile::adopt(BackingFile file, const std::string& path,
+                                                          OpenMode mode) {
+  std::unique_ptr<BlockingFile> store(new BlockingFile(path, mode));
+  auto taken = store->take(std::move(file));
+  if (!taken) return std::move(taken).error();
+  return store;
+}
+
 }  // namespace uvdo

@@ -14,6 +14,9 @@ namespace uvdo {
 class BlockingFile final : public FileStore {
  public:
   static Result<std::unique_ptr<BlockingFile>> open(const std::string& path, OpenMode mode);
+  /// The same with a file that is open already, under its lock (make_backing_file).
+  static Result<std::unique_ptr<BlockingFile>> adopt(BackingFile file, const std::string& path,
+                                                     OpenMode mode);
 
   void submit(Request& request) override {
     begin(request);

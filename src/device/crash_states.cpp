@@ -9,8 +9,10 @@
 namespace uvdo {
 namespace {
 
+/// A bit for each sector of a block: all.
 constexpr std::uint8_t kWhole = 0xFF;
 
+/// Writes the sectors that `mask` keeps, the same ones of each block.
 void apply(SparseImage& image, std::uint64_t offset, const std::vector<std::byte>& data,
            std::uint8_t mask) {
   const ConstBytes bytes(data);
@@ -45,6 +47,7 @@ bool CrashPoints::next() {
       break;
     }
     case SimEvent::Kind::flush_submitted: {
+      // What completes after its submission it does not cover.
       Flush flush{event.number, {}};
       for (const Pending& write : pending_) {
         if (write.completed) flush.covered.push_back(write.number);
@@ -74,6 +77,7 @@ bool CrashPoints::next() {
 SparseImage CrashPoints::build(const std::vector<std::uint8_t>& masks) const {
   SparseImage image = durable_;
   for (std::size_t i = 0; i < pending_.size(); ++i) {
+    // Answered with FUA: no cut takes it away.
     const bool stable = pending_[i].fua && pending_[i].completed;
     const std::uint8_t mask = stable ? kWhole : masks[i];
     if (mask != 0) apply(image, pending_[i].offset, *pending_[i].payload, mask);
@@ -85,12 +89,14 @@ std::vector<SparseImage> CrashPoints::states(const CrashStateOptions& options,
                                              SimRandom& random) const {
   std::vector<SparseImage> images;
   std::unordered_set<std::uint64_t> seen;
+  // Many choices make the same content.
   const auto add = [&](const std::vector<std::uint8_t>& masks) {
     SparseImage image = build(masks);
     if (seen.insert(image.hash()).second) images.push_back(std::move(image));
   };
   const std::size_t count = pending_.size();
   std::vector<std::uint8_t> masks(count, 0);
+  // Every subset where there are few; else none, all, all but one, and some by chance.
   if (count <= options.exhaustive_up_to) {
     for (std::uint64_t subset = 0; subset < (std::uint64_t{1} << count); ++subset) {
       for (std::size_t i = 0; i < count; ++i) masks[i] = ((subset >> i) & 1U) != 0 ? kWhole : 0;
@@ -114,6 +120,7 @@ std::vector<SparseImage> CrashPoints::states(const CrashStateOptions& options,
   for (std::size_t sample = 0; count > 0 && sample < options.torn_samples; ++sample) {
     const std::uint64_t quarters = random.between(1, 4);
     for (std::uint8_t& mask : masks) mask = random.chance(quarters, 4) ? kWhole : 0;
+    // One write of those that are kept, or not, is cut into its sectors.
     std::uint8_t& torn = masks[random.below(count)];
     switch (random.below(3)) {
       case 0: torn = static_cast<std::uint8_t>(1U << random.below(8)); break;

@@ -11,6 +11,7 @@
 
 namespace uvdo {
 
+/// How many images are built of those that are possible.
 struct CrashStateOptions {
   /// Up to so many writes at risk, all subsets of them are built.
   std::size_t exhaustive_up_to = 8;
@@ -20,6 +21,7 @@ struct CrashStateOptions {
   std::size_t torn_samples = 8;
 };
 
+/// Goes through a recording, which outlives it.
 class CrashPoints {
  public:
   explicit CrashPoints(const SimRecording& recording)
@@ -36,6 +38,7 @@ class CrashPoints {
                                                 SimRandom& random) const;
 
  private:
+  /// A write that is not durable yet.
   struct Pending {
     std::uint64_t number = 0;
     std::uint64_t offset = 0;
@@ -43,6 +46,7 @@ class CrashPoints {
     bool completed = false;
     bool fua = false;
   };
+  /// A flush under way, and the writes that it makes durable when it completes.
   struct Flush {
     std::uint64_t number = 0;
     std::vector<std::uint64_t> covered;

@@ -33,6 +33,7 @@ struct DeviceActivity {
 /// Keeps the account of a device's requests.
 class DeviceMeter {
  public:
+  /// A request was submitted: `bytes` long, and to be ended.
   void begin(Device::Op op, std::uint64_t bytes) {
     advance();
     ++activity_.in_flight;
@@ -62,10 +63,12 @@ class DeviceMeter {
         break;
     }
   }
+  /// One of those that began was answered, after fail() if it has failed.
   void end() {
     advance();
     --activity_.in_flight;
   }
+  /// As of now, with the time that those in flight have taken so far.
   [[nodiscard]] DeviceActivity activity() const {
     DeviceMeter now = *this;
     now.advance();
@@ -73,6 +76,7 @@ class DeviceMeter {
   }
 
  private:
+  /// Charges the time since the last change to those that were in flight.
   void advance() {
     const std::uint64_t now = clock_.now();
     if (activity_.in_flight > 0) {

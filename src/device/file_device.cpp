@@ -28,6 +28,7 @@ namespace {
 /// Transfers that may be under way at once before memory is taken for more.
 constexpr std::size_t kTransfers = 4096;
 
+/// Where a request is but a copy.
 bool is_file_in_memory(int fd) {
   struct stat status {};
   struct statfs system {};
@@ -61,7 +62,8 @@ FileDevice::FileDevice(UringLoop& loop, std::string path, OpenMode mode)
 FileDevice::~FileDevice() = default;
 
 void FileDevice::prepare(int fd, std::uint64_t size) {
-  const int flags = fcntl(fd, F_GETFL);
+  const int flags = fcntl(fd, F_GETFL) & ~O_DIRECT;
+  // Beside the page cache: what the volume caches would be there twice.
   const bool is_direct = flags >= 0 && fcntl(fd, F_SETFL, flags | O_DIRECT) == 0;
   if (is_direct && size >= kBlockSize) {
     // Some file systems take the flag and fail at the first transfer.
@@ -70,6 +72,7 @@ void FileDevice::prepare(int fd, std::uint64_t size) {
       fcntl(fd, F_SETFL, flags);
     }
   }
+  // Asked of each file: after a suspension it may be another one.
   in_memory_ = is_file_in_memory(fd);
 }
 
@@ -125,6 +128,7 @@ void FileDevice::start(Transfer& transfer) {
     if (!mode) return finish(transfer, EOPNOTSUPP);
     return start_fallocate(transfer, *mode);
   }
+  // What came back short goes on where it ended.
   const std::span<const iovec> slices =
       transfer.done_bytes == 0 ? request.slices
                                : transfer.rest.behind(request.slices, transfer.done_bytes);
@@ -154,6 +158,7 @@ void FileDevice::look_at_result(Transfer& transfer) {
   const bool is_transfer = request.op == Op::read || request.op == Op::write;
   if (!is_transfer && request.op != Op::flush && transfer.result < 0 &&
       cannot_be_done(-transfer.result)) {
+    // This way it cannot be done here: the next one, if there is one.
     ++transfer.attempt;
     return start(transfer);
   }
@@ -171,6 +176,7 @@ void FileDevice::finish(Transfer& transfer, int error) {
   request.error = error;
   end(request, error);
   transfers_->give(transfer);
+  // The transfer may be used again before who waited goes on.
   loop_.post(request.waiter);
 }
 

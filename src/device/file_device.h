@@ -18,7 +18,7 @@ class FileDevice final : public FileStore {
   static Result<std::unique_ptr<FileDevice>> open(UringLoop& loop, const std::string& path,
                                                   OpenMode mode);
 
-  /// The same with a file that is open already, under its lock (open_backing_store).
+  /// The same with a file that is open already, under its lock (make_backing_file).
   static Result<std::unique_ptr<FileDevice>> adopt(UringLoop& loop, BackingFile file,
                                                    const std::string& path, OpenMode mode);
   ~FileDevice() override;

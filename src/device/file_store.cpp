@@ -13,6 +13,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "base/size_text.h"
 #include "device/room_gate.h"
 #include "device/slice_list.h"
 
@@ -66,6 +67,35 @@ Result<void> FileStore::extend(std::uint64_t size) {
   if (!now) return std::move(now).error();
   if (*now >= size) return {};
   return too_small(*now, size);
+}
+
+Result<void> FileStore::make_anew(std::uint64_t size) {
+  if (is_block_device_) return BackingStore::make_anew(size);
+  // From nothing: what the file held before must not show through.
+  if (ftruncate(fd(), 0) != 0 || ftruncate(fd(), static_cast<off_t>(size)) != 0) {
+    if (errno != EFBIG) return errno_error(errno, fmt::format("cannot set the size of {}", path_));
+    return Error(Errc::no_space, fmt::format("the file system of {} cannot hold a file of {}",
+                                             path_, size_text(size)));
+  }
+  size_ = size;
+  has_holes_ = true;
+  prepare(fd(), size);
+  return {};
+}
+
+Result<void> FileStore::take_room(std::uint64_t size) {
+  if (is_block_device_) return BackingStore::take_room(size);
+  // Keeps what the file holds.
+  if (fallocate(fd(), 0, 0, static_cast<off_t>(size)) == 0) return {};
+  const int error = errno;
+  const std::string what = fmt::format("cannot take {} for {}", size_text(size), path_);
+  if (error == EOPNOTSUPP) {
+    return Error(Errc::unsupported, what + ": its file system cannot do that");
+  }
+  auto state = look();
+  if (!is_no_room(error) || !state) return errno_error(error, what);
+  return Error(Errc::no_space, fmt::format("{}: {} are free ({})", what, size_text(state->free),
+                                           errno_error(error, "fallocate").message()));
 }
 
 Result<BackingState> FileStore::look() const {
@@ -134,6 +164,7 @@ int FileStore::carry_out(const Request& request) const {
     case Op::read:
     case Op::write: break;
   }
+  // The data of this write, and what is needed to find them; nothing else.
   const int flags = request.durability == Durability::fua ? RWF_DSYNC : 0;
   SliceList rest;
   std::span<const iovec> slices = request.slices;
@@ -153,6 +184,7 @@ int FileStore::carry_out(const Request& request) const {
   return 0;
 }
 
+/// Every request ends here, once, before who asked for it is told.
 void FileStore::end(const Request& request, int error) {
   // That a store cannot discard or zero is no failure of it.
   const bool is_beyond_it =

@@ -16,6 +16,7 @@
 
 namespace uvdo {
 
+/// Of one thread, but for carry_out() of reads, which work threads may call as well.
 class FileStore : public BackingStore {
  public:
   ~FileStore() override;
@@ -24,6 +25,7 @@ class FileStore : public BackingStore {
   [[nodiscard]] std::uint64_t size() const final { return size_; }
   Result<std::uint64_t> look_up_size() final;
   Result<void> extend(std::uint64_t size) final;
+  Result<void> make_anew(std::uint64_t size) final;
   [[nodiscard]] const std::vector<StorageRange>& storages() const final {
     return file_.lock.storages();
   }
@@ -36,6 +38,7 @@ class FileStore : public BackingStore {
                                             std::uint64_t length) const final {
     return hole_bytes(file_.fd.get(), offset, length);
   }
+  Result<void> take_room(std::uint64_t size) final;
   [[nodiscard]] std::uint64_t next_data(std::uint64_t offset, std::uint64_t limit) final;
   [[nodiscard]] DeviceActivity activity() const final { return meter_.activity(); }
   void on_failure(std::function<void(const Failure&)> f) final { on_failure_ = std::move(f); }
@@ -44,7 +47,7 @@ class FileStore : public BackingStore {
   FileStore(std::string path, OpenMode mode);
   /// Uses a file that is open, under its lock.
   Result<void> take(BackingFile file);
-  /// Called for each file before it is used.
+  /// Called for each file before it is used, and when it has been made anew.
   virtual void prepare(int fd, std::uint64_t size) = 0;
 
   [[nodiscard]] int fd() const { return file_.fd.get(); }

@@ -26,6 +26,7 @@ Task<void> FlushGate::flush_waiting() {
   while (waiting_ != nullptr) {
     Request* request = std::exchange(waiting_, nullptr);
     last_waiting_ = &waiting_;
+    // After a failure nobody knows what is stable: no later flush may say that all is.
     if (!failed_) {
       auto done = co_await device_.flush();
       if (!done) failed_ = true;
@@ -33,6 +34,7 @@ Task<void> FlushGate::flush_waiting() {
     while (request != nullptr) {
       Request* next = request->next;
       request->error = failed_ ? EIO : 0;
+      // Who asked is still inside submit().
       if (submitting_) {
         request->done = true;
       } else {

@@ -24,6 +24,7 @@ void HoldGate::submit(Request& request) {
 Task<void> HoldGate::close() {
   state_ = State::closed;
   watch(true);
+  // Those that are held are awaited as well; all others have to come back first.
   while (state_ == State::closed && awaited() > held_count_) co_await returned_.wait();
   watch(false);
 }

@@ -57,6 +57,7 @@ std::optional<MapTable> ask_map_table(const std::string& control, dev_t device) 
   head.data_size = kMostBytes;
   head.data_start = sizeof head;
   head.dev = device;
+  // The table, not the status; without a flush of the map; and the kernel wipes its copy.
   head.flags = DM_STATUS_TABLE_FLAG | DM_NOFLUSH_FLAG | DM_SECURE_DATA_FLAG;
   std::memcpy(answer.bytes.data(), &head, sizeof head);
   if (ioctl(fd.get(), DM_TABLE_STATUS, answer.bytes.data()) != 0) return std::nullopt;

@@ -14,6 +14,7 @@ constexpr std::size_t kSharedReads = 4096;
 }  // namespace
 
 Result<std::unique_ptr<MemoryDevice>> MemoryDevice::create(std::uint64_t size) {
+  // Not taken before it is written to, however large the device is.
   void* base = mmap(nullptr, size, PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (base == MAP_FAILED) return errno_error(errno, fmt::format("mapping {} bytes", size));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The one place that knows what the names of devices that exist mean: each is the path of a regular
-// file or a block device. (Files that are made, by a format or an export, are made there.)
+// The one place that knows what the names of devices mean: each is the path of a regular file or a
+// block device, of which the first can be made.
 #pragma once
 
 #include <memory>
@@ -18,8 +18,24 @@ namespace uvdo {
 Result<std::unique_ptr<BackingStore>> open_device(UringLoop& loop, const std::string& name,
                                                   OpenMode mode);
 
+/// Makes an empty file called `name`, where nothing may be yet, and opens it so for reading and
+/// writing; make_anew() gives it a size. exists: something is there. After an error there is no new
+/// file.
+Result<std::unique_ptr<BackingStore>> make_device(UringLoop& loop, const std::string& name);
+
 /// The same for who makes one request after the other: each completes inside submit(). To be used
 /// by way of BlockingDevice.
 Result<std::unique_ptr<BackingStore>> open_blocking_device(const std::string& name, OpenMode mode);
+Result<std::unique_ptr<BackingStore>> make_blocking_device(const std::string& name);
+
+/// What a name is the name of.
+enum class NameOf : std::uint8_t {
+  nothing,  ///< make_device() could make it
+  file,     ///< a regular file, which make_anew() could replace
+  other,    ///< a block device, or what cannot be opened as a device at all
+};
+
+/// Looks without opening anything. An error: it cannot be looked at.
+Result<NameOf> look_up_name(const std::string& name);
 
 }  // namespace uvdo

@@ -10,6 +10,7 @@
 
 namespace uvdo {
 
+/// Awaited as the requests of Device are, in the thread of the device.
 class PbnDevice {
  public:
   /// `bio_offset`: the number of the block at byte 0, as the volume's geometry says. No block
@@ -17,6 +18,9 @@ class PbnDevice {
   PbnDevice(Device& device, std::uint64_t bio_offset) : device_(&device), bio_offset_(bio_offset) {}
 
   [[nodiscard]] Device& device() const { return *device_; }
+  /// The same blocks on another way to the device.
+  [[nodiscard]] PbnDevice by_way_of(Device& device) const { return {device, bio_offset_}; }
+  /// Where a block begins, in bytes.
   [[nodiscard]] std::uint64_t byte_of(Pbn pbn) const { return device_byte(pbn, bio_offset_); }
 
   // As Device has them; buffers are whole blocks.
@@ -31,9 +35,6 @@ class PbnDevice {
   [[nodiscard]] Device::Awaiter writev(Pbn first, std::span<const iovec> blocks,
                                        Durability durability = Durability::cached) const {
     return device_->writev(byte_of(first), blocks, durability);
-  }
-  [[nodiscard]] Device::Awaiter discard(Pbn first, std::uint64_t count) const {
-    return device_->discard(byte_of(first), count * kBlockSize);
   }
   [[nodiscard]] Device::Awaiter write_zeroes(Pbn first, std::uint64_t count) const {
     return device_->write_zeroes(byte_of(first), count * kBlockSize);

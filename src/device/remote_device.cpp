@@ -19,6 +19,7 @@ Task<void> RemoteDevice::carry_out(Request& request) {
       done = co_await device_.write_zeroes(request.offset, request.length);
       break;
   }
+  // Devices answer home; who waits is in the thread.
   co_await work_.enter();
   request.error = done ? 0 : done.error().code() == Errc::unsupported ? EOPNOTSUPP : EIO;
   work_.executor().post(request.waiter);

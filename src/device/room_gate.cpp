@@ -9,12 +9,16 @@
 namespace uvdo {
 namespace {
 
+// Between two attempts of the first in the queue: twice as long each time.
 constexpr Duration kFirstPause = std::chrono::milliseconds(50);
 constexpr Duration kLongestPause = std::chrono::seconds(1);
 /// For who is woken when it is worth it.
 constexpr Duration kUntilWoken = std::chrono::hours(1);
+/// Before it is said again that writes are refused, whatever the time limit is.
 constexpr Duration kShortestLimit = std::chrono::seconds(1);
+/// Where patience is limited.
 constexpr Duration kLimitedPatience = std::chrono::seconds(10);
+/// Woken at once when one has found room: each success lets twice as many try.
 constexpr std::uint64_t kMostEncouraged = 64;
 
 /// co_await: carries a request out on the device below; its errno.
@@ -40,6 +44,7 @@ struct Attempt {
 
 }  // namespace
 
+/// EFBIG: a limit of the process or the file system, which somebody may raise as well.
 bool is_no_room(int error) { return error == ENOSPC || error == EDQUOT || error == EFBIG; }
 
 std::string_view name_of(RoomGate::State state) {
@@ -52,6 +57,8 @@ std::string_view name_of(RoomGate::State state) {
   return "open";
 }
 
+/// A write that has found no room, in the frame of carry_out(). Only the first tries by the clock;
+/// the others are rung for.
 struct RoomGate::Waiting {
   Waiting(Executor& executor, std::uint64_t length) : alarm(executor), bytes(length) {}
   Alarm alarm;
@@ -79,6 +86,7 @@ detail::Detached RoomGate::carry_out(Request& request) {
   while (state_ != State::given_up) {
     Attempt attempt(device_, request);
     error = co_await attempt;
+    // Once submit() has returned the answer goes by way of the executor.
     has_waited |= attempt.was_suspended;
     if (!is_no_room(error)) break;
     last_error_ = error;
@@ -96,6 +104,7 @@ detail::Detached RoomGate::carry_out(Request& request) {
     look_at_clock();
   }
   if (place) unlink(*place, !is_no_room(error));
+  // Above there is one word for it.
   request.error = is_no_room(error) ? ENOSPC : error;
   if (has_waited) {
     executor_.post(request.waiter);
@@ -110,6 +119,7 @@ void RoomGate::link(Waiting& waiting) {
   last_ = &waiting;
   ++waiting_writes_;
   waiting_bytes_ += waiting.bytes;
+  // The first one: a shortage begins.
   if (state_ != State::open) return;
   ++shortages_;
   pause_ = kFirstPause;
@@ -141,6 +151,7 @@ TimePoint RoomGate::next_deadline() const {
   return executor_.now() + (is_limited ? std::min(time_limit_, kLimitedPatience) : time_limit_);
 }
 
+/// Not beyond the deadline, at which it has to look at the clock.
 Duration RoomGate::pause_of_first() const {
   const Duration until_deadline = deadline_ - executor_.now();
   return std::max(Duration{0}, std::min(pause_, until_deadline));

@@ -68,12 +68,18 @@ class RoomGate final : public Device {
 
  private:
   struct Waiting;  // a write that waits, in its coroutine's frame
+  /// A write, from submit() to its answer.
   detail::Detached carry_out(Request& request);
+  /// It waits from now on; with the first one a shortage begins.
   void link(Waiting& waiting);
+  /// It waits no longer; with the last one the shortage ends.
   void unlink(Waiting& waiting, bool found_room);
   [[nodiscard]] Duration pause_of_first() const;
+  /// Of writes that begin to wait now.
   [[nodiscard]] TimePoint next_deadline() const;
+  /// Refuses, or gives up, if the deadline has passed.
   void look_at_clock();
+  /// Takes a state on, and tells whoever wants to know.
   void enter(State state);
   /// Lets the first `count` try again at once.
   void ring(std::uint64_t count);

@@ -19,6 +19,7 @@ bool overlaps(std::uint64_t a, std::uint64_t a_length, std::uint64_t b, std::uin
   return a < b + b_length && b < a + a_length;
 }
 
+/// The bytes of a write as they are now, or what a read would see now.
 SimPayload gather(std::span<const iovec> slices, std::uint64_t length) {
   auto bytes = std::make_shared<std::vector<std::byte>>();
   bytes->reserve(length);
@@ -35,6 +36,7 @@ const SimPayload& zero_block() {
   return zeros;
 }
 
+/// Whether the buffers of a write still hold what they held.
 bool equals(std::span<const iovec> slices, const std::vector<std::byte>& bytes) {
   const std::byte* at = bytes.data();
   for (const iovec& slice : slices) {
@@ -62,6 +64,8 @@ void SimDevice::report_misuse(std::string what) {
   if (misuse_.empty()) misuse_ = std::move(what);
 }
 
+/// Whether the request breaks a rule of device.h so that it cannot be carried out; others are only
+/// reported.
 bool SimDevice::is_misused(const Request& request, std::uint64_t length) {
   const bool is_zeroing = request.op == Op::discard || request.op == Op::write_zeroes;
   bool aligned = request.offset % options_.alignment == 0 &&
@@ -84,6 +88,7 @@ bool SimDevice::is_misused(const Request& request, std::uint64_t length) {
   }
   if (!request.changes()) return false;
   for (const Flight& other : flights_) {
+    // A slot that is free, or a request that changes nothing.
     if (other.number == 0 || other.op == Op::read || other.op == Op::flush) continue;
     if (overlaps(request.offset, length, other.offset, other.length)) {
       report_misuse(fmt::format("two writes to byte {} are under way at the same time",
@@ -114,6 +119,7 @@ void SimDevice::for_each_zeroed(const Flight& flight, F&& f) {
 }
 
 void SimDevice::submit(Request& request) {
+  // Power is cut before the request reaches the disk.
   if (!crashed_ && requests_ >= crash_at_request_) crash(crash_style_);
   ++requests_;
   ++counts_[static_cast<std::size_t>(request.op)];
@@ -143,6 +149,7 @@ void SimDevice::submit(Request& request) {
   flight.offset = request.offset;
   flight.length = length;
   flight.fua = request.op == Op::write && request.durability == Durability::fua;
+  // A flush covers what had been answered when it was submitted, and no more.
   flight.barrier = completed_;
   if (request.op == Op::write) {
     flight.payload = gather(request.slices, length);
@@ -171,6 +178,7 @@ void SimDevice::submit(Request& request) {
         random_.below(static_cast<std::uint64_t>(options_.slowest.count()) + 1))};
   }
   apply_faults(flight, latency);
+  // It stays in its slot, until release_hung() or a power cut.
   if (flight.hung) return;
   if (options_.instant_one_in != 0 && random_.chance(1, options_.instant_one_in)) {
     perform(flight);
@@ -204,8 +212,10 @@ void SimDevice::apply_faults(Flight& flight, Duration& latency) {
          (fault.only_new && current_.is_written(flight.offset, flight.length)))) {
       continue;
     }
+    // Of the requests that it could meet, the fault lets `skip` pass and then meets `count`.
     const std::uint64_t number = active.seen++;
     if (number < fault.skip || number - fault.skip >= fault.count) continue;
+    // A full disk is a state that passes, and no fault of it.
     faulted_ |= fault.kind != SimFault::Kind::full;
     switch (fault.kind) {
       case SimFault::Kind::error: flight.error = fault.error; break;
@@ -225,6 +235,7 @@ void SimDevice::schedule(std::size_t slot, Duration latency) {
   // number in the slot.
   executor_.call_at(executor_.now() + latency, complete_callback, this,
                     (flights_[slot].number << 16U) | slot);
+  // So many bits the slot has in the argument.
   check(slot < 0x10000, "too many requests in flight");
 }
 
@@ -294,6 +305,7 @@ void SimDevice::perform_write(Flight& flight) {
   write.payload = flight.payload;
   write.fua = flight.fua && flight.error == 0;
   if (flight.error != 0) {
+    // What became of a write that failed nobody knows, sector by sector.
     const std::size_t sectors = flight.length / kSectorSize;
     const std::uint64_t parts = random_.below(3);  // nothing, half, all
     write.sectors.resize(sectors);
@@ -326,6 +338,7 @@ void SimDevice::perform_flush(Flight& flight) {
   const std::uint64_t first = completed_ - cache_.size();
   const std::uint64_t covered = flight.barrier > first ? flight.barrier - first : 0;
   if (flight.error != 0) {
+    // A flush that failed may have lost what it should have covered, though the next one succeeds.
     for (std::uint64_t i = 0; i < covered; ++i) cache_[i].uncertain = !cache_[i].fua;
     return;
   }
@@ -342,6 +355,7 @@ void SimDevice::perform_flush(Flight& flight) {
   }
 }
 
+/// All of a write, or those of its sectors that came through.
 void SimDevice::destage(SparseImage& image, const CachedWrite& write) const {
   const ConstBytes bytes(*write.payload);
   if (write.sectors.empty()) {
@@ -356,6 +370,7 @@ void SimDevice::destage(SparseImage& image, const CachedWrite& write) const {
 
 SparseImage SimDevice::durable() const {
   SparseImage image = durable_;
+  // Written with FUA: stable by itself, whatever of the cache is not.
   for (const CachedWrite& write : cache_) {
     if (write.fua) destage(image, write);
   }
@@ -425,6 +440,7 @@ void SimDevice::fail_all_under_way() {
   crashed_ = true;
   crash_at_request_ = UINT64_MAX;
   crash_near_ = {};
+  // Before who waits learns of it, so that what clients were promised is known as of the cut.
   if (on_crash_) on_crash_();
   for (std::size_t slot = 0; slot < flights_.size(); ++slot) {
     Flight& flight = flights_[slot];
@@ -448,6 +464,8 @@ void SimDevice::restart() {
   cache_.clear();
 }
 
+/// In the cache, in the order of their answers; then on their way, in the order of their
+/// submission.
 std::vector<SimDevice::CachedWrite> SimDevice::writes_at_risk() const {
   std::vector<CachedWrite> writes(cache_.begin(), cache_.end());
   std::vector<const Flight*> flying;
@@ -473,6 +491,8 @@ std::vector<SimDevice::CachedWrite> SimDevice::writes_at_risk() const {
   return writes;
 }
 
+/// Which sectors of a write are kept: a bit each of a block's, with one pattern for all its blocks,
+/// or one each.
 std::vector<bool> SimDevice::torn_sectors(std::size_t sectors, std::uint8_t pattern, bool random) {
   std::vector<bool> kept(sectors);
   for (std::size_t i = 0; i < sectors; ++i) {
@@ -518,6 +538,7 @@ SparseImage SimDevice::survivors(SimCrashStyle style) {
       case SimCrashStyle::death:
       case SimCrashStyle::keep_all: break;
     }
+    // What was answered with FUA survives every cut.
     if (!write.fua) {
       if (!kept) continue;
       if (torn && write.sectors.empty() && random_.chance(3, 4)) {

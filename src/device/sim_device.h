@@ -31,6 +31,7 @@ using SimPayload = std::shared_ptr<const std::vector<std::byte>>;
 
 /// How long requests take, and what is demanded of who sends them.
 struct SimDeviceOptions {
+  /// Most requests take a time between these two.
   Duration shortest{4'000};
   Duration longest{60'000};
   /// One request in so many takes up to `slowest` instead; 0 is never.
@@ -105,6 +106,7 @@ struct SimRecording {
 
 class SimDevice final : public PrivateStore {
  public:
+  /// With zeros, or with a content, which is durable.
   SimDevice(SimExecutor& executor, std::uint64_t size, SimDeviceOptions options = {});
   SimDevice(SimExecutor& executor, SparseImage content, SimDeviceOptions options = {});
   ~SimDevice() override;
@@ -139,6 +141,7 @@ class SimDevice final : public PrivateStore {
 
   // Faults.
 
+  /// From the next request on, beside those that there are already.
   void add_fault(const SimFault& fault) { faults_.push_back({fault, 0}); }
   void clear_faults() { faults_.clear(); }
   /// Whether any fault has hit since the last clear_faulted().
@@ -164,6 +167,7 @@ class SimDevice final : public PrivateStore {
 
   /// Records from here on. Everything must be durable and nothing in flight.
   void start_recording();
+  /// Needs start_recording().
   [[nodiscard]] const SimRecording& recording() const { return *recording_; }
   [[nodiscard]] std::size_t recorded_events() const {
     return recording_ ? recording_->events.size() : 0;
@@ -176,6 +180,7 @@ class SimDevice final : public PrivateStore {
   [[nodiscard]] std::uint64_t count_of(Op op) const {
     return counts_[static_cast<std::size_t>(op)];
   }
+  /// Requests that have no answer yet, those that hang among them.
   [[nodiscard]] std::size_t in_flight() const { return in_flight_; }
   /// The first thing that a user of the device must not do and did: a buffer that changed while it
   /// was being written, two writes to one place at the same time, a misaligned request. Empty if
@@ -191,6 +196,7 @@ class SimDevice final : public PrivateStore {
     bool uncertain = false;     // a flush that should have covered it failed
     std::vector<bool> sectors;  // those that were done; empty is all
   };
+  /// A request that has no answer yet, in a slot of its own.
   struct Flight {
     Request* request = nullptr;
     std::uint64_t number = 0;  // 0 is free
@@ -203,16 +209,21 @@ class SimDevice final : public PrivateStore {
     int error = 0;
     std::uint64_t barrier = 0;  // of a flush: completions that it covers
   };
+  /// A fault, and how many requests it could have hit so far.
   struct ActiveFault {
     SimFault fault;
     std::uint64_t seen = 0;
   };
 
   [[nodiscard]] bool is_misused(const Request& request, std::uint64_t length);
+  /// The first report counts.
   void report_misuse(std::string what);
+  /// What the faults do to a request: to its error, its latency, or that it hangs.
   void apply_faults(Flight& flight, Duration& latency);
+  /// A free slot.
   [[nodiscard]] std::size_t take_flight();
   static void complete_callback(void* context, std::uint64_t argument);
+  /// Has the request of a slot answered after `latency`.
   void schedule(std::size_t slot, Duration latency);
   /// Does what the request asks for; its error is then in the request.
   void perform(Flight& flight);
@@ -222,11 +233,14 @@ class SimDevice final : public PrivateStore {
   template <class F>
   static void for_each_zeroed(const Flight& flight, F&& f);
   void perform_flush(Flight& flight);
+  /// What the device holds now.
   void read_into(const Request& request) const;
+  /// What it held when the read was submitted.
   void copy_out(const Flight& flight) const;
   void record(SimEvent::Kind kind, const Flight& flight);
   void record(SimEvent event);
   void destage(SparseImage& image, const CachedWrite& write) const;
+  /// What the device holds after a power cut now.
   [[nodiscard]] SparseImage survivors(SimCrashStyle style);
   void land_some_under_way();
   void fail_all_under_way();

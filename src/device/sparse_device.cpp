@@ -8,6 +8,7 @@ namespace uvdo {
 void SparseDevice::submit(Request& request) {
   request.done = true;
   if (request.op == Op::flush || request.op == Op::discard) return;
+  // Left to the caller, as by a device that cannot.
   if (request.op == Op::write_zeroes) {
     request.error = EOPNOTSUPP;
     return;

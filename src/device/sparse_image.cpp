@@ -66,6 +66,7 @@ SparseImage::SparseImage(std::uint64_t size)
     : size_(size), branches_(size / (kPageSize * kFanout * kFanout) + 1) {}
 
 const SparseImage::Page* SparseImage::find(std::uint64_t page) const {
+  // Two levels below the vector of branches, which is all that a copy of the image copies.
   const Branch* branch = branches_[page / (kFanout * kFanout)].get();
   if (branch == nullptr) return nullptr;
   const Leaf* leaf = branch->leaves[page / kFanout % kFanout].get();

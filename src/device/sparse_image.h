@@ -45,6 +45,7 @@ class SparseImage {
  private:
   static constexpr std::size_t kPageSize = 4096;
   static constexpr std::size_t kFanout = 128;
+  // A hash is right while it is marked so; of what is shared it is computed once for all.
   struct Page {
     std::array<std::byte, kPageSize> bytes;
     std::uint64_t hash;
@@ -61,6 +62,7 @@ class SparseImage {
     bool hashed = false;
   };
 
+  /// nullptr of one that was never written to: it is all zeros.
   [[nodiscard]] const Page* find(std::uint64_t page) const;
   /// The page as this image's own; its old bytes are lost if it will be written as a whole.
   Page& page_to_write(std::uint64_t page, bool whole);

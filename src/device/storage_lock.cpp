@@ -14,6 +14,7 @@
 namespace uvdo {
 namespace {
 
+/// Of what only lies around the volume nobody is kept away.
 bool is_exclusive(const StorageRange& range, StorageLock::Mode mode) {
   return mode == StorageLock::Mode::exclusive && range.share == StorageRange::Share::exact;
 }
@@ -29,6 +30,7 @@ FileDescriptor open_storage(const StorageRange& range, bool for_writing) {
   return fd;
 }
 
+/// Whether two descriptors lead to one file or node.
 bool is_same_inode(int a, int b) {
   struct stat first {};
   struct stat second {};
@@ -112,6 +114,7 @@ Result<StorageLock> StorageLock::take(int fd, const std::string& path, Mode mode
       if (held) lock.held_.push_back(std::move(held));
     }
   }
+  // From top to bottom; the first is the file itself, whose lock is taken.
   for (std::size_t i = 1; i < lock.storages_.size(); ++i) {
     FileDescriptor held;
     if (!lock_storage(lock.storages_[i], mode, patience, held)) {

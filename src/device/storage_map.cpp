@@ -109,6 +109,7 @@ class StorageMap::Walk {
   explicit Walk(const StorageMap& map) : map_(map) {}
 
   void visit(StorageRange at, unsigned depth) {
+    // Two ways may lead to one storage; and what a hostile /sys says must not go on for ever.
     const bool is_known = std::ranges::any_of(found_, [&](const StorageRange& known) {
       return known.id == at.id && known.start == at.start && known.length == at.length;
     });
@@ -217,6 +218,7 @@ std::string StorageMap::node_of(dev_t device) const {
   constexpr std::string_view kKey = "DEVNAME=";
   for (std::string line; std::getline(event, line);) {
     if (!line.starts_with(kKey)) continue;
+    // The kernel's name for it, if there is such a node and it is that device.
     std::string path = dev_ + "/" + line.substr(kKey.size());
     struct stat status {};
     if (stat(path.c_str(), &status) == 0 && S_ISBLK(status.st_mode) && status.st_rdev == device) {

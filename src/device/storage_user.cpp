@@ -23,8 +23,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// Characters of a command line that are shown.
 constexpr std::size_t kLongestCommand = 120;
 
+/// The folders of /proc whose names are numbers are those of processes.
 std::optional<pid_t> pid_of(const fs::path& entry) {
   const std::string name = entry.filename();
   pid_t pid = 0;
@@ -33,6 +35,7 @@ std::optional<pid_t> pid_of(const fs::path& entry) {
   return pid;
 }
 
+/// Whether an open file has a lock, as /proc/PID/fdinfo tells.
 bool has_lock(const fs::path& info) {
   std::ifstream in(info);
   for (std::string line; std::getline(in, line);) {
@@ -51,6 +54,7 @@ bool has_locked(pid_t pid, const StorageId& id) {
       });
 }
 
+/// Another process that has the storage locked; of those of other users only root learns.
 std::optional<pid_t> process_with_lock(const StorageId& id) {
   for (const fs::path& entry : entries_of("/proc")) {
     const auto pid = pid_of(entry);

@@ -8,6 +8,7 @@ namespace uvdo {
 
 Result<void> expect_component_header(const ComponentHeader& found, const ComponentHeader& wanted,
                                      std::string_view what) {
+  // The id first: what the version and size of something else are means nothing.
   if (found.id != wanted.id) {
     return Error(Errc::corrupt,
                  fmt::format("the {} is damaged: its header has component id {}, not {}", what,

@@ -12,6 +12,7 @@
 
 namespace uvdo {
 
+/// Bytes that an encoded header takes.
 inline constexpr std::size_t kComponentHeaderSize = 20;
 
 struct ComponentHeader {
@@ -22,6 +23,7 @@ struct ComponentHeader {
   friend bool operator==(const ComponentHeader&, const ComponentHeader&) = default;
 };
 
+/// Writes the 20 bytes.
 constexpr void write_component_header(ByteWriter& out, const ComponentHeader& header) {
   out.le32(header.id);
   out.le32(header.major_version);
@@ -29,6 +31,7 @@ constexpr void write_component_header(ByteWriter& out, const ComponentHeader& he
   out.le64(header.size);
 }
 
+/// Reads 20 bytes, whatever they say: expect_component_header() judges them.
 [[nodiscard]] constexpr ComponentHeader read_component_header(ByteReader& in) {
   ComponentHeader header;
   header.id = in.le32();

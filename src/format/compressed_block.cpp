@@ -23,6 +23,7 @@ void build_compressed_block(std::span<const ConstBytes> fragments, MutableBytes 
   check(block.size() == kBlockSize, "a compressed block is 4096 bytes");
   check(!fragments.empty() && fragments.size() <= kMaxFragments, "number of fragments");
   std::byte* p = block.data();
+  // Slots that are not used have the size 0.
   std::memset(p, 0, kCompressedHeaderSize);
   store_le32(p, kMajorVersion);
   store_le32(p + 4, kMinorVersion);
@@ -34,6 +35,7 @@ void build_compressed_block(std::span<const ConstBytes> fragments, MutableBytes 
     std::memcpy(p + at, fragments[i].data(), size);
     at += size;
   }
+  // Nothing of what the memory held before goes to the disk.
   std::memset(p + at, 0, kBlockSize - at);
 }
 
@@ -45,6 +47,7 @@ std::optional<ConstBytes> find_fragment(ConstBytes block, unsigned slot) {
   std::size_t at = 0;
   for (unsigned i = 0; i < slot; ++i) {
     at += load_le16(p + kSizesOffset + std::size_t{2} * i);
+    // Also of slots before it: a sum that leaves the block means that all of it is wrong.
     if (at >= kFragmentSpace) return std::nullopt;
   }
   const std::size_t size = load_le16(p + kSizesOffset + std::size_t{2} * slot);
@@ -52,6 +55,7 @@ std::optional<ConstBytes> find_fragment(ConstBytes block, unsigned slot) {
   return block.subspan(kCompressedHeaderSize + at, size);
 }
 
+/// Looks a second time, for the words: those who read by the thousand ask find_fragment().
 Result<ConstBytes> fragment_of(ConstBytes block, unsigned slot) {
   if (const auto found = find_fragment(block, slot)) return *found;
   const std::byte* p = block.data();
@@ -71,6 +75,7 @@ Result<ConstBytes> fragment_of(ConstBytes block, unsigned slot) {
 bool try_decompress_fragment(ConstBytes fragment, MutableBytes out) {
   check(out.size() == kBlockSize, "a fragment decompresses to 4096 bytes");
   if (fragment.size() > kBlockSize) return false;
+  // Reads and writes nothing outside of the two, whatever the bytes are.
   return LZ4_decompress_safe(reinterpret_cast<const char*>(fragment.data()),
                              reinterpret_cast<char*>(out.data()), static_cast<int>(fragment.size()),
                              int{kBlockSize}) == int{kBlockSize};
@@ -104,6 +109,7 @@ void Lz4Compressor::FreeState::operator()(void* state) const {
 }
 
 std::size_t Lz4Compressor::compress(const std::byte* block, MutableBytes out) {
+  // A fragment has at most so many bytes; where they are too few LZ4 says 0.
   const int room = static_cast<int>(std::min(out.size(), kMaxFragmentSize));
   const int size = LZ4_compress_fast_extState(state_.get(), reinterpret_cast<const char*>(block),
                                               reinterpret_cast<char*>(out.data()), int{kBlockSize},

@@ -24,6 +24,7 @@ struct Base {
   bool reduced = false;
 };
 
+/// chapters == 0: the value means nothing.
 Base base_of(IndexMemory memory) {
   switch (memory.value) {
     case -256: return {64, 1024, false};
@@ -41,6 +42,7 @@ Base base_of(IndexMemory memory) {
   return {256, 1024 * static_cast<std::uint64_t>(gigabytes), reduced};
 }
 
+/// Over `records` records a chapter, and `chapters` chapters (index.md, 2).
 SubIndexGeometry sub_index(std::uint64_t records, std::uint64_t chapters) {
   SubIndexGeometry g;
   g.records_per_chapter = records;
@@ -60,10 +62,12 @@ SubIndexGeometry sub_index(std::uint64_t records, std::uint64_t chapters) {
   return g;
 }
 
+/// In a save: head, list heads and the memory of the lists (index.md, 2.1).
 std::uint64_t saved_bytes(const SubIndexGeometry& g) {
   return 80 + 17 * std::uint64_t{g.lists} + round_up(g.list_memory, kMemoryUnit);
 }
 
+/// From the record pages of a chapter all that a chapter has.
 void compute_chapter(IndexGeometry& g) {
   const std::uint64_t k = std::uint64_t{kRecordsPerPage} * g.record_pages_per_chapter;
   g.records_per_chapter = static_cast<std::uint32_t>(k);
@@ -79,6 +83,7 @@ void compute_chapter(IndexGeometry& g) {
   g.pages_per_chapter = g.index_pages_per_chapter + g.record_pages_per_chapter;
 }
 
+/// The blocks of each part of the region, and of all (index.md, 2.1).
 void compute_region(IndexGeometry& g) {
   g.volume_blocks = kIndexBlocksPerPage * (1 + g.chapters * g.pages_per_chapter);
   const std::uint64_t map_entries = g.chapters * (g.index_pages_per_chapter - 1);
@@ -95,6 +100,7 @@ void compute_region(IndexGeometry& g) {
 
 DeltaCode delta_code_of(std::uint64_t mean_delta) {
   DeltaCode code;
+  // About the mean times ln 2, in integers.
   const std::uint64_t n = (836158 * mean_delta + 603160) / 1206321;
   code.values_per_bit = static_cast<std::uint32_t>(n);
   code.minimum_bits = index_bits(n + 1);
@@ -131,6 +137,7 @@ IndexGeometry index_geometry_of(std::uint32_t record_pages, std::uint64_t chapte
                                 std::uint64_t sparse_chapters) {
   IndexGeometry g;
   g.sparse = sparse_chapters > 0;
+  // By this a reduced index is known everywhere (index.md, 2).
   g.reduced = chapters % 2 != 0;
   g.record_pages_per_chapter = record_pages;
   g.chapters = chapters;

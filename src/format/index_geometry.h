@@ -10,9 +10,12 @@
 
 namespace uvdo {
 
+/// P, in bytes.
 inline constexpr std::uint64_t kIndexPageSize = 32768;
 inline constexpr std::uint64_t kIndexBlocksPerPage = kIndexPageSize / 4096;
+/// Of 32 bytes each.
 inline constexpr std::uint32_t kRecordsPerPage = 1024;
+/// For which the lists in a chapter are coded, whatever their deltas are.
 inline constexpr std::uint32_t kChapterMeanDelta = 65536;
 inline constexpr std::uint32_t kSparseSampleRate = 32;  ///< one name in 32 is a hook
 
@@ -37,16 +40,16 @@ struct SubIndexGeometry {
   std::uint64_t records_per_chapter = 0;
   std::uint64_t chapters = 0;
   std::uint64_t rounded_chapters = 0;  ///< c': even, so that a reduced index hashes as before
-  std::uint32_t lists = 0;
+  std::uint32_t lists = 0;             ///< delta lists
   std::uint32_t address_bits = 0;
   std::uint32_t chapter_bits = 0;
   std::uint64_t total_chapters = 0;  ///< with room for expired entries not yet removed
   std::uint64_t mean_delta = 0;
   DeltaCode code;
-  std::uint64_t chapter_size_bits = 0;
-  std::uint64_t expected_bytes = 0;
-  std::uint64_t list_memory = 0;
-  std::uint64_t target_free = 0;
+  std::uint64_t chapter_size_bits = 0;  ///< of the entries of a chapter, about
+  std::uint64_t expected_bytes = 0;     ///< of those of all chapters
+  std::uint64_t list_memory = 0;        ///< bytes
+  std::uint64_t target_free = 0;        ///< bytes of it that are to stay free
 
   /// Bytes of list memory of each of `zones` zones.
   [[nodiscard]] std::uint64_t zone_memory(std::uint32_t zones) const;

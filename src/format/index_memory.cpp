@@ -9,6 +9,7 @@
 namespace uvdo {
 namespace {
 constexpr std::int32_t kMaxGigabytes = 1024;
+// Of indexes that were converted (index.md, 2).
 constexpr std::int32_t kReducedOffset = 4096;
 constexpr std::int32_t kReducedQuarterOffset = -1024;
 }  // namespace

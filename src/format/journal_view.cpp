@@ -3,9 +3,12 @@
 
 #include <algorithm>
 
+#include <fmt/core.h>
+
 namespace uvdo {
 namespace {
 
+/// Sentences about losses; the rest is counted.
 constexpr std::size_t kLossesKept = 20;
 
 }  // namespace
@@ -25,6 +28,7 @@ std::uint64_t JournalViewBuilder::most_changes() const {
 
 void JournalViewBuilder::apply(JournalSequence sequence, const JournalEntry& entry) {
   ++view_.entries;
+  // Its pages have been written since (behaviour.md, 9.3).
   if (sequence < scan_.extent().block_map_head) return;
   view_.changes.add({entry.page_pbn, entry.slot, entry.new_mapping});
 }
@@ -37,6 +41,7 @@ void JournalViewBuilder::go_on() {
   const bool is_refused = view_.usable.is_damaged() && !view_.usable.is_of_old_form;
   if (!needs_rebuild(super_.state) && !is_refused) return;
   view_.rule = JournalView::Rule::rebuild;
+  // A rebuild has rules of its own for what it applies, and begins anew.
   view_.changes.clear();
   view_.entries = 0;
   rebuild_.emplace(super_, view_.usable.extent);
@@ -66,6 +71,13 @@ Result<JournalView> JournalViewBuilder::finish() {
   }
   view_.changes.finish();
   return std::move(view_);
+}
+
+std::string left_out_text(VolumeState state) {
+  return fmt::format(
+      "the volume is {} and its recovery journal was left out: flushed data may be missing, or be "
+      "other data",
+      name_of(state));
 }
 
 }  // namespace uvdo

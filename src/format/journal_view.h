@@ -21,6 +21,8 @@ namespace uvdo {
 [[nodiscard]] constexpr bool needs_journal(VolumeState state) {
   return state != VolumeState::clean && state != VolumeState::new_volume;
 }
+/// What it means, in a sentence, that a volume in such a state is read without its journal.
+[[nodiscard]] std::string left_out_text(VolumeState state);
 /// Whether a volume in this state is written to only after a rebuild.
 [[nodiscard]] constexpr bool needs_rebuild(VolumeState state) {
   return state == VolumeState::read_only_mode || state == VolumeState::force_rebuild ||

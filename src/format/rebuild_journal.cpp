@@ -13,7 +13,9 @@ RebuildJournal::RebuildJournal(const SuperBlock& super, const JournalExtent& ext
     : super_(super), slabs_(super.depot), extent_(extent), first_(extent.block_map_head) {
   const std::uint64_t size = super.config.journal_size;
   const JournalSequence tail = extent.highest_tail;
+  // The ring has no more blocks than that.
   if (tail.value() >= size) first_ = std::max(first_, tail - (size - 1));
+  // Then last() is before it, and there is nothing to visit.
   if (!extent.found) first_ = tail + 1;
 }
 

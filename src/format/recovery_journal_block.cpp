@@ -36,6 +36,7 @@ struct Place {
   Pbn page_pbn;
 };
 
+/// 2 bits, 10 bits and 36, of which the highest 4 come first.
 Place decode_place(const std::byte* p) {
   const std::uint64_t word = load_le16(p);
   return {static_cast<std::uint8_t>(word & 3U), static_cast<std::uint16_t>(word >> 2U & 0x3FFU),
@@ -46,6 +47,7 @@ bool is_valid_place(Pbn page_pbn, std::uint16_t slot, std::uint64_t physical_blo
   return page_pbn.value() < physical_blocks && slot < kEntriesPerPage;
 }
 
+/// A page of the map is a block of its own, and never that of zeros.
 bool is_page_mapping(BlockMapping mapping) {
   return mapping.state == kStateUncompressed && !mapping.is_zero();
 }
@@ -122,6 +124,7 @@ void append_journal_entry(MutableBytes block, unsigned index, const JournalEntry
   encode_journal_entry(entry, sector + kJournalSectorHeaderSize + kJournalEntrySize * place);
 }
 
+/// Sector by sector: each has a head of its own.
 void append_journal_run(MutableBytes block, unsigned index, const JournalEntry& first,
                         std::span<const BlockMapping> old, std::uint8_t check_byte,
                         std::uint8_t recovery_count) {
@@ -173,10 +176,12 @@ JournalBlockHeader decode_journal_header(ConstBytes block) {
   return header;
 }
 
+/// volume.md, 7. The old form counts as well; a recovery refuses it then.
 bool counts(const JournalBlockHeader& header, std::uint64_t nonce, std::uint8_t recovery_count,
             std::uint64_t journal_size, std::uint64_t index) {
   if (header.nonce != nonce || header.recovery_count != recovery_count) return false;
   if (header.sequence.value() % journal_size != index) return false;
+  // What comes behind the last number would wrap around.
   if (header.sequence.value() >= kLastSequence) return false;
   return (header.type == kJournalType && header.entry_count <= kEntriesPerBlock) ||
          (header.type == kJournalTypeOld && header.entry_count <= kOldEntriesPerBlock);
@@ -187,6 +192,7 @@ JournalSector journal_sector(ConstBytes block, const JournalBlockHeader& header,
   const std::byte* p = block.data() + kSectorSize * sector;
   const std::uint8_t entries = load_u8(p + kSectorEntryCount);
   unsigned most = kEntriesPerSector;
+  // The last sector of a block of the old form is not full (volume.md, 7).
   if (header.type == kJournalTypeOld) {
     constexpr unsigned kOldEntriesInLastSector =
         kOldEntriesPerBlock - (kEntrySectors - 1) * kOldEntriesPerSector;

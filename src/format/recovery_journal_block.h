@@ -14,6 +14,7 @@
 
 namespace uvdo {
 
+// volume.md, 7: a header in sector 0, entries in sectors 1 to 7.
 inline constexpr unsigned kEntriesPerSector = 31;
 inline constexpr unsigned kEntrySectors = 7;
 inline constexpr unsigned kEntriesPerBlock = 217;
@@ -91,6 +92,7 @@ struct JournalBlockHeader {
 // ---- one entry
 
 void encode_journal_entry(const JournalEntry& entry, std::byte* out16);
+/// Any bytes give an entry: is_valid() judges it.
 [[nodiscard]] JournalEntry decode_journal_entry(const std::byte* in16);
 [[nodiscard]] OldJournalEntry decode_old_journal_entry(const std::byte* in11);
 

@@ -24,6 +24,7 @@ Result<SlabConfig> make_slab_config(std::uint64_t slab_size, std::uint64_t slab_
                              slab_journal_size, slab_size, slab_size));
   }
   const std::uint64_t rest = slab_size - slab_journal_size;
+  // Counts for the blocks of counts too: so the kernel's tools have it (volume.md, 4.2).
   const std::uint64_t reference_blocks = (rest + kCountsPerBlock - 1) / kCountsPerBlock;
   if (rest <= reference_blocks) {
     return Error(Errc::invalid_argument,
@@ -40,6 +41,7 @@ Result<SlabConfig> make_slab_config(std::uint64_t slab_size, std::uint64_t slab_
   config.slab_journal_blocks = slab_journal_size;
   const std::uint64_t reserve = 1 + 2048 / kSlabJournalFullEntries;  // a burst of all requests
   config.scrubbing = slab_journal_size > reserve ? slab_journal_size - reserve : 0;
+  // Integer divisions, in this order.
   config.flushing = (slab_journal_size * 3 + 3) / 4;
   config.blocking =
       std::min(config.flushing + (slab_journal_size - config.flushing) * 5 / 7, config.scrubbing);

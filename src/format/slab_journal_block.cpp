@@ -7,6 +7,7 @@
 namespace uvdo {
 namespace {
 
+// Offsets in a block: volume.md, 5.2.
 constexpr std::size_t kHead = 0;
 constexpr std::size_t kSequence = 8;
 constexpr std::size_t kRecoveryPoint = 16;
@@ -47,6 +48,8 @@ void append_slab_journal_entry(MutableBytes block, SlabJournalHeader& header,
   check(is_map || entry.operation == ReferenceOperation::data_increment ||
             entry.operation == ReferenceOperation::data_decrement,
         "no such reference operation");
+  // The first increment of the block map takes the end of the block for the bits that tell which
+  // entries are such; has_room() has seen to it that no entry lies there.
   std::byte* types = block.data() + kSlabJournalTypesOffset;
   if (is_map && !header.has_block_map_increments) {
     std::memset(types, 0, kSlabJournalTypesSize);
@@ -69,6 +72,7 @@ void append_slab_journal_decrements(MutableBytes block, SlabJournalHeader& heade
       block.data() + kSlabJournalHeaderSize + kSlabJournalEntrySize * header.entry_count;
   for (const Sbn sbn : blocks) {
     check(sbn <= kMaxSbn, "no such block in a slab");
+    // Without the bit of an increment, and of no map: decrements leave the type bits 0.
     store_le24(out, sbn);
     out += kSlabJournalEntrySize;
   }
@@ -91,6 +95,7 @@ SlabJournalHeader decode_slab_journal_header(ConstBytes block) {
 }
 
 bool counts(const SlabJournalHeader& header, std::uint64_t nonce) {
+  // The count as well, so that whoever reads the entries stays in the block.
   return header.type == kSlabJournalType && header.nonce == nonce &&
          header.entry_count <= slab_journal_capacity(header.has_block_map_increments);
 }

@@ -20,6 +20,7 @@ inline constexpr std::size_t kSlabJournalEntrySize = 3;
 inline constexpr std::size_t kSlabJournalTypesOffset = 3933;
 inline constexpr std::size_t kSlabJournalTypesSize = 163;
 inline constexpr std::uint8_t kSlabJournalType = 2;
+/// An entry has 23 bits for it.
 inline constexpr Sbn kMaxSbn = (1U << 23U) - 1;
 static_assert(kSlabJournalHeaderSize + kSlabJournalEntries * kSlabJournalEntrySize <= kBlockSize);
 static_assert(kSlabJournalHeaderSize + kSlabJournalFullEntries * kSlabJournalEntrySize ==
@@ -51,6 +52,7 @@ struct SlabJournalHeader {
   friend bool operator==(const SlabJournalHeader&, const SlabJournalHeader&) = default;
 };
 
+/// Entries for which a block has room.
 [[nodiscard]] constexpr unsigned slab_journal_capacity(bool has_block_map_increments) {
   return has_block_map_increments ? kSlabJournalFullEntries : kSlabJournalEntries;
 }
@@ -80,6 +82,7 @@ void append_slab_journal_decrements(MutableBytes block, SlabJournalHeader& heade
 
 // ---- reading
 
+/// Any bytes give a header: counts() judges it.
 [[nodiscard]] SlabJournalHeader decode_slab_journal_header(ConstBytes block);
 /// Whether it is a slab journal block of this volume, with as many entries as fit.
 [[nodiscard]] bool counts(const SlabJournalHeader& header, std::uint64_t nonce);

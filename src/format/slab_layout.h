@@ -24,11 +24,14 @@ class SlabLayout {
         journal_blocks_(depot.slab.slab_journal_blocks),
         shift_(static_cast<unsigned>(std::countr_zero(depot.slab.slab_blocks))) {}
 
+  /// Whole slabs; what the depot has behind them is not used.
   [[nodiscard]] SlabNumber slab_count() const {
     return static_cast<SlabNumber>((last_ - first_) >> shift_);
   }
+  /// Blocks of a slab, its own books included: a power of two.
   [[nodiscard]] std::uint64_t slab_blocks() const { return 1ULL << shift_; }
   [[nodiscard]] unsigned slab_bits() const { return shift_; }
+  /// Blocks of a slab that mappings may name; they come first.
   [[nodiscard]] std::uint64_t data_blocks() const { return data_blocks_; }
 
   /// Whether `pbn` holds data, a compressed block or a tree page: what a mapping may name.
@@ -43,9 +46,11 @@ class SlabLayout {
   [[nodiscard]] SlabNumber slab_of(Pbn pbn) const {
     return static_cast<SlabNumber>((pbn - first_) >> shift_);
   }
+  /// Its offset from the start of its slab. Needs the same.
   [[nodiscard]] Sbn sbn_of(Pbn pbn) const {
     return static_cast<Sbn>((pbn - first_) & (slab_blocks() - 1));
   }
+  /// The first block of a slab.
   [[nodiscard]] Pbn slab_start(SlabNumber slab) const {
     return first_ + (static_cast<std::uint64_t>(slab) << shift_);
   }
@@ -68,6 +73,7 @@ class SlabLayout {
   Pbn last_;
   std::uint64_t data_blocks_ = 0;
   std::uint64_t reference_blocks_ = 0;
+  // Not 0, by which nothing could be divided.
   std::uint64_t journal_blocks_ = 1;
   unsigned shift_ = 0;
 };

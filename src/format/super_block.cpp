@@ -16,6 +16,7 @@
 namespace uvdo {
 namespace {
 
+// All offsets and sizes: volume.md, 4.
 constexpr std::size_t kChecksumSize = 4;
 constexpr std::size_t kPartitionSize = 25;
 
@@ -31,18 +32,22 @@ constexpr std::size_t kDepotOffset = kJournalOffset + kComponentHeaderSize + kJo
 constexpr std::size_t kBlockMapOffset = kDepotOffset + kComponentHeaderSize + kDepotHeader.size;
 constexpr std::size_t kChecksumOffset =
     kBlockMapOffset + kComponentHeaderSize + kBlockMapHeader.size;
+// By the table of the document: the sums above must come to the same.
 static_assert(kJournalOffset == 245 && kDepotOffset == 289 && kBlockMapOffset == 382);
 static_assert(kChecksumOffset == 434 && kChecksumOffset + kChecksumSize == kSuperBlockSize);
 static_assert(kSuperBlockHeader.size == kSuperBlockSize - kComponentHeaderSize);
+// A sector is written as a whole or not at all: the super block is never torn.
 static_assert(kSuperBlockSize <= kSectorSize);
 
 constexpr std::uint32_t kVolumeVersion = 67;
 constexpr std::uint32_t kComponentVersion = 41;
+// Of the flat block map, which no volume has any more: volume.md, 4.
 constexpr std::uint64_t kFlatPageOrigin = 1;
 constexpr std::uint32_t kLastState = 7;
 /// The slab summary has 8 bits for a place in a slab's journal.
 constexpr std::uint64_t kMaxSlabJournalBlocks = 256;
 
+/// In the order in which the table was read, which means nothing (volume.md, 4).
 void write_layout(ByteWriter& out, const Layout& layout) {
   check(out.offset() == kLayoutOffset, "offset of the layout");
   write_component_header(out, kLayoutHeader);
@@ -90,6 +95,7 @@ Result<void> expect_version(ByteReader& in, std::uint32_t wanted, std::string_vi
                                               what, major_version, minor_version, wanted));
 }
 
+/// What comes before the components: versions, state, counters, sizes.
 Result<void> read_config(ByteReader& in, SuperBlock& s) {
   s.unused = in.le32();
   if (auto ok = expect_version(in, kVolumeVersion, "volume's"); !ok) return ok;
@@ -111,6 +117,7 @@ Result<void> read_layout(ByteReader& in, Layout& layout) {
   layout.first_free = Pbn{in.le64()};
   layout.last_free = Pbn{in.le64()};
   const std::uint8_t count = in.u8();
+  // As many as there are kinds; that all kinds are there is seen in validate_layout().
   if (count != layout.partitions.size()) {
     return corrupt("it has {} partitions, not {}", count, layout.partitions.size());
   }
@@ -150,6 +157,7 @@ Result<void> read_block_map(ByteReader& in, BlockMapState& map) {
   return {};
 }
 
+/// Each size by itself; how they fit together is seen below.
 Result<void> validate_config(const SuperBlock& s) {
   const VolumeConfig& c = s.config;
   if (static_cast<std::uint32_t>(s.state) > kLastState) {
@@ -181,6 +189,7 @@ Result<void> validate_config(const SuperBlock& s) {
   return {};
 }
 
+/// All four partitions, once each, one behind the other from the super block to the end.
 Result<void> validate_layout(const SuperBlock& s, const VolumeGeometry& geometry) {
   std::array<Partition, 4> sorted = s.layout.partitions;
   std::ranges::sort(sorted, {}, &Partition::id);
@@ -192,6 +201,7 @@ Result<void> validate_layout(const SuperBlock& s, const VolumeGeometry& geometry
   std::ranges::sort(sorted, {}, &Partition::start);
   Pbn at = geometry.data_start + 1;
   for (const Partition& partition : sorted) {
+    // Sizes up to that of the volume, so that the sum cannot wrap around.
     if (partition.start != at || partition.blocks > s.config.physical_blocks) {
       return corrupt("the {} partition of {} blocks is at {}, not at {}", name_of(partition.id),
                      partition.blocks, partition.start.value(), at.value());
@@ -215,6 +225,7 @@ Result<void> validate_layout(const SuperBlock& s, const VolumeGeometry& geometry
   return {};
 }
 
+/// The slabs' own books fit behind their data, and the slabs fit the depot (volume.md, 4.2).
 Result<void> validate_slabs(const SuperBlock& s) {
   const SlabConfig& slab = s.depot.slab;
   if (slab.slab_blocks != s.config.slab_size ||
@@ -236,6 +247,7 @@ Result<void> validate_slabs(const SuperBlock& s) {
     return corrupt("its slab journal thresholds {}, {} and {} are above {} blocks", slab.flushing,
                    slab.blocking, slab.scrubbing, slab.slab_journal_blocks);
   }
+  // A threshold of 0 is reached by an empty journal.
   if (slab.flushing == 0 || slab.blocking == 0) {
     return corrupt("writers would wait for slab journals of {} blocks at {} in use, for ever",
                    slab.slab_journal_blocks, std::min(slab.flushing, slab.blocking));
@@ -251,6 +263,7 @@ Result<void> validate_slabs(const SuperBlock& s) {
                    s.depot.last_block.value(), depot.start.value(),
                    depot.start.value() + slabs * slab.slab_blocks);
   }
+  // Of each zone the summary has an area.
   if (s.depot.zone_count > kMaxPhysicalZones) {
     return corrupt("it has {} physical zones, not up to {}", s.depot.zone_count, kMaxPhysicalZones);
   }
@@ -314,6 +327,7 @@ void encode_super_block(const SuperBlock& super_block, MutableBytes block) {
   out.le64(s.config.slab_journal_size);
   out.le64(s.nonce);
   write_layout(out, s.layout);
+  // Each component is where readers look for it.
   check(out.offset() == kJournalOffset, "offset of the recovery journal");
   write_component_header(out, kJournalHeader);
   out.le64(s.journal.journal_start.value());
@@ -340,6 +354,7 @@ Result<void> validate_super_block(const SuperBlock& super_block, const VolumeGeo
   if (auto ok = validate_layout(s, geometry); !ok) return ok;
   if (auto ok = validate_slabs(s); !ok) return ok;
   const Partition map = s.find(PartitionId::block_map);
+  // The roots are named twice, and both must agree.
   if (s.block_map.root_origin != map.start || s.block_map.root_count != kBlockMapRoots) {
     return corrupt("it has {} block map roots at {}, not {} at {}", s.block_map.root_count,
                    s.block_map.root_origin.value(), kBlockMapRoots, map.start.value());
@@ -352,6 +367,8 @@ Result<SuperBlock> decode_super_block(ConstBytes block, const VolumeGeometry& ge
   SuperBlock s;
   ByteReader in(block);
   if (auto ok = expect(in, kSuperBlockHeader, "super block"); !ok) return std::move(ok).error();
+  // Before anything is believed; the header alone comes first, so that another version is called
+  // so.
   const std::uint32_t stored = load_le32(block.data() + kChecksumOffset);
   const std::uint32_t computed = vdo_crc32(block.first(kChecksumOffset));
   if (stored != computed) {

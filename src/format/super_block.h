@@ -132,7 +132,7 @@ Result<SuperBlock> decode_super_block(ConstBytes block, const VolumeGeometry& ge
 /// The byte of its device behind the last block of a volume.
 [[nodiscard]] inline std::uint64_t volume_end(const VolumeGeometry& geometry,
                                               const SuperBlock& super_block) {
-  return geometry.device_byte(Pbn{super_block.config.physical_blocks});
+  return device_byte(Pbn{super_block.config.physical_blocks}, geometry.bio_offset);
 }
 
 }  // namespace uvdo

@@ -165,7 +165,7 @@ TEST(VolumeGeometry, KeepsEveryFieldInBothVersions) {
   Block block(kBlockSize);
   encode_volume_geometry(geometry, block);
   EXPECT_EQ(decode_volume_geometry(block).value(), geometry);
-  EXPECT_EQ(geometry.device_byte(Pbn{101}), 4096U);
+  EXPECT_EQ(device_byte(Pbn{101}, geometry.bio_offset), 4096U);
 
   geometry.major_version = 4;
   geometry.bio_offset = 0;

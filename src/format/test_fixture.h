@@ -23,6 +23,7 @@ struct FixtureBlock {
   std::string kind;
   std::map<std::string, std::string> values;
   Block bytes;
+  /// The value of a key, which has to be there.
   [[nodiscard]] std::uint64_t number(const std::string& key) const {
     return std::stoull(values.at(key));
   }
@@ -41,6 +42,7 @@ inline std::vector<FixtureBlock> load_fixture(const std::string& volume) {
   std::ifstream text(base + ".txt");
   std::ifstream blocks(base + ".blocks", std::ios::binary);
   std::vector<FixtureBlock> all;
+  // A line a block: its kind, and words KEY=VALUE.
   for (std::string line; std::getline(text, line);) {
     FixtureBlock block;
     std::istringstream words(line);
@@ -56,6 +58,7 @@ inline std::vector<FixtureBlock> load_fixture(const std::string& volume) {
   return all;
 }
 
+/// The names of all fixtures.
 inline const std::vector<std::string>& volumes() {
   static const std::vector<std::string> names{
       "clean",          "compressed",   "dirty",       "dirty-entries",          "dirty-wrap",
@@ -64,6 +67,7 @@ inline const std::vector<std::string>& volumes() {
   return names;
 }
 
+// The same bytes for the same state of `random`.
 inline void fill_random(MutableBytes bytes, std::mt19937_64& random) {
   for (std::byte& b : bytes) b = static_cast<std::byte>(random());
 }

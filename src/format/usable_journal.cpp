@@ -8,6 +8,7 @@
 namespace uvdo {
 namespace {
 
+/// Sentences about damage; the rest is counted.
 constexpr std::size_t kDamageKept = 20;
 
 }  // namespace
@@ -54,6 +55,7 @@ void JournalScan::begin() {
   const JournalExtent& extent = usable_.extent;
   usable_.last = extent.highest_tail;
   if (!extent.found) return;
+  // Sequence numbers begin with 1, and the block before the head is to be seen, too.
   if (extent.head() == JournalSequence{0}) return tell("it has no head");
   usable_.last = next_ = extent.head() - 1;
   step_ = Step::before_head;
@@ -64,6 +66,7 @@ unsigned JournalScan::take_block(ConstBytes block) {
   const bool is_there = is_journal_block(header, next_, super_);
   switch (step_) {
     case Step::before_head: {
+      // It gives the counters with which the part that is used begins.
       if (is_there && header.type == kJournalType) {
         const UsableEntries found = usable_journal_entries(block, header);
         if (found.whole) count(block, header, found.count);
@@ -95,6 +98,7 @@ unsigned JournalScan::use(ConstBytes block, const JournalBlockHeader& header) {
   usable_.last = next_;
   usable_.last_entries = found.count;
   count(block, header, found.count);
+  // Entries of a torn block count, but nothing behind it does (behaviour.md, 9).
   if (!found.whole) {
     end_at(next_);
   } else {
@@ -117,6 +121,7 @@ void JournalScan::look_behind(ConstBytes block, const JournalBlockHeader& header
   bool is_whole = false;
   if (is_there && header.type == kJournalType) {
     const UsableEntries found = usable_journal_entries(block, header);
+    // A rebuild applies these, a recovery does not.
     ++usable_.blocks_behind;
     usable_.entries_behind += found.count;
     is_whole = found.whole;
@@ -131,6 +136,7 @@ void JournalScan::go_on() {
 }
 
 void JournalScan::lose(JournalSequence sequence) {
+  // Beyond that blocks were on their way in any order, and holes are no damage.
   if (sequence > usable_.extent.stable_through) return;
   ++usable_.lost_blocks;
   tell(

@@ -66,6 +66,7 @@ class JournalScan {
   void survey(std::uint64_t place, ConstBytes block);
   [[nodiscard]] const JournalExtent& extent() const { return usable_.extent; }
 
+  /// After the survey.
   void begin();
   [[nodiscard]] std::optional<JournalSequence> wanted() const {
     if (step_ == Step::done) return std::nullopt;
@@ -94,14 +95,21 @@ class JournalScan {
 
   /// Goes on to the next block; returns how many entries of this one are used.
   unsigned take_block(ConstBytes block);
+  /// The next block of the usable part; returns how many of its entries are used.
   unsigned use(ConstBytes block, const JournalBlockHeader& header);
+  /// A block behind the end: counts it, and sees whether one is missing that was stable.
   void look_behind(ConstBytes block, const JournalBlockHeader& header, bool is_there);
   /// What can be used ends in, or before, block `end`, which is not whole.
   void end_at(JournalSequence end);
+  /// To the next block; behind the highest tail there is none.
   void go_on();
+  /// A block is not there, or not whole: damage, if it was stable once.
   void lose(JournalSequence sequence);
+  /// Sets the counters to what they are after `entries` entries of a block.
   void count(ConstBytes block, const JournalBlockHeader& header, unsigned entries);
+  /// Tells of entries for which a recovery is refused.
   void check_entries(ConstBytes block, JournalSequence sequence, unsigned entries);
+  /// Adds a sentence to the damage, while there are few.
   void tell(std::string text);
 
   SuperBlock super_;

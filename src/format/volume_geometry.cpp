@@ -14,11 +14,13 @@
 namespace uvdo {
 namespace {
 
+// volume.md, 3.
 constexpr std::size_t kMagicSize = 8;
 constexpr std::uint32_t kGeometryId = 5;
 constexpr std::uint32_t kIndexRegion = 0;
 constexpr std::uint32_t kDataRegion = 1;
 constexpr std::size_t kChecksumSize = 4;
+/// An entry of the block map has 36 bits for a block number.
 constexpr std::uint64_t kPbnLimit = 1ULL << 36;
 
 constexpr ComponentHeader header_of(std::uint32_t major_version) {
@@ -65,6 +67,7 @@ Result<VolumeGeometry> decode_volume_geometry(ConstBytes block) {
   }
   const ComponentHeader header = read_component_header(in);
   VolumeGeometry geometry;
+  // As the kernel takes them; that it is exactly one of the two is seen next.
   geometry.major_version = header.major_version <= 4 ? 4 : 5;
   const ComponentHeader wanted = header_of(geometry.major_version);
   if (auto ok = expect_component_header(header, wanted, "geometry block"); !ok) {
@@ -96,6 +99,7 @@ Result<VolumeGeometry> decode_volume_geometry(ConstBytes block) {
         fmt::format("its regions are {} and {}, not 0 and 1", first_region, second_region));
   }
   if (sparse > 1) return corrupt(fmt::format("its sparse flag is {}, not 0 or 1", sparse));
+  // So that each block of the volume has a byte on the device, and sizes are not negative.
   if (geometry.bio_offset >= geometry.index_start.value() ||
       geometry.index_start > geometry.data_start || geometry.data_start.value() >= kPbnLimit) {
     return corrupt(fmt::format("index at block {}, data at {} and bio offset {} contradict",

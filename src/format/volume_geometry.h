@@ -32,10 +32,6 @@ struct VolumeGeometry {
   bool sparse = false;
 
   [[nodiscard]] std::uint64_t index_blocks() const { return data_start - index_start; }
-  /// Byte on the device of a block. Needs pbn >= bio_offset.
-  [[nodiscard]] std::uint64_t device_byte(Pbn pbn) const {
-    return uvdo::device_byte(pbn, bio_offset);
-  }
   friend bool operator==(const VolumeGeometry&, const VolumeGeometry&) = default;
 };
 

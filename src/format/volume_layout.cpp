@@ -63,6 +63,7 @@ Result<void> check_slab_bits(unsigned slab_bits, bool small_slabs) {
 }
 
 Result<std::uint64_t> logical_blocks_of(const FormatRequest& request, std::uint64_t data_blocks) {
+  // As much as surely finds room, the map's own pages included (behaviour.md, 2).
   if (!request.logical_bytes) {
     const std::uint64_t blocks = default_logical_blocks(data_blocks);
     if (blocks == 0) {
@@ -88,6 +89,7 @@ Result<std::uint64_t> minimum_physical_blocks(unsigned slab_bits, IndexMemory me
   if (auto ok = check_slab_bits(slab_bits, true); !ok) return std::move(ok).error();
   auto index = compute_index_geometry(memory, sparse);
   if (!index) return std::move(index).error();
+  // Geometry and super block, the index, the roots, one slab, journal and summary.
   return 2 + index->region_blocks + kBlockMapRoots + (1ULL << slab_bits) + kTailBlocks;
 }
 
@@ -119,6 +121,7 @@ Result<VolumeLayout> make_volume_layout(const FormatRequest& request) {
   geometry.index_memory = request.index_memory;
   geometry.sparse = request.sparse;
   const std::uint64_t rest = kBlockMapRoots + (1ULL << request.slab_bits) + kTailBlocks;
+  // Behind the geometry block and the index.
   geometry.data_start = Pbn{*least - rest - 1};
 
   SuperBlock& s = layout.super_block;
@@ -170,6 +173,7 @@ Result<SuperBlock> grown_layout(const VolumeGeometry& geometry, const SuperBlock
   const std::uint64_t least = before + current.config.journal_size + kSlabSummaryBlocks;
   SuperBlock grown = current;
   grown.config.physical_blocks = physical_blocks;
+  // With less the old places stay, and the number of slabs, which is refused below.
   if (physical_blocks >= least) place_partitions(grown, geometry.data_start);
   const std::uint64_t slabs =
       (grown.depot.last_block - grown.depot.first_block) / grown.depot.slab.slab_blocks;

@@ -77,12 +77,12 @@ Result<void> VolumeImage::read_blocks(Pbn first, MutableBytes out) const {
   if (first.value() < geometry_.bio_offset || first.value() >= kMaxPhysicalBlocks * 2) {
     return Error(Errc::out_of_range, fmt::format("block {} is not on the device", first.value()));
   }
-  return device_.read(geometry_.device_byte(first), out);
+  return device_.read(byte_of(first), out);
 }
 
 std::uint64_t VolumeImage::hole_blocks(Pbn first, std::uint64_t limit) const {
   if (first.value() < geometry_.bio_offset) return 0;
-  const std::uint64_t at = geometry_.device_byte(first);
+  const std::uint64_t at = byte_of(first);
   const std::uint64_t end = std::min(at + limit * kBlockSize, store().size());
   if (at >= end) return 0;
   return (device_.store().next_data(at, end) - at) / kBlockSize;

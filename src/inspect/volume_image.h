@@ -15,6 +15,7 @@
 #include "base/block_types.h"
 #include "base/result.h"
 #include "device/blocking_device.h"
+#include "device/pbn_device.h"
 #include "format/block_map_page.h"
 #include "format/block_map_tree.h"
 #include "format/slab_layout.h"
@@ -98,6 +99,10 @@ class VolumeImage {
  private:
   explicit VolumeImage(std::unique_ptr<BackingStore> store) : device_(std::move(store)) {}
   Result<void> read_headers();
+  /// Where a block begins on the store, in bytes. Needs first >= bio_offset.
+  [[nodiscard]] std::uint64_t byte_of(Pbn first) const {
+    return PbnDevice(device_.store(), geometry_.bio_offset).byte_of(first);
+  }
 
   /// The page last used of a tree and height: sequential readers stay on one path of each tree.
   struct CachedPage {

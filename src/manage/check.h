@@ -15,18 +15,21 @@ namespace uvdo {
 
 struct CheckReport {
   std::string volume;
+  /// As the super block says, before any replay.
   VolumeState state{};
   bool is_replayed = false;                    ///< seen with what its journal says
   bool is_seen_as_rebuilt = false;             ///< as a rebuild would leave it
   std::uint64_t blocks_lost_with_journal = 0;  ///< logical ones, at most
   std::optional<std::string> replayed{};       ///< how the journal was applied, in a sentence
   std::optional<std::string> left_out{};       ///< that it was left out on demand
+  /// Findings and contents, counted; `found` of StoppedCheck::run() was told each finding.
   AuditSummary summary;
 };
 
 /// A volume that is being checked; nobody can serve it meanwhile.
 class StoppedCheck {
  public:
+  /// busy: it is being served; else as VolumeImage::open().
   static Result<StoppedCheck> open(const std::string& path, ImageOptions options);
 
   /// Reads all, and calls `found` for each finding.

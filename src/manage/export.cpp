@@ -4,150 +4,155 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <filesystem>
+#include <optional>
 
 #include <fcntl.h>
 #include <fmt/core.h>
-#include <linux/fs.h>
-#include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file_checks.h"
-#include "base/size_text.h"
-#include "device/backing_file.h"
+#include "device/blocking_device.h"
+#include "device/open_device.h"
 #include "format/zero_block.h"
 #include "inspect/damage_list.h"
-#include "manage/file_size.h"
 
 namespace uvdo {
 namespace {
 
-/// What is written to: a new or emptied file, a block device, or standard output, in order.
-class Output {
+/// Standard output, which takes bytes in order.
+class Stream {
  public:
-  static Result<Output> standard() {
+  static Result<Stream> open() {
     if (isatty(STDOUT_FILENO) == 1) {
       return Error(Errc::invalid_argument,
                    "standard output is a terminal: lead it to a program or a file");
     }
-    Output output;
-    output.path_ = "standard output";
-    const int fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-    if (fd < 0) return errno_error(errno, "standard output");
-    output.file_.fd = FileDescriptor(fd);
-    output.kind_ = Kind::stream;
-    return output;
+    Stream stream;
+    // One of its own, above the three: what this closes is not what others write to.
+    stream.fd_ = FileDescriptor(fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3));
+    if (!stream.fd_) return errno_error(errno, "standard output");
+    return stream;
   }
 
-  static Result<Output> open(const std::string& volume, const ExportOptions& options,
-                             std::uint64_t size) {
-    Output output;
-    output.path_ = options.output;
-    struct stat status {};
-    const bool exists = stat(output.path_.c_str(), &status) == 0;
-    if (exists && !options.force) {
-      return Error(Errc::exists,
-                   fmt::format("{} exists; give --force to overwrite it", output.path_));
-    }
-    struct stat source {};
-    if (exists && stat(volume.c_str(), &source) == 0 && source.st_ino == status.st_ino &&
-        source.st_dev == status.st_dev) {
-      return Error(Errc::invalid_argument,
-                   fmt::format("{} is the volume itself; give another output", output.path_));
-    }
-    if (!exists || S_ISREG(status.st_mode)) {
-      auto allowed = check_file_size_limit(output.path_, size);
-      if (!allowed) return std::move(allowed).error();
-    }
-    if (!exists) {
-      const int fd = ::open(output.path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-      if (fd < 0) return errno_error(errno, fmt::format("cannot create {}", output.path_));
-      output.file_.fd = FileDescriptor(fd);
-      output.created_ = true;
-    } else {
-      auto file = open_backing_store(output.path_, OpenMode::read_write);
-      if (!file) return std::move(file).error();
-      output.file_ = std::move(*file);
-      if (S_ISBLK(status.st_mode)) output.kind_ = Kind::device;
-    }
-    if (auto ok = output.set_size(size); !ok) {
-      if (output.kind_ == Kind::device) return std::move(ok).error();
-      return output.abandon(std::move(ok).error());
-    }
-    return output;
-  }
-
-  Result<void> write(std::uint64_t offset, ConstBytes bytes) {
-    const bool is_stream = kind_ == Kind::stream;
+  Result<void> write(ConstBytes bytes) {
     while (!bytes.empty()) {
-      const ssize_t n = is_stream ? ::write(file_.fd.get(), bytes.data(), bytes.size())
-                                  : pwrite(file_.fd.get(), bytes.data(), bytes.size(),
-                                           static_cast<off_t>(offset));
+      const ssize_t n = ::write(fd_.get(), bytes.data(), bytes.size());
       if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return errno_error(errno, fmt::format("writing to {}", path_));
-      offset += static_cast<std::uint64_t>(n);
+      if (n < 0) return errno_error(errno, "writing to standard output");
       bytes = bytes.subspan(static_cast<std::size_t>(n));
     }
     return {};
   }
-
-  /// Files are born full of zeros; a device must be told, and a stream gets them.
-  Result<void> write_zeros(std::uint64_t offset, std::uint64_t length) {
-    if (kind_ == Kind::file || length == 0) return {};
-    if (kind_ == Kind::stream) return stream_zeros(length);
-    const std::array<std::uint64_t, 2> range{offset, length};
-    if (ioctl(file_.fd.get(), BLKZEROOUT, range.data()) == 0) return {};
-    return errno_error(errno, fmt::format("zeroing {}", path_));
-  }
-
-  Result<void> finish() {
-    if (kind_ == Kind::stream) return {};
-    if (fsync(file_.fd.get()) == 0) return {};
-    return errno_error(errno, fmt::format("writing to {}", path_));
-  }
-
-  /// Removes a file that was made in vain. The error, which says what is left otherwise.
-  Error abandon(Error error) const {
-    if (created_) {
-      unlink(path_.c_str());
-      return error;
-    }
-    return {error.code(), fmt::format("{}; {} is not complete", error.message(), path_)};
-  }
-
- private:
-  enum class Kind : std::uint8_t { file, device, stream };
-
-  Result<void> stream_zeros(std::uint64_t length) {
+  Result<void> write_zeros(std::uint64_t length) {
     static constexpr std::array<std::byte, 1U << 16U> kZeros{};
     while (length > 0) {
       const std::uint64_t part = std::min<std::uint64_t>(length, kZeros.size());
-      if (auto ok = write(0, ConstBytes(kZeros).first(part)); !ok) return ok;
+      if (auto ok = write(ConstBytes(kZeros).first(part)); !ok) return ok;
       length -= part;
     }
     return {};
   }
 
-  Result<void> set_size(std::uint64_t size) {
-    if (kind_ == Kind::device) {
-      auto room = size_of_backing_store(file_.fd.get(), path_);
-      if (!room) return std::move(room).error();
-      if (*room >= size) return {};
-      return Error(Errc::no_space, fmt::format("{} has {} bytes, but the volume's contents need {}",
-                                               path_, *room, size));
-    }
-    return make_file_empty(file_.fd.get(), path_, size,
-                           ": export to another file system (XFS can)");
+ private:
+  FileDescriptor fd_;
+};
+
+/// What is written to: a new or emptied file, a block device, or standard output, in order.
+class Output {
+ public:
+  static Result<Output> standard() {
+    auto stream = Stream::open();
+    if (!stream) return std::move(stream).error();
+    Output output;
+    output.stream_ = std::move(*stream);
+    return output;
   }
 
-  std::string path_;
-  BackingFile file_;
+  /// With room for `size` bytes.
+  static Result<Output> open(const std::string& volume, const ExportOptions& options,
+                             std::uint64_t size) {
+    const std::string& path = options.output;
+    // What cannot be looked at cannot be made either, and that says why.
+    const auto looked = look_up_name(path);
+    const NameOf there = looked ? *looked : NameOf::nothing;
+    if (there != NameOf::nothing && !options.force) {
+      return Error(Errc::exists, fmt::format("{} exists{}", path,
+                                             options.advise({Obstacle::Kind::output_exists})));
+    }
+    // Opening it would only say that it is in use.
+    std::error_code unknown;
+    if (there != NameOf::nothing && std::filesystem::equivalent(volume, path, unknown)) {
+      return Error(Errc::invalid_argument,
+                   fmt::format("{} is the volume itself; give another output", path));
+    }
+    // Before it is emptied: a limit that would end the export half-way is told at once.
+    if (there != NameOf::other) {
+      auto allowed = check_file_size_limit(path, size);
+      if (!allowed) return std::move(allowed).error();
+    }
+    auto store = there == NameOf::nothing ? make_blocking_device(path)
+                                          : open_blocking_device(path, OpenMode::read_write);
+    if (!store) return std::move(store).error();
+    Output output;
+    output.created_ = there == NameOf::nothing;
+    output.is_file_ = there != NameOf::other;
+    output.device_.emplace(std::move(*store));
+    auto sized = output.set_size(size);
+    if (sized) return output;
+    return output.is_file_ ? output.abandon(std::move(sized).error()) : std::move(sized).error();
+  }
+
+  Result<void> write(std::uint64_t offset, ConstBytes bytes) {
+    return stream_ ? stream_->write(bytes) : device_->write(offset, bytes);
+  }
+
+  /// Files are born full of zeros; a device must be told, and a stream gets them.
+  Result<void> write_zeros(std::uint64_t offset, std::uint64_t length) {
+    if (stream_) return stream_->write_zeros(length);
+    if (is_file_ || length == 0) return {};
+    return device_->write_zeroes(offset, length);
+  }
+
+  /// All of it is stable then, but for a stream.
+  Result<void> finish() { return stream_ ? Result<void>() : device_->flush(); }
+
+  /// Removes a file that was made in vain. The error, which says what is left otherwise.
+  [[nodiscard]] Error abandon(Error error) const {
+    if (created_) {
+      unlink(name().c_str());
+      return error;
+    }
+    return {error.code(), fmt::format("{}; {} is not complete", error.message(), name())};
+  }
+
+ private:
+  [[nodiscard]] std::string name() const {
+    return stream_ ? "standard output" : device_->store().name();
+  }
+  Result<void> set_size(std::uint64_t size) {
+    if (!is_file_) {
+      const std::uint64_t room = device_->store().size();
+      if (room >= size) return {};
+      return Error(Errc::no_space, fmt::format("{} has {} bytes, but the volume's contents need {}",
+                                               name(), room, size));
+    }
+    auto sized = device_->store().make_anew(size);
+    if (sized || sized.error().code() != Errc::no_space) return sized;
+    return Error(Errc::no_space,
+                 sized.error().message() + ": export to another file system (XFS can)");
+  }
+
+  // One of the two.
+  std::optional<Stream> stream_;
+  std::optional<BlockingDevice> device_;
   bool created_ = false;
-  Kind kind_ = Kind::file;
+  bool is_file_ = false;
 };
 
 /// Writes a run of data, leaving holes for blocks of zeros.
 Result<void> write_data(Output& output, const ContentRun& run, ExportReport& report) {
+  // Blocks of zeros that were written are holes of the output as well.
   const auto is_zero = [&](std::uint64_t i) { return is_zero_block(&run.data[i * kBlockSize]); };
   for (std::uint64_t i = 0; i < run.blocks;) {
     const bool zero = is_zero(i);
@@ -177,10 +182,9 @@ Result<void> copy_contents(VolumeImage& image, Output& output, const ExportOptio
       case ContentRun::Kind::data: ok = write_data(output, *run, report); break;
       case ContentRun::Kind::damaged: {
         if (!options.skip_errors) {
-          return Error(
-              Errc::corrupt,
-              fmt::format("{}: {}; give --skip-errors to export the rest, with zeros there",
-                          place_text(*run), run->problem));
+          return Error(Errc::corrupt,
+                       fmt::format("{}: {}{}", place_text(*run), run->problem,
+                                   options.advise({Obstacle::Kind::damaged_blocks})));
         }
         report.damaged_blocks += run->blocks;
         options.damaged(*run);
@@ -189,6 +193,7 @@ Result<void> copy_contents(VolumeImage& image, Output& output, const ExportOptio
       }
     }
     if (!ok) return ok;
+    // After the run was written: what is told is in the output.
     options.progress(run->start.value() + run->blocks, blocks, report);
   }
   return output.finish();
@@ -203,9 +208,11 @@ Result<ExportReport> export_volume(VolumeImage& image, const ExportOptions& opti
                     ? Output::standard()
                     : Output::open(image.store().name(), options, report.logical_bytes);
   if (!output) return std::move(output).error();
+  // The output is open and has its size: what is left to fail is reading and writing.
   auto done = options.begin();
   if (done) done = copy_contents(image, *output, options, report);
   if (!done) return output->abandon(std::move(done).error());
+  // No error: nobody knows which blocks it is about.
   report.journal_loss = journal_loss_text(image);
   return report;
 }

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "inspect/content_reader.h"
+#include "manage/obstacle.h"
 #include "manage/stopped_volume.h"
 
 namespace uvdo {
@@ -21,7 +22,8 @@ struct ExportReport {
 struct ExportOptions {
   std::string output;        ///< path of a file or block device, or kStandardOutput
   bool force = false;        ///< overwrite it if it exists
-  bool skip_errors = false;  ///< go on where blocks are damaged
+  bool skip_errors = false;  ///< go on where blocks are damaged, with zeros in their place
+  Advise advise = no_advice;
 
   static constexpr std::string_view kStandardOutput = "-";
   [[nodiscard]] bool to_standard_output() const { return output == kStandardOutput; }

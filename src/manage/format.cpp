@@ -1,21 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "manage/format.h"
 
-#include <cerrno>
+#include <memory>
 #include <utility>
 
-#include <fcntl.h>
 #include <fmt/core.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "async/uring_loop.h"
 #include "base/file_checks.h"
 #include "base/machine_memory.h"
-#include "base/size_text.h"
-#include "device/file_device.h"
-#include "device/room_gate.h"
-#include "manage/file_size.h"
+#include "device/open_device.h"
 #include "manage/signature.h"
 #include "volume/format_volume.h"
 #include "volume/memory_plan.h"
@@ -25,146 +20,127 @@ namespace {
 
 /// The place that is formatted.
 struct Target {
-  BackingFile file;
-  std::uint64_t size = 0;
+  std::unique_ptr<BackingStore> store;
+  std::uint64_t size = 0;  ///< bytes that it has, or is to have
   bool created = false;
 };
 
 /// Takes the room for the whole file from its file system now.
-Result<void> preallocate(int fd, const std::string& path, std::uint64_t size) {
-  if (fallocate(fd, 0, 0, static_cast<off_t>(size)) == 0) return {};
-  const int error = errno;
-  const std::string what = fmt::format("cannot take {} for {}", size_text(size), path);
-  if (error == EOPNOTSUPP) {
-    return Error(Errc::unsupported, what +
-                                        ": its file system cannot do that; leave --preallocate "
-                                        "away");
-  }
-  auto state = look_at_backing_store(fd, path);
-  if (!is_no_room(error) || !state) return errno_error(error, what);
-  return Error(Errc::no_space, fmt::format("{}: {} are free ({})", what, size_text(state->free),
-                                           errno_error(error, "fallocate").message()));
+Result<void> preallocate(BackingStore& store, const FormatOptions& options, std::uint64_t size) {
+  auto taken = store.take_room(size);
+  if (taken || taken.error().code() != Errc::unsupported) return taken;
+  return Error(Errc::unsupported,
+               taken.error().message() + options.advise({Obstacle::Kind::cannot_preallocate}));
 }
 
 /// That the file system has less than the volume may take, if so.
-std::optional<std::string> promise_of(int fd, const std::string& path, std::uint64_t end) {
-  auto state = look_at_backing_store(fd, path);
+std::optional<std::string> promise_of(const BackingStore& store, std::uint64_t end) {
+  auto state = store.look();
   if (!state || !state->is_promised_more_than_there_is(end)) return std::nullopt;
   return promise_text(*state, end);
 }
 
-Result<void> refuse_to_overwrite(int fd, const std::string& path, bool force) {
-  if (force) return {};
-  auto found = find_signature(fd, path);
+Result<void> refuse_to_overwrite(const BackingStore& store, const FormatOptions& options) {
+  if (options.force) return {};
+  auto found = find_signature(store);
   if (!found) return std::move(found).error();
   if (found->empty()) return {};
-  return Error(Errc::exists,
-               fmt::format("{} already holds {}; give --force to overwrite it", path, *found));
+  return Error(Errc::exists, fmt::format("{} already holds {}{}", options.path, *found,
+                                         options.advise({Obstacle::Kind::holds_something})));
+}
+
+/// Whether what has the name may be formatted so, as far as the name tells.
+Result<void> check_name(NameOf there, const FormatOptions& options) {
+  const bool wants_file = options.file_bytes != 0;
+  const auto refusal = [&](Errc code, std::string_view why, Obstacle::Kind kind) {
+    return Error(code, fmt::format("{} {}{}", options.path, why, options.advise({kind})));
+  };
+  switch (there) {
+    case NameOf::nothing:
+      if (wants_file) return {};
+      return refusal(Errc::not_found, "does not exist", Obstacle::Kind::no_file);
+    case NameOf::file:
+      if (!wants_file || options.force) return {};
+      return refusal(Errc::exists, "exists", Obstacle::Kind::file_exists);
+    case NameOf::other:
+      if (!wants_file) return {};
+      return refusal(Errc::invalid_argument, "is no regular file", Obstacle::Kind::not_a_file);
+  }
+  return {};
 }
 
 /// Opens what is there, under the lock that refuses anything in use, or makes a new file.
-Result<Target> open_target(const FormatOptions& options) {
-  const std::string& path = options.path;
-  const std::uint64_t wanted_size = options.file_bytes;
-  struct stat status {};
-  const bool exists = stat(path.c_str(), &status) == 0;
+Result<Target> open_target(UringLoop& loop, const FormatOptions& options) {
+  auto there = look_up_name(options.path);
+  if (!there) return std::move(there).error();
+  if (auto right = check_name(*there, options); !right) return std::move(right).error();
   Target target;
-  if (!exists) {
-    if (errno != ENOENT) return errno_error(errno, fmt::format("cannot examine {}", path));
-    if (wanted_size == 0) {
-      return Error(Errc::not_found,
-                   fmt::format("{} does not exist; give --size to create a file", path));
-    }
-    target.file.fd = FileDescriptor(
-        ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR));
-    if (!target.file.fd) return errno_error(errno, fmt::format("cannot create {}", path));
-    auto lock = StorageLock::take(target.file.fd.get(), path, StorageLock::Mode::exclusive);
-    if (!lock) {
-      ::unlink(path.c_str());
-      return std::move(lock).error();
-    }
-    target.file.lock = std::move(*lock);
-    target.created = true;
-    target.size = wanted_size;
+  target.created = *there == NameOf::nothing;
+  auto store = target.created ? make_device(loop, options.path)
+                              : open_device(loop, options.path, OpenMode::read_write);
+  if (!store) return std::move(store).error();
+  target.store = std::move(*store);
+  if (options.file_bytes != 0) {
+    target.size = options.file_bytes;
     return target;
   }
-  if (wanted_size != 0 && !S_ISREG(status.st_mode)) {
-    return Error(Errc::invalid_argument,
-                 fmt::format("{} is no regular file: --size is for files to be created", path));
-  }
-  if (wanted_size != 0 && !options.force) {
-    return Error(Errc::exists, fmt::format("{} exists; leave --size away to format it as it is, or "
-                                           "give --force to replace it",
-                                           path));
-  }
-  auto file = open_backing_store(path, OpenMode::read_write);
-  if (!file) return std::move(file).error();
-  target.file = std::move(*file);
-  if (wanted_size != 0) {
-    target.size = wanted_size;
-    return target;
-  }
-  if (auto ok = refuse_to_overwrite(target.file.fd.get(), path, options.force); !ok) {
-    return std::move(ok).error();
-  }
-  auto size = size_of_backing_store(target.file.fd.get(), path);
-  if (!size) return std::move(size).error();
-  target.size = *size;
+  // Under the lock, so that what is found is what would be overwritten.
+  if (auto ok = refuse_to_overwrite(*target.store, options); !ok) return std::move(ok).error();
+  target.size = target.store->size();
   return target;
 }
 
-/// Adds to "too small" which slabs would fit.
-Error too_small(const Error& error, const FormatRequest& request) {
+/// Which slabs would fit, where those that were asked for are too large.
+Obstacle smaller_slabs(const FormatRequest& request) {
+  Obstacle found{Obstacle::Kind::too_small};
   for (unsigned bits = request.slab_bits - 1; bits >= kMinSlabBits; --bits) {
     auto least = minimum_physical_blocks(bits, request.index_memory, request.sparse);
     if (!least) break;
     if (request.device_bytes / kBlockSize < *least) continue;
-    return {Errc::no_space, fmt::format("{}; --slab-bits {} would fit", error.message(), bits)};
+    found.slab_bits = bits;
+    return found;
   }
   if (request.slab_bits > kMinSlabBits) {
     auto least = minimum_physical_blocks(kMinSlabBits, request.index_memory, request.sparse);
     if (least) {
-      return {Errc::no_space,
-              fmt::format("{}; with --slab-bits {}, the smallest, it needs {} bytes",
-                          error.message(), kMinSlabBits, *least * kBlockSize)};
+      // None fits: the least that a volume needs is told.
+      found.slab_bits = kMinSlabBits;
+      found.needed_bytes = *least * kBlockSize;
     }
   }
-  return error.clone();
+  return found;
 }
 
 /// Whether this machine could serve the volume at all; and whether its size is meant so.
 Result<void> check_sizes(const VolumeLayout& layout, const FormatOptions& options) {
   const MachineMemory available = available_memory();
+  // A volume that no settings would let be served here is not made here.
   const MemoryPlan least = plan_serving(ServeSettings::least, layout.geometry, layout.super_block);
-  auto fits = check_memory(least, 0, available,
-                           "give a smaller --logical-size or --index-memory, or format it where "
-                           "there is more");
-  if (!fits) return std::move(fits).error().within("it could not be served here");
+  if (auto fits = check_memory(least, 0, available); !fits) {
+    return Error(fits.error().code(),
+                 fits.error().message() + options.advise({Obstacle::Kind::too_much_memory}))
+        .within("it could not be served here");
+  }
   const MemoryPlan usual = plan_serving(ServeSettings::usual, layout.geometry, layout.super_block);
   if (usual.total() > available.bytes) {
-    options.warn(fmt::format(
-        "to be served here it needs a smaller --cache, or smaller --buffers: with the usual ones "
-        "it takes up to {} of memory, and {} is {}",
-        size_text(usual.total()), available.limit, size_text(available.bytes)));
+    options.warn_of_memory(usual.total(), available);
   }
   const std::uint64_t logical = layout.super_block.config.logical_blocks * kBlockSize;
+  // The last question: nothing has been changed so far.
   if (options.may_offer(logical, room_for_data(layout.super_block))) return {};
   return Error(Errc::cancelled, "nothing was changed");
 }
 
-Result<void> write_volume(UringLoop& loop, Target& target, const std::string& path,
-                          const VolumeLayout& layout) {
-  auto device = FileDevice::adopt(loop, std::move(target.file), path, OpenMode::read_write);
-  if (!device) return std::move(device).error();
+Result<void> write_volume(UringLoop& loop, BackingStore& store, const VolumeLayout& layout) {
   Result<void> written;
   loop.run([](Device& where, const VolumeLayout& what, Result<void>& done) -> Task<void> {
     done = co_await format_volume(where, what);
-  }(**device, layout, written));
+  }(store, layout, written));
   return written;
 }
 
 /// Everything but the target's opening.
-Result<MadeVolume> make_volume(const FormatOptions& options, Target& target) {
+Result<MadeVolume> make_volume(UringLoop& loop, const FormatOptions& options, Target& target) {
   MadeVolume made;
   made.device_bytes = target.size;
   made.is_new_file = target.created;
@@ -172,58 +148,53 @@ Result<MadeVolume> make_volume(const FormatOptions& options, Target& target) {
   request.device_bytes = target.size;
   auto layout = make_volume_layout(request);
   if (!layout) {
-    const Error& error = layout.error();
-    return (error.code() == Errc::no_space ? too_small(error, request) : error.clone())
-        .within(options.path);
+    std::string why = layout.error().message();
+    if (layout.error().code() == Errc::no_space) why += options.advise(smaller_slabs(request));
+    return Error(layout.error().code(), std::move(why)).within(options.path);
   }
   if (auto ok = check_sizes(*layout, options); !ok) {
     return std::move(ok).error().within(options.path);
   }
-  auto loop = UringLoop::create();
-  if (!loop) return std::move(loop).error();
-  if (options.file_bytes != 0) {
-    auto ok = make_file_empty(target.file.fd.get(), options.path, options.file_bytes);
-    if (!ok) return std::move(ok).error();
-  }
-  // The volume's file is closed when it has been written.
-  const FileDescriptor own(fcntl(target.file.fd.get(), F_DUPFD_CLOEXEC, 0));
-  const int fd = own.get();
-  if (options.preallocate) {
-    if (auto ok = preallocate(fd, options.path, target.size); !ok) return std::move(ok).error();
-  }
-  if (auto ok = write_volume(**loop, target, options.path, *layout); !ok) {
-    return std::move(ok).error();
-  }
-  if (options.preallocate) {  // what was zeroed may have become holes
-    if (auto ok = preallocate(fd, options.path, target.size); !ok) return std::move(ok).error();
-  }
-  made.promise = promise_of(fd, options.path, volume_end(layout->geometry, layout->super_block));
-  made.layout = std::move(*layout);
+  BackingStore& store = *target.store;
+  Result<void> done;
+  // Not before all that can be known to be wrong is known.
+  if (options.file_bytes != 0) done = store.make_anew(options.file_bytes);
+  if (done && options.preallocate) done = preallocate(store, options, target.size);
+  if (done) done = write_volume(loop, store, *layout);
+  // What was zeroed may have become holes.
+  if (done && options.preallocate) done = preallocate(store, options, target.size);
+  if (!done) return std::move(done).error();
+  made.promise = promise_of(store, volume_end(layout->geometry, layout->super_block));
+  made.layout = *layout;
   return made;
 }
 
 }  // namespace
 
 Result<void> check_preallocation(const FormatOptions& options) {
-  struct stat there {};
-  if (!options.preallocate || stat(options.path.c_str(), &there) != 0 || S_ISREG(there.st_mode)) {
-    return {};
-  }
+  const auto there = look_up_name(options.path);
+  if (!options.preallocate || !there || *there != NameOf::other) return {};
   return Error(Errc::invalid_argument,
-               fmt::format("{} is no regular file: --preallocate is for files", options.path));
+               fmt::format("{} is no regular file{}", options.path,
+                           options.advise({Obstacle::Kind::no_file_to_preallocate})));
 }
 
 Result<MadeVolume> format_stopped_volume(const FormatOptions& options) {
   if (auto allowed = check_file_size_limit(options.path, options.file_bytes); !allowed) {
     return std::move(allowed).error();
   }
-  auto target = open_target(options);
+  auto loop = UringLoop::create();
+  if (!loop) return std::move(loop).error();
+  // From here to the end under the lock, so that nobody else takes what was looked at.
+  auto target = open_target(**loop, options);
   if (!target) return std::move(target).error();
-  auto made = make_volume(options, *target);
+  auto made = make_volume(**loop, options, *target);
+  // A file that was there keeps what has become of it: format_volume() says what that can be.
   if (!made && target->created) remove_made_volume(options);
   return made;
 }
 
+// By its name: the file is closed, and its lock given back.
 void remove_made_volume(const FormatOptions& options) { unlink(options.path.c_str()); }
 
 std::uint64_t room_for_data(const SuperBlock& super) {

@@ -2,11 +2,14 @@
 // Making a new volume on a file or block device.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
 
+#include "base/machine_memory.h"
 #include "format/volume_layout.h"
+#include "manage/obstacle.h"
 
 namespace uvdo {
 
@@ -16,11 +19,14 @@ struct FormatOptions {
   FormatRequest request;         ///< all but the device's size
   bool force = false;            ///< overwrite what it holds
   bool preallocate = false;      ///< take the room for the whole file from its file system now
-  /// Told what may be meant otherwise, a sentence each.
-  std::function<void(const std::string&)> warn = [](const std::string&) {};
+  /// Told where a server with the usual settings would need `needed` bytes of memory, and there are
+  /// fewer; one with smaller settings has enough.
+  std::function<void(std::uint64_t needed, const MachineMemory& available)> warn_of_memory =
+      [](std::uint64_t, const MachineMemory&) {};
   /// Whether so large a logical size is meant, for so much room for data (both in bytes).
   std::function<bool(std::uint64_t logical, std::uint64_t room)> may_offer =
       [](std::uint64_t, std::uint64_t) { return true; };
+  Advise advise = no_advice;
 };
 
 struct MadeVolume {
@@ -31,12 +37,14 @@ struct MadeVolume {
   std::optional<std::string> promise{};
 };
 
-/// invalid_argument: what is there cannot be preallocated.
+/// invalid_argument: what is there cannot be preallocated. To be asked before
+/// format_stopped_volume(), which does not.
 Result<void> check_preallocation(const FormatOptions& options);
 
-/// Makes the volume. After an error a file that was made for it is gone again. exists: something is
-/// there already; no_space: the volume does not fit; no_memory: it could not be served here;
-/// cancelled: may_offer() said no, and nothing was changed.
+/// Makes the volume, which is durable then. After an error a file that was made for it is gone
+/// again. exists: something is there already; no_space: the volume does not fit; no_memory: it
+/// could not be served here; busy: somebody uses what is there; cancelled: may_offer() said no, and
+/// nothing was changed.
 Result<MadeVolume> format_stopped_volume(const FormatOptions& options);
 
 /// Takes back a volume on a new file of which nobody could be told.

@@ -10,6 +10,7 @@
 namespace uvdo {
 namespace {
 
+/// may_offer() said no.
 Error not_meant() { return {Errc::cancelled, "nothing was changed"}; }
 
 /// The room for data that a volume in use will have about; 0 if its server does not say.
@@ -17,6 +18,7 @@ std::uint64_t room_after(const GrowOptions& options) {
   auto info = options.volume.ask(InfoRequest());
   if (!info) return 0;
   std::uint64_t then = info->physical_blocks;
+  // The server computes the sizes; a question needs them only about.
   if (options.wanted.physical_bytes) then = *options.wanted.physical_bytes / kBlockSize;
   if (options.wanted.physical_max) then = info->device_bytes / kBlockSize;
   const std::uint64_t more = then > info->physical_blocks ? then - info->physical_blocks : 0;
@@ -47,6 +49,7 @@ Task<void> grow_stopped(UringLoop& loop, const GrowOptions& options, Result<Grow
     co_return;
   }
   const SuperBlock& before = headers->super_block;
+  // What is not possible is refused below, in the growth's own words, and nobody is asked about it.
   if (auto sizes = grown_super_block(*headers, **device, options.wanted); sizes) {
     const bool asks =
         options.may_offer && sizes->config.logical_blocks > before.config.logical_blocks;
@@ -60,6 +63,7 @@ Task<void> grow_stopped(UringLoop& loop, const GrowOptions& options, Result<Grow
     done = std::move(grown).error().within(options.volume.volume);
     co_return;
   }
+  // The same answer as a server's, so that who asked need not know who has done it.
   done = GrowthAnswer{grown->config.logical_blocks * kBlockSize,
                       grown->config.physical_blocks * kBlockSize, *grown != before};
 }
@@ -67,6 +71,7 @@ Task<void> grow_stopped(UringLoop& loop, const GrowOptions& options, Result<Grow
 }  // namespace
 
 Result<GrowthAnswer> grow_volume(const GrowOptions& options) {
+  // Asking first: a volume whose server has it could not be opened here.
   auto served = grow_served(options);
   if (served || served.error().code() != Errc::not_found) return served;
   auto loop = UringLoop::create();

@@ -18,6 +18,7 @@ Result<VolumeStatus> stopped_status(const std::string& path) {
   VolumeStatus found;
   found.state = state;
   Health& health = found.status.health;
+  // One who asks for the state has an answer, and no error: a stopped volume is a normal one.
   health.summary =
       fmt::format("{} is not being served; it is {} ({}).", path, name_of(state), explain(state));
   if (state == VolumeState::read_only_mode) {
@@ -47,6 +48,7 @@ Result<VolumeDescription> describe_image(VolumeImage& image) {
       describe_volume(image.geometry(), super, image.store().name(), image.store().size());
   d.logical_blocks_used = image.logical_blocks_used();
   d.block_map_blocks = image.block_map_blocks();
+  // Of one that was never started the summary means nothing (volume.md, 4.1).
   d.slabs.never_used = super.depot.slab_count();
   d.slabs.dirty = 0;
   if (super.state != VolumeState::new_volume) {
@@ -60,6 +62,7 @@ Result<VolumeDescription> describe_image(VolumeImage& image) {
   }
   auto overview = survey_journal(image);
   if (!overview) return std::move(overview).error();
+  // What is in the ring, whether or not it is to be replayed.
   d.journal.current_blocks = overview->current_blocks;
   if (overview->current_blocks > 0) {
     d.journal.first_current = overview->first_current.value();
@@ -72,6 +75,7 @@ Result<VolumeDescription> describe_image(VolumeImage& image) {
         usable.last.value(), usable.extent.highest_tail.value(), replay->view.entries};
   }
   d.journal.damage = journal_loss_text(image);
+  // Where LVM has put a pool into the volume, for who serves that part alone.
   if (const auto pool = lvm_pool_window(image))
     d.lvm_pool = VolumeDescription::LvmPool{pool->offset, pool->size};
   return d;
@@ -82,14 +86,18 @@ Result<VolumeDescription> describe_image(VolumeImage& image) {
 Result<VolumeStatus> volume_status(const ServedVolume& served) {
   auto answer = served.ask(StatusRequest());
   if (answer) return VolumeStatus{std::move(*answer)};
+  // Only that nobody serves it leads to the disk: what a server could not answer its disk cannot.
   if (answer.error().code() == Errc::not_found) return stopped_status(served.volume);
   return std::move(answer).error();
 }
 
-Result<StoppedStatistics> volume_statistics(const ServedVolume& served, ImageOptions options) {
+Result<StoppedStatistics> volume_statistics(const ServedVolume& served, ImageOptions options,
+                                            const Advise& advise) {
   auto answer = served.ask(StatisticsRequest());
   if (answer) return StoppedStatistics{std::move(answer->statistics)};
-  if (answer.error().code() == Errc::not_found) return stopped_statistics(served.volume, options);
+  if (answer.error().code() == Errc::not_found) {
+    return stopped_statistics(served.volume, options, advise);
+  }
   return std::move(answer).error();
 }
 

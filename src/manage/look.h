@@ -15,20 +15,24 @@ namespace uvdo {
 
 /// Whether all is well.
 struct VolumeStatus {
+  /// As its server has assessed it, or as its disk shows it.
   StatusAnswer status;
   std::optional<VolumeState> state{};  ///< of one that nobody serves
   [[nodiscard]] bool is_served() const { return !state; }
 };
+/// Of a volume that nobody serves too; an error if neither a server nor the disk can be asked.
 Result<VolumeStatus> volume_status(const ServedVolume& served);
 
 /// The statistics; of a stopped volume as stopped_statistics().
-Result<StoppedStatistics> volume_statistics(const ServedVolume& served, ImageOptions options);
+Result<StoppedStatistics> volume_statistics(const ServedVolume& served, ImageOptions options,
+                                            const Advise& advise = no_advice);
 
 /// What the volume is.
 struct DescribedVolume {
   VolumeDescription description;
   std::optional<std::string> left_out{};  ///< that its journal was left out on demand
 };
+/// `options` count where nobody serves it.
 Result<DescribedVolume> describe_volume(const ServedVolume& served, ImageOptions options);
 
 }  // namespace uvdo

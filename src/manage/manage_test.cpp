@@ -30,7 +30,7 @@ class ManageTest : public ::testing::Test {
     options.request.nonce = 7;
     options.request.index_memory = *parse_index_memory("0.25");
     options.request.logical_bytes = 64 * kMiB;
-    options.warn = [this](const std::string& text) { warnings_.push_back(text); };
+    options.advise = noting();
     options.may_offer = [this](std::uint64_t, std::uint64_t) { return answer_; };
     return options;
   }
@@ -38,13 +38,27 @@ class ManageTest : public ::testing::Test {
     auto made = format_stopped_volume(format_options());
     ASSERT_TRUE(made.ok()) << made.error().message();
   }
+  /// Notes the obstacles, and has a word for each.
+  Advise noting() {
+    return [this](const Obstacle& obstacle) {
+      met_.push_back(obstacle);
+      return std::string("; that is how");
+    };
+  }
+  /// The only obstacle that was met since the last call.
+  Obstacle met() {
+    EXPECT_EQ(met_.size(), 1U);
+    const Obstacle only = met_.empty() ? Obstacle() : met_.front();
+    met_.clear();
+    return only;
+  }
   [[nodiscard]] ServedVolume served() const {
     return {volume_, folder_.path("socket")};  // where nobody listens
   }
 
   const testing::TemporaryFolder folder_;
   const std::string volume_ = folder_.path("volume");
-  std::vector<std::string> warnings_;
+  std::vector<Obstacle> met_;
   bool answer_ = true;
 };
 
@@ -60,6 +74,41 @@ TEST_F(ManageTest, AVolumeIsMadeOnceAndOnlyWhereNothingIs) {
   EXPECT_EQ(format_stopped_volume(options).error().code(), Errc::exists) << "it holds a volume";
   options.force = true;
   EXPECT_TRUE(format_stopped_volume(options).ok());
+}
+
+TEST_F(ManageTest, WhatStandsInTheWayIsNamedAndTheCallerHasTheWordsForIt) {
+  auto options = format_options();
+  options.file_bytes = 0;
+  auto refused = format_stopped_volume(options);
+  EXPECT_EQ(refused.error().message(), volume_ + " does not exist; that is how");
+  EXPECT_EQ(met().kind, Obstacle::Kind::no_file);
+  make();
+  refused = format_stopped_volume(options);
+  EXPECT_EQ(refused.error().message(), volume_ + " already holds a VDO volume; that is how");
+  EXPECT_EQ(met().kind, Obstacle::Kind::holds_something);
+  refused = format_stopped_volume(format_options());
+  EXPECT_EQ(refused.error().message(), volume_ + " exists; that is how");
+  EXPECT_EQ(met().kind, Obstacle::Kind::file_exists);
+  options.path = folder_.path("");
+  options.file_bytes = kFileBytes;
+  EXPECT_EQ(format_stopped_volume(options).error().code(), Errc::invalid_argument);
+  EXPECT_EQ(met().kind, Obstacle::Kind::not_a_file);
+  options.preallocate = true;
+  EXPECT_EQ(check_preallocation(options).error().code(), Errc::invalid_argument);
+  EXPECT_EQ(met().kind, Obstacle::Kind::no_file_to_preallocate);
+
+  options = format_options();
+  options.path = folder_.path("small");
+  options.request.slab_bits = 19;
+  EXPECT_EQ(format_stopped_volume(options).error().code(), Errc::no_space);
+  const Obstacle large_slabs = met();
+  EXPECT_EQ(large_slabs.kind, Obstacle::Kind::too_small);
+  EXPECT_GE(large_slabs.slab_bits, 13U);
+  EXPECT_EQ(large_slabs.needed_bytes, 0U);
+  options.file_bytes = kMiB;
+  EXPECT_EQ(format_stopped_volume(options).error().code(), Errc::no_space);
+  EXPECT_GT(met().needed_bytes, kMiB);
+  EXPECT_FALSE(std::filesystem::exists(options.path));
 }
 
 TEST_F(ManageTest, OfAVolumeThatIsNotMeantNothingIsLeft) {
@@ -123,7 +172,10 @@ TEST_F(ManageTest, AnExportOverwritesOnlyOnDemandAndNeverTheVolume) {
   EXPECT_EQ(exported->data_blocks, 0U);
   EXPECT_EQ(seen, 64 * kMiB / kBlockSize);
   EXPECT_EQ(std::filesystem::file_size(options.output), 64 * kMiB);
-  EXPECT_EQ(export_volume(**image, options).error().code(), Errc::exists);
+  options.advise = noting();
+  EXPECT_EQ(export_volume(**image, options).error().message(),
+            options.output + " exists; that is how");
+  EXPECT_EQ(met().kind, Obstacle::Kind::output_exists);
   options.force = true;
   EXPECT_TRUE(export_volume(**image, options).ok());
   options.output = volume_;
@@ -144,7 +196,9 @@ TEST_F(ManageTest, ARebuildIsSurveyedFirstAndOnlyWhereItIsNeeded) {
     EXPECT_EQ(survey.losses(), 0U);
   };
   options.log = [](const LogLine&) {};
+  options.advise = noting();
   EXPECT_EQ(rebuild_stopped_volume(options).error().code(), Errc::invalid_argument);
+  EXPECT_EQ(met().kind, Obstacle::Kind::needs_no_rebuild);
   EXPECT_FALSE(is_surveyed);
   options.force = true;
   options.dry_run = true;

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "format/super_block.h"
+#include "manage/obstacle.h"
 #include "recovery/rebuild.h"
 
 namespace uvdo {
@@ -20,10 +21,13 @@ struct StoppedRebuildOptions {
   /// Told what the rebuild would keep and lose, before it begins.
   std::function<void(const RebuildReport& survey)> surveyed = [](const RebuildReport&) {};
   LogFunction log;  ///< of the rebuild
+  Advise advise = no_advice;
 };
 
 struct StoppedRebuild {
+  /// As it was found.
   VolumeState before{};
+  /// What the rebuild would do, or has done.
   RebuildReport survey;
   /// Whether the volume was rebuilt (not in a dry run), or why not. corrupt: something would be
   /// lost, so that it was not begun.

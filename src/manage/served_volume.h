@@ -9,6 +9,7 @@
 
 namespace uvdo {
 
+/// A value; nothing is opened or asked before ask().
 struct ServedVolume {
   std::string volume;     ///< the path of its file or device
   std::string control{};  ///< its server's control socket; empty: where servers listen by default

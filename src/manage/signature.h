@@ -5,10 +5,12 @@
 #include <string>
 
 #include "base/result.h"
+#include "device/backing_store.h"
 
 namespace uvdo {
 
-/// What libblkid finds on a device ("an ext4 file system"); empty if it finds nothing.
-Result<std::string> find_signature(int fd, const std::string& path);
+/// What libblkid finds on a store ("an ext4 file system"); empty if it finds nothing. busy: another
+/// one has its name by now.
+Result<std::string> find_signature(const BackingStore& store);
 
 }  // namespace uvdo

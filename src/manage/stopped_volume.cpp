@@ -21,10 +21,12 @@ Result<std::unique_ptr<VolumeImage>> open_volume_to_describe(const std::string& 
                                                              ImageOptions options) {
   auto image = open_volume(path, options);
   if (image || image.error().code() != Errc::unsupported) return image;
+  // Its block map and counts are there without the journal.
   options.replay = false;
   return open_volume(path, options);
 }
 
+// For people, behind the name of the state; what to do about it where they have to do something.
 std::string_view explain(VolumeState state) {
   switch (state) {
     case VolumeState::dirty: return "in use, or not shut down: it is recovered at its next start";
@@ -43,6 +45,7 @@ std::string_view explain(VolumeState state) {
 }
 
 std::optional<std::string> replay_text(const VolumeImage& image) {
+  // A journal in which nothing was found was read all the same: there is nothing to tell of.
   const JournalReplay* const replay = image.replay();
   if (replay == nullptr || !replay->found()) return std::nullopt;
   return fmt::format("seen as a {} would leave it: {} journal entries replayed in memory",
@@ -54,6 +57,7 @@ std::optional<std::string> journal_loss_text(const VolumeImage& image) {
   const JournalReplay* const replay = image.replay();
   if (replay == nullptr || !replay->is_damaged()) return std::nullopt;
   const JournalView& view = replay->view;
+  // One cause is enough here; a check tells all.
   const std::string& first =
       replay->unreadable.empty() ? view.losses.front() : replay->unreadable.front();
   return fmt::format(
@@ -65,35 +69,37 @@ std::optional<std::string> journal_loss_text(const VolumeImage& image) {
 
 std::optional<std::string> left_out_text(const VolumeImage& image) {
   const VolumeState state = image.super_block().state;
+  // Left out of a clean volume nothing is missing.
   if (image.replay() != nullptr || !needs_journal(state)) return std::nullopt;
-  return fmt::format(
-      "the volume is {} and its recovery journal was left out: flushed data may be missing, or be "
-      "other data",
-      name_of(state));
+  return left_out_text(state);
 }
 
-Result<StoppedStatistics> stopped_statistics(const std::string& path, ImageOptions options) {
+Result<StoppedStatistics> stopped_statistics(const std::string& path, ImageOptions options,
+                                             const Advise& advise) {
   auto image = open_volume(path, options);
   if (!image) return std::move(image).error();
   StoppedStatistics result;
   const SuperBlock& super = (*image)->super_block();
   const AuditSummary found = summarize(**image);
+  // Figures that leave out what cannot be read would be taken for those of the volume.
   if (found.by_kind[static_cast<std::size_t>(FindingKind::unreadable)] > 0) {
-    return Error(Errc::io, path + ": some of its metadata cannot be read; uvdo check tells what");
+    return Error(Errc::io, path + ": some of its metadata cannot be read" +
+                               advise({Obstacle::Kind::unreadable_metadata}));
   }
 
   result.left_out = left_out_text(**image);
   result.problem = journal_loss_text(**image);
   if (!result.problem && found.contents.damaged_blocks > 0) {
-    result.problem = fmt::format(
-        "{} logical blocks are not counted, since the block map is damaged; uvdo check tells more",
-        grouped(found.contents.damaged_blocks));
+    result.problem =
+        fmt::format("{} logical blocks are not counted, since the block map is damaged{}",
+                    grouped(found.contents.damaged_blocks), advise({Obstacle::Kind::damaged_map}));
   }
   VolumeStatistics& s = result.statistics;
   const BlockMapContents& contents = found.contents;
   s.physical_blocks = super.config.physical_blocks;
   s.logical_blocks = super.config.logical_blocks;
   s.logical_blocks_used = contents.mapped_blocks;
+  // Pages of the map are overhead, in whichever slab they lie.
   s.data_blocks_used = difference(found.allocated_blocks, contents.tree_pages);
   s.extra.fixed_overhead_blocks =
       difference(super.config.physical_blocks,
@@ -113,6 +119,7 @@ Result<StoppedStatistics> stopped_statistics(const std::string& path, ImageOptio
   s.savings.thin_blocks = difference(super.config.logical_blocks, contents.mapped_blocks);
   s.savings.zero_blocks = contents.zero_blocks;
   s.savings.deduplicated_blocks = difference(with_data, different);
+  // A compressed block takes the place of its fragments, and is one itself.
   s.savings.compressed_blocks = difference(found.compressed_fragments, found.compressed_blocks);
   s.savings.fragments_mapped = contents.fragment_mappings;
   return result;

@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "inspect/volume_image.h"
+#include "manage/obstacle.h"
 #include "statistics/statistics.h"
 
 namespace uvdo {
@@ -41,6 +42,7 @@ struct StoppedStatistics {
 };
 
 /// The statistics that a stopped volume has: sizes, space, savings. All event counts are 0.
-Result<StoppedStatistics> stopped_statistics(const std::string& path, ImageOptions options);
+Result<StoppedStatistics> stopped_statistics(const std::string& path, ImageOptions options,
+                                             const Advise& advise = no_advice);
 
 }  // namespace uvdo

@@ -3,6 +3,8 @@
 
 #include <iterator>
 
+#include "control/control_client.h"
+
 namespace uvdo {
 namespace {
 
@@ -15,11 +17,17 @@ Result<void> open_into(std::vector<ListeningSocket>& sockets, const SocketAddres
   return {};
 }
 
+/// The first path that no server of another volume has.
 Result<std::string> find_control_path(const DoorSettings& settings) {
   if (!settings.control.empty()) return settings.control;
   auto made = make_control_folder();
   if (!made) return std::move(made).error();
-  return control_path_of(settings.volume);
+  auto paths = control_paths_of(settings.volume);
+  if (!paths) return std::move(paths).error();
+  for (const std::string& path : *paths) {
+    if (!is_of_another_volume(path, settings.volume)) return path;
+  }
+  return paths->front();  // that somebody listens there is said when it is opened
 }
 
 }  // namespace

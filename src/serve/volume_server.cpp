@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "serve/volume_server.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include <fmt/format.h>
@@ -268,8 +269,9 @@ void VolumeServer::look_beneath() {
 void VolumeServer::keep_link() {
   if (!settings_.may_link) return;
   // Also when another file has taken the place of the first.
-  const auto usual = control_path_of(settings_.volume);
-  control_link_->keep(volume_.is_suspended() || !usual || *usual != control_path_);
+  const auto usual = control_paths_of(settings_.volume);
+  const bool is_found = usual && std::ranges::find(*usual, control_path_) != usual->end();
+  control_link_->keep(volume_.is_suspended() || !is_found);
 }
 
 void VolumeServer::tell_of_growth() {

@@ -38,9 +38,8 @@ Task<Result<void>> Discarder::write_zeroes(std::uint64_t offset, std::uint64_t l
 Task<Result<void>> Discarder::zero_range(PatientRequest& request, std::uint64_t offset,
                                          std::uint64_t length, Zeroing how, Durability durability) {
   const Refusal refusal(request);
-  RequestGate& gate = entrance_.gate();
-  if (!gate.is_open() && !co_await gate.wait()) co_return Entrance::refused();
-  const RequestPass pass(gate);
+  const RequestPass pass = co_await entrance_.gate().enter();
+  if (!pass) co_return Entrance::refused();
   auto done = entrance_.check_writable();
   if (done) done = entrance_.check_range(offset, length);
   if (!done || length == 0) co_return done;

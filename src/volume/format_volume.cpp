@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/aligned_memory.h"
+#include "device/pbn_device.h"
 #include "format/zero_block.h"
 
 namespace uvdo {
@@ -13,8 +14,7 @@ constexpr std::uint64_t kZeroChunk = 256;  // blocks
 
 class Zeroer {
  public:
-  Zeroer(Device& device, const VolumeGeometry& geometry)
-      : device_(device), geometry_(geometry), memory_(kZeroChunk * kBlockSize) {}
+  explicit Zeroer(PbnDevice device) : device_(device), memory_(kZeroChunk * kBlockSize) {}
 
   Task<Result<void>> write(Pbn first, std::uint64_t blocks) {
     return zero(first, blocks, Device::Op::write);
@@ -23,8 +23,7 @@ class Zeroer {
   /// what it has promised: what is not zero is written.
   Task<Result<void>> clear(Pbn first, std::uint64_t blocks) {
     // It may fail or do nothing: then zeros are written.
-    const auto cleared =
-        co_await device_.write_zeroes(geometry_.device_byte(first), blocks * kBlockSize);
+    const auto cleared = co_await device_.write_zeroes(first, blocks);
     co_return co_await zero(first, blocks, cleared ? Device::Op::read : Device::Op::write);
   }
 
@@ -33,16 +32,15 @@ class Zeroer {
   Task<Result<void>> zero(Pbn first, std::uint64_t blocks, Device::Op op) {
     while (blocks > 0) {
       const std::uint64_t count = std::min(blocks, kZeroChunk);
-      const std::uint64_t offset = geometry_.device_byte(first);
       const MutableBytes bytes = memory_.bytes().first(count * kBlockSize);
       bool is_zero = false;
       if (op == Device::Op::read) {
-        auto read = co_await device_.read(offset, bytes);
+        auto read = co_await device_.read(first, bytes);
         is_zero = read && are_zero(bytes);
       }
       if (!is_zero) {
         std::ranges::fill(bytes, std::byte{0});
-        auto written = co_await device_.write(offset, bytes);
+        auto written = co_await device_.write(first, bytes);
         if (!written) co_return written;
       }
       first += count;
@@ -57,8 +55,7 @@ class Zeroer {
     return true;
   }
 
-  Device& device_;
-  const VolumeGeometry& geometry_;
+  PbnDevice device_;
   AlignedMemory memory_;
 };
 
@@ -68,7 +65,8 @@ Task<Result<void>> format_volume(Device& device, const VolumeLayout& layout, Fau
   const VolumeGeometry& geometry = layout.geometry;
   const Partition roots = layout.super_block.find(PartitionId::block_map);
   const Partition journal = layout.super_block.find(PartitionId::recovery_journal);
-  Zeroer zeroer(device, geometry);
+  const PbnDevice blocks(device, geometry.bio_offset);
+  Zeroer zeroer(blocks);
   // An old index first, then the old volume, so that nothing finds the one without the other.
   auto done = co_await zeroer.write(geometry.index_start, 1);
   if (done) done = co_await zeroer.write(Pbn{0}, 1);
@@ -79,7 +77,7 @@ Task<Result<void>> format_volume(Device& device, const VolumeLayout& layout, Fau
   if (!done) co_return done;
   const AlignedMemory block(kBlockSize);
   encode_super_block(layout.super_block, block.bytes());
-  done = co_await device.write(geometry.device_byte(geometry.data_start), block.bytes());
+  done = co_await blocks.write(geometry.data_start, block.bytes());
   if (done) done = co_await device.flush();
   if (!done) co_return done;
   // Only this makes it a volume, and only when all that it leads to is stable (behaviour.md, 2).

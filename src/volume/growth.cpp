@@ -43,11 +43,11 @@ Result<void> check_state(VolumeState state) {
 }
 
 /// Copies the summary, and says of each new slab that it was never used.
-Task<Result<void>> copy_summary(Device& device, const VolumeGeometry& geometry,
-                                const SuperBlock& before, const SuperBlock& grown) {
+Task<Result<void>> copy_summary(PbnDevice device, const SuperBlock& before,
+                                const SuperBlock& grown) {
   const AlignedMemory all(kSlabSummaryBlocks * kBlockSize);
   const Pbn from = before.find(PartitionId::slab_summary).start;
-  auto done = co_await device.read(geometry.device_byte(from), all.bytes());
+  auto done = co_await device.read(from, all.bytes());
   if (!done) co_return done;
   const unsigned bits = SlabLayout(grown.depot).slab_bits();
   const SlabSummaryEntry unused{0, fullness_hint(grown.depot.slab.data_blocks, bits), false, false};
@@ -58,7 +58,7 @@ Task<Result<void>> copy_summary(Device& device, const VolumeGeometry& geometry,
     }
   }
   const Pbn to = grown.find(PartitionId::slab_summary).start;
-  co_return co_await device.write(geometry.device_byte(to), all.bytes());
+  co_return co_await device.write(to, all.bytes());
 }
 
 /// The volume with `bytes` of its device.
@@ -105,18 +105,17 @@ Result<SuperBlock> grown_super_block(const VolumeHeaders& headers, BackingStore&
   return grown;
 }
 
-Task<Result<void>> copy_blocks(Device& device, std::uint64_t from, std::uint64_t to,
-                               std::uint64_t blocks) {
-  const AlignedMemory memory(std::min(blocks, kCopiedAtOnce) * kBlockSize);
+Task<Result<void>> copy_blocks(PbnDevice device, Pbn from, Pbn to, std::uint64_t count) {
+  const AlignedMemory memory(std::min(count, kCopiedAtOnce) * kBlockSize);
   Result<void> done;
-  while (done && blocks > 0) {
-    const std::uint64_t count = std::min(blocks, kCopiedAtOnce);
-    const MutableBytes bytes = memory.bytes().first(count * kBlockSize);
+  while (done && count > 0) {
+    const std::uint64_t part = std::min(count, kCopiedAtOnce);
+    const MutableBytes bytes = memory.bytes().first(part * kBlockSize);
     done = co_await device.read(from, bytes);
     if (done) done = co_await device.write(to, bytes);
-    from += bytes.size();
-    to += bytes.size();
-    blocks -= count;
+    from += part;
+    to += part;
+    count -= part;
   }
   co_return done;
 }
@@ -126,6 +125,7 @@ Task<Result<SuperBlock>> grow_stopped_volume(BackingStore& store, const VolumeHe
                                              const MachineMemory& available) {
   const VolumeGeometry& geometry = headers.geometry;
   const SuperBlock& before = headers.super_block;
+  const PbnDevice blocks(store, geometry.bio_offset);
   auto done = check_state(before.state);
   if (!done) co_return std::move(done).error();
   auto grown = grown_super_block(headers, store, request);
@@ -138,14 +138,13 @@ Task<Result<SuperBlock>> grow_stopped_volume(BackingStore& store, const VolumeHe
     done = store.extend(volume_end(geometry, *grown));
     if (!done) co_return std::move(done).error();
     const Partition journal = before.find(PartitionId::recovery_journal);
-    done = co_await copy_blocks(
-        store, geometry.device_byte(journal.start),
-        geometry.device_byte(grown->find(PartitionId::recovery_journal).start), journal.blocks);
-    if (done) done = co_await copy_summary(store, geometry, before, *grown);
+    done = co_await copy_blocks(blocks, journal.start,
+                                grown->find(PartitionId::recovery_journal).start, journal.blocks);
+    if (done) done = co_await copy_summary(blocks, before, *grown);
     if (!done) co_return std::move(done).error();
   }
   // The one step that makes it grown; its flush makes the copies stable before.
-  done = co_await write_super_block(store, geometry.device_byte(geometry.data_start), *grown);
+  done = co_await write_super_block(blocks, geometry.data_start, *grown);
   if (!done) co_return std::move(done).error();
   co_return grown;
 }

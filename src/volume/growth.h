@@ -9,6 +9,7 @@
 #include "async/task.h"
 #include "base/machine_memory.h"
 #include "device/backing_store.h"
+#include "device/pbn_device.h"
 #include "format/super_block.h"
 #include "volume/volume_headers.h"
 
@@ -33,10 +34,9 @@ struct GrowthRequest {
 Result<SuperBlock> grown_super_block(const VolumeHeaders& headers, BackingStore& store,
                                      const GrowthRequest& request);
 
-/// Copies `blocks` blocks of the device from one place to another that does not overlap.
-/// Bytes of the device; it is not flushed.
-Task<Result<void>> copy_blocks(Device& device, std::uint64_t from, std::uint64_t to,
-                               std::uint64_t blocks);
+/// Copies `count` blocks of the device from one place to another that does not overlap; it is not
+/// flushed.
+Task<Result<void>> copy_blocks(PbnDevice device, Pbn from, Pbn to, std::uint64_t count);
 
 /// Grows a volume that nobody uses, and makes its file longer if need be. Gives its new super
 /// block; nothing is written if that is the one that it has. invalid_argument: the sizes are not

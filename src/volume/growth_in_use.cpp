@@ -133,8 +133,8 @@ Task<Result<void>> Growth::move_metadata(const SuperBlock& grown, PageMemory sla
   const Partition ring = grown.find(PartitionId::recovery_journal);
   if (!options_.faults.is_on(Fault::growth_without_copy)) {
     done = within("copying the recovery journal",
-                  co_await copy_blocks(gates_.top(), geometry_.device_byte(old_ring),
-                                       geometry_.device_byte(ring.start), ring.blocks));
+                  co_await copy_blocks(PbnDevice(gates_.top(), geometry_.bio_offset), old_ring,
+                                       ring.start, ring.blocks));
   }
   if (done && !refusal.is_given()) {
     done = within("the larger slab summary", co_await depot.write_grown_summary(grown));

@@ -67,11 +67,11 @@ Result<void> check_memory(const MemoryPlan& plan, std::uint64_t server,
       Errc::no_memory,
       fmt::format("the volume needs up to {} of memory ({} for the block map, {} for data in "
                   "flight, {} for the index, {} for reference counts, {} for the rest), but {} is "
-                  "{}; {}",
+                  "{}{}{}",
                   size_text(needed), size_text(plan.block_map_cache + plan.block_map_tree),
                   size_text(plan.buffers), size_text(plan.index), size_text(plan.reference_counts),
                   size_text(plan.pools + plan.other + server), available.limit,
-                  size_text(available.bytes), remedy));
+                  size_text(available.bytes), remedy.empty() ? "" : "; ", remedy));
 }
 
 MemoryPlan plan_serving(ServeSettings settings, const VolumeGeometry& geometry,

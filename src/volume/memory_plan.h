@@ -37,9 +37,9 @@ inline constexpr std::uint64_t kLeastBufferBytes = 4ULL << 20U;
                                      const SuperBlock& super_block);
 
 /// no_memory, with all figures, if a volume needs more than there is. `server`: bytes for what else
-/// belongs to serving it. `remedy`: the sentence's end, what to do about it.
+/// belongs to serving it. `remedy`: what to do about it, the end of the sentence, if there is any.
 Result<void> check_memory(const MemoryPlan& plan, std::uint64_t server,
-                          const MachineMemory& available, std::string_view remedy);
+                          const MachineMemory& available, std::string_view remedy = {});
 
 /// What a volume that nobody serves now takes when it is served: with the usual settings, or the
 /// least ones that uvdo serve takes.

@@ -29,10 +29,8 @@ ExtentKind kind_of(BlockMapping mapping) {
 
 Task<Result<std::vector<Extent>>> ReadPath::extents(std::uint64_t offset, std::uint64_t length,
                                                     std::size_t limit) {
-  if (!entrance_.gate().is_open() && !co_await entrance_.gate().wait_to_read()) {
-    co_return Entrance::refused();
-  }
-  const RequestPass pass(entrance_.gate());
+  const RequestPass pass = co_await entrance_.gate().enter_to_read();
+  if (!pass) co_return Entrance::refused();
   if (auto in_range = entrance_.check_range(offset, length); !in_range) {
     co_return std::move(in_range).error();
   }

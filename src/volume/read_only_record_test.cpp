@@ -16,7 +16,7 @@ class ReadOnlyRecordTest : public testing::LedgerFixture {
 
   SimDevice disk{executor, 1U << 20U};
   FlushGate flushes{executor, disk};
-  SuperBlockStore super_blocks{executor, flushes, 4 * kBlockSize, layout->super_block};
+  SuperBlockStore super_blocks{executor, PbnDevice(flushes, 0), Pbn{4}, layout->super_block};
 };
 
 TEST_F(ReadOnlyRecordTest, SaysWhereARebuildBegins) {

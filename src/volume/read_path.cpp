@@ -24,11 +24,9 @@ bool is_page_aligned(const std::byte* p) {
 }  // namespace
 
 Task<Result<void>> ReadPath::read(std::uint64_t offset, MutableBytes out) {
-  if (!entrance_.gate().is_open() && !co_await entrance_.gate().wait_to_read()) {
-    co_return Entrance::refused();
-  }
   // Under way from here on: a suspension waits for its end.
-  const RequestPass pass(entrance_.gate());
+  const RequestPass pass = co_await entrance_.gate().enter_to_read();
+  if (!pass) co_return Entrance::refused();
   auto done = entrance_.check_range(offset, out.size());
   if (!done) co_return done;
   if (out.size() == kBlockSize && offset % kBlockSize == 0 && is_page_aligned(out.data())) {

@@ -17,10 +17,12 @@ struct Seen {
 };
 
 Task<void> write(RequestGate& gate, Seen& seen) {
-  ++(co_await gate.wait() ? seen.writes : seen.refused);
+  const RequestPass pass = co_await gate.enter();
+  ++(pass ? seen.writes : seen.refused);
 }
 Task<void> read(RequestGate& gate, Seen& seen) {
-  ++(co_await gate.wait_to_read() ? seen.reads : seen.refused);
+  const RequestPass pass = co_await gate.enter_to_read();
+  ++(pass ? seen.reads : seen.refused);
 }
 
 /// Runs `body` with a gate, in several orders of those who are ready.
@@ -48,6 +50,21 @@ TEST(RequestGate, ThatIsAbandonedIsLeftByThoseWhoWereHeldBeforeItIsDrained) {
     gate.abandon();
     co_await gate.drain();
     EXPECT_EQ(seen.refused, 6);
+  });
+}
+
+TEST(RequestGate, WhoIsLetInIsUnderWayAndWhoIsRefusedIsNot) {
+  in_many_orders([](Executor&, RequestGate& gate, TaskGroup&, Seen&) -> Task<void> {
+    {
+      const RequestPass pass = co_await gate.enter();
+      EXPECT_TRUE(pass);
+      EXPECT_EQ(gate.under_way(), 1U);
+    }
+    EXPECT_EQ(gate.under_way(), 0U);
+    gate.abandon();
+    const RequestPass refused = co_await gate.enter();
+    EXPECT_FALSE(refused);
+    EXPECT_EQ(gate.under_way(), 0U);
   });
 }
 

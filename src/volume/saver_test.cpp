@@ -17,7 +17,7 @@ class SaverTest : public testing::LedgerFixture {
   }
 
   testing::EntranceBench bench{executor, device, notifier, layout->super_block,
-                               layout->geometry.device_byte(layout->geometry.data_start)};
+                               layout->geometry.data_start};
   SuperBlockStore& super_blocks = bench.super_blocks;
   VolumeOptions options;
   IndexHolder index{executor, bench.life, bench.entrance, options, [](const LogLine&) {}};

@@ -9,15 +9,15 @@
 #include "async/task.h"
 #include "async/wait_queue.h"
 #include "base/aligned_memory.h"
-#include "device/device.h"
+#include "device/pbn_device.h"
 #include "format/super_block.h"
 
 namespace uvdo {
 
 /// Flush, then a write with FUA (behaviour.md, 5.2): after everything before it is stable, and
 /// stable itself when done. For a volume that nobody else uses.
-Task<Result<void>> write_super_block(Device& device, std::uint64_t device_offset,
-                                     const SuperBlock& super_block);
+/// `place` is VolumeGeometry::data_start.
+Task<Result<void>> write_super_block(PbnDevice blocks, Pbn place, const SuperBlock& super_block);
 
 /// The super block lies in one sector as far as it is encoded (volume.md, 4), so that a power cut
 /// leaves the old one or the new one.
@@ -26,10 +26,9 @@ class SuperBlockStore {
   /// Makes the next super block out of the last; an error if it is not to be written after all.
   using Change = std::function<Result<void>(SuperBlock& next)>;
 
-  SuperBlockStore(Executor& executor, Device& device, std::uint64_t device_offset,
-                  const SuperBlock& super_block)
-      : device_(device),
-        device_offset_(device_offset),
+  SuperBlockStore(Executor& executor, PbnDevice blocks, Pbn place, const SuperBlock& super_block)
+      : blocks_(blocks),
+        place_(place),
         memory_(kBlockSize),
         super_block_(super_block),
         writer_(executor, 1) {}
@@ -51,10 +50,10 @@ class SuperBlockStore {
   Task<Result<void>> change_past(Device& device, Change change);
 
  private:
-  Task<Result<void>> change_alone(Device& device, const Change& change);
+  Task<Result<void>> change_alone(PbnDevice blocks, const Change& change);
 
-  Device& device_;
-  std::uint64_t device_offset_;
+  PbnDevice blocks_;
+  Pbn place_;
   AlignedMemory memory_;  // what is being written
   SuperBlock super_block_;
   Semaphore writer_;

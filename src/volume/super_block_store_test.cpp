@@ -10,7 +10,7 @@
 namespace uvdo {
 namespace {
 
-constexpr std::uint64_t kPlace = 4 * kBlockSize;
+constexpr Pbn kPlace{4};
 
 class SuperBlockStoreTest : public testing::Test {
  protected:
@@ -31,7 +31,7 @@ class SuperBlockStoreTest : public testing::Test {
   }
   [[nodiscard]] Result<SuperBlock> on_disk() const {
     AlignedMemory block(kBlockSize);
-    disk_.durable().read(kPlace, block.bytes());
+    disk_.durable().read(device_byte(kPlace, 0), block.bytes());
     return decode_super_block(block.bytes(), layout_.geometry);
   }
   template <class Body>
@@ -47,7 +47,7 @@ class SuperBlockStoreTest : public testing::Test {
 };
 
 TEST_F(SuperBlockStoreTest, WritersComeOneAfterTheOtherAndNoneUndoesWhatAnotherDid) {
-  SuperBlockStore store(executor_, disk_, kPlace, layout_.super_block);
+  SuperBlockStore store(executor_, PbnDevice(disk_, 0), kPlace, layout_.super_block);
   run([&]() -> Task<void> {
     TaskGroup writers(executor_);
     const auto change = [](SuperBlockStore& to, SuperBlockStore::Change what) -> Task<void> {
@@ -73,7 +73,7 @@ TEST_F(SuperBlockStoreTest, WritersComeOneAfterTheOtherAndNoneUndoesWhatAnotherD
 }
 
 TEST_F(SuperBlockStoreTest, WhoThinksBetterOfItWritesNothing) {
-  SuperBlockStore store(executor_, disk_, kPlace, layout_.super_block);
+  SuperBlockStore store(executor_, PbnDevice(disk_, 0), kPlace, layout_.super_block);
   run([&]() -> Task<void> {
     const auto refused = co_await store.change([](SuperBlock& next) -> Result<void> {
       next.state = VolumeState::clean;
@@ -88,7 +88,7 @@ TEST_F(SuperBlockStoreTest, WhoThinksBetterOfItWritesNothing) {
 }
 
 TEST_F(SuperBlockStoreTest, NothingFollowsOneWhoseFateIsUnknownButWhatHoldsInAnyCase) {
-  SuperBlockStore store(executor_, disk_, kPlace, layout_.super_block);
+  SuperBlockStore store(executor_, PbnDevice(disk_, 0), kPlace, layout_.super_block);
   run([&]() -> Task<void> {
     SimFault fault;
     fault.reads = fault.flushes = false;

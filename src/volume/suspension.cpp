@@ -214,7 +214,7 @@ Task<Result<void>> Suspension::verify_device() {
                     fmt::format("{} has {} bytes, and the volume {}: the copy is not complete",
                                 store_.name(), store_.size(), needed));
   }
-  done = co_await gates_.flushes.read(geometry_.device_byte(geometry_.data_start), block);
+  done = co_await PbnDevice(gates_.flushes, geometry_.bio_offset).read(geometry_.data_start, block);
   if (!done) co_return done;
   const auto found = decode_super_block(block, geometry_);
   // The record of read-only mode may have failed, or come after what is in memory: the sizes must

@@ -75,7 +75,8 @@ TEST_F(SuspensionTest, NothingReachesTheDeviceBeforeItIsResumedAndNoRequestIsLos
 TEST_F(SuspensionTest, ItIsMarkedInUseBeforeAnybodyIsLetIn) {
   run([this]() -> Task<void> {
     co_await suspend(SuspendMode::save);
-    const std::uint64_t at = byte_of(layout->geometry.data_start);
+    const PbnDevice disk(device, layout->geometry.bio_offset);
+    const Pbn at = layout->geometry.data_start;
     device.add_fault(testing::hanging(Device::Op::write, at, at + kBlockSize));
     std::optional<Result<void>> resumed;
     TaskGroup tasks(executor);
@@ -103,13 +104,14 @@ TEST_F(SuspensionTest, WhatIsNotTheVolumeAsItWasLeftIsNotResumed) {
     // Somebody has started it meanwhile.
     SuperBlock other = on_disk();
     other.state = VolumeState::dirty;
-    const std::uint64_t at = byte_of(layout->geometry.data_start);
-    EXPECT_TRUE((co_await write_super_block(device, at, other)).ok());
+    const PbnDevice disk(device, layout->geometry.bio_offset);
+    const Pbn at = layout->geometry.data_start;
+    EXPECT_TRUE((co_await write_super_block(disk, at, other)).ok());
     expect_error(co_await suspension.resume(), Errc::corrupt, "in another state");
     EXPECT_EQ(suspension.state(), State::saved);
     EXPECT_FALSE(lent.is_open);
     other.state = VolumeState::clean;
-    EXPECT_TRUE((co_await write_super_block(device, at, other)).ok());
+    EXPECT_TRUE((co_await write_super_block(disk, at, other)).ok());
 
     lent.size_now = kVolumeBytes / 2;
     expect_error(co_await suspension.resume(), Errc::corrupt, "the copy is not complete");

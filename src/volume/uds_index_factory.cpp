@@ -26,7 +26,7 @@ UdsParameters uds_parameters(const VolumeGeometry& geometry, bool create) {
   UdsParameters parameters;
   parameters.memory = geometry.index_memory;
   parameters.sparse = geometry.sparse;
-  parameters.region_start = geometry.device_byte(geometry.index_start) / kBlockSize;
+  parameters.region_start = device_byte(geometry.index_start, geometry.bio_offset) / kBlockSize;
   parameters.region_blocks = geometry.index_blocks();
   parameters.nonce = geometry.nonce;
   parameters.create = create;

@@ -18,7 +18,7 @@ Volume::Volume(Executor& executor, BackingStore& store, const VolumeOptions& opt
       log_(std::move(log)),
       gates_(executor, store, options.no_space_timeout),
       kept_(kept, KeptLayout::of(options), options.faults),
-      super_blocks_(executor, gates_.flushes, geometry.device_byte(geometry.data_start),
+      super_blocks_(executor, PbnDevice(gates_.flushes, geometry.bio_offset), geometry.data_start,
                     super_block),
       ledger_(executor, blocks(), super_block, ledger_settings(options, kept_.journal()), notifier_,
               log_),

@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include "base/aligned_memory.h"
+#include "device/pbn_device.h"
 
 namespace uvdo {
 namespace {
@@ -28,11 +29,10 @@ Task<Result<VolumeHeaders>> read_volume_headers(BackingStore& store) {
   if (!done) co_return std::move(done).error();
   auto geometry = decode_volume_geometry(block.bytes());
   if (!geometry) co_return std::move(geometry).error().within(store.name());
-  const std::uint64_t super_block_at = geometry->device_byte(geometry->data_start);
-  if (store.size() < super_block_at + kBlockSize) {
-    co_return cut_short(store, super_block_at + kBlockSize);
-  }
-  done = co_await store.read(super_block_at, block.bytes());
+  const PbnDevice blocks(store, geometry->bio_offset);
+  const std::uint64_t super_block_end = blocks.byte_of(geometry->data_start + 1);
+  if (store.size() < super_block_end) co_return cut_short(store, super_block_end);
+  done = co_await blocks.read(geometry->data_start, block.bytes());
   if (!done) co_return std::move(done).error();
   auto super_block = decode_super_block(block.bytes(), *geometry);
   if (!super_block) co_return std::move(super_block).error().within(store.name());

@@ -29,8 +29,9 @@ TEST(VolumeHeaders, AreReadAsTheyWereWritten) {
   ASSERT_TRUE(device.ok());
   const VolumeGeometry& geometry = layout->geometry;
   encode_volume_geometry(geometry, (*device)->bytes().first(kBlockSize));
-  encode_super_block(super_block, (*device)->bytes().subspan(
-                                      geometry.device_byte(geometry.data_start), kBlockSize));
+  encode_super_block(
+      super_block, (*device)->bytes().subspan(device_byte(geometry.data_start, geometry.bio_offset),
+                                              kBlockSize));
   SimExecutor executor({.seed = 1});
   const auto outcome =
       executor.run([](BackingStore& from, const VolumeLayout& written) -> Task<void> {

@@ -195,10 +195,7 @@ Task<Result<void>> Volume::open_for_reading() {
     co_return co_await view_through_journal(super_block);
   }
   if (needs_journal(super_block.state)) {
-    log_({LogLevel::warning,
-          fmt::format("the volume is {}, and its recovery journal is left out: flushed data may be "
-                      "missing, or be other data",
-                      name_of(super_block.state))});
+    log_({LogLevel::warning, left_out_text(super_block.state)});
   }
   co_return Result<void>();
 }

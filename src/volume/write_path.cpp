@@ -62,9 +62,8 @@ bool WritePath::write_at_once(std::uint64_t offset, Buffer& data) {
 Task<Result<void>> WritePath::write_admitted(PatientRequest& request, std::uint64_t offset,
                                              Buffer data, Durability durability) {
   const Refusal refusal(request);
-  RequestGate& gate = entrance_.gate();
-  if (!gate.is_open() && !co_await gate.wait()) co_return Entrance::refused();
-  const RequestPass pass(gate);
+  const RequestPass pass = co_await entrance_.gate().enter();
+  if (!pass) co_return Entrance::refused();
   auto done = entrance_.check_writable();
   if (done) done = entrance_.check_range(offset, data.size());
   if (!done || data.size() == 0) co_return done;
@@ -269,9 +268,8 @@ Task<Result<void>> WritePath::flush() {
 }
 
 Task<Result<void>> WritePath::flush_admitted() {
-  RequestGate& gate = entrance_.gate();
-  if (!gate.is_open() && !co_await gate.wait()) co_return Entrance::refused();
-  const RequestPass pass(gate);
+  const RequestPass pass = co_await entrance_.gate().enter();
+  if (!pass) co_return Entrance::refused();
   ++counters_.requests.flushes;
   if (life_.is_for_reading()) co_return Result<void>();  // nothing was ever written
   if (notifier_.is_read_only()) co_return notifier_.error();

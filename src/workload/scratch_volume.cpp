@@ -64,7 +64,8 @@ Result<void> ScratchVolume::make_device() {
 
 /// Page faults are no cost of the engine: memory that will be written to is made present first.
 void ScratchVolume::make_memory_present(const VolumeLayout& layout) {
-  const std::uint64_t start = layout.geometry.device_byte(layout.super_block.depot.first_block);
+  const std::uint64_t start =
+      device_byte(layout.super_block.depot.first_block, layout.geometry.bio_offset);
   // An eighth more, and 64 MiB: for compressed blocks and pages of the map.
   const std::uint64_t wanted = request_.data_bytes + request_.data_bytes / 8 + (64U << 20U);
   const MutableBytes bytes = memory_->bytes();

@@ -39,6 +39,15 @@ class Changes(Served):
         return json.loads(run("nbdinfo", "--json", self.uri).stdout)["exports"][0]["export-size"]
 
 
+def control_socket_of(volume):
+    """The first name of the control socket of the volume's server (docs/control.md)."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    user = pathlib.Path(runtime) / "uvdo" if runtime else pathlib.Path(f"/tmp/uvdo-{os.geteuid()}")
+    folder = user if os.geteuid() else pathlib.Path("/run/uvdo")
+    status = volume.stat()
+    return folder / f"file-{status.st_dev:x}-{status.st_ino}.control"
+
+
 class Writers:
     """Clients that write all the time, each in an area of its own; what was answered is noted."""
 
@@ -300,6 +309,36 @@ class Suspension(Changes):
         kept.rename(self.image)
         self.succeed("resume", self.image)
         self.write(MIB, random.Random(4).randbytes(MIB))
+        self.stop_and_judge()
+
+    def test_who_has_the_number_of_a_file_that_is_gone_is_not_mistaken_for_the_server_of_the_next(self):
+        """As if the file of another volume had been given the number of a suspended one's file."""
+        other = self.folder / "other.img"
+        self.succeed("format", other, "--size", self.SIZE, "--slab-bits", self.SLAB_BITS)
+        self.serve()
+        self.succeed("suspend", self.image)
+        taken = control_socket_of(other)
+        os.link(control_socket_of(self.image), taken)
+        self.addCleanup(taken.unlink, missing_ok=True)
+        self.assertIn("is not being served", uvdo("status", other).stdout)
+        self.refuse("stop", other, told="not being served")
+        with open(self.folder / "other.log", "w") as log:
+            serving = subprocess.Popen([support.UVDO, "serve", other, "--nbd",
+                                        f"unix:{self.folder / 'other'}"], stdout=log, stderr=log)
+        try:
+            said = self.folder / "other.log"
+            self.wait_until(lambda: "of memory" in said.read_text() or serving.poll() is not None,
+                            "the other server starts")
+            self.assertIsNone(serving.poll(), said.read_text())
+            for image in (other, self.image):
+                info = json.loads(self.succeed("info", "--json", image))
+                self.assertEqual(info["volume"], str(image))
+            self.succeed("stop", other)
+            self.assertEqual(serving.wait(60), 0)
+        finally:
+            serving.kill()
+            serving.wait()
+        self.succeed("resume", self.image)
         self.stop_and_judge()
 
     def test_a_suspended_volume_can_be_stopped(self):

@@ -41,9 +41,7 @@ const VolumeLayout& layout() {
   return made;
 }
 
-std::uint64_t device_size() {
-  return layout().geometry.device_byte(Pbn{layout().super_block.config.physical_blocks});
-}
+std::uint64_t device_size() { return volume_end(layout().geometry, layout().super_block); }
 
 Task<Result<std::unique_ptr<Volume>>> open(Executor& executor, BackingStore& device) {
   VolumeOptions options;
@@ -131,7 +129,8 @@ void fix_checksums(SparseImage& image) {
       (load_le32(block.data() + 12) <= 4 ? kGeometrySizeV4 : kGeometrySizeV5) - 4;
   store_le32(block.data() + at, vdo_crc32(ConstBytes(block).first(at)));
   image.write(0, block);
-  const std::uint64_t super = layout().geometry.device_byte(layout().geometry.data_start);
+  const std::uint64_t super =
+      device_byte(layout().geometry.data_start, layout().geometry.bio_offset);
   image.read(super, block);
   const std::size_t end = kSuperBlockSize - 4;
   store_le32(block.data() + end, vdo_crc32(ConstBytes(block).first(end)));
@@ -144,7 +143,7 @@ bool set_state(SparseImage& image, VolumeState state) {
   image.read(0, block);
   const auto geometry = decode_volume_geometry(block);
   if (!geometry) return false;
-  const std::uint64_t at = geometry->device_byte(geometry->data_start);
+  const std::uint64_t at = device_byte(geometry->data_start, geometry->bio_offset);
   if (at > image.size() - kBlockSize) return false;
   image.read(at, block);
   auto super = decode_super_block(block, *geometry);

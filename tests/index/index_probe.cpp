@@ -94,7 +94,7 @@ class Probe {
     UdsParameters parameters;
     parameters.memory = geometry->index_memory;
     parameters.sparse = geometry->sparse;
-    parameters.region_start = geometry->device_byte(geometry->index_start) / kBlockSize;
+    parameters.region_start = device_byte(geometry->index_start, geometry->bio_offset) / kBlockSize;
     parameters.region_blocks = geometry->index_blocks();
     parameters.nonce = geometry->nonce;
     parameters.create = options_.create;

@@ -94,7 +94,7 @@ class VolumeRules : public testing::Test {
   }
 
   [[nodiscard]] std::uint64_t device_byte(Pbn pbn) const {
-    return layout_.geometry.device_byte(pbn);
+    return uvdo::device_byte(pbn, layout_.geometry.bio_offset);
   }
 
   SimExecutor executor_{{.seed = 11}};

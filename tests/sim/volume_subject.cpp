@@ -337,14 +337,14 @@ void VolumeSubject::choose(std::uint64_t seed) {
 std::uint64_t VolumeSubject::device_size() const {
   // There is room for some growth behind the volume.
   const VolumeConfig& config = layout_.super_block.config;
-  return layout_.geometry.device_byte(
-      Pbn{config.physical_blocks + 6 * config.slab_size + 2 * config.journal_size});
+  const Pbn end{config.physical_blocks + 6 * config.slab_size + 2 * config.journal_size};
+  return device_byte(end, layout_.geometry.bio_offset);
 }
 
 std::vector<std::pair<std::uint64_t, std::uint64_t>> VolumeSubject::critical_ranges() const {
   std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges;
   const auto add = [&](Pbn first, std::uint64_t blocks) {
-    const std::uint64_t begin = layout_.geometry.device_byte(first);
+    const std::uint64_t begin = device_byte(first, layout_.geometry.bio_offset);
     ranges.emplace_back(begin, begin + blocks * kBlockSize);
   };
   const SuperBlock& s = layout_.super_block;
@@ -396,14 +396,15 @@ VolumeOptions VolumeSubject::next_options() {
 Task<Result<void>> VolumeSubject::repair(Executor& executor, BackingStore& store) {
   static_cast<void>(executor);
   AlignedMemory block(kBlockSize);
-  const std::uint64_t at = layout_.geometry.device_byte(layout_.geometry.data_start);
-  auto done = co_await store.read(at, block.bytes());
+  const PbnDevice blocks(store, layout_.geometry.bio_offset);
+  const Pbn at = layout_.geometry.data_start;
+  auto done = co_await blocks.read(at, block.bytes());
   if (!done) co_return done;
   auto super_block = decode_super_block(block.bytes(), layout_.geometry);
   if (!super_block) co_return std::move(super_block).error();
   super_block->state = VolumeState::force_rebuild;
   encode_super_block(*super_block, block.bytes());
-  done = co_await store.write(at, block.bytes(), Durability::fua);
+  done = co_await blocks.write(at, block.bytes(), Durability::fua);
   co_return done;
 }
 

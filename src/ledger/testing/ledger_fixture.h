@@ -102,7 +102,9 @@ class LedgerFixture : public ::testing::Test {
   [[nodiscard]] unsigned references(Pbn pbn) const {
     return ledger->depot().count_of(pbn).value_or(999);
   }
-  [[nodiscard]] std::uint64_t byte_of(Pbn pbn) const { return layout->geometry.device_byte(pbn); }
+  [[nodiscard]] std::uint64_t byte_of(Pbn pbn) const {
+    return device_byte(pbn, layout->geometry.bio_offset);
+  }
 
   static constexpr std::uint64_t kVolumeBytes = 3ULL << 30U;
   static constexpr std::uint64_t kLogicalBytes = 512ULL << 20U;

@@ -75,7 +75,7 @@ class CrashedVolume : public ::testing::Test {
   /// What a power cut now leaves of a page of the map.
   [[nodiscard]] AlignedMemory page_at(Pbn page) const {
     AlignedMemory found(kBlockSize);
-    device.durable().read(layout.geometry.device_byte(page), found.bytes());
+    device.durable().read(device_byte(page, layout.geometry.bio_offset), found.bytes());
     return found;
   }
   [[nodiscard]] std::uint64_t byte_of(Pbn pbn) const { return blocks.byte_of(pbn); }

@@ -7,10 +7,10 @@
 namespace uvdo::testing {
 
 struct EntranceBench {
-  /// The super block of the volume is at byte `super_block_at` of `device`.
+  /// The super block of the volume is block `place` of `device`.
   EntranceBench(Executor& executor, Device& device, const ReadOnlyNotifier& notifier,
-                const SuperBlock& super_block = {}, std::uint64_t super_block_at = 0)
-      : super_blocks(executor, device, super_block_at, super_block),
+                const SuperBlock& super_block = {}, Pbn place = Pbn{0})
+      : super_blocks(executor, PbnDevice(device, 0), place, super_block),
         entrance(executor, life, notifier, super_blocks, errors) {}
 
   SuperBlockStore super_blocks;

@@ -116,7 +116,7 @@ class PartsFixture : public LedgerFixture {
   DeviceGates gates{executor, device, std::chrono::seconds(10)};
   SlabDepot& depot = make_ledger(gates.top()).depot();
   EntranceBench bench{executor, gates.flushes, notifier, layout->super_block,
-                      layout->geometry.device_byte(layout->geometry.data_start)};
+                      layout->geometry.data_start};
   SuperBlockStore& super_blocks = bench.super_blocks;
   VolumeLife& life = bench.life;
   Entrance& entrance = bench.entrance;

@@ -22,6 +22,10 @@ class MemoryBlockService final : public BlockService {
     bool failed = false;  ///< read-only after an error
     bool null = false;    ///< moves no data at all: what the front end itself costs
     std::uint64_t buffer_bytes = std::uint64_t{64} << 20U;
+    std::uint64_t room = 0;  ///< what it may grow to, where that is more than `size`
+    /// Where the data are, of `room` or `size` bytes; nullptr: in memory of its own. What is there
+    /// is data.
+    std::byte* memory = nullptr;
   };
   struct Counts {
     std::uint64_t reads = 0;
@@ -36,9 +40,12 @@ class MemoryBlockService final : public BlockService {
       : options_(options),
         pool_(executor, options.buffer_bytes),
         gate_(executor),
-        bytes_(static_cast<std::byte*>(std::calloc(options.null ? 1 : options.size + 1, 1)),
-               &std::free),
-        kinds_(options.null ? 0 : (options.size + kGrain - 1) / kGrain, ExtentKind::hole) {}
+        bytes_(options.memory != nullptr
+                   ? options.memory
+                   : static_cast<std::byte*>(std::calloc(options.null ? 1 : room() + 1, 1)),
+               options.memory != nullptr ? &keep : &free_bytes),
+        kinds_(options.null ? 0 : (room() + kGrain - 1) / kGrain,
+               options.memory != nullptr ? ExtentKind::data : ExtentKind::hole) {}
 
   [[nodiscard]] std::uint64_t size() const override { return options_.size; }
   [[nodiscard]] bool is_read_only() const override { return options_.read_only || options_.failed; }
@@ -118,12 +125,19 @@ class MemoryBlockService final : public BlockService {
     gate_.wake_all();
   }
   void set_read_only(bool value) { options_.read_only = value; }
+  void grow(std::uint64_t size) {
+    check(size >= options_.size && size <= room(), "memory grows within its room");
+    options_.size = size;
+  }
   [[nodiscard]] MutableBytes bytes() { return {bytes_.get(), options_.size}; }
 
   Counts counts{};
 
  private:
   static constexpr std::uint64_t kGrain = 4096;
+  static void keep(std::byte* /*bytes*/) {}
+  static void free_bytes(std::byte* bytes) { std::free(bytes); }
+  [[nodiscard]] std::uint64_t room() const { return std::max(options_.size, options_.room); }
 
   [[nodiscard]] bool fails(std::uint64_t offset, std::uint64_t length) const {
     return fault_ && *fault_ >= offset && *fault_ - offset < length;
@@ -147,7 +161,7 @@ class MemoryBlockService final : public BlockService {
   BufferPool pool_;
   WaitQueue gate_;
   // From calloc: memory that is never written costs nothing.
-  std::unique_ptr<std::byte, decltype(&std::free)> bytes_;
+  std::unique_ptr<std::byte, void (*)(std::byte*)> bytes_;
   std::vector<ExtentKind> kinds_;
   std::optional<std::uint64_t> fault_;
   Errc fault_code_ = Errc::io;

@@ -31,6 +31,7 @@ class FrontEnd {
 
   /// What people call the kind: "NBD".
   [[nodiscard]] virtual std::string_view kind() const = 0;
+  /// Where clients find it, from start() on if not before.
   [[nodiscard]] virtual std::vector<FrontEndAddress> addresses() const = 0;
   /// Clients that are connected now.
   [[nodiscard]] virtual std::size_t clients() const = 0;
@@ -42,6 +43,11 @@ class FrontEnd {
   /// Lets nobody in any more, finishes what is under way and refuses the rest; returns when nothing
   /// of any client is left. May also be called where start() was not.
   virtual Task<void> shutdown() = 0;
+  /// Whether clients can be left waiting for a server that follows.
+  [[nodiscard]] virtual bool can_leave() const { return false; }
+  /// As shutdown(), but leaves them waiting, where can_leave(): what they ask meanwhile is answered
+  /// by that server.
+  virtual Task<void> leave() { return shutdown(); }
 };
 
 }  // namespace uvdo

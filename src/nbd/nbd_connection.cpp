@@ -28,11 +28,23 @@ constexpr std::uint64_t kUnitsPerRequest = 50;
 
 NbdConnection::NbdConnection(Executor& executor, Stream& stream, const NbdExports& exports,
                              NbdServerMemory& memory, const NbdConnectionSettings& settings)
+    : NbdConnection(executor, stream, memory, settings) {
+  handshake_.emplace(channel_, exports, settings.tls);
+}
+
+NbdConnection::NbdConnection(Executor& executor, Stream& stream, const NbdSession& session,
+                             NbdServerMemory& memory, const NbdConnectionSettings& settings)
+    : NbdConnection(executor, stream, memory, settings) {
+  session_ = session;
+  service_ = session_.target->service;
+}
+
+NbdConnection::NbdConnection(Executor& executor, Stream& stream, NbdServerMemory& memory,
+                             const NbdConnectionSettings& settings)
     : executor_(executor),
       settings_(settings),
       memory_(memory),
       channel_(stream, settings.receive_buffer),
-      handshake_(channel_, exports, settings.tls),
       replies_(executor, *this),
       requests_(memory.budget),
       long_requests_(executor, kLongRequests),
@@ -46,10 +58,16 @@ NbdConnection::NbdConnection(Executor& executor, Stream& stream, const NbdExport
 }
 
 Task<void> NbdConnection::run() {
-  const std::optional<NbdSession> session = co_await handshake_.run();
-  if (session) {
-    session_ = *session;
-    service_ = session_.target->service;
+  if (handshake_) {
+    const std::optional<NbdSession> session = co_await handshake_->run();
+    if (session) {
+      session_ = *session;
+      service_ = session_.target->service;
+    } else if (reason_.empty()) {
+      reason_ = handshake_->reason();
+    }
+  }
+  if (service_ != nullptr) {
     last_progress_ = executor_.now();
     sender_.start(replies_.run(channel_.stream()));
     co_await serve_requests();
@@ -60,8 +78,6 @@ Task<void> NbdConnection::run() {
     // No request is left that could push a reply; the sender ends when its queue is empty.
     replies_.stop();
     co_await sender_.wait();
-  } else if (reason_.empty()) {
-    reason_ = handshake_.reason();
   }
   leaving_ = true;
   co_await channel_.stream().finish();
@@ -70,7 +86,7 @@ Task<void> NbdConnection::run() {
 
 void NbdConnection::begin_shutdown() {
   draining_ = true;
-  handshake_.begin_shutdown();
+  if (handshake_) handshake_->begin_shutdown();
   // Nothing has been promised to who is still in the handshake, and it could last for long.
   if (service_ == nullptr) channel_.shut_down();
 }

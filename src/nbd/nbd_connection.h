@@ -4,6 +4,7 @@
 // and a stream, so that tests and the fuzzer feed it bytes.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "async/wait_queue.h"
@@ -41,6 +42,9 @@ class NbdConnection final : private NbdReplyQueue::Owner {
  public:
   NbdConnection(Executor& executor, Stream& stream, const NbdExports& exports,
                 NbdServerMemory& memory, const NbdConnectionSettings& settings);
+  /// Of a client that has had its session without a handshake, and begins with its first request.
+  NbdConnection(Executor& executor, Stream& stream, const NbdSession& session,
+                NbdServerMemory& memory, const NbdConnectionSettings& settings);
 
   /// Serves the client until it leaves. When this returns nothing of it is under way any more and
   /// the stream has been shut down.
@@ -56,6 +60,8 @@ class NbdConnection final : private NbdReplyQueue::Owner {
   /// Whether it has not chosen an export yet, and since when.
   [[nodiscard]] bool is_in_handshake() const { return service_ == nullptr && !leaving_; }
   [[nodiscard]] TimePoint started() const { return started_; }
+  /// Whether the client has said that it leaves (and wants no answer to that).
+  [[nodiscard]] bool has_said_goodbye() const { return said_goodbye_; }
   /// Hangs up on a client in the handshake, to make room for another.
   void make_room();
   /// To be called about once a second: hangs up on clients that hold up others, and notices those
@@ -65,6 +71,9 @@ class NbdConnection final : private NbdReplyQueue::Owner {
   [[nodiscard]] const std::string& reason() const { return reason_; }
 
  private:
+  NbdConnection(Executor& executor, Stream& stream, NbdServerMemory& memory,
+                const NbdConnectionSettings& settings);
+
   /// The sender is done with a piece: gives its memory back and, with the last one, the request.
   void on_replied(NbdPiece& piece) override;
   void on_send_failed() override { hang_up(); }
@@ -137,7 +146,7 @@ class NbdConnection final : private NbdReplyQueue::Owner {
   const NbdConnectionSettings& settings_;
   NbdServerMemory& memory_;
   NbdChannel channel_;
-  NbdHandshake handshake_;
+  std::optional<NbdHandshake> handshake_;  // where there is one
   NbdReplyQueue replies_;
   NbdSession session_{};
   // Null until an export is chosen, which is also how the phase of the handshake is known.

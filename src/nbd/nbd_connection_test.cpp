@@ -88,6 +88,51 @@ TEST(NbdConnection, WhatIsReadIsWhatWasWritten) {
                            data.size()));
 }
 
+// Of a session that was there before the connection: every byte belongs to a request or a reply.
+TEST(NbdConnection, ASessionWithoutHandshakeBeginsWithRequests) {
+  NbdScript script;
+  script.request(Command::write, 4096, 8192, nbd::kFua, 1).raw(std::string(8192, 'w'));
+  script.request(Command::flush, 0, 0, 0, 2);
+  script.request(Command::trim, 65536, 4096, nbd::kFua, 3);
+  script.request(Command::write_zeroes, 131072, 4096, nbd::kNoHole, 4);
+  script.request(Command::write, 100, 512, 0, 5).raw(std::string(512, 'w'));  // of no block
+  script.request(Command::read, 4096, 8192, 0, 6);
+  script.request(Command::disconnect, 0, 0, 0, 7);
+  NbdRun::Options options;
+  options.has_session = true;
+  options.server_requests = 1;  // so that the read comes after the write
+  const NbdRun run = run_nbd(script.bytes(), options);
+  EXPECT_EQ(run.reason, "");
+  EXPECT_TRUE(run.said_goodbye);
+  EXPECT_EQ(run.counts.writes, 1U);
+  EXPECT_EQ(run.counts.fua_writes, 2U);
+  EXPECT_EQ(run.counts.flushes, 1U);
+  EXPECT_EQ(run.counts.discards, 1U);
+  EXPECT_EQ(run.counts.zeroes, 1U);
+  ASSERT_EQ(run.output.size(), 6 * nbd::kSimpleReplySize + 8192);
+  for (std::uint64_t cookie = 1; cookie <= 6; ++cookie) {
+    const std::byte* reply = run.output.data() + (cookie - 1) * nbd::kSimpleReplySize;
+    EXPECT_EQ(load_be32(reply), nbd::kSimpleReplyMagic);
+    const WireError error = cookie == 5 ? WireError::einval : WireError::none;
+    EXPECT_EQ(static_cast<WireError>(load_be32(reply + 4)), error) << cookie;
+    EXPECT_EQ(load_be64(reply + 8), cookie);
+  }
+  EXPECT_EQ(run.output.back(), std::byte{'w'});
+}
+
+TEST(NbdConnection, ASessionWithoutHandshakeIsHungUpOnForWhatIsNoRequest) {
+  NbdScript script;
+  script.request(Command::flush, 0, 0, 0, 1).raw(std::string(nbd::kRequestSize, 'x'));
+  script.request(Command::flush, 0, 0, 0, 2);
+  NbdRun::Options options;
+  options.has_session = true;
+  const NbdRun run = run_nbd(script.bytes(), options);
+  EXPECT_EQ(run.reason, "the client sent something that is not an NBD request");
+  EXPECT_FALSE(run.said_goodbye);
+  EXPECT_EQ(run.output.size(), nbd::kSimpleReplySize);
+  EXPECT_EQ(run.counts.flushes, 1U);
+}
+
 /// A connection of its own to a service and a server that others use too.
 struct Client {
   Client(Executor& executor, const NbdScript& script, const NbdExports& exports,

@@ -6,12 +6,35 @@
 
 #include "fuse/fuse_block_device.h"
 #include "fuse/fuse_server.h"
+#include "nbd/kernel_nbd_device.h"
 
 namespace uvdo {
 namespace {
 
 std::function<void(const std::string&)> teller(const DeviceSurroundings& surroundings) {
   return [log = surroundings.log](const std::string& line) { log(line); };
+}
+
+Result<std::unique_ptr<FrontEnd>> make_nbd(const DeviceSurroundings& surroundings,
+                                           const Attachments::Order& order) {
+  if (geteuid() != 0) {
+    return Error(Errc::unsupported, "the kernel's NBD client takes the rights of root");
+  }
+  if (access("/sys/module/nbd", F_OK) != 0) {
+    return Error(Errc::unsupported, "the driver nbd is not loaded (modprobe nbd)");
+  }
+  KernelNbdDevice::Settings settings;
+  settings.identifier = surroundings.volume_id + "/" + order.device.name;
+  if (order.take_over) {
+    auto index = parse_kernel_nbd_name(order.device.path);
+    if (!index) return std::move(index).error();
+    settings.index = *index;
+  }
+  settings.block_size = static_cast<std::uint32_t>(order.device.block_size);
+  settings.times = &surroundings.times;
+  settings.log = teller(surroundings);
+  return std::unique_ptr<FrontEnd>(std::make_unique<KernelNbdDevice>(
+      surroundings.loop, *order.service, surroundings.requests, std::move(settings)));
 }
 
 Result<std::unique_ptr<FrontEnd>> make_fuse(const DeviceSurroundings& surroundings,
@@ -55,8 +78,8 @@ Result<std::unique_ptr<FrontEnd>> make_file(const DeviceSurroundings& surroundin
 Result<std::unique_ptr<FrontEnd>> make_device_front_end(const DeviceSurroundings& surroundings,
                                                         const Attachments::Order& order) {
   switch (order.device.kind) {
+    case DeviceKind::nbd: return make_nbd(surroundings, order);
     case DeviceKind::ublk:
-    case DeviceKind::nbd:
       return Error(Errc::unsupported, fmt::format("{} is not there", name_of(order.device.kind)));
     case DeviceKind::fuse: return make_fuse(surroundings, order);
     case DeviceKind::file: return make_file(surroundings, order);

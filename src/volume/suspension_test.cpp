@@ -75,8 +75,7 @@ TEST_F(SuspensionTest, NothingReachesTheDeviceBeforeItIsResumedAndNoRequestIsLos
 TEST_F(SuspensionTest, ItIsMarkedInUseBeforeAnybodyIsLetIn) {
   run([this]() -> Task<void> {
     co_await suspend(SuspendMode::save);
-    const PbnDevice disk(device, layout->geometry.bio_offset);
-    const Pbn at = layout->geometry.data_start;
+    const std::uint64_t at = byte_of(layout->geometry.data_start);
     device.add_fault(testing::hanging(Device::Op::write, at, at + kBlockSize));
     std::optional<Result<void>> resumed;
     TaskGroup tasks(executor);

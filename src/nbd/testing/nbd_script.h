@@ -2,6 +2,7 @@
 // Runs a whole NBD connection over given bytes in the simulation, and builds such bytes.
 #pragma once
 
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -77,10 +78,12 @@ struct NbdRun {
     std::uint32_t server_requests = 32;
     std::uint64_t fail_at = UINT64_MAX;
     bool fail_reads_only = false;
+    bool has_session = false;  ///< there is no handshake: it begins with requests
   };
   bool finished = false;          ///< the connection came to its end
   std::string why;                ///< if not
   std::string reason;             ///< why the server hung up
+  bool said_goodbye = false;      ///< the client did
   std::vector<std::byte> output;  ///< all that it said
   MemoryBlockService::Counts counts;
 };
@@ -114,15 +117,24 @@ inline NbdRun run_nbd(std::vector<std::byte> input, const NbdRun::Options& optio
   exports.add({"vol", "a volume", &service});
   NbdConnectionSettings settings;
   ScriptStream stream(executor, std::move(input), options.longest_piece);
-  NbdConnection connection(executor, stream, exports, server, settings);
+  NbdSession session;
+  session.target = exports.find("vol");
+  session.minimum_block = 512;
+  std::optional<NbdConnection> connection;
+  if (options.has_session) {
+    connection.emplace(executor, stream, session, server, settings);
+  } else {
+    connection.emplace(executor, stream, exports, server, settings);
+  }
   NbdRun run;
-  const SimExecutor::Outcome outcome = executor.run(connection.run());
+  const SimExecutor::Outcome outcome = executor.run(connection->run());
   check(outcome.finished, "a connection whose input ends comes to its end");
   run.finished = outcome.finished;
   run.why = outcome.why;
-  run.reason = connection.reason();
+  run.reason = connection->reason();
   run.output = stream.output();
   run.counts = service.counts;
+  run.said_goodbye = connection->has_said_goodbye();
   taken.clear();
   check(server.reads.bytes_in_use() == 0 && service.buffers().bytes_in_use() == 0,
         "a connection that has ended holds no buffers");

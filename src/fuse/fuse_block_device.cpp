@@ -125,9 +125,7 @@ Task<void> FuseBlockDevice::shutdown() {
     if (!detached) {
       log(detached.error().message());
     } else if (*detached == LoopDevice::Detached::later) {
-      log(fmt::format("{} is still in use: whoever uses it gets errors from now on, and it goes "
-                      "with its last user",
-                      device.path()));
+      log(device.path() + " is still in use: its users get errors until the last of them leaves");
     }
     device_.reset();
   }

@@ -78,7 +78,7 @@ Task<Result<void>> FuseServer::start() {
     descriptor = mount_->take_descriptor();
   }
   if (auto begun = session_.begin(std::move(descriptor), state); !begun) {
-    mount_.reset();  // it is left as it was found
+    mount_.reset();  // whoever has kept the descriptor can still unmount it
     static_cast<void>(co_await session_.finish());
     co_return begun;
   }

@@ -412,65 +412,114 @@ class FuseTest(unittest.TestCase):
             self.remove_remains(self.folder)
 
     def test_the_next_server_goes_on_where_a_killed_one_was(self):
-        ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        arguments = ["--memory", self.space / "memory"]
-        server = Served(self.folder, *arguments, "--keeper", its.fileno(),
-                        pass_fds=[its.fileno()])
-        room = socket.CMSG_SPACE(array.array("i").itemsize)
-        minor, ancillary, _, _ = ours.recvmsg(16, room)
-        kept = array.array("i", ancillary[0][2])[0]
-        failures = []
-        rounds = [0, 0]
-        is_over = threading.Event()
-
-        def use(number):
-            """Writes and reads its own part of the file, and looks whether it is right."""
+        with Kept(self.folder, "--memory", self.space / "memory") as kept:
+            users = [FileUser(kept.server.address, number * 16 * MIB) for number in (0, 1)]
             try:
-                fd = os.open(server_path, os.O_RDWR)
-                base = number * 16 * MIB
-                while not is_over.is_set():
-                    rounds[number] += 1
-                    data = bytes([rounds[number] % 251]) * 300_000
-                    offset = base + rounds[number] % 40 * 300_000
-                    if os.pwrite(fd, data, offset) != len(data):
-                        failures.append("a short write")
-                    if os.pread(fd, len(data), offset) != data:
-                        failures.append(f"wrong data in round {rounds[number]}")
-                os.close(fd)
-            except OSError as error:
-                failures.append(str(error))
-
-        server_path = server.address
-        users = [threading.Thread(target=use, args=[number], daemon=True) for number in (0, 1)]
-        for user in users:
-            user.start()
-        try:
-            for _ in range(5):
-                before = list(rounds)
-                self.assertTrue(wait_until(lambda: failures or
-                                           all(a > b + 3 for a, b in zip(rounds, before)), 20))
-                self.assertEqual(failures, [])
-                server.kill()
-                server = Served(self.folder, *arguments, "--adopt", kept, "--adopt-minor",
-                                minor.decode(), pass_fds=[kept])
-            before = list(rounds)
-            self.assertTrue(wait_until(lambda: all(a > b + 3 for a, b in zip(rounds, before)),
-                                       20))
-            is_over.set()
+                for _ in range(5):
+                    before = [user.rounds for user in users]
+                    self.assertTrue(wait_until(lambda: all(
+                        user.failures or user.rounds > rounds + 3
+                        for user, rounds in zip(users, before)), 20))
+                    kept.replace_server()
+            except NoResend as error:
+                self.skipTest(str(error))
+            finally:
+                for user in users:
+                    user.end()
             for user in users:
-                user.join(timeout=20)
-            self.assertEqual(failures, [])
-            os.close(kept)
-            server.stop()
+                self.assertEqual(user.failures, [])
+            kept.server.stop()
+        self.assertFalse(mounted(self.folder))
+
+    def test_a_device_goes_on_where_its_server_was_killed(self):
+        with Kept(self.folder, "--memory", self.space / "memory", "--block-device") as kept:
+            device = kept.server.address
+            load = subprocess.Popen(
+                ["fio", "--name=v", f"--filename={device}", "--size=48m", "--rw=randwrite",
+                 "--bs=4k", "--direct=1", "--ioengine=libaio", "--iodepth=16", "--verify=crc32c",
+                 "--verify_state_save=0", "--rate_iops=4000", "--fsync=200",
+                 "--output-format=terse"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            try:
+                for _ in range(5):
+                    time.sleep(0.4)
+                    kept.replace_server()
+                    self.assertEqual(kept.server.address, device)
+            except NoResend as error:
+                load.kill()
+                self.skipTest(str(error))
+            output, _ = load.communicate(timeout=60)
+            self.assertEqual(load.returncode, 0, output)
+            self.assertEqual(kept.server.tell(signal.SIGUSR2), "detached")
+            kept.server.stop()
+        self.assertFalse(self.folder.exists())
+
+
+class NoResend(Exception):
+    """The kernel cannot ask again for what a killed server has left unanswered."""
+
+
+class Kept:
+    """A server whose mount is kept by this process, so that another one can go on with it."""
+
+    def __init__(self, folder, *arguments):
+        self.folder = folder
+        self.arguments = arguments
+        ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with ours, its:
+            self.server = Served(folder, *arguments, "--keeper", its.fileno(),
+                                 pass_fds=[its.fileno()])
+            room = socket.CMSG_SPACE(array.array("i").itemsize)
+            minor, ancillary, _, _ = ours.recvmsg(16, room)
+        self.minor = minor.decode()
+        self.descriptor = array.array("i", ancillary[0][2])[0]
+
+    def replace_server(self):
+        """Kills the server, and has another one go on."""
+        self.server.kill()
+        try:
+            self.server = Served(self.folder, *self.arguments, "--adopt", self.descriptor,
+                                 "--adopt-minor", self.minor, pass_fds=[self.descriptor])
         except RuntimeError as error:
-            if "6.9" not in str(error):
-                raise
-            self.skipTest(str(error))
-        finally:
-            is_over.set()
-            server.kill()
-            ours.close()
-            its.close()
+            raise NoResend(str(error)) if "6.9" in str(error) else error
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        os.close(self.descriptor)
+        self.server.kill()
+
+
+class FileUser:
+    """Writes and reads a part of a file in a thread, and looks whether it is right."""
+
+    def __init__(self, path, base):
+        self.failures = []
+        self.rounds = 0
+        self.is_over = False
+        self.thread = threading.Thread(target=self.use, args=[path, base], daemon=True)
+        self.thread.start()
+
+    def use(self, path, base):
+        try:
+            fd = os.open(path, os.O_RDWR)
+            while not self.is_over and not self.failures:
+                self.rounds += 1
+                data = bytes([self.rounds % 251]) * 300_000
+                offset = base + self.rounds % 40 * 300_000
+                if os.pwrite(fd, data, offset) != len(data):
+                    self.failures.append("a short write")
+                if os.pread(fd, len(data), offset) != data:
+                    self.failures.append(f"wrong data in round {self.rounds}")
+            os.close(fd)
+        except OSError as error:
+            self.failures.append(str(error))
+
+    def end(self):
+        self.is_over = True
+        self.thread.join(timeout=20)
+        if self.thread.is_alive():
+            self.failures.append("it waits for ever")
 
 
 if __name__ == "__main__":

@@ -112,7 +112,7 @@ Task<void> serve_by_two_kinds(UringLoop& loop, const std::string& folder) {
     return reader.get();
   };
   door.read();
-  const auto seen = co_await call_blocking(loop, -1, look);
+  const auto seen = co_await call_blocking(loop, Descriptors::shared, look);
   EXPECT_TRUE(seen.ok() && *seen == 'v');
   co_await wait_until(loop, [&] { return door.is_served.load(); });
   for (FrontEnd* front_end : all) co_await front_end->shutdown();

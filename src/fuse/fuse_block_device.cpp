@@ -80,7 +80,7 @@ Task<Result<void>> FuseBlockDevice::start() {
   }
   if (!is_adopted_) {
     const auto remove = [this] { return remove_remains(settings_.folder, settings_.file); };
-    Result<void> clean = co_await call_blocking(loop_, -1, remove);
+    Result<void> clean = co_await call_blocking(loop_, Descriptors::own, remove);
     if (!clean) co_return clean;
   }
   Result<void> started = co_await server_.start();
@@ -102,7 +102,7 @@ Task<Result<void>> FuseBlockDevice::attach() {
     }
     return LoopDevice::attach(wanted);
   };
-  auto made = co_await call_blocking(loop_, server_.descriptor(), make);
+  auto made = co_await call_blocking(loop_, Descriptors::own, make);
   if (!made) co_return std::move(made).error();
   device_.emplace(std::move(*made));
   if (is_adopted_) size_changed();  // the volume may have grown meanwhile
@@ -123,7 +123,7 @@ Task<void> FuseBlockDevice::update_size() {
   while (device_ && std::exchange(is_size_new_, false)) {
     const LoopDevice device = *device_;  // which may be detached meanwhile
     const auto update = [&device] { return device.update_size(); };
-    Result<void> updated = co_await call_blocking(loop_, server_.descriptor(), update);
+    Result<void> updated = co_await call_blocking(loop_, Descriptors::own, update);
     if (!updated) log(updated.error().message());
   }
 }
@@ -132,7 +132,7 @@ Task<Result<void>> FuseBlockDevice::detach() {
   if (!device_) co_return Result<void>();
   const LoopDevice device = *device_;
   const auto take_off = [&device] { return device.detach(LoopDevice::InUse::refuse); };
-  auto detached = co_await call_blocking(loop_, server_.descriptor(), take_off);
+  auto detached = co_await call_blocking(loop_, Descriptors::own, take_off);
   if (!detached) co_return std::move(detached).error();
   device_.reset();
   co_return Result<void>();
@@ -142,7 +142,7 @@ Task<void> FuseBlockDevice::shutdown() {
   if (device_) {
     const LoopDevice device = *device_;
     const auto take_off = [&device] { return device.detach(LoopDevice::InUse::later); };
-    auto detached = co_await call_blocking(loop_, server_.descriptor(), take_off);
+    auto detached = co_await call_blocking(loop_, Descriptors::own, take_off);
     if (!detached) {
       log(detached.error().message());
     } else if (*detached == LoopDevice::Detached::later) {

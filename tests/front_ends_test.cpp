@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Front ends without an engine. This program is linked against nbd and what lies beneath it (net,
-// block) alone: it does not link if a front end ever needs the volume. Two of them offer one device
-// in memory and share its budget of requests.
+// Front ends without an engine. This program is linked against nbd, fuse and what lies beneath them
+// (net, block) alone: it does not link if a front end ever needs the volume. Two of them offer one
+// device in memory and share its budget of requests.
+#include <fstream>
 #include <thread>
 
 #include <gtest/gtest.h>
 
+#include "async/blocking_call.h"
+#include "base/testing/temporary_folder.h"
 #include "block/testing/memory_block_service.h"
+#include "fuse/fuse_server.h"
 #include "nbd/nbd_server.h"
 #include "nbd/testing/blocking_client.h"
 #include "nbd/testing/nbd_script.h"
@@ -86,6 +90,43 @@ TEST(FrontEnds, TwoOfOneDeviceShareItsBudgetOfRequests) {
   auto loop = UringLoop::create();
   ASSERT_TRUE(loop.ok()) << loop.error().message();
   (*loop)->run(serve_two(**loop));
+}
+
+Task<void> serve_by_two_kinds(UringLoop& loop, const std::string& folder) {
+  testing::MemoryBlockService service(loop, {.size = 1U << 20U});
+  RequestBudget budget(loop, kBudget);
+  Door door(loop, budget, service, "c");
+  FuseServer::Settings settings;
+  settings.folder = folder;
+  FuseServer file(loop, service, budget, settings);
+  const std::array<FrontEnd*, 2> all{door.front_end.get(), &file};
+  for (FrontEnd* front_end : all) {
+    const auto started = co_await front_end->start();
+    EXPECT_TRUE(started.ok());
+  }
+  service.bytes()[5] = std::byte{'v'};
+  const std::string path = file.addresses().front().name;
+  const auto look = [&path]() -> Result<int> {
+    std::ifstream reader(path);
+    reader.seekg(5);
+    return reader.get();
+  };
+  door.read();
+  const auto seen = co_await call_blocking(loop, Descriptors::shared, look);
+  EXPECT_TRUE(seen.ok() && *seen == 'v');
+  co_await wait_until(loop, [&] { return door.is_served.load(); });
+  for (FrontEnd* front_end : all) co_await front_end->shutdown();
+  EXPECT_TRUE(budget.is_idle());
+}
+
+TEST(FrontEnds, AFileAndNbdClientsUseOneDevice) {
+  if (geteuid() != 0 || access("/dev/fuse", R_OK | W_OK) != 0) {
+    GTEST_SKIP() << "FUSE cannot be used here";
+  }
+  const testing::TemporaryFolder folder;
+  auto loop = UringLoop::create();
+  ASSERT_TRUE(loop.ok()) << loop.error().message();
+  (*loop)->run(serve_by_two_kinds(**loop, folder.path()));
 }
 
 }  // namespace

@@ -85,6 +85,15 @@ struct Server {
   [[nodiscard]] FrontEnd& front_end() const {
     return mount ? static_cast<FrontEnd&>(*mount) : *device;
   }
+  void adopt(FuseServer::Handover handover) const {
+    return mount ? mount->adopt(std::move(handover)) : device->adopt(std::move(handover));
+  }
+  [[nodiscard]] int descriptor() const {
+    return mount ? mount->descriptor() : device->descriptor();
+  }
+  [[nodiscard]] FuseHandover handover() const {
+    return mount ? mount->handover() : device->handover();
+  }
 };
 
 Server make_server(UringLoop& loop, BlockService& service, RequestBudget& budget,
@@ -108,11 +117,6 @@ Server make_server(UringLoop& loop, BlockService& service, RequestBudget& budget
   if (arguments.allow_other) settings.mode = 0666;
   settings.log = log;
   server.mount = std::make_unique<FuseServer>(loop, service, budget, std::move(settings));
-  if (arguments.adopted >= 0) {
-    FuseHandover state;
-    state.agreement.minor = arguments.adopted_minor;
-    server.mount->adopt({FileDescriptor(arguments.adopted), state});
-  }
   return server;
 }
 
@@ -133,13 +137,18 @@ Task<void> serve(UringLoop& loop, const Arguments& arguments, int signal_fd, int
   if (arguments.fail_at != UINT64_MAX) service.fail_at(arguments.fail_at, Errc::io);
   RequestBudget budget(loop, arguments.max_requests);
   const Server server = make_server(loop, service, budget, arguments);
+  if (arguments.adopted >= 0) {
+    FuseHandover state;
+    state.agreement.minor = arguments.adopted_minor;
+    server.adopt({FileDescriptor(arguments.adopted), state});
+  }
   Result<void> started = co_await server.front_end().start();
   if (!started) {
     complain(started.error());
     co_return;
   }
-  if (arguments.keeper >= 0 && server.mount &&
-      !send_to_keeper(arguments.keeper, server.mount->descriptor(), server.mount->handover())) {
+  if (arguments.keeper >= 0 &&
+      !send_to_keeper(arguments.keeper, server.descriptor(), server.handover())) {
     complain(errno_error(errno, "sending the descriptor away"));
   }
   say("ready " + server.front_end().addresses().front().name);

@@ -35,7 +35,7 @@ TEST_F(BlockingCall, TheLoopGoesOnAndMayBeWhatTheCallWaitsFor) {
       const auto wait = [fd, &byte]() -> Result<int> {
         return static_cast<int>(read(fd, &byte, 1));
       };
-      auto count = co_await call_blocking(owner, -1, wait);
+      auto count = co_await call_blocking(owner, Descriptors::shared, wait);
       EXPECT_TRUE(count.ok() && *count == 1);
     }(loop, reader, got));
     // The other thread waits for this.
@@ -48,16 +48,16 @@ TEST_F(BlockingCall, TheLoopGoesOnAndMayBeWhatTheCallWaitsFor) {
 TEST_F(BlockingCall, ErrorsComeBackAsValues) {
   loop_->run([](UringLoop& loop) -> Task<void> {
     const auto fail = []() -> Result<void> { return Error(Errc::busy, "it is in use"); };
-    Result<void> done = co_await call_blocking(loop, -1, fail);
+    Result<void> done = co_await call_blocking(loop, Descriptors::shared, fail);
     EXPECT_FALSE(done.ok());
     EXPECT_EQ(done.error().message(), "it is in use");
   }(*loop_));
 }
 
-TEST_F(BlockingCall, TheThreadAloneGivesUpWhatIsServed) {
+TEST_F(BlockingCall, AThreadWithDescriptorsOfItsOwnHasNoneOfTheProcess) {
   loop_->run([](UringLoop& loop, int served) -> Task<void> {
     const auto is_open = [served]() -> Result<bool> { return fcntl(served, F_GETFD) >= 0; };
-    auto there = co_await call_blocking(loop, served, is_open);
+    auto there = co_await call_blocking(loop, Descriptors::own, is_open);
     EXPECT_TRUE(there.ok());
     EXPECT_FALSE(*there);
     EXPECT_GE(fcntl(served, F_GETFD), 0) << "the process has it still";

@@ -7,8 +7,8 @@ namespace uvdo {
 namespace {
 
 TEST(ClientErrno, WhatIsOurFaultIsAnErrorOfTheDevice) {
-  for (const Errc code : {Errc::io, Errc::corrupt, Errc::read_only, Errc::not_found, Errc::exists,
-                          Errc::busy}) {
+  for (const Errc code :
+       {Errc::io, Errc::corrupt, Errc::read_only, Errc::not_found, Errc::exists, Errc::busy}) {
     EXPECT_EQ(client_errno(code), EIO) << name_of(code);
   }
 }

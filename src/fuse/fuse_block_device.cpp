@@ -57,6 +57,18 @@ Result<void> FuseBlockDevice::remove_remains(const std::string& folder, const st
   return {};
 }
 
+void FuseBlockDevice::adopt(FuseServer::Handover handover) {
+  is_adopted_ = true;
+  server_.adopt(std::move(handover));
+}
+
+Task<FuseServer::Handover> FuseBlockDevice::hand_over() {
+  co_await updates_.wait();
+  device_.reset();
+  FuseServer::Handover handover = co_await server_.hand_over();
+  co_return handover;
+}
+
 std::vector<FrontEndAddress> FuseBlockDevice::addresses() const {
   if (!device_) return {};
   return {{device_->path(), false}};
@@ -66,9 +78,11 @@ Task<Result<void>> FuseBlockDevice::start() {
   if (settings_.block_size != 512 && settings_.block_size != 4096) {
     co_return Error(Errc::invalid_argument, "a block device has blocks of 512 or 4096 bytes");
   }
-  const auto remove = [this] { return remove_remains(settings_.folder, settings_.file); };
-  Result<void> clean = co_await call_blocking(loop_, -1, remove);
-  if (!clean) co_return clean;
+  if (!is_adopted_) {
+    const auto remove = [this] { return remove_remains(settings_.folder, settings_.file); };
+    Result<void> clean = co_await call_blocking(loop_, Descriptors::own, remove);
+    if (!clean) co_return clean;
+  }
   Result<void> started = co_await server_.start();
   if (!started) co_return started;
   Result<void> attached = co_await attach();
@@ -81,10 +95,17 @@ Task<Result<void>> FuseBlockDevice::attach() {
   wanted.file = server_.file();
   wanted.block_size = settings_.block_size;
   wanted.read_only = service_.is_read_only();
-  const auto make = [&wanted] { return LoopDevice::attach(wanted); };
-  auto made = co_await call_blocking(loop_, server_.descriptor(), make);
+  const auto make = [&wanted, is_adopted = is_adopted_]() -> Result<LoopDevice> {
+    if (is_adopted) {
+      const std::vector<LoopDevice> there = LoopDevice::find(wanted.file);
+      if (!there.empty()) return there.front();
+    }
+    return LoopDevice::attach(wanted);
+  };
+  auto made = co_await call_blocking(loop_, Descriptors::own, make);
   if (!made) co_return std::move(made).error();
   device_.emplace(std::move(*made));
+  if (is_adopted_) size_changed();  // the volume may have grown meanwhile
   if (!wanted.read_only && device_->largest_discard() == 0) {
     log(fmt::format("{} takes no discards: what is deleted on it stays in the volume",
                     device_->path()));
@@ -102,7 +123,7 @@ Task<void> FuseBlockDevice::update_size() {
   while (device_ && std::exchange(is_size_new_, false)) {
     const LoopDevice device = *device_;  // which may be detached meanwhile
     const auto update = [&device] { return device.update_size(); };
-    Result<void> updated = co_await call_blocking(loop_, server_.descriptor(), update);
+    Result<void> updated = co_await call_blocking(loop_, Descriptors::own, update);
     if (!updated) log(updated.error().message());
   }
 }
@@ -111,7 +132,7 @@ Task<Result<void>> FuseBlockDevice::detach() {
   if (!device_) co_return Result<void>();
   const LoopDevice device = *device_;
   const auto take_off = [&device] { return device.detach(LoopDevice::InUse::refuse); };
-  auto detached = co_await call_blocking(loop_, server_.descriptor(), take_off);
+  auto detached = co_await call_blocking(loop_, Descriptors::own, take_off);
   if (!detached) co_return std::move(detached).error();
   device_.reset();
   co_return Result<void>();
@@ -121,13 +142,11 @@ Task<void> FuseBlockDevice::shutdown() {
   if (device_) {
     const LoopDevice device = *device_;
     const auto take_off = [&device] { return device.detach(LoopDevice::InUse::later); };
-    auto detached = co_await call_blocking(loop_, server_.descriptor(), take_off);
+    auto detached = co_await call_blocking(loop_, Descriptors::own, take_off);
     if (!detached) {
       log(detached.error().message());
     } else if (*detached == LoopDevice::Detached::later) {
-      log(fmt::format("{} is still in use: whoever uses it gets errors from now on, and it goes "
-                      "with its last user",
-                      device.path()));
+      log(device.path() + " is still in use: its users get errors until the last of them leaves");
     }
     device_.reset();
   }

@@ -40,6 +40,9 @@ class FuseBlockDevice final : public FrontEnd {
   [[nodiscard]] static Result<void> remove_remains(const std::string& folder,
                                                    const std::string& file);
 
+  /// Goes on with mount and device of a server that has ended. Before start().
+  void adopt(FuseServer::Handover handover);
+
   [[nodiscard]] std::string_view kind() const override { return "block device"; }
   /// "/dev/loop7", while it is there.
   [[nodiscard]] std::vector<FrontEndAddress> addresses() const override;
@@ -55,6 +58,11 @@ class FuseBlockDevice final : public FrontEnd {
   /// Who still uses the device gets errors from then on; it goes with its last user.
   Task<void> shutdown() override;
 
+  /// As of FuseServer; the device stays, and its users see a pause.
+  [[nodiscard]] FuseHandover handover() const { return server_.handover(); }
+  [[nodiscard]] int descriptor() const { return server_.descriptor(); }
+  Task<FuseServer::Handover> hand_over();
+
  private:
   Task<Result<void>> attach();
   Task<void> update_size();
@@ -69,6 +77,7 @@ class FuseBlockDevice final : public FrontEnd {
   std::optional<LoopDevice> device_;
   TaskGroup updates_;
   bool is_size_new_ = false;  ///< since the update under way began
+  bool is_adopted_ = false;
 };
 
 }  // namespace uvdo

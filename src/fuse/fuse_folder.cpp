@@ -3,11 +3,11 @@
 
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 #include <utility>
 
 #include <dirent.h>
-#include <limits.h>
 #include <sys/stat.h>
 
 #include "async/buffer_pool.h"

@@ -222,7 +222,7 @@ Result<bool> has_living_server(const std::string& folder) {
   // Attributes may be remembered; this asks the server.
   const FileDescriptor opened(open(place->c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (opened) return true;
-  if (errno == ENOTCONN) return false;
+  if (errno == ENOTCONN || errno == ECONNABORTED) return false;  // it ended before, or just now
   return errno_error(errno, fmt::format("looking at the mount on {}", folder));
 }
 

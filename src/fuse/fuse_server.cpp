@@ -78,7 +78,7 @@ Task<Result<void>> FuseServer::start() {
     descriptor = mount_->take_descriptor();
   }
   if (auto begun = session_.begin(std::move(descriptor), state); !begun) {
-    mount_.reset();  // it is left as it was found
+    mount_.reset();  // whoever has kept the descriptor can still unmount it
     static_cast<void>(co_await session_.finish());
     co_return begun;
   }
@@ -99,7 +99,7 @@ Task<Result<void>> FuseServer::mount() {
   const auto make = [&wanted, is_adopted, makes_folder = settings_.makes_folder] {
     return is_adopted ? FuseMount::adopt(wanted.folder) : make_mount(wanted, makes_folder);
   };
-  auto made = co_await call_blocking(loop_, -1, make);
+  auto made = co_await call_blocking(loop_, Descriptors::shared, make);
   if (!made) co_return std::move(made).error();
   mount_.emplace(std::move(*made));
   co_return Result<void>();
@@ -116,7 +116,7 @@ Task<void> FuseServer::shutdown() {
   is_stopping_ = true;
   if (mount_) {
     const auto unmount = [this] { return mount_->unmount(); };
-    Result<void> unmounted = co_await call_blocking(loop_, session_.descriptor(), unmount);
+    Result<void> unmounted = co_await call_blocking(loop_, Descriptors::own, unmount);
     if (!unmounted) log(unmounted.error().message());
   }
   session_.refuse();

@@ -45,7 +45,8 @@ class FuseServer final : public FrontEnd {
   FuseServer(UringLoop& loop, BlockService& service, RequestBudget& budget, Settings settings);
   ~FuseServer() override;
 
-  /// Goes on with the mount on `folder` of a server that has ended. Before start().
+  /// Goes on with the mount on `folder` of a server that has ended. Before start(), which is an
+  /// error where the kernel cannot ask again for what was left unanswered (before Linux 6.9).
   void adopt(Handover handover) { handover_ = std::move(handover); }
 
   [[nodiscard]] std::string_view kind() const override { return "FUSE"; }

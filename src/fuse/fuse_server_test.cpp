@@ -36,7 +36,7 @@ struct MountBench {
   template <class Function>
   Task<int> client(Function function) {
     const auto call = [&function]() -> Result<int> { return function(); };
-    auto done = co_await call_blocking(loop, -1, call);
+    auto done = co_await call_blocking(loop, Descriptors::shared, call);
     co_return done ? *done : -1;
   }
   UringLoop& loop;

@@ -17,10 +17,6 @@
 namespace uvdo {
 namespace {
 
-// Of <linux/fuse.h>, Linux 6.0: writes of several threads that pass the page cache run at the same
-// time. Older kernels do not look at it.
-constexpr std::uint32_t kParallelDirectWrites = 1U << 6U;
-
 // The one name never changes; the kernel may remember it.
 constexpr std::uint64_t kNameValid = 3600;
 constexpr std::uint64_t kLongRequests = 8;
@@ -163,8 +159,10 @@ FuseSession::Received FuseSession::take_message() {
   }
 }
 
+/// Ends the mount for the kernel too: who waits gets an error instead of waiting for ever.
 void FuseSession::lose(const std::string& why) {
   log(fmt::format("the FUSE mount is served no longer: {}", why));
+  descriptor_ = FileDescriptor();
   state_ = State::gone;
   changed_.wake_all();
 }
@@ -296,8 +294,9 @@ void FuseSession::answer_open(const fuse::Request& request) {
     }
     ++open_files_;
     out.fh = handle_of(open->flags);
-    // Nothing is cached that another front end may change.
-    out.open_flags = FOPEN_DIRECT_IO | FOPEN_NOFLUSH | kParallelDirectWrites;
+    // Nothing is cached that another front end may change. Kernels before 6.0 do not look at the
+    // last one, and let one write after the other through.
+    out.open_flags = FOPEN_DIRECT_IO | FOPEN_NOFLUSH | FOPEN_PARALLEL_DIRECT_WRITES;
   } else {
     out.open_flags = FOPEN_CACHE_DIR | FOPEN_KEEP_CACHE;
   }
@@ -332,6 +331,7 @@ int FuseSession::send(std::uint64_t unique, std::int32_t error, std::span<iovec>
   header.error = error;
   header.unique = unique;
   pieces.front() = {&header, sizeof header};
+  if (!descriptor_) return ENODEV;
   ssize_t sent = 0;
   do {
     sent = writev(descriptor_.get(), pieces.data(), static_cast<int>(pieces.size()));

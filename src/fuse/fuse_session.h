@@ -33,7 +33,7 @@ namespace uvdo {
 /// What another process must know to go on with a mount, beside its descriptor.
 struct FuseHandover {
   fuse::Agreement agreement;
-  std::uint64_t open_files = 0;
+  std::uint64_t open_files = 0;  ///< to be told, and no more: it may be out of date
 };
 
 class FuseSession {

@@ -67,6 +67,7 @@ Result<pid_t> start(const std::vector<std::string>& arguments, int socket, int c
   posix_spawn_file_actions_adddup2(&settings.actions, socket, socket);
   posix_spawn_file_actions_adddup2(&settings.actions, complaints, STDERR_FILENO);
   std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
   for (const std::string& argument : arguments) {
     argv.push_back(const_cast<char*>(argument.c_str()));
   }

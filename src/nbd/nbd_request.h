@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// A request under way and its pieces. A request is cut at multiples of 128 KiB of the device; each
-// piece has a buffer and runs by itself. Both come from NbdServerMemory. Requests without data are
-// cut too, so that they can end early.
+// A request under way and its pieces (block/request_pieces.h). Both come from NbdServerMemory.
 #pragma once
 
 #include <string>
 
 #include "async/buffer_pool.h"
+#include "block/request_pieces.h"
 #include "nbd/nbd_protocol.h"
 
 namespace uvdo {
@@ -48,26 +47,7 @@ struct NbdPiece {
   NbdPiece* next = nullptr;   ///< in the reply queue
 };
 
-/// The length of the piece that begins at `offset` of a range with `left` bytes to go.
-[[nodiscard]] constexpr std::uint32_t piece_length(std::uint64_t offset, std::uint32_t left) {
-  const std::uint64_t room = BufferPool::kLargest - offset % BufferPool::kLargest;
-  return left < room ? left : static_cast<std::uint32_t>(room);
-}
-
-/// How many pieces a range has (none if it is empty).
-[[nodiscard]] constexpr std::uint32_t piece_count(std::uint64_t offset, std::uint32_t length) {
-  if (length == 0) return 0;
-  const std::uint64_t first = offset / BufferPool::kLargest;
-  const std::uint64_t last = (offset + length - 1) / BufferPool::kLargest;
-  return static_cast<std::uint32_t>(last - first + 1);
-}
-
-/// A change or a question of more than this is long: few of a client run at a time.
-inline constexpr std::uint32_t kLongRange = 16U << 20U;
-/// What is done of such a request before it is seen whether somebody still wants it, at multiples
-/// of this.
-inline constexpr std::uint32_t kRangePiece = 64U << 20U;
-
+/// Of a change or a question: whether few of a client run at a time.
 [[nodiscard]] inline bool is_long(const nbd::RequestHeader& header) {
   switch (header.command) {
     case nbd::Command::trim:

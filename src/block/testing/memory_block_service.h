@@ -4,13 +4,13 @@
 #pragma once
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "block/block_service.h"
+#include "block/testing/mapped_memory.h"
 
 namespace uvdo::testing {
 
@@ -22,6 +22,8 @@ class MemoryBlockService final : public BlockService {
     bool failed = false;  ///< read-only after an error
     bool null = false;    ///< moves no data at all: what the front end itself costs
     std::uint64_t buffer_bytes = std::uint64_t{64} << 20U;
+    std::string file{};          ///< a file whose memory it is; empty: its own
+    std::uint64_t capacity = 0;  ///< up to which it can grow
   };
   struct Counts {
     std::uint64_t reads = 0;
@@ -36,9 +38,9 @@ class MemoryBlockService final : public BlockService {
       : options_(options),
         pool_(executor, options.buffer_bytes),
         gate_(executor),
-        bytes_(static_cast<std::byte*>(std::calloc(options.null ? 1 : options.size + 1, 1)),
-               &std::free),
-        kinds_(options.null ? 0 : (options.size + kGrain - 1) / kGrain, ExtentKind::hole) {}
+        bytes_(options.null ? 1 : std::max(options.size, options.capacity) + 1, options.file),
+        kinds_(options.null ? 0 : (std::max(options.size, options.capacity) + kGrain - 1) / kGrain,
+               ExtentKind::hole) {}
 
   [[nodiscard]] std::uint64_t size() const override { return options_.size; }
   [[nodiscard]] bool is_read_only() const override { return options_.read_only || options_.failed; }
@@ -119,6 +121,11 @@ class MemoryBlockService final : public BlockService {
   }
   void set_read_only(bool value) { options_.read_only = value; }
   [[nodiscard]] MutableBytes bytes() { return {bytes_.get(), options_.size}; }
+  /// At most to the capacity that it was made with.
+  void grow(std::uint64_t size) {
+    check(size <= options_.capacity, "memory for tests grows within its capacity");
+    options_.size = size;
+  }
 
   Counts counts{};
 
@@ -146,8 +153,7 @@ class MemoryBlockService final : public BlockService {
   Options options_;
   BufferPool pool_;
   WaitQueue gate_;
-  // From calloc: memory that is never written costs nothing.
-  std::unique_ptr<std::byte, decltype(&std::free)> bytes_;
+  MappedMemory bytes_;
   std::vector<ExtentKind> kinds_;
   std::optional<std::uint64_t> fault_;
   Errc fault_code_ = Errc::io;

@@ -27,11 +27,13 @@ struct Arguments {
   std::uint32_t max_requests = RequestBudget::kUsual;
   std::uint32_t number = ublk::kAnyDevice;
   std::uint32_t take_over = ublk::kAnyDevice;
+  std::uint32_t end = ublk::kAnyDevice;
   bool find = false;
   bool nothing_lost = false;
   bool not_recoverable = false;
   std::uint32_t max_io = 0;
   int drain_ms = 5000;
+  int patience_ms = 10000;
   UblkDevice::Settings device;
 };
 
@@ -39,8 +41,8 @@ UblkDevice::Settings settings_of(const Arguments& arguments) {
   UblkDevice::Settings settings = arguments.device;
   if (arguments.number != ublk::kAnyDevice) settings.device = arguments.number;
   if (arguments.take_over != ublk::kAnyDevice) {
-    settings.takeover =
-        UblkTakeover{arguments.take_over, arguments.nothing_lost, std::chrono::seconds(10)};
+    settings.takeover = UblkTakeover{arguments.take_over, arguments.nothing_lost,
+                                     std::chrono::milliseconds(arguments.patience_ms)};
   }
   settings.is_recoverable = !arguments.not_recoverable;
   if (arguments.max_io > 0) settings.max_io_bytes = arguments.max_io;
@@ -48,6 +50,15 @@ UblkDevice::Settings settings_of(const Arguments& arguments) {
   settings.log = [](const std::string& line) { fmt::print(stderr, "{}\n", line); };
   settings.on_lost = [] { kill(getpid(), SIGTERM); };
   return settings;
+}
+
+/// Ends a device that another process serves, or none.
+Task<Result<void>> end_device(Executor& executor, UblkDriver& driver, std::uint32_t number) {
+  UblkControl control(executor, driver);
+  auto device = co_await control.info(number);
+  if (!device) co_return std::move(device).error();
+  Result<void> ended = co_await control.end(*device, std::chrono::seconds(2));
+  co_return ended;
 }
 
 /// Serves until a signal says otherwise.
@@ -100,7 +111,10 @@ Task<void> serve(UringLoop& loop, const Arguments& arguments, int signal_fd, int
   if (!driver) {
     done = std::move(driver).error();
   } else {
-    Result<void> served = co_await serve_device(loop, **driver, arguments, signal_fd);
+    auto work = arguments.end != ublk::kAnyDevice
+                    ? end_device(loop, **driver, arguments.end)
+                    : serve_device(loop, **driver, arguments, signal_fd);
+    Result<void> served = co_await std::move(work);
     done = std::move(served);
     co_await (*driver)->close();
   }
@@ -120,6 +134,7 @@ int run(int argc, char** argv) {
   app.option("--number", arguments.number);
   app.option("--identity", arguments.device.identity);
   app.option("--take-over", arguments.take_over, "the number of a device");
+  app.option("--end", arguments.end, "ends the device of this number, and does nothing else");
   app.flag("--find", arguments.find, "takes over the device of that identity, if there is one");
   app.flag("--nothing-lost", arguments.nothing_lost);
   app.flag("--not-recoverable", arguments.not_recoverable);
@@ -132,6 +147,7 @@ int run(int argc, char** argv) {
   app.option("--max-io", arguments.max_io);
   app.option("--max-requests", arguments.max_requests);
   app.option("--drain-ms", arguments.drain_ms);
+  app.option("--patience-ms", arguments.patience_ms);
   if (auto status = app.parse(argc, argv)) return *status;
   arguments.memory.file = arguments.file;
   arguments.memory.capacity = arguments.grow_to;

@@ -146,11 +146,18 @@ Result<void> KernelUblkPort::give_data(UblkSlot slot, std::uint32_t offset, Cons
 }
 
 Task<void> KernelUblkPort::close() {
-  if (ring_ == nullptr) co_return;
   co_await ring_->close();
   ring_.reset();
   descriptors_.clear();
   file_ = FileDescriptor();
+}
+
+// Where the server copies, the kernel has nothing of this process's memory.
+Task<void> KernelUblkPort::keep_until_exit() {
+  co_await ring_->keep_until_exit();
+  ring_.reset();
+  descriptors_.clear();
+  [[maybe_unused]] const int kept = file_.release();
 }
 
 }  // namespace uvdo

@@ -26,6 +26,7 @@ class KernelUblkPort final : public UblkPort {
   Result<void> take_data(UblkSlot slot, std::uint32_t offset, MutableBytes out) override;
   Result<void> give_data(UblkSlot slot, std::uint32_t offset, ConstBytes data) override;
   Task<void> close() override;
+  Task<void> keep_until_exit() override;
 
  private:
   /// The command of a slot: fetch or commit-and-fetch.

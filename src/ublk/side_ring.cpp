@@ -109,14 +109,19 @@ void SideRing::reap() {
   }
 }
 
-Task<void> SideRing::close() {
-  if (!is_open_) co_return;
+Task<void> SideRing::unwatch() {
   co_await flushes_.wait();
   is_closing_ = true;
   loop_.cancel(watch_);
   co_await unwatched_.wait();
   is_open_ = false;
+}
+
+Task<void> SideRing::close() {
+  co_await unwatch();
   io_uring_queue_exit(&ring_);
 }
+
+Task<void> SideRing::keep_until_exit() { co_await unwatch(); }
 
 }  // namespace uvdo

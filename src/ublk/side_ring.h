@@ -27,7 +27,7 @@ class SideRing {
                                                   EntrySize size);
   SideRing(const SideRing&) = delete;
   SideRing& operator=(const SideRing&) = delete;
-  /// close() has ended.
+  /// close() or keep_until_exit() has ended.
   ~SideRing();
 
   /// Queues `operation`: `prepare` fills the entry, which is all zeros.
@@ -43,6 +43,9 @@ class SideRing {
   /// Hands over what was submitted, then ends the ring: the kernel gives up what has not completed,
   /// and nobody is told of it.
   Task<void> close();
+  /// Hands over what was submitted, and leaves the ring to the kernel until the process ends;
+  /// nobody is told of what completes.
+  Task<void> keep_until_exit();
 
  private:
   /// The loop's operation that ends when this ring has completions.
@@ -54,6 +57,8 @@ class SideRing {
       : loop_(loop), pause_(loop), flushes_(loop), unwatched_(loop) {}
   [[nodiscard]] io_uring_sqe* next_entry();
   void watch();
+  /// Hands over what was submitted; the loop does not look any more.
+  Task<void> unwatch();
   void on_readable();
   Task<void> flush_at_turn_end();
   void reap();

@@ -173,6 +173,13 @@ Task<Result<void>> UblkControl::remove(const ublk::DeviceInfo& device, Duration 
   co_return outcome(result, "removing", device.device);
 }
 
+Task<Result<void>> UblkControl::end(const ublk::DeviceInfo& device, Duration limit) {
+  Result<void> stopped = co_await stop(device);
+  if (!stopped) co_return stopped;
+  Result<void> removed = co_await remove(device, limit);
+  co_return removed;
+}
+
 Task<Result<void>> UblkControl::start_recovery(const ublk::DeviceInfo& device, Duration patience) {
   const TimePoint end = executor_.now() + patience;
   Alarm pause(executor_);

@@ -39,6 +39,9 @@ class UblkControl {
   /// Its port and number go. busy: only when somebody who still has the device open closes it.
   Task<Result<void>> remove(const ublk::DeviceInfo& device, Duration limit);
 
+  /// Both of them: the end of a device, also of one that no process serves.
+  Task<Result<void>> end(const ublk::DeviceInfo& device, Duration limit);
+
   // ---- from one server to the next
 
   /// Lets this process take the device over when the server before has gone, for which it waits up

@@ -43,7 +43,7 @@ ublk::DeviceInfo wanted_device(const UblkDevice::Settings& settings, std::uint64
   wanted.flags = ublk::kIoctlEncode | (features & ublk::kCanUpdateSize);
   if (settings.is_unprivileged) {
     wanted.flags |= ublk::kUnprivilegedDevice;
-  } else if (settings.is_recoverable) {
+  } else if (settings.is_recoverable && !settings.driver_copies) {
     wanted.flags |= ublk::kUserRecovery | ublk::kUserRecoveryReissue;
     wanted.flags |= features & ublk::kCanQuiesce;
   }
@@ -62,8 +62,8 @@ Result<void> check_settings(const UblkDevice::Settings& settings, std::uint64_t 
   std::uint64_t needed = 0;
   if (settings.is_unprivileged) {
     needed = ublk::kUnprivilegedDevice;
-  } else if (settings.is_recoverable) {
-    needed = ublk::kUserRecovery | ublk::kUserRecoveryReissue;
+  } else if (settings.is_recoverable && !settings.driver_copies) {
+    needed = ublk::kUserRecovery | ublk::kUserRecoveryReissue | ublk::kUserCopy;
   }
   if ((needed & ~features) != 0) {
     return Error(Errc::unsupported,
@@ -151,20 +151,25 @@ Task<Result<void>> UblkDevice::make_device() {
   auto added = co_await control_.add(wanted);
   if (!added) co_return std::move(added).error();
   info_ = *added;
-  Result<void> started = co_await control_.set_attributes(info_, attributes());
-  if (started) {
-    auto start = control_.start(info_, kStartLimit);
-    auto serving = serve_from(std::move(start));
-    Result<void> served = co_await std::move(serving);
-    started = std::move(served);
-  }
+  Result<void> started = co_await serve_anew();
   if (!started) co_await undo_make();
+  co_return started;
+}
+
+/// The port comes first: who may open it may do the rest, and a user has to wait for that.
+Task<Result<void>> UblkDevice::serve_anew() {
+  Result<void> opened = co_await open_port();
+  if (!opened) co_return opened;
+  Result<void> told = co_await control_.set_attributes(info_, attributes());
+  if (!told) co_return told;
+  requests_->begin(*port_);
+  Result<void> started = co_await control_.start(info_, kStartLimit);
   co_return started;
 }
 
 Task<void> UblkDevice::undo_make() {
   Result<void> stopped = co_await control_.stop(info_);
-  co_await close_port();
+  co_await close_port(Close::now);
   Result<void> removed = co_await control_.remove(info_, kRemoveLimit);
   for (const Result<void>* done : {&stopped, &removed}) {
     if (!*done) log(done->error().message());
@@ -179,7 +184,7 @@ Result<void> UblkDevice::check_takeover(const UblkAttributes& attributes) const 
   if (info_.server_data != settings_.identity) {
     return Error(Errc::exists, fmt::format("{} is none of this volume", path));
   }
-  if ((info_.flags & ublk::kUserRecoveryReissue) == 0) {
+  if ((~info_.flags & (ublk::kUserRecoveryReissue | ublk::kUserCopy)) != 0) {
     return Error(Errc::unsupported,
                  fmt::format("{} ends with its server: detach it, and attach it again", path));
   }
@@ -210,29 +215,24 @@ Task<Result<void>> UblkDevice::take_over() {
   settings_.writes_through = !told->has_volatile_cache;
   Result<void> taken = co_await control_.start_recovery(info_, takeover.patience);
   if (!taken) co_return taken;
-  auto end = control_.end_recovery(info_, kStartLimit);
-  auto serving = serve_from(std::move(end));
-  Result<void> served = co_await std::move(serving);
+  Result<void> served = co_await open_port();
+  if (served) {
+    requests_->begin(*port_);
+    Result<void> ended = co_await control_.end_recovery(info_, kStartLimit);
+    served = std::move(ended);
+  }
   if (!served) {
-    // It waits for another try.
-    co_await close_port();
+    // It waits for another server. Whether requests come already is not known.
+    co_await close_port(Close::with_process);
     co_return served;
   }
   if (told->size != service_.size()) tasks_.start(tell_size());
   co_return served;
 }
 
-Task<Result<void>> UblkDevice::serve_from(Task<Result<void>> started) {
+Task<Result<void>> UblkDevice::open_port() {
   requests_ = std::make_unique<UblkRequests>(executor_, service_, budget_, info_,
                                              serving_settings(settings_, settings_.writes_through));
-  Result<void> opened = co_await open_port();
-  if (!opened) co_return opened;
-  requests_->begin(*port_);
-  Result<void> done = co_await std::move(started);
-  co_return done;
-}
-
-Task<Result<void>> UblkDevice::open_port() {
   const TimePoint end = executor_.now() + kNodeLimit;
   Alarm pause(executor_);
   for (;;) {
@@ -249,12 +249,15 @@ Task<Result<void>> UblkDevice::open_port() {
 }
 
 /// What the driver has sent, and nobody has begun, is left to it.
-Task<void> UblkDevice::close_port() {
+Task<void> UblkDevice::close_port(Close when) {
   if (port_ != nullptr) {
     co_await requests_->leave();
     co_await requests_->end();
     co_await tasks_.wait();
-    co_await port_->close();
+    switch (when) {
+      case Close::now: co_await port_->close(); break;
+      case Close::with_process: co_await port_->keep_until_exit(); break;
+    }
   }
   port_.reset();
   requests_.reset();
@@ -333,7 +336,7 @@ Task<void> UblkDevice::shutdown() {
   co_await wait_for_progress(is_stopped);
   // The driver waits for answers to all that it has sent.
   requests_->refuse();
-  co_await close_port();
+  co_await close_port(Close::now);
   const Result<void> removed = co_await control_.remove(info_, kRemoveLimit);
   if (!removed) log(removed.error().message());
   state_ = State::ended;
@@ -344,10 +347,14 @@ Task<Result<void>> UblkDevice::leave() {
     co_return Error(Errc::unsupported, "only a device in use that outlives its server can be left");
   }
   state_ = State::ending;
+  Close when = Close::with_process;
   if ((info_.flags & ublk::kCanQuiesce) != 0) {
-    // Without it, what the driver has sent and is not begun here waits for the next server, too.
     const Result<void> quiesced = co_await control_.quiesce(info_, kQuiesceLimit);
-    if (!quiesced) log(quiesced.error().message());
+    if (quiesced) {
+      when = Close::now;
+    } else {
+      log(quiesced.error().message());
+    }
   }
   co_await requests_->leave();
   Result<void> stable;
@@ -355,7 +362,7 @@ Task<Result<void>> UblkDevice::leave() {
     Result<void> flushed = co_await service_.flush();
     stable = std::move(flushed);
   }
-  co_await close_port();
+  co_await close_port(when);
   state_ = State::ended;
   co_return stable;
 }

@@ -90,8 +90,9 @@ class UblkDevice final : public FrontEnd {
   /// and whoever still uses it gets errors.
   Task<void> shutdown() override;
   /// Ends in the place of shutdown() where another server takes the device over: what is under way
-  /// is answered and made stable, the rest waits for the other. An error if it could not be made
-  /// stable; the device is left all the same. Only of a recoverable device.
+  /// is answered and made stable, the rest waits for the other, which has it when this process has
+  /// ended (with Linux 6.16 at once). An error if it could not be made stable; the device is left
+  /// all the same. Only of a recoverable device.
   Task<Result<void>> leave();
   /// Whether a file system or another owner holds the device, so that a shutdown() hurts it.
   Task<Result<bool>> is_held();
@@ -106,10 +107,10 @@ class UblkDevice final : public FrontEnd {
 
   Task<Result<void>> make_device();
   Task<Result<void>> take_over();
-  /// Opens the port of `info_` and begins to serve; `started` lets requests come.
-  Task<Result<void>> serve_from(Task<Result<void>> started);
+  Task<Result<void>> serve_anew();
   Task<Result<void>> open_port();
-  Task<void> close_port();
+  enum class Close : std::uint8_t { now, with_process };
+  Task<void> close_port(Close when);
   Task<void> undo_make();
   [[nodiscard]] UblkAttributes attributes() const;
   /// Whether that device may be served as this volume's.

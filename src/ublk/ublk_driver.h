@@ -40,7 +40,7 @@ class UblkPort {
   UblkPort() = default;
   UblkPort(const UblkPort&) = delete;
   UblkPort& operator=(const UblkPort&) = delete;
-  /// close() has ended.
+  /// close() or keep_until_exit() has ended.
   virtual ~UblkPort() = default;
 
   /// Asks for the first request. Where the driver copies, `buffer` (else null) is where it puts the
@@ -58,9 +58,12 @@ class UblkPort {
   virtual Result<void> give_data(UblkSlot slot, std::uint32_t offset, ConstBytes data) = 0;
 
   /// Hands over what was committed and lets go of the device; the owner is told nothing any more.
-  /// What the driver has delivered and nobody has answered, it gives to the next server of a device
-  /// that can be recovered.
+  /// Only while the driver sends nothing: the device is stopped, quiesced or not started yet.
   virtual Task<void> close() = 0;
+  /// The same at any time, but the driver goes on to send requests, which nobody answers, until the
+  /// process has ended: then they go to the next server of a device that can be recovered. (Kernels
+  /// before 6.15 crash if a port is closed while requests are on their way and the process lives.)
+  virtual Task<void> keep_until_exit() = 0;
 };
 
 class UblkDriver {

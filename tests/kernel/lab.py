@@ -153,7 +153,7 @@ def build_initramfs(folder):
             (root / "modules" / name).write_bytes(data)
             order.append(name + "\n")
         (root / "modules" / ("order" if wanted is MODULES else f"{wanted[0]}.order")).write_text("".join(order))
-    for name in ("init", "vdo.sh", "lvm.conf"):
+    for name in ("init", "vdo.sh", "ublk.sh", "lvm.conf"):
         shutil.copy(HERE / "guest" / name, root / ("etc/lvm" if name == "lvm.conf" else ""))
     os.chmod(root / "init", 0o755)
     with open(folder / "initramfs.new", "wb") as archive:

@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The guest's functions for ublk devices.
 
+# The shell has some of its own, which can do less.
+dd() { /bin/dd "$@"; }
+blkdiscard() { /usr/bin/blkdiscard "$@"; }
+as_user() { exec /usr/bin/setpriv --reuid 65534 "$@"; }
+
 # said NAME TEXT [COUNT]: waits until the server has printed so many lines with it
 said() {
   local i=0

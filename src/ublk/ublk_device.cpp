@@ -334,8 +334,9 @@ Task<void> UblkDevice::shutdown() {
   bool is_stopped = false;
   tasks_.start(stop(is_stopped));
   co_await wait_for_progress(is_stopped);
-  // The driver waits for answers to all that it has sent.
+  // The driver waits for answers to all that it has sent, and the volume finishes what it has begun.
   requests_->refuse();
+  while (!is_stopped) co_await alarm_.sleep(settings_.drain_limit);
   co_await close_port(Close::now);
   const Result<void> removed = co_await control_.remove(info_, kRemoveLimit);
   if (!removed) log(removed.error().message());

@@ -3,6 +3,7 @@
 // that deliver requests and take answers, and commands that wait for what the real ones wait for.
 #pragma once
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <deque>
@@ -21,7 +22,10 @@ class FakeUblkDriver final : public UblkDriver {
 
   /// A request of a client, and its answer.
   struct Request {
-    Request(Executor& executor, ublk::IoDescriptor what) : descriptor(what), answered(executor) {}
+    Request(Executor& executor, ublk::IoDescriptor what) : descriptor(what), answered(executor) {
+      const std::uint32_t kind = what.operation_and_flags & ublk::kOperationMask;
+      if (kind == ublk::kRead || kind == ublk::kWrite) data.resize(std::size_t{what.sectors} * 512);
+    }
     ublk::IoDescriptor descriptor;
     std::vector<std::byte> data{};  ///< of a write, and where those of a read go
     std::int32_t result = 1;        ///< once `answered`
@@ -34,7 +38,7 @@ class FakeUblkDriver final : public UblkDriver {
     ublk::DeviceInfo info{};
     ublk::Parameters parameters{};
     Port* port = nullptr;
-    std::deque<Request*> queued{};  ///< not delivered
+    std::deque<Request*> queued{};      ///< not delivered
     std::vector<Request*> delivered{};  ///< by slot; null where there is none
     std::vector<bool> fetching{};       ///< by slot
     bool is_stopping = false;
@@ -53,8 +57,9 @@ class FakeUblkDriver final : public UblkDriver {
   /// Every command so far.
   std::vector<std::uint32_t> commands{};
   int write_outs = 0;
-  int opens_to_fail = 0;    ///< the next so many, as before udev has come
+  int opens_to_fail = 0;     ///< the next so many, as before udev has come
   bool copies_fail = false;  ///< of data between the server and the driver
+  bool refuses_fetches = false;
 
   [[nodiscard]] Device* find(std::uint32_t number) {
     const auto at = devices_.find(number);
@@ -104,6 +109,10 @@ class FakeUblkDriver::Port final : public UblkPort {
   ~Port() override { check(is_closed_, "a port is closed before it goes"); }
 
   void fetch(UblkSlot slot, std::byte* buffer) override {
+    if (driver_.refuses_fetches) {
+      owner_.on_retired(slot, -EINVAL);
+      return;
+    }
     device_.fetching[index(slot)] = true;
     buffers_[index(slot)] = buffer;
     device_.changed.wake_all();
@@ -148,14 +157,14 @@ class FakeUblkDriver::Port final : public UblkPort {
   /// (Until kill_server().)
   Task<void> keep_until_exit() override {
     is_closed_ = true;
-    is_deaf_ = true;
     device_.port = nullptr;
     device_.info.server_pid = 0;
     co_return;
   }
 
   void tell(UblkSlot slot, std::byte* data, std::size_t size) {
-    if (std::byte* buffer = buffers_[index(slot)]; buffer != nullptr) std::memcpy(buffer, data, size);
+    if (std::byte* buffer = buffers_[index(slot)]; buffer != nullptr)
+      std::memcpy(buffer, data, size);
     owner_.on_request(slot);
   }
   void retire(UblkSlot slot, int result) { owner_.on_retired(slot, result); }
@@ -173,7 +182,6 @@ class FakeUblkDriver::Port final : public UblkPort {
   Owner& owner_;
   std::map<std::size_t, std::byte*> buffers_;
   bool is_closed_ = false;
-  bool is_deaf_ = false;
 };
 
 inline void FakeUblkDriver::send(std::uint32_t number, Request& request) {

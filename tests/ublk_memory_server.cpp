@@ -33,7 +33,7 @@ struct Arguments {
   bool not_recoverable = false;
   std::uint32_t max_io = 0;
   int drain_ms = 5000;
-  int patience_ms = 10000;
+  int patience_ms = 60000;
   UblkDevice::Settings device;
 };
 
@@ -73,7 +73,8 @@ Task<Result<void>> serve_device(UringLoop& loop, UblkDriver& driver, const Argum
     auto found = co_await control.find(settings.identity);
     if (!found) co_return std::move(found).error();
     if (*found) {
-      settings.takeover = UblkTakeover{(*found)->device, arguments.nothing_lost};
+      settings.takeover = UblkTakeover{(*found)->device, arguments.nothing_lost,
+                                       std::chrono::milliseconds(arguments.patience_ms)};
     }
   }
   UblkDevice device(loop, driver, service, budget, std::move(settings));
@@ -90,6 +91,7 @@ Task<Result<void>> serve_device(UringLoop& loop, UblkDriver& driver, const Argum
         service.grow(arguments.grow_to);
         device.size_changed();
         break;
+      case SIGUSR2: service.hold(); break;
       case SIGUSR1: {
         Result<void> left = co_await device.leave();
         done = std::move(left);
@@ -154,7 +156,7 @@ int run(int argc, char** argv) {
 
   sigset_t signals;
   sigemptyset(&signals);
-  for (const int number : {SIGTERM, SIGINT, SIGUSR1, SIGHUP}) sigaddset(&signals, number);
+  for (const int number : {SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP}) sigaddset(&signals, number);
   sigprocmask(SIG_BLOCK, &signals, nullptr);
   const int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
   auto loop = UringLoop::create();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "ublk/kernel_ublk_driver.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -49,6 +50,19 @@ Error cannot_open(int error) {
   }
 }
 
+/// Names of the partitions that the kernel has found on a device: each keeps data of its own.
+std::vector<std::string> partitions_of(std::uint32_t device) {
+  const std::string disk = fmt::format("ublkb{}", device);
+  std::vector<std::string> names;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry("/sys/block/" + disk, error), end;
+       !error && entry != end; entry.increment(error)) {
+    std::string name = entry->path().filename();
+    if (name.starts_with(disk + "p")) names.push_back(std::move(name));
+  }
+  return names;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<KernelUblkDriver>> KernelUblkDriver::open(UringLoop& loop) {
@@ -88,9 +102,9 @@ Result<std::unique_ptr<UblkPort>> KernelUblkDriver::open(const ublk::DeviceInfo&
   return std::unique_ptr<UblkPort>(std::move(*port));
 }
 
-/// By a thread of io_uring: to open a disk may mean to read from it, and so to wait for this loop.
-Task<int> KernelUblkDriver::open_disk(std::uint32_t device, int flags) {
-  const std::string path = ublk_disk_path(device);
+// All of these by a thread of io_uring, since they may wait for requests that this loop serves: to
+// open a disk may mean to read from it, and a property is changed when no request is under way.
+Task<int> KernelUblkDriver::open_late(std::string path, int flags) {
   const int fd = co_await loop_.perform([&](io_uring_sqe* sqe) {
     io_uring_prep_openat(sqe, AT_FDCWD, path.c_str(), flags | O_CLOEXEC, 0);
     io_uring_sqe_set_flags(sqe, IOSQE_ASYNC);
@@ -98,28 +112,57 @@ Task<int> KernelUblkDriver::open_disk(std::uint32_t device, int flags) {
   co_return fd;
 }
 
-Task<int> KernelUblkDriver::write_out(std::uint32_t device) {
-  int fd = co_await open_disk(device, O_RDONLY);
+Task<void> KernelUblkDriver::close_late(int fd) {
+  co_await loop_.perform([&](io_uring_sqe* sqe) {
+    io_uring_prep_close(sqe, fd);
+    io_uring_sqe_set_flags(sqe, IOSQE_ASYNC);
+  });
+}
+
+Task<int> KernelUblkDriver::write_out(std::string path) {
+  const int fd = co_await open_late(std::move(path), O_RDONLY);
   if (fd < 0) co_return fd;
   const int written = co_await loop_.perform([&](io_uring_sqe* sqe) {
     io_uring_prep_fsync(sqe, fd, 0);
     io_uring_sqe_set_flags(sqe, IOSQE_ASYNC);
   });
-  co_await loop_.perform([&](io_uring_sqe* sqe) {
-    io_uring_prep_close(sqe, fd);
-    io_uring_sqe_set_flags(sqe, IOSQE_ASYNC);
-  });
+  co_await close_late(fd);
   co_return written;
 }
 
-Task<int> KernelUblkDriver::is_held(std::uint32_t device) {
-  int fd = co_await open_disk(device, O_RDONLY | O_EXCL);
-  if (fd == -EBUSY) co_return 1;
+Task<int> KernelUblkDriver::write_out(std::uint32_t device) {
+  const std::string disk = ublk_disk_path(device);
+  int result = 0;
+  for (const std::string& name : partitions_of(device)) {
+    auto partition = write_out("/dev/" + name);
+    const int written = co_await std::move(partition);
+    if (written < 0) result = written;
+  }
+  auto whole = write_out(disk);
+  const int written = co_await std::move(whole);
+  co_return written < 0 ? written : result;
+}
+
+Task<int> KernelUblkDriver::set_request_timeout(std::uint32_t device,
+                                                std::chrono::milliseconds time) {
+  auto opening = open_late(fmt::format("/sys/block/ublkb{}/queue/io_timeout", device), O_WRONLY);
+  const int fd = co_await std::move(opening);
   if (fd < 0) co_return fd;
-  co_await loop_.perform([&](io_uring_sqe* sqe) {
-    io_uring_prep_close(sqe, fd);
+  const std::string text = std::to_string(time.count());
+  const int written = co_await loop_.perform([&](io_uring_sqe* sqe) {
+    io_uring_prep_write(sqe, fd, text.data(), static_cast<unsigned>(text.size()), 0);
     io_uring_sqe_set_flags(sqe, IOSQE_ASYNC);
   });
+  co_await close_late(fd);
+  co_return std::min(written, 0);
+}
+
+Task<int> KernelUblkDriver::is_held(std::uint32_t device) {
+  auto opening = open_late(ublk_disk_path(device), O_RDONLY | O_EXCL);
+  const int fd = co_await std::move(opening);
+  if (fd == -EBUSY) co_return 1;
+  if (fd < 0) co_return fd;
+  co_await close_late(fd);
   co_return 0;
 }
 

@@ -23,6 +23,7 @@ class KernelUblkDriver final : public UblkDriver {
   Result<std::unique_ptr<UblkPort>> open(const ublk::DeviceInfo& device,
                                          UblkPort::Owner& owner) override;
   Task<int> write_out(std::uint32_t device) override;
+  Task<int> set_request_timeout(std::uint32_t device, std::chrono::milliseconds time) override;
   Task<int> is_held(std::uint32_t device) override;
   Result<std::vector<std::uint32_t>> devices() override;
 
@@ -32,7 +33,9 @@ class KernelUblkDriver final : public UblkDriver {
  private:
   KernelUblkDriver(UringLoop& loop, FileDescriptor control, std::unique_ptr<SideRing> ring)
       : loop_(loop), control_(std::move(control)), ring_(std::move(ring)) {}
-  Task<int> open_disk(std::uint32_t device, int flags);
+  Task<int> open_late(std::string path, int flags);
+  Task<void> close_late(int fd);
+  Task<int> write_out(std::string path);
 
   UringLoop& loop_;
   FileDescriptor control_;

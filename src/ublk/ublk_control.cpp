@@ -98,6 +98,7 @@ Task<Result<ublk::DeviceInfo>> UblkControl::info(std::uint32_t device) {
 }
 
 Task<Result<std::optional<ublk::DeviceInfo>>> UblkControl::find(std::uint64_t server_data) {
+  if (server_data == 0) co_return std::optional<ublk::DeviceInfo>();
   auto devices = driver_.devices();
   if (!devices) co_return std::move(devices).error();
   for (const std::uint32_t device : *devices) {

@@ -20,7 +20,8 @@ class UblkControl {
   Task<Result<std::uint64_t>> features();
   /// What the driver knows of a device. not_found: there is none of that number.
   Task<Result<ublk::DeviceInfo>> info(std::uint32_t device);
-  /// The device that was made with this `server_data`, if there is one; of several the first.
+  /// The device that was made with this `server_data`, if there is one; of several the first. Those
+  /// of other programs have 0, so that none is found with it.
   Task<Result<std::optional<ublk::DeviceInfo>>> find(std::uint64_t server_data);
 
   // ---- the life of a device

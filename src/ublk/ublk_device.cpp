@@ -20,12 +20,23 @@ constexpr Duration kRemoveLimit = std::chrono::seconds(2);
 /// The driver wants one idle slot of each queue, which there nearly always is.
 constexpr Duration kQuiesceLimit = std::chrono::seconds(2);
 
+/// Kernels before 6.15 notice only when a request takes longer that a server has died that had all
+/// requests of a queue.
+constexpr auto kRequestTimeout = std::chrono::seconds(2);
+/// Clients whose requests are not answered soon send no more.
+constexpr Duration kQuiet = std::chrono::milliseconds(20);
+constexpr int kQuietTries = 25;
+
 constexpr std::uint32_t kMaxIo = 1U << 20U;
 constexpr std::uint32_t kMaxIoOfDriver = 128U << 10U;
 
 /// Whether the driver copies the data of such a device, and not the server.
 bool driver_copies(const UblkDevice::Settings& settings) {
   return settings.driver_copies || settings.is_unprivileged;
+}
+
+bool outlives_server(const ublk::DeviceInfo& device) {
+  return (device.flags & ublk::kUserRecoveryReissue) != 0;
 }
 
 std::uint32_t max_io_of(const UblkDevice::Settings& settings) {
@@ -105,9 +116,7 @@ std::vector<FrontEndAddress> UblkDevice::addresses() const {
   return {{ublk_disk_path(info_.device), false}};
 }
 
-bool UblkDevice::can_leave() const {
-  return state_ == State::serving && (info_.flags & ublk::kUserRecoveryReissue) != 0;
-}
+bool UblkDevice::can_leave() const { return state_ == State::serving && outlives_server(info_); }
 
 UblkAttributes UblkDevice::attributes() const {
   UblkAttributes attributes;
@@ -152,7 +161,11 @@ Task<Result<void>> UblkDevice::make_device() {
   if (!added) co_return std::move(added).error();
   info_ = *added;
   Result<void> started = co_await serve_anew();
-  if (!started) co_await undo_make();
+  if (!started) {
+    co_await undo_make();
+  } else if (outlives_server(info_)) {
+    co_await tell_timeout();
+  }
   co_return started;
 }
 
@@ -181,7 +194,7 @@ Result<void> UblkDevice::check_takeover(const UblkAttributes& attributes) const 
   if (info_.state == ublk::kStateDead) {
     return Error(Errc::not_found, fmt::format("{} has ended: make it anew", path));
   }
-  if (info_.server_data != settings_.identity) {
+  if (info_.server_data != settings_.identity || settings_.identity == 0) {
     return Error(Errc::exists, fmt::format("{} is none of this volume", path));
   }
   if ((~info_.flags & (ublk::kUserRecoveryReissue | ublk::kUserCopy)) != 0) {
@@ -282,6 +295,19 @@ Task<void> UblkDevice::tell_size() {
   if (!told) log(told.error().message());
 }
 
+/// A server that lives may take any time for a request. The kernel waits here for requests under
+/// way, also where the server is killed meanwhile, so that it is done before anybody uses the
+/// device.
+Task<void> UblkDevice::tell_timeout() {
+  const int told = co_await driver_.set_request_timeout(info_.device, kRequestTimeout);
+  if (told < 0) {
+    log(errno_error(-told, fmt::format("setting how soon the kernel notices that the server of {} "
+                                       "was killed",
+                                       ublk_disk_path(info_.device)))
+            .message());
+  }
+}
+
 Task<Result<bool>> UblkDevice::is_held() {
   if (state_ != State::serving) co_return false;
   const int held = co_await driver_.is_held(info_.device);
@@ -334,13 +360,24 @@ Task<void> UblkDevice::shutdown() {
   bool is_stopped = false;
   tasks_.start(stop(is_stopped));
   co_await wait_for_progress(is_stopped);
-  // The driver waits for answers to all that it has sent, and the volume finishes what it has begun.
+  // The driver waits for answers to all that it has sent, and the volume finishes what it has
+  // begun.
   requests_->refuse();
   while (!is_stopped) co_await alarm_.sleep(settings_.drain_limit);
   co_await close_port(Close::now);
   const Result<void> removed = co_await control_.remove(info_, kRemoveLimit);
   if (!removed) log(removed.error().message());
   state_ = State::ended;
+}
+
+/// Kernels before 6.15 may crash when a process ends to which requests are just being sent.
+Task<void> UblkDevice::wait_until_quiet() {
+  Alarm pause(executor_);
+  for (int i = 0; i < kQuietTries; ++i) {
+    const std::uint64_t come = requests_->come();
+    co_await pause.sleep(kQuiet);
+    if (requests_->come() == come) co_return;
+  }
 }
 
 Task<Result<void>> UblkDevice::leave() {
@@ -363,6 +400,7 @@ Task<Result<void>> UblkDevice::leave() {
     Result<void> flushed = co_await service_.flush();
     stable = std::move(flushed);
   }
+  if (when == Close::with_process) co_await wait_until_quiet();
   co_await close_port(when);
   state_ = State::ended;
   co_return stable;

@@ -25,8 +25,9 @@ struct UblkTakeover {
   /// The server before has left in order, or nothing that it answered can be lost with it. Not
   /// needed of a device that writes through.
   bool nothing_is_lost = false;
-  /// How long the server before may take until it has gone.
-  Duration patience = std::chrono::seconds(30);
+  /// How long the server before may take until it has gone. Kernels before 6.15 notice that a
+  /// server was killed that had every request of a queue only when one has taken 30 s.
+  Duration patience = std::chrono::seconds(60);
 };
 
 class UblkDevice final : public FrontEnd {
@@ -37,7 +38,8 @@ class UblkDevice final : public FrontEnd {
     /// The device is not made but taken over.
     std::optional<UblkTakeover> takeover{};
     /// Whose device it is, so that no other volume's is taken over, and that it can be found
-    /// (UblkControl::find()): a number of the caller's, as of the volume's UUID.
+    /// (UblkControl::find()): a number of the caller's, as of the volume's UUID. With 0 it cannot
+    /// be taken over.
     std::uint64_t identity = 0;
 
     std::uint16_t queues = 1;
@@ -116,6 +118,8 @@ class UblkDevice final : public FrontEnd {
   /// Whether that device may be served as this volume's.
   Result<void> check_takeover(const UblkAttributes& attributes) const;
   Task<void> tell_size();
+  Task<void> tell_timeout();
+  Task<void> wait_until_quiet();
   Task<void> watch();
   Task<void> write_out(bool& is_over);
   Task<void> stop(bool& is_over);

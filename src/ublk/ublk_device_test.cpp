@@ -105,6 +105,8 @@ TEST_F(UblkDeviceTest, IsMadeServedAndRemoved) {
         ublk::kUserRecovery | ublk::kUserRecoveryReissue | ublk::kUserCopy);
     EXPECT_EQ(made.parameters.sectors, kSize / 512);
     EXPECT_EQ(made.parameters.attributes, ublk::kVolatileCache | ublk::kFuaWrites);
+    co_await test.settle();
+    EXPECT_EQ(test.driver_.request_timeout, std::chrono::seconds(2));
     co_await device->shutdown();
     EXPECT_EQ(test.driver_.count(), 0U);
     EXPECT_EQ(test.driver_.write_outs, 1);
@@ -147,6 +149,8 @@ TEST_F(UblkDeviceTest, TheDriverCopiesWhereTheServerMayNot) {
     EXPECT_EQ(co_await test.answer(read), 128 << 10);
     EXPECT_EQ(read.data, write.data);
     EXPECT_FALSE(device->can_leave());
+    // A user's server that takes longer is killed.
+    EXPECT_EQ(test.driver_.request_timeout.count(), 0);
     EXPECT_FALSE((co_await device->leave()).ok());
     co_await device->shutdown();
     EXPECT_EQ(test.driver_.count(), 0U);
@@ -458,6 +462,11 @@ TEST_F(UblkDeviceTest, WhatIsNotThisVolumesIsNotTakenOver) {
     auto foreign = test.takeover();
     foreign.identity = kIdentity + 1;
     EXPECT_EQ(co_await refusal(std::move(foreign)), Errc::exists);
+    test.driver_.find(0)->info.server_data = 0;
+    auto nameless = test.takeover();
+    nameless.identity = 0;
+    EXPECT_EQ(co_await refusal(std::move(nameless)), Errc::exists);
+    test.driver_.find(0)->info.server_data = kIdentity;
     auto absent = test.takeover();
     absent.takeover->device = 9;
     EXPECT_EQ(co_await refusal(std::move(absent)), Errc::not_found);

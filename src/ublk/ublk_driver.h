@@ -84,8 +84,12 @@ class UblkDriver {
   /// there is none, another error if it cannot be opened.
   virtual Result<std::unique_ptr<UblkPort>> open(const ublk::DeviceInfo& device,
                                                  UblkPort::Owner& owner) = 0;
-  /// Writes out what the kernel keeps of /dev/ublkbN in memory: 0, or a negative errno.
+  /// Writes out what the kernel keeps of /dev/ublkbN and its partitions in memory (not what a file
+  /// system keeps): 0, or a negative errno.
   virtual Task<int> write_out(std::uint32_t device) = 0;
+  /// After how long a request the kernel looks whether its server still lives: 0, or a negative
+  /// errno.
+  virtual Task<int> set_request_timeout(std::uint32_t device, std::chrono::milliseconds time) = 0;
   /// Whether a file system or another owner holds /dev/ublkbN: 1, 0, or a negative errno.
   virtual Task<int> is_held(std::uint32_t device) = 0;
   /// The numbers of all devices there are.

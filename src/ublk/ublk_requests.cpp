@@ -87,6 +87,7 @@ void UblkRequests::on_request(UblkSlot place) {
   Slot& slot = slots_[index_of(place)];
   check(slot.state == State::fetching, "a request comes where one was asked for");
   slot.state = State::waiting;
+  ++come_;
   waiting_.push_back(place);
   arrived_.wake_all();
 }

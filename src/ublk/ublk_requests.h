@@ -43,7 +43,8 @@ class UblkRequests final : private UblkPort::Owner {
 
   /// Requests that the volume has, or that wait for their turn.
   [[nodiscard]] std::size_t under_way() const { return client_.in_flight() + waiting_.size(); }
-  /// How many have been answered so far.
+  /// How many have come so far, and how many have been answered.
+  [[nodiscard]] std::uint64_t come() const { return come_; }
   [[nodiscard]] std::uint64_t answered() const { return answered_; }
   /// Whether the driver will send none any more: somebody has stopped the device.
   [[nodiscard]] bool are_all_retired() const { return retired_ == slots_.size(); }
@@ -122,6 +123,7 @@ class UblkRequests final : private UblkPort::Owner {
   WaitQueue changed_;
   TaskGroup serving_;
   std::size_t retired_ = 0;
+  std::uint64_t come_ = 0;
   std::uint64_t answered_ = 0;
   int refusal_ = 0;
   bool refuses_ = false;

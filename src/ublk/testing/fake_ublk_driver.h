@@ -57,6 +57,7 @@ class FakeUblkDriver final : public UblkDriver {
   /// Every command so far.
   std::vector<std::uint32_t> commands{};
   int write_outs = 0;
+  std::chrono::milliseconds request_timeout{0};
   int opens_to_fail = 0;     ///< the next so many, as before udev has come
   bool copies_fail = false;  ///< of data between the server and the driver
   bool refuses_fetches = false;
@@ -82,6 +83,10 @@ class FakeUblkDriver final : public UblkDriver {
                                          UblkPort::Owner& owner) override;
   Task<int> write_out(std::uint32_t) override {
     ++write_outs;
+    co_return 0;
+  }
+  Task<int> set_request_timeout(std::uint32_t, std::chrono::milliseconds time) override {
+    request_timeout = time;
     co_return 0;
   }
   Task<int> is_held(std::uint32_t) override { co_return 0; }

@@ -113,7 +113,7 @@ Task<int> KernelUblkDriver::open_late(std::string path, int flags) {
 }
 
 Task<void> KernelUblkDriver::close_late(int fd) {
-  co_await loop_.perform([&](io_uring_sqe* sqe) {
+  [[maybe_unused]] const int closed = co_await loop_.perform([&](io_uring_sqe* sqe) {
     io_uring_prep_close(sqe, fd);
     io_uring_sqe_set_flags(sqe, IOSQE_ASYNC);
   });

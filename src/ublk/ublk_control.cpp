@@ -8,6 +8,8 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include "async/alarm.h"
+
 namespace uvdo {
 namespace {
 

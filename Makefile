@@ -48,7 +48,7 @@ test-tsan:
 test-kernel:
 	@scripts/install-dependencies test
 	@cmake --preset release -DUVDO_TESTS=ON >/dev/null
-	@cmake --build build -j $(JOBS) --target uvdo index_probe
+	@cmake --build build -j $(JOBS) --target uvdo index_probe ublk_memory_server
 	@tests/kernel/run $(KERNEL)
 
 # Figures of this machine; see docs/performance.md for what they mean. BENCH="--quick" and other

@@ -106,7 +106,8 @@ Task<void> serve(UringLoop& loop, const Arguments& arguments, int signals, int& 
       continue;
     }
     if (info.ssi_signo == SIGHUP) {
-      co_await device.leave();
+      const auto left = co_await device.leave();
+      if (!left) status = 1;
       break;
     }
     if (auto unused = co_await device.check_unused(); !unused) {

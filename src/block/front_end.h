@@ -46,8 +46,12 @@ class FrontEnd {
   /// Whether clients can be left waiting for a server that follows.
   [[nodiscard]] virtual bool can_leave() const { return false; }
   /// As shutdown(), but leaves them waiting, where can_leave(): what they ask meanwhile is answered
-  /// by that server.
-  virtual Task<void> leave() { return shutdown(); }
+  /// by that server. An error if not all that was answered could be made stable; it has left then
+  /// all the same.
+  virtual Task<Result<void>> leave() {
+    co_await shutdown();
+    co_return Result<void>();
+  }
 };
 
 }  // namespace uvdo

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// How front ends cut long requests into pieces: reads and writes into what a buffer holds, ranges
-// without data into what is done before it is seen whether somebody still wants it.
+// How front ends cut the requests of clients. What has data is cut at multiples of 128 KiB of the
+// device; each piece has a buffer and runs by itself. What has none is cut too, so that it can end
+// early.
 #pragma once
 
 #include <cstdint>
@@ -25,6 +26,9 @@ namespace uvdo {
 
 /// A change or a question of more than this is long: few of a client run at a time.
 inline constexpr std::uint32_t kLongRange = 16U << 20U;
+/// Long requests of a client that run at a time: a few, so that one that waits for the device does
+/// not hold up the rest.
+inline constexpr std::uint64_t kLongRequests = 8;
 /// What is done of such a request before it is seen whether somebody still wants it, at multiples
 /// of this.
 inline constexpr std::uint32_t kRangePiece = 64U << 20U;

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/text_hash.h"
 #include "device/storage_map.h"
 
 namespace uvdo {
@@ -63,12 +64,9 @@ std::string device_folder_of(const std::string& control_path) {
 }
 
 std::string control_link_of(const std::string& volume) {
-  // FNV-1a: the names only have to be different for different paths.
   std::error_code ignored;
   const std::string path = std::filesystem::absolute(volume, ignored).lexically_normal();
-  std::uint64_t hash = 0xCBF29CE484222325U;
-  for (const char c : path) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3U;
-  return fmt::format("{}/path-{:016x}.control", control_folder(), hash);
+  return fmt::format("{}/path-{:016x}.control", control_folder(), text_hash(path));
 }
 
 ControlLink::ControlLink(const std::string& volume, std::string socket)

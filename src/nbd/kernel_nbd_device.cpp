@@ -153,7 +153,7 @@ Task<std::invoke_result_t<Command, KernelNbdClient&>> KernelNbdDevice::call(int 
   const auto in_thread = [this, kept, &carry_out] {
     return settings_.kernel.shares_descriptors ? carry_out() : run_apart(kept, carry_out);
   };
-  Outcome outcome = co_await call_blocking(loop_, -1, in_thread);
+  Outcome outcome = co_await call_blocking(loop_, Descriptors::shared, in_thread);
   co_return outcome;
 }
 
@@ -415,8 +415,8 @@ Task<void> KernelNbdDevice::shutdown() {
   state_ = State::off;
 }
 
-Task<void> KernelNbdDevice::leave() {
-  if (state_ == State::off) co_return;
+Task<Result<void>> KernelNbdDevice::leave() {
+  if (state_ == State::off) co_return Result<void>();
   state_ = State::ending;
   alarm_.ring();
   resize_alarm_.ring();
@@ -426,6 +426,7 @@ Task<void> KernelNbdDevice::leave() {
   co_await serving_.wait();
   index_.reset();
   state_ = State::off;
+  co_return Result<void>();
 }
 
 Task<Result<void>> KernelNbdDevice::check_unused() {
@@ -433,7 +434,7 @@ Task<Result<void>> KernelNbdDevice::check_unused() {
   const auto look = [&folder = settings_.kernel.folder, index = *index_] {
     return folder.check_unused(index);
   };
-  Result<void> unused = co_await call_blocking(loop_, -1, look);
+  Result<void> unused = co_await call_blocking(loop_, Descriptors::shared, look);
   co_return unused;
 }
 

@@ -87,7 +87,7 @@ class KernelNbdDevice final : public FrontEnd {
   /// Instead of shutdown(), where another server will follow: the device stays, and its requests
   /// wait for `dead_limit`. What is under way is finished, within limits; the rest, and whatever is
   /// not answered, is asked of the next.
-  Task<void> leave() override;
+  Task<Result<void>> leave() override;
   /// busy: the device is mounted, or part of another, so that an end would be somebody's loss.
   Task<Result<void>> check_unused();
 

@@ -53,7 +53,7 @@ struct World {
       }
       return Result<std::vector<std::byte>>(std::move(answer));
     };
-    Result<std::vector<std::byte>> answer = co_await call_blocking(loop, -1, body);
+    Result<std::vector<std::byte>> answer = co_await call_blocking(loop, Descriptors::shared, body);
     co_return answer;
   }
   Task<void> wait_until(const std::function<bool()>& condition) {
@@ -143,7 +143,7 @@ TEST(KernelNbdDevice, TheNextServerTakesTheDeviceOver) {
   in_world([](World& world) -> Task<void> {
     auto device = world.server();
     EXPECT_TRUE((co_await device->start()).ok());
-    co_await device->leave();
+    EXPECT_TRUE((co_await device->leave()).ok());
     EXPECT_TRUE(world.kernel.has(0));
     device = world.server();
     EXPECT_TRUE((co_await device->start()).ok());
@@ -207,12 +207,12 @@ TEST(KernelNbdDevice, ItGrowsWithTheVolume) {
     device->size_changed();
     co_await world.wait_until([&] { return size() == std::to_string(2 * kVolume / 512); });
     // Also where it has grown while nobody served it.
-    co_await device->leave();
+    EXPECT_TRUE((co_await device->leave()).ok());
     world.service.grow(3 * kVolume);
     device = world.server();
     EXPECT_TRUE((co_await device->start()).ok());
     co_await world.wait_until([&] { return size() == std::to_string(3 * kVolume / 512); });
-    co_await device->leave();
+    EXPECT_TRUE((co_await device->leave()).ok());
   });
 }
 
@@ -221,7 +221,7 @@ TEST(KernelNbdDevice, AServerOfSomethingSmallerTakesNothingOver) {
     world.service.grow(2 * kVolume);
     auto device = world.server();
     EXPECT_TRUE((co_await device->start()).ok());
-    co_await device->leave();
+    EXPECT_TRUE((co_await device->leave()).ok());
     testing::MemoryBlockService smaller(world.loop, {.size = kVolume});
     device = world.server({}, &smaller);
     const auto refused = co_await device->start();
@@ -282,7 +282,7 @@ TEST(KernelNbdDevice, WhatSomebodyElseDisconnectsIsLetGo) {
       if (!client) return std::move(client).error();
       return client->disconnect(0);
     };
-    EXPECT_TRUE((co_await call_blocking(world.loop, -1, body)).ok());
+    EXPECT_TRUE((co_await call_blocking(world.loop, Descriptors::shared, body)).ok());
     co_await world.wait_until([&] { return device->clients() == 0; });
     EXPECT_TRUE(is_told);
     EXPECT_THAT(world.lines, ::testing::Contains(HasSubstr("disconnected by somebody else")));

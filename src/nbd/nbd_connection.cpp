@@ -18,9 +18,6 @@ namespace {
 constexpr std::uint32_t kCopyLimit = 32U << 10U;
 // What is received behind a large payload: the next header and a little more.
 constexpr std::size_t kTail = 4096;
-// Long requests of a client that run at a time: a few, so that one that waits for the device does
-// not hold up the rest.
-constexpr std::uint64_t kLongRequests = 8;
 // Work for a request, in units of Executor::spend().
 constexpr std::uint64_t kUnitsPerRequest = 50;
 

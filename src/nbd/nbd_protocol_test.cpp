@@ -125,15 +125,5 @@ TEST(NbdProtocol, EveryErrorOfTheVolumeHasANumberOfTheProtocol) {
   EXPECT_EQ(wire_error_of(Errc::corrupt), WireError::eio);
 }
 
-TEST(NbdProtocol, RangesAreCutAtMultiplesOf128KiB) {
-  constexpr std::uint32_t kPiece = BufferPool::kLargest;
-  EXPECT_EQ(piece_count(5, 0), 0U);
-  EXPECT_EQ(piece_count(kPiece - 1, 1), 1U);
-  EXPECT_EQ(piece_count(kPiece - 1, 2), 2U);
-  EXPECT_EQ(piece_count(1, kMaxPayload), kMaxPayload / kPiece + 1);
-  EXPECT_EQ(piece_length(kPiece - 1, 2), 1U);
-  EXPECT_EQ(piece_length(kPiece, 2 * kPiece), kPiece);
-}
-
 }  // namespace
 }  // namespace uvdo::nbd

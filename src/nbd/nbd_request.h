@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// A request under way and its pieces. A request is cut at multiples of 128 KiB of the device; each
-// piece has a buffer and runs by itself. Both come from NbdServerMemory. Requests without data are
-// cut too, so that they can end early.
+// A request under way and its pieces (block/request_pieces.h). Both come from NbdServerMemory.
 #pragma once
 
 #include <string>

@@ -250,7 +250,11 @@ Task<void> Attachments::end(std::list<Attachment>::iterator attachment, bool for
                      attachment->device.path));
     co_await attachment->front_end->shutdown();
   } else {
-    co_await attachment->front_end->leave();
+    auto left = co_await attachment->front_end->leave();
+    if (!left) {
+      log_({LogLevel::error, fmt::format("of {} not all that was answered is stable: {}",
+                                         attachment->device.path, left.error().message())});
+    }
   }
   const std::string& link = attachment->device.link;
   if (for_good && !link.empty()) unlink(link.c_str());

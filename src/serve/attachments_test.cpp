@@ -42,9 +42,9 @@ class NotedDevice final : public FrontEnd {
     co_return;
   }
   [[nodiscard]] bool can_leave() const override { return order_.device.kind == DeviceKind::ublk; }
-  Task<void> leave() override {
+  Task<Result<void>> leave() override {
     note("waits");
-    co_return;
+    co_return Result<void>();
   }
 
  private:

@@ -1,18 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "serve/device_front_ends.h"
 
-#include <fmt/core.h>
 #include <unistd.h>
 
+#include "base/text_hash.h"
 #include "fuse/fuse_block_device.h"
 #include "fuse/fuse_server.h"
 #include "nbd/kernel_nbd_device.h"
+#include "ublk/machine_ublk_device.h"
 
 namespace uvdo {
 namespace {
 
 std::function<void(const std::string&)> teller(const DeviceSurroundings& surroundings) {
   return [log = surroundings.log](const std::string& line) { log(line); };
+}
+
+Result<std::unique_ptr<FrontEnd>> make_ublk(const DeviceSurroundings& surroundings,
+                                            const Attachments::Order& order) {
+  UblkDevice::Settings settings;
+  if (order.take_over) {
+    auto device = parse_ublk_disk_path(order.device.path);
+    if (!device) return std::move(device).error();
+    settings.takeover = UblkTakeover{*device, surroundings.nothing_is_lost};
+  }
+  settings.identity = text_hash(surroundings.volume_id + "/" + order.device.name);
+  settings.logical_block_size = static_cast<std::uint32_t>(order.device.block_size);
+  settings.times = &surroundings.times;
+  settings.log = teller(surroundings);
+  auto made = MachineUblkDevice::make(surroundings.loop, *order.service, surroundings.requests,
+                                      std::move(settings));
+  // Whatever keeps this process from the driver: another kind may do.
+  if (!made) return Error(Errc::unsupported, made.error().message());
+  return made;
 }
 
 Result<std::unique_ptr<FrontEnd>> make_nbd(const DeviceSurroundings& surroundings,
@@ -79,8 +99,7 @@ Result<std::unique_ptr<FrontEnd>> make_device_front_end(const DeviceSurroundings
                                                         const Attachments::Order& order) {
   switch (order.device.kind) {
     case DeviceKind::nbd: return make_nbd(surroundings, order);
-    case DeviceKind::ublk:
-      return Error(Errc::unsupported, fmt::format("{} is not there", name_of(order.device.kind)));
+    case DeviceKind::ublk: return make_ublk(surroundings, order);
     case DeviceKind::fuse: return make_fuse(surroundings, order);
     case DeviceKind::file: return make_file(surroundings, order);
   }

@@ -19,6 +19,9 @@ struct DeviceSurroundings {
   RequestTimes& times;
   std::string folder;     ///< for mounts, of this server alone; made and removed as needed
   std::string volume_id;  ///< its UUID
+  /// Whether all is there that a server before this one has answered, so that its devices may be
+  /// taken over.
+  bool nothing_is_lost = false;
   LogFunction log;
 };
 

@@ -93,7 +93,8 @@ Attachments::Settings VolumeServer::device_settings() {
   if (!devices.make) {
     devices.make = [surroundings = DeviceSurroundings{
                         loop_, requests_, times_, device_folder_of(control_path_),
-                        devices.volume_id, log_function()}](const Attachments::Order& order) {
+                        devices.volume_id, settings_.nothing_is_lost,
+                        log_function()}](const Attachments::Order& order) {
       return make_device_front_end(surroundings, order);
     };
   }

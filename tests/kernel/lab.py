@@ -18,6 +18,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "judge"))
@@ -31,6 +32,7 @@ PACKAGES = """busybox-static coreutils dmsetup lvm2 libc6 libdevmapper1.02.1 lib
 PROGRAMS = ["bin/dd", "sbin/dmsetup", "sbin/lvm", "usr/bin/vdoformat", "usr/bin/vdoforcerebuild",
             "usr/bin/vdoreadonly"]
 MODULES = ["virtio_pci", "virtio_blk", "virtio_console", "virtio_rng", "dm-vdo", "crc32c_generic"]
+ON_DEMAND = ["ublk_drv"]       # `load MODULE` in the guest
 
 
 class Unavailable(Exception):
@@ -38,9 +40,33 @@ class Unavailable(Exception):
 
 
 class Lab:
-    def __init__(self, folder):
+    def __init__(self, folder, initramfs=None):
         self.folder = pathlib.Path(folder)
-        self.vmlinux, self.initramfs = self.folder / "vmlinux", self.folder / "initramfs"
+        self.vmlinux, self.initramfs = self.folder / "vmlinux", initramfs or self.folder / "initramfs"
+
+    def with_programs(self, programs, initramfs):
+        """The same with programs of this machine in the guest, each with the libraries that it has
+        here; `initramfs` is where to put the archive."""
+        with tempfile.TemporaryDirectory(prefix="uvdo-guest.") as name:
+            root = pathlib.Path(name)
+            for part in ("host", "usr/bin"):
+                (root / part).mkdir(parents=True)
+            for program in map(pathlib.Path, programs):
+                needed = {pathlib.Path(found) for found in re.findall(r"(/\S+) \(0x", subprocess.run(
+                    ["ldd", program], check=True, stdout=subprocess.PIPE, text=True).stdout)}
+                for path in (program, *needed):
+                    if not (root / "host" / path.name).exists():
+                        shutil.copy(path, root / "host" / path.name)
+                loader = next(path.name for path in needed if path.name.startswith("ld-linux"))
+                script = root / "usr/bin" / program.name
+                script.write_text(f"#!/bin/sh\nexec /host/{loader} --library-path /host /host/{program.name} \"$@\"\n")
+                script.chmod(0o755)
+            with open(initramfs, "wb") as archive:
+                archive.write(self.initramfs.read_bytes())
+                archive.write(b"\0" * (-archive.tell() % 4))
+                archive.flush()
+                pack(root, archive)
+        return Lab(self.folder, initramfs)
 
     @property
     def versions(self):
@@ -119,22 +145,28 @@ def build_initramfs(folder):
     for library in needed:
         shutil.copy(library, root / "lib/x86_64-linux-gnu" / library.name)
     (root / "lib64/ld-linux-x86-64.so.2").symlink_to("../lib/x86_64-linux-gnu/ld-linux-x86-64.so.2")
-    order = []
-    for path in with_dependencies(folder / "kernel/lib/modules", MODULES):
-        name = path.name.removesuffix(".xz")
-        data = lzma.open(path).read() if path.suffix == ".xz" else path.read_bytes()
-        (root / "modules" / name).write_bytes(data)
-        order.append(name)
-    (root / "modules/order").write_text("\n".join(order) + "\n")
-    for name in ("init", "vdo.sh", "lvm.conf"):
+    for wanted in (MODULES, *([name] for name in ON_DEMAND)):
+        order = []
+        for path in with_dependencies(folder / "kernel/lib/modules", wanted):
+            name = path.name.removesuffix(".xz")
+            data = lzma.open(path).read() if path.suffix == ".xz" else path.read_bytes()
+            (root / "modules" / name).write_bytes(data)
+            order.append(name + "\n")
+        (root / "modules" / ("order" if wanted is MODULES else f"{wanted[0]}.order")).write_text("".join(order))
+    for name in ("init", "vdo.sh", "ublk.sh", "lvm.conf"):
         shutil.copy(HERE / "guest" / name, root / ("etc/lvm" if name == "lvm.conf" else ""))
     os.chmod(root / "init", 0o755)
-    paths = sorted(str(path.relative_to(root)) for path in root.rglob("*"))
     with open(folder / "initramfs.new", "wb") as archive:
-        subprocess.run(["cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0"], check=True, cwd=root,
-                       input="\n".join(paths).encode(), stdout=archive)
+        pack(root, archive)
     os.replace(folder / "initramfs.new", folder / "initramfs")
     shutil.rmtree(root)
+
+
+def pack(root, archive):
+    """Writes all that is in the folder `root` to the open file `archive`."""
+    paths = sorted(str(path.relative_to(root)) for path in root.rglob("*"))
+    subprocess.run(["cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0"], check=True, cwd=root,
+                   input="\n".join(paths).encode(), stdout=archive)
 
 
 def extract_vmlinux(folder):

@@ -4,10 +4,9 @@
 #pragma once
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "block/block_service.h"

@@ -50,3 +50,6 @@ copies() {
 
 # flush DEVICE: all that was written to it is stable afterwards
 flush() { dd if=/dev/null of="$1" conv=notrunc,fsync status=none; }
+
+# load MODULE: with what it needs
+load() { while read -r module; do insmod "/modules/$module" 2>/dev/null; done <"/modules/$1.order"; }

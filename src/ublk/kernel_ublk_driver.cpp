@@ -132,8 +132,9 @@ Task<int> KernelUblkDriver::write_out(std::string path) {
 
 Task<int> KernelUblkDriver::write_out(std::uint32_t device) {
   const std::string disk = ublk_disk_path(device);
+  const std::vector<std::string> partitions = partitions_of(device);
   int result = 0;
-  for (const std::string& name : partitions_of(device)) {
+  for (const std::string& name : partitions) {
     auto partition = write_out("/dev/" + name);
     const int written = co_await std::move(partition);
     if (written < 0) result = written;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "ublk/ublk_control.h"
 
+#include <array>
+
 #include <gtest/gtest.h>
 
 #include "async/sim_executor.h"
@@ -36,11 +38,14 @@ class UblkControlTest : public ::testing::Test {
 
 TEST_F(UblkControlTest, DevicesAreFoundByTheirIdentity) {
   run([](UblkControlTest& test) -> Task<void> {
-    for (const std::uint64_t identity : {0U, 11U, 12U}) co_await test.add(identity);
+    // (GCC 12 does not keep a list in braces where a loop over it waits.)
+    constexpr std::array<std::uint64_t, 3> kMade{0, 11, 12};
+    for (const std::uint64_t identity : kMade) co_await test.add(identity);
     const auto found = co_await test.control_.find(11);
     EXPECT_TRUE(found.ok() && found->has_value());
     EXPECT_EQ((**found).device, 1U);
-    for (const std::uint64_t identity : {0U, 13U}) {
+    constexpr std::array<std::uint64_t, 2> kAbsent{0, 13};
+    for (const std::uint64_t identity : kAbsent) {
       const auto none = co_await test.control_.find(identity);
       EXPECT_TRUE(none.ok() && !none->has_value());
     }

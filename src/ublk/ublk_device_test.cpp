@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "ublk/ublk_device.h"
 
+#include <array>
+
 #include <gtest/gtest.h>
 
 #include "async/sim_executor.h"
@@ -266,9 +268,12 @@ TEST_F(UblkDeviceTest, ANumberThatIsTakenIsSaid) {
 
 TEST_F(UblkDeviceTest, AfterAnyFailureOfAStartNothingIsLeft) {
   run([](UblkDeviceTest& test) -> Task<void> {
-    for (const std::uint32_t operation :
-         {ublk::kGetFeatures, ublk::kAddDevice, ublk::kSetParameters, ublk::kStartDevice}) {
-      for (const int error : {-EPERM, -EINVAL, -ENOMEM}) {
+    // (GCC 12 does not keep a list in braces where a loop over it waits.)
+    constexpr std::array kOperations{ublk::kGetFeatures, ublk::kAddDevice, ublk::kSetParameters,
+                                     ublk::kStartDevice};
+    constexpr std::array kErrors{-EPERM, -EINVAL, -ENOMEM};
+    for (const std::uint32_t operation : kOperations) {
+      for (const int error : kErrors) {
         test.driver_.failures[operation] = error;
         auto device = test.make();
         const auto started = co_await device->start();
@@ -283,8 +288,9 @@ TEST_F(UblkDeviceTest, AfterAnyFailureOfAStartNothingIsLeft) {
 
 TEST_F(UblkDeviceTest, FeaturesThatAreMissingAreSaid) {
   run([](UblkDeviceTest& test) -> Task<void> {
-    for (const std::uint64_t features :
-         {std::uint64_t{0}, ublk::kIoctlEncode, ublk::kIoctlEncode | ublk::kUserRecovery}) {
+    constexpr std::array kTooFew{std::uint64_t{0}, ublk::kIoctlEncode,
+                                 ublk::kIoctlEncode | ublk::kUserRecovery};
+    for (const std::uint64_t features : kTooFew) {
       test.driver_.features = features;
       auto device = test.make();
       const auto started = co_await device->start();
@@ -296,11 +302,12 @@ TEST_F(UblkDeviceTest, FeaturesThatAreMissingAreSaid) {
 
 TEST_F(UblkDeviceTest, SettingsThatMakeNoSenseAreSaid) {
   run([](UblkDeviceTest& test) -> Task<void> {
-    for (const auto change : {+[](UblkDevice::Settings& s) { s.depth = 0; },
-                              +[](UblkDevice::Settings& s) { s.depth = 5000; },
-                              +[](UblkDevice::Settings& s) { s.queues = 2000; },
-                              +[](UblkDevice::Settings& s) { s.logical_block_size = 100; },
-                              +[](UblkDevice::Settings& s) { s.max_io_bytes = 100; }}) {
+    const std::array changes{+[](UblkDevice::Settings& s) { s.depth = 0; },
+                             +[](UblkDevice::Settings& s) { s.depth = 5000; },
+                             +[](UblkDevice::Settings& s) { s.queues = 2000; },
+                             +[](UblkDevice::Settings& s) { s.logical_block_size = 100; },
+                             +[](UblkDevice::Settings& s) { s.max_io_bytes = 100; }};
+    for (const auto change : changes) {
       auto settings = test.settings();
       change(settings);
       auto device = test.make(std::move(settings));

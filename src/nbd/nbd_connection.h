@@ -24,6 +24,9 @@ struct NbdConnectionSettings {
   Duration stall_limit = std::chrono::seconds(10);
   /// Where the times of requests are noted; must outlive the connection.
   RequestTimes* times = nullptr;
+  /// The first flush of a client that connects before this fails with EIO: it may have been here
+  /// before, and miss writes that it was answered.
+  TimePoint first_flush_fails_until{};
 };
 
 class NbdConnection final : private NbdReplyQueue::Owner {
@@ -125,6 +128,7 @@ class NbdConnection final : private NbdReplyQueue::Owner {
   bool receiving_payload_ = false;  // of a request that is under way, into a buffer of the volume's
   std::size_t fill_limit_;
   TimePoint started_;
+  bool owes_error_;  ///< to the first flush
   TimePoint last_progress_;
   std::uint64_t last_moved_ = 0;
   std::string reason_;

@@ -25,6 +25,7 @@ struct KeptMemories {
 
 /// What became of the writes that a process which died had answered.
 struct KeptReport {
+  bool was_dirty = false;     ///< the last process of the volume had not saved it
   bool was_found = false;     ///< there was such memory of the volume
   std::uint64_t entries = 0;  ///< of the journal, that were not on disk
   std::uint64_t blocks = 0;   ///< that were not in the journal

@@ -20,6 +20,7 @@
 #include "nbd/nbd_server.h"
 #include "net/descriptor_reserve.h"
 #include "serve/background.h"
+#include "serve/kept_writes.h"
 #include "serve/server_signals.h"
 #include "serve/volume_server.h"
 #include "volume/memory_plan.h"
@@ -61,6 +62,9 @@ Result<void> fit_clients(ServeOptions& options) {
   return {};
 }
 
+/// Clients that were here before a server died are back after so long, if they come at all.
+constexpr Duration kComesBack = std::chrono::minutes(10);
+
 NbdServer::Settings nbd_settings(const ServeOptions& options, TlsUpgrader* tls) {
   NbdServer::Settings settings;
   settings.connection.tls.upgrader = tls;
@@ -72,8 +76,12 @@ NbdServer::Settings nbd_settings(const ServeOptions& options, TlsUpgrader* tls) 
 /// The NBD front end of what `server` offers, at `sockets`.
 std::unique_ptr<NbdServer> nbd_front_end(UringLoop& loop, VolumeServer& server,
                                          const ServeOptions& options, TlsUpgrader* tls,
-                                         std::vector<ListeningSocket> sockets, Log& log) {
+                                         std::vector<ListeningSocket> sockets, bool may_miss_writes,
+                                         Log& log) {
   NbdServer::Settings settings = nbd_settings(options, tls);
+  if (may_miss_writes) {
+    settings.connection.first_flush_fails_until = loop.now() + kComesBack;
+  }
   settings.log = [&log](const std::string& line) { log.write(line); };
   settings.connection.times = &server.times();
   settings.reserve = &server.reserve();
@@ -108,17 +116,20 @@ VolumeServer::Settings server_settings(const ServeOptions& options, std::uint64_
 Task<Result<void>> serve_volume(UringLoop& loop, BackingStore& device, Volume& volume,
                                 std::uint64_t memory_bytes, ServeOptions options,
                                 std::optional<Doors> doors, ServerSignals& signals,
-                                ServeReload& reload, TlsUpgrader* tls, Log& log,
-                                Background& background) {
+                                ServeReload& reload, TlsUpgrader* tls, bool may_miss_writes,
+                                Log& log, Background& background) {
   // Without --user they are opened here, behind the volume: who can connect finds it in use.
   if (!doors) {
     auto opened = Doors::open(std::move(options.doors));
     if (!opened) co_return std::move(opened).error();
     doors = std::move(*opened);
   }
-  VolumeServer server(loop, device, volume, server_settings(options, memory_bytes, signals), log);
+  VolumeServer::Settings settings = server_settings(options, memory_bytes, signals);
+  settings.may_miss_writes = may_miss_writes;
+  VolumeServer server(loop, device, volume, std::move(settings), log);
   if (!doors->nbd.empty()) {
-    server.add(nbd_front_end(loop, server, options, tls, std::move(doors->nbd), log));
+    server.add(
+        nbd_front_end(loop, server, options, tls, std::move(doors->nbd), may_miss_writes, log));
   }
   auto started = co_await server.start(std::move(*doors));
   if (!started) co_return started;
@@ -146,7 +157,7 @@ Result<Doors> open_and_become(ServeOptions& options) {
 }
 
 Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerSignals& signals,
-                                  ServeReload& reload, TlsUpgrader* tls, Log& log,
+                                  ServeReload& reload, TlsUpgrader* tls, KeptWrites* kept, Log& log,
                                   Background& background) {
   auto device = open_device(loop, options.volume,
                             options.read_only ? OpenMode::read_only : OpenMode::read_write);
@@ -195,28 +206,38 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerS
   if (work) options.volume_options.use(*work);
   options.volume_options.memory_within_reach = [] { return memory_within_reach(); };
   IndexFactory factory = uds_index_factory(write, options.volume_options.work);
-  auto volume =
-      co_await Volume::open(loop, **device, options.volume_options, std::move(factory), write);
-  if (!volume) co_return std::move(volume).error();
+  KeptMemories memories;
+  if (kept != nullptr) memories = kept->take(options.volume_options, write);
+  auto volume = co_await Volume::open(loop, **device, options.volume_options, std::move(factory),
+                                      write, std::move(memories));
+  if (!volume) {
+    if (kept != nullptr) kept->failed();
+    co_return std::move(volume).error();
+  }
+  const bool may_miss_writes = kept != nullptr && kept->opened((*volume)->kept_report(), write);
   auto result = co_await serve_volume(loop, **device, **volume, memory_bytes, std::move(options),
-                                      std::move(doors), signals, reload, tls, log, background);
+                                      std::move(doors), signals, reload, tls, may_miss_writes, log,
+                                      background);
+  bool is_saved = result.ok();
   // A server that never began has not stopped its volume.
   if (!(*volume)->is_stopped()) {
     auto stopped = co_await (*volume)->stop();
+    is_saved = stopped.ok();
     if (result && !stopped) result = std::move(stopped);
   }
+  if (is_saved && kept != nullptr) kept->saved();
   co_return result;
 }
 
 /// All of a server's life on its loop: a signal that comes while the volume is being opened is
 /// kept, and stops it when it is open.
 Task<void> run(UringLoop& loop, ServeOptions options, ServeReload& reload, TlsUpgrader* tls,
-               Log& log, Background& background, Result<void>& result) {
+               KeptWrites* kept, Log& log, Background& background, Result<void>& result) {
   ServerSignals signals(loop);
   result = signals.start();
   if (!result) co_return;
-  auto served =
-      co_await open_and_serve(loop, std::move(options), signals, reload, tls, log, background);
+  auto served = co_await open_and_serve(loop, std::move(options), signals, reload, tls, kept, log,
+                                        background);
   result = std::move(served);
   co_await signals.end();
 }
@@ -240,6 +261,7 @@ int run_serve(int argc, char** argv) {
           parse_arguments_with_config(app, "serve", options.volume, argc, argv, &config)) {
     return *status;
   }
+  auto stored = ServiceManager::take_stored();
   if (auto checked = options.check(); !checked) return usage_error(checked.error().message());
   // What is known to be wrong is refused before anything is opened for writing.
   if (!options.offset.empty() || !options.size.empty()) {
@@ -265,6 +287,16 @@ int run_serve(int argc, char** argv) {
     auto written = PidFile::write(options.pid_file);
     if (!written) return fail(written.error().within("--pid-file"));
     pid_file = std::move(*written);
+  }
+  // Before there are threads, and signals that are held.
+  std::optional<KeptWrites> kept;
+  if (!options.read_only) {
+    auto path = options.control.empty() ? control_path_of(options.volume)
+                                        : Result<std::string>(options.control);
+    // If there is no such volume, its opening says so.
+    if (path) {
+      kept.emplace(std::move(*path), options.volume, options.keeps_writes, std::move(stored));
+    }
   }
   // Before other threads are started, which inherit the mask.
   ServerSignals::hold();
@@ -295,7 +327,8 @@ int run_serve(int argc, char** argv) {
   }
   ServeReload reload(app, argc, argv, std::move(config), **log, file ? &*file : nullptr, tls.get());
   Result<void> result;
-  (*loop)->run(run(**loop, std::move(options), reload, tls.get(), **log, background, result));
+  (*loop)->run(run(**loop, std::move(options), reload, tls.get(), kept ? &*kept : nullptr, **log,
+                   background, result));
   return result ? kExitOk : fail(result.error());
 }
 

@@ -108,6 +108,9 @@ void ServeOptions::add_to(Arguments& app) {
   app.option("--no-space-timeout", no_space_timeout,
              "seconds that writes are held back while the file system beneath is full: 0 to 86400")
       .show_default();
+  app.option("--keep-writes", keep_writes,
+             "on or off: whether writes that were answered outlive the server's death")
+      .show_default();
   app.option("--log-level", log_level, "error, warning, notice, info or debug").show_default();
   app.option("--log-format", log_format, "auto, plain, journal or json").show_default();
   // TLS; what goes with what is TlsSettings::check()'s.
@@ -144,6 +147,9 @@ Result<void> ServeOptions::check_switches() {
   const auto deduplicate = parse_switch("--deduplication", deduplication);
   if (!deduplicate) return deduplicate.error().clone();
   volume_options.deduplication = *deduplicate;
+  const auto keep = parse_switch("--keep-writes", keep_writes);
+  if (!keep) return keep.error().clone();
+  keeps_writes = *keep;
   return {};
 }
 

@@ -50,6 +50,7 @@ struct ServeOptions {
   std::string metrics;
   std::string watermarks = "80,90,95";
   std::string no_space_timeout = "60";
+  std::string keep_writes = "on";
   std::string watermark_command;
   std::string hook_timeout = "60";
   std::string socket_mode = "0600";
@@ -76,6 +77,7 @@ struct ServeOptions {
   std::vector<unsigned> marks;
   Duration hook_limit{};
   ServiceWindow window;
+  bool keeps_writes = false;   ///< what was answered outlives the server
   bool second_thread = false;  ///< hashing, compression and the index have a thread of their own
   LogLevel level = LogLevel::info;
   Log::Format format = Log::Format::plain;

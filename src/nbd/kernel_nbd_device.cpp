@@ -84,6 +84,9 @@ KernelNbdDevice::KernelNbdDevice(UringLoop& loop, BlockService& service, Request
       alarm_(loop),
       resize_alarm_(loop) {
   connection_settings_.times = settings_.times;
+  if (settings_.first_flush_fails) {
+    connection_settings_.first_flush_fails_until = TimePoint::max();
+  }
 }
 
 KernelNbdDevice::~KernelNbdDevice() {
@@ -283,6 +286,8 @@ Task<void> KernelNbdDevice::serve(int fd) {
   link_ = &link;
   co_await link.connection.run();
   link_ = nullptr;
+  // Who was told once is not told again by the next connection.
+  if (!link.connection.owes_error()) connection_settings_.first_flush_fails_until = {};
   note_end(link.connection);
 }
 

@@ -40,6 +40,9 @@ class KernelNbdDevice final : public FrontEnd {
     /// N of /dev/nbdN (parse_kernel_nbd_name()); none: one that is free.
     std::optional<std::uint32_t> index;
     std::uint32_t block_size = 4096;  ///< of the device: 512 or 4096 bytes
+    /// The first flush fails with EIO: who uses the device may miss writes that a server before
+    /// this one has answered.
+    bool first_flush_fails = false;
     /// How long requests wait for the next server; then they fail.
     std::chrono::seconds dead_limit{600};
     /// After how long at most requests that a server has left unanswered go to the next. The kernel

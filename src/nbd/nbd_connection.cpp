@@ -50,6 +50,7 @@ NbdConnection::NbdConnection(Executor& executor, Stream& stream, NbdServerMemory
       sender_(executor),
       fill_limit_(settings.receive_buffer),
       started_(executor.now()),
+      owes_error_(started_ < settings.first_flush_fails_until),
       last_progress_(started_) {
   check(settings.receive_buffer >= BufferPool::kLargest, "a receive buffer of 128 KiB or more");
 }

@@ -25,6 +25,9 @@ struct NbdConnectionSettings {
   Duration stall_limit = std::chrono::seconds(10);
   /// Where the times of requests are noted; must outlive the connection.
   RequestTimes* times = nullptr;
+  /// The first flush of a client that connects before this fails with EIO: it may have been here
+  /// before, and miss writes that it was answered.
+  TimePoint first_flush_fails_until{};
 };
 
 /// All of it runs on the volume's thread. What must hold:
@@ -69,6 +72,8 @@ class NbdConnection final : private NbdReplyQueue::Owner {
   void check_progress(TimePoint now);
   /// Why we hung up; empty if the client left.
   [[nodiscard]] const std::string& reason() const { return reason_; }
+  /// Whether the first flush is still to come, and to fail (first_flush_fails_until).
+  [[nodiscard]] bool owes_error() const { return owes_error_; }
 
  private:
   NbdConnection(Executor& executor, Stream& stream, NbdServerMemory& memory,
@@ -169,6 +174,7 @@ class NbdConnection final : private NbdReplyQueue::Owner {
   // payload only a little, so that the next one is received straight into its own buffers.
   std::size_t fill_limit_;
   TimePoint started_;
+  bool owes_error_;  ///< to the first flush
   // When bytes were last seen to have moved (check_progress()), and their number then.
   TimePoint last_progress_;
   std::uint64_t last_moved_ = 0;

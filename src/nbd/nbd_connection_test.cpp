@@ -54,6 +54,23 @@ TEST(NbdConnection, AClientThatLeavesAtAnyByteLeavesNothingBehind) {
   }
 }
 
+TEST(NbdConnection, WhoMayMissWritesIsToldByItsFirstFlush) {
+  NbdScript script;
+  script.choose(false);
+  script.request(Command::write, 0, 4096, 0, 1).raw(std::string(4096, 'a'));
+  script.request(Command::flush, 0, 0, 0, 2);
+  script.request(Command::flush, 0, 0, 0, 3);
+  NbdRun::Options options;
+  options.first_flush_fails = true;
+  options.server_requests = 1;  // one after the other
+  auto replies = simple_replies(run_nbd(script.bytes(), options));
+  EXPECT_EQ(replies.at(1), WireError::none);
+  EXPECT_EQ(replies.at(2), WireError::eio);
+  EXPECT_EQ(replies.at(3), WireError::none);
+  replies = simple_replies(run_nbd(script.bytes()));
+  EXPECT_EQ(replies.at(2), WireError::none);
+}
+
 TEST(NbdConnection, ItDoesNotMatterInWhatPiecesTheBytesArrive) {
   NbdScript script;
   script.choose(false);

@@ -216,6 +216,9 @@ Task<void> NbdConnection::run_other(NbdPiece& piece) {
   if (header.command == Command::flush) {
     Result<void> flushed = co_await service_->flush();
     result = std::move(flushed);
+    if (std::exchange(owes_error_, false) && result) {
+      result = Error(Errc::io, "writes that a server which died had answered may be lost");
+    }
   } else if (header.command == Command::trim || header.command == Command::write_zeroes) {
     Result<void> changed = co_await change_range(header);
     result = std::move(changed);

@@ -2,6 +2,7 @@
 #include "net/service_manager.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstddef>
 #include <cstdlib>
@@ -31,6 +32,25 @@ std::optional<int> number_in(const char* variable) {
   return value;
 }
 
+/// The names of the descriptors that were handed over, in their order; as far as there are any.
+std::vector<std::string> names_of_fds() {
+  std::vector<std::string> names;
+  const char* const text = std::getenv("LISTEN_FDNAMES");
+  if (text == nullptr) return names;
+  std::string_view rest = text;
+  while (true) {
+    const std::size_t colon = rest.find(':');
+    names.emplace_back(rest.substr(0, colon));
+    if (colon == std::string_view::npos) return names;
+    rest.remove_prefix(colon + 1);
+  }
+}
+
+bool is_stored(const std::vector<std::string>& names, int fd) {
+  const auto index = static_cast<std::size_t>(fd - kFirstFd);
+  return index < names.size() && names[index].starts_with(ServiceManager::kStoredPrefix);
+}
+
 // A status is one line.
 std::string one_line(std::string_view text) {
   std::string line(text);
@@ -54,22 +74,61 @@ void ServiceManager::notify_status(std::string_view status) const {
 
 void ServiceManager::notify_stopping() const { send("STOPPING=1"); }
 
-void ServiceManager::send(std::string_view message) const {
+Result<void> ServiceManager::store(const FileDescriptor& fd, std::string_view name) const {
+  if (send(fmt::format("FDSTORE=1\nFDNAME={}", name), fd.get())) return {};
+  return Error(Errc::io, "the service manager takes no messages");
+}
+
+void ServiceManager::forget(std::string_view name) const {
+  send(fmt::format("FDSTOREREMOVE=1\nFDNAME={}", name));
+}
+
+bool ServiceManager::send(std::string_view message, int file) const {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path_.empty() || path_.size() >= sizeof address.sun_path) return;
-  if (path_[0] != '/' && path_[0] != '@') return;
+  if (path_.empty() || path_.size() >= sizeof address.sun_path) return false;
+  if (path_[0] != '/' && path_[0] != '@') return false;
   std::memcpy(address.sun_path, path_.data(), path_.size());
   if (path_[0] == '@') address.sun_path[0] = '\0';
   const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return;
+  if (fd < 0) return false;
   // Nobody is the worse if the message is lost; a manager that takes none is not waited for longer.
   const timeval patience{.tv_sec = 1, .tv_usec = 0};
   setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-  [[maybe_unused]] const auto sent = sendto(
-      fd, message.data(), message.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&address),
-      static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path_.size()));
+  std::string text(message);
+  iovec slice{text.data(), text.size()};
+  alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int))> control{};
+  msghdr letter{};
+  letter.msg_name = &address;
+  letter.msg_namelen = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path_.size());
+  letter.msg_iov = &slice;
+  letter.msg_iovlen = 1;
+  if (file >= 0) {
+    letter.msg_control = control.data();
+    letter.msg_controllen = control.size();
+    cmsghdr* const header = CMSG_FIRSTHDR(&letter);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof file);
+    std::memcpy(CMSG_DATA(header), &file, sizeof file);
+  }
+  const bool is_sent = sendmsg(fd, &letter, MSG_NOSIGNAL) >= 0;
   close(fd);
+  return is_sent;
+}
+
+std::vector<ServiceManager::Stored> ServiceManager::take_stored() {
+  std::vector<Stored> stored;
+  const std::optional<int> pid = number_in("LISTEN_PID");
+  const std::optional<int> count = number_in("LISTEN_FDS");
+  if (!pid || !count || *pid != getpid() || *count > kMostFds) return stored;
+  const auto names = names_of_fds();
+  for (int fd = kFirstFd; fd < kFirstFd + *count; ++fd) {
+    if (!is_stored(names, fd)) continue;
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    stored.push_back({names[static_cast<std::size_t>(fd - kFirstFd)], FileDescriptor(fd)});
+  }
+  return stored;
 }
 
 Result<std::vector<ListeningSocket>> ServiceManager::take_sockets() {
@@ -78,6 +137,7 @@ Result<std::vector<ListeningSocket>> ServiceManager::take_sockets() {
   const std::optional<int> count = number_in("LISTEN_FDS");
   // For another process: a wrapper that did not exec has left its variables.
   if (!pid || !count || *pid != getpid()) return sockets;
+  const auto names = names_of_fds();
   unsetenv("LISTEN_PID");
   unsetenv("LISTEN_FDS");
   unsetenv("LISTEN_FDNAMES");
@@ -86,6 +146,7 @@ Result<std::vector<ListeningSocket>> ServiceManager::take_sockets() {
                  fmt::format("LISTEN_FDS={} is not a number of sockets", *count));
   }
   for (int fd = kFirstFd; fd < kFirstFd + *count; ++fd) {
+    if (is_stored(names, fd)) continue;
     // The manager hands them over without it; commands of the user's must not inherit them.
     fcntl(fd, F_SETFD, FD_CLOEXEC);
     auto adopted = ListeningSocket::adopt(fd);

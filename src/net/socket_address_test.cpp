@@ -10,6 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/memory_file.h"
 #include "net/service_manager.h"
 
 namespace uvdo {
@@ -141,6 +142,70 @@ TEST(ServiceManager, SendsItsMessagesToPathsAndAbstractSockets) {
   close(fd);
   ServiceManager("").notify_ready("nobody listens");
   ServiceManager("/nonexistent/socket").notify_ready("nobody listens");
+}
+
+TEST(ServiceManager, StoresDescriptorsAndForgetsThem) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::string name = "@uvdo-test-store-" + std::to_string(getpid());
+  std::memcpy(address.sun_path, name.data(), name.size());
+  address.sun_path[0] = '\0';
+  const FileDescriptor manager(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ASSERT_EQ(bind(manager.get(), reinterpret_cast<const sockaddr*>(&address),
+                 static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size())),
+            0);
+  const ServiceManager service(name);
+  EXPECT_TRUE(service.is_there());
+  auto memory = MemoryFile::create("test", 4096);
+  ASSERT_TRUE(memory.ok());
+  memory->bytes()[0] = std::byte{7};
+  ASSERT_TRUE(service.store(memory->descriptor(), "uvdo-kept-5").ok());
+
+  std::array<char, 100> text{};
+  iovec slice{text.data(), text.size()};
+  alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int))> control{};
+  msghdr letter{};
+  letter.msg_iov = &slice;
+  letter.msg_iovlen = 1;
+  letter.msg_control = control.data();
+  letter.msg_controllen = control.size();
+  ASSERT_GT(recvmsg(manager.get(), &letter, MSG_CMSG_CLOEXEC), 0);
+  EXPECT_STREQ(text.data(), "FDSTORE=1\nFDNAME=uvdo-kept-5");
+  ASSERT_NE(CMSG_FIRSTHDR(&letter), nullptr);
+  int fd = -1;
+  std::memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&letter)), sizeof fd);
+  auto stored = MemoryFile::adopt(FileDescriptor(fd));
+  ASSERT_TRUE(stored.ok());
+  EXPECT_EQ(stored->bytes()[0], std::byte{7});
+
+  service.forget("uvdo-kept-5");
+  text = {};
+  EXPECT_GT(recv(manager.get(), text.data(), text.size(), 0), 0);
+  EXPECT_STREQ(text.data(), "FDSTOREREMOVE=1\nFDNAME=uvdo-kept-5");
+  EXPECT_FALSE(ServiceManager("/nonexistent/socket").store(memory->descriptor(), "x").ok());
+  EXPECT_FALSE(ServiceManager("").is_there());
+}
+
+TEST(ServiceManager, WhatWasStoredIsNoSocket) {
+  const FileDescriptor before(dup(3));
+  auto memory = MemoryFile::create("test", 4096);
+  ASSERT_TRUE(memory.ok());
+  const bool is_third = memory->descriptor().get() == 3;
+  ASSERT_TRUE(is_third || dup2(memory->descriptor().get(), 3) == 3);
+  setenv("LISTEN_PID", std::to_string(getpid()).c_str(), 1);
+  setenv("LISTEN_FDS", "1", 1);
+  setenv("LISTEN_FDNAMES", "uvdo-kept-99", 1);
+  {
+    auto stored = ServiceManager::take_stored();
+    ASSERT_EQ(stored.size(), 1U);
+    EXPECT_EQ(stored[0].name, "uvdo-kept-99");
+    const auto sockets = ServiceManager::take_sockets();
+    ASSERT_TRUE(sockets.ok());
+    EXPECT_TRUE(sockets->empty());
+    if (is_third) static_cast<void>(stored[0].fd.release());
+  }
+  EXPECT_TRUE(ServiceManager::take_stored().empty()) << "it is handed out once";
+  if (before && !is_third) dup2(before.get(), 3);
 }
 
 TEST(ServiceManager, SocketsForAnotherProcessAreLeftAlone) {

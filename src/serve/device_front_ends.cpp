@@ -22,7 +22,7 @@ Result<std::unique_ptr<FrontEnd>> make_ublk(const DeviceSurroundings& surroundin
   if (order.take_over) {
     auto device = parse_ublk_disk_path(order.device.path);
     if (!device) return std::move(device).error();
-    settings.takeover = UblkTakeover{*device, surroundings.nothing_is_lost};
+    settings.takeover = UblkTakeover{*device, !surroundings.may_miss_writes};
   }
   settings.identity = text_hash(surroundings.volume_id + "/" + order.device.name);
   settings.logical_block_size = static_cast<std::uint32_t>(order.device.block_size);
@@ -49,6 +49,7 @@ Result<std::unique_ptr<FrontEnd>> make_nbd(const DeviceSurroundings& surrounding
     auto index = parse_kernel_nbd_name(order.device.path);
     if (!index) return std::move(index).error();
     settings.index = *index;
+    settings.first_flush_fails = surroundings.may_miss_writes;
   }
   settings.block_size = static_cast<std::uint32_t>(order.device.block_size);
   settings.times = &surroundings.times;

@@ -19,9 +19,9 @@ struct DeviceSurroundings {
   RequestTimes& times;
   std::string folder;     ///< for mounts, of this server alone; made and removed as needed
   std::string volume_id;  ///< its UUID
-  /// Whether all is there that a server before this one has answered, so that its devices may be
-  /// taken over.
-  bool nothing_is_lost = false;
+  /// Whether something may be missing that a server before this one has answered: who goes on with
+  /// its devices has to be told.
+  bool may_miss_writes = false;
   LogFunction log;
 };
 

@@ -93,7 +93,7 @@ Attachments::Settings VolumeServer::device_settings() {
   if (!devices.make) {
     devices.make = [surroundings = DeviceSurroundings{
                         loop_, requests_, times_, device_folder_of(control_path_),
-                        devices.volume_id, settings_.nothing_is_lost,
+                        devices.volume_id, settings_.may_miss_writes,
                         log_function()}](const Attachments::Order& order) {
       return make_device_front_end(surroundings, order);
     };

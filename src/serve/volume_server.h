@@ -46,8 +46,8 @@ class VolumeServer {
     /// Whether it may make and remove the second name of its control socket when that is needed.
     bool may_link = true;
     std::function<void()> stop = [] {};  ///< somebody asks the server to end; returns at once
-    /// Whether the volume has all that a server before this one has answered.
-    bool nothing_is_lost = false;
+    /// Whether the volume may lack what a server before this one has answered.
+    bool may_miss_writes = false;
     /// How devices of this machine are made; none: as make_device_front_end() does.
     Attachments::Maker make_device{};
     std::vector<AttachRequest> devices{};  ///< to be made at the start

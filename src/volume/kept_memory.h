@@ -101,6 +101,11 @@ class KeptMemory {
   /// `memory` outlives this and has layout.bytes() bytes at a 4096-byte boundary.
   KeptMemory(MutableBytes memory, const KeptLayout& layout, FaultPoints faults = {});
 
+  /// Whether somebody has begun a run with `memory`.
+  [[nodiscard]] static bool is_begun(ConstBytes memory) {
+    const auto header = KeptHeader::read(memory);
+    return header.ok() && header->phase != KeptPhase::idle;
+  }
   [[nodiscard]] bool is_there() const { return !memory_.empty(); }
   /// Of the journal, and of the buffers; empty where there is none.
   [[nodiscard]] MutableBytes journal() const;

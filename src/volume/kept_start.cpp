@@ -67,6 +67,7 @@ void KeptStart::choose(const VolumeGeometry& geometry, const SuperBlock& on_disk
     found = broken_off == nullptr ? nullptr : find(broken_off->header.predecessor, has_all);
     if (found != nullptr) source_ = *found;
   }
+  report_.was_dirty = is_crashed;
   report_.was_found = source_.has_value();
   if (!source_) {
     if (is_stale) lose("the volume was in use elsewhere since that server died", log);

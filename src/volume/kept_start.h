@@ -25,6 +25,7 @@ struct KeptMemories {
 
 /// What became of the writes that a process which died had answered.
 struct KeptReport {
+  bool was_dirty = false;     ///< the last process of the volume had not saved it
   bool was_found = false;     ///< there was such memory of the volume
   std::uint64_t entries = 0;  ///< of the journal, that were not on disk
   std::uint64_t blocks = 0;   ///< that were not in the journal
@@ -50,6 +51,8 @@ class KeptStart {
   /// The writes; those of no block of a volume of `logical_blocks` are left out and told.
   [[nodiscard]] std::vector<KeptBlock> blocks(std::uint64_t logical_blocks, const LogFunction& log);
   [[nodiscard]] KeptReport& report() { return report_; }
+  /// Something that was answered may not be there.
+  void lose(std::string why, const LogFunction& log);
 
  private:
   struct Found {
@@ -57,7 +60,6 @@ class KeptStart {
     KeptHeader header;
     bool has_journal = false;  ///< what it has of the journal goes on with the one on disk
   };
-  void lose(std::string why, const LogFunction& log);
 
   std::vector<ConstBytes> left_;
   std::optional<Found> source_;

@@ -79,6 +79,7 @@ struct NbdRun {
     std::uint64_t fail_at = UINT64_MAX;
     bool fail_reads_only = false;
     bool has_session = false;  ///< there is no handshake: it begins with requests
+    bool first_flush_fails = false;  ///< clients of now may miss writes that they were answered
   };
   bool finished = false;          ///< the connection came to its end
   std::string why;                ///< if not
@@ -116,6 +117,9 @@ inline NbdRun run_nbd(std::vector<std::byte> input, const NbdRun::Options& optio
   NbdExports exports;
   exports.add({"vol", "a volume", &service});
   NbdConnectionSettings settings;
+  if (options.first_flush_fails) {
+    settings.first_flush_fails_until = executor.now() + std::chrono::minutes(1);
+  }
   ScriptStream stream(executor, std::move(input), options.longest_piece);
   NbdSession session;
   session.target = exports.find("vol");

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "net/memory_keeper.h"
+
+#include <array>
+#include <chrono>
+#include <csignal>
+#include <cstring>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <thread>
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace uvdo {
+namespace {
+
+// What a server asks; the answer is one letter, and descriptors behind a `take`.
+constexpr char kHello = 'h';
+constexpr char kTake = 't';
+constexpr char kKeep = 'k';
+constexpr char kForgetOthers = 'f';
+constexpr char kForgetOwn = 'o';
+constexpr char kEnd = 'e';
+constexpr char kDone = 'y';
+constexpr char kBusy = 'b';
+constexpr char kRefused = 'n';
+
+constexpr int kListener = 3;
+constexpr int kTries = 10;
+// Between two looks whether the volume is there, and how many there are without a server.
+constexpr int kLookMs = 10'000;
+constexpr int kMostLooks = 24 * 360;
+constexpr timeval kPatience{.tv_sec = 5, .tv_usec = 0};
+
+struct Letter {
+  char what = 0;
+  std::vector<FileDescriptor> files;
+};
+
+bool send_letter(int to, char what, std::span<const int> files) {
+  iovec slice{&what, 1};
+  alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(MemoryKeeper::kMost * sizeof(int))> control{};
+  msghdr message{};
+  message.msg_iov = &slice;
+  message.msg_iovlen = 1;
+  if (!files.empty()) {
+    message.msg_control = control.data();
+    message.msg_controllen = CMSG_SPACE(files.size_bytes());
+    cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(files.size_bytes());
+    std::memcpy(CMSG_DATA(header), files.data(), files.size_bytes());
+  }
+  ssize_t sent = 0;
+  do {
+    sent = sendmsg(to, &message, MSG_NOSIGNAL);
+  } while (sent < 0 && errno == EINTR);
+  return sent == 1;
+}
+
+/// Nothing: the other end is gone, or is silent.
+std::optional<Letter> receive_letter(int from) {
+  Letter letter;
+  iovec slice{&letter.what, 1};
+  alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(MemoryKeeper::kMost * sizeof(int))> control{};
+  msghdr message{};
+  message.msg_iov = &slice;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  ssize_t got = 0;
+  do {
+    got = recvmsg(from, &message, MSG_CMSG_CLOEXEC);
+  } while (got < 0 && errno == EINTR);
+  for (cmsghdr* header = got < 0 ? nullptr : CMSG_FIRSTHDR(&message); header != nullptr;
+       header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    for (std::size_t at = 0; at + CMSG_LEN(sizeof(int)) <= header->cmsg_len; at += sizeof(int)) {
+      int fd = -1;
+      std::memcpy(&fd, CMSG_DATA(header) + at, sizeof fd);
+      letter.files.emplace_back(fd);
+    }
+  }
+  if (got != 1) return std::nullopt;
+  return letter;
+}
+
+/// The keeper itself: one thread, which waits.
+class Keeper {
+ public:
+  Keeper(std::string path, std::string volume)
+      : path_(std::move(path)), volume_(std::move(volume)), identity_(identity_of(volume_)) {}
+
+  void run() {
+    bool is_first = true;  // the one that has started it is about to connect
+    int looks = 0;
+    while (is_first || server_ || !files_.empty()) {
+      std::array<pollfd, 2> waits{pollfd{kListener, POLLIN, 0}, pollfd{server_.get(), POLLIN, 0}};
+      const int ready = poll(waits.data(), waits.size(), server_ ? -1 : kLookMs);
+      if (ready < 0 && errno == EINTR) continue;
+      if (ready < 0 || (ready == 0 && (is_first || !is_needed(++looks)))) break;
+      if (waits[1].revents != 0 && !serve()) break;
+      if (waits[0].revents != 0) let_in();
+      if (server_) {
+        is_first = false;
+        looks = 0;
+      }
+    }
+    unlink(path_.c_str());
+  }
+
+ private:
+  using Identity = std::pair<dev_t, ino_t>;
+  static Identity identity_of(const std::string& file) {
+    struct stat what {};
+    return stat(file.c_str(), &what) == 0 ? Identity(what.st_dev, what.st_ino) : Identity();
+  }
+  [[nodiscard]] bool is_needed(int looks) const {
+    return looks < kMostLooks && identity_of(volume_) == identity_;
+  }
+
+  /// Whoever is of the same user, and nobody else has it.
+  void let_in() {
+    FileDescriptor client(accept4(kListener, nullptr, nullptr, SOCK_CLOEXEC));
+    ucred peer{};
+    socklen_t size = sizeof peer;
+    if (!client || getsockopt(client.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return;
+    if (peer.uid != geteuid()) return;
+    if (server_) {
+      send_letter(client.get(), kBusy, {});
+      return;
+    }
+    setsockopt(client.get(), SOL_SOCKET, SO_SNDTIMEO, &kPatience, sizeof kPatience);
+    server_ = std::move(client);
+    own_from_ = files_.size();
+  }
+
+  /// False: it is to end.
+  bool serve() {
+    auto letter = receive_letter(server_.get());
+    if (!letter) {
+      server_ = FileDescriptor();
+      return true;
+    }
+    std::vector<int> files;
+    char answer = kDone;
+    switch (letter->what) {
+      case kHello: break;
+      case kTake:
+        for (std::size_t i = 0; i < own_from_; ++i) files.push_back(files_[i].get());
+        break;
+      case kKeep:
+        if (letter->files.size() == 1 && files_.size() < MemoryKeeper::kMost) {
+          files_.push_back(std::move(letter->files[0]));
+        } else {
+          answer = kRefused;
+        }
+        break;
+      case kForgetOthers:
+        files_.erase(files_.begin(), files_.begin() + static_cast<std::ptrdiff_t>(own_from_));
+        own_from_ = 0;
+        break;
+      case kForgetOwn: files_.resize(own_from_); break;
+      case kEnd: return false;
+      default: answer = kRefused;
+    }
+    send_letter(server_.get(), answer, files);
+    return true;
+  }
+
+  std::string path_;
+  std::string volume_;
+  Identity identity_;
+  FileDescriptor server_;
+  std::vector<FileDescriptor> files_;
+  std::size_t own_from_ = 0;  // those behind are of the server that is connected
+};
+
+std::optional<sockaddr_un> address_of(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) return std::nullopt;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  return address;
+}
+
+FileDescriptor new_socket() {
+  return FileDescriptor(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+}
+
+FileDescriptor connect_to(const sockaddr_un& address) {
+  FileDescriptor connection = new_socket();
+  setsockopt(connection.get(), SOL_SOCKET, SO_RCVTIMEO, &kPatience, sizeof kPatience);
+  setsockopt(connection.get(), SOL_SOCKET, SO_SNDTIMEO, &kPatience, sizeof kPatience);
+  const auto* const where = reinterpret_cast<const sockaddr*>(&address);
+  if (connect(connection.get(), where, sizeof address) != 0) return {};
+  return connection;
+}
+
+/// In the child: nothing of the server's stays with it.
+[[noreturn]] void become_keeper(int listener, const std::string& path, const std::string& volume) {
+  setsid();
+  if (fork() != 0) _exit(0);  // nobody's child, so that nobody has to wait for its end
+  if (listener != kListener) dup2(listener, kListener);
+  close_range(kListener + 1, ~0U, 0);
+  fcntl(kListener, F_SETFD, FD_CLOEXEC);
+  const int nothing = open("/dev/null", O_RDWR);
+  for (int fd = 0; fd < kListener; ++fd) dup2(nothing, fd);
+  close(nothing);
+  std::signal(SIGHUP, SIG_IGN);
+  std::signal(SIGINT, SIG_IGN);
+  prctl(PR_SET_NAME, "uvdo-keeper");
+  Keeper keeper(path, volume);
+  if (chdir("/") != 0) _exit(1);
+  keeper.run();
+  _exit(0);
+}
+
+}  // namespace
+
+Result<MemoryKeeper> MemoryKeeper::reach(const std::string& path) {
+  const auto address = address_of(path);
+  FileDescriptor connection = address ? connect_to(*address) : FileDescriptor();
+  if (connection) return MemoryKeeper(std::move(connection));
+  return errno_error(errno, "reaching the process that keeps memory");
+}
+
+Result<MemoryKeeper> MemoryKeeper::start(const std::string& path, const std::string& volume) {
+  const auto address = address_of(path);
+  if (!address) return Error(Errc::io, fmt::format("the path {} is too long for a socket", path));
+  FileDescriptor connection = connect_to(*address);
+  for (int i = 0; connection && i < kTries; ++i) {
+    // One that is just ending hangs up, and is gone then.
+    MemoryKeeper keeper(std::move(connection));
+    if (keeper.ask(kHello, -1)) return keeper;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    connection = connect_to(*address);
+  }
+  // Another server has it, which may be about to die: take() tells.
+  if (connection) return MemoryKeeper(std::move(connection));
+  unlink(path.c_str());  // of one that was killed
+  const FileDescriptor listener = new_socket();
+  const auto* const where = reinterpret_cast<const sockaddr*>(&*address);
+  const mode_t mask = umask(0077);
+  const bool is_bound = bind(listener.get(), where, sizeof *address) == 0;
+  umask(mask);
+  if (!is_bound || listen(listener.get(), 4) != 0) {
+    return errno_error(errno, fmt::format("making the socket {}", path));
+  }
+  const pid_t child = fork();
+  if (child < 0) return errno_error(errno, "starting a process");
+  if (child == 0) become_keeper(listener.get(), path, std::filesystem::absolute(volume));
+  int status = 0;
+  waitpid(child, &status, 0);
+  connection = connect_to(*address);
+  if (!connection) return errno_error(errno, "reaching the process that was started");
+  return MemoryKeeper(std::move(connection));
+}
+
+Result<std::vector<FileDescriptor>> MemoryKeeper::ask(char what, int fd) {
+  const std::array<int, 1> files{fd};
+  send_letter(connection_.get(), what, std::span(files).first(fd < 0 ? 0 : 1));
+  errno = 0;
+  auto letter = receive_letter(connection_.get());
+  // It hangs up on others behind its one letter, which they may not see any more.
+  const bool is_hung_up = !letter && errno != EAGAIN;
+  if (letter && letter->what == kDone) return std::move(letter->files);
+  if (is_hung_up || (letter && letter->what == kBusy)) {
+    return Error(Errc::busy, "the process that keeps memory has another server, or was ended");
+  }
+  return Error(Errc::io, "the process that keeps memory does not answer");
+}
+
+Result<std::vector<FileDescriptor>> MemoryKeeper::take() { return ask(kTake, -1); }
+
+Result<void> MemoryKeeper::keep(const FileDescriptor& fd) {
+  auto done = ask(kKeep, fd.get());
+  return done ? Result<void>() : std::move(done).error();
+}
+
+Result<void> MemoryKeeper::forget_others() {
+  auto done = ask(kForgetOthers, -1);
+  return done ? Result<void>() : std::move(done).error();
+}
+
+void MemoryKeeper::forget_own() {
+  [[maybe_unused]] const auto ignored = ask(kForgetOwn, -1);  // it only takes room there
+}
+
+void MemoryKeeper::end() {
+  // Until it hangs up: then its socket is gone, and who starts next does not meet it.
+  if (connection_ && send_letter(connection_.get(), kEnd, {})) {
+    static_cast<void>(receive_letter(connection_.get()));
+  }
+  connection_ = FileDescriptor();
+}
+
+}  // namespace uvdo

@@ -51,6 +51,8 @@ class KeptStart {
   /// The writes; those of no block of a volume of `logical_blocks` are left out and told.
   [[nodiscard]] std::vector<KeptBlock> blocks(std::uint64_t logical_blocks, const LogFunction& log);
   [[nodiscard]] KeptReport& report() { return report_; }
+  /// Something that was answered may not be there.
+  void lose(std::string why, const LogFunction& log);
 
  private:
   struct Found {
@@ -58,7 +60,6 @@ class KeptStart {
     KeptHeader header;
     bool has_journal = false;  ///< what it has of the journal goes on with the one on disk
   };
-  void lose(std::string why, const LogFunction& log);
 
   std::vector<ConstBytes> left_;
   std::optional<Found> source_;

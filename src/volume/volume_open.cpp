@@ -222,34 +222,27 @@ void Volume::start() {
 }
 
 Task<void> Volume::apply_kept(KeptStart& kept) {
-  if (kept.is_due()) {
+  const bool is_writable = !life_.is_for_reading() && !notifier_.is_read_only();
+  if (kept.is_due() && is_writable) {
     auto blocks = kept.blocks(entrance_.size() / kBlockSize, log_);
     kept.report().blocks = blocks.size();
     auto done = co_await write_kept(std::move(blocks));
     // Now it is as after a flush of its clients: the memory of the other one is not needed.
     auto flushed = co_await writes_.flush();
     if (done) done = std::move(flushed);
-    if (!done) kept.report().loss = done.error().message();
+    if (!done) kept.lose(done.error().message(), log_);
+  } else if (kept.is_due()) {
+    kept.lose("the volume can only be read", log_);
   }
-  kept_report_ = std::move(kept.report());
-  if (life_.is_for_reading() || notifier_.is_read_only()) {
-    if (kept_report_.was_found && kept_report_.loss.empty()) {
-      kept_report_.loss = "the volume can only be read";
-    }
-  } else if (kept_.phase() == KeptPhase::applying) {
+  kept_report_ = kept.report();
+  if (kept_.phase() == KeptPhase::applying && !notifier_.is_read_only()) {
     kept_.enter(KeptPhase::in_use);
   }
-  const KeptReport& report = kept_report_;
-  if (report.blocks + report.entries > 0) {
-    log_({LogLevel::notice,
-          fmt::format("the server before this one died: {} changes in its journal and {} writes "
-                      "that it had answered are applied",
-                      report.entries, report.blocks)});
-  }
-  if (report.was_found && !report.loss.empty()) {
-    log_(
-        {LogLevel::error, fmt::format("writes that it had answered may be lost: {}", report.loss)});
-  }
+  if (kept_report_.blocks + kept_report_.entries == 0) co_return;
+  log_({LogLevel::notice,
+        fmt::format("the server before this one died: {} changes in its journal and {} writes that "
+                    "it had answered are applied",
+                    kept_report_.entries, kept_report_.blocks)});
 }
 
 Task<Result<void>> Volume::write_kept(std::vector<KeptBlock> blocks) {

@@ -121,7 +121,7 @@ class Death(Served):
             handle = client.handle + 1
             waiting[handle] = (span, data or bytes(length))
             client.send(kind, first * BLOCK, length, data)
-            if step == deadly:
+            if step >= deadly:
                 self.server.kill()
             while len(waiting) > 16:
                 self.take(client, waiting)

@@ -291,11 +291,13 @@ int run_serve(int argc, char** argv) {
   // Before there are threads, and signals that are held.
   std::optional<KeptWrites> kept;
   if (!options.read_only) {
-    auto path = options.control.empty() ? control_path_of(options.volume)
-                                        : Result<std::string>(options.control);
-    // If there is no such volume, its opening says so.
-    if (path) {
-      kept.emplace(std::move(*path), options.volume, options.keeps_writes, std::move(stored));
+    std::string path = options.control;
+    if (path.empty()) {
+      // If there is no such volume, its opening says so.
+      if (const auto usual = control_paths_of(options.volume)) path = usual->front();
+    }
+    if (!path.empty()) {
+      kept.emplace(std::move(path), options.volume, options.keeps_writes, std::move(stored));
     }
   }
   // Before other threads are started, which inherit the mask.

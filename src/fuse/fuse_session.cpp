@@ -13,13 +13,13 @@
 #include <unistd.h>
 
 #include "block/client_errno.h"
+#include "block/request_pieces.h"
 
 namespace uvdo {
 namespace {
 
 // The one name never changes; the kernel may remember it.
 constexpr std::uint64_t kNameValid = 3600;
-constexpr std::uint64_t kLongRequests = 8;
 // Work for a request, in units of Executor::spend().
 constexpr std::uint64_t kUnitsPerRequest = 50;
 // Where a message is received, so that the data of a write begin a page.

@@ -54,7 +54,8 @@ class FinishJournal : public ::testing::Test {
   }
   MutableBytes ring() {
     const JournalRing at = journal_ring(super_block);
-    return device->bytes().subspan(layout.geometry.device_byte(at.start), 8 * kBlockSize);
+    return device->bytes().subspan(device_byte(at.start, layout.geometry.bio_offset),
+                                   8 * kBlockSize);
   }
 
   static constexpr std::uint64_t kDeviceBytes = 3ULL << 30U;

@@ -71,8 +71,8 @@ TEST(Message, AWrongParameterIsNamedWithWhatItShouldBe) {
 }
 
 TEST(Message, AParameterThatTheCommandDoesNotHaveIsRefused) {
-  EXPECT_EQ(refusal_of<StopRequest>(R"({"now": true})"),
-            "\"stop\" has no parameter \"now\"; it takes none");
+  EXPECT_EQ(refusal_of<ResumeRequest>(R"({"now": true})"),
+            "\"resume\" has no parameter \"now\"; it takes none");
   EXPECT_EQ(refusal_of<SetRequest>(R"({"compression": true, "colour": 1})"),
             "\"set\" has no parameter \"colour\"; it takes \"compression\", \"deduplication\", "
             "\"no-space-timeout\"");

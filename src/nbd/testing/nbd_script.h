@@ -78,7 +78,7 @@ struct NbdRun {
     std::uint32_t server_requests = 32;
     std::uint64_t fail_at = UINT64_MAX;
     bool fail_reads_only = false;
-    bool has_session = false;  ///< there is no handshake: it begins with requests
+    bool has_session = false;        ///< there is no handshake: it begins with requests
     bool first_flush_fails = false;  ///< clients of now may miss writes that they were answered
   };
   bool finished = false;          ///< the connection came to its end

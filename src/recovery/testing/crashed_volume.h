@@ -9,6 +9,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/log.h"
 #include "depot/slab_depot.h"
 #include "device/testing/willing_disk.h"
 #include "format/block_map_page.h"

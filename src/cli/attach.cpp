@@ -12,6 +12,7 @@
 #include "base/size_text.h"
 #include "cli/device_options.h"
 #include "cli/served_volume.h"
+#include "manage/child_program.h"
 
 namespace uvdo {
 namespace {
@@ -49,7 +50,7 @@ Result<void> become_server(const AttachArguments& arguments) {
   argv.reserve(words.size() + 1);
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
-  execv("/proc/self/exe", argv.data());
+  execv(this_program().c_str(), argv.data());
   return errno_error(errno, "starting the server");
 }
 

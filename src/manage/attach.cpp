@@ -13,6 +13,7 @@
 #include "control/server_messages.h"
 #include "device/device_users.h"
 #include "manage/child_program.h"
+#include "manage/stopped_volume.h"
 
 namespace uvdo {
 namespace {
@@ -44,6 +45,10 @@ void load_driver(const AttachRequest& request) {
 }
 
 Result<void> start_server(const ServedVolume& served, const ServerStart& start) {
+  // What is no volume is said before anything is made for a server of it.
+  if (auto looked = open_volume(served.volume, {.replay = false}); !looked) {
+    return std::move(looked).error();
+  }
   const std::string log_file =
       start.log_file.empty() ? default_log_file(served.volume) : start.log_file;
   std::error_code error;
@@ -53,7 +58,7 @@ Result<void> start_server(const ServedVolume& served, const ServerStart& start) 
                                        error.message()));
   }
   std::vector<std::string> words{
-      "/proc/self/exe",   "serve",      absolute(served.volume), "--fork",
+      this_program(),     "serve",      absolute(served.volume), "--fork",
       "--until-detached", "--log-file", absolute(log_file)};
   if (!served.control.empty()) {
     words.insert(words.end(), {"--control", absolute(served.control)});

@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdint>
+#include <filesystem>
 
 #include <fcntl.h>
 #include <fmt/core.h>
@@ -53,6 +54,14 @@ std::string read_to_end(int fd) {
 }
 
 }  // namespace
+
+std::string this_program() {
+  constexpr const char* kSelf = "/proc/self/exe";
+  std::error_code error;
+  const std::filesystem::path path = std::filesystem::read_symlink(kSelf, error);
+  // One that was replaced since it was started has no path any more.
+  return error || access(path.c_str(), X_OK) != 0 ? std::string(kSelf) : path.string();
+}
 
 Result<EndedProgram> run_program(const std::vector<std::string>& words) {
   std::array<int, 2> ends{};

@@ -15,6 +15,9 @@ struct EndedProgram {
                            ///< this program before it and the line's end
 };
 
+/// The path of this program: what is started by it has its name.
+[[nodiscard]] std::string this_program();
+
 /// Runs words[0], looked for in PATH if it has no slash, in the folder "/" and with no input or
 /// output but that. An error if it cannot be run at all. What it leaves running in the background
 /// must have closed its standard error.

@@ -14,16 +14,27 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LOADER = "ld-linux-x86-64.so.2"
 
 
+def libraries_of(program):
+    told = subprocess.run(["ldd", program], stdout=subprocess.PIPE, text=True).stdout
+    return [pathlib.Path(found) for found in re.findall(r"(/\S+)", told)]
+
+
 class Guest:
     """A lab whose guest has more: what vm.Machine starts."""
 
-    def __init__(self, base, folder, programs, modules):
+    def __init__(self, base, folder, programs, modules, own=()):
         """`programs` are names or paths; a missing one is lab.Unavailable. load(module) of those in
-        `modules` is a command of the guest."""
+        `modules` is a command of the guest. Those in `own` start themselves again: each is a program of
+        the guest's own, with its C library."""
         self.vmlinux, self.initramfs = base.vmlinux, folder / "initramfs"
         root = folder / "host-programs"
-        for part in ("host/bin", "host/lib", "host/modules", "usr/bin"):
+        for part in ("host/bin", "host/lib", "host/modules", "usr/bin", "usr/lib/x86_64-linux-gnu"):
             (root / part).mkdir(parents=True)
+        for program in map(pathlib.Path, own):
+            shutil.copy(program, root / "usr/bin" / program.name)
+            for library in libraries_of(program):
+                if not library.name.startswith(("ld-linux", "libc.so", "libm.so", "libpthread")):
+                    shutil.copy(library, root / "usr/lib/x86_64-linux-gnu" / library.name)
         for program in programs:
             self._add_program(root, str(program))
         self.orders = {name: self._add_module(root, base, name) for name in modules}
@@ -40,9 +51,8 @@ class Guest:
             raise lab.Unavailable(f"no {program} (scripts/install-dependencies test)")
         name = pathlib.Path(path).name
         shutil.copy(path, root / "host/bin" / name)
-        told = subprocess.run(["ldd", path], stdout=subprocess.PIPE, text=True).stdout
-        for library in re.findall(r"(/\S+)", told):
-            target = root / "host/lib" / pathlib.Path(library).name
+        for library in libraries_of(path):
+            target = root / "host/lib" / library.name
             if not target.exists():
                 shutil.copy(library, target)
         start = root / "usr/bin" / name

@@ -223,7 +223,8 @@ Task<Result<DevicesAnswer>> VolumeControl::devices(DevicesRequest /*request*/) {
 
 Task<Result<EmptyAnswer>> VolumeControl::stop(StopRequest request) {
   if (!request.force) {
-    const auto users = server_.device_users();
+    auto asking = server_.device_users();
+    const auto users = co_await std::move(asking);
     if (!users.empty()) co_return Error(Errc::busy, fmt::format("{}", fmt::join(users, ", ")));
   }
   server_.stop();

@@ -42,9 +42,7 @@ struct ServerControl {
   std::function<Task<Result<DetachAnswer>>(DetachRequest)> detach;
   std::function<DevicesAnswer()> devices;
   /// Who uses one of them, in words.
-  std::function<std::vector<std::string>()> device_users = [] {
-    return std::vector<std::string>();
-  };
+  std::function<Task<std::vector<std::string>>()> device_users;
 };
 
 /// Carries out the commands, on the volume's thread. Several may be under way at once; growth,

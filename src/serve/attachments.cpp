@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "base/size_text.h"
-#include "device/device_users.h"
 
 namespace uvdo {
 namespace {
@@ -40,11 +39,6 @@ bool is_as_wanted(const AttachedDevice& device, const AttachedDevice& wanted) {
   return device.kind == wanted.kind && device.read_only == wanted.read_only &&
          device.offset == wanted.offset && device.size == wanted.size &&
          device.block_size == wanted.block_size;
-}
-
-std::vector<std::string> users_of(const AttachedDevice& device) {
-  const auto id = StorageId::at(device.path);
-  return id ? DeviceUsers().of(*id) : std::vector<std::string>();
 }
 
 }  // namespace
@@ -216,8 +210,11 @@ Task<Result<bool>> Attachments::detach(std::string which, DetachMode mode) {
   if (found == all_.end()) {
     co_return Error(Errc::invalid_argument, fmt::format("the volume has no device {}", which));
   }
-  const auto users =
-      mode == DetachMode::force ? std::vector<std::string>() : users_of(found->device);
+  std::vector<std::string> users;
+  if (mode != DetachMode::force) {
+    auto asking = settings_.users_of(found->device.path);
+    users = co_await std::move(asking);
+  }
   if (!users.empty() && mode == DetachMode::unused) {
     co_return Error(Errc::busy,
                     fmt::format("{} is in use: {}", found->device.path, fmt::join(users, ", ")));
@@ -238,8 +235,10 @@ Task<void> Attachments::end_unused() {
   const Turn turn(turn_);
   for (auto each = all_.begin(); each != all_.end();) {
     const auto attachment = each++;
-    if (!attachment->is_leaving || !users_of(attachment->device).empty()) continue;
-    co_await end(attachment, true);
+    if (!attachment->is_leaving) continue;
+    auto asking = settings_.users_of(attachment->device.path);
+    const auto users = co_await std::move(asking);
+    if (users.empty()) co_await end(attachment, true);
   }
   save(list());
 }
@@ -268,8 +267,12 @@ Task<void> Attachments::stop(End how) {
   std::vector<AttachedDevice> waiting;
   while (!all_.empty()) {
     const auto last = std::prev(all_.end());
-    const bool for_good =
-        how == End::for_good || !last->front_end->can_leave() || users_of(last->device).empty();
+    bool for_good = how == End::for_good || !last->front_end->can_leave();
+    if (!for_good) {
+      auto asking = settings_.users_of(last->device.path);
+      const auto users = co_await std::move(asking);
+      for_good = users.empty();
+    }
     if (!for_good) {
       log_({LogLevel::notice,
             fmt::format("device {} ({}) is in use: it waits for the next server of the volume",
@@ -298,14 +301,18 @@ std::size_t Attachments::clients() const {
   return sum;
 }
 
-std::vector<std::string> Attachments::users() const {
-  std::vector<std::string> users;
+Task<std::vector<std::string>> Attachments::users() {
+  co_await turn_.acquire();
+  const Turn turn(turn_);
+  std::vector<std::string> all;
   for (const Attachment& each : all_) {
-    for (const std::string& user : users_of(each.device)) {
-      users.push_back(fmt::format("{} is {}", each.device.path, user));
+    auto asking = settings_.users_of(each.device.path);
+    const auto users = co_await std::move(asking);
+    for (const std::string& user : users) {
+      all.push_back(fmt::format("{} is {}", each.device.path, user));
     }
   }
-  return users;
+  co_return all;
 }
 
 void Attachments::size_changed() {

@@ -34,6 +34,8 @@ class Attachments {
   };
   /// Makes the front end of a device; it is started afterwards. unsupported: not on this machine.
   using Maker = std::function<Result<std::unique_ptr<FrontEnd>>(const Order& order)>;
+  /// Finds out who uses what is at a path, in words (DeviceUsers::of()). That may take long.
+  using UsersOf = std::function<Task<std::vector<std::string>>(std::string path)>;
 
   struct Settings {
     std::string volume;      ///< what people call it; devices without a name are named after it
@@ -42,6 +44,7 @@ class Attachments {
     std::string link_folder = "/dev/uvdo";
     bool read_only = false;  ///< all are
     Maker make = {};         ///< none: no devices can be made
+    UsersOf users_of = {};
   };
 
   /// `service`: the whole logical space. It must outlive this.
@@ -78,7 +81,7 @@ class Attachments {
   [[nodiscard]] bool is_empty() const { return all_.empty(); }
   [[nodiscard]] std::size_t clients() const;
   /// Who uses one of the devices, in words; empty if nobody does.
-  [[nodiscard]] std::vector<std::string> users() const;
+  Task<std::vector<std::string>> users();
   /// The volume has grown.
   void size_changed();
 

@@ -14,6 +14,7 @@
 #include "async/sim_executor.h"
 #include "base/testing/temporary_folder.h"
 #include "block/testing/memory_block_service.h"
+#include "device/device_users.h"
 
 namespace uvdo {
 namespace {
@@ -64,8 +65,14 @@ class AttachmentsTest : public ::testing::Test {
     settings.volume_id = "a";
     settings.state_file = folder_.path("state");
     settings.link_folder = folder_.path("links");
+    settings.users_of = [](const std::string& path) { return users_of(path); };
     settings.make = [this](const Attachments::Order& order) { return make(order); };
     return settings;
+  }
+
+  static Task<std::vector<std::string>> users_of(std::string path) {
+    const auto id = StorageId::at(path);
+    co_return id ? DeviceUsers().of(*id) : std::vector<std::string>();
   }
 
   /// ublk cannot be had unless `has_ublk_`.
@@ -273,7 +280,8 @@ TEST_F(AttachmentsTest, ADeviceThatIsUsedStaysUntilItIsNotOrByForce) {
     const Holder second(other->path);
     const auto refused = co_await attachments.detach(made->path, DetachMode::unused);
     EXPECT_TRUE(!refused.ok() && refused.error().code() == Errc::busy);
-    EXPECT_EQ(attachments.users().size(), 2U);
+    const auto users = co_await attachments.users();
+    EXPECT_EQ(users.size(), 2U);
     const auto forced = co_await attachments.detach(other->path, DetachMode::force);
     EXPECT_TRUE(forced.ok() && *forced);
     const auto later = co_await attachments.detach(made->path, DetachMode::lazy);

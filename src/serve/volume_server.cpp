@@ -6,8 +6,10 @@
 
 #include <fmt/format.h>
 
+#include "async/blocking_call.h"
 #include "base/size_text.h"
 #include "control/suspension_control.h"
+#include "device/device_users.h"
 #include "serve/device_front_ends.h"
 #include "watch/metrics_text.h"
 #include "watch/process_memory.h"
@@ -20,6 +22,21 @@ std::string real_path_of(const std::string& volume) {
   std::error_code error;
   const std::filesystem::path path = std::filesystem::canonical(volume, error);
   return error ? volume : path.string();
+}
+
+/// In a thread: there may be many processes to look at, and a loop device on a file of this very
+/// server is asked about its file.
+Task<std::vector<std::string>> users_in_thread(UringLoop& loop, std::string path) {
+  using Users = Result<std::vector<std::string>>;
+  const auto look = [&path]() -> Users {
+    const auto id = StorageId::at(path);
+    return id ? DeviceUsers().of(*id) : std::vector<std::string>();
+  };
+  Users found = co_await call_blocking(loop, Descriptors::own, look);
+  if (found) co_return std::move(*found);
+  std::vector<std::string> unknown{"in use or not, which cannot be found out: "};
+  unknown.front() += found.error().message();
+  co_return unknown;
 }
 
 }  // namespace
@@ -89,6 +106,9 @@ Attachments::Settings VolumeServer::device_settings() {
   devices.volume_id = to_text(volume_.geometry().uuid);
   devices.state_file = device_state_of(control_path_);
   devices.read_only = settings_.read_only;
+  devices.users_of = [&loop = loop_](std::string path) {
+    return users_in_thread(loop, std::move(path));
+  };
   devices.make = settings_.make_device;
   if (!devices.make) {
     devices.make = [surroundings = DeviceSurroundings{

@@ -377,7 +377,7 @@ class AttachTest(Attached):
             refused = uvdo("attach", self.image, "--as", "ublk", "--log-file", self.folder / "log")
             self.assertEqual(refused.returncode, 1)
             self.assertIn("ublk", refused.stderr)
-            self.assertEqual(processes_of(self.image), [])
+            self.assertTrue(wait_until(lambda: not processes_of(self.image), 20))
         nothing = uvdo("attach", self.folder / "nothing", "--log-file", self.folder / "log")
         self.assertEqual(nothing.returncode, 1)
         self.assertEqual(len(nothing.stderr.splitlines()), 1, nothing.stderr)

@@ -194,7 +194,8 @@ class Uvdo:
     def spawn(self):
         log = open(self.folder / "serve.log", "w")
         self.server = subprocess.Popen(
-            [support.UVDO, "serve", self.image, "--nbd", f"unix:{self.folder}/nbd", *self.options],
+            [support.UVDO, "serve", self.image, "--nbd", f"unix:{self.folder}/nbd", "--keep-writes", "off",
+             *self.options],
             stdout=log, stderr=subprocess.STDOUT)
         log.close()
 
@@ -287,6 +288,11 @@ class Uvdo:
         if self.server and self.server.poll() is None:
             self.server.kill()
             self.server.wait()
+        # As if the machine had gone with it: nobody tells clients of what its memory had.
+        if self.image and os.path.exists(self.image):
+            status = os.stat(self.image)
+            marker = f"/run/uvdo/file-{status.st_dev:x}-{status.st_ino}.control.running"
+            pathlib.Path(marker).unlink(missing_ok=True)
         self.server = None
 
     def flush(self):

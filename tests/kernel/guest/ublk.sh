@@ -3,7 +3,9 @@
 
 # The shell has some of its own, which can do less.
 dd() { /bin/dd "$@"; }
-blkdiscard() { /usr/bin/blkdiscard "$@"; }
+if [ -x /usr/bin/blkdiscard ]; then
+  blkdiscard() { /usr/bin/blkdiscard "$@"; }
+fi
 as_user() { exec /usr/bin/setpriv --reuid 65534 "$@"; }
 
 # said NAME TEXT [COUNT]: waits until the server has printed so many lines with it

@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 
 #include "arguments/arguments.h"
+#include "block/testing/mapped_memory.h"
 #include "block/testing/memory_block_service.h"
 #include "fuse/fuse_block_device.h"
 #include "fuse/fuse_server.h"
@@ -50,15 +51,6 @@ void complain(const Error& error) { fmt::print(stderr, "{}\n", error.message());
 void say(const std::string& line) {
   fmt::print("{}\n", line);
   std::fflush(stdout);
-}
-
-/// Memory that outlives the process.
-std::byte* shared_memory(const std::string& path, std::uint64_t size) {
-  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (fd < 0 || ftruncate(fd, static_cast<off_t>(size)) != 0) return nullptr;
-  void* const memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  close(fd);
-  return memory == MAP_FAILED ? nullptr : static_cast<std::byte*>(memory);
 }
 
 /// Sends a copy of the descriptor, and the minor version of the protocol in words.
@@ -126,12 +118,10 @@ Task<void> serve(UringLoop& loop, const Arguments& arguments, int signal_fd, int
   options.room = arguments.grow_to;
   options.read_only = arguments.read_only;
   options.null = arguments.null;
+  std::optional<testing::MappedMemory> memory;
   if (!arguments.memory.empty()) {
-    options.memory = shared_memory(arguments.memory, std::max(options.size, options.room));
-    if (options.memory == nullptr) {
-      complain(errno_error(errno, arguments.memory));
-      co_return;
-    }
+    memory.emplace(std::max(options.size, options.room), arguments.memory);
+    options.memory = memory->get();
   }
   testing::MemoryBlockService service(loop, options);
   if (arguments.fail_at != UINT64_MAX) service.fail_at(arguments.fail_at, Errc::io);

@@ -158,15 +158,6 @@ Task<int> KernelUblkDriver::set_request_timeout(std::uint32_t device,
   co_return std::min(written, 0);
 }
 
-Task<int> KernelUblkDriver::is_held(std::uint32_t device) {
-  auto opening = open_late(ublk_disk_path(device), O_RDONLY | O_EXCL);
-  const int fd = co_await std::move(opening);
-  if (fd == -EBUSY) co_return 1;
-  if (fd < 0) co_return fd;
-  co_await close_late(fd);
-  co_return 0;
-}
-
 Result<std::vector<std::uint32_t>> KernelUblkDriver::devices() {
   std::vector<std::uint32_t> numbers;
   std::error_code error;

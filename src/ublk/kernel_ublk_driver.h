@@ -24,7 +24,6 @@ class KernelUblkDriver final : public UblkDriver {
                                          UblkPort::Owner& owner) override;
   Task<int> write_out(std::uint32_t device) override;
   Task<int> set_request_timeout(std::uint32_t device, std::chrono::milliseconds time) override;
-  Task<int> is_held(std::uint32_t device) override;
   Result<std::vector<std::uint32_t>> devices() override;
 
   /// No command is under way any more, and no port is open.

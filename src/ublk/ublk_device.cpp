@@ -308,14 +308,6 @@ Task<void> UblkDevice::tell_timeout() {
   }
 }
 
-Task<Result<bool>> UblkDevice::is_held() {
-  if (state_ != State::serving) co_return false;
-  const int held = co_await driver_.is_held(info_.device);
-  if (held < 0)
-    co_return errno_error(-held, fmt::format("opening {}", ublk_disk_path(info_.device)));
-  co_return held != 0;
-}
-
 // ---- end
 
 Task<void> UblkDevice::wait_for_progress(const bool& is_over) {

@@ -96,8 +96,6 @@ class UblkDevice final : public FrontEnd {
   /// ended (with Linux 6.16 at once). An error if it could not be made stable; the device is left
   /// all the same. Only of a recoverable device.
   Task<Result<void>> leave() override;
-  /// Whether a file system or another owner holds the device, so that a shutdown() hurts it.
-  Task<Result<bool>> is_held();
   /// Whether leave() makes sense: it is served, and outlives its server.
   [[nodiscard]] bool can_leave() const override;
 

@@ -90,8 +90,6 @@ class UblkDriver {
   /// After how long a request the kernel looks whether its server still lives: 0, or a negative
   /// errno.
   virtual Task<int> set_request_timeout(std::uint32_t device, std::chrono::milliseconds time) = 0;
-  /// Whether a file system or another owner holds /dev/ublkbN: 1, 0, or a negative errno.
-  virtual Task<int> is_held(std::uint32_t device) = 0;
   /// The numbers of all devices there are.
   virtual Result<std::vector<std::uint32_t>> devices() = 0;
 };

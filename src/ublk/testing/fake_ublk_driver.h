@@ -89,7 +89,6 @@ class FakeUblkDriver final : public UblkDriver {
     request_timeout = time;
     co_return 0;
   }
-  Task<int> is_held(std::uint32_t) override { co_return 0; }
   Result<std::vector<std::uint32_t>> devices() override {
     std::vector<std::uint32_t> numbers;
     for (const auto& [number, device] : devices_) numbers.push_back(number);

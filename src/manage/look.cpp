@@ -70,14 +70,14 @@ Result<VolumeDescription> describe_image(VolumeImage& image) {
   }
   if (const JournalReplay* replay = image.replay(); replay != nullptr && replay->found()) {
     const UsableJournal& usable = replay->view.usable;
-    d.journal.replay = VolumeDescription::Replay{
-        usable.extent.block_map_head.value(), usable.extent.slab_journal_head.value(),
-        usable.last.value(), usable.extent.highest_tail.value(), replay->view.entries};
+    d.journal.replay = DescribedReplay{usable.extent.block_map_head.value(),
+                                       usable.extent.slab_journal_head.value(), usable.last.value(),
+                                       usable.extent.highest_tail.value(), replay->view.entries};
   }
   d.journal.damage = journal_loss_text(image);
   // Where LVM has put a pool into the volume, for who serves that part alone.
   if (const auto pool = lvm_pool_window(image))
-    d.lvm_pool = VolumeDescription::LvmPool{pool->offset, pool->size};
+    d.lvm_pool = DescribedLvmPool{pool->offset, pool->size};
   return d;
 }
 

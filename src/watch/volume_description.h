@@ -15,6 +15,34 @@
 
 namespace uvdo {
 
+/// How the journal of a stopped volume was applied in memory.
+struct DescribedReplay {
+  std::uint64_t block_map_head = 0;
+  std::uint64_t slab_journal_head = 0;
+  std::uint64_t last_usable = 0;
+  std::uint64_t highest_tail = 0;
+  std::uint64_t entries = 0;
+  template <class Self, class Visitor>
+  static void visit_fields(Self& self, Visitor& v) {
+    v.value("blockMapHead", self.block_map_head);
+    v.value("slabJournalHead", self.slab_journal_head);
+    v.value("lastUsable", self.last_usable);
+    v.value("highestTail", self.highest_tail);
+    v.value("entries", self.entries);
+  }
+};
+
+/// What of the logical space a pool of LVM offers, in bytes.
+struct DescribedLvmPool {
+  std::uint64_t offset = 0;
+  std::uint64_t size = 0;
+  template <class Self, class Visitor>
+  static void visit_fields(Self& self, Visitor& v) {
+    v.value("offset", self.offset);
+    v.value("size", self.size);
+  }
+};
+
 /// All numbers of blocks count those of 4096 bytes.
 struct VolumeDescription {
   /// A run of physical blocks.
@@ -70,22 +98,6 @@ struct VolumeDescription {
       v.value("physicalZones", self.physical_zones);
     }
   };
-  /// How the journal of a stopped volume was applied in memory.
-  struct Replay {
-    std::uint64_t block_map_head = 0;
-    std::uint64_t slab_journal_head = 0;
-    std::uint64_t last_usable = 0;
-    std::uint64_t highest_tail = 0;
-    std::uint64_t entries = 0;
-    template <class Self, class Visitor>
-    static void visit_fields(Self& self, Visitor& v) {
-      v.value("blockMapHead", self.block_map_head);
-      v.value("slabJournalHead", self.slab_journal_head);
-      v.value("lastUsable", self.last_usable);
-      v.value("highestTail", self.highest_tail);
-      v.value("entries", self.entries);
-    }
-  };
   struct Journal {
     std::uint64_t start = 0;
     std::uint64_t blocks = 0;
@@ -97,7 +109,7 @@ struct VolumeDescription {
     std::optional<std::uint64_t> current_blocks{};  ///< to be replayed
     std::optional<std::uint64_t> first_current{};
     std::optional<std::uint64_t> last_current{};
-    std::optional<Replay> replay{};
+    std::optional<DescribedReplay> replay{};
     std::optional<std::string> damage{};  ///< what is lost with it, in a sentence
     template <class Self, class Visitor>
     static void visit_fields(Self& self, Visitor& v) {
@@ -113,17 +125,6 @@ struct VolumeDescription {
       v.optional("damage", self.damage);
     }
   };
-  /// What of the logical space a pool of LVM offers, in bytes.
-  struct LvmPool {
-    std::uint64_t offset = 0;
-    std::uint64_t size = 0;
-    template <class Self, class Visitor>
-    static void visit_fields(Self& self, Visitor& v) {
-      v.value("offset", self.offset);
-      v.value("size", self.size);
-    }
-  };
-
   std::string volume;  ///< what people call it
   std::string state;
   std::uint32_t state_number = 0;
@@ -147,7 +148,7 @@ struct VolumeDescription {
   bool is_truncated = false;          ///< the device is smaller than the volume
   std::optional<bool> served{};       ///< of one in use
   std::optional<std::string> mode{};  ///< the same
-  std::optional<LvmPool> lvm_pool{};
+  std::optional<DescribedLvmPool> lvm_pool{};
 
   [[nodiscard]] bool is_served() const { return served.value_or(false); }
   /// Blocks that data can take.

@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 
+#include "async/uring_loop.h"
+#include "async/wait_queue.h"
 #include "base/file_descriptor.h"
 
 namespace uvdo {

@@ -57,8 +57,9 @@ TEST(UringLoop, LooksAtItsIoBetweenThePiecesOfThoseWhoGiveWayInTurn) {
     bool is_over = false;
     TaskGroup io(owner);
     io.start([](UringLoop& executor, const bool& ended, int& done) -> Task<void> {
-      for (; !ended; ++done) {
-        co_await executor.perform([](io_uring_sqe* sqe) { io_uring_prep_nop(sqe); });
+      while (!ended) {
+        EXPECT_EQ(co_await executor.perform([](io_uring_sqe* sqe) { io_uring_prep_nop(sqe); }), 0);
+        ++done;
       }
     }(owner, is_over, count));
     TaskGroup workers(owner);
@@ -102,7 +103,7 @@ TEST(UringLoop, DoesNotLetThoseWhoAreReadyKeepItFromItsIo) {
         }
       }(owner, is_over, count));
     }
-    co_await owner.perform([](io_uring_sqe* sqe) { io_uring_prep_nop(sqe); });
+    EXPECT_EQ(co_await owner.perform([](io_uring_sqe* sqe) { io_uring_prep_nop(sqe); }), 0);
     is_over = true;
     co_await busy.wait();
   }(*loop, resumptions));

@@ -29,7 +29,7 @@ VolumeLayout make_layout() {
 }
 
 /// A depot on a disk that keeps what it has for the next one.
-class SlabDepotTest : public testing::Test {
+class SlabDepotTest : public ::testing::Test {
  protected:
   SlabDepotTest()
       : super_(layout_.super_block),

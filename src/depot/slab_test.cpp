@@ -13,7 +13,7 @@
 namespace uvdo {
 namespace {
 
-class SlabTest : public testing::Test {
+class SlabTest : public ::testing::Test {
  protected:
   SimExecutor executor{{.seed = 1}};
   std::unique_ptr<MemoryDevice> device = std::move(*MemoryDevice::create(64 * kBlockSize));

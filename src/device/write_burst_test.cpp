@@ -16,7 +16,7 @@ namespace {
 constexpr std::size_t kBlocks = 200;
 constexpr std::size_t kAtOnce = 64;
 
-class WriteBurstTest : public testing::Test {
+class WriteBurstTest : public ::testing::Test {
  protected:
   WriteBurstTest() : data_(kBlocks * kBlockSize) {
     for (std::size_t i = 0; i < kBlocks; ++i) {

@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::uint64_t kRing = 1024;
 
-class JournalViewTest : public testing::Test {
+class JournalViewTest : public ::testing::Test {
  protected:
   JournalViewTest() {
     FormatRequest request;

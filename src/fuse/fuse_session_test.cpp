@@ -257,10 +257,10 @@ TEST_F(FuseSessionTest, HolesReadAsZerosWhateverTheirAlignment) {
     EXPECT_EQ(bench.service.counts.zeroes, 1U);
     reply = co_await bench.kernel.ask(FUSE_FALLOCATE, fallocate_in(0, 4096, FALLOC_FL_ZERO_RANGE));
     EXPECT_EQ(reply.error(), 0);
-    for (const std::size_t at : {0, 4096, 12287, 20'001, 20'010}) {
+    for (const std::size_t at : {0UL, 4096UL, 12287UL, 20'001UL, 20'010UL}) {
       EXPECT_EQ(bench.service.bytes()[at], std::byte{0}) << at;
     }
-    for (const std::size_t at : {12288, 20'000, 20'011}) {
+    for (const std::size_t at : {12288UL, 20'000UL, 20'011UL}) {
       EXPECT_EQ(bench.service.bytes()[at], std::byte{0x55}) << at;
     }
     // A hole may reach behind the end; zeros may only if they need not be kept.

@@ -23,7 +23,7 @@ constexpr std::uint64_t kChapter = 5;
 constexpr std::uint32_t kRecordsPerPage = 1024;
 
 /// A full chapter of numbered names, and its index pages.
-class ChapterTest : public testing::Test {
+class ChapterTest : public ::testing::Test {
  protected:
   void SetUp() override {
     for (std::uint32_t i = 0; i < geometry.records_per_chapter; ++i) {

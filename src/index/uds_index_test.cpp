@@ -383,7 +383,7 @@ Task<void> make_anew(UdsIndex& index) {
 }
 
 TEST(UdsIndex, MadeAnewItIsGivenNothingOfTheOldOne) {
-  for (const std::uint64_t sparse_chapters : {0, 12}) {
+  for (const std::uint64_t sparse_chapters : {0UL, 12UL}) {
     const IndexGeometry geometry = index_geometry_of(1, 16, sparse_chapters);
     const std::uint64_t count = 10 * std::uint64_t{geometry.records_per_chapter};
     World world(geometry);

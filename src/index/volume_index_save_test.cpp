@@ -115,7 +115,7 @@ std::vector<std::byte> encode_zone(VolumeIndex& index, std::uint32_t zone, std::
   return all;
 }
 
-class VolumeIndexSave : public testing::Test {
+class VolumeIndexSave : public ::testing::Test {
  protected:
   void make_device(std::uint64_t blocks) {
     auto made = MemoryDevice::create(blocks * kBlockSize);

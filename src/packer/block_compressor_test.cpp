@@ -20,7 +20,7 @@ std::vector<std::byte> noise(std::mt19937_64& random) {
   return block;
 }
 
-class BlockCompressorTest : public testing::Test {
+class BlockCompressorTest : public ::testing::Test {
  protected:
   std::size_t compress(const std::vector<std::byte>& block) {
     return compressor_.compress(block.data(), out_);

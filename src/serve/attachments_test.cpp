@@ -136,7 +136,7 @@ TEST_F(AttachmentsTest, ADeviceIsNamedAfterTheVolumeAndLinked) {
 
 TEST_F(AttachmentsTest, WhereNoKindIsNamedTheFirstIsTakenThatCanBeHad) {
   has_ublk_ = false;
-  run([this](Attachments& attachments) -> Task<void> {
+  run([](Attachments& attachments) -> Task<void> {
     const auto made = co_await attachments.attach(request({}));
     EXPECT_TRUE(made.ok() && made->kind == DeviceKind::nbd);
     const auto wanted = co_await attachments.attach(request(DeviceKind::ublk, "other"));
@@ -146,7 +146,7 @@ TEST_F(AttachmentsTest, WhereNoKindIsNamedTheFirstIsTakenThatCanBeHad) {
 }
 
 TEST_F(AttachmentsTest, TheSameDeviceIsGivenAgainAndAnotherNeedsAnotherName) {
-  run([this](Attachments& attachments) -> Task<void> {
+  run([](Attachments& attachments) -> Task<void> {
     const auto first = co_await attachments.attach(request(DeviceKind::ublk));
     const auto again = co_await attachments.attach(request({}));
     EXPECT_TRUE(first.ok() && again.ok() && first->path == again->path);
@@ -162,7 +162,7 @@ TEST_F(AttachmentsTest, TheSameDeviceIsGivenAgainAndAnotherNeedsAnotherName) {
 }
 
 TEST_F(AttachmentsTest, ANameIsOneOfAFileInAFolder) {
-  run([this](Attachments& attachments) -> Task<void> {
+  run([](Attachments& attachments) -> Task<void> {
     for (const char* name : {"../x", "a/b", ".hidden", "a b", "-x"}) {
       const auto made = co_await attachments.attach(request(DeviceKind::ublk, name));
       EXPECT_TRUE(!made.ok() && made.error().code() == Errc::invalid_argument) << name;
@@ -177,7 +177,7 @@ TEST_F(AttachmentsTest, ALinkToAnotherDeviceIsNotTaken) {
   std::filesystem::create_directory(folder_.path("links"));
   std::filesystem::create_symlink("/dev/null", folder_.path("links") + "/pool");
   std::filesystem::create_symlink("/nowhere", folder_.path("links") + "/gone");
-  run([this](Attachments& attachments) -> Task<void> {
+  run([](Attachments& attachments) -> Task<void> {
     const auto made = co_await attachments.attach(request(DeviceKind::ublk));
     EXPECT_TRUE(!made.ok() && made.error().code() == Errc::busy);
     const auto other = co_await attachments.attach(request(DeviceKind::ublk, "gone"));
@@ -186,7 +186,7 @@ TEST_F(AttachmentsTest, ALinkToAnotherDeviceIsNotTaken) {
 }
 
 TEST_F(AttachmentsTest, APartThatIsNotThereIsRefused) {
-  run([this](Attachments& attachments) -> Task<void> {
+  run([](Attachments& attachments) -> Task<void> {
     auto part = request(DeviceKind::ublk);
     part.offset = kSize;
     const auto made = co_await attachments.attach(part);
@@ -271,7 +271,7 @@ class Holder {
 };
 
 TEST_F(AttachmentsTest, ADeviceThatIsUsedStaysUntilItIsNotOrByForce) {
-  run([this](Attachments& attachments) -> Task<void> {
+  run([](Attachments& attachments) -> Task<void> {
     const auto made = co_await attachments.attach(request(DeviceKind::fuse));
     const auto other = co_await attachments.attach(request(DeviceKind::fuse, "other"));
     EXPECT_TRUE(made.ok() && other.ok());

@@ -12,7 +12,7 @@ namespace {
 
 constexpr Pbn kPlace{4};
 
-class SuperBlockStoreTest : public testing::Test {
+class SuperBlockStoreTest : public ::testing::Test {
  protected:
   void SetUp() override {
     FormatRequest request;

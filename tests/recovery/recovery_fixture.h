@@ -19,7 +19,7 @@ namespace uvdo {
 
 /// A test is a chain of uses: each opens a volume on what the last one has left. A block of the
 /// model has a set of contents that it may hold; a flush leaves the last one, a crash any of them.
-class RecoveryFixture : public testing::Test {
+class RecoveryFixture : public ::testing::Test {
  protected:
   static constexpr std::uint64_t kJournalBlocks = 64;
   static constexpr std::uint64_t kSlabBlocks = 1024;

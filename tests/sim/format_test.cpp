@@ -44,7 +44,7 @@ class ZeroingDevice final : public Device {
   std::uint64_t written_ = 0;
 };
 
-class Format : public testing::Test {
+class Format : public ::testing::Test {
  protected:
   /// A volume in use that has data, and something where its index begins.
   void SetUp() override {

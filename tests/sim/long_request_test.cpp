@@ -38,7 +38,7 @@ class Meter {
   std::uint64_t most_ = 0;
 };
 
-class LongRequest : public testing::Test {
+class LongRequest : public ::testing::Test {
  protected:
   void serve(FaultPoints faults, std::uint64_t zeroes) {
     auto device = MemoryDevice::create(kDeviceBytes);

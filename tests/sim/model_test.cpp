@@ -14,7 +14,7 @@ constexpr ContentId kB{ContentKind::unique, 2};
 constexpr ContentId kC{ContentKind::unique, 3};
 constexpr ContentId kZero{};
 
-class ModelTest : public testing::Test {
+class ModelTest : public ::testing::Test {
  protected:
   using Bytes = std::array<std::byte, kBlockSize>;
   static Bytes bytes_of(ContentId id) {

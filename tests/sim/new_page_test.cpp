@@ -18,7 +18,7 @@ namespace {
 constexpr VolumeShape kShape{9, 2, 224, 16, 2000};
 constexpr std::uint64_t kBlock = 1000;  // in the second leaf, the only one that there is
 
-class NewPage : public testing::Test {
+class NewPage : public ::testing::Test {
  protected:
   /// A volume with a leaf without entries, whose block holds old data.
   void SetUp() override {

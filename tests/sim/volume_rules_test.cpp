@@ -20,7 +20,7 @@
 namespace uvdo::sim {
 namespace {
 
-class VolumeRules : public testing::Test {
+class VolumeRules : public ::testing::Test {
  protected:
   void format(const VolumeShape& shape) {
     layout_ = make_tiny_layout(shape);

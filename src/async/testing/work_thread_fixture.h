@@ -11,7 +11,7 @@
 namespace uvdo::test {
 
 /// A loop of the test's own thread, and a work thread beside it.
-class WorkThreadFixture : public testing::Test {
+class WorkThreadFixture : public ::testing::Test {
  protected:
   void SetUp() override {
     auto loop = UringLoop::create();

@@ -64,7 +64,7 @@ class InteriorPages {
 
  private:
   // Up to four places of the map from keys to pages, and the two that it grew out of.
-  static constexpr std::uint64_t kBytesOfIndex = 6 * 24;
+  static constexpr std::uint64_t kBytesOfIndex = std::uint64_t{6} * 24;
 
   struct Piece {
     PageMemory bytes;

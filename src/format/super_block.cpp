@@ -272,8 +272,8 @@ Result<void> validate_slabs(const SuperBlock& s) {
 
 }  // namespace
 
-static_assert(kSlabSummaryBlocks == kSummaryZones * kSummaryBlocksPerZone);
-static_assert(kMaxSlabs == kSummaryBlocksPerZone * kSummaryEntriesPerBlock);
+static_assert(kSlabSummaryBlocks == std::uint64_t{kSummaryZones} * kSummaryBlocksPerZone);
+static_assert(kMaxSlabs == std::uint64_t{kSummaryBlocksPerZone} * kSummaryEntriesPerBlock);
 static_assert(kMaxPhysicalZones == kSummaryZones);
 
 std::string_view name_of(VolumeState state) {

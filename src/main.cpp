@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// One program with two names: uvdo, and the old command vdostats. The last part of the
+// One program with three names: uvdo, and the old commands vdo and vdostats. The last part of the
 // name that it is called by decides; what they do is in src/cli and src/vdo.
 #include <algorithm>
 #include <array>
@@ -12,6 +12,7 @@
 
 #include "base/print.h"
 #include "cli/command.h"
+#include "vdo/vdo_command.h"
 #include "vdo/vdostats.h"
 
 namespace {
@@ -24,6 +25,7 @@ struct Program {
 /// The first one is also what any other name means.
 constexpr std::array kPrograms{
     Program{"uvdo", uvdo::run_uvdo},
+    Program{"vdo", uvdo::run_vdo},
     Program{"vdostats", uvdo::run_vdostats},
 };
 

@@ -68,6 +68,7 @@ int run_grow(int argc, char** argv);
 int run_index(int argc, char** argv);
 int run_info(int argc, char** argv);
 int run_log_level(int argc, char** argv);
+int run_monitor(int argc, char** argv);
 int run_rebuild(int argc, char** argv);
 int run_flush(int argc, char** argv);
 int run_serve(int argc, char** argv);

@@ -102,4 +102,17 @@ RunningVolumes running_volumes() {
   return found;
 }
 
+const RunningVolume* find_running(const RunningVolumes& running, const std::string& word,
+                                  const Registry& registry) {
+  const auto called = [&](const std::string& name) {
+    const auto found = std::ranges::find_if(
+        running.volumes, [&](const RunningVolume& each) { return each.is_called(name); });
+    return found == running.volumes.end() ? nullptr : &*found;
+  };
+  if (const RunningVolume* found = called(word)) return found;
+  if (!registry.has(word)) return nullptr;
+  const auto named = registry.find(word);
+  return named ? called(named->storage) : nullptr;
+}
+
 }  // namespace uvdo

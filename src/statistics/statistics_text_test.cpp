@@ -70,7 +70,7 @@ std::map<std::string, std::string> by_label(const std::string& list) {
   std::istringstream in(list);
   for (std::string line; std::getline(in, line);) {
     const std::size_t colon = line.find(" : ");
-    if (colon == std::string::npos) continue;
+    if (!line.starts_with("  ") || colon == std::string::npos) continue;
     const std::string label = line.substr(0, colon);
     lines[label.substr(2, label.find_last_not_of(' ') - 1)] = line.substr(colon + 3);
   }

@@ -127,6 +127,21 @@ class Listed(Served, Vdostats):
         full = run("sh", "-c", f"exec {self.folder}/vdostats > /dev/full")
         self.assertEqual(full.returncode, 1, "what was printed has not arrived")
 
+    def test_the_shell_completes_options_and_volumes(self):
+        self.told("--version")  # makes the link
+        script = TESTS.parent / "docs/completion/vdostats"
+
+        def completed(*words):
+            asked = run("bash", "-c", 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); '
+                        '_vdostats; printf "%s\\n" "${COMPREPLY[@]}"', "bash", script,
+                        self.folder / "vdostats", *words)
+            self.assertEqual((asked.returncode, asked.stderr), (0, ""))
+            return asked.stdout.split()
+        self.assertEqual(completed("--hu"), ["--human-readable"])
+        self.assertLessEqual({"--si", "--verbose", "--all", "--form", "--help", "--version"}, set(completed("--")))
+        self.assertEqual(completed("--form", ""), ["6", "8"])
+        self.assertIn(str(self.image), completed(str(self.folder)))
+
     def test_the_manual_has_every_option(self):
         shown = set(re.findall(r"--[a-z-]+", self.told("--help")))
         page = (TESTS.parent / "docs/man/vdostats.8.scd").read_text()

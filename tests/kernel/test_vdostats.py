@@ -54,7 +54,7 @@ class Vdostats(unittest.TestCase):
 
     def test_the_table_and_the_list_of_form_8_are_those_of_vdo(self):
         self.assertEqual(self.told("--form 8"), self.told(program="their_vdostats"))
-        for arguments in ("v", "--human-readable v", "/dev/mapper/v"):
+        for arguments in ("v", "--human-readable v", "--si v"):
             self.assertEqual(self.told("--form 8", arguments),
                              self.told(arguments, program="their_vdostats"), arguments)
         ours, theirs = (re.sub(CUT, "", self.told("--verbose v", program=program))

@@ -30,10 +30,33 @@ constexpr std::string_view kComment =
 
 Error not_understood(const std::string& what) { return {Errc::corrupt, what}; }
 
-/// A value that this program does not know, as it stands there.
+/// Emits what this program does not know as it stands there. The library forgets the quotes of
+/// texts, and without them some would be numbers.
+void emit_unknown(YAML::Emitter& out, const YAML::Node& node) {
+  constexpr const char* kTagOfQuoted = "!";
+  if (node.IsMap()) {
+    out << YAML::BeginMap;
+    for (const auto& field : node) {
+      out << YAML::Key;
+      emit_unknown(out, field.first);
+      out << YAML::Value;
+      emit_unknown(out, field.second);
+    }
+    out << YAML::EndMap;
+  } else if (node.IsSequence()) {
+    out << YAML::BeginSeq;
+    for (const auto& each : node) emit_unknown(out, each);
+    out << YAML::EndSeq;
+  } else if (node.IsScalar() && node.Tag() == kTagOfQuoted) {
+    out << YAML::DoubleQuoted << node.Scalar();
+  } else {
+    out << node;
+  }
+}
+
 std::string unknown_value(const YAML::Node& node) {
   YAML::Emitter out;
-  out << node;
+  emit_unknown(out, node);
   return out.c_str();
 }
 

@@ -13,6 +13,7 @@
 #include "base/print.h"
 #include "cli/command.h"
 #include "vdo/vdo_command.h"
+#include "vdo/vdostats.h"
 
 namespace {
 
@@ -25,6 +26,7 @@ struct Program {
 constexpr std::array kPrograms{
     Program{"uvdo", uvdo::run_uvdo},
     Program{"vdo", uvdo::run_vdo},
+    Program{"vdostats", uvdo::run_vdostats},
 };
 
 const Program& program_named(std::string_view path) {

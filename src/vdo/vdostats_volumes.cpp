@@ -39,8 +39,7 @@ bool calls_device(const AttachedDevice& device, const std::string& word) {
 /// The best path of a device: a link in /dev/mapper, its own link, what it is.
 std::string best_path(const AttachedDevice& device, const std::string& mapper) {
   const std::string mapped = mapper + "/" + device.name;
-  std::error_code error;
-  if (fs::equivalent(mapped, device.path, error)) return mapped;
+  if (is_same_device(mapped, device.path)) return mapped;
   return device.link.empty() ? device.path : device.link;
 }
 

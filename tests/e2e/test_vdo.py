@@ -12,7 +12,6 @@ import re
 import shutil
 import subprocess
 import tempfile
-import threading
 import time
 import unittest
 
@@ -426,7 +425,8 @@ class Volumes(Command):
             run("umount", "--lazy", place)
         for device, image in self.loops.items():
             for volume in (device, image):
-                run(UVDO, "stop", "--force", volume)
+                if processes_of(volume):
+                    run(UVDO, "stop", "--force", volume)
             run("losetup", "--detach", device)
 
     def disk(self, size="6G"):
@@ -715,6 +715,7 @@ class Volumes(Command):
             return run(self.programs / "vdo", verb, *options, "--confFile", self.conf,
                        user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[], env=environment,
                        cwd=self.folder)
+        self.addCleanup(lambda: processes_of(image) and run(UVDO, "stop", "--force", image))
         done = somebody("create", f"--name={self.name('u')}", f"--device={image}",
                         "--vdoSlabSize=128M", "--vdoLogicalSize=1G")
         self.assertEqual((done.returncode, done.stderr), (0, ""))

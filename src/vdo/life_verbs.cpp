@@ -196,25 +196,25 @@ Outcome stop_volume(VerbContext& context, const std::string& name, const ConfVol
   return failure(ExitStatus::system, fmt::format("Could not stop {}", name), stopped.error());
 }
 
-ExitStatus run_start(const VdoRequest& request, const Messages& messages) {
+ExitStatus vdo_start(const VdoRequest& request, const Messages& messages) {
   return for_chosen(request, messages, start);
 }
 
-ExitStatus run_stop_verb(const VdoRequest& request, const Messages& messages) {
+ExitStatus vdo_stop(const VdoRequest& request, const Messages& messages) {
   return for_chosen(request, messages, stop_volume);
 }
 
-ExitStatus run_remove(const VdoRequest& request, const Messages& messages) {
+ExitStatus vdo_remove(const VdoRequest& request, const Messages& messages) {
   return for_chosen(request, messages, remove);
 }
 
-ExitStatus run_activate(const VdoRequest& request, const Messages& messages) {
+ExitStatus vdo_activate(const VdoRequest& request, const Messages& messages) {
   return for_chosen(request, messages, [](auto& context, const auto& name, auto& volume) {
     return set_activation(context, name, volume, true);
   });
 }
 
-ExitStatus run_deactivate(const VdoRequest& request, const Messages& messages) {
+ExitStatus vdo_deactivate(const VdoRequest& request, const Messages& messages) {
   return for_chosen(request, messages, [](auto& context, const auto& name, auto& volume) {
     return set_activation(context, name, volume, false);
   });

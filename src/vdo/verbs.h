@@ -11,6 +11,7 @@ namespace uvdo {
 
 ExitStatus vdo_activate(const VdoRequest& request, const Messages& messages);
 ExitStatus vdo_change_write_policy(const VdoRequest& request, const Messages& messages);
+ExitStatus vdo_convert(const VdoRequest& request, const Messages& messages);
 ExitStatus vdo_create(const VdoRequest& request, const Messages& messages);
 ExitStatus vdo_deactivate(const VdoRequest& request, const Messages& messages);
 ExitStatus vdo_disable_compression(const VdoRequest& request, const Messages& messages);

@@ -669,6 +669,34 @@ class Volumes(Command):
         self.does("start", f"--name={self.name('v')}")
         self.assertNotEqual(self.volume("v")["UUID"], self.volume("copy")["UUID"])
 
+    def test_a_volume_is_converted_for_lvm(self):
+        device, _ = self.create("v")
+        name = f"--name={self.name('v')}"
+        data = os.urandom(1 << 20)
+        with open(self.path("v"), "r+b") as volume:
+            volume.write(data)
+        self.assertIn("running", self.fails(5, "convert", name, "--force"))
+        self.does("stop", name)
+        self.does("convert", name, "--force")
+        self.assertEqual(self.does("list", "--all"), [])
+        self.assertEqual(list((self.folder / "registry/volumes.d").glob("*.toml")), [])
+        self.assertEqual(run("blkid", "--probe", device).stdout, "")
+        # What LVM would lay over the rest: a device that begins two mebibytes later.
+        shifted = run("losetup", "--find", "--show", "--offset", "2M", device).stdout.strip()
+        self.addCleanup(run, "losetup", "--detach", shifted)
+        checked = uvdo("check", shifted)
+        self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
+        found = subprocess.run([UVDO, "cat", shifted], stdout=subprocess.PIPE, check=True).stdout
+        self.assertEqual(found[:len(data)], data)
+        lines = self.does("import", name, f"--device={shifted}")
+        self.assertIn("ready at", lines[-1])
+        self.assertEqual(self.path("v").open("rb").read(len(data)), data)
+        self.assertEqual(self.volume("v")["Index memory setting"], "reduced 0.25")
+        self.assertTrue(wait_until(lambda: self.volume("v")["Index status"] == "online", 30))
+        self.does("stop", name)
+        self.assertIn("converted before", self.fails(6, "convert", name, "--force"))
+        self.does("remove", name)
+
     def test_a_rebuild_is_only_for_read_only_volumes(self):
         self.create("v")
         self.does("stop", "--all")

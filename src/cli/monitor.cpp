@@ -11,9 +11,9 @@
 #include "arguments/version.h"
 #include "base/print.h"
 #include "cli/served_volume.h"
+#include "cli/volume_name.h"
 #include "control/statistics_message.h"
 #include "control/status_message.h"
-#include "device/backing_name.h"
 #include "manage/servers.h"
 
 namespace uvdo {
@@ -65,10 +65,10 @@ int run_monitor(int argc, char** argv) {
   Arguments app(
       "Tells a monitoring system whether served volumes are well; for root, of all users.",
       "uvdo monitor");
-  app.option("VOLUME", volumes,
-             "files or block devices that hold volumes, or MAJOR:MINOR; default: all that are "
-             "served")
-      .transform(backing_store_path);
+  app.option(
+      "VOLUME", volumes,
+      "names of volumes, files or block devices that hold them, or MAJOR:MINOR; default: all "
+      "that are served");
   app.flag("--nagios", is_nagios, "one line with figures, as plugins of Nagios print it");
   app.option("--physical", physical, "WARNING,CRITICAL: percent of the room for data used; or none")
       .show_default();
@@ -108,8 +108,10 @@ int run_monitor(int argc, char** argv) {
 
   std::vector<MonitorFinding> findings;
   for (const std::string& volume : volumes) {
-    served.volume = volume;
-    findings.push_back(look_at(volume, served.given(), limits));
+    auto path = volume_path(volume, false);
+    if (path) served.volume = *path;
+    findings.push_back(path ? look_at(volume, served.given(), limits)
+                            : finding_of(volume, path.error()));
   }
   if (volumes.empty()) findings = look_at_all(limits, served.given().patience);
   if (is_nagios) {

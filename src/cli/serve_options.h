@@ -62,6 +62,7 @@ struct ServeOptions {
   bool ublk = false;
   std::string fuse;
   std::string device_name;
+  std::string mapper_name;
   bool until_detached = false;
   bool fork = false;
   std::string pid_file;
@@ -85,6 +86,8 @@ struct ServeOptions {
 
   /// Adds all options to the parser; this must outlive the parsing.
   void add_to(Arguments& app);
+  /// Only those that a named volume keeps: not what it is a server of, nor how its process begins.
+  void add_settings_to(Arguments& app);
   /// Everything that can be wrong with the options alone.
   Result<void> check();
 

@@ -90,6 +90,7 @@ class Rows {
                   std::span<const std::pair<const char*, std::uint64_t>> counts) {
     for (const auto& [label, value] : counts) add(fmt::format("{} {}", group, label), value);
   }
+  [[nodiscard]] const StatisticsRows& list() const { return rows_; }
   [[nodiscard]] std::string text() const {
     std::size_t width = 0;
     for (const auto& [label, value] : rows_) width = std::max(width, label.size());
@@ -100,7 +101,7 @@ class Rows {
   }
 
  private:
-  std::vector<std::pair<std::string, std::string>> rows_;
+  StatisticsRows rows_;
 };
 
 // The groups of lines, in the order of behaviour.md, 14.
@@ -271,6 +272,18 @@ void add_index(Rows& rows, const VolumeStatistics& s) {
   rows.add("entries discarded", s.index.entries_discarded);
 }
 
+Rows rows_of(const VolumeStatistics& s, VdostatsForm form) {
+  Rows rows;
+  add_sizes(rows, s, form);
+  add_metadata(rows, s);
+  add_block_map(rows, s.block_map);
+  add_requests(rows, s, form);
+  add_bios(rows, s, form);
+  add_memory(rows, s.memory_usage);
+  if (form == VdostatsForm::v8) add_index(rows, s);
+  return rows;
+}
+
 /// Writes "{ key : value, ... }".
 class MessageWriter {
  public:
@@ -362,17 +375,15 @@ std::string statistics_table(std::span<const NamedStatistics> volumes, TableUnit
   return text;
 }
 
+StatisticsRows statistics_rows(const VolumeStatistics& s, VdostatsForm form) {
+  return rows_of(s, form).list();
+}
+
 std::string statistics_list(std::string_view name, const VolumeStatistics& s, VdostatsForm form) {
-  Rows rows;
-  add_sizes(rows, s, form);
-  add_metadata(rows, s);
-  add_block_map(rows, s.block_map);
-  add_requests(rows, s, form);
-  add_bios(rows, s, form);
-  add_memory(rows, s.memory_usage);
+  const Rows rows = rows_of(s, form);
   switch (form) {
     case VdostatsForm::v6: return fmt::format("{} :\n{}", name, rows.text());
-    case VdostatsForm::v8: add_index(rows, s); return fmt::format("{} : \n{}", name, rows.text());
+    case VdostatsForm::v8: return fmt::format("{} : \n{}", name, rows.text());
   }
   return {};
 }

@@ -6,6 +6,8 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/result.h"
 #include "statistics/statistics.h"
@@ -38,7 +40,11 @@ struct NamedStatistics {
 [[nodiscard]] std::string statistics_table(std::span<const NamedStatistics> volumes,
                                            TableUnits units, VdostatsForm form = VdostatsForm::v8);
 
-/// Every statistic under its label, a line each, after a line with the name.
+/// Labels and values, in the order of the list.
+using StatisticsRows = std::vector<std::pair<std::string, std::string>>;
+[[nodiscard]] StatisticsRows statistics_rows(const VolumeStatistics& statistics, VdostatsForm form);
+
+/// The same as text: a line each, after a line with the name.
 [[nodiscard]] std::string statistics_list(std::string_view name, const VolumeStatistics& statistics,
                                           VdostatsForm form = VdostatsForm::v8);
 

@@ -30,11 +30,36 @@ constexpr std::string_view kComment =
 
 Error not_understood(const std::string& what) { return {Errc::corrupt, what}; }
 
-/// A value that this program does not know, as it stands there.
+/// Emits what this program does not know as it stands there. The library forgets the quotes of
+/// texts, and without them some would be numbers.
+void emit_unknown(YAML::Emitter& out, const YAML::Node& node) {
+  constexpr const char* kTagOfQuoted = "!";
+  if (node.IsMap()) {
+    out << YAML::BeginMap;
+    for (const auto& field : node) {
+      out << YAML::Key;
+      emit_unknown(out, field.first);
+      out << YAML::Value;
+      emit_unknown(out, field.second);
+    }
+    out << YAML::EndMap;
+  } else if (node.IsSequence()) {
+    out << YAML::BeginSeq;
+    for (const auto& each : node) emit_unknown(out, each);
+    out << YAML::EndSeq;
+  } else if (node.IsScalar() && node.Tag() == kTagOfQuoted) {
+    out << YAML::DoubleQuoted << node.Scalar();
+  } else {
+    out << node;
+  }
+}
+
+/// A map or a list stands below its key.
 std::string unknown_value(const YAML::Node& node) {
   YAML::Emitter out;
-  out << node;
-  return out.c_str();
+  emit_unknown(out, node);
+  const bool has_lines = (node.IsMap() || node.IsSequence()) && node.size() > 0;
+  return (has_lines ? "\n" : "") + std::string(out.c_str());
 }
 
 Result<ConfVolume> read_volume(const std::string& name, const YAML::Node& node) {
@@ -93,14 +118,13 @@ std::string known_value(std::string_view key, const std::string& value) {
   return is_number ? value : yaml_scalar(value);
 }
 
-/// One field, indented by so many blanks; a value of several lines stands below its key.
+/// One field, indented by so many blanks; a value that begins with a line feed stands below its
+/// key.
 std::string field_lines(std::size_t indent, const std::string& key, const std::string& value) {
   const std::string margin(indent, ' ');
-  if (value.find('\n') == std::string::npos) {
-    return fmt::format("{}{}: {}\n", margin, yaml_scalar(key), value);
-  }
+  if (!value.starts_with('\n')) return fmt::format("{}{}: {}\n", margin, yaml_scalar(key), value);
   std::string lines = fmt::format("{}{}:\n", margin, yaml_scalar(key));
-  for (std::string_view rest = value; !rest.empty();) {
+  for (std::string_view rest = std::string_view(value).substr(1); !rest.empty();) {
     const std::string_view line = rest.substr(0, rest.find('\n'));
     lines += fmt::format("{}  {}\n", margin, line);
     rest.remove_prefix(std::min(rest.size(), line.size() + 1));

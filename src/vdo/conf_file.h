@@ -56,6 +56,7 @@ class LockedConfFile {
   }
 
   [[nodiscard]] Configuration& configuration() { return configuration_; }
+  [[nodiscard]] const Configuration& configuration() const { return configuration_; }
   /// Replaces the file in one step; durable when it returns. unsupported: it is of a version that
   /// this program does not write.
   Result<void> save() const;

@@ -19,10 +19,99 @@ struct RunnableVerb {
   ExitStatus (*run)(const VdoRequest& request, const Messages& messages);
 };
 
+constexpr std::array<std::string_view, 1> kForceFlag{"--force"};
+constexpr std::array<std::string_view, 1> kForceRebuildFlag{"--forceRebuild"};
+constexpr std::array<std::string_view, 1> kPendingFlag{"--pending"};
+constexpr std::array<std::string_view, 1> kDevice{"--device"};
+constexpr std::array<std::string_view, 1> kPolicyOption{"--writePolicy"};
+constexpr std::array<std::string_view, 1> kSizeOption{"--vdoLogicalSize"};
+
+constexpr VdoVerb on_chosen(std::string_view name, std::string_view summary) {
+  return {.name = name, .summary = summary, .volumes = VolumeChoice::name_or_all};
+}
+
 constexpr std::array kVerbs{
+    RunnableVerb{on_chosen("activate", "Allows volumes to be started."), vdo_activate},
+    RunnableVerb{{.name = "changeWritePolicy",
+                  .summary = "Changes when writes of running volumes are acknowledged.",
+                  .volumes = VolumeChoice::name_or_all,
+                  .settings = SettingVerb::change_write_policy,
+                  .required = kPolicyOption},
+                 vdo_change_write_policy},
+    RunnableVerb{{.name = "convert",
+                  .summary = "Makes room for the metadata of LVM in front of a volume.",
+                  .volumes = VolumeChoice::name,
+                  .required = kForceFlag,
+                  .flags = kForceFlag},
+                 vdo_convert},
+    RunnableVerb{{.name = "create",
+                  .summary = "Makes a volume on a block device, and starts it.",
+                  .volumes = VolumeChoice::name,
+                  .settings = SettingVerb::create,
+                  .required = kDevice,
+                  .flags = kForceFlag},
+                 vdo_create},
+    RunnableVerb{on_chosen("deactivate", "Keeps volumes from being started."), vdo_deactivate},
+    RunnableVerb{on_chosen("disableCompression", "Stops the compression of new data."),
+                 vdo_disable_compression},
+    RunnableVerb{on_chosen("disableDeduplication", "Stops the deduplication of new data."),
+                 vdo_disable_deduplication},
+    RunnableVerb{on_chosen("enableCompression", "Has new data compressed."),
+                 vdo_enable_compression},
+    RunnableVerb{on_chosen("enableDeduplication", "Has new data deduplicated."),
+                 vdo_enable_deduplication},
+    RunnableVerb{{.name = "growLogical",
+                  .summary = "Makes what a running volume offers larger.",
+                  .volumes = VolumeChoice::name,
+                  .settings = SettingVerb::grow_logical,
+                  .required = kSizeOption},
+                 vdo_grow_logical},
+    RunnableVerb{{.name = "growPhysical",
+                  .summary = "Has a running volume take all of its device, which has grown.",
+                  .volumes = VolumeChoice::name},
+                 vdo_grow_physical},
+    RunnableVerb{{.name = "import",
+                  .summary = "Takes a volume that exists into the configuration file.",
+                  .volumes = VolumeChoice::name,
+                  .settings = SettingVerb::import,
+                  .required = kDevice},
+                 vdo_import},
+    RunnableVerb{{.name = "list",
+                  .summary = "Lists the volumes that are started.",
+                  .volumes = VolumeChoice::list},
+                 vdo_list},
+    RunnableVerb{{.name = "modify",
+                  .summary = "Changes settings of volumes from their next start on.",
+                  .volumes = VolumeChoice::name_or_all,
+                  .settings = SettingVerb::modify},
+                 vdo_modify},
+    RunnableVerb{{.name = "printConfigFile",
+                  .summary = "Prints the configuration file.",
+                  .volumes = VolumeChoice::none},
+                 vdo_print_config_file},
+    RunnableVerb{{.name = "remove",
+                  .summary = "Removes volumes and all that they hold.",
+                  .volumes = VolumeChoice::name_or_all,
+                  .flags = kForceFlag},
+                 vdo_remove},
+    RunnableVerb{{.name = "start",
+                  .summary = "Starts volumes that are activated.",
+                  .volumes = VolumeChoice::name_or_all,
+                  .flags = kForceRebuildFlag},
+                 vdo_start},
+    RunnableVerb{{.name = "status",
+                  .summary = "Tells of volumes, as YAML.",
+                  .volumes = VolumeChoice::optional,
+                  .flags = kPendingFlag},
+                 vdo_status},
+    RunnableVerb{{.name = "stop",
+                  .summary = "Stops volumes that are running.",
+                  .volumes = VolumeChoice::name_or_all,
+                  .flags = kForceFlag},
+                 vdo_stop},
     RunnableVerb{
         {.name = "version", .summary = "Prints the version.", .volumes = VolumeChoice::none},
-        run_version},
+        vdo_version},
 };
 
 std::string help_text() {

@@ -3,6 +3,7 @@
 """What watches volumes: uvdo monitor for Nagios; the alert rules and the dashboard in contrib/, against
 the metrics of a real server."""
 import json
+import os
 import random
 import re
 import shutil
@@ -41,6 +42,12 @@ class Monitor(Served):
         self.assertRegex(line, rf"^UVDO OK - {self.image}: 0% of the room for data used, "
                                r"1% of the logical space written, 50% saved\|"
                                r"physical=0%;80;95;0;100 logical=1%;;;0;100 savings=50%;;;0;100$")
+        config = self.folder / "config"
+        (config / "volumes.d").mkdir(parents=True)
+        uuid = json.loads(uvdo("info", "--json", self.image).stdout)["uuid"]
+        (config / "volumes.d/archive.toml").write_text(f'uuid = "{uuid}"\nvolume = "{self.image}"\n')
+        named = uvdo("monitor", "--nagios", "archive", env={**os.environ, "UVDO_CONFIG_DIR": str(config)})
+        self.assertEqual(named.stdout, line.replace(str(self.image), "archive") + "\n")
         told = uvdo("monitor", self.image)
         self.assertEqual((told.returncode, told.stdout[:len(f"OK       {self.image}: ")]),
                          (OK, f"OK       {self.image}: "))

@@ -136,6 +136,7 @@ void ServeOptions::add_settings_to(Arguments& app) {
   app.flag("--ublk", ublk, "the same as --attach ublk");
   app.option("--fuse", fuse, "make a file with the volume's contents in this empty folder");
   app.option("--device-name", device_name, "the name of that device in /dev/uvdo");
+  app.option("--mapper-name", mapper_name, "its name in /dev/mapper besides, if that is free");
   app.flag("--lock-memory", lock_memory, "keep all memory from being paged out");
   // What is there beside the clients: control socket, account, metrics, watermarks.
   app.option("--control", control, "path of the control socket");
@@ -298,7 +299,10 @@ Result<void> ServeOptions::check_devices() {
     AttachRequest device;
     device.kind = kind;
     device.at = at;
-    if (devices.empty()) device.name = device_name;
+    if (devices.empty()) {
+      device.name = device_name;
+      device.mapper_name = mapper_name;
+    }
     device.read_only = read_only;
     device.offset = window.offset;
     device.size = window.size;

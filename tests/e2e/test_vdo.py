@@ -408,6 +408,37 @@ class ConfFile(Command):
             self.assertEqual(somebody(verb).returncode, 0, verb)
 
 
+class Completion(Command):
+    """What bash offers."""
+
+    def completed(self, *words):
+        script = pathlib.Path(__file__).parents[2] / "docs/completion/vdo"
+        asked = run("bash", "-c", 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); '
+                    '_vdo; printf "%s\\n" "${COMPREPLY[@]}"', "bash", script,
+                    self.programs / "vdo", *words, env=self.environment)
+        self.assertEqual((asked.returncode, asked.stderr), (0, ""))
+        return asked.stdout.split()
+
+    def test_verbs_options_and_values_are_offered(self):
+        self.assertEqual(set(self.completed("")), {*VERBS, "--help"})
+        self.assertEqual(self.completed("dea"), ["deactivate"])
+        self.assertEqual(self.completed("growLogical", "--vdo"), ["--vdoLogicalSize="])
+        self.assertEqual(set(self.completed("stop", "--")), {
+            "--help", "--name=", "--all", "--force", "--confFile=", "--logfile=", "--verbose"})
+        self.assertEqual(self.completed("create", "--compression", "=", "d"), ["disabled"])
+        self.assertEqual(self.completed("create", "--compression", "="), ["enabled", "disabled"])
+        self.assertIn("async-unsafe", self.completed("changeWritePolicy", "--writePolicy", ""))
+
+    def test_names_are_those_of_the_file_in_force(self):
+        self.write_conf("alpha", "beta")
+        conf = ["--confFile", self.conf]
+        self.assertEqual(self.completed("stop", *conf, "--name", "="), ["alpha", "beta"])
+        self.assertEqual(self.completed("stop", "-f", self.conf, "-n", "b"), ["beta"])
+        self.assertEqual(self.completed("stop", "--confFile", "=", self.conf, "-n", ""),
+                         ["alpha", "beta"])
+        self.assertEqual(self.completed("create", *conf, "--name", ""), [])
+
+
 class Volumes(Command):
     """Real volumes on loop devices."""
 

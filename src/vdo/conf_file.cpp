@@ -209,10 +209,9 @@ Result<LockedConfFile> LockedConfFile::take(const std::string& given_path, Patie
   auto lock = open_checked(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, FileKind::regular, 0600);
   if (!lock) return std::move(lock).error();
   // The kernel takes the lock of a `vdo` that has ended: there is always somebody to wait for.
-  constexpr auto kEndless = std::chrono::hours(24 * 365);
-  const bool is_taken = patience == Patience::none
-                            ? lock_file(lock->get(), false)
-                            : lock_file(lock->get(), false, LockPatience(kEndless));
+  const LockPatience how_long(patience == Patience::none ? std::chrono::hours(0)
+                                                         : std::chrono::hours(24 * 365));
+  const bool is_taken = lock_file(lock->get(), false, how_long);
   if (!is_taken) {
     return Error(Errc::busy, fmt::format("another vdo is changing {}", path));
   }

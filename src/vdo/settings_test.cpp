@@ -37,7 +37,7 @@ TEST(Settings, DefaultsAreWithinTheirLimitsAndFitTogether) {
 
 TEST(Settings, ValuesAreKeptInOneForm) {
   EXPECT_EQ(parsed("--vdoLogicalSize", "10485760K"), "10G");
-  EXPECT_EQ(parsed("--vdoLogicalSize", "10000001B"), "9996K") << "down to a whole block";
+  EXPECT_EQ(parsed("--vdoLogicalSize", "10000001B"), "9764K") << "down to a whole block";
   EXPECT_EQ(parsed("--vdoSlabSize", "128"), "128M");
   EXPECT_EQ(parsed("--vdoAckThreads", "07"), "7");
   EXPECT_EQ(parsed("--indexMem", "0,5"), "0.5");

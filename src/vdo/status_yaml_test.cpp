@@ -45,7 +45,7 @@ class StatusYaml : public testing::Test {
 TEST_F(StatusYaml, BeginsAsOfOld) {
   EXPECT_EQ(status_yaml(status()),
             "VDO status:\n"
-            "  Date: '2026-11-30 10:23:20+05:30'\n"
+            "  Date: '2026-11-30 06:23:20+05:30'\n"
             "  Node: host1.example\n"
             "Kernel module:\n"
             "  Loaded: false\n"
@@ -54,7 +54,7 @@ TEST_F(StatusYaml, BeginsAsOfOld) {
             "    kvdo version: 1.2.3\n"
             "Configuration:\n"
             "  File: /etc/vdoconf.yml\n"
-            "  Last modified: '2026-11-30 10:23:19'\n"
+            "  Last modified: '2026-11-30 06:23:19'\n"
             "VDOs: {}\n");
 }
 

@@ -408,6 +408,37 @@ class ConfFile(Command):
             self.assertEqual(somebody(verb).returncode, 0, verb)
 
 
+class Completion(Command):
+    """What bash offers."""
+
+    def completed(self, *words):
+        script = pathlib.Path(__file__).parents[2] / "docs/completion/vdo"
+        asked = run("bash", "-c", 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); '
+                    '_vdo; printf "%s\\n" "${COMPREPLY[@]}"', "bash", script,
+                    self.programs / "vdo", *words, env=self.environment)
+        self.assertEqual((asked.returncode, asked.stderr), (0, ""))
+        return asked.stdout.split()
+
+    def test_verbs_options_and_values_are_offered(self):
+        self.assertEqual(set(self.completed("")), {*VERBS, "--help"})
+        self.assertEqual(self.completed("dea"), ["deactivate"])
+        self.assertEqual(self.completed("growLogical", "--vdo"), ["--vdoLogicalSize="])
+        self.assertEqual(set(self.completed("stop", "--")), {
+            "--help", "--name=", "--all", "--force", "--confFile=", "--logfile=", "--verbose"})
+        self.assertEqual(self.completed("create", "--compression", "=", "d"), ["disabled"])
+        self.assertEqual(self.completed("create", "--compression", "="), ["enabled", "disabled"])
+        self.assertIn("async-unsafe", self.completed("changeWritePolicy", "--writePolicy", ""))
+
+    def test_names_are_those_of_the_file_in_force(self):
+        self.write_conf("alpha", "beta")
+        conf = ["--confFile", self.conf]
+        self.assertEqual(self.completed("stop", *conf, "--name", "="), ["alpha", "beta"])
+        self.assertEqual(self.completed("stop", "-f", self.conf, "-n", "b"), ["beta"])
+        self.assertEqual(self.completed("stop", "--confFile", "=", self.conf, "-n", ""),
+                         ["alpha", "beta"])
+        self.assertEqual(self.completed("create", *conf, "--name", ""), [])
+
+
 class Volumes(Command):
     """Real volumes on loop devices."""
 
@@ -690,7 +721,8 @@ class Volumes(Command):
         self.assertEqual(found[:len(data)], data)
         lines = self.does("import", name, f"--device={shifted}")
         self.assertIn("ready at", lines[-1])
-        self.assertEqual(self.path("v").open("rb").read(len(data)), data)
+        with open(self.path("v"), "rb") as volume:
+            self.assertEqual(volume.read(len(data)), data)
         self.assertEqual(self.volume("v")["Index memory setting"], "reduced 0.25")
         self.assertTrue(wait_until(lambda: self.volume("v")["Index status"] == "online", 30))
         self.does("stop", name)
@@ -716,6 +748,30 @@ class Volumes(Command):
         self.assertEqual([path.stem for path in named], [self.name("v")])
         self.assertIn(device, named[0].read_text())
         self.does("remove", "--all")
+
+    def test_a_file_is_taken_over_whole(self):
+        device, _ = self.create("v", "--compression=disabled", "--vdoBioThreads=9")
+        self.does("stop", "--all")
+        shutil.rmtree(self.folder / "registry")
+        self.conf.write_text(re.sub(r"uuid: .*", "uuid: null", self.conf.read_text()))
+        before = self.conf.read_bytes()
+        adopted = run(UVDO, "adopt", "--vdoconf", self.conf, env=self.environment)
+        self.assertEqual((adopted.returncode, adopted.stdout), (0, self.name("v") + "\n"),
+                         adopted.stderr)
+        self.assertEqual(self.conf.read_bytes(), before)
+        text = (self.folder / f"registry/volumes.d/{self.name('v')}.toml").read_text()
+        for line in ("compression = false", "bioThreads = 9", f'volume = "{device}"'):
+            self.assertIn(line, text)
+        started = run(UVDO, "start", self.name("v"), env=self.environment)
+        self.assertEqual(started.returncode, 0, started.stderr)
+        self.assertEqual(self.does("list"), [self.name("v")], "the old command sees it run")
+        self.does("remove", "--all")
+        again = run(UVDO, "adopt", "--vdoconf", self.folder / "none", env=self.environment)
+        self.assertEqual(again.returncode, 1)
+        self.write_conf("gone")
+        refused = run(UVDO, "adopt", "--vdoconf", self.conf, "--json", env=self.environment)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("gone", json.loads(refused.stdout)["error"]["message"])
 
     def test_a_name_that_is_taken_in_dev_mapper_stays(self):
         link = self.path("v")

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The uvdo program; everything it does is in src/cli.
+// One program with several names: the last part of the name that it is called by decides what it
+// does.
+#include <algorithm>
+#include <array>
 #include <csignal>
 #include <exception>
 #include <new>
@@ -8,9 +11,27 @@
 #include <unistd.h>
 
 #include "base/print.h"
+#include "boot/generator.h"
 #include "cli/command.h"
 
 namespace {
+
+struct Program {
+  std::string_view name;
+  int (*run)(int argc, char** argv);
+};
+
+/// The first one is also what any other name means.
+constexpr std::array kPrograms{
+    Program{"uvdo", uvdo::run_uvdo},
+    Program{"uvdo-generator", uvdo::run_generator},
+};
+
+const Program& program_named(std::string_view path) {
+  const std::string_view name = path.substr(path.rfind('/') + 1);
+  const auto* found = std::ranges::find(kPrograms, name, &Program::name);
+  return found == kPrograms.end() ? kPrograms.front() : *found;
+}
 
 /// Without memory nothing can be finished; a volume in use is recovered at its next start.
 [[noreturn]] void out_of_memory() {
@@ -29,7 +50,7 @@ int main(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);
   std::set_new_handler(out_of_memory);
   try {
-    return uvdo::run_uvdo(argc, argv);
+    return program_named(argc > 0 ? argv[0] : "").run(argc, argv);
   } catch (const std::exception& error) {
     // Nothing on an I/O path throws; this is a mistake of ours.
     return uvdo::fail(error.what());

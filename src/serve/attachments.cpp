@@ -179,8 +179,9 @@ Task<Result<AttachedDevice>> Attachments::make(AttachedDevice device, std::strin
 Result<void> Attachments::check_link_is_free(const std::string& name) const {
   const fs::path link = fs::path(settings_.link_folder) / name;
   std::error_code error;
+  // One may lead to a device that is gone; those that udev makes are relative to their folder.
   const fs::path target = fs::read_symlink(link, error);
-  if (error || !fs::exists(target, error)) return {};  // of a device that is gone
+  if (error || !fs::exists(link, error)) return {};
   return Error(Errc::busy,
                fmt::format("{} is {} already: give another name", link.string(), target.string()));
 }
@@ -194,7 +195,14 @@ std::string Attachments::make_link(const AttachedDevice& device) const {
   fs::remove(draft, error);
   fs::create_symlink(device.path, draft, error);
   if (!error) fs::rename(draft, link, error);
-  if (!error) return link;
+  if (!error) {
+    auto told = udev_names_.tell(device.path, device.name);
+    if (!told) {
+      log_({LogLevel::warning,
+            fmt::format("systemd has no unit for {}: {}", link, told.error().message())});
+    }
+    return link;
+  }
   log_({LogLevel::warning,
         fmt::format("the link {} to {} cannot be made: {}", link, device.path, error.message())});
   return {};
@@ -256,7 +264,10 @@ Task<void> Attachments::end(std::list<Attachment>::iterator attachment, bool for
     }
   }
   const std::string& link = attachment->device.link;
-  if (for_good && !link.empty()) unlink(link.c_str());
+  if (for_good && !link.empty()) {
+    unlink(link.c_str());
+    udev_names_.forget(attachment->device.path);
+  }
   all_.erase(attachment);
 }
 

@@ -19,6 +19,7 @@
 #include "block/service_views.h"
 #include "control/device_message.h"
 #include "serve/attachment_state.h"
+#include "serve/udev_names.h"
 
 namespace uvdo {
 
@@ -42,8 +43,9 @@ class Attachments {
     std::string volume_id;   ///< its UUID: the state of another volume is not restored
     std::string state_file;  ///< a path in a folder of this user; empty: nothing is kept
     std::string link_folder = "/dev/uvdo";
-    bool read_only = false;  ///< all are
-    Maker make = {};         ///< none: no devices can be made
+    std::string udev_folder{};  ///< of UdevNames; empty: udev is not told of names
+    bool read_only = false;     ///< all are
+    Maker make = {};            ///< none: no devices can be made
     UsersOf users_of = {};
   };
 
@@ -53,6 +55,7 @@ class Attachments {
         settings_(std::move(settings)),
         log_(std::move(log)),
         state_(settings_.state_file, settings_.volume_id),
+        udev_names_(settings_.udev_folder),
         turn_(executor, 1) {}
 
   /// Makes the devices again that the state file tells of, and takes over those that still exist.
@@ -109,6 +112,7 @@ class Attachments {
   Settings settings_;
   LogFunction log_;
   AttachmentState state_;
+  UdevNames udev_names_;
   Semaphore turn_;  // one at a time
   bool is_stopping_ = false;
   std::list<Attachment> all_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// One program with several names: the last part of the name that it is called by decides what it
-// does.
+// One program with several names: uvdo, the old commands vdo and vdostats, and the generator of
+// systemd's units. The last part of the name that it is called by decides; what they do is in
+// src/cli, src/vdo and src/boot.
 #include <algorithm>
 #include <array>
 #include <csignal>
@@ -13,6 +14,8 @@
 #include "base/print.h"
 #include "boot/generator.h"
 #include "cli/command.h"
+#include "vdo/vdo_command.h"
+#include "vdo/vdostats.h"
 
 namespace {
 
@@ -25,6 +28,8 @@ struct Program {
 constexpr std::array kPrograms{
     Program{"uvdo", uvdo::run_uvdo},
     Program{"uvdo-generator", uvdo::run_generator},
+    Program{"vdo", uvdo::run_vdo},
+    Program{"vdostats", uvdo::run_vdostats},
 };
 
 const Program& program_named(std::string_view path) {

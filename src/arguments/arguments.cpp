@@ -97,7 +97,9 @@ Option Arguments::flag(const std::string& names, bool& value, const std::string&
   return Option(*app_->add_flag(names, value, help));
 }
 
-void Arguments::version(const std::string& text) { app_->set_version_flag("--version", text); }
+void Arguments::version(const std::string& text, const std::string& names) {
+  app_->set_version_flag(names, text);
+}
 
 std::optional<int> Arguments::parse(int argc, char** argv, const Complaint& complain) {
   try {

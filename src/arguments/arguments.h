@@ -72,7 +72,7 @@ class Arguments {
   /// Given, it makes `value` true; "!--no-x" makes it false.
   Option flag(const std::string& names, bool& value, const std::string& help = "");
   /// Adds --version, which prints `text`.
-  void version(const std::string& text);
+  void version(const std::string& text, const std::string& names = "--version");
 
   /// Tells that the arguments are wrong; returns the exit status.
   using Complaint = std::function<int(std::string_view message)>;

@@ -12,7 +12,7 @@
 #include "base/printable.h"
 #include "cli/command.h"
 #include "cli/top.h"
-#include "cli/version.h"
+#include "arguments/version.h"
 #include "control/error_json.h"
 #include "device/backing_name.h"
 

@@ -13,7 +13,7 @@
 #include "cli/log_file.h"
 #include "cli/serve_options.h"
 #include "cli/serve_reload.h"
-#include "cli/version.h"
+#include "arguments/version.h"
 #include "control/control_path.h"
 #include "device/open_device.h"
 #include "manage/stopped_volume.h"

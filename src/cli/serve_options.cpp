@@ -86,6 +86,7 @@ void ServeOptions::add_to(Arguments& app) {
   app.flag("--ublk", ublk, "the same as --attach ublk");
   app.option("--fuse", fuse, "make a file with the volume's contents in this empty folder");
   app.option("--device-name", device_name, "the name of that device in /dev/uvdo");
+  app.option("--mapper-name", mapper_name, "its name in /dev/mapper besides, if that is free");
   app.flag("--until-detached", until_detached, "end when the last such device is detached");
   app.flag("--fork", fork, "go on in the background, and return when all is ready");
   app.option("--pid-file", pid_file, "write the server's process number to this file");
@@ -251,7 +252,10 @@ Result<void> ServeOptions::check_devices() {
     AttachRequest device;
     device.kind = kind;
     device.at = at;
-    if (devices.empty()) device.name = device_name;
+    if (devices.empty()) {
+      device.name = device_name;
+      device.mapper_name = mapper_name;
+    }
     device.read_only = read_only;
     device.offset = window.offset;
     device.size = window.size;

@@ -62,6 +62,7 @@ struct ServeOptions {
   bool ublk = false;
   std::string fuse;
   std::string device_name;
+  std::string mapper_name;
   bool until_detached = false;
   bool fork = false;
   std::string pid_file;

@@ -47,8 +47,9 @@ struct JsonCodec<DeviceKind> {
 struct AttachedDevice {
   std::string name;  ///< unique among the devices of the machine
   DeviceKind kind{};
-  std::string path;    ///< what users open: "/dev/ublkb0"
-  std::string link{};  ///< a name that stays the same, "/dev/uvdo/NAME"; may be empty
+  std::string path;           ///< what users open: "/dev/ublkb0"
+  std::string link{};         ///< a name that stays the same, "/dev/uvdo/NAME"; may be empty
+  std::string mapper_link{};  ///< "/dev/mapper/NAME", where mapped devices are; mostly empty
   bool read_only = false;
   std::uint64_t offset = 0;             ///< bytes of the logical space before it
   std::optional<std::uint64_t> size{};  ///< bytes; none: up to the volume's end
@@ -59,6 +60,7 @@ struct AttachedDevice {
     v.required("kind", self.kind);
     v.required("path", self.path);
     v.value("link", self.link);
+    v.value("mapper_link", self.mapper_link);
     v.value("read_only", self.read_only);
     v.value("offset", self.offset);
     v.optional("size", self.size);
@@ -76,6 +78,8 @@ struct AttachRequest {
   std::optional<std::uint64_t> size{};
   std::uint64_t block_size = 512;
   std::string at{};  ///< for a file: the folder to mount it in; empty: one of the server's own
+  std::string
+      mapper_name{};  ///< also link it as this in /dev/mapper, if nothing there is called so
   template <class Self, class Visitor>
   static void visit_fields(Self& self, Visitor& v) {
     v.optional("kind", self.kind, "is ublk, nbd, fuse or file");
@@ -85,6 +89,7 @@ struct AttachRequest {
     v.optional("size", self.size, "is a number of bytes");
     v.value("block_size", self.block_size, "is 512 or 4096");
     v.value("at", self.at, "is a path");
+    v.value("mapper_name", self.mapper_name, "is a text");
   }
   [[nodiscard]] Result<void> check() const {
     if (block_size == 512 || block_size == 4096) return {};

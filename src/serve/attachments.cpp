@@ -18,9 +18,14 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kLongestName = 64;
 
+constexpr std::string_view kMarks = ".-_+";
+
 bool is_plain(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
+
+/// What a name that may lie in a folder begins with.
+bool is_first(char c) { return is_plain(c) || c == '_' || c == '+'; }
 
 /// Gives its turn back at the end.
 class Turn {
@@ -46,7 +51,7 @@ bool is_as_wanted(const AttachedDevice& device, const AttachedDevice& wanted) {
 std::string device_name_of(const std::string& path) {
   std::string name = fs::path(path).stem();
   for (char& c : name) {
-    if (!is_plain(c) && c != '.' && c != '-' && c != '_') c = '-';
+    if (!is_plain(c) && kMarks.find(c) == std::string_view::npos) c = '-';
   }
   const std::size_t begin = name.find_first_not_of(".-_");
   name = begin == std::string::npos ? "volume" : name.substr(begin, kLongestName);
@@ -54,14 +59,14 @@ std::string device_name_of(const std::string& path) {
 }
 
 Result<void> check_device_name(const std::string& name) {
-  const bool is_right = !name.empty() && name.size() <= kLongestName && is_plain(name.front()) &&
+  const bool is_right = !name.empty() && name.size() <= kLongestName && is_first(name.front()) &&
                         std::ranges::all_of(name, [](char c) {
-                          return is_plain(c) || c == '.' || c == '-' || c == '_';
+                          return is_plain(c) || kMarks.find(c) != std::string_view::npos;
                         });
   if (is_right) return {};
   return Error(Errc::invalid_argument,
                fmt::format("\"{}\" is no name of a device: it has 1 to {} letters, digits, \".\", "
-                           "\"-\" or \"_\", and begins with a letter or digit",
+                           "\"-\", \"_\" or \"+\", and does not begin with \".\" or \"-\"",
                            name, kLongestName));
 }
 
@@ -105,6 +110,12 @@ Task<Result<AttachedDevice>> Attachments::attach(AttachRequest request) {
   device.size = request.size;
   device.block_size = request.block_size;
   if (auto right = check_device_name(device.name); !right) co_return std::move(right).error();
+  if (!request.mapper_name.empty()) {
+    if (auto right = check_device_name(request.mapper_name); !right) {
+      co_return std::move(right).error();
+    }
+    device.mapper_link = settings_.mapper_folder + "/" + request.mapper_name;
+  }
   const auto same = std::ranges::find_if(
       all_, [&](const Attachment& each) { return each.device.name == device.name; });
   if (same != all_.end()) {
@@ -170,6 +181,8 @@ Task<Result<AttachedDevice>> Attachments::make(AttachedDevice device, std::strin
   AttachedDevice& made = attachment->device;
   made.path = attachment->front_end->addresses().front().name;
   made.link = make_link(made);
+  made.mapper_link = make_mapper_link(made);
+  tell_udev(made);
   log_(fmt::format("{} {} is {} of {}{}", take_over ? "took over: device" : "device", made.name,
                    made.path, size_text(attachment->view.service().size()),
                    made.read_only ? ", read-only" : ""));
@@ -188,23 +201,45 @@ Result<void> Attachments::check_link_is_free(const std::string& name) const {
 
 std::string Attachments::make_link(const AttachedDevice& device) const {
   if (device.kind == DeviceKind::file || geteuid() != 0) return {};
-  const std::string link = settings_.link_folder + "/" + device.name;
-  const std::string draft = link + ".new";
   std::error_code error;
   fs::create_directory(settings_.link_folder, error);
-  fs::remove(draft, error);
-  fs::create_symlink(device.path, draft, error);
-  if (!error) fs::rename(draft, link, error);
-  if (!error) {
-    auto told = udev_names_.tell(device.path, device.name);
-    if (!told) {
-      log_({LogLevel::warning,
-            fmt::format("systemd has no unit for {}: {}", link, told.error().message())});
-    }
-    return link;
-  }
+  return put_link(settings_.link_folder + "/" + device.name, device.path);
+}
+
+void Attachments::tell_udev(const AttachedDevice& device) const {
+  if (device.link.empty()) return;
+  auto told =
+      udev_names_.tell(device.path, device.name, fs::path(device.mapper_link).filename().string());
+  if (told) return;
   log_({LogLevel::warning,
-        fmt::format("the link {} to {} cannot be made: {}", link, device.path, error.message())});
+        fmt::format("systemd has no unit for {}: {}", device.link, told.error().message())});
+}
+
+std::string Attachments::make_mapper_link(const AttachedDevice& device) const {
+  const std::string& link = device.mapper_link;
+  if (link.empty() || device.kind == DeviceKind::file || geteuid() != 0) return {};
+  std::error_code error;
+  const bool is_taken = fs::exists(fs::symlink_status(link, error)) &&
+                        !(fs::is_symlink(link, error) && !fs::exists(link, error)) &&
+                        !fs::equivalent(link, device.path, error);
+  if (is_taken) {
+    log_({LogLevel::warning,
+          fmt::format("{} is another device: {} has no name there", link, device.path)});
+    return {};
+  }
+  fs::create_directory(settings_.mapper_folder, error);
+  return put_link(link, device.path);
+}
+
+std::string Attachments::put_link(const std::string& link, const std::string& path) const {
+  const std::string draft = link + ".new";
+  std::error_code error;
+  fs::remove(draft, error);
+  fs::create_symlink(path, draft, error);
+  if (!error) fs::rename(draft, link, error);
+  if (!error) return link;
+  log_({LogLevel::warning,
+        fmt::format("the link {} to {} cannot be made: {}", link, path, error.message())});
   return {};
 }
 
@@ -263,11 +298,10 @@ Task<void> Attachments::end(std::list<Attachment>::iterator attachment, bool for
                                          attachment->device.path, left.error().message())});
     }
   }
-  const std::string& link = attachment->device.link;
-  if (for_good && !link.empty()) {
-    unlink(link.c_str());
-    udev_names_.forget(attachment->device.path);
+  for (const std::string& link : {attachment->device.link, attachment->device.mapper_link}) {
+    if (for_good && !link.empty()) unlink(link.c_str());
   }
+  if (for_good) udev_names_.forget(attachment->device.path);
   all_.erase(attachment);
 }
 

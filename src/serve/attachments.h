@@ -43,9 +43,10 @@ class Attachments {
     std::string volume_id;   ///< its UUID: the state of another volume is not restored
     std::string state_file;  ///< a path in a folder of this user; empty: nothing is kept
     std::string link_folder = "/dev/uvdo";
-    std::string udev_folder{};  ///< of UdevNames; empty: udev is not told of names
-    bool read_only = false;     ///< all are
-    Maker make = {};            ///< none: no devices can be made
+    std::string udev_folder{};                  ///< of UdevNames; empty: udev is not told
+    std::string mapper_folder = "/dev/mapper";  ///< for links of those who ask for one there
+    bool read_only = false;                     ///< all are
+    Maker make = {};                            ///< none: no devices can be made
     UsersOf users_of = {};
   };
 
@@ -103,6 +104,11 @@ class Attachments {
   [[nodiscard]] Result<std::string> name_for(const std::string& wanted) const;
   /// Makes the link to a device that was just made; the path of the link, or empty.
   [[nodiscard]] std::string make_link(const AttachedDevice& device) const;
+  /// The same for the link in /dev/mapper that `device` asks for. Another thing that has its name
+  /// keeps it.
+  void tell_udev(const AttachedDevice& device) const;
+  [[nodiscard]] std::string make_mapper_link(const AttachedDevice& device) const;
+  [[nodiscard]] std::string put_link(const std::string& link, const std::string& path) const;
   [[nodiscard]] Result<void> check_link_is_free(const std::string& name) const;
   /// Takes a device away, or leaves it waiting.
   Task<void> end(std::list<Attachment>::iterator attachment, bool for_good);
@@ -119,10 +125,10 @@ class Attachments {
 };
 
 /// What a device of the volume at `path` is called by default: the file's name without its ending,
-/// of letters, digits and ".-_" only.
+/// of letters, digits and ".-_+" only.
 [[nodiscard]] std::string device_name_of(const std::string& path);
-/// invalid_argument unless `name` can be a name in a folder: 1 to 64 letters, digits or ".-_", the
-/// first a letter or digit.
+/// invalid_argument unless `name` can be a name in a folder: 1 to 64 letters, digits or ".-_+", the
+/// first neither "." nor "-".
 Result<void> check_device_name(const std::string& name);
 
 }  // namespace uvdo

@@ -66,6 +66,7 @@ class AttachmentsTest : public ::testing::Test {
     settings.state_file = folder_.path("state");
     settings.link_folder = folder_.path("links");
     settings.udev_folder = folder_.path("udev");
+    settings.mapper_folder = folder_.path("mapper");
     settings.users_of = [](const std::string& path) { return users_of(path); };
     settings.make = [this](const Attachments::Order& order) { return make(order); };
     return settings;
@@ -193,6 +194,31 @@ TEST_F(AttachmentsTest, ALinkToAnotherDeviceIsNotTaken) {
     const auto other = co_await attachments.attach(request(DeviceKind::ublk, "gone"));
     EXPECT_TRUE(other.ok()) << "a link to a device that is gone is nobody's";
   });
+}
+
+TEST_F(AttachmentsTest, ANameAmongMappedDevicesIsTakenOnlyIfItIsFree) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root makes links to devices";
+  const std::string mapper = folder_.path("mapper");
+  std::filesystem::create_directory(mapper);
+  std::filesystem::create_symlink("/dev/null", mapper + "/taken");
+  std::filesystem::create_symlink("/nowhere", mapper + "/gone");
+  run([&](Attachments& attachments) -> Task<void> {
+    auto wanted = request(DeviceKind::ublk, "a");
+    wanted.mapper_name = "taken";
+    const auto made = co_await attachments.attach(wanted);
+    EXPECT_TRUE(made.ok() && made->mapper_link.empty() && !made->link.empty());
+    wanted.name = "b";
+    wanted.mapper_name = "gone";
+    const auto other = co_await attachments.attach(wanted);
+    EXPECT_TRUE(other.ok() && other->mapper_link == mapper + "/gone");
+    EXPECT_TRUE(other.ok() && std::filesystem::equivalent(other->mapper_link, other->path));
+    wanted.name = "c";
+    wanted.mapper_name = "../c";
+    const auto refused = co_await attachments.attach(wanted);
+    EXPECT_TRUE(!refused.ok() && refused.error().code() == Errc::invalid_argument);
+  });
+  EXPECT_FALSE(std::filesystem::exists(std::filesystem::symlink_status(mapper + "/gone")));
+  EXPECT_TRUE(std::filesystem::exists(mapper + "/taken")) << "it is another's";
 }
 
 TEST_F(AttachmentsTest, APartThatIsNotThereIsRefused) {

@@ -23,7 +23,8 @@ void trigger(const std::string& device) {
 
 }  // namespace
 
-Result<void> UdevNames::tell(const std::string& device, const std::string& name) const {
+Result<void> UdevNames::tell(const std::string& device, const std::string& name,
+                             const std::string& mapper_name) const {
   if (folder_.empty()) return {};
   std::error_code error;
   fs::create_directories(folder_, error);
@@ -32,6 +33,7 @@ Result<void> UdevNames::tell(const std::string& device, const std::string& name)
   {
     std::ofstream out(draft, std::ios::trunc);
     out << "UVDO_NAME=" << name << "\n";
+    if (!mapper_name.empty()) out << "UVDO_MAPPER_NAME=" << mapper_name << "\n";
     out.close();
     if (out.fail()) return Error(Errc::io, fmt::format("{} cannot be written", draft.string()));
   }

@@ -15,9 +15,10 @@ class UdevNames {
   /// Files are in `folder`, which is made as needed; an empty one: nothing is told.
   explicit UdevNames(std::string folder) : folder_(std::move(folder)) {}
 
-  /// The device at `device`, "/dev/ublkb0", is called /dev/uvdo/NAME from now on. Errors: the file
-  /// cannot be written.
-  Result<void> tell(const std::string& device, const std::string& name) const;
+  /// The device at `device`, "/dev/ublkb0", is called /dev/uvdo/NAME from now on, and
+  /// /dev/mapper/MAPPER_NAME unless that is empty. Errors: the file cannot be written.
+  Result<void> tell(const std::string& device, const std::string& name,
+                    const std::string& mapper_name) const;
   /// It has no name any more.
   void forget(const std::string& device) const;
 

@@ -19,6 +19,12 @@ namespace {
 
 constexpr std::string_view kNotAvailable = "N/A";
 constexpr std::uint64_t kKibPerBlock = 4;
+// What VDO 6.2 says of itself: its set of statistics, and its format on disk.
+constexpr std::uint64_t kVersionOfForm6 = 31;
+constexpr std::uint64_t kReleaseOfForm6 = 133524;
+// A write is answered when it is in memory and is stable with the next flush: of VDO 6's words that
+// is "async".
+constexpr std::string_view kWritePolicy = "async";
 
 bool is_recovering(const VolumeStatistics& s) {
   return s.in_recovery_mode || s.mode == OperatingMode::recovering;
@@ -37,6 +43,13 @@ std::uint64_t available_blocks(const VolumeStatistics& s) {
 /// Blocks that went to the device for each that a client wrote.
 double write_amplification(const VolumeStatistics& s) {
   return percent_of(s.bios_meta.write + s.bios_out.write, s.bios_in.write) / 100;
+}
+
+/// "0.0", "0.54", "1.5": two decimals at most and one at least, as VDO 6 writes ratios.
+std::string shortest_decimal(double value) {
+  std::string text = fmt::format("{:.2f}", value);
+  if (text.ends_with('0')) text.pop_back();
+  return text;
 }
 
 /// As vdostats writes a size (behaviour.md, 14): one decimal and a suffix, or the bare number of
@@ -73,6 +86,11 @@ class Rows {
   void add_percent(std::string label, int percent) {
     add(std::move(label), percent < 0 ? std::string(kNotAvailable) : fmt::format("{}", percent));
   }
+  void add_counts(std::string_view group,
+                  std::span<const std::pair<const char*, std::uint64_t>> counts) {
+    for (const auto& [label, value] : counts) add(fmt::format("{} {}", group, label), value);
+  }
+  [[nodiscard]] const StatisticsRows& list() const { return rows_; }
   [[nodiscard]] std::string text() const {
     std::size_t width = 0;
     for (const auto& [label, value] : rows_) width = std::max(width, label.size());
@@ -83,14 +101,16 @@ class Rows {
   }
 
  private:
-  std::vector<std::pair<std::string, std::string>> rows_;
+  StatisticsRows rows_;
 };
 
 // The groups of lines, in the order of behaviour.md, 14.
-void add_sizes(Rows& rows, const VolumeStatistics& s) {
+void add_sizes(Rows& rows, const VolumeStatistics& s, VdostatsForm form) {
   const bool known = !is_unknown(s);
   const bool recovered = !is_recovering(s);
-  rows.add("version", s.version);
+  const bool is_v6 = form == VdostatsForm::v6;
+  rows.add("version", is_v6 ? kVersionOfForm6 : s.version);
+  if (is_v6) rows.add("release version", kReleaseOfForm6);
   rows.add("data blocks used", s.data_blocks_used, known);
   rows.add("overhead blocks used", s.overhead_blocks_used, recovered);
   rows.add("logical blocks used", s.logical_blocks_used, recovered);
@@ -99,9 +119,10 @@ void add_sizes(Rows& rows, const VolumeStatistics& s) {
   rows.add("1K-blocks", s.physical_blocks * kKibPerBlock);
   rows.add("1K-blocks used", used_blocks(s) * kKibPerBlock, known);
   rows.add("1K-blocks available", available_blocks(s) * kKibPerBlock, known);
-  rows.add_percent("used percent", used_percent(s));
-  rows.add_percent("saving percent", saving_percent(s));
+  rows.add_percent("used percent", used_percent(s, form));
+  rows.add_percent("saving percent", saving_percent(s, form));
   rows.add("block map cache size", s.block_map_cache_size);
+  if (is_v6) rows.add("write policy", std::string(kWritePolicy));
   rows.add("block size", s.block_size);
   rows.add("completed recovery count", s.complete_recoveries);
   rows.add("read-only recovery count", s.read_only_recoveries);
@@ -160,15 +181,10 @@ void add_block_map(Rows& rows, const BlockMapStatistics& m) {
       {"pages saved", m.pages_saved},
       {"flush count", m.flush_count},
   }};
-  for (const auto& [label, value] : fields) rows.add(fmt::format("block map {}", label), value);
+  rows.add_counts("block map", fields);
 }
 
-void add_requests(Rows& rows, const VolumeStatistics& s) {
-  rows.add("dedupe advice valid", s.hash_lock.dedupe_advice_valid);
-  rows.add("dedupe advice stale", s.hash_lock.dedupe_advice_stale);
-  rows.add("concurrent data matches", s.hash_lock.concurrent_data_matches);
-  rows.add("concurrent hash collisions", s.hash_lock.concurrent_hash_collisions);
-  rows.add("current dedupe queries", s.hash_lock.curr_dedupe_queries);
+void add_errors(Rows& rows, const VolumeStatistics& s) {
   rows.add("invalid advice PBN count", s.errors.invalid_advice_pbn_count);
   rows.add("no space error count", s.errors.no_space_error_count);
   rows.add("read only error count", s.errors.read_only_error_count);
@@ -176,12 +192,43 @@ void add_requests(Rows& rows, const VolumeStatistics& s) {
   rows.add("512 byte emulation", std::string(s.logical_block_size == 512 ? "on" : "off"));
   rows.add("current VDO IO requests in progress", s.current_vios_in_progress);
   rows.add("maximum VDO IO requests in progress", s.max_vios);
-  rows.add("dedupe advice timeouts", s.dedupe_advice_timeouts);
-  rows.add("flush out", s.flush_out);
-  rows.add("write amplification ratio", fmt::format("{:.2f}", write_amplification(s)));
 }
 
-void add_bios(Rows& rows, const VolumeStatistics& s) {
+void add_advice(Rows& rows, const HashLockStatistics& h) {
+  rows.add("dedupe advice valid", h.dedupe_advice_valid);
+  rows.add("dedupe advice stale", h.dedupe_advice_stale);
+}
+
+void add_concurrent(Rows& rows, const HashLockStatistics& h) {
+  rows.add("concurrent data matches", h.concurrent_data_matches);
+  rows.add("concurrent hash collisions", h.concurrent_hash_collisions);
+}
+
+void add_requests(Rows& rows, const VolumeStatistics& s, VdostatsForm form) {
+  switch (form) {
+    case VdostatsForm::v6:
+      add_errors(rows, s);
+      rows.add("current dedupe queries", s.hash_lock.curr_dedupe_queries);
+      rows.add("maximum dedupe queries", std::uint64_t{0});  // nobody counts it any more
+      add_advice(rows, s.hash_lock);
+      rows.add("dedupe advice timeouts", s.dedupe_advice_timeouts);
+      add_concurrent(rows, s.hash_lock);
+      rows.add("flush out", s.flush_out);
+      rows.add("write amplification ratio", shortest_decimal(write_amplification(s)));
+      return;
+    case VdostatsForm::v8:
+      add_advice(rows, s.hash_lock);
+      add_concurrent(rows, s.hash_lock);
+      rows.add("current dedupe queries", s.hash_lock.curr_dedupe_queries);
+      add_errors(rows, s);
+      rows.add("dedupe advice timeouts", s.dedupe_advice_timeouts);
+      rows.add("flush out", s.flush_out);
+      rows.add("write amplification ratio", fmt::format("{:.2f}", write_amplification(s)));
+      return;
+  }
+}
+
+void add_bios(Rows& rows, const VolumeStatistics& s, VdostatsForm form) {
   const std::array<std::pair<const char*, const BioCounts*>, 13> kinds{{
       {"in", &s.bios_in},
       {"in partial", &s.bios_in_partial},
@@ -198,23 +245,23 @@ void add_bios(Rows& rows, const VolumeStatistics& s) {
       {"in progress", &s.bios_in_progress},
   }};
   for (const auto& [kind, bios] : kinds) {
-    const std::array<std::pair<const char*, std::uint64_t>, 6> operations{{
-        {"read", bios->read},
-        {"write", bios->write},
-        {"empty flush", bios->empty_flush},
-        {"discard", bios->discard},
-        {"flush", bios->flush},
-        {"fua", bios->fua},
-    }};
-    for (const auto& [name, value] : operations) {
-      rows.add(fmt::format("bios {} {}", kind, name), value);
-    }
+    const std::string group = fmt::format("bios {}", kind);
+    rows.add(group + " read", bios->read);
+    rows.add(group + " write", bios->write);
+    // VDO 6 has no line for it: there an empty flush counts as a flush alone.
+    if (form == VdostatsForm::v8) rows.add(group + " empty flush", bios->empty_flush);
+    rows.add(group + " discard", bios->discard);
+    rows.add(group + " flush", bios->flush);
+    rows.add(group + " fua", bios->fua);
   }
 }
 
+void add_memory(Rows& rows, const MemoryUsageStatistics& m) {
+  rows.add("KVDO module bytes used", m.bytes_used);
+  rows.add("KVDO module peak bytes used", m.peak_bytes_used);
+}
+
 void add_index(Rows& rows, const VolumeStatistics& s) {
-  rows.add("KVDO module bytes used", s.memory_usage.bytes_used);
-  rows.add("KVDO module peak bytes used", s.memory_usage.peak_bytes_used);
   rows.add("entries indexed", s.index.entries_indexed);
   rows.add("posts found", s.index.posts_found);
   rows.add("posts not found", s.index.posts_not_found);
@@ -223,6 +270,18 @@ void add_index(Rows& rows, const VolumeStatistics& s) {
   rows.add("updates found", s.index.updates_found);
   rows.add("updates not found", s.index.updates_not_found);
   rows.add("entries discarded", s.index.entries_discarded);
+}
+
+Rows rows_of(const VolumeStatistics& s, VdostatsForm form) {
+  Rows rows;
+  add_sizes(rows, s, form);
+  add_metadata(rows, s);
+  add_block_map(rows, s.block_map);
+  add_requests(rows, s, form);
+  add_bios(rows, s, form);
+  add_memory(rows, s.memory_usage);
+  if (form == VdostatsForm::v8) add_index(rows, s);
+  return rows;
 }
 
 /// Writes "{ key : value, ... }".
@@ -266,55 +325,67 @@ std::string_view name_of(OperatingMode mode) {
   return "unknown";
 }
 
-int used_percent(const VolumeStatistics& s) {
+int used_percent(const VolumeStatistics& s, VdostatsForm form) {
   if (is_unknown(s)) return -1;
-  return static_cast<int>(std::lround(percent_of(used_blocks(s), s.physical_blocks)));
+  const double percent = percent_of(used_blocks(s), s.physical_blocks);
+  return static_cast<int>(form == VdostatsForm::v6 ? std::floor(percent) : std::round(percent));
 }
 
-int saving_percent(const VolumeStatistics& s) {
+int saving_percent(const VolumeStatistics& s, VdostatsForm form) {
   if (is_unknown(s)) return -1;
-  if (s.logical_blocks_used == 0) return 0;
+  if (s.logical_blocks_used == 0) return form == VdostatsForm::v6 ? -1 : 0;
   if (s.data_blocks_used > s.logical_blocks_used) return -1;
   // Cut, as vdostats does (behaviour.md, 14).
   return static_cast<int>(
       percent_of(s.logical_blocks_used - s.data_blocks_used, s.logical_blocks_used));
 }
 
-std::string statistics_table(std::span<const NamedStatistics> volumes, TableUnits units) {
-  constexpr std::size_t kLeastNameWidth = 6;
-  std::size_t width = kLeastNameWidth;
-  for (const NamedStatistics& volume : volumes) width = std::max(width, volume.name.size());
-  const auto line = [&](std::string_view name, std::string_view size, std::string_view used,
-                        std::string_view available, std::string_view use, std::string_view saving) {
-    return fmt::format("{:<{}} {:>9} {:>9} {:>9} {:>4} {:>13}\n", name, width, size, used,
-                       available, use, saving);
-  };
-  std::string text = line("Device", units == TableUnits::kib ? "1k-blocks" : "Size", "Used",
-                          "Available", "Use%", "Space saving%");
+std::string statistics_table(std::span<const NamedStatistics> volumes, TableUnits units,
+                             VdostatsForm form) {
+  const bool is_v6 = form == VdostatsForm::v6;
+  using Cells = std::array<std::string, 6>;
+  const std::string_view blocks = is_v6 ? "1K-blocks" : "1k-blocks";
+  std::vector<Cells> lines{{"Device", std::string(units == TableUnits::kib ? blocks : "Size"),
+                            "Used", "Available", "Use%", "Space saving%"}};
   for (const auto& [name, s] : volumes) {
+    Cells& cells = lines.emplace_back();
+    cells.fill(std::string(kNotAvailable));
     // The size is known in any case; all else is not while counts are being made out.
-    const std::string size = human(s.physical_blocks * kKibPerBlock, units);
-    if (is_unknown(s)) {
-      text += line(name, size, kNotAvailable, kNotAvailable, kNotAvailable, kNotAvailable);
-      continue;
+    cells[0] = name;
+    cells[1] = human(s.physical_blocks * kKibPerBlock, units);
+    if (is_unknown(s)) continue;
+    cells[2] = human(used_blocks(s) * kKibPerBlock, units);
+    cells[3] = human(available_blocks(s) * kKibPerBlock, units);
+    cells[4] = percent_text(used_percent(s, form));
+    cells[5] = percent_text(saving_percent(s, form));
+  }
+  // At least; what is wider widens its column.
+  std::array<std::size_t, 6> widths{is_v6 ? 20U : 6U, 9, 9, 9, 4, 13};
+  for (const Cells& cells : lines) {
+    for (std::size_t i = 0; i < cells.size(); ++i) widths[i] = std::max(widths[i], cells[i].size());
+  }
+  std::string text;
+  for (const Cells& cells : lines) {
+    text += fmt::format("{:<{}}", cells[0], widths[0]);
+    for (std::size_t i = 1; i < cells.size(); ++i) {
+      text += fmt::format(" {:>{}}", cells[i], widths[i]);
     }
-    const std::uint64_t used = used_blocks(s);
-    text += line(name, size, human(used * kKibPerBlock, units),
-                 human(available_blocks(s) * kKibPerBlock, units), percent_text(used_percent(s)),
-                 percent_text(saving_percent(s)));
+    text += '\n';
   }
   return text;
 }
 
-std::string statistics_list(std::string_view name, const VolumeStatistics& s) {
-  Rows rows;
-  add_sizes(rows, s);
-  add_metadata(rows, s);
-  add_block_map(rows, s.block_map);
-  add_requests(rows, s);
-  add_bios(rows, s);
-  add_index(rows, s);
-  return fmt::format("{} : \n{}", name, rows.text());
+StatisticsRows statistics_rows(const VolumeStatistics& s, VdostatsForm form) {
+  return rows_of(s, form).list();
+}
+
+std::string statistics_list(std::string_view name, const VolumeStatistics& s, VdostatsForm form) {
+  const Rows rows = rows_of(s, form);
+  switch (form) {
+    case VdostatsForm::v6: return fmt::format("{} :\n{}", name, rows.text());
+    case VdostatsForm::v8: return fmt::format("{} : \n{}", name, rows.text());
+  }
+  return {};
 }
 
 std::string statistics_message(const VolumeStatistics& s) {

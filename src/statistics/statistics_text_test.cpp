@@ -5,13 +5,10 @@
 
 #include <cmath>
 #include <fstream>
-#include <map>
 #include <sstream>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include "statistics/statistics_fields.h"
 
 namespace uvdo {
 namespace {
@@ -24,68 +21,10 @@ std::string read_data(const std::string& name) {
   return text.str();
 }
 
-/// Reads a `stats` message into the fields that its keys name.
-class MessageReader {
- public:
-  explicit MessageReader(const std::string& text) {
-    std::istringstream words(text);
-    std::string word;
-    std::vector<std::string> path;
-    std::string key;
-    while (words >> word) {
-      if (word == "{") {
-        path.push_back(key);
-      } else if (word == "}" || word == "},") {
-        path.pop_back();
-      } else if (word != ":" && word.back() == ',') {
-        values_[join(path) + key] = word.substr(0, word.size() - 1);
-      } else if (word != ":") {
-        key = word;
-      }
-    }
-  }
-  void value(const char* key, std::uint64_t& field) { field = std::stoull(take(key)); }
-  void value(const char* key, bool& field) { field = take(key) != "0"; }
-  void value(const char* key, OperatingMode& field) {
-    const std::string text = take(key);
-    field = text == "normal"      ? OperatingMode::normal
-            : text == "read-only" ? OperatingMode::read_only
-                                  : OperatingMode::recovering;
-  }
-  template <class F>
-  void group(const char* key, F&& f) {
-    const std::string outer = prefix_;
-    prefix_ += std::string(key) + ".";
-    f();
-    prefix_ = outer;
-  }
-  /// Keys of the message that no field took.
-  [[nodiscard]] std::size_t left() const { return values_.size(); }
-
- private:
-  static std::string join(const std::vector<std::string>& path) {
-    std::string text;
-    for (const std::string& part : path) text += part.empty() ? "" : part + ".";
-    return text;
-  }
-  std::string take(const char* key) {
-    const auto found = values_.find(prefix_ + key);
-    EXPECT_NE(found, values_.end()) << prefix_ << key;
-    if (found == values_.end()) return "0";
-    std::string value = found->second;
-    values_.erase(found);
-    return value;
-  }
-  std::map<std::string, std::string> values_;
-  std::string prefix_;
-};
-
 VolumeStatistics read_message(const std::string& name) {
-  VolumeStatistics statistics;
-  MessageReader reader(read_data(name + ".message"));
-  visit_kernel_statistics(statistics, reader);
-  EXPECT_EQ(reader.left(), 0U) << "keys without a field";
-  return statistics;
+  auto statistics = read_statistics_message(read_data(name + ".message"));
+  EXPECT_TRUE(statistics) << statistics.error().message();
+  return statistics ? *statistics : VolumeStatistics();
 }
 
 class KernelStatistics : public testing::TestWithParam<const char*> {};
@@ -254,6 +193,192 @@ TEST(StatisticsTable, AgreesWithTheListAtEveryFilling) {
     EXPECT_THAT(table, testing::HasSubstr(" " + listed(s, "used percent") + "% "));
     const std::string saving = listed(s, "saving percent");
     EXPECT_THAT(table, testing::EndsWith(" " + saving + (saving == "N/A" ? "\n" : "%\n")));
+  }
+}
+
+// The labels of VDO 6.2, in their order; {X} stands for each group of requests.
+constexpr std::string_view kLabels6 = R"(version
+release version
+data blocks used
+overhead blocks used
+logical blocks used
+physical blocks
+logical blocks
+1K-blocks
+1K-blocks used
+1K-blocks available
+used percent
+saving percent
+block map cache size
+write policy
+block size
+completed recovery count
+read-only recovery count
+operating mode
+recovery progress (%)
+compressed fragments written
+compressed blocks written
+compressed fragments in packer
+slab count
+slabs opened
+slabs reopened
+journal disk full count
+journal commits requested count
+journal entries batching
+journal entries started
+journal entries writing
+journal entries written
+journal entries committed
+journal blocks batching
+journal blocks started
+journal blocks writing
+journal blocks written
+journal blocks committed
+slab journal disk full count
+slab journal flush count
+slab journal blocked count
+slab journal blocks written
+slab journal tail busy count
+slab summary blocks written
+reference blocks written
+block map dirty pages
+block map clean pages
+block map free pages
+block map failed pages
+block map incoming pages
+block map outgoing pages
+block map cache pressure
+block map read count
+block map write count
+block map failed reads
+block map failed writes
+block map reclaimed
+block map read outgoing
+block map found in cache
+block map discard required
+block map wait for page
+block map fetch required
+block map pages loaded
+block map pages saved
+block map flush count
+invalid advice PBN count
+no space error count
+read only error count
+instance
+512 byte emulation
+current VDO IO requests in progress
+maximum VDO IO requests in progress
+current dedupe queries
+maximum dedupe queries
+dedupe advice valid
+dedupe advice stale
+dedupe advice timeouts
+concurrent data matches
+concurrent hash collisions
+flush out
+write amplification ratio
+{bios}KVDO module bytes used
+KVDO module peak bytes used
+)";
+
+/// The labels of kLabels6, a line each.
+std::string labels_of_form_6() {
+  std::string bios;
+  for (const char* group :
+       {"in", "in partial", "out", "meta", "journal", "page cache", "out completed",
+        "meta completed", "journal completed", "page cache completed", "acknowledged",
+        "acknowledged partial", "in progress"}) {
+    for (const char* flag : {"read", "write", "discard", "flush", "fua"}) {
+      bios += std::string("bios ") + group + " " + flag + "\n";
+    }
+  }
+  std::string labels(kLabels6);
+  return labels.replace(labels.find("{bios}"), 6, bios);
+}
+
+TEST(ListOfForm6, HasTheLabelsOfVdo6InTheirOrder) {
+  std::istringstream lines(statistics_list("v", sample(), VdostatsForm::v6));
+  std::string line;
+  std::getline(lines, line);
+  EXPECT_EQ(line, "v :");
+  std::string labels;
+  int count = 0;
+  for (; std::getline(lines, line); ++count) {
+    ASSERT_EQ(line.substr(0, 2), "  ");
+    ASSERT_EQ(line.substr(2 + 36, 2), ": ") << line;
+    const std::string label = line.substr(2, 36);
+    labels += label.substr(0, label.find_last_not_of(' ') + 1) + "\n";
+  }
+  EXPECT_EQ(count, 147);
+  EXPECT_EQ(labels, labels_of_form_6());
+}
+
+TEST(ListOfForm6, SaysWhatOnlyVdo6Said) {
+  VolumeStatistics s = sample();
+  s.data_blocks_used = 206;  // 306 of 1000
+  s.bios_in.write = 2;
+  s.bios_out.write = 3;
+  const std::string list = statistics_list("v", s, VdostatsForm::v6);
+  for (const char* line : {"  version                             : 31\n",
+                           "  release version                     : 133524\n",
+                           "  write policy                        : async\n",
+                           "  used percent                        : 30\n",
+                           "  maximum dedupe queries              : 0\n",
+                           "  write amplification ratio           : 1.5\n"}) {
+    EXPECT_THAT(list, testing::HasSubstr(line));
+  }
+  s.bios_in.write = 0;
+  s.logical_blocks_used = 0;
+  const std::string unused = statistics_list("v", s, VdostatsForm::v6);
+  EXPECT_THAT(unused, testing::HasSubstr("write amplification ratio           : 0.0\n"));
+  EXPECT_THAT(unused, testing::HasSubstr("saving percent                      : N/A\n"));
+}
+
+TEST(TableOfForm6, HasTheWidthsOfVdo6) {
+  VolumeStatistics s = sample();
+  s.data_blocks_used = 206;
+  VolumeStatistics unused = sample();
+  unused.data_blocks_used = unused.logical_blocks_used = 0;
+  const std::vector<NamedStatistics> volumes{{"/dev/mapper/vol1", s}, {"/dev/x", unused}};
+  EXPECT_EQ(statistics_table(volumes, TableUnits::kib, VdostatsForm::v6),
+            "Device               1K-blocks      Used Available Use% Space saving%\n"
+            "/dev/mapper/vol1          4000      1224      2776  30%           49%\n"
+            "/dev/x                    4000       400      3600  10%           N/A\n");
+  EXPECT_THAT(statistics_table(volumes, TableUnits::binary, VdostatsForm::v6),
+              testing::StartsWith(
+                  "Device                    Size      Used Available Use% Space saving%\n"));
+}
+
+TEST(StatisticsTable, WidensForLargeNumbers) {
+  VolumeStatistics s = sample();
+  s.physical_blocks = 4'000'000'000;
+  EXPECT_EQ(statistics_table(std::vector<NamedStatistics>{{"v", s}}, TableUnits::kib),
+            "Device   1k-blocks      Used   Available Use% Space saving%\n"
+            "v      16000000000      1220 15999998780   0%           50%\n");
+}
+
+TEST(StatisticsMessage, IsReadThoughKeysAreMissingOrUnknown) {
+  const auto some = read_statistics_message(
+      "{ version : 41, physicalBlocks : 7, new : { deep : 1, }, mode : read-only, "
+      "blockMap : { dirtyPages : 5, other : 2, }, last : 3, }");
+  ASSERT_TRUE(some);
+  EXPECT_EQ(some->version, 41U);
+  EXPECT_EQ(some->physical_blocks, 7U);
+  EXPECT_EQ(some->block_map.dirty_pages, 5U);
+  EXPECT_EQ(some->block_map.clean_pages, 0U);
+  EXPECT_EQ(some->mode, OperatingMode::read_only);
+}
+
+TEST(StatisticsMessage, WhatIsNoneIsRefused) {
+  const std::string good = read_data("compressed.message");
+  for (const std::string& text :
+       {std::string(), std::string("{ }"), std::string("nonsense"), good.substr(0, good.size() / 2),
+        good + good, std::string("{ physicalBlocks : }"), std::string("{ physicalBlocks : -1, }"),
+        std::string("{ physicalBlocks : 1, mode : odd, }"),
+        std::string("{ physicalBlocks : 99999999999999999999, }")}) {
+    const auto read = read_statistics_message(text);
+    ASSERT_FALSE(read) << text;
+    EXPECT_EQ(read.error().code(), Errc::corrupt);
   }
 }
 

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vdo/kept_volume.h"
+
+#include <array>
+
+#include <fmt/core.h>
+
+#include "control/hello_message.h"
+#include "control/statistics_message.h"
+#include "format/uuid_text.h"
+#include "manage/named_volume.h"
+
+namespace uvdo {
+namespace {
+
+constexpr std::string_view kUuidPrefix = "VDO-";
+constexpr std::string_view kServerOfValues = "running-server";
+constexpr std::string_view kValueInUse = "running-";
+
+/// What the tables of a named volume, or options of uvdo serve, have in other words.
+constexpr std::array<std::string_view, 10> kSaidElsewhere{"_operationState",
+                                                          "name",
+                                                          "device",
+                                                          "activated",
+                                                          "uuid",
+                                                          "compression",
+                                                          "deduplication",
+                                                          "blockMapCacheSize",
+                                                          "blockMapPeriod",
+                                                          "logicalBlockSize"};
+
+bool is_said_elsewhere(std::string_view key) {
+  return std::ranges::find(kSaidElsewhere, key) != kSaidElsewhere.end();
+}
+
+std::vector<SettingChange> changes_to(const OptionTable& table) {
+  std::vector<SettingChange> changes;
+  for (const auto& [key, value] : table.entries()) changes.push_back({key, value});
+  return changes;
+}
+
+}  // namespace
+
+std::string vdo_uuid_text(const Uuid& uuid) { return std::string(kUuidPrefix) + to_text(uuid); }
+
+std::optional<Uuid> uuid_of_vdo(const std::string& text) {
+  return uuid_of(text.starts_with(kUuidPrefix) ? text.substr(kUuidPrefix.size()) : text);
+}
+
+NamedVolume named_volume_of(const std::string& name, const SettingValues& values) {
+  constexpr std::uint64_t kWholeBlocks = 4096;
+  NamedVolume volume;
+  volume.name = name;
+  volume.is_activated = is_enabled(values, "activated");
+  OptionTable& serve = volume.serve;
+  serve.set("attach", std::vector<std::string>{"auto"});
+  serve.set("device-name", name);
+  serve.set("mapper-name", name);
+  serve.set("compression", is_enabled(values, "compression"));
+  serve.set("deduplication", is_enabled(values, "deduplication"));
+  serve.set("cache", text_setting(values, "blockMapCacheSize"));
+  serve.set("era-length", static_cast<std::int64_t>(number_setting(values, "blockMapPeriod")));
+  const bool has_whole_blocks = number_setting(values, "logicalBlockSize") == kWholeBlocks;
+  serve.set("minimum-io", std::int64_t{has_whole_blocks ? 4096 : 512});
+  for (const auto& [key, value] : values) {
+    const Setting* setting = setting_of_key(key);
+    if (setting == nullptr || is_said_elsewhere(key)) continue;
+    if (setting->kind == Setting::Kind::number) {
+      volume.vdo.set(key, static_cast<std::int64_t>(number_setting(values, key)));
+    } else {
+      volume.vdo.set(key, value);
+    }
+  }
+  return volume;
+}
+
+Result<void> keep_in_registry(const Registry& registry, const std::string& name,
+                              const SettingValues& values) {
+  NamedVolume wanted = named_volume_of(name, values);
+  auto known = registry.find(name);
+  if (!known) {
+    if (known.error().code() != Errc::not_found) return std::move(known).error();
+    auto adopted = adopt_volume(registry, {text_setting(values, "device"), std::move(wanted)});
+    return adopted ? Result<void>() : std::move(adopted).error();
+  }
+  const auto uuid = uuid_of_vdo(text_setting(values, "uuid"));
+  if (uuid && *uuid != known->uuid) {
+    return Error(Errc::exists, fmt::format("the name {} is that of another volume of uvdo ({})",
+                                           name, registry.path_of(name)));
+  }
+  auto modified =
+      modify_named_volume(registry, name, {changes_to(wanted.serve), changes_to(wanted.vdo)});
+  if (!modified) return std::move(modified).error();
+  auto activated = set_activated(registry, name, wanted.is_activated);
+  if (!activated) return std::move(activated).error();
+  return modified->not_set ? Result<void>(std::move(*modified->not_set)) : Result<void>();
+}
+
+ServedVolume served_volume_of(const Registry& registry, const std::string& name,
+                              const SettingValues& values) {
+  auto known = registry.find(name);
+  return ServedVolume{known ? known->storage : text_setting(values, "device")};
+}
+
+Result<std::optional<VolumeStatistics>> running_statistics(const ServedVolume& served) {
+  // With `activity` nobody waits until savings are counted, which no label of vdo tells.
+  auto answer = served.ask(StatisticsRequest{.activity = true});
+  if (answer) return std::optional(std::move(answer->statistics));
+  if (answer.error().code() == Errc::not_found) return std::optional<VolumeStatistics>();
+  return std::move(answer).error();
+}
+
+Result<bool> is_running(const ServedVolume& served) {
+  auto answer = served.ask(HelloRequest());
+  if (answer) return true;
+  if (answer.error().code() == Errc::not_found) return false;
+  return std::move(answer).error();
+}
+
+std::string best_path(const std::vector<AttachedDevice>& devices) {
+  if (devices.empty()) return {};
+  const AttachedDevice& device = devices.front();
+  if (!device.mapper_link.empty()) return device.mapper_link;
+  return device.link.empty() ? device.path : device.link;
+}
+
+SettingValues values_in_use(const NamedVolume& volume, std::uint64_t server) {
+  SettingValues values;
+  if (volume.vdo.number(kServerOfValues) != static_cast<std::int64_t>(server)) return values;
+  for (const auto& [key, value] : volume.vdo.entries()) {
+    if (!key.starts_with(kValueInUse) || key == kServerOfValues) continue;
+    values[key.substr(kValueInUse.size())] = to_text(value);
+  }
+  return values;
+}
+
+void note_values_in_use(NamedVolume& volume, std::uint64_t server, const SettingValues& before,
+                        const SettingValues& after) {
+  const SettingValues known = values_in_use(volume, server);
+  if (known.empty()) {
+    // Those of a server that has ended.
+    std::vector<std::string> old;
+    for (const auto& [key, value] : volume.vdo.entries()) {
+      if (key.starts_with(kValueInUse)) old.push_back(key);
+    }
+    for (const std::string& key : old) volume.vdo.erase(key);
+  }
+  volume.vdo.set(kServerOfValues, static_cast<std::int64_t>(server));
+  for (const auto& [key, value] : after) {
+    if (known.contains(key) || text_setting(before, key) == value) continue;
+    volume.vdo.set(std::string(kValueInUse) + key, text_setting(before, key));
+  }
+}
+
+}  // namespace uvdo

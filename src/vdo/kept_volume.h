@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The named volume of uvdo that stands for a volume of vdo's configuration file: what the one says
+// in the words of the other. What the file of vdo says counts; the registry follows it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "control/device_message.h"
+#include "manage/served_volume.h"
+#include "registry/registry.h"
+#include "statistics/statistics.h"
+#include "vdo/settings.h"
+
+namespace uvdo {
+
+/// The form in which vdo's file and status have a UUID: "VDO-" before it.
+[[nodiscard]] std::string vdo_uuid_text(const Uuid& uuid);
+/// In that form, or without the word; nothing if it is none.
+[[nodiscard]] std::optional<Uuid> uuid_of_vdo(const std::string& text);
+
+/// The settings as those of a named volume: name, whether it is activated, [serve] and [vdo].
+[[nodiscard]] NamedVolume named_volume_of(const std::string& name, const SettingValues& values);
+
+/// Registers the volume if it is not registered, else has its file say what `values` say; a running
+/// server takes at once what it can. exists: the name is another volume's.
+Result<void> keep_in_registry(const Registry& registry, const std::string& name,
+                              const SettingValues& values);
+
+/// How its server is asked, if it has one: at the place that the registry knows, else at that of
+/// the configuration file.
+[[nodiscard]] ServedVolume served_volume_of(const Registry& registry, const std::string& name,
+                                            const SettingValues& values);
+
+/// Nothing: nobody serves it.
+[[nodiscard]] Result<std::optional<VolumeStatistics>> running_statistics(
+    const ServedVolume& served);
+[[nodiscard]] Result<bool> is_running(const ServedVolume& served);
+
+/// The best path of the devices of a volume: in /dev/mapper if there is one, else in /dev/uvdo,
+/// else what there is.
+[[nodiscard]] std::string best_path(const std::vector<AttachedDevice>& devices);
+
+/// The values with which a running volume was started, as far as others wait for its next start: by
+/// key. They are told apart from those of earlier starts by the number of the server's process.
+[[nodiscard]] SettingValues values_in_use(const NamedVolume& volume, std::uint64_t server);
+/// Keeps those that `after` changes, in a volume whose server is running.
+void note_values_in_use(NamedVolume& volume, std::uint64_t server, const SettingValues& before,
+                        const SettingValues& after);
+
+}  // namespace uvdo

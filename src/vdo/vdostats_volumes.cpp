@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vdo/vdostats_volumes.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <optional>
+
+#include <fmt/core.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "control/statistics_message.h"
+#include "control/volume_identity.h"
+#include "statistics/statistics_text.h"
+
+namespace uvdo {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The number of the block device at a path.
+std::optional<dev_t> device_number(const std::string& path) {
+  struct stat status {};
+  if (stat(path.c_str(), &status) != 0 || !S_ISBLK(status.st_mode)) return std::nullopt;
+  return status.st_rdev;
+}
+
+bool is_same_device(const std::string& a, const std::string& b) {
+  const auto number = device_number(a);
+  return number && number == device_number(b);
+}
+
+bool calls_device(const AttachedDevice& device, const std::string& word) {
+  return word == device.name || word == device.path || word == device.link ||
+         word == fs::path(device.path).filename() || is_same_device(word, device.path);
+}
+
+/// The best path of a device: a link in /dev/mapper, its own link, what it is.
+std::string best_path(const AttachedDevice& device, const std::string& mapper) {
+  const std::string mapped = mapper + "/" + device.name;
+  std::error_code error;
+  if (fs::equivalent(mapped, device.path, error)) return mapped;
+  return device.link.empty() ? device.path : device.link;
+}
+
+}  // namespace
+
+RunningVolume::RunningVolume(MappedDevice device)
+    : name_(device.name), path_("/dev/mapper/" + device.name) {
+  source_ = std::move(device);
+}
+
+RunningVolume::RunningVolume(RunningServer server, const std::string& mapper) {
+  if (server.devices.devices.empty()) {
+    name_ = path_ = server.hello.volume;
+  } else {
+    // Several are several windows of one volume: the first one stands for it.
+    const AttachedDevice& device = server.devices.devices.front();
+    name_ = device.name;
+    path_ = best_path(device, mapper);
+  }
+  source_ = std::move(server);
+}
+
+bool RunningVolume::is_called(const std::string& word) const {
+  if (word == name_ || word == path_) return true;
+  if (const auto* mapped = std::get_if<MappedDevice>(&source_)) {
+    return word == fmt::format("dm-{}", minor(mapped->device)) ||
+           device_number(word) == mapped->device;
+  }
+  const RunningServer& server = *std::get_if<RunningServer>(&source_);
+  return std::ranges::any_of(
+             server.devices.devices,
+             [&](const AttachedDevice& each) { return calls_device(each, word); }) ||
+         is_server_of(server.hello, word);
+}
+
+Result<VolumeStatistics> RunningVolume::statistics() const {
+  if (const auto* mapped = std::get_if<MappedDevice>(&source_)) {
+    const auto message = send_target_message(*mapped, "stats");
+    if (!message) return message.error().clone();
+    return read_statistics_message(*message);
+  }
+  auto told = std::get_if<RunningServer>(&source_)->ask(StatisticsRequest());
+  if (!told) return std::move(told).error();
+  return std::move(told->statistics);
+}
+
+RunningVolumes running_volumes() {
+  RunningVolumes found;
+  auto mapped = mapped_devices("vdo");
+  if (mapped) {
+    for (MappedDevice& device : *mapped) found.volumes.emplace_back(std::move(device));
+  } else if (geteuid() == 0) {  // nobody else may ask the kernel
+    found.silent.push_back(std::move(mapped).error());
+  }
+  RunningServers running = running_servers();
+  for (RunningServer& server : running.servers) found.volumes.emplace_back(std::move(server));
+  std::ranges::move(running.silent, std::back_inserter(found.silent));
+  std::ranges::sort(found.volumes, {}, &RunningVolume::path);
+  return found;
+}
+
+}  // namespace uvdo

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The volumes that are in use on this machine, whoever serves them, as vdostats names them.
+#pragma once
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "device/mapped_devices.h"
+#include "manage/servers.h"
+#include "statistics/statistics.h"
+
+namespace uvdo {
+
+/// A volume that somebody serves: Linux's driver, or a server of uvdo.
+class RunningVolume {
+ public:
+  explicit RunningVolume(MappedDevice device);
+  /// `mapper`: where /dev/mapper is.
+  explicit RunningVolume(RunningServer server, const std::string& mapper = "/dev/mapper");
+
+  /// The bare name of its device, "archive"; of one without a device its path.
+  [[nodiscard]] const std::string& name() const { return name_; }
+  /// The best name of its device: /dev/mapper/NAME, else /dev/uvdo/NAME, else what there is.
+  [[nodiscard]] const std::string& path() const { return path_; }
+  /// Whether `word` is a name of it: the bare name or a path of its device, or a path of the file
+  /// or disk beneath a volume of uvdo.
+  [[nodiscard]] bool is_called(const std::string& word) const;
+  /// Asks who serves it.
+  [[nodiscard]] Result<VolumeStatistics> statistics() const;
+
+ private:
+  std::variant<MappedDevice, RunningServer> source_;
+  std::string name_;
+  std::string path_;
+};
+
+struct RunningVolumes {
+  std::vector<RunningVolume> volumes{};  ///< by their paths
+  std::vector<Error> silent{};           ///< why some are not among them
+};
+/// Those that this user may see; for root, all.
+[[nodiscard]] RunningVolumes running_volumes();
+
+}  // namespace uvdo

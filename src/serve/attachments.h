@@ -104,9 +104,9 @@ class Attachments {
   [[nodiscard]] Result<std::string> name_for(const std::string& wanted) const;
   /// Makes the link to a device that was just made; the path of the link, or empty.
   [[nodiscard]] std::string make_link(const AttachedDevice& device) const;
+  void tell_udev(const AttachedDevice& device) const;
   /// The same for the link in /dev/mapper that `device` asks for. Another thing that has its name
   /// keeps it.
-  void tell_udev(const AttachedDevice& device) const;
   [[nodiscard]] std::string make_mapper_link(const AttachedDevice& device) const;
   [[nodiscard]] std::string put_link(const std::string& link, const std::string& path) const;
   [[nodiscard]] Result<void> check_link_is_free(const std::string& name) const;

@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A whole Debian with the packages, booted: named volumes come back with what is on them.
+
+Environment: UVDO_PACKAGES (the folder with the .deb files), UVDO_KERNEL_LAB (where the virtual machine's
+kernel is cached), UVDO_BOOT_LAB (the same for the system), UVDO_BOOT_REQUIRED (fail if they cannot be had).
+"""
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+import time
+import unittest
+
+import system
+import lab
+import vm
+
+GIB = 1 << 30
+BUILD = pathlib.Path(__file__).resolve().parents[2] / "build"
+PACKAGES = pathlib.Path(os.environ.get("UVDO_PACKAGES", BUILD / "deb"))
+REQUIRED = os.environ.get("UVDO_BOOT_REQUIRED") == "1"
+BOOT_SECONDS = 400
+FSTAB = """/dev/uvdo/on-disk /mnt/disk ext4 defaults 0 2
+/dev/uvdo/in_file /mnt/file ext4 defaults 0 2
+"""
+SERVE = "--set cache=16M --set buffers=16M"
+
+
+def packages(*names):
+    return [next(PACKAGES.glob(f"{name}_*.deb")) for name in names]
+
+
+class Boot(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="uvdo-boot."))
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        kernel = lab.prepare(os.environ.get("UVDO_KERNEL_LAB", BUILD / "kernel"))
+        installed = packages("uvdo", "uvdo-vdo-compat")
+        made = system.System(os.environ.get("UVDO_BOOT_LAB", BUILD / "boot"), kernel, installed)
+        cls.system, cls.accelerator = made, vm.accelerator(kernel)
+        cls.disks = [cls.folder / "system.img", cls.folder / "volume.img"]
+        made.disk(cls.disks[0], 12 * GIB, [system.newer(installed[0], cls.folder)])
+        with open(cls.disks[1], "wb") as disk:
+            disk.truncate(4 * GIB)
+
+    def boot(self):
+        self.machine = vm.Machine(self.system, self.disks, self.accelerator, megabytes=2200,
+                                  boot_seconds=BOOT_SECONDS)
+        self.addCleanup(self.machine.kill)
+
+    def guest(self, command, **options):
+        return self.machine.run(command, **options)
+
+    def reboot(self):
+        """Down by systemd, in order; QEMU ends where the machine would start again."""
+        self.machine.agent.sendall(b"systemctl reboot --no-block\n")
+        self.machine.process.wait(BOOT_SECONDS)
+        self.assertNotRegex(self.machine.console(), r"Failed unmounting|Buffer I/O error|EXT4-fs error")
+        self.boot()
+
+    def test_volumes_come_back(self):
+        self.boot()
+        self.guest("mkdir -p /mnt/disk /mnt/file")
+        self.guest("uvdo create on-disk --device /dev/vdb --logical-size 8G --slab-size 128M " + SERVE)
+        self.guest("uvdo create in_file --file /var/lib/in_file.vdo --size 4G --logical-size 8G --slab-size 128M " + SERVE)
+        for name, mount in (("on-disk", "disk"), ("in_file", "file")):
+            self.guest(f"uvdo start {name}")
+            self.guest(f"mkfs.ext4 -q -E nodiscard /dev/uvdo/{name} && mount /dev/uvdo/{name} /mnt/{mount}")
+            self.guest(f"head -c 4M /dev/urandom >/mnt/{mount}/data; sha256sum /mnt/{mount}/data >/sum-{mount}")
+        for line in FSTAB.splitlines():
+            self.guest(f"echo '{line}' >>/etc/fstab")
+        self.guest("systemctl daemon-reload")
+        self.reboot()
+        self.are_mounted()
+        self.package_is_upgraded_under_load()
+        self.removed_volumes_leave_nothing()
+        self.removed_package_leaves_nothing()
+
+    def are_mounted(self):
+        for mount in ("disk", "file"):
+            self.guest(f"mountpoint /mnt/{mount} && sha256sum -c /sum-{mount}")
+        failed = self.guest("systemctl --failed --no-legend --plain")
+        self.assertEqual(failed.strip(), "")
+
+    def package_is_upgraded_under_load(self):
+        """fio reads back and compares all that it writes; its clock runs through the upgrade."""
+        self.guest("(fio --name=j --directory=/mnt/disk --rw=randwrite --bs=4k --size=16m --loops=200 --time_based "
+                   "--runtime=600 --direct=1 --ioengine=libaio --iodepth=4 --verify=crc32c --verify_fatal=1 "
+                   "--fsync=64 --output=/tmp/fio.log >/tmp/fio.err 2>&1; echo $? >/tmp/fio.status) >/dev/null 2>&1 &")
+        before = self.guest("sleep 3; systemctl show -P MainPID uvdo@on-disk.service").strip()
+        self.guest("dpkg -i /uvdo_*+next_*.deb")
+        after = self.guest("systemctl show -P MainPID uvdo@on-disk.service").strip()
+        self.assertNotEqual(before, after)
+        self.assertNotEqual(after, "0")
+        self.guest("sleep 3; test ! -e /tmp/fio.status && killall -INT fio || pkill -INT fio; "
+                   "until [ -e /tmp/fio.status ]; do sleep 0.2; done", check=False)
+        self.assertEqual(self.guest("cat /tmp/fio.status").strip(), "0", self.guest("cat /tmp/fio.log /tmp/fio.err"))
+        self.guest("dmesg | grep -E 'I/O error|EXT4-fs error' && exit 1; true")
+
+    def removed_volumes_leave_nothing(self):
+        self.guest("sed -i /uvdo/d /etc/fstab; systemctl daemon-reload; umount /mnt/disk /mnt/file")
+        for name in ("on-disk", "in_file"):
+            self.guest(f"uvdo remove {name} --yes")
+        self.guest("systemctl daemon-reload")
+        self.assertEqual(self.guest("ls /etc/uvdo/volumes.d; ls /dev/uvdo 2>/dev/null; true").strip(), "")
+        self.assertEqual(self.guest("ls /var/lib/in_file.vdo 2>/dev/null; blkid -p /dev/vdb; true").strip(), "")
+        self.assertEqual(self.guest("systemctl list-units --plain --no-legend 'uvdo@*'").strip(), "")
+        self.assertEqual(self.guest("pgrep -x uvdo; true").strip(), "")
+
+    def removed_package_leaves_nothing(self):
+        self.guest("dpkg -P uvdo-vdo-compat uvdo")
+        left = self.guest("find / -xdev -name '*uvdo*' -not -path '/proc/*' -not -name 'uvdo_*.deb' "
+                          "-not -path '/var/log/*'; true")
+        self.assertEqual(left.strip(), "")
+
+
+if __name__ == "__main__":
+    try:
+        unittest.main(verbosity=2)
+    except lab.Unavailable as problem:
+        print(problem, file=sys.stderr)
+        sys.exit(1 if REQUIRED else 77)

@@ -60,6 +60,20 @@ std::string needs_of(const NamedVolume& volume) {
   return fmt::format("Requires={0}\nAfter={0}\n", disk);
 }
 
+/// The drivers that devices of the volume need, beside that of ublk, which the unit itself wants.
+std::string drivers_of(const NamedVolume& volume) {
+  std::string text;
+  for (const std::string& wanted : volume.serve.list("attach")) {
+    const std::string kind = wanted.substr(0, wanted.find(','));
+    if (kind == "nbd") text += "Wants=modprobe@nbd.service\n";
+    // Where there is no ublk any kernel has these.
+    if (kind == "fuse" || kind == "auto") {
+      text += "Wants=modprobe@fuse.service modprobe@loop.service\n";
+    }
+  }
+  return text;
+}
+
 std::string head_of(const std::string& source) {
   return fmt::format("# Written by uvdo-generator.\n[Unit]\nSourcePath={}\n",
                      without_specifiers(source));
@@ -68,7 +82,7 @@ std::string head_of(const std::string& source) {
 UnitFile service_file(const NamedVolume& volume, const std::string& source,
                       const std::string& program) {
   const std::string unit = service_unit_of(volume.name);
-  std::string text = head_of(source) + needs_of(volume);
+  std::string text = head_of(source) + needs_of(volume) + drivers_of(volume);
   // Mount units are ordered behind this target of their device by themselves.
   for (const std::string& path : device_paths_of(volume)) {
     text += fmt::format("Wants=blockdev@{0}.target\nBefore=blockdev@{0}.target\n",

@@ -100,6 +100,15 @@ TEST(BootUnits, OrderMountsOfTheDeviceBehindTheServer) {
                                            "uvdo@my-archive.service"));
 }
 
+TEST(BootUnits, WantTheDriversOfTheirDevices) {
+  NamedVolume volume = volume_at("/srv/a.vdo");
+  volume.serve = {{"attach", std::vector<std::string>{"nbd"}}};
+  EXPECT_THAT(units_of(volume).files[0].text, HasSubstr("Wants=modprobe@nbd.service\n"));
+  volume.serve = {{"attach", std::vector<std::string>{"fuse"}}};
+  EXPECT_THAT(units_of(volume).files[0].text,
+              HasSubstr("Wants=modprobe@fuse.service modprobe@loop.service\n"));
+}
+
 TEST(BootUnits, OfAVolumeWithoutADeviceWaitForNone) {
   NamedVolume volume = volume_at("/srv/a.vdo");
   volume.serve = {{"nbd", std::vector<std::string>{"unix:/run/a.sock"}}};

@@ -38,8 +38,8 @@ int run_uvdo(int argc, char** argv);
 /// asked for, or the arguments are wrong (then the user has been told).
 [[nodiscard]] std::optional<int> parse_arguments(Arguments& app, int argc, char** argv);
 
-/// Adds the argument VOLUME, required: a path, or MAJOR:MINOR of a block device, which becomes its
-/// path.
+/// Adds the argument VOLUME, required: the name of a volume, a path, or MAJOR:MINOR of a block
+/// device, which becomes its path.
 Arguments::Option add_volume_argument(Arguments& app, std::string& volume);
 
 /// Prints "uvdo: <message>" to stderr; returns kExitFailed. That is what the command has failed of:
@@ -55,12 +55,17 @@ void add_error(Json& json, const Error& error);
 
 // ---- the subcommands
 
+int run_activate(int argc, char** argv);
+int run_adopt(int argc, char** argv);
 int run_attach(int argc, char** argv);
 int run_detach(int argc, char** argv);
 int run_list(int argc, char** argv);
 int run_bench(int argc, char** argv);
 int run_cat(int argc, char** argv);
 int run_check(int argc, char** argv);
+int run_config(int argc, char** argv);
+int run_create(int argc, char** argv);
+int run_deactivate(int argc, char** argv);
 int run_dump(int argc, char** argv);
 int run_export(int argc, char** argv);
 int run_format(int argc, char** argv);
@@ -68,11 +73,15 @@ int run_grow(int argc, char** argv);
 int run_index(int argc, char** argv);
 int run_info(int argc, char** argv);
 int run_log_level(int argc, char** argv);
+int run_modify(int argc, char** argv);
 int run_rebuild(int argc, char** argv);
+int run_remove(int argc, char** argv);
+int run_rename(int argc, char** argv);
 int run_flush(int argc, char** argv);
 int run_serve(int argc, char** argv);
 int run_resume(int argc, char** argv);
 int run_set(int argc, char** argv);
+int run_start(int argc, char** argv);
 int run_stop(int argc, char** argv);
 int run_suspend(int argc, char** argv);
 int run_stats(int argc, char** argv);

@@ -3,28 +3,34 @@
 #include <algorithm>
 #include <array>
 #include <csignal>
+#include <cstdlib>
 #include <optional>
 #include <string>
 
 #include <fmt/core.h>
 
+#include "arguments/version.h"
 #include "base/print.h"
 #include "base/printable.h"
 #include "cli/command.h"
 #include "cli/top.h"
-#include "arguments/version.h"
+#include "cli/volume_name.h"
 #include "control/error_json.h"
-#include "device/backing_name.h"
+#include "manage/start_server.h"
+#include "registry/registry.h"
 
 namespace uvdo {
 namespace {
 
 constexpr std::array kCommands{
+    Command{"create", "make a new volume that has a name", run_create},
+    Command{"adopt", "give a name to a volume that exists", run_adopt},
+    Command{"start", "start the server of a named volume", run_start},
     Command{"format", "make a new volume on a file or block device", run_format},
     Command{"serve", "serve a volume as a block device (NBD)", run_serve},
     Command{"attach", "make a volume a block device of this machine", run_attach},
     Command{"detach", "take such a block device away", run_detach},
-    Command{"list", "list the volumes that are served on this machine", run_list},
+    Command{"list", "list the volumes of this machine, and who serves them", run_list},
     Command{"status", "tell whether all is well, and what to do if not", run_status},
     Command{"info", "show what a volume is: sizes, layout, state", run_info},
     Command{"top", "show a served volume at work, live", run_top},
@@ -38,6 +44,12 @@ constexpr std::array kCommands{
     Command{"log-level", "show or change how much a server logs", run_log_level},
     Command{"dump", "print the inside of a served volume as JSON", run_dump},
     Command{"stop", "stop the server of a volume", run_stop},
+    Command{"modify", "change the settings of a named volume", run_modify},
+    Command{"config", "show the file of a named volume", run_config},
+    Command{"activate", "have a named volume started at boot", run_activate},
+    Command{"deactivate", "have it started by hand only", run_deactivate},
+    Command{"rename", "give a named volume another name", run_rename},
+    Command{"remove", "end a named volume, and free its disk or file", run_remove},
     Command{"check", "check a stopped volume for inconsistencies", run_check},
     Command{"rebuild", "make a volume writable again that an error left read-only", run_rebuild},
     Command{"cat", "write the contents of a stopped volume to standard output", run_cat},
@@ -46,8 +58,35 @@ constexpr std::array kCommands{
 };
 
 /// Commands that change nothing.
-constexpr std::array<std::string_view, 9> kTellers{"status", "info",  "top", "stats", "list",
-                                                   "dump",   "check", "cat", "bench"};
+constexpr std::array<std::string_view, 10> kTellers{"status", "info",  "top", "stats", "list",
+                                                    "dump",   "check", "cat", "bench", "config"};
+bool is_teller(std::string_view command) {
+  return std::ranges::find(kTellers, command) != kTellers.end();
+}
+
+/// Takes --config-dir out of the command line, where every command may have it, and puts it into
+/// the environment, where this process and the servers that it starts look. False if it has no
+/// value.
+bool take_config_folder(int& argc, char** argv) {
+  constexpr std::string_view kOption = "--config-dir";
+  for (int i = 1; i < argc && std::string_view(argv[i]) != "--"; ++i) {
+    const std::string_view word = argv[i];
+    const bool has_value =
+        word.starts_with(kOption) && word.substr(kOption.size()).starts_with('=');
+    if (word != kOption && !has_value) continue;
+    if (!has_value && i + 1 == argc) return false;
+    const std::string folder(has_value ? word.substr(kOption.size() + 1) : argv[i + 1]);
+    if (folder.empty()) return false;
+    setenv(kConfigFolderVariable, absolute_path(folder).c_str(), 1);
+    const int taken = has_value ? 1 : 2;
+    std::copy(argv + i + taken, argv + argc, argv + i);
+    argc -= taken;
+    argv[argc] = nullptr;
+    --i;
+  }
+  return true;
+}
+
 /// Where JSON tells what a command has failed of.
 constexpr const char* kErrorKey = "error";
 
@@ -81,7 +120,9 @@ std::string help_text() {
   for (const Command& command : kCommands) {
     text += fmt::format("  {:<10} {}\n", command.name, command.summary);
   }
-  text += "\nOptions:\n  --help     show this text\n  --version  show the version\n";
+  text +=
+      "\nOptions:\n  --help            show this text\n  --version         show the version\n"
+      "  --config-dir DIR  where named volumes are kept (of every command)\n";
   return text;
 }
 
@@ -111,13 +152,14 @@ int run_command(int argc, char** argv) {
   }
   // A reader that goes away ends who only has something to say; not who has begun to change a
   // volume.
-  if (std::ranges::find(kTellers, name) == kTellers.end()) std::signal(SIGPIPE, SIG_IGN);
+  if (!is_teller(name)) std::signal(SIGPIPE, SIG_IGN);
   return found->run(argc - 1, argv + 1);
 }
 
 }  // namespace
 
 int run_uvdo(int argc, char** argv) {
+  if (!take_config_folder(argc, argv)) return usage_error("--config-dir needs a folder");
   const int status = run_command(argc, argv);
   // Only what was told by fail() or usage_error(): a command that has printed an object with an
   // error in it (add_error()) is not told twice.
@@ -136,9 +178,12 @@ std::optional<int> parse_arguments(Arguments& app, int argc, char** argv) {
 }
 
 Arguments::Option add_volume_argument(Arguments& app, std::string& volume) {
-  return app.option("VOLUME", volume, "the volume's file or block device, or MAJOR:MINOR")
+  // What only tells something leaves a volume's file as it is.
+  const std::string command = app.name();
+  const bool changes = !is_teller(std::string_view(command).substr(command.find(' ') + 1));
+  return app.option("VOLUME", volume, "the volume's name, its file or block device, or MAJOR:MINOR")
       .required()
-      .transform(backing_store_path);
+      .transform([changes](const std::string& word) { return volume_path(word, changes); });
 }
 
 void warn(std::string_view message) { print_error("uvdo: {}\n", printable(message)); }

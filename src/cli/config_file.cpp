@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 
 #include <fmt/core.h>
 
@@ -11,12 +12,15 @@
 #include <toml++/toml.h>
 
 #include "base/file_checks.h"
+#include "cli/volume_name.h"
 #include "device/backing_name.h"
+#include "format/uuid_text.h"
+#include "registry/find_storage.h"
 
 namespace uvdo {
 namespace {
 
-constexpr std::array<std::string_view, 2> kTables{"format", "serve"};
+constexpr std::array<std::string_view, 3> kTables{"format", "serve", "vdo"};
 /// Of a file of parameters.
 constexpr std::size_t kMostBytes = 1U << 20U;
 
@@ -95,6 +99,34 @@ std::optional<std::string> find_argument(std::string_view option, int argc, char
   return std::nullopt;
 }
 
+/// The file of the volume whose name stands on the command line.
+std::optional<std::string> file_of_named(const Arguments& app, int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    if (!word.starts_with("-")) return file_of_volume_name(word);
+    const auto option = app.find(word);
+    // Its value is the next word.
+    if (option && !option->is_flag) ++i;
+  }
+  return std::nullopt;
+}
+
+/// The path of the volume that the file is about.
+Result<std::string> volume_of(const ConfigFile& config) {
+  if (!config.uuid) return backing_store_path(config.volume);
+  // In its place among the named ones it is brought up to date.
+  const std::filesystem::path file(config.path);
+  const std::string name = file.stem().string();
+  if (file_of_volume_name(name) == config.path) return volume_path("@" + name, true);
+  NamedVolume volume;
+  volume.name = name;
+  volume.uuid = *config.uuid;
+  volume.storage = config.volume;
+  auto found = find_storage(volume);
+  if (!found) return std::move(found).error();
+  return std::move(found->path);
+}
+
 /// Whether the command line has any of the option's names.
 bool is_given(const Arguments::Shape& option, int argc, char** argv) {
   const auto matches = [&](std::string_view argument) {
@@ -125,6 +157,13 @@ Result<ConfigFile> parse_config(const Arguments& app, std::string_view table,
       config.volume = *volume;
       continue;
     }
+    if (name == "uuid") {
+      config.uuid = uuid_of(node.value_exact<std::string>().value_or(""));
+      if (!config.uuid) return wrong(path, node.source(), "\"uuid\" is the UUID of the volume");
+      continue;
+    }
+    // Of a named volume; who reads it is uvdo start.
+    if (name == "activate" && node.is_boolean()) continue;
     if (std::ranges::find(kTables, name) == kTables.end() || !node.is_table()) {
       return wrong(
           path, node.source(),
@@ -142,7 +181,8 @@ Result<ConfigFile> parse_config(const Arguments& app, std::string_view table,
 
 Result<ConfigFile> read_config(const Arguments& app, std::string_view table, int argc,
                                char** argv) {
-  const auto path = find_argument("--config", argc, argv);
+  auto path = find_argument("--config", argc, argv);
+  if (!path && table == "serve") path = file_of_named(app, argc, argv);
   if (!path) return ConfigFile{};
   auto text = read_small_file(*path, kMostBytes);
   if (!text) {
@@ -173,7 +213,7 @@ std::optional<int> parse_arguments_with_config(Arguments& app, std::string_view 
     return status;
   }
   if (volume.empty() && !config.volume.empty()) {
-    auto path = backing_store_path(config.volume);
+    auto path = volume_of(config);
     if (!path) return usage_error(fmt::format("{}: {}", config.path, path.error().message()));
     volume = std::move(*path);
   }

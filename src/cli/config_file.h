@@ -8,12 +8,16 @@
 //   [serve]
 //   nbd = ["unix:/run/pool.sock"]
 //   compression = true
+//
+// The file of a named volume is one, too (registry/named_volume.h): `uvdo serve NAME` is the same
+// as `uvdo serve --config` with that file. Its volume is found by its UUID.
 #pragma once
 
 #include <optional>
 #include <string>
 
 #include "cli/command.h"
+#include "format/uuid.h"
 
 namespace uvdo {
 
@@ -21,6 +25,7 @@ namespace uvdo {
 struct ConfigFile {
   std::string path;
   std::string volume;                  ///< empty if it does not say
+  std::optional<Uuid> uuid{};          ///< of the volume, in the file of a named one
   std::vector<std::string> arguments;  ///< "--name=value"
 };
 
@@ -30,8 +35,8 @@ struct ConfigFile {
 Result<ConfigFile> parse_config(const Arguments& app, std::string_view table,
                                 const std::string& path, std::string_view text);
 
-/// What the file of --config says, if the command line names one, but for what the command line
-/// says itself.
+/// What the file of --config says, or that of the volume that the command line of serve names, but
+/// for what the command line says itself.
 Result<ConfigFile> read_config(const Arguments& app, std::string_view table, int argc, char** argv);
 
 /// parse_arguments(), after what the file of --config says (which is added to the options). If the

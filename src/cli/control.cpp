@@ -14,6 +14,7 @@
 #include "control/index_message.h"
 #include "control/server_messages.h"
 #include "control/settings_message.h"
+#include "manage/named_volume.h"
 #include "manage/stop.h"
 
 namespace uvdo {
@@ -145,13 +146,28 @@ int run_log_level(int argc, char** argv) {
 
 int run_stop(int argc, char** argv) {
   ServedVolumeOptions served;
-  Arguments app("Stops the server of a volume and waits until the volume is saved.", "uvdo stop");
+  bool all = false;
   bool force = false;
-  served.add_to(app);
+  Arguments app("Stops the server of a volume and waits until the volume is saved.", "uvdo stop");
+  auto volume = add_volume_argument(app, served.volume).required(false);
+  served.add_server_to(app);
+  app.flag("--all", all, "all named volumes that run").excludes(volume);
   app.flag("--force", force, "also while a block device of uvdo attach is used, which then fails");
   if (auto status = parse_arguments(app, argc, argv)) return *status;
-  auto stopped = stop_server(served.given(), force);
-  return stopped ? kExitOk : fail(stopped.error());
+  if (!all && served.volume.empty()) return usage_error("name a volume, or give --all");
+  if (!all) {
+    auto stopped = stop_server(served.given(), force);
+    return stopped ? kExitOk : fail(stopped.error());
+  }
+  const Registry registry = Registry::of_environment();
+  const NamedVolumes named = registry.all();
+  int status = kExitOk;
+  for (const Error& each : named.unreadable) status = fail(each);
+  for (const NamedVolume& each : named.volumes) {
+    auto stopped = stop_named_volume(registry, each.name, {force});
+    if (!stopped) status = fail(stopped.error().within(each.name));
+  }
+  return status;
 }
 
 }  // namespace uvdo

@@ -7,6 +7,7 @@
 
 #include "base/print.h"
 #include "cli/command.h"
+#include "cli/volume_name.h"
 #include "device/backing_name.h"
 #include "manage/attach.h"
 
@@ -39,6 +40,11 @@ int run_detach(int argc, char** argv) {
   int status = kExitOk;
   for (const std::string& what : wanted) {
     auto found = find_devices(what);
+    // A device may have the name of a volume, and comes first.
+    if (!found && file_of_volume_name(what)) {
+      auto path = volume_path(what, true);
+      found = path ? find_devices(*path) : std::move(path).error();
+    }
     if (!found) {
       status = fail(found.error());
       continue;

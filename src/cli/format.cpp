@@ -2,213 +2,29 @@
 // uvdo format: makes a new volume, with the options, defaults and limits of vdoformat.
 #include "manage/format.h"
 
-#include <bit>
-#include <chrono>
 #include <string>
 
-#include <fmt/core.h>
-#include <uuid.h>
-
 #include "base/print.h"
-#include "base/size_text.h"
-#include "cli/advice.h"
 #include "cli/config_file.h"
-#include "cli/question.h"
+#include "cli/format_arguments.h"
 #include "device/backing_name.h"
-#include "format/index_geometry.h"
-#include "watch/volume_description.h"
 
 namespace uvdo {
 namespace {
 
-constexpr unsigned kDefaultSlabBits = 19;
-constexpr unsigned kSmallestSlabBits = 8;  // of old tools; good for small test volumes
-
-struct FormatArguments {
-  std::string device;
-  std::string size;
-  std::string logical_size;
-  std::string slab_size;
-  std::string index_memory = "0.25";
-  std::string uuid;
-  unsigned slab_bits = kDefaultSlabBits;
-  bool sparse = false;
-  bool force = false;
-  bool yes = false;
-  bool verbose = false;
-  bool json = false;
-  bool preallocate = false;
-};
-
-Result<Uuid> make_uuid(const std::string& text) {
-  Uuid uuid{};
-  auto bytes = reinterpret_cast<unsigned char*>(uuid.data());
-  if (text.empty()) {
-    uuid_generate_random(bytes);
-  } else if (uuid_parse(text.c_str(), bytes) != 0) {
-    return Error(Errc::invalid_argument, fmt::format("\"{}\" is no UUID", text));
-  }
-  return uuid;
-}
-
-Result<unsigned> parse_slab_bits(const FormatArguments& arguments) {
-  if (arguments.slab_size.empty()) return arguments.slab_bits;
-  auto bytes = parse_size(arguments.slab_size);
-  if (!bytes) return std::move(bytes).error();
-  const std::uint64_t blocks = *bytes / kBlockSize;
-  if (*bytes % kBlockSize != 0 || !std::has_single_bit(blocks)) {
-    return Error(
-        Errc::invalid_argument,
-        fmt::format("a slab size of {} is not possible: use a power of two from 32M to 32G",
-                    arguments.slab_size));
-  }
-  return static_cast<unsigned>(std::countr_zero(blocks));
-}
-
-/// For people who are used to vdoformat: a number alone is bytes here, as everywhere in uvdo.
-std::string unit_hint(const std::string& size) {
-  if (!has_no_unit(size)) return "";
-  return fmt::format(" (a number alone is bytes: write {}M for megabytes)", size);
-}
-
-/// Everything that can be wrong with the arguments alone.
-Result<FormatRequest> make_request(const FormatArguments& arguments) {
-  FormatRequest request;
-  auto bits = parse_slab_bits(arguments);
-  if (!bits) return std::move(bits).error();
-  request.slab_bits = *bits;
-  // uvdo takes the sizes that older tools took, too (behaviour.md, 1).
-  request.small_slabs = true;
-  if (*bits < kSmallestSlabBits || *bits > kMaxSlabBits) {
-    return Error(Errc::invalid_argument, fmt::format("{} slab bits are not possible: use {} to {}",
-                                                     *bits, kMinSlabBits, kMaxSlabBits));
-  }
-  auto memory = parse_index_memory(arguments.index_memory);
-  if (!memory) return std::move(memory).error();
-  request.index_memory = *memory;
-  request.sparse = arguments.sparse;
-  if (!arguments.logical_size.empty()) {
-    auto logical = parse_size(arguments.logical_size);
-    if (!logical) return std::move(logical).error();
-    if (*logical == 0 || *logical % kBlockSize != 0 || *logical / kBlockSize > kMaxLogicalBlocks) {
-      return Error(Errc::invalid_argument,
-                   fmt::format("a logical size of {} is not possible: use a multiple of 4096 bytes "
-                               "up to 4P{}",
-                               arguments.logical_size, unit_hint(arguments.logical_size)));
-    }
-    request.logical_bytes = *logical;
-  }
-  auto uuid = make_uuid(arguments.uuid);
-  if (!uuid) return std::move(uuid).error();
-  request.uuid = *uuid;
-  // The nonce: microseconds since 1970 (behaviour.md, 2).
-  using std::chrono::duration_cast;
-  request.nonce = static_cast<std::uint64_t>(
-      duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
-          .count());
-  return request;
-}
-
-void print_made(const std::string& path, const VolumeLayout& layout, bool verbose) {
-  const SuperBlock& super = layout.super_block;
-  const SlabConfig& slab = super.depot.slab;
-  const auto line = [](std::string_view label, const std::string& value) {
-    print("  {:<15} {}\n", label, value);
-  };
-  const auto blocks = [](std::uint64_t n) {
-    return fmt::format("{} ({} blocks)", exact_size_text(n * kBlockSize), grouped(n));
-  };
-  const std::uint64_t slabs = super.depot.slab_count();
-  print("New volume on {}\n", path);
-  line("logical size", blocks(super.config.logical_blocks));
-  line("physical size", blocks(super.config.physical_blocks));
-  line("room for data",
-       fmt::format("{} in {} slab{} of {}", size_text(room_for_data(super)), slabs,
-                   slabs == 1 ? "" : "s", size_text(slab.slab_blocks * kBlockSize)));
-  line("can grow to", fmt::format("{} ({} slabs)",
-                                  size_text(kMaxSlabs * slab.slab_blocks * kBlockSize), kMaxSlabs));
-  std::string remembers;
-  const VolumeGeometry& geometry = layout.geometry;
-  if (auto index = compute_index_geometry(geometry.index_memory, geometry.sparse)) {
-    const std::uint64_t window = index->chapters * index->records_per_chapter;
-    remembers =
-        fmt::format(", remembers the last {} of different data", size_text(window * kBlockSize));
-  }
-  line("index", fmt::format("{} GB of memory, {}{}", to_text(geometry.index_memory),
-                            geometry.sparse ? "sparse" : "dense", remembers));
-  line("UUID", to_text(geometry.uuid));
-  if (!verbose) return;
-  line("nonce", fmt::format("{}", geometry.nonce));
-  line("index region", fmt::format("at block {}, {}", geometry.index_start.value(),
-                                   blocks(geometry.index_blocks())));
-  line("super block", fmt::format("at block {}", geometry.data_start.value()));
-  for (const Partition& partition : super.layout.partitions) {
-    line(name_of(partition.id),
-         fmt::format("at block {}, {}", partition.start.value(), blocks(partition.blocks)));
-  }
-  line("each slab",
-       fmt::format("{} data, {} reference count and {} journal blocks", slab.data_blocks,
-                   slab.reference_count_blocks, slab.slab_journal_blocks));
-}
-
-/// The same as uvdo info --json says of a volume that was never started.
-void print_json(const std::string& path, const VolumeLayout& layout, std::uint64_t device_bytes) {
-  VolumeDescription made = describe_volume(layout.geometry, layout.super_block, path, device_bytes);
-  // What would else be looked up on the disk.
-  made.slabs.never_used = made.slabs.count;
-  made.slabs.dirty = 0;
-  print("{}\n", json_text(fields_json(made), 2));
-}
-
-/// What the arguments mean.
-Result<FormatOptions> read_options(const FormatArguments& arguments) {
-  FormatOptions options;
-  auto request = make_request(arguments);
-  if (!request) return std::move(request).error();
-  options.path = arguments.device;
-  options.request = *request;
-  options.force = arguments.force;
-  options.preallocate = arguments.preallocate;
-  options.advise = advice_on;
-  if (arguments.size.empty()) return options;
-  auto size = parse_size(arguments.size);
-  if (!size) return std::move(size).error();
-  if (*size == 0 || *size > kMaxPhysicalBlocks * kBlockSize) {
-    return Error(Errc::invalid_argument,
-                 fmt::format("a size of {} is not possible: use up to 256T", arguments.size));
-  }
-  options.file_bytes = *size;
-  return options;
-}
-
 int format(const FormatArguments& arguments) {
-  auto options = read_options(arguments);
+  auto options = arguments.read();
   // Wrong arguments are told before the device is looked at.
   if (!options) return usage_error(options.error().message());
   if (auto right = check_preallocation(*options); !right) {
     return usage_error(right.error().message());
   }
-  options->warn_of_memory = [](std::uint64_t needed, const MachineMemory& available) {
-    print_error(
-        "uvdo: warning: to be served here it needs a smaller --cache, or smaller --buffers: with "
-        "the usual ones it takes up to {} of memory, and {} is {}\n",
-        size_text(needed), available.limit, size_text(available.bytes));
-  };
-  options->may_offer = [&](std::uint64_t logical, std::uint64_t room) {
-    return may_offer(logical, room, arguments.yes);
-  };
   auto made = format_stopped_volume(*options);
   if (!made) return fail(made.error());
   if (arguments.json) {
-    print_json(arguments.device, made->layout, made->device_bytes);
+    print("{}\n", json_text(arguments.json_of(*made), 2));
   } else {
-    print_made(arguments.device, made->layout, arguments.verbose);
-    if (made->promise) {
-      print(
-          "Note: {}. When that is used up, writes wait and then fail until there is more; "
-          "--preallocate takes all of it now.\n",
-          *made->promise);
-    }
+    arguments.print(*made);
   }
   // Somebody has to be told what was made: where that fails no new file is left behind.
   auto arrived = finish_output();
@@ -232,26 +48,7 @@ int run_format(int argc, char** argv) {
       .transform(backing_store_path);
   std::string config;
   app.option("--config", config, "TOML file with these options in a table [format]");
-  app.option("--size", arguments.size, "create DEVICE as a sparse file of this size");
-  app.option("--logical-size", arguments.logical_size,
-             "size of the device that users see (default: what surely fits)");
-  auto bits =
-      app.option("--slab-bits", arguments.slab_bits, "slabs of 2^N blocks: 13 (32M) to 23 (32G)")
-          .show_default();
-  app.option("--slab-size", arguments.slab_size, "the same as a size: 32M to 32G").excludes(bits);
-  app.option("--index-memory,--uds-memory-size", arguments.index_memory,
-             "memory of the deduplication index in GB: 0.25, 0.5, 0.75, 1 to 1024")
-      .show_default();
-  app.flag("--sparse-index,--uds-sparse", arguments.sparse,
-           "an index that remembers ten times as much, on ten times the space");
-  app.option("--uuid", arguments.uuid, "the volume's UUID (default: a random one)");
-  app.flag("--preallocate", arguments.preallocate,
-           "take the room for the whole file now, so that its file system cannot run out of it");
-  app.flag("--force", arguments.force, "overwrite what DEVICE holds");
-  app.flag("-y,--yes", arguments.yes,
-           "do not ask about a logical size of more than 100 times the room for data");
-  auto verbose = app.flag("-v,--verbose", arguments.verbose, "show the layout, too");
-  app.flag("--json", arguments.json, "print JSON: what uvdo info tells").excludes(verbose);
+  arguments.add_to(app);
   if (auto status = parse_arguments_with_config(app, "format", arguments.device, argc, argv)) {
     return *status;
   }

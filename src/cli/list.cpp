@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// uvdo list: all volumes that are served on this machine.
+// uvdo list: all volumes that are served on this machine, or have a name.
 #include <algorithm>
 #include <array>
 #include <string>
@@ -8,23 +8,32 @@
 #include <fmt/core.h>
 
 #include "base/print.h"
+#include "base/printable.h"
 #include "base/size_text.h"
 #include "cli/command.h"
+#include "control/server_messages.h"
 #include "control/statistics_message.h"
 #include "manage/servers.h"
+#include "manage/stopped_volume.h"
+#include "registry/find_storage.h"
+#include "registry/registry.h"
 #include "statistics/statistics_text.h"
 
 namespace uvdo {
 namespace {
 
-/// A server, and its statistics if it told them.
+/// A volume that is served, or has a name.
 struct Row {
-  RunningServer server;
-  std::optional<VolumeStatistics> statistics;
+  std::optional<RunningServer> server{};
+  std::optional<VolumeStatistics> statistics{};  ///< if its server told them
+  std::optional<NamedVolume> named{};
+  std::string path{};
+  std::string state = "-";
+  std::optional<std::uint64_t> logical_bytes{};
 };
 
-constexpr std::array<std::string_view, 7> kHead{"VOLUME", "STATE", "SIZE",   "USED",
-                                                "SAVED",  "PID",   "OFFERED"};
+constexpr std::array<std::string_view, 8> kHead{"NAME", "VOLUME", "STATE", "SIZE",
+                                                "USED", "SAVED",  "PID",   "OFFERED"};
 using Cells = std::array<std::string, kHead.size()>;
 
 std::string percent_text(int percent) {
@@ -44,16 +53,18 @@ std::string offered_text(const DevicesAnswer& devices) {
 Cells cells_of(const Row& row) {
   Cells cells;
   cells.fill("-");
-  cells[0] = row.server.hello.volume;
+  if (row.named) cells[0] = row.named->name;
+  cells[1] = printable(row.path);
+  cells[2] = row.state;
+  if (row.logical_bytes) cells[3] = size_text(*row.logical_bytes);
   if (row.statistics) {
-    const VolumeStatistics& s = *row.statistics;
-    cells[1] = state_of(s);
-    cells[2] = size_text(s.logical_blocks * s.block_size);
-    cells[3] = percent_text(used_percent(s));
-    cells[4] = percent_text(saving_percent(s));
+    cells[4] = percent_text(used_percent(*row.statistics));
+    cells[5] = percent_text(saving_percent(*row.statistics));
   }
-  cells[5] = std::to_string(row.server.hello.pid);
-  cells[6] = offered_text(row.server.devices);
+  if (row.server) {
+    cells[6] = std::to_string(row.server->hello.pid);
+    cells[7] = offered_text(row.server->devices);
+  }
   return cells;
 }
 
@@ -75,36 +86,96 @@ void print_table(const std::vector<Row>& rows) {
 }
 
 Json json_of(const Row& row) {
-  Json json = {{"volume", row.server.hello.volume},
-               {"pid", row.server.hello.pid},
-               {"user", row.server.user},
-               {"control", row.server.control}};
-  json.update(fields_json(row.server.devices));
+  Json json = {{"volume", row.path}};
+  if (row.named) {
+    json["name"] = row.named->name;
+    json["uuid"] = to_text(row.named->uuid);
+    json["activated"] = row.named->is_activated;
+  }
+  if (row.server) {
+    json["pid"] = row.server->hello.pid;
+    json["user"] = row.server->user;
+    json["control"] = row.server->control;
+    json.update(fields_json(row.server->devices));
+  }
+  if (row.state != "-") json["state"] = row.state;
+  if (row.logical_bytes) json["logicalBytes"] = *row.logical_bytes;
   if (row.statistics) {
-    const VolumeStatistics& s = *row.statistics;
-    json["state"] = state_of(s);
-    json["logicalBytes"] = s.logical_blocks * s.block_size;
-    json["usedPercent"] = used_percent(s);
-    json["savingPercent"] = saving_percent(s);
+    json["usedPercent"] = used_percent(*row.statistics);
+    json["savingPercent"] = saving_percent(*row.statistics);
   }
   return json;
+}
+
+/// Of a server, which is asked for more.
+Row row_of(RunningServer server) {
+  Row row;
+  row.path = server.hello.volume;
+  if (auto told = server.ask(StatisticsRequest())) {
+    row.statistics = std::move(told->statistics);
+    row.state = state_of(*row.statistics);
+    row.logical_bytes = row.statistics->logical_blocks * row.statistics->block_size;
+  }
+  row.server = std::move(server);
+  return row;
+}
+
+/// Of a named volume that no server here has.
+Row row_of(NamedVolume volume) {
+  Row row;
+  row.path = volume.storage;
+  row.state = "missing";
+  if (auto found = find_storage(volume)) {
+    row.path = found->path;
+    auto image = open_volume(row.path, {.replay = false});
+    row.state = "stopped";
+    if (image) {
+      row.logical_bytes = (*image)->logical_blocks() * kBlockSize;
+    } else {
+      row.state = image.error().code() == Errc::busy ? "in use" : "unreadable";
+    }
+  }
+  row.named = std::move(volume);
+  return row;
+}
+
+/// Which of the named volumes a server has: by the UUID of what it serves.
+const NamedVolume* find_named(const NamedVolumes& named, const RunningServer& server) {
+  const auto by_path = std::ranges::find(named.volumes, server.hello.volume, &NamedVolume::storage);
+  if (by_path != named.volumes.end()) return &*by_path;
+  if (named.volumes.empty()) return nullptr;
+  auto info = server.ask(InfoRequest());
+  if (!info) return nullptr;
+  const auto by_uuid = std::ranges::find_if(
+      named.volumes, [&](const NamedVolume& each) { return to_text(each.uuid) == info->uuid; });
+  return by_uuid == named.volumes.end() ? nullptr : &*by_uuid;
 }
 
 }  // namespace
 
 int run_list(int argc, char** argv) {
   bool json = false;
-  Arguments app("Tells which volumes are served on this machine; for root, by all users.",
-                "uvdo list");
+  Arguments app(
+      "Tells which volumes are served on this machine, for root by all users, and which have "
+      "names.",
+      "uvdo list");
   app.flag("--json", json, "print JSON");
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   RunningServers running = running_servers();
+  NamedVolumes named = Registry::of_environment().all();
   std::vector<Row> rows;
+  std::vector<std::string> served_names;
   for (RunningServer& server : running.servers) {
-    Row row{std::move(server), {}};
-    if (auto told = row.server.ask(StatisticsRequest()))
-      row.statistics = std::move(told->statistics);
-    rows.push_back(std::move(row));
+    const NamedVolume* volume = find_named(named, server);
+    Row& row = rows.emplace_back(row_of(std::move(server)));
+    if (volume == nullptr) continue;
+    row.named = *volume;
+    served_names.push_back(volume->name);
+  }
+  for (NamedVolume& volume : named.volumes) {
+    if (std::ranges::find(served_names, volume.name) == served_names.end()) {
+      rows.push_back(row_of(std::move(volume)));
+    }
   }
   if (json) {
     Json all = Json::array();
@@ -115,6 +186,7 @@ int run_list(int argc, char** argv) {
   }
   int status = kExitOk;
   for (const Error& each : running.silent) status = fail(each);
+  for (const Error& each : named.unreadable) status = fail(each);
   return status;
 }
 

@@ -50,11 +50,61 @@ Result<void> check_memory_of_options(const ServeOptions& options) {
                            options.cache, options.buffers, size_text(machine)));
 }
 
+/// One word behind the kind of --attach: "name=x".
+Result<void> read_attached_word(const std::string& word, AttachRequest& device) {
+  const std::size_t equals = word.find('=');
+  const std::string key = word.substr(0, equals);
+  const std::string value = equals == std::string::npos ? "" : word.substr(equals + 1);
+  if (key == "read-only" && equals == std::string::npos) {
+    device.read_only = true;
+    return {};
+  }
+  if (key == "name" && !value.empty()) {
+    device.name = value;
+    return {};
+  }
+  if (key == "offset" || key == "size") {
+    auto bytes = parse_size(value);
+    if (!bytes) return bytes.error().within("--attach: " + key);
+    if (key == "size") device.size = *bytes;
+    if (key == "offset") device.offset = *bytes;
+    return {};
+  }
+  return Error(Errc::invalid_argument,
+               fmt::format("--attach has no \"{}\"; behind its kind it takes name=NAME, "
+                           "offset=SIZE, size=SIZE and read-only, parted by commas",
+                           word));
+}
+
+/// "KIND,name=x,offset=1M", over what `device` says already.
+Result<void> read_attached(const std::string& text, AttachRequest& device) {
+  std::size_t comma = text.find(',');
+  auto kind = parse_device_kind("--attach", text.substr(0, comma));
+  if (!kind) return std::move(kind).error();
+  device.kind = *kind;
+  while (comma != std::string::npos) {
+    const std::size_t start = comma + 1;
+    comma = text.find(',', start);
+    const std::size_t length = comma == std::string::npos ? comma : comma - start;
+    if (auto read = read_attached_word(text.substr(start, length), device); !read) return read;
+  }
+  return {};
+}
+
 }  // namespace
 
 void ServeOptions::add_to(Arguments& app) {
   add_volume_argument(app, volume).required(false);
   app.option("--config", config, "TOML file with these options in a table [serve]");
+  app.option("--offset", offset, "serve the logical space from here on only");
+  app.option("--size", size, "serve only so much of it (default: up to its end)");
+  add_settings_to(app);
+  app.flag("--until-detached", until_detached, "end when the last such device is detached");
+  app.flag("--fork", fork, "go on in the background, and return when all is ready");
+  app.option("--pid-file", pid_file, "write the server's process number to this file");
+}
+
+void ServeOptions::add_settings_to(Arguments& app) {
   app.option("--nbd", nbd, "listen on unix:PATH or tcp:HOST:PORT (repeatable)").one_value_each();
   // Which part of the volume, and what clients may do with it.
   app.option("--export-name", export_name, "the NBD export's name (default: empty)");
@@ -62,8 +112,6 @@ void ServeOptions::add_to(Arguments& app) {
   app.flag("--without-journal", without_journal,
            "with --read-only: leave out the recovery journal of a volume that was not shut down or "
            "is read-only");
-  app.option("--offset", offset, "serve the logical space from here on only");
-  app.option("--size", size, "serve only so much of it (default: up to its end)");
   // How the volume works, and what it takes of the machine.
   app.option("--compression", compression, "on or off").show_default();
   app.option("--deduplication", deduplication, "on or off").show_default();
@@ -80,16 +128,15 @@ void ServeOptions::add_to(Arguments& app) {
   app.option("--max-clients", max_clients, "clients at once: 1 to 1024").show_default();
   app.option("--threads", threads, "1, 2, or auto: 2 where there are processors for them")
       .show_default();
-  app.option("--attach", attach,
-             "make a block device of this machine: ublk, nbd, fuse, file or auto (repeatable)")
+  app.option(
+         "--attach", attach,
+         "make a block device of this machine: ublk, nbd, fuse, file or auto, and behind it what "
+         "is other of it: ,name=NAME ,offset=SIZE ,size=SIZE ,read-only (repeatable)")
       .one_value_each();
   app.flag("--ublk", ublk, "the same as --attach ublk");
   app.option("--fuse", fuse, "make a file with the volume's contents in this empty folder");
   app.option("--device-name", device_name, "the name of that device in /dev/uvdo");
   app.option("--mapper-name", mapper_name, "its name in /dev/mapper besides, if that is free");
-  app.flag("--until-detached", until_detached, "end when the last such device is detached");
-  app.flag("--fork", fork, "go on in the background, and return when all is ready");
-  app.option("--pid-file", pid_file, "write the server's process number to this file");
   app.flag("--lock-memory", lock_memory, "keep all memory from being paged out");
   // What is there beside the clients: control socket, account, metrics, watermarks.
   app.option("--control", control, "path of the control socket");
@@ -263,9 +310,8 @@ Result<void> ServeOptions::check_devices() {
     devices.push_back(std::move(device));
   };
   for (const std::string& text : attach) {
-    auto kind = parse_device_kind("--attach", text);
-    if (!kind) return std::move(kind).error();
-    add(*kind, "");
+    add(std::nullopt, "");
+    if (auto read = read_attached(text, devices.back()); !read) return read;
   }
   if (ublk) add(DeviceKind::ublk, "");
   if (!fuse.empty()) {

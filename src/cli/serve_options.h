@@ -86,6 +86,8 @@ struct ServeOptions {
 
   /// Adds all options to the parser; this must outlive the parsing.
   void add_to(Arguments& app);
+  /// Only those that a named volume keeps: not what it is a server of, nor how its process begins.
+  void add_settings_to(Arguments& app);
   /// Everything that can be wrong with the options alone.
   Result<void> check();
 

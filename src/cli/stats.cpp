@@ -10,8 +10,8 @@
 #include "cli/command.h"
 #include "cli/served_volume.h"
 #include "cli/stats_watch.h"
+#include "cli/volume_name.h"
 #include "cli/without_journal.h"
-#include "device/backing_name.h"
 #include "manage/look.h"
 #include "statistics/statistics_text.h"
 #include "watch/statistics_json.h"
@@ -54,7 +54,7 @@ int show_statistics(const std::vector<std::string>& volumes, ServedVolume served
     add_error(errors[name], error);
   };
   for (const std::string& volume : volumes) {
-    auto path = backing_store_path(volume);
+    auto path = volume_path(volume, false);
     if (path) served.volume = *path;
     auto statistics = path ? volume_statistics(served, {.replay = !without_journal}, advice_on)
                            : path.error().clone();
@@ -89,7 +89,7 @@ int run_stats(int argc, char** argv) {
   bool json = false;
   bool without_journal = false;
   Arguments app("Shows space used and saved, and all counters of volumes.", "uvdo stats");
-  app.option("VOLUME", volumes, "files or block devices that hold volumes, or MAJOR:MINOR")
+  app.option("VOLUME", volumes, "names, files or block devices of volumes, or MAJOR:MINOR")
       .required();
   auto human_flag = app.flag("--human-readable", human, "sizes like 1.5G, by powers of 1024");
   app.flag("--si", si, "sizes like 1.5G, by powers of 1000").excludes(human_flag);
@@ -115,7 +115,7 @@ int run_stats(int argc, char** argv) {
     if (volumes.size() != 1 || verbose || human || si) {
       return usage_error("--watch takes one volume, and no other form of output than --json");
     }
-    auto path = backing_store_path(volumes[0]);
+    auto path = volume_path(volumes[0], false);
     if (!path) return usage_error(path.error().message());
     served.volume = *path;
     return watch_statistics(served.given(), *interval, count,

@@ -12,37 +12,13 @@
 
 #include "control/server_messages.h"
 #include "device/device_users.h"
-#include "manage/child_program.h"
+#include "manage/start_server.h"
 #include "manage/stopped_volume.h"
 
 namespace uvdo {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string absolute(const std::string& path) {
-  std::error_code error;
-  const fs::path found = fs::absolute(path, error);
-  return error ? path : found.lexically_normal().string();
-}
-
-/// Runs a program that helps where there is one; what comes of it shows later.
-void try_program(const std::vector<std::string>& words) {
-  if (const auto ended = run_program(words); !ended) return;
-}
-
-/// The drivers that are not in the kernel from the start; without them the next kind is taken.
-void load_driver(const AttachRequest& request) {
-  if (geteuid() != 0) return;
-  const auto wants = [&](DeviceKind kind) { return !request.kind || request.kind == kind; };
-  if (wants(DeviceKind::ublk) && access("/dev/ublk-control", F_OK) != 0) {
-    try_program({"modprobe", "--quiet", "ublk_drv"});
-  } else if (request.kind == DeviceKind::nbd && access("/sys/module/nbd", F_OK) != 0) {
-    try_program({"modprobe", "--quiet", "nbd"});
-  } else if (request.kind == DeviceKind::fuse && access("/dev/loop-control", F_OK) != 0) {
-    try_program({"modprobe", "--quiet", "loop"});
-  }
-}
 
 Result<void> start_server(const ServedVolume& served, const ServerStart& start) {
   // What is no volume is said before anything is made for a server of it.
@@ -51,29 +27,12 @@ Result<void> start_server(const ServedVolume& served, const ServerStart& start) 
   }
   const std::string log_file =
       start.log_file.empty() ? default_log_file(served.volume) : start.log_file;
-  std::error_code error;
-  fs::create_directories(fs::path(log_file).parent_path(), error);
-  if (error) {
-    return Error(Errc::io, fmt::format("cannot make the folder of the log {}: {}", log_file,
-                                       error.message()));
-  }
-  std::vector<std::string> words{
-      this_program(),     "serve",      absolute(served.volume), "--fork",
-      "--until-detached", "--log-file", absolute(log_file)};
+  std::vector<std::string> words{"serve", absolute_path(served.volume), "--until-detached"};
   if (!served.control.empty()) {
-    words.insert(words.end(), {"--control", absolute(served.control)});
+    words.insert(words.end(), {"--control", absolute_path(served.control)});
   }
   words.insert(words.end(), start.options.begin(), start.options.end());
-  auto ended = run_program(words);
-  if (!ended) return std::move(ended).error().within("starting a server");
-  if (ended->status == 0) return {};
-  return Error(Errc::io,
-               ended->error_text.empty() ? "the server has not started" : ended->error_text);
-}
-
-/// Waits until udev has done what it does with a new device, where there is udev.
-void wait_for_udev() {
-  if (access("/run/udev/control", F_OK) == 0) try_program({"udevadm", "settle", "--timeout=10"});
+  return start_server_in_background(std::move(words), log_file);
 }
 
 bool is_meant(const AttachedDevice& device, const std::string& what) {
@@ -95,7 +54,7 @@ std::string default_log_file(const std::string& volume) {
 
 Result<AttachedDevice> attach_volume(const ServedVolume& served, const AttachRequest& request,
                                      const ServerStart& start) {
-  load_driver(request);
+  load_device_driver(request.kind);
   auto made = served.ask(request);
   if (!made && made.error().code() == Errc::not_found) {
     auto started = start_server(served, start);
@@ -123,7 +82,7 @@ Result<std::vector<FoundDevice>> find_devices(const std::string& what) {
   if (!found.empty()) return found;
   std::error_code error;
   for (const RunningServer& server : running.servers) {
-    if (server.hello.volume != absolute(what) &&
+    if (server.hello.volume != absolute_path(what) &&
         !fs::equivalent(server.hello.volume, what, error)) {
       continue;
     }

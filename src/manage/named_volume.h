@@ -37,12 +37,12 @@ struct AdoptOptions {
 /// taken, or the volume has a name already.
 Result<NamedVolume> adopt_volume(const Registry& registry, AdoptOptions options);
 
-/// The named volume, with the place where it is by find_storage(). With `record` a new place is
-/// written into its file.
 struct PlacedVolume {
   NamedVolume volume;
   std::optional<std::string> moved_from{};  ///< where its file said that it was
 };
+/// The named volume, with the place where it is by find_storage(). With `record` a new place is
+/// written into its file.
 Result<PlacedVolume> place_named_volume(const Registry& registry, const std::string& name,
                                         bool record);
 
@@ -114,7 +114,7 @@ struct ModifyOptions {
 };
 struct ModifyReport {
   NamedVolume volume;
-  std::vector<std::string> changed{};        ///< keys whose values are others, in [serve] and [vdo]
+  std::vector<std::string> changed{};        ///< keys of [serve] whose values are others
   std::vector<std::string> at_once{};        ///< of those in the running server
   std::vector<std::string> at_next_start{};  ///< of those that its running server has not taken
   std::optional<Error> not_set{};  ///< why the running server has refused what it could take

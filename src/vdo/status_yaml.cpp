@@ -13,7 +13,7 @@ namespace uvdo {
 namespace {
 
 constexpr std::string_view kNotAvailable = "not available";
-constexpr std::uint64_t kSectorsPerBlock = 8;
+constexpr std::uint64_t kBlockSectors = 8;
 
 std::string time_text(std::time_t time, const char* format) {
   std::tm parts{};
@@ -85,7 +85,7 @@ std::string volume_lines(const StatusVolume& volume) {
 
 std::string device_mapper_status(const StatusVolume& volume, const VolumeStatistics& statistics) {
   return fmt::format(
-      "0 {} vdo {} {} {} {} {} {} {}", statistics.logical_blocks * kSectorsPerBlock, volume.node,
+      "0 {} vdo {} {} {} {} {} {} {}", statistics.logical_blocks * kBlockSectors, volume.node,
       name_of(statistics.mode), statistics.in_recovery_mode ? "recovering" : "-",
       statistics.extra.index_state, statistics.extra.compression ? "online" : "offline",
       statistics.data_blocks_used + statistics.overhead_blocks_used, statistics.physical_blocks);

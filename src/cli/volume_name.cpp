@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "cli/volume_name.h"
+
+#include <fmt/core.h>
+#include <sys/stat.h>
+
+#include "cli/command.h"
+#include "device/backing_name.h"
+#include "manage/named_volume.h"
+
+namespace uvdo {
+namespace {
+
+constexpr char kMark = '@';
+
+/// Whether something that can hold a volume has that name in the current folder.
+bool is_store(const std::string& path) {
+  struct stat status {};
+  if (stat(path.c_str(), &status) != 0) return false;
+  return S_ISREG(status.st_mode) || S_ISBLK(status.st_mode);
+}
+
+bool is_marked(const std::string& word) { return word.starts_with(kMark) && !is_store(word); }
+
+}  // namespace
+
+Result<std::string> volume_path(const std::string& word, bool record) {
+  const Registry registry = Registry::of_environment();
+  const bool marked = is_marked(word);
+  const std::string name = marked ? word.substr(1) : word;
+  if (!marked && !registry.has(name)) return backing_store_path(word);
+  if (!marked && is_store(word)) {
+    return Error(Errc::invalid_argument,
+                 fmt::format("\"{0}\" is a named volume, and a file in this folder: write @{0} for "
+                             "the volume, ./{0} for the file",
+                             name));
+  }
+  auto placed = place_named_volume(registry, name, record);
+  if (!placed) return std::move(placed).error();
+  if (placed->moved_from) {
+    warn(fmt::format("the volume \"{}\" has moved from {} to {}", name, *placed->moved_from,
+                     placed->volume.storage));
+  }
+  return std::move(placed->volume.storage);
+}
+
+std::optional<std::string> file_of_volume_name(const std::string& word) {
+  const Registry registry = Registry::of_environment();
+  const std::string name = is_marked(word) ? word.substr(1) : word;
+  if (!registry.has(name)) return std::nullopt;
+  return registry.path_of(name);
+}
+
+}  // namespace uvdo

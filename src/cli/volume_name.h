@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// How people may call a volume on a command line: by the name under which it is registered, by the
+// path of its file or block device, or by MAJOR:MINOR of a device.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+
+namespace uvdo {
+
+/// The path of the volume that `word` calls. "@NAME" is always a named volume; a name that is that
+/// of a file in the current folder, too, is refused. With `record` a named volume that is found
+/// elsewhere than its file says is told to its file; the user is told in any case.
+Result<std::string> volume_path(const std::string& word, bool record);
+
+/// The registered file of the volume that is called so, "NAME" or "@NAME"; nothing if there is
+/// none.
+[[nodiscard]] std::optional<std::string> file_of_volume_name(const std::string& word);
+
+}  // namespace uvdo

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Starting a server in the background, and what of the machine its devices need.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "control/device_message.h"
+
+namespace uvdo {
+
+/// Runs this program with `words`, "serve" and its arguments, so that it goes on in the background
+/// with its log in `log_file`, whose folder is made. Returns when the server is ready; an error is
+/// what a server that did not start has said.
+Result<void> start_server_in_background(std::vector<std::string> words,
+                                        const std::string& log_file);
+
+/// Loads the kernel's driver for devices of that kind, where it is a module and this is root.
+/// Without a kind that of the best one. What comes of it shows when a device is made.
+void load_device_driver(std::optional<DeviceKind> kind);
+
+/// Waits until udev has done what it does with a new device, where there is udev.
+void wait_for_udev();
+
+/// The path without regard to the current folder.
+[[nodiscard]] std::string absolute_path(const std::string& path);
+
+}  // namespace uvdo

@@ -2,6 +2,7 @@
 #include "boot/boot_units.h"
 
 #include <optional>
+#include <utility>
 
 #include <fmt/core.h>
 
@@ -42,13 +43,26 @@ std::string disk_unit_of(const NamedVolume& volume) {
   return unit_word_of_path(path) + ".device";
 }
 
-/// The paths of the volume's block device, as far as they are known before it is there.
+/// What stands behind ",name=" in a text of --attach.
+std::optional<std::string> name_in(std::string_view attach) {
+  constexpr std::string_view kName = ",name=";
+  const std::size_t at = attach.find(kName);
+  if (at == std::string_view::npos) return std::nullopt;
+  const std::string_view rest = attach.substr(at + kName.size());
+  return std::string(rest.substr(0, rest.find(',')));
+}
+
+/// The paths of the volume's block devices, as far as they are known before they are there.
 std::vector<std::string> device_paths_of(const NamedVolume& volume) {
   std::vector<std::string> paths;
-  if (volume.serve.list("attach").empty()) return paths;
-  paths.push_back("/dev/uvdo/" + volume.serve.text("device-name").value_or(volume.name));
-  if (const auto mapped = volume.serve.text("mapper-name"))
-    paths.push_back("/dev/mapper/" + *mapped);
+  std::string usual = volume.serve.text("device-name").value_or(volume.name);
+  for (const std::string& attach : volume.serve.list("attach")) {
+    // Without a name of their own all but the first are called as they like.
+    const std::string name = name_in(attach).value_or(std::exchange(usual, {}));
+    if (!name.empty()) paths.push_back("/dev/uvdo/" + name);
+  }
+  const auto mapped = volume.serve.text("mapper-name");
+  if (mapped && !paths.empty()) paths.push_back("/dev/mapper/" + *mapped);
   return paths;
 }
 

@@ -25,7 +25,7 @@ BOOT_SECONDS = 400
 FSTAB = """/dev/uvdo/on-disk /mnt/disk ext4 defaults 0 2
 /dev/uvdo/in_file /mnt/file ext4 defaults 0 2
 """
-SERVE = "--set cache=16M --set buffers=16M"
+SMALL = "--slab-size 128M --logical-size 8G --cache 16M --buffers 16M"
 
 
 def packages(*names):
@@ -64,10 +64,9 @@ class Boot(unittest.TestCase):
     def test_volumes_come_back(self):
         self.boot()
         self.guest("mkdir -p /mnt/disk /mnt/file")
-        self.guest("uvdo create on-disk --device /dev/vdb --logical-size 8G --slab-size 128M " + SERVE)
-        self.guest("uvdo create in_file --file /var/lib/in_file.vdo --size 4G --logical-size 8G --slab-size 128M " + SERVE)
+        self.guest("uvdo create on-disk --device /dev/vdb " + SMALL)
+        self.guest("uvdo create in_file --file /var/lib/in_file.vdo --size 4G " + SMALL)
         for name, mount in (("on-disk", "disk"), ("in_file", "file")):
-            self.guest(f"uvdo start {name}")
             self.guest(f"mkfs.ext4 -q -E nodiscard /dev/uvdo/{name} && mount /dev/uvdo/{name} /mnt/{mount}")
             self.guest(f"head -c 4M /dev/urandom >/mnt/{mount}/data; sha256sum /mnt/{mount}/data >/sum-{mount}")
         for line in FSTAB.splitlines():

@@ -15,7 +15,7 @@ import lab  # noqa: E402
 
 # What the system has beside what our packages depend on.
 PACKAGES = """bash coreutils dash debianutils diffutils dpkg findutils grep gzip hostname login mount passwd sed
-  tar util-linux systemd systemd-sysv udev kmod init-system-helpers e2fsprogs fio cpio""".split()
+  tar util-linux systemd systemd-sysv udev kmod init-system-helpers e2fsprogs fio procps libnbd-bin""".split()
 MODULES = ["ublk_drv", "nbd", "loop"]
 NOT_NEEDED = """systemd-timesyncd getty@tty1 serial-getty@ttyS0 systemd-networkd apt-daily.timer apt-daily-upgrade.timer
   e2scrub_reap e2scrub_all.timer fstrim.timer dpkg-db-backup.timer systemd-update-utmp systemd-update-utmp-runlevel

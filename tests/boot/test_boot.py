@@ -38,7 +38,8 @@ class Boot(unittest.TestCase):
         cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="uvdo-boot."))
         cls.addClassCleanup(shutil.rmtree, cls.folder)
         kernel = lab.prepare(os.environ.get("UVDO_KERNEL_LAB", BUILD / "kernel"))
-        installed = packages("uvdo", "uvdo-vdo-compat")
+        installed = [pathlib.Path(shutil.copy(package, cls.folder))  # they may be built anew meanwhile
+                     for package in packages("uvdo", "uvdo-vdo-compat")]
         made = system.System(os.environ.get("UVDO_BOOT_LAB", BUILD / "boot"), kernel, installed)
         cls.system, cls.accelerator = made, vm.accelerator(kernel)
         cls.disks = [cls.folder / "system.img", cls.folder / "volume.img"]
@@ -75,6 +76,7 @@ class Boot(unittest.TestCase):
         self.reboot()
         self.are_mounted()
         self.package_is_upgraded_under_load()
+        self.clients_start_the_server_with_few_rights()
         self.removed_volumes_leave_nothing()
         self.removed_package_leaves_nothing()
 
@@ -98,6 +100,16 @@ class Boot(unittest.TestCase):
                    "until [ -e /tmp/fio.status ]; do sleep 0.2; done", check=False)
         self.assertEqual(self.guest("cat /tmp/fio.status").strip(), "0", self.guest("cat /tmp/fio.log /tmp/fio.err"))
         self.guest("dmesg | grep -E 'I/O error|EXT4-fs error' && exit 1; true")
+
+    def clients_start_the_server_with_few_rights(self):
+        self.guest("uvdo create images --file /var/lib/uvdo/images.vdo --size 4G --no-start --no-activate " + SMALL)
+        self.guest("uvdo modify images --default attach; chown uvdo: /var/lib/uvdo/images.vdo; systemctl daemon-reload")
+        self.guest("systemctl start uvdo-nbd@images.socket")
+        size = self.guest("nbdinfo --size 'nbd+unix:///?socket=/run/uvdo-nbd/images.sock'")
+        self.assertEqual(int(size), 8 << 30)
+        self.assertEqual(self.guest("ps -o user= -p $(systemctl show -P MainPID uvdo-nbd@images)").strip(), "uvdo")
+        self.guest("uvdo status images")
+        self.guest("systemctl stop uvdo-nbd@images.socket uvdo-nbd@images.service; uvdo remove images --yes")
 
     def removed_volumes_leave_nothing(self):
         self.guest("sed -i /uvdo/d /etc/fstab; systemctl daemon-reload; umount /mnt/disk /mnt/file")

@@ -34,8 +34,14 @@ WantedBy=multi-user.target
 
 
 def run(*command, **options):
-    return subprocess.run([str(word) for word in command], check=True, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, **options).stdout
+    """What it prints. Tools of administrators are found by everybody, also in a chroot."""
+    environment = {**os.environ, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8",
+                   "DEBIAN_FRONTEND": "noninteractive"}
+    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, env=environment,
+                          stderr=subprocess.STDOUT, text=True, **options)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(done.args)}: exit status {done.returncode}\n{done.stdout[-4000:]}")
+    return done.stdout
 
 
 def depends_of(packages):
@@ -79,8 +85,8 @@ class System:
                 "--aptopt=APT::Install-Recommends \"false\"",
                 *(f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ("doc", "man", "locale", "zoneinfo")),
                 "--format=tar", "bookworm", base, f"deb {source} bookworm main")
-        except subprocess.CalledProcessError as problem:
-            raise lab.Unavailable(problem.stdout[-2000:]) from problem
+        except RuntimeError as problem:
+            raise lab.Unavailable(str(problem)) from problem
         made.write_text(key)
 
     def _make_initramfs(self):
@@ -117,7 +123,7 @@ class System:
             self._unpack(path, modules)
         for name in ("modules.builtin", "modules.order"):
             shutil.copy(version / name, modules.parent / name)
-        run("depmod", "-b", root, version.name)
+        run("chroot", root, "depmod", version.name)
         for package in packages:
             shutil.copy(package, root / package.name)
         run("chroot", root, "dpkg", "-i", *(f"/{package.name}" for package in packages))

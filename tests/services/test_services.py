@@ -8,6 +8,7 @@ import os
 import pathlib
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 import unittest
@@ -86,6 +87,28 @@ class Services(unittest.TestCase):
                 continue
             for part in re.findall(r'(?:[^,"]|"[^"]*")+', line):
                 self.assertRegex(part.strip(), r'^[A-Z_]+(\{[^}]+\})?(==|!=|\+=|=)"[^"]*"$', line)
+
+
+class Watchdog(unittest.TestCase):
+    def test_a_server_says_that_all_goes_on(self):
+        """As systemd hears it: ready once, and a sign of life each quarter of the time."""
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="uvdo-services."))
+        self.addCleanup(shutil.rmtree, folder)
+        made = run(PROGRAM, "format", folder / "v", "--size", "3200M", "--slab-size", "32M", "--logical-size", "64M")
+        self.assertEqual(made.returncode, 0, made.stdout)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(str(folder / "notify"))
+            manager.settimeout(60)
+            server = subprocess.Popen(
+                [PROGRAM, "serve", folder / "v", "--nbd", f"unix:{folder}/nbd", "--control", folder / "control",
+                 "--cache", "16M", "--keep-writes", "off"], stdout=subprocess.DEVNULL,
+                env={**os.environ, "NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "4000000"})
+            self.addCleanup(server.wait)
+            self.addCleanup(server.terminate)
+            said = []
+            while said.count("WATCHDOG=1") < 3:
+                said.append(manager.recv(4096).decode().split("\n")[0])
+        self.assertEqual(said.count("READY=1"), 1, said)
 
 
 class Version(unittest.TestCase):

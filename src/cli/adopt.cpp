@@ -11,6 +11,7 @@
 #include "cli/serve_settings.h"
 #include "device/backing_name.h"
 #include "registry/find_storage.h"
+#include "vdo/adopt_file.h"
 
 namespace uvdo {
 namespace {
@@ -18,6 +19,7 @@ namespace {
 struct AdoptArguments {
   std::string name;
   std::string path;
+  std::string vdo_conf;
   bool scan = false;
   bool no_activate = false;
   bool start = false;
@@ -105,6 +107,25 @@ int adopt(const Registry& registry, const AdoptArguments& arguments, AdoptOption
   return status;
 }
 
+/// Takes over all volumes of a file of the command vdo.
+int adopt_file(const Registry& registry, const AdoptArguments& arguments) {
+  auto done = adopt_vdo_file(registry, arguments.vdo_conf);
+  if (!done) return fail(done.error());
+  Json json = {{"adopted", done->adopted}};
+  for (const std::string& name : done->adopted) {
+    if (!arguments.json) print("{}\n", name);
+  }
+  for (const Error& each : done->refused) {
+    if (arguments.json) {
+      add_error(json, each);
+    } else {
+      warn(each.message());
+    }
+  }
+  if (arguments.json) print("{}\n", json_text(json, 2));
+  return done->refused.empty() ? kExitOk : kExitFailed;
+}
+
 }  // namespace
 
 int run_adopt(int argc, char** argv) {
@@ -113,9 +134,13 @@ int run_adopt(int argc, char** argv) {
       "Gives a name to a VDO volume that exists: one of uvdo, of the kernel, or of a pool of LVM. "
       "The volume itself is not changed. Takes settings of uvdo serve.",
       "uvdo adopt");
-  app.option("NAME", arguments.name, "what it is to be called");
+  auto name = app.option("NAME", arguments.name, "what it is to be called");
   app.option("VOLUME", arguments.path, "its file or block device, or MAJOR:MINOR")
       .transform(backing_store_path);
+  app.option("--vdoconf", arguments.vdo_conf,
+             "take over all volumes of this file of the command vdo (/etc/vdoconf.yml), with the "
+             "names and settings that they have there")
+      .excludes(name);
   app.flag("--scan", arguments.scan,
            "look for VDO volumes on all disks: alone shows them, with NAME takes the one that has "
            "no name");
@@ -125,6 +150,7 @@ int run_adopt(int argc, char** argv) {
   const ServeSettings settings(app);
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   const Registry registry = Registry::of_environment();
+  if (!arguments.vdo_conf.empty()) return adopt_file(registry, arguments);
   if (arguments.scan && arguments.name.empty()) return print_scan(registry, arguments.json);
   if (arguments.name.empty() || arguments.path.empty() != arguments.scan) {
     return usage_error("say what is to be called how: uvdo adopt NAME VOLUME, or NAME --scan");

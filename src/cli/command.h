@@ -74,6 +74,7 @@ int run_index(int argc, char** argv);
 int run_info(int argc, char** argv);
 int run_log_level(int argc, char** argv);
 int run_modify(int argc, char** argv);
+int run_monitor(int argc, char** argv);
 int run_rebuild(int argc, char** argv);
 int run_remove(int argc, char** argv);
 int run_rename(int argc, char** argv);

@@ -33,6 +33,7 @@ constexpr std::array kCommands{
     Command{"list", "list the volumes of this machine, and who serves them", run_list},
     Command{"status", "tell whether all is well, and what to do if not", run_status},
     Command{"info", "show what a volume is: sizes, layout, state", run_info},
+    Command{"monitor", "tell Nagios and its like whether volumes are well", run_monitor},
     Command{"top", "show a served volume at work, live", run_top},
     Command{"stats", "show space used and saved, and all counters", run_stats},
     Command{"set", "change switches of a served volume", run_set},
@@ -58,8 +59,8 @@ constexpr std::array kCommands{
 };
 
 /// Commands that change nothing.
-constexpr std::array<std::string_view, 10> kTellers{"status", "info",  "top", "stats", "list",
-                                                    "dump",   "check", "cat", "bench", "config"};
+constexpr std::array<std::string_view, 11> kTellers{
+    "status", "info", "monitor", "top", "stats", "list", "dump", "check", "cat", "bench", "config"};
 bool is_teller(std::string_view command) {
   return std::ranges::find(kTellers, command) != kTellers.end();
 }

@@ -63,13 +63,15 @@ int run_start(int argc, char** argv) {
     return usage_error("--log-file belongs to one volume; name only that");
   }
   const Registry registry = Registry::of_environment();
+  // Of one volume an object is printed, and what it has failed of as of every command.
+  const bool is_one = !named.is_all() && named.names().size() == 1;
   Json all = Json::array();
   const int status = named.for_each(
       registry,
       [&](const std::string& name) {
         auto started = start_named_volume(registry, name, options);
         if (!started) {
-          if (!json) return fail(started.error());
+          if (!json || is_one) return fail(started.error());
           add_error(all.emplace_back(Json{{"name", name}}), started.error());
           return kExitFailed;
         }
@@ -79,7 +81,8 @@ int run_start(int argc, char** argv) {
         return kExitOk;
       },
       [](const NamedVolume& volume) { return volume.is_activated; });
-  if (json && status != kExitUsage) print("{}\n", json_text(all, 2));
+  if (json && !is_one && status != kExitUsage) print("{}\n", json_text(all, 2));
+  if (json && is_one && !all.empty()) print("{}\n", json_text(all.front(), 2));
   return status;
 }
 

@@ -7,13 +7,13 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "arguments/version.h"
 #include "async/work_thread.h"
 #include "base/machine_memory.h"
 #include "cli/config_file.h"
 #include "cli/log_file.h"
 #include "cli/serve_options.h"
 #include "cli/serve_reload.h"
-#include "arguments/version.h"
 #include "control/control_path.h"
 #include "device/open_device.h"
 #include "manage/stopped_volume.h"

@@ -6,12 +6,11 @@
 
 #include <fmt/core.h>
 
+#include "format/reduced_index_memory.h"
+
 namespace uvdo {
 namespace {
 constexpr std::int32_t kMaxGigabytes = 1024;
-// Of indexes that were converted (index.md, 2).
-constexpr std::int32_t kReducedOffset = 4096;
-constexpr std::int32_t kReducedQuarterOffset = -1024;
 }  // namespace
 
 Result<IndexMemory> parse_index_memory(std::string_view text) {

@@ -23,18 +23,18 @@ Result<VolumeStatus> stopped_status(const std::string& path) {
       fmt::format("{} is not being served; it is {} ({}).", path, name_of(state), explain(state));
   if (state == VolumeState::read_only_mode) {
     health.troubles.push_back(
-        {"An error has left the volume read-only.",
+        {TroubleKind::read_only, "An error has left the volume read-only.",
          "Copy what it holds (uvdo export), then see with uvdo rebuild --dry-run what making "
          "it writable again would cost."});
   }
   if (const auto loss = journal_loss_text(**image)) {
     health.troubles.push_back(
-        {fmt::format("Of what it holds something is lost: {}.", *loss),
+        {TroubleKind::journal, fmt::format("Of what it holds something is lost: {}.", *loss),
          "See with uvdo check what else is damaged; compare what matters with a backup."});
   }
   if ((*image)->is_truncated()) {
     health.troubles.push_back(
-        {"The file or device is smaller than the volume on it.",
+        {TroubleKind::cut_off, "The file or device is smaller than the volume on it.",
          "Give it back the size that it had (uvdo info tells it) before anything else."});
   }
   found.status.is_well = health.is_well();

@@ -219,10 +219,10 @@ std::string Attachments::make_mapper_link(const AttachedDevice& device) const {
   const std::string& link = device.mapper_link;
   if (link.empty() || device.kind == DeviceKind::file || geteuid() != 0) return {};
   std::error_code error;
-  const bool is_taken = fs::exists(fs::symlink_status(link, error)) &&
-                        !(fs::is_symlink(link, error) && !fs::exists(link, error)) &&
-                        !fs::equivalent(link, device.path, error);
-  if (is_taken) {
+  // A link to a device that is gone is nobody's; one to this device a server before has made.
+  const auto there = fs::symlink_status(link, error);
+  const fs::path target = fs::is_symlink(there) ? fs::read_symlink(link, error) : fs::path();
+  if (fs::exists(there) && target != device.path && (target.empty() || fs::exists(link, error))) {
     log_({LogLevel::warning,
           fmt::format("{} is another device: {} has no name there", link, device.path)});
     return {};

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <fstream>
+#include <map>
 #include <sstream>
 
 #include <gmock/gmock.h>
@@ -61,6 +62,35 @@ TEST_P(KernelStatistics, ListIsThatOfVdostats) {
                                         static_cast<double>(statistics.physical_blocks)));
   EXPECT_THAT(list.cut[0] - expected.cut[0], testing::AnyOf(0, 1));
   EXPECT_EQ(std::floor(list.cut[1]), expected.cut[1]);
+}
+
+/// The lines of a list by their labels.
+std::map<std::string, std::string> by_label(const std::string& list) {
+  std::map<std::string, std::string> lines;
+  std::istringstream in(list);
+  for (std::string line; std::getline(in, line);) {
+    const std::size_t colon = line.find(" : ");
+    if (!line.starts_with("  ") || colon == std::string::npos) continue;
+    const std::string label = line.substr(0, colon);
+    lines[label.substr(2, label.find_last_not_of(' ') - 1)] = line.substr(colon + 3);
+  }
+  return lines;
+}
+
+TEST_P(KernelStatistics, ListOfForm6SaysTheSameUnderTheSameLabels) {
+  const VolumeStatistics statistics = read_message(GetParam());
+  const auto list8 = by_label(statistics_list("v", statistics));
+  auto list6 = by_label(statistics_list("v", statistics, VdostatsForm::v6));
+  // What only VDO 6 has, and what it cuts otherwise, is tested below.
+  for (const char* label : {"release version", "write policy", "maximum dedupe queries"}) {
+    EXPECT_EQ(list6.erase(label), 1U) << label;
+    EXPECT_FALSE(list8.contains(label));
+  }
+  for (const char* label : {"version", "used percent", "write amplification ratio"}) {
+    EXPECT_EQ(list6.erase(label), 1U) << label;
+  }
+  EXPECT_EQ(list6.size(), 141U);
+  for (const auto& [label, value] : list6) EXPECT_EQ(value, list8.at(label)) << label;
 }
 
 INSTANTIATE_TEST_SUITE_P(Volumes, KernelStatistics,

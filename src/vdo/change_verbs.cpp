@@ -175,35 +175,35 @@ Outcome set_deduplication(VerbContext& context, const std::string& name, ConfVol
 
 }  // namespace
 
-ExitStatus run_modify(const VdoRequest& request, const Messages& messages) {
+ExitStatus vdo_modify(const VdoRequest& request, const Messages& messages) {
   return for_chosen(request, messages, modify);
 }
 
-ExitStatus run_change_write_policy(const VdoRequest& request, const Messages& messages) {
+ExitStatus vdo_change_write_policy(const VdoRequest& request, const Messages& messages) {
   return for_chosen(request, messages, change_write_policy);
 }
 
-ExitStatus run_enable_compression(const VdoRequest& request, const Messages& messages) {
+ExitStatus vdo_enable_compression(const VdoRequest& request, const Messages& messages) {
   return for_chosen(request, messages, set_compression<true>);
 }
 
-ExitStatus run_disable_compression(const VdoRequest& request, const Messages& messages) {
+ExitStatus vdo_disable_compression(const VdoRequest& request, const Messages& messages) {
   return for_chosen(request, messages, set_compression<false>);
 }
 
-ExitStatus run_enable_deduplication(const VdoRequest& request, const Messages& messages) {
+ExitStatus vdo_enable_deduplication(const VdoRequest& request, const Messages& messages) {
   return for_chosen(request, messages, set_deduplication<true>);
 }
 
-ExitStatus run_disable_deduplication(const VdoRequest& request, const Messages& messages) {
+ExitStatus vdo_disable_deduplication(const VdoRequest& request, const Messages& messages) {
   return for_chosen(request, messages, set_deduplication<false>);
 }
 
-ExitStatus run_grow_logical(const VdoRequest& request, const Messages& messages) {
+ExitStatus vdo_grow_logical(const VdoRequest& request, const Messages& messages) {
   return for_chosen(request, messages, grow_logical);
 }
 
-ExitStatus run_grow_physical(const VdoRequest& request, const Messages& messages) {
+ExitStatus vdo_grow_physical(const VdoRequest& request, const Messages& messages) {
   return for_chosen(request, messages, grow_physical);
 }
 

@@ -54,10 +54,12 @@ void emit_unknown(YAML::Emitter& out, const YAML::Node& node) {
   }
 }
 
+/// A map or a list stands below its key.
 std::string unknown_value(const YAML::Node& node) {
   YAML::Emitter out;
   emit_unknown(out, node);
-  return out.c_str();
+  const bool has_lines = (node.IsMap() || node.IsSequence()) && node.size() > 0;
+  return (has_lines ? "\n" : "") + std::string(out.c_str());
 }
 
 Result<ConfVolume> read_volume(const std::string& name, const YAML::Node& node) {
@@ -116,14 +118,13 @@ std::string known_value(std::string_view key, const std::string& value) {
   return is_number ? value : yaml_scalar(value);
 }
 
-/// One field, indented by so many blanks; a value of several lines stands below its key.
+/// One field, indented by so many blanks; a value that begins with a line feed stands below its
+/// key.
 std::string field_lines(std::size_t indent, const std::string& key, const std::string& value) {
   const std::string margin(indent, ' ');
-  if (value.find('\n') == std::string::npos) {
-    return fmt::format("{}{}: {}\n", margin, yaml_scalar(key), value);
-  }
+  if (!value.starts_with('\n')) return fmt::format("{}{}: {}\n", margin, yaml_scalar(key), value);
   std::string lines = fmt::format("{}{}:\n", margin, yaml_scalar(key));
-  for (std::string_view rest = value; !rest.empty();) {
+  for (std::string_view rest = std::string_view(value).substr(1); !rest.empty();) {
     const std::string_view line = rest.substr(0, rest.find('\n'));
     lines += fmt::format("{}  {}\n", margin, line);
     rest.remove_prefix(std::min(rest.size(), line.size() + 1));
@@ -208,10 +209,9 @@ Result<LockedConfFile> LockedConfFile::take(const std::string& given_path, Patie
   auto lock = open_checked(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, FileKind::regular, 0600);
   if (!lock) return std::move(lock).error();
   // The kernel takes the lock of a `vdo` that has ended: there is always somebody to wait for.
-  constexpr auto kEndless = std::chrono::hours(24 * 365);
-  const bool is_taken = patience == Patience::none
-                            ? lock_file(lock->get(), false)
-                            : lock_file(lock->get(), false, LockPatience(kEndless));
+  const LockPatience how_long(patience == Patience::none ? std::chrono::hours(0)
+                                                         : std::chrono::hours(24 * 365));
+  const bool is_taken = lock_file(lock->get(), false, how_long);
   if (!is_taken) {
     return Error(Errc::busy, fmt::format("another vdo is changing {}", path));
   }

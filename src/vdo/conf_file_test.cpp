@@ -98,6 +98,8 @@ TEST_F(ConfFile, UnknownKeysStay) {
       "      nested:\n"
       "        one: 1\n"
       "        two: x\n"
+      "      one:\n"
+      "        x: 1\n"
       "      zQuoted: \"12\"\n"
       "  version: 538380551\n";
   EXPECT_EQ(configuration_text(parsed(text)), text);

@@ -229,11 +229,11 @@ ExitStatus run_new(const VdoRequest& request, const Messages& messages,
 
 }  // namespace
 
-ExitStatus run_create(const VdoRequest& request, const Messages& messages) {
+ExitStatus vdo_create(const VdoRequest& request, const Messages& messages) {
   return run_new(request, messages, create);
 }
 
-ExitStatus run_import(const VdoRequest& request, const Messages& messages) {
+ExitStatus vdo_import(const VdoRequest& request, const Messages& messages) {
   return run_new(request, messages, import_volume);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// start, stop, activate, deactivate and remove.
+// start, stop, activate, deactivate, remove and convert.
 #include <filesystem>
 
 #include <fmt/core.h>
@@ -7,6 +7,7 @@
 
 #include "control/device_message.h"
 #include "device/device_users.h"
+#include "manage/convert.h"
 #include "manage/named_volume.h"
 #include "manage/rebuild.h"
 #include "manage/stop.h"
@@ -140,6 +141,32 @@ Outcome remove(VerbContext& context, const std::string& name, ConfVolume& volume
   return save(context);
 }
 
+/// Hands a stopped volume over to LVM: from then on it is in no file of this program.
+Outcome convert(VerbContext& context, const std::string& name, ConfVolume& volume) {
+  if (auto unfinished = check_is_finished(name, volume)) return unfinished;
+  const ServedVolume served = served_volume_of(context.registry, name, volume.values);
+  const auto failed = [&](const Error& error) {
+    return failure(ExitStatus::system, fmt::format("Could not convert {}", name), error);
+  };
+  auto running = is_running(served);
+  if (!running) return failed(running.error());
+  if (*running) {
+    return Failure{ExitStatus::wrong_state,
+                   fmt::format("VDO volume {} is running: stop it before", name)};
+  }
+  context.messages.progress(fmt::format("Converting VDO {}", name));
+  if (auto converted = convert_for_lvm(served.volume); !converted) {
+    return failed(converted.error());
+  }
+  if (context.registry.has(name)) {
+    auto lock = context.registry.lock();
+    if (!lock) return failed(lock.error());
+    if (auto gone = context.registry.remove(name, *lock); !gone) return failed(gone.error());
+  }
+  context.file.configuration().volumes.erase(std::string(name));
+  return save(context);
+}
+
 }  // namespace
 
 Outcome check_is_finished(const std::string& name, const ConfVolume& volume) {
@@ -196,25 +223,29 @@ Outcome stop_volume(VerbContext& context, const std::string& name, const ConfVol
   return failure(ExitStatus::system, fmt::format("Could not stop {}", name), stopped.error());
 }
 
-ExitStatus run_start(const VdoRequest& request, const Messages& messages) {
+ExitStatus vdo_start(const VdoRequest& request, const Messages& messages) {
   return for_chosen(request, messages, start);
 }
 
-ExitStatus run_stop_verb(const VdoRequest& request, const Messages& messages) {
+ExitStatus vdo_stop(const VdoRequest& request, const Messages& messages) {
   return for_chosen(request, messages, stop_volume);
 }
 
-ExitStatus run_remove(const VdoRequest& request, const Messages& messages) {
+ExitStatus vdo_remove(const VdoRequest& request, const Messages& messages) {
   return for_chosen(request, messages, remove);
 }
 
-ExitStatus run_activate(const VdoRequest& request, const Messages& messages) {
+ExitStatus vdo_convert(const VdoRequest& request, const Messages& messages) {
+  return for_chosen(request, messages, convert);
+}
+
+ExitStatus vdo_activate(const VdoRequest& request, const Messages& messages) {
   return for_chosen(request, messages, [](auto& context, const auto& name, auto& volume) {
     return set_activation(context, name, volume, true);
   });
 }
 
-ExitStatus run_deactivate(const VdoRequest& request, const Messages& messages) {
+ExitStatus vdo_deactivate(const VdoRequest& request, const Messages& messages) {
   return for_chosen(request, messages, [](auto& context, const auto& name, auto& volume) {
     return set_activation(context, name, volume, false);
   });

@@ -240,7 +240,7 @@ constexpr std::array kSettings{
             .fallback = "1",
             .verbs = kTuned,
             .most = 16,
-            .help = "0 to 16, and not more than there are slabs; kept and shown"},
+            .help = "0 to 16; kept and shown"},
     Setting{.option = "--vdoLogLevel",
             .kind = Kind::word,
             .verbs = kNew,

@@ -13,7 +13,6 @@ namespace uvdo {
 namespace {
 
 constexpr std::string_view kNotAvailable = "not available";
-constexpr std::uint64_t kBlockSectors = 8;
 
 std::string time_text(std::time_t time, const char* format) {
   std::tm parts{};
@@ -54,7 +53,7 @@ std::string statistics_lines(const StatusVolume& volume, const VolumeStatistics&
   return lines;
 }
 
-std::string volume_lines(const StatusVolume& volume) {
+std::string lines_of(const StatusVolume& volume) {
   std::map<std::string, std::string> sorted;
   for (const Setting& setting : settings()) {
     if (setting.label.empty()) continue;
@@ -85,7 +84,7 @@ std::string volume_lines(const StatusVolume& volume) {
 
 std::string device_mapper_status(const StatusVolume& volume, const VolumeStatistics& statistics) {
   return fmt::format(
-      "0 {} vdo {} {} {} {} {} {} {}", statistics.logical_blocks * kBlockSectors, volume.node,
+      "0 {} vdo {} {} {} {} {} {} {}", statistics.logical_blocks * (kBlockSize / 512), volume.node,
       name_of(statistics.mode), statistics.in_recovery_mode ? "recovering" : "-",
       statistics.extra.index_state, statistics.extra.compression ? "online" : "offline",
       statistics.data_blocks_used + statistics.overhead_blocks_used, statistics.physical_blocks);
@@ -113,7 +112,7 @@ std::string status_yaml(const VdoStatus& status) {
   if (status.volumes.empty()) return text + "VDOs: {}\n";
   text += "VDOs:\n";
   for (const auto& [name, volume] : status.volumes) {
-    text += fmt::format("  {}:\n{}", yaml_scalar(name), volume_lines(volume));
+    text += fmt::format("  {}:\n{}", yaml_scalar(name), lines_of(volume));
   }
   return text;
 }

@@ -73,19 +73,19 @@ std::string machine_name() {
 
 }  // namespace
 
-ExitStatus run_version(const VdoRequest& /*request*/, const Messages& /*messages*/) {
+ExitStatus vdo_version(const VdoRequest& /*request*/, const Messages& /*messages*/) {
   print("{}\n", kVersion);
   return ExitStatus::success;
 }
 
-ExitStatus run_print_config_file(const VdoRequest& request, const Messages& messages) {
+ExitStatus vdo_print_config_file(const VdoRequest& request, const Messages& messages) {
   const auto configuration = configuration_of(request, messages);
   if (!configuration) return ExitStatus::processing;
   print("{}", configuration_text(*configuration));
   return ExitStatus::success;
 }
 
-ExitStatus run_list_verb(const VdoRequest& request, const Messages& messages) {
+ExitStatus vdo_list(const VdoRequest& request, const Messages& messages) {
   const auto configuration = configuration_of(request, messages);
   if (!configuration) return ExitStatus::processing;
   const Registry registry = Registry::of_environment();
@@ -104,7 +104,7 @@ ExitStatus run_list_verb(const VdoRequest& request, const Messages& messages) {
   return status;
 }
 
-ExitStatus run_status_verb(const VdoRequest& request, const Messages& messages) {
+ExitStatus vdo_status(const VdoRequest& request, const Messages& messages) {
   const auto configuration = configuration_of(request, messages);
   if (!configuration) return ExitStatus::processing;
   VdoStatus status{.now = std::time(nullptr),

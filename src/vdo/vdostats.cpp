@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "vdo/vdostats.h"
 
-#include <algorithm>
 #include <cstdlib>
 #include <optional>
 #include <string>
@@ -88,11 +87,10 @@ class Report {
 
 int show(const Options& options, VdostatsForm form) {
   const RunningVolumes running = running_volumes();
+  const Registry registry = Registry::of_environment();
   Report report;
   for (const std::string& word : options.devices) {
-    const auto found = std::ranges::find_if(
-        running.volumes, [&](const RunningVolume& each) { return each.is_called(word); });
-    if (found != running.volumes.end()) {
+    if (const RunningVolume* found = find_running(running, word, registry)) {
       report.add(*found, word);
       continue;
     }

@@ -3,15 +3,14 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <optional>
 
 #include <fmt/core.h>
-#include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "control/statistics_message.h"
 #include "control/volume_identity.h"
+#include "device/storage_map.h"
 #include "statistics/statistics_text.h"
 
 namespace uvdo {
@@ -19,28 +18,21 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The number of the block device at a path.
-std::optional<dev_t> device_number(const std::string& path) {
-  struct stat status {};
-  if (stat(path.c_str(), &status) != 0 || !S_ISBLK(status.st_mode)) return std::nullopt;
-  return status.st_rdev;
-}
-
-bool is_same_device(const std::string& a, const std::string& b) {
-  const auto number = device_number(a);
-  return number && number == device_number(b);
+/// Whether both are names of one block device or file.
+bool is_same(const std::string& a, const std::string& b) {
+  const auto id = StorageId::at(a);
+  return id && id == StorageId::at(b);
 }
 
 bool calls_device(const AttachedDevice& device, const std::string& word) {
   return word == device.name || word == device.path || word == device.link ||
-         word == fs::path(device.path).filename() || is_same_device(word, device.path);
+         word == fs::path(device.path).filename() || is_same(word, device.path);
 }
 
 /// The best path of a device: a link in /dev/mapper, its own link, what it is.
 std::string best_path(const AttachedDevice& device, const std::string& mapper) {
   const std::string mapped = mapper + "/" + device.name;
-  std::error_code error;
-  if (fs::equivalent(mapped, device.path, error)) return mapped;
+  if (is_same(mapped, device.path)) return mapped;
   return device.link.empty() ? device.path : device.link;
 }
 
@@ -67,7 +59,7 @@ bool RunningVolume::is_called(const std::string& word) const {
   if (word == name_ || word == path_) return true;
   if (const auto* mapped = std::get_if<MappedDevice>(&source_)) {
     return word == fmt::format("dm-{}", minor(mapped->device)) ||
-           device_number(word) == mapped->device;
+           StorageId::at(word) == StorageId{StorageId::Kind::block, mapped->device};
   }
   const RunningServer& server = *std::get_if<RunningServer>(&source_);
   return std::ranges::any_of(
@@ -100,6 +92,19 @@ RunningVolumes running_volumes() {
   std::ranges::move(running.silent, std::back_inserter(found.silent));
   std::ranges::sort(found.volumes, {}, &RunningVolume::path);
   return found;
+}
+
+const RunningVolume* find_running(const RunningVolumes& running, const std::string& word,
+                                  const Registry& registry) {
+  const auto called = [&](const std::string& name) {
+    const auto found = std::ranges::find_if(
+        running.volumes, [&](const RunningVolume& each) { return each.is_called(name); });
+    return found == running.volumes.end() ? nullptr : &*found;
+  };
+  if (const RunningVolume* found = called(word)) return found;
+  if (!registry.has(word)) return nullptr;
+  const auto named = registry.find(word);
+  return named ? called(named->storage) : nullptr;
 }
 
 }  // namespace uvdo

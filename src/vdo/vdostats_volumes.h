@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "device/mapped_devices.h"
 #include "manage/servers.h"
+#include "registry/registry.h"
 #include "statistics/statistics.h"
 
 namespace uvdo {
@@ -42,5 +43,10 @@ struct RunningVolumes {
 };
 /// Those that this user may see; for root, all.
 [[nodiscard]] RunningVolumes running_volumes();
+
+/// The one that `word` is a name of: RunningVolume::is_called(), or else by the name that the
+/// registry has for its storage. Null: none.
+[[nodiscard]] const RunningVolume* find_running(const RunningVolumes& running,
+                                                const std::string& word, const Registry& registry);
 
 }  // namespace uvdo

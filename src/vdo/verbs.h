@@ -9,24 +9,25 @@
 
 namespace uvdo {
 
-ExitStatus run_activate(const VdoRequest& request, const Messages& messages);
-ExitStatus run_change_write_policy(const VdoRequest& request, const Messages& messages);
-ExitStatus run_create(const VdoRequest& request, const Messages& messages);
-ExitStatus run_deactivate(const VdoRequest& request, const Messages& messages);
-ExitStatus run_disable_compression(const VdoRequest& request, const Messages& messages);
-ExitStatus run_disable_deduplication(const VdoRequest& request, const Messages& messages);
-ExitStatus run_enable_compression(const VdoRequest& request, const Messages& messages);
-ExitStatus run_enable_deduplication(const VdoRequest& request, const Messages& messages);
-ExitStatus run_grow_logical(const VdoRequest& request, const Messages& messages);
-ExitStatus run_grow_physical(const VdoRequest& request, const Messages& messages);
-ExitStatus run_import(const VdoRequest& request, const Messages& messages);
-ExitStatus run_list_verb(const VdoRequest& request, const Messages& messages);
-ExitStatus run_modify(const VdoRequest& request, const Messages& messages);
-ExitStatus run_print_config_file(const VdoRequest& request, const Messages& messages);
-ExitStatus run_remove(const VdoRequest& request, const Messages& messages);
-ExitStatus run_start(const VdoRequest& request, const Messages& messages);
-ExitStatus run_status_verb(const VdoRequest& request, const Messages& messages);
-ExitStatus run_stop_verb(const VdoRequest& request, const Messages& messages);
-ExitStatus run_version(const VdoRequest& request, const Messages& messages);
+ExitStatus vdo_activate(const VdoRequest& request, const Messages& messages);
+ExitStatus vdo_change_write_policy(const VdoRequest& request, const Messages& messages);
+ExitStatus vdo_convert(const VdoRequest& request, const Messages& messages);
+ExitStatus vdo_create(const VdoRequest& request, const Messages& messages);
+ExitStatus vdo_deactivate(const VdoRequest& request, const Messages& messages);
+ExitStatus vdo_disable_compression(const VdoRequest& request, const Messages& messages);
+ExitStatus vdo_disable_deduplication(const VdoRequest& request, const Messages& messages);
+ExitStatus vdo_enable_compression(const VdoRequest& request, const Messages& messages);
+ExitStatus vdo_enable_deduplication(const VdoRequest& request, const Messages& messages);
+ExitStatus vdo_grow_logical(const VdoRequest& request, const Messages& messages);
+ExitStatus vdo_grow_physical(const VdoRequest& request, const Messages& messages);
+ExitStatus vdo_import(const VdoRequest& request, const Messages& messages);
+ExitStatus vdo_list(const VdoRequest& request, const Messages& messages);
+ExitStatus vdo_modify(const VdoRequest& request, const Messages& messages);
+ExitStatus vdo_print_config_file(const VdoRequest& request, const Messages& messages);
+ExitStatus vdo_remove(const VdoRequest& request, const Messages& messages);
+ExitStatus vdo_start(const VdoRequest& request, const Messages& messages);
+ExitStatus vdo_status(const VdoRequest& request, const Messages& messages);
+ExitStatus vdo_stop(const VdoRequest& request, const Messages& messages);
+ExitStatus vdo_version(const VdoRequest& request, const Messages& messages);
 
 }  // namespace uvdo

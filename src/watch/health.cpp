@@ -34,12 +34,14 @@ void judge_space(const HealthFacts& facts, Health& health) {
   }
   if (used == room) {
     health.troubles.push_back(
-        {"The volume is full: writes of new data fail with \"no space\"; reads, discards and "
+        {TroubleKind::room,
+         "The volume is full: writes of new data fail with \"no space\"; reads, discards and "
          "duplicates go on.",
          kAdvice});
   } else if (percent >= kNearlyFullPercent) {
     health.troubles.push_back(
-        {fmt::format("{} % of the room for data is used, {} is left{}.", percent, left, when),
+        {TroubleKind::room,
+         fmt::format("{} % of the room for data is used, {} is left{}.", percent, left, when),
          kAdvice});
   } else if (facts.until_full && *facts.until_full < kSoon) {
     health.notes.push_back(
@@ -53,7 +55,8 @@ void judge_index(const HealthFacts& facts, Health& health) {
   if (facts.read_only_reason || facts.is_for_reading) return;
   if (s.extra.index_state == "error") {
     health.troubles.push_back(
-        {"The deduplication index has failed: data is stored, but not deduplicated.",
+        {TroubleKind::index,
+         "The deduplication index has failed: data is stored, but not deduplicated.",
          "The log says why; when the cause is gone, make a new index with uvdo index create."});
   } else if (s.extra.index_state == "opening") {
     health.notes.emplace_back(
@@ -72,7 +75,8 @@ void judge_name(const HealthFacts& facts, Health& health) {
   const BackingState& state = *facts.backing;
   if (state.is_removed()) {
     health.troubles.push_back(
-        {fmt::format(
+        {TroubleKind::removed,
+         fmt::format(
              "The volume's file has been removed{}: its data (inode {}) are there only as "
              "long as this server runs.",
              state.named == BackingState::Named::another ? ", and another one is in its place" : "",
@@ -82,14 +86,16 @@ void judge_name(const HealthFacts& facts, Health& health) {
          "check."});
   } else if (state.named == BackingState::Named::another) {
     health.troubles.push_back(
-        {fmt::format("Another file is in the place of the volume's, which is in use still (inode "
+        {TroubleKind::moved,
+         fmt::format("Another file is in the place of the volume's, which is in use still (inode "
                      "{}) and has another name now.",
                      state.inode),
          "Put the volume's file back in its place before the server is stopped or suspended (find "
          "-inum tells its name)."});
   } else if (state.named == BackingState::Named::nothing) {
     health.troubles.push_back(
-        {fmt::format("The volume's file is no longer where it was: it (inode {}) has another name "
+        {TroubleKind::moved,
+         fmt::format("The volume's file is no longer where it was: it (inode {}) has another name "
                      "now.",
                      state.inode),
          "Put it back in its place before the server is stopped or suspended (find -inum tells its "
@@ -106,7 +112,8 @@ void judge_room_beneath(const HealthFacts& facts, Health& health) {
       "Make room: delete or move other files there, or make it larger. All goes on by itself then.";
   if (facts.short_for) {
     health.troubles.push_back(
-        {fmt::format("There is no room beneath the volume since {}{}: {} wait in memory, {}; reads "
+        {TroubleKind::no_room_beneath,
+         fmt::format("There is no room beneath the volume since {}{}: {} wait in memory, {}; reads "
                      "and discards go on.",
                      duration_text(*facts.short_for), free, size_text(facts.bytes_waiting),
                      facts.refuses_writes ? "new writes fail with \"no space\""
@@ -119,8 +126,9 @@ void judge_room_beneath(const HealthFacts& facts, Health& health) {
   // Nearly full: less than 64 MiB free, or than 2 %.
   constexpr std::uint64_t kNearlyNothing = 64ULL << 20U;
   if (facts.backing->free < std::max(kNearlyNothing, facts.backing->capacity / 50)) {
-    health.troubles.push_back(
-        {fmt::format("The file system beneath is nearly full: {}.", promise), kAdvice});
+    health.troubles.push_back({TroubleKind::beneath_nearly_full,
+                               fmt::format("The file system beneath is nearly full: {}.", promise),
+                               kAdvice});
   } else {
     health.notes.push_back(fmt::format("Beneath it is not room for all of it: {}.", promise));
   }
@@ -129,14 +137,16 @@ void judge_room_beneath(const HealthFacts& facts, Health& health) {
 void judge_device(const HealthFacts& facts, Health& health) {
   if (facts.was_cut_off) {
     health.troubles.push_back(
-        {fmt::format("The volume's file was cut off: it had less than the {} of the volume, and "
+        {TroubleKind::cut_off,
+         fmt::format("The volume's file was cut off: it had less than the {} of the volume, and "
                      "what lay behind is lost.",
                      size_text(facts.end_of_volume)),
          "Copy what can still be read, to somewhere else."});
   }
   if (facts.device.failures() > 0) {
     health.troubles.push_back(
-        {fmt::format("The file or disk beneath has failed: {} reads, {} writes and {} flushes "
+        {TroubleKind::disk,
+         fmt::format("The file or disk beneath has failed: {} reads, {} writes and {} flushes "
                      "since the server began{}{}.",
                      facts.device.failed_reads, facts.device.failed_writes,
                      facts.device.failed_flushes,
@@ -194,12 +204,62 @@ std::string outlook_text(std::chrono::seconds until_full, std::chrono::seconds r
                      duration_text(until_full));
 }
 
+std::string_view name_of(TroubleKind kind) {
+  switch (kind) {
+    case TroubleKind::other: return "other";
+    case TroubleKind::read_only: return "read-only";
+    case TroubleKind::room: return "room";
+    case TroubleKind::journal: return "journal";
+    case TroubleKind::disk: return "disk";
+    case TroubleKind::cut_off: return "cut-off";
+    case TroubleKind::removed: return "removed";
+    case TroubleKind::moved: return "moved";
+    case TroubleKind::no_room_beneath: return "no-room-beneath";
+    case TroubleKind::beneath_nearly_full: return "beneath-nearly-full";
+    case TroubleKind::suspended: return "suspended";
+    case TroubleKind::index: return "index";
+  }
+  return "other";
+}
+
+std::optional<TroubleKind> JsonCodec<TroubleKind>::read(const Json& json) {
+  if (!json.is_string()) return std::nullopt;
+  const auto name = json.get<std::string>();
+  for (const TroubleKind kind :
+       {TroubleKind::read_only, TroubleKind::room, TroubleKind::journal, TroubleKind::disk,
+        TroubleKind::cut_off, TroubleKind::removed, TroubleKind::moved,
+        TroubleKind::no_room_beneath, TroubleKind::beneath_nearly_full, TroubleKind::suspended,
+        TroubleKind::index}) {
+    if (name == name_of(kind)) return kind;
+  }
+  return TroubleKind::other;
+}
+
+Gravity gravity_of(TroubleKind kind) {
+  switch (kind) {
+    case TroubleKind::read_only:
+    case TroubleKind::journal:
+    case TroubleKind::disk:
+    case TroubleKind::cut_off:
+    case TroubleKind::removed:
+    case TroubleKind::no_room_beneath: return Gravity::critical;
+    case TroubleKind::other:
+    case TroubleKind::room:
+    case TroubleKind::moved:
+    case TroubleKind::beneath_nearly_full:
+    case TroubleKind::suspended:
+    case TroubleKind::index: return Gravity::warning;
+  }
+  return Gravity::warning;
+}
+
 Health assess(const HealthFacts& facts) {
   Health health;
   const VolumeStatistics& s = facts.statistics;
   if (facts.read_only_reason) {
     health.troubles.push_back(
-        {fmt::format("The volume takes no more writes since an error: {}.",
+        {TroubleKind::read_only,
+         fmt::format("The volume takes no more writes since an error: {}.",
                      *facts.read_only_reason),
          "What was flushed can be read, here and with uvdo export; what was answered since the "
          "last "
@@ -211,7 +271,8 @@ Health assess(const HealthFacts& facts) {
   }
   if (facts.blocks_lost > 0) {
     health.troubles.push_back(
-        {fmt::format("The recovery journal is damaged: of up to {} logical blocks the last flushed "
+        {TroubleKind::journal,
+         fmt::format("The recovery journal is damaged: of up to {} logical blocks the last flushed "
                      "contents are lost, and nothing tells which.",
                      grouped(facts.blocks_lost)),
          "Compare what matters with a backup: a block may hold what it held before, or what others "
@@ -220,7 +281,8 @@ Health assess(const HealthFacts& facts) {
   judge_device(facts, health);
   if (s.extra.suspended) {
     health.troubles.push_back(
-        {"The volume is suspended: requests of clients wait until it is resumed.",
+        {TroubleKind::suspended,
+         "The volume is suspended: requests of clients wait until it is resumed.",
          "Resume it with uvdo resume, when what it was suspended for is done."});
   } else {
     judge_index(facts, health);

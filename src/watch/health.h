@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/json_fields.h"
 #include "device/backing_state.h"
 #include "device/device_activity.h"
 #include "statistics/statistics.h"
@@ -46,12 +47,46 @@ struct HealthFacts {
   bool refuses_writes = false;  ///< they have waited too long
 };
 
+/// What a trouble is about.
+enum class TroubleKind : std::uint8_t {
+  other,                ///< told by a server that knows more kinds than this program
+  read_only,            ///< no more writes since an error
+  room,                 ///< the room for data is used up, or nearly
+  journal,              ///< flushed data is lost with a damaged journal
+  disk,                 ///< requests to the file or disk beneath fail
+  cut_off,              ///< the file or device is smaller than the volume
+  removed,              ///< the file has no name any more
+  moved,                ///< it has another one
+  no_room_beneath,      ///< of the file system or thin disk
+  beneath_nearly_full,  ///< and may need more than is left
+  suspended,
+  index,  ///< new data is not deduplicated, though it should be
+};
+/// "read-only", "no-room-beneath"; an interface: docs/control.md.
+[[nodiscard]] std::string_view name_of(TroubleKind kind);
+
+/// How grave a trouble is for who keeps watch.
+enum class Gravity : std::uint8_t {
+  warning,   ///< it should be seen to
+  critical,  ///< writes fail, or data is in danger
+};
+[[nodiscard]] Gravity gravity_of(TroubleKind kind);
+
+/// A kind that is not known is `other`.
+template <>
+struct JsonCodec<TroubleKind> {
+  static Json write(TroubleKind kind) { return std::string(name_of(kind)); }
+  static std::optional<TroubleKind> read(const Json& json);
+};
+
 /// A problem and its cure, a sentence each.
 struct Trouble {
+  TroubleKind kind = TroubleKind::other;
   std::string problem;
   std::string advice;
   template <class Self, class Visitor>
   static void visit_fields(Self& self, Visitor& v) {
+    v.value("kind", self.kind);
     v.value("problem", self.problem);
     v.value("advice", self.advice);
   }

@@ -68,6 +68,19 @@ TEST(Health, SpaceIsTroubleWhenLittleIsLeft) {
   EXPECT_THAT(health.notes[0], HasSubstr("full in 3 hours"));
 }
 
+TEST(Trouble, KindsTravelByTheirNames) {
+  using Codec = JsonCodec<TroubleKind>;
+  for (const TroubleKind kind : {TroubleKind::read_only, TroubleKind::beneath_nearly_full,
+                                 TroubleKind::index, TroubleKind::other}) {
+    EXPECT_EQ(Codec::read(Codec::write(kind)), kind);
+  }
+  EXPECT_EQ(Codec::write(TroubleKind::no_room_beneath), "no-room-beneath");
+  EXPECT_EQ(Codec::read("of a later version"), TroubleKind::other);
+  EXPECT_EQ(Codec::read(5), std::nullopt);
+  EXPECT_EQ(gravity_of(TroubleKind::read_only), Gravity::critical);
+  EXPECT_EQ(gravity_of(TroubleKind::index), Gravity::warning);
+}
+
 TEST(Health, AReadOnlyVolumeSaysWhyAndWhatToDo) {
   HealthFacts broken = facts(895);
   broken.read_only_reason = "write of 4096 bytes at 0: Input/output error";

@@ -13,6 +13,10 @@ namespace uvdo {
 namespace {
 
 constexpr std::string_view kDevices = "/dev/";
+/// How long a mount waits for the device; in systemd's 90 seconds a large volume may not be
+/// recovered from a power cut. "x-systemd.device-timeout=" in fstab counts instead: its file is
+/// read later.
+constexpr std::string_view kDeviceTimeout = "[Unit]\nJobRunningTimeoutSec=5min\n";
 constexpr std::string_view kMapped = "/dev/mapper/";
 
 /// For a value in a unit's file, where "%" begins a specifier.
@@ -126,6 +130,10 @@ BootUnits boot_units_of(const NamedVolume& volume, const std::string& source,
   BootUnits units;
   units.files.push_back(service_file(volume, source, program));
   if (!is_on_device(volume)) units.files.push_back(nbd_service_file(volume, source));
+  for (const std::string& path : device_paths_of(volume)) {
+    units.files.push_back({fmt::format("{}.device.d/40-uvdo.conf", unit_word_of_path(path)),
+                           std::string(kDeviceTimeout)});
+  }
   if (!volume.is_activated) return units;
   const std::string service = service_unit_of(volume.name);
   const auto add_link = [&](const std::string& unit) {

@@ -61,7 +61,7 @@ TEST(UnitName, HasPathsEscapedAsSystemdDoes) {
 
 TEST(BootUnits, OfAFileNeedItsFolderMounted) {
   const BootUnits units = units_of(volume_at("/var/lib/100%/a.vdo"));
-  ASSERT_EQ(units.files.size(), 2U);
+  ASSERT_EQ(units.files.size(), 3U);
   EXPECT_EQ(units.files[0].path, "uvdo@my-archive.service.d/50-volume.conf");
   EXPECT_THAT(units.files[0].text, HasSubstr("RequiresMountsFor=\"/var/lib/100%%/a.vdo\"\n"));
   EXPECT_THAT(units.files[0].text, Not(HasSubstr(".device")));
@@ -73,13 +73,19 @@ TEST(BootUnits, OfAFileNeedItsFolderMounted) {
 
 TEST(BootUnits, OfADiskWaitForItByItsUuid) {
   const BootUnits units = units_of(volume_at("/dev/disk/by-id/ata-x"));
-  ASSERT_EQ(units.files.size(), 1U);
+  ASSERT_EQ(units.files.size(), 2U);
   EXPECT_THAT(units.files[0].text,
               HasSubstr("Requires=dev-disk-by\\x2duuid-0f000000\\x2d0000\\x2d0000\\x2d0000\\x2d"
                         "000000000001.device\n"));
   EXPECT_THAT(units.files[0].text, Not(HasSubstr("RequiresMountsFor")));
   EXPECT_THAT(links_of(units), testing::Contains(std::string("uvdo-disk@") + kUuidText +
                                                  ".target.wants/uvdo@my-archive.service"));
+}
+
+TEST(BootUnits, GiveARecoveryTheTimeThatItTakes) {
+  const BootUnits units = units_of(volume_at("/dev/disk/by-id/ata-x"));
+  EXPECT_EQ(units.files.back().path, "dev-uvdo-my\\x2darchive.device.d/40-uvdo.conf");
+  EXPECT_EQ(units.files.back().text, "[Unit]\nJobRunningTimeoutSec=5min\n");
 }
 
 TEST(BootUnits, OfAMappedDeviceWaitForItByItsName) {

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The front door. `make demo` and `make test` do all they need on a fresh Debian 12 machine.
-.PHONY: build demo test test-release test-asan test-tsan test-kernel bench sim exhaustive torture format lint tidy demo-picture layers install clean
+.PHONY: build demo test test-release test-asan test-tsan test-kernel bench sim exhaustive torture format lint tidy demo-picture layers install deb deb-check test-boot clean
 JOBS ?= $(shell nproc)
 
 build:
@@ -107,12 +107,31 @@ layers:
 	@scripts/layers --draw docs/layers.svg
 	@scripts/layers
 
-# Program, manual pages and completion, as `cmake --install` puts them; make install DESTDIR=... PREFIX=/usr.
+# Program, manual pages, completion and units, as `cmake --install` puts them; make install DESTDIR=... PREFIX=/usr.
 install:
 	@scripts/install-dependencies install
 	@$(MAKE) --no-print-directory build
 	@cmake --build build -j $(JOBS) --target man
 	@cmake --install build --prefix $(or $(PREFIX),/usr/local)
+
+# Debian packages, in build/deb; `make deb-check` has lintian look at them, and builds them a second
+# time elsewhere to see that they are the same, byte for byte.
+deb:
+	@scripts/install-dependencies packages
+	@scripts/build-packages build/deb >build/deb.log 2>&1 || { tail -30 build/deb.log; exit 1; }
+	@ls build/deb/*.deb
+
+deb-check: deb
+	@lintian --fail-on error,warning --allow-root build/deb/*.changes
+	@scripts/build-packages build/deb-again >build/deb-again.log 2>&1 || { tail -30 build/deb-again.log; exit 1; }
+	@for package in build/deb/*.deb; do cmp "$$package" "build/deb-again/$${package##*/}" || exit 1; done
+	@echo "lintian has nothing to say, and two builds are the same."
+
+# A whole Debian with the packages in a virtual machine: volumes that come back after a reboot, an
+# upgrade in use, and what is left after a removal. As root.
+test-boot: deb
+	@scripts/install-dependencies boot
+	@UVDO_BOOT_REQUIRED=1 tests/boot/test_boot.py
 
 clean:
 	rm -rf build build-asan build-tsan build-debug build-clang build-fuzz

@@ -53,7 +53,7 @@ endfunction()
 # Code that need not be fast, but is much of what is compiled: of unit tests, and of the layers that
 # parse, print and tell.
 set(UVDO_LEISURELY_OPTIONS $<$<NOT:$<CONFIG:Debug>>:-O1>)
-set(UVDO_LEISURELY_LAYERS arguments cli control manage statistics vdo watch)
+set(UVDO_LEISURELY_LAYERS arguments boot cli control manage statistics vdo watch)
 
 # For programs of unit tests.
 function(uvdo_unit_tests target)

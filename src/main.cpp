@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// One program with three names: uvdo, and the old commands vdo and vdostats. The last part of the
-// name that it is called by decides; what they do is in src/cli and src/vdo.
+// One program with several names: uvdo, the old commands vdo and vdostats, and the generator of
+// systemd's units. The last part of the name that it is called by decides; what they do is in
+// src/cli, src/vdo and src/boot.
 #include <algorithm>
 #include <array>
 #include <csignal>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/print.h"
+#include "boot/generator.h"
 #include "cli/command.h"
 #include "vdo/vdo_command.h"
 #include "vdo/vdostats.h"
@@ -25,6 +27,7 @@ struct Program {
 /// The first one is also what any other name means.
 constexpr std::array kPrograms{
     Program{"uvdo", uvdo::run_uvdo},
+    Program{"uvdo-generator", uvdo::run_generator},
     Program{"vdo", uvdo::run_vdo},
     Program{"vdostats", uvdo::run_vdostats},
 };

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include "boot/unit_name.h"
 #include "manage/attach.h"
 #include "manage/child_program.h"
 #include "manage/lvm_pool.h"
@@ -21,13 +22,17 @@ constexpr std::string_view kLogFile = "log-file";
 std::optional<std::string> service_of(const Registry& registry, const std::string& name) {
   if (geteuid() != 0 || access("/run/systemd/system", F_OK) != 0) return std::nullopt;
   if (registry.folder() != Registry::default_folder()) return std::nullopt;
-  std::string unit = fmt::format("uvdo@{}.service", name);
+  std::string unit = service_unit_of(name);
   const auto known = run_program({"systemctl", "cat", unit});
   if (!known || known->status != 0) return std::nullopt;
   return unit;
 }
 
 Result<void> start_service(const std::string& unit) {
+  // What the volume's file says of its disk and device counts for the unit from here on (boot/): so
+  // what is mounted on the device is unmounted before the server ends.
+  auto reloaded = run_program({"systemctl", "daemon-reload"});
+  if (!reloaded) return std::move(reloaded).error();
   auto ended = run_program({"systemctl", "start", unit});
   if (!ended) return std::move(ended).error();
   if (ended->status == 0) return {};

@@ -22,10 +22,11 @@ namespace {
 constexpr int kFirstFd = 3;
 constexpr int kMostFds = 256;
 
-std::optional<int> number_in(const char* variable) {
+template <class Number = int>
+std::optional<Number> number_in(const char* variable) {
   const char* text = std::getenv(variable);
   if (text == nullptr) return std::nullopt;
-  int value = 0;
+  Number value = 0;
   const char* end = text + std::strlen(text);
   const auto [stop, error] = std::from_chars(text, end, value);
   if (error != std::errc() || stop != end) return std::nullopt;
@@ -74,6 +75,16 @@ void ServiceManager::notify_status(std::string_view status) const {
 
 void ServiceManager::notify_stopping() const { send("STOPPING=1"); }
 
+void ServiceManager::notify_alive() const { send("WATCHDOG=1", -1, Patience::none); }
+
+std::optional<std::chrono::microseconds> ServiceManager::watchdog_period() {
+  const auto period = number_in<std::int64_t>("WATCHDOG_USEC");
+  const auto pid = number_in("WATCHDOG_PID");
+  // For another process: a wrapper that did not exec has left its variables.
+  if (!period || *period <= 0 || (pid && *pid != getpid())) return std::nullopt;
+  return std::chrono::microseconds(*period);
+}
+
 Result<void> ServiceManager::store(const FileDescriptor& fd, std::string_view name) const {
   if (send(fmt::format("FDSTORE=1\nFDNAME={}", name), fd.get())) return {};
   return Error(Errc::io, "the service manager takes no messages");
@@ -83,7 +94,7 @@ void ServiceManager::forget(std::string_view name) const {
   send(fmt::format("FDSTOREREMOVE=1\nFDNAME={}", name));
 }
 
-bool ServiceManager::send(std::string_view message, int file) const {
+bool ServiceManager::send(std::string_view message, int file, Patience patience) const {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path_.empty() || path_.size() >= sizeof address.sun_path) return false;
@@ -93,8 +104,8 @@ bool ServiceManager::send(std::string_view message, int file) const {
   const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return false;
   // Nobody is the worse if the message is lost; a manager that takes none is not waited for longer.
-  const timeval patience{.tv_sec = 1, .tv_usec = 0};
-  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+  const timeval longest{.tv_sec = 1, .tv_usec = 0};
+  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &longest, sizeof longest);
   std::string text(message);
   iovec slice{text.data(), text.size()};
   alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int))> control{};
@@ -112,7 +123,8 @@ bool ServiceManager::send(std::string_view message, int file) const {
     header->cmsg_len = CMSG_LEN(sizeof file);
     std::memcpy(CMSG_DATA(header), &file, sizeof file);
   }
-  const bool is_sent = sendmsg(fd, &letter, MSG_NOSIGNAL) >= 0;
+  const bool is_sent =
+      sendmsg(fd, &letter, MSG_NOSIGNAL | (patience == Patience::none ? MSG_DONTWAIT : 0)) >= 0;
   close(fd);
   return is_sent;
 }

@@ -3,6 +3,8 @@
 // over (sd_listen_fds(3)). Without a service manager all of it does nothing.
 #pragma once
 
+#include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,6 +28,11 @@ class ServiceManager {
   void notify_status(std::string_view status) const;
   /// The service ends: the manager does not take it for a crash.
   void notify_stopping() const;
+  /// The service works, as a unit with WatchdogSec= wants to be told at least twice in
+  /// watchdog_period(). It never waits: where the manager takes nothing, it does not look either.
+  void notify_alive() const;
+  /// How long the manager waits for that before it takes the service for hung; nothing: it doesn't.
+  [[nodiscard]] static std::optional<std::chrono::microseconds> watchdog_period();
 
   [[nodiscard]] bool is_there() const { return !path_.empty(); }
 
@@ -49,7 +56,8 @@ class ServiceManager {
   static Result<std::vector<ListeningSocket>> take_sockets();
 
  private:
-  bool send(std::string_view message, int fd = -1) const;
+  enum class Patience : std::uint8_t { second, none };
+  bool send(std::string_view message, int fd = -1, Patience patience = Patience::second) const;
   std::string path_;
 };
 

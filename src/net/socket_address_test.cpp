@@ -144,6 +144,21 @@ TEST(ServiceManager, SendsItsMessagesToPathsAndAbstractSockets) {
   ServiceManager("/nonexistent/socket").notify_ready("nobody listens");
 }
 
+TEST(ServiceManager, KnowsHowOftenItIsToldThatAllGoesOn) {
+  ASSERT_EQ(setenv("WATCHDOG_USEC", "180000000", 1), 0);
+  ASSERT_EQ(unsetenv("WATCHDOG_PID"), 0);
+  EXPECT_EQ(ServiceManager::watchdog_period(), std::chrono::minutes(3));
+  ASSERT_EQ(setenv("WATCHDOG_PID", std::to_string(getpid()).c_str(), 1), 0);
+  EXPECT_EQ(ServiceManager::watchdog_period(), std::chrono::minutes(3));
+  ASSERT_EQ(setenv("WATCHDOG_PID", "1", 1), 0);
+  EXPECT_EQ(ServiceManager::watchdog_period(), std::nullopt) << "it is meant for another process";
+  ASSERT_EQ(unsetenv("WATCHDOG_PID"), 0);
+  ASSERT_EQ(setenv("WATCHDOG_USEC", "soon", 1), 0);
+  EXPECT_EQ(ServiceManager::watchdog_period(), std::nullopt);
+  ASSERT_EQ(unsetenv("WATCHDOG_USEC"), 0);
+  EXPECT_EQ(ServiceManager::watchdog_period(), std::nullopt);
+}
+
 TEST(ServiceManager, StoresDescriptorsAndForgetsThem) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;

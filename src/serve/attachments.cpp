@@ -182,6 +182,7 @@ Task<Result<AttachedDevice>> Attachments::make(AttachedDevice device, std::strin
   made.path = attachment->front_end->addresses().front().name;
   made.link = make_link(made);
   made.mapper_link = make_mapper_link(made);
+  tell_udev(made);
   log_(fmt::format("{} {} is {} of {}{}", take_over ? "took over: device" : "device", made.name,
                    made.path, size_text(attachment->view.service().size()),
                    made.read_only ? ", read-only" : ""));
@@ -191,8 +192,9 @@ Task<Result<AttachedDevice>> Attachments::make(AttachedDevice device, std::strin
 Result<void> Attachments::check_link_is_free(const std::string& name) const {
   const fs::path link = fs::path(settings_.link_folder) / name;
   std::error_code error;
+  // One may lead to a device that is gone; those that udev makes are relative to their folder.
   const fs::path target = fs::read_symlink(link, error);
-  if (error || !fs::exists(target, error)) return {};  // of a device that is gone
+  if (error || !fs::exists(link, error)) return {};
   return Error(Errc::busy,
                fmt::format("{} is {} already: give another name", link.string(), target.string()));
 }
@@ -202,6 +204,15 @@ std::string Attachments::make_link(const AttachedDevice& device) const {
   std::error_code error;
   fs::create_directory(settings_.link_folder, error);
   return put_link(settings_.link_folder + "/" + device.name, device.path);
+}
+
+void Attachments::tell_udev(const AttachedDevice& device) const {
+  if (device.link.empty()) return;
+  auto told =
+      udev_names_.tell(device.path, device.name, fs::path(device.mapper_link).filename().string());
+  if (told) return;
+  log_({LogLevel::warning,
+        fmt::format("systemd has no unit for {}: {}", device.link, told.error().message())});
 }
 
 std::string Attachments::make_mapper_link(const AttachedDevice& device) const {
@@ -290,6 +301,7 @@ Task<void> Attachments::end(std::list<Attachment>::iterator attachment, bool for
   for (const std::string& link : {attachment->device.link, attachment->device.mapper_link}) {
     if (for_good && !link.empty()) unlink(link.c_str());
   }
+  if (for_good) udev_names_.forget(attachment->device.path);
   all_.erase(attachment);
 }
 

@@ -19,6 +19,7 @@
 #include "block/service_views.h"
 #include "control/device_message.h"
 #include "serve/attachment_state.h"
+#include "serve/udev_names.h"
 
 namespace uvdo {
 
@@ -42,6 +43,7 @@ class Attachments {
     std::string volume_id;   ///< its UUID: the state of another volume is not restored
     std::string state_file;  ///< a path in a folder of this user; empty: nothing is kept
     std::string link_folder = "/dev/uvdo";
+    std::string udev_folder{};                  ///< of UdevNames; empty: udev is not told
     std::string mapper_folder = "/dev/mapper";  ///< for links of those who ask for one there
     bool read_only = false;                     ///< all are
     Maker make = {};                            ///< none: no devices can be made
@@ -54,6 +56,7 @@ class Attachments {
         settings_(std::move(settings)),
         log_(std::move(log)),
         state_(settings_.state_file, settings_.volume_id),
+        udev_names_(settings_.udev_folder),
         turn_(executor, 1) {}
 
   /// Makes the devices again that the state file tells of, and takes over those that still exist.
@@ -101,6 +104,7 @@ class Attachments {
   [[nodiscard]] Result<std::string> name_for(const std::string& wanted) const;
   /// Makes the link to a device that was just made; the path of the link, or empty.
   [[nodiscard]] std::string make_link(const AttachedDevice& device) const;
+  void tell_udev(const AttachedDevice& device) const;
   /// The same for the link in /dev/mapper that `device` asks for. Another thing that has its name
   /// keeps it.
   [[nodiscard]] std::string make_mapper_link(const AttachedDevice& device) const;
@@ -114,6 +118,7 @@ class Attachments {
   Settings settings_;
   LogFunction log_;
   AttachmentState state_;
+  UdevNames udev_names_;
   Semaphore turn_;  // one at a time
   bool is_stopping_ = false;
   std::list<Attachment> all_;

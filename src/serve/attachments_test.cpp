@@ -65,6 +65,7 @@ class AttachmentsTest : public ::testing::Test {
     settings.volume_id = "a";
     settings.state_file = folder_.path("state");
     settings.link_folder = folder_.path("links");
+    settings.udev_folder = folder_.path("udev");
     settings.mapper_folder = folder_.path("mapper");
     settings.users_of = [](const std::string& path) { return users_of(path); };
     settings.make = [this](const Attachments::Order& order) { return make(order); };
@@ -124,9 +125,14 @@ TEST_F(AttachmentsTest, ADeviceIsNamedAfterTheVolumeAndLinked) {
     if (geteuid() == 0) {
       EXPECT_EQ(made->link, folder_.path("links") + "/pool");
       EXPECT_TRUE(std::filesystem::equivalent(made->link, made->path));
+      std::ifstream told(folder_.path("udev") + "/ublk-device-pool");
+      std::string name;
+      EXPECT_TRUE(std::getline(told, name));
+      EXPECT_EQ(name, "UVDO_NAME=pool");
     }
     EXPECT_EQ(attachments.clients(), 1U);
     const auto gone = co_await attachments.detach("pool", DetachMode::unused);
+    EXPECT_FALSE(std::filesystem::exists(folder_.path("udev") + "/ublk-device-pool"));
     EXPECT_TRUE(gone.ok() && *gone);
     EXPECT_TRUE(attachments.is_empty());
     EXPECT_FALSE(std::filesystem::exists(std::filesystem::symlink_status(made->link)));
@@ -178,9 +184,13 @@ TEST_F(AttachmentsTest, ALinkToAnotherDeviceIsNotTaken) {
   std::filesystem::create_directory(folder_.path("links"));
   std::filesystem::create_symlink("/dev/null", folder_.path("links") + "/pool");
   std::filesystem::create_symlink("/nowhere", folder_.path("links") + "/gone");
+  std::ofstream(folder_.path("disk")) << "x";
+  std::filesystem::create_symlink("../disk", folder_.path("links") + "/disk");  // as udev's are
   run([](Attachments& attachments) -> Task<void> {
     const auto made = co_await attachments.attach(request(DeviceKind::ublk));
     EXPECT_TRUE(!made.ok() && made.error().code() == Errc::busy);
+    const auto linked = co_await attachments.attach(request(DeviceKind::ublk, "disk"));
+    EXPECT_TRUE(!linked.ok() && linked.error().code() == Errc::busy);
     const auto other = co_await attachments.attach(request(DeviceKind::ublk, "gone"));
     EXPECT_TRUE(other.ok()) << "a link to a device that is gone is nobody's";
   });

@@ -75,7 +75,10 @@ VolumeMonitor::Settings VolumeServer::monitor_settings() {
   watching.marks = settings_.marks;
   watching.hook = settings_.hook;
   watching.device = [this] { return device_.activity(); };
-  watching.look_beneath = [this] { look_beneath(); };
+  watching.look_beneath = [this] {
+    show_life();
+    look_beneath();
+  };
   watching.backing = [this] { return disk_.backing(); };
   watching.clients = [this] { return clients(); };
   return watching;
@@ -105,6 +108,7 @@ Attachments::Settings VolumeServer::device_settings() {
   devices.volume = settings_.volume;
   devices.volume_id = to_text(volume_.geometry().uuid);
   devices.state_file = device_state_of(control_path_);
+  devices.udev_folder = "/run/uvdo/links";
   devices.read_only = settings_.read_only;
   devices.users_of = [&loop = loop_](std::string path) {
     return users_in_thread(loop, std::move(path));
@@ -154,6 +158,7 @@ Task<Result<void>> VolumeServer::start(Doors doors) {
     co_await control_server_.shutdown();
     co_return started;
   }
+  if (const auto period = ServiceManager::watchdog_period()) life_period_ = *period / 4;
   watching_.start(monitor_.run());
   announce();
   co_return started;
@@ -277,6 +282,12 @@ DevicesAnswer VolumeServer::devices() const {
   }
   answer.clients = clients();
   return answer;
+}
+
+void VolumeServer::show_life() {
+  if (!life_period_ || loop_.now() < next_life_) return;
+  next_life_ = loop_.now() + *life_period_;
+  manager_.notify_alive();
 }
 
 void VolumeServer::look_beneath() {

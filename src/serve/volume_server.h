@@ -104,6 +104,8 @@ class VolumeServer {
   /// Has the server end if that was asked for and no device is left; whether it does.
   bool end_with_devices();
   Task<void> end_unused_devices();
+  /// Tells the service manager that all goes on, as often as it wants to hear it.
+  void show_life();
   /// Looks at the disk beneath, as is to be done every second.
   void look_beneath();
   /// Keeps the second name of the control socket while the first does not lead to it.
@@ -134,6 +136,8 @@ class VolumeServer {
   MetricsServer metrics_server_;
   TaskGroup watching_;
   ServiceManager manager_;
+  std::optional<Duration> life_period_;  // between two signs of life; none: nobody waits for them
+  TimePoint next_life_{};
 };
 
 }  // namespace uvdo

@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A whole Debian with the packages, booted: named volumes come back with what is on them.
+
+Environment: UVDO_PACKAGES (the folder with the .deb files), UVDO_KERNEL_LAB (where the virtual machine's
+kernel is cached), UVDO_BOOT_LAB (the same for the system), UVDO_BOOT_REQUIRED (fail if they cannot be had).
+"""
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+import time
+import unittest
+
+import system
+import lab
+import vm
+
+GIB = 1 << 30
+BUILD = pathlib.Path(__file__).resolve().parents[2] / "build"
+PACKAGES = pathlib.Path(os.environ.get("UVDO_PACKAGES", BUILD / "deb"))
+REQUIRED = os.environ.get("UVDO_BOOT_REQUIRED") == "1"
+BOOT_SECONDS = 400
+FSTAB = """/dev/uvdo/on-disk /mnt/disk ext4 defaults 0 2
+/dev/uvdo/in_file /mnt/file ext4 defaults 0 2
+"""
+SMALL = "--slab-size 128M --logical-size 8G --cache 16M --buffers 16M"
+
+
+def packages(*names):
+    return [next(PACKAGES.glob(f"{name}_*.deb")) for name in names]
+
+
+class Boot(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="uvdo-boot."))
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        kernel = lab.prepare(os.environ.get("UVDO_KERNEL_LAB", BUILD / "kernel"))
+        installed = [pathlib.Path(shutil.copy(package, cls.folder))  # they may be built anew meanwhile
+                     for package in packages("uvdo", "uvdo-vdo-compat")]
+        made = system.System(os.environ.get("UVDO_BOOT_LAB", BUILD / "boot"), kernel, installed)
+        cls.system, cls.accelerator = made, vm.accelerator(kernel)
+        cls.disks = [cls.folder / "system.img", cls.folder / "volume.img"]
+        made.disk(cls.disks[0], 12 * GIB, [system.newer(installed[0], cls.folder)])
+        with open(cls.disks[1], "wb") as disk:
+            disk.truncate(4 * GIB)
+
+    def boot(self):
+        self.machine = vm.Machine(self.system, self.disks, self.accelerator, megabytes=2200,
+                                  boot_seconds=BOOT_SECONDS)
+        self.addCleanup(self.machine.kill)
+
+    def guest(self, command, **options):
+        return self.machine.run(command, **options)
+
+    def reboot(self):
+        """Down by systemd, in order; QEMU ends where the machine would start again."""
+        self.machine.agent.sendall(b"systemctl reboot --no-block\n")
+        self.machine.process.wait(BOOT_SECONDS)
+        self.assertNotRegex(self.machine.console(), r"Failed unmounting|Buffer I/O error|EXT4-fs error")
+        self.boot()
+
+    def test_volumes_come_back(self):
+        self.boot()
+        self.guest("mkdir -p /mnt/disk /mnt/file")
+        self.guest("uvdo create on-disk --device /dev/vdb " + SMALL)
+        self.guest("uvdo create in_file --file /var/lib/in_file.vdo --size 4G " + SMALL)
+        for name, mount in (("on-disk", "disk"), ("in_file", "file")):
+            self.guest(f"mkfs.ext4 -q -E nodiscard /dev/uvdo/{name} && mount /dev/uvdo/{name} /mnt/{mount}")
+            self.guest(f"head -c 4M /dev/urandom >/mnt/{mount}/data; sha256sum /mnt/{mount}/data >/sum-{mount}")
+        for line in FSTAB.splitlines():
+            self.guest(f"echo '{line}' >>/etc/fstab")
+        self.guest("systemctl daemon-reload")
+        self.reboot()
+        self.are_mounted()
+        self.package_is_upgraded_under_load()
+        self.clients_start_the_server_with_few_rights()
+        self.removed_volumes_leave_nothing()
+        self.removed_package_leaves_nothing()
+
+    def are_mounted(self):
+        for mount in ("disk", "file"):
+            self.guest(f"mountpoint /mnt/{mount} && sha256sum -c /sum-{mount}")
+        failed = self.guest("systemctl --failed --no-legend --plain")
+        self.assertEqual(failed.strip(), "")
+
+    def package_is_upgraded_under_load(self):
+        """fio writes, reads back and compares, again and again, through the upgrade."""
+        self.guest("(until [ -e /tmp/enough ] || ! fio --name=j --directory=/mnt/disk --rw=randwrite --bs=4k --size=8m "
+                   "--direct=1 --ioengine=libaio --iodepth=4 --verify=crc32c --verify_fatal=1 --fsync=64 "
+                   ">>/tmp/fio.log 2>&1; do echo . >>/tmp/fio.rounds; done; [ -e /tmp/enough ]; "
+                   "echo $? >/tmp/fio.status) >/dev/null 2>&1 &")
+        before = self.guest("until [ -e /tmp/fio.rounds ]; do sleep 0.1; done; "
+                            "systemctl show -P MainPID uvdo@on-disk.service").strip()
+        self.guest("dpkg -i /uvdo_*+next_*.deb")
+        after = self.guest("systemctl show -P MainPID uvdo@on-disk.service").strip()
+        self.assertNotIn(after, (before, "0"))
+        self.guest("rm /tmp/fio.rounds; until [ -e /tmp/fio.rounds ] || [ -e /tmp/fio.status ]; do sleep 0.1; done; "
+                   "touch /tmp/enough; until [ -e /tmp/fio.status ]; do sleep 0.1; done")
+        self.assertEqual(self.guest("cat /tmp/fio.status").strip(), "0", self.guest("cat /tmp/fio.log"))
+        self.guest("dmesg | grep -E 'I/O error|EXT4-fs error' && exit 1; true")
+
+    def clients_start_the_server_with_few_rights(self):
+        self.guest("uvdo create images --file /var/lib/uvdo/images.vdo --size 4G --no-start --no-activate " + SMALL)
+        self.guest("uvdo modify images --default attach; chown uvdo: /var/lib/uvdo/images.vdo; systemctl daemon-reload")
+        self.guest("systemctl start uvdo-nbd@images.socket")
+        size = self.guest("nbdinfo --size 'nbd+unix:///?socket=/run/uvdo-nbd/images.sock'")
+        self.assertEqual(int(size), 8 << 30)
+        self.assertEqual(self.guest("ps -o user= -p $(systemctl show -P MainPID uvdo-nbd@images)").strip(), "uvdo")
+        self.guest("uvdo status images")
+        self.guest("systemctl stop uvdo-nbd@images.socket uvdo-nbd@images.service; uvdo remove images --yes")
+
+    def removed_volumes_leave_nothing(self):
+        self.guest("sed -i /uvdo/d /etc/fstab; systemctl daemon-reload; umount /mnt/disk /mnt/file")
+        for name in ("on-disk", "in_file"):
+            self.guest(f"uvdo remove {name} --yes")
+        self.guest("systemctl daemon-reload")
+        self.assertEqual(self.guest("ls /etc/uvdo/volumes.d; ls /dev/uvdo 2>/dev/null; true").strip(), "")
+        self.assertEqual(self.guest("ls /var/lib/in_file.vdo 2>/dev/null; blkid -p /dev/vdb; true").strip(), "")
+        self.assertEqual(self.guest("systemctl list-units --plain --no-legend 'uvdo@*'").strip(), "")
+        self.assertEqual(self.guest("pgrep -x uvdo; true").strip(), "")
+
+    def removed_package_leaves_nothing(self):
+        self.guest("dpkg -P uvdo-vdo-compat uvdo")
+        left = self.guest("find / -xdev -name '*uvdo*' -not -path '/proc/*' -not -name 'uvdo_*.deb' "
+                          "-not -path '/var/log/*'; true")
+        self.assertEqual(left.strip(), "")
+
+
+if __name__ == "__main__":
+    try:
+        unittest.main(verbosity=2)
+    except lab.Unavailable as problem:
+        print(problem, file=sys.stderr)
+        sys.exit(1 if REQUIRED else 77)

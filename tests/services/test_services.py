@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Units, rules and completion as they are installed: systemd and zsh themselves judge them.
+
+Environment: UVDO (the program), UVDO_UNITS (the folder of the build's units), UVDO_SOURCES, UVDO_VERSION.
+"""
+import os
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import unittest
+
+PROGRAM = pathlib.Path(os.environ["UVDO"])
+UNITS = pathlib.Path(os.environ["UVDO_UNITS"])
+SOURCES = pathlib.Path(os.environ["UVDO_SOURCES"])
+VOLUMES = {"my-archive": "/var/lib/my archive.vdo", "on_disk": "/dev/disk/by-id/ata-x", "a+b": "/srv/a.vdo"}
+MOST_EXPOSED = 3.0
+
+
+def run(*command, **options):
+    return subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, **options)
+
+
+class Services(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="uvdo-services."))
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.units = self.folder / "units"
+        shutil.copytree(UNITS, self.units)
+        # systemd looks whether the program is there.
+        for unit in self.units.glob("*.service"):
+            unit.write_text(re.sub(r"^ExecStart=\S+", f"ExecStart={PROGRAM}", unit.read_text(), flags=re.M))
+
+    def generate(self):
+        volumes = self.folder / "etc/volumes.d"
+        volumes.mkdir(parents=True)
+        for number, (name, storage) in enumerate(VOLUMES.items()):
+            (volumes / f"{name}.toml").write_text(
+                f'uuid = "00000000-0000-0000-0000-00000000000{number}"\nvolume = "{storage}"\nactivate = true\n'
+                '[serve]\nattach = ["auto"]\n')
+        link = self.folder / "uvdo-generator"
+        link.symlink_to(PROGRAM)
+        result = run(link, self.units, self.units, self.units,
+                     env={**os.environ, "UVDO_CONFIG_DIR": str(self.folder / "etc")})
+        self.assertEqual((result.returncode, result.stdout), (0, ""))
+
+    def verify(self, *units):
+        result = run("systemd-analyze", "verify", "--man=no", *units,
+                     env={**os.environ, "SYSTEMD_UNIT_PATH": f"{self.units}:"})
+        # What others' units on this machine lack is not ours.
+        said = [line for line in result.stdout.splitlines() if "uvdo" in line]
+        self.assertEqual(said, [])
+        return result
+
+    def test_units_are_right(self):
+        result = self.verify("uvdo@x.service", "uvdo-nbd@x.service", "uvdo-nbd@x.socket", "uvdo.target",
+                             "uvdo-disk@x.target")
+        self.assertEqual(result.returncode, 0, result.stdout)
+
+    def test_units_of_volumes_are_right(self):
+        self.generate()
+        self.verify("uvdo@my-archive.service", "uvdo@on_disk.service", r"uvdo@a\x2bb.service", "uvdo.target")
+
+    def test_a_wrong_unit_is_noticed(self):
+        unit = self.units / "uvdo@.service"
+        unit.write_text(unit.read_text().replace("Restart=", "Restrt="))
+        with self.assertRaises(AssertionError):
+            self.verify("uvdo@x.service")
+
+    def test_the_server_of_files_is_exposed_little(self):
+        unit = self.folder / "uvdo-nbd@x.service"
+        shutil.copy(UNITS / "uvdo-nbd@.service", unit)
+        result = run("systemd-analyze", "security", "--offline=true", unit)
+        level = re.search(r"Overall exposure level for \S+: ([0-9.]+)", result.stdout)
+        self.assertIsNotNone(level, result.stdout)
+        self.assertLessEqual(float(level[1]), MOST_EXPOSED)
+
+    def test_rules_are_of_the_form_that_udev_reads(self):
+        """Debian 12's udevadm has no "verify"; that they do what they should the boot test shows."""
+        text = (SOURCES / "systemd/90-uvdo.rules").read_text()
+        for line in text.splitlines():
+            if not line or line.startswith("#"):
+                continue
+            for part in re.findall(r'(?:[^,"]|"[^"]*")+', line):
+                self.assertRegex(part.strip(), r'^[A-Z_]+(\{[^}]+\})?(==|!=|\+=|=)"[^"]*"$', line)
+
+
+class Watchdog(unittest.TestCase):
+    def test_a_server_says_that_all_goes_on(self):
+        """As systemd hears it: ready once, and a sign of life each quarter of the time."""
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="uvdo-services."))
+        self.addCleanup(shutil.rmtree, folder)
+        made = run(PROGRAM, "format", folder / "v", "--size", "3200M", "--slab-size", "32M", "--logical-size", "64M")
+        self.assertEqual(made.returncode, 0, made.stdout)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(str(folder / "notify"))
+            manager.settimeout(60)
+            server = subprocess.Popen(
+                [PROGRAM, "serve", folder / "v", "--nbd", f"unix:{folder}/nbd", "--control", folder / "control",
+                 "--cache", "16M", "--keep-writes", "off"], stdout=subprocess.DEVNULL,
+                env={**os.environ, "NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "4000000"})
+            self.addCleanup(server.wait)
+            self.addCleanup(server.terminate)
+            said = []
+            while said.count("WATCHDOG=1") < 3:
+                said.append(manager.recv(4096).decode().split("\n")[0])
+        self.assertEqual(said.count("READY=1"), 1, said)
+
+
+class Version(unittest.TestCase):
+    def test_the_package_has_that_of_the_program(self):
+        version = os.environ["UVDO_VERSION"]
+        self.assertIn(version, run(PROGRAM, "--version").stdout)
+        changelog = (SOURCES / "debian/changelog").read_text()
+        self.assertEqual(re.match(r"uvdo \(([^)]+)\)", changelog)[1], version)
+        spec = (SOURCES / "packaging/uvdo.spec").read_text()
+        self.assertEqual(re.search(r"^Version:\s+(\S+)", spec, re.M)[1], version)
+
+
+    @unittest.skipUnless(shutil.which("rpmlint"), "no rpmlint")
+    def test_rpmlint_accepts_the_spec(self):
+        result = run("rpmlint", SOURCES / "packaging/uvdo.spec")
+        self.assertEqual(result.returncode, 0, result.stdout)
+        self.assertIn(" 0 errors", result.stdout)
+
+
+@unittest.skipUnless(shutil.which("zsh"), "no zsh")
+class Completion(unittest.TestCase):
+    def test_zsh_reads_it(self):
+        result = run("zsh", "-n", SOURCES / "docs/completion/_uvdo")
+        self.assertEqual((result.returncode, result.stdout), (0, ""))
+
+    def test_zsh_completes_commands_and_options(self):
+        """The shell in a terminal of its own, as somebody who presses the tabulator sees it."""
+        for typed, wanted in (("uvdo stat", "status"), ("uvdo serve --no-space", "--no-space-timeout")):
+            script = f"""
+              zmodload zsh/zpty
+              zpty shell "PS1='>' TERM=dumb zsh -f -i"
+              zpty -w shell "PATH={PROGRAM.parent}:$PATH; fpath=({SOURCES}/docs/completion $fpath); autoload -Uz compinit; compinit -u -D; echo rea''dy"
+              zpty -r shell output '*ready*'
+              zpty -n -w shell "{typed}"$'\\t'
+              sleep 0.5
+              for i in {{1..60}}; do
+                zpty -r -t shell part && output+=$part || sleep 0.1
+                [[ $output == *'{wanted}'* ]] && break
+              done
+              print -r -- $output
+            """
+            with self.subTest(typed):
+                self.assertIn(wanted, run("zsh", "-f", "-c", script, timeout=60).stdout)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -169,7 +169,7 @@ function fillText(space) {
     return ['full', 'new data finds no room'];
   }
   if (space.secondsUntilFull !== null) {
-    return [`in ${duration(space.secondsUntilFull)}`, `at +${bytesPerSecond(rate)}, seen ${over}`];
+    return [`in ${duration(space.secondsUntilFull).replace(/minutes$/, 'min')}`, `at +${bytesPerSecond(rate)}, seen ${over}`];
   }
   if (space.fillSeconds === 0) return ['not known yet', 'after five seconds of watching'];
   if (rate < 0) return ['not filling', `${bytesPerSecond(-rate)} become free, ${over}`];
@@ -237,8 +237,8 @@ function drawBar(picture, y, width, bar) {
     picture.append(svg('rect', {class: segment.kind, x, y, width: Math.max(0, right - x), height: kHeight}));
     const text = segment.short || segment.name;
     if (right - x > text.length * 7.2 + 14) {
-      const isDark = segment.kind === 'thin' || segment.kind === 'free' || segment.kind === 'unsorted';
-      picture.append(svg('text', {class: isDark ? 'inside dark' : 'inside', x: (x + right) / 2,
+      const shade = {thin: ' dark', free: ' dark', unsorted: ' dark', duplicates: ' bright', zeros: ' bright'};
+      picture.append(svg('text', {class: `inside${shade[segment.kind] || ''}`, x: (x + right) / 2,
         y: y + kHeight / 2 + 4, 'text-anchor': 'middle'}, text));
     }
     x = right;
@@ -320,12 +320,12 @@ const charts = [
     {column: 'readBytesPerSecond', name: 'read', look: 'read', always: true},
     {column: 'writeBytesPerSecond', name: 'written', look: 'write', always: true}]},
   {title: 'Latency of reads', format: latency, log: true, series: [
-    {column: 'readUs99', name: '99 % within', look: 'read', always: true},
-    {column: 'readUs50', name: 'half within', look: 'read dashed', always: true}]},
+    {column: 'readUs99', name: '99 %', look: 'read', always: true},
+    {column: 'readUs50', name: '50 %', look: 'read dashed', always: true}]},
   {title: 'Latency of writes', format: latency, log: true, series: [
-    {column: 'writeUs99', name: '99 % within', look: 'write', always: true},
-    {column: 'writeUs50', name: 'half within', look: 'write dashed', always: true}]},
-  {title: 'Room for data', format: bytes, area: true, wide: true, top: 'roomBytes', binary: true, series: [
+    {column: 'writeUs99', name: '99 %', look: 'write', always: true},
+    {column: 'writeUs50', name: '50 %', look: 'write dashed', always: true}]},
+  {title: 'Room for data', format: bytes, area: true, wide: true, top: 'roomBytes', series: [
     {column: 'roomUsedBytes', name: 'used', look: 'room', always: true}]},
 ];
 
@@ -335,14 +335,19 @@ function windowMs(uptimeMs) {
   return minutes * 60000;
 }
 
-function niceTop(most, binary) {
-  if (!(most > 0)) return binary ? 1024 : 1;
-  const base = binary ? 1024 ** Math.floor(Math.log(most) / Math.log(1024)) : 1;
-  const value = most / base;
-  const power = 10 ** Math.floor(Math.log10(value));
-  const step = [1, 2, 4, 5, 10].find((n) => n * power >= value * 0.9999);
-  return step * power * base;
+// The end of a scale, and into how many steps it is parted so that each is a round number.
+function niceScale(most, binary) {
+  if (!(most > 0)) return [binary ? 1024 : 1, 1];
+  const base = binary ? 1024 ** Math.max(0, Math.floor(Math.log2(most) / 10)) : 1;
+  const power = 10 ** Math.floor(Math.log10(most / base));
+  const [top, steps] = [[1, 2], [2, 4], [3, 3], [4, 4], [5, 5], [6, 3], [8, 4], [10, 5]]
+    .find(([n]) => n * power * base >= most * 0.9999) || [10, 5];
+  return [top * power * base, steps];
 }
+
+// Without the ".0" that figures have beside others.
+const tickText = (chart, value) => chart.top ? `${Math.round(100 * value / chart.end)} %`
+  : value === 0 ? '0' : chart.format(value).replace('/s', '').replace(/\.0+(?!\d)/, '');
 
 function scaleOf(chart, values) {
   const present = values.filter((value) => value !== null);
@@ -357,8 +362,8 @@ function scaleOf(chart, values) {
     for (let power = low; power <= high; power += step) ticks.push(10 ** power);
     return {ticks, place: (value) => (Math.log10(Math.max(value, 10 ** low)) - low) / (high - low)};
   }
-  const top = chart.fixedTop || niceTop(most, chart.binary);
-  return {ticks: [0, 0.25, 0.5, 0.75, 1].map((part) => part * top), place: (value) => value / top};
+  const [top, steps] = chart.end ? [chart.end, 4] : niceScale(most, chart.binary);
+  return {ticks: Array.from({length: steps + 1}, (_, i) => top * i / steps), place: (value) => value / top};
 }
 
 // Pieces of a curve: where nothing is known it has a gap.
@@ -426,7 +431,7 @@ class Chart {
     const rows = this.rows;
     const series = what.series.filter((one) => one.always ||
       rows.some((row) => row[columns[one.column]] > 0));
-    if (what.top && rows.length > 0) what.fixedTop = rows[rows.length - 1][columns[what.top]];
+    if (what.top && rows.length > 0) what.end = rows[rows.length - 1][columns[what.top]];
     const scale = scaleOf(what, series.flatMap((one) => rows.map((row) => row[columns[one.column]])));
     const width = Math.max(220, this.figure.clientWidth - 34);
     const height = what.wide ? 130 : 170;
@@ -436,6 +441,12 @@ class Chart {
     this.timeAt = (px) => now - (box.right - px) / (box.right - box.left) * span;
 
     const parts = [];
+    for (const tick of scale.ticks) {
+      parts.push(svg('line', {class: tick === scale.ticks[0] ? 'axis' : 'grid', x1: box.left, x2: box.right,
+        y1: y(tick), y2: y(tick)}));
+      parts.push(svg('text', {x: box.left - 7, y: y(tick) + 4, 'text-anchor': 'end'},
+        tickText(what, tick)));
+    }
     if (now < span) {
       const began = x(0);
       parts.push(svg('rect', {class: 'before', x: box.left, y: box.top, width: began - box.left,
@@ -445,13 +456,7 @@ class Chart {
           'text-anchor': 'middle'}, 'before the server began'));
       }
     }
-    for (const tick of scale.ticks) {
-      parts.push(svg('line', {class: tick === scale.ticks[0] ? 'axis' : 'grid', x1: box.left, x2: box.right,
-        y1: y(tick), y2: y(tick)}));
-      parts.push(svg('text', {x: box.left - 7, y: y(tick) + 4, 'text-anchor': 'end'},
-        what.format === perSecond ? count(tick) : what.format(tick).replace('/s', '').replace('.0 ', ' ')));
-    }
-    const steps = width < 420 ? 3 : 6;
+    const steps = {5: 5, 10: 5, 20: 4, 30: width < 420 ? 3 : 6, 60: width < 420 ? 3 : 6}[span / 60000];
     for (let i = 0; i <= steps; ++i) {
       const minutes = span / 60000 * (steps - i) / steps;
       const text = minutes === 0 ? 'now' : `−${Number(minutes.toFixed(1))} min`;
@@ -490,7 +495,7 @@ class Chart {
       return found === null ? (what.log ? 'none' : 'not known') : what.format(found);
     };
     show(this.caption,
-      el('h3', {}, what.title, what.log ? el('span', {class: 'at'}, ' (logarithmic)') : null),
+      el('h3', {}, what.title, what.log ? el('span', {class: 'at'}, ', log scale') : null),
       when ? el('span', {class: 'at'}, `at ${when}`) : null,
       series.map((one) => el('span', {class: 'key'},
         svg('svg', {width: 18, height: 8, 'aria-hidden': 'true'},

@@ -313,10 +313,10 @@ function drawSpace(volume) {
 
 const kinds = {read: 'reads', write: 'writes', discard: 'discards', flush: 'flushes'};
 const charts = [
-  {title: 'Requests', format: perSecond, area: true,
+  {title: 'Requests', format: perSecond,
     series: Object.entries(kinds).map(([kind, name]) => ({column: `${kind}PerSecond`, name, look: kind,
       always: kind === 'read' || kind === 'write'}))},
-  {title: 'Data', format: bytesPerSecond, area: true, binary: true, series: [
+  {title: 'Data', format: bytesPerSecond, binary: true, series: [
     {column: 'readBytesPerSecond', name: 'read', look: 'read', always: true},
     {column: 'writeBytesPerSecond', name: 'written', look: 'write', always: true}]},
   {title: 'Latency of reads', format: latency, log: true, series: [
@@ -459,7 +459,7 @@ class Chart {
     const steps = {5: 5, 10: 5, 20: 4, 30: width < 420 ? 3 : 6, 60: width < 420 ? 3 : 6}[span / 60000];
     for (let i = 0; i <= steps; ++i) {
       const minutes = span / 60000 * (steps - i) / steps;
-      const text = minutes === 0 ? 'now' : `−${Number(minutes.toFixed(1))} min`;
+      const text = minutes === 0 ? 'now' : `−${minutes}${i === 0 ? ' min' : ''}`;
       parts.push(svg('text', {x: x(now - minutes * 60000), y: height - 5,
         'text-anchor': i === 0 ? 'start' : i === steps ? 'end' : 'middle'}, text));
     }

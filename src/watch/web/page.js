@@ -358,7 +358,7 @@ function scaleOf(chart, values) {
     const low = Math.floor(Math.log10(Number.isFinite(least) ? least : 1));
     const high = Math.max(low + 1, Math.ceil(Math.log10(most > 0 ? most : 10)));
     const ticks = [];
-    const step = Math.max(1, Math.ceil((high - low) / 4));
+    const step = Math.max(1, Math.ceil((high - low) / 5));
     for (let power = low; power <= high; power += step) ticks.push(10 ** power);
     return {ticks, place: (value) => (Math.log10(Math.max(value, 10 ** low)) - low) / (high - low)};
   }
@@ -459,7 +459,7 @@ class Chart {
     const steps = {5: 5, 10: 5, 20: 4, 30: width < 420 ? 3 : 6, 60: width < 420 ? 3 : 6}[span / 60000];
     for (let i = 0; i <= steps; ++i) {
       const minutes = span / 60000 * (steps - i) / steps;
-      const text = minutes === 0 ? 'now' : `−${minutes}${i === 0 ? ' min' : ''}`;
+      const text = minutes === 0 ? 'now' : `−${minutes}${i === 0 && width >= 420 ? ' min' : ''}`;
       parts.push(svg('text', {x: x(now - minutes * 60000), y: height - 5,
         'text-anchor': i === 0 ? 'start' : i === steps ? 'end' : 'middle'}, text));
     }

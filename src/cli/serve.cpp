@@ -22,6 +22,7 @@
 #include "serve/background.h"
 #include "serve/kept_writes.h"
 #include "serve/server_signals.h"
+#include "serve/status_page.h"
 #include "serve/volume_server.h"
 #include "volume/memory_plan.h"
 #include "volume/uds_index_factory.h"
@@ -187,7 +188,7 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerS
   if (headers) {  // if not, the volume's opening says why
     const std::uint64_t server_bytes =
         NbdServer::memory_bound(nbd_settings(options, tls), options.requests, tls != nullptr) +
-        ControlServer::kMemoryBound;
+        ControlServer::kMemoryBound + (options.web.empty() ? 0 : StatusPage::kMemoryBound);
     auto fits = memory_to_serve(*headers, options, server_bytes);
     if (!fits) co_return std::move(fits).error();
     memory_bytes = *fits;

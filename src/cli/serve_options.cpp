@@ -11,7 +11,7 @@
 #include "net/service_manager.h"
 #include "serve/attachments.h"
 #include "volume/memory_plan.h"
-#include "watch/metrics_server.h"
+#include "watch/http_server.h"
 #include "watch/space_watch.h"
 
 namespace uvdo {
@@ -142,6 +142,8 @@ void ServeOptions::add_settings_to(Arguments& app) {
   app.option("--control", control, "path of the control socket");
   app.option("--user", user, "go on as this user, without the rights of root, once all is open");
   app.option("--metrics", metrics, "give metrics on unix:PATH or tcp:127.0.0.1:PORT to Prometheus");
+  app.option("--web", web, "give a status page to browsers on 127.0.0.1:PORT or unix:PATH");
+  app.flag("--web-remote", web_remote, "let --web listen where other machines reach it");
   app.option("--watermarks", watermarks, "percents of the room for data of which the log tells")
       .show_default();
   app.option("--watermark-command", watermark_command,
@@ -325,6 +327,34 @@ Result<void> ServeOptions::check_devices() {
   return {};
 }
 
+Result<void> ServeOptions::check_web() {
+  if (web.empty()) {
+    if (!web_remote) return {};
+    return Error(Errc::invalid_argument, "--web-remote says who may reach --web: give that too");
+  }
+  // As one types it into a browser.
+  const bool is_plain = !web.starts_with("unix:") && !web.starts_with("tcp:");
+  auto address = SocketAddress::parse(is_plain ? "tcp:" + web : web);
+  if (!address) return address.error().within("--web");
+  if (address->kind == SocketAddress::Kind::tcp &&
+      !web.ends_with(fmt::format(":{}", address->port))) {
+    return Error(Errc::invalid_argument,
+                 fmt::format("--web: \"{}\" has no port: write {}:8080, or {}:0 for one that is "
+                             "free, which the log and uvdo status --json tell",
+                             web, web, web));
+  }
+  if (!web_remote) {
+    auto allowed = HttpServer::check_address(*address, "the status page is");
+    if (!allowed) {
+      return Error(Errc::invalid_argument, fmt::format("--web: {}; --web-remote allows that",
+                                                       std::move(allowed).error().message()));
+    }
+  }
+  doors.web_is_remote = web_remote;
+  doors.web.push_back(std::move(*address));
+  return {};
+}
+
 Result<void> ServeOptions::check_doors() {
   doors.volume = volume;
   doors.control = control;
@@ -336,10 +366,11 @@ Result<void> ServeOptions::check_doors() {
   if (!metrics.empty()) {
     auto address = SocketAddress::parse(metrics);
     if (!address) return address.error().within("--metrics");
-    auto allowed = MetricsServer::check_address(*address);
+    auto allowed = HttpServer::check_address(*address, "metrics are");
     if (!allowed) return allowed.error().within("--metrics");
     doors.metrics.push_back(std::move(*address));
   }
+  if (auto checked = check_web(); !checked) return checked;
   auto parsed_access = SocketAccess::parse(socket_mode, socket_group);
   if (!parsed_access) return std::move(parsed_access).error();
   doors.access = *parsed_access;

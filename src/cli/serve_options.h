@@ -48,6 +48,8 @@ struct ServeOptions {
   std::string control;
   std::string user;
   std::string metrics;
+  std::string web;
+  bool web_remote = false;
   std::string watermarks = "80,90,95";
   std::string no_space_timeout = "60";
   std::string keep_writes = "on";
@@ -100,6 +102,7 @@ struct ServeOptions {
   Result<void> check_account();
   Result<void> check_log();
   Result<void> check_doors();
+  Result<void> check_web();
   Result<void> check_devices();
 };
 

@@ -127,7 +127,7 @@ HealthFacts VolumeControl::facts() const {
 Task<Result<StatusAnswer>> VolumeControl::status(StatusRequest /*request*/) {
   Health health = assess(facts());
   const bool is_well = health.is_well();
-  co_return StatusAnswer{is_well, std::move(health)};
+  co_return StatusAnswer{is_well, std::move(health), server_.web()};
 }
 
 Task<Result<VolumeSettings>> VolumeControl::set(SetRequest request) {

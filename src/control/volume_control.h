@@ -35,6 +35,8 @@ struct ServerControl {
   /// The storages that the volume has at the moment.
   std::function<std::vector<StorageRange>()> storages = [] { return std::vector<StorageRange>(); };
   const DiskWatch* disk = nullptr;
+  /// Where the status page is: URLs.
+  std::function<std::vector<std::string>()> web = [] { return std::vector<std::string>(); };
   std::uint64_t logical_block_size = 512;  ///< what statistics call clients' smallest request
 
   // ---- the block devices of this machine that it makes of the volume

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "serve/doors.h"
 
+#include <algorithm>
 #include <iterator>
+
+#include <fmt/core.h>
 
 #include "control/control_client.h"
 
@@ -42,6 +45,18 @@ Result<Doors> Doors::open(DoorSettings settings) {
   for (const SocketAddress& address : settings.metrics) {
     auto opened = open_into(doors.metrics, address, settings.access, settings);
     if (!opened) return std::move(opened).error().within("metrics");
+  }
+  for (const SocketAddress& address : settings.web) {
+    auto opened = open_into(doors.web, address, settings.access, settings);
+    if (!opened) return std::move(opened).error().within("status page");
+    // Whatever a name such as localhost has led to.
+    if (!settings.web_is_remote && std::ranges::any_of(doors.web, &ListeningSocket::is_remote)) {
+      return Error(Errc::invalid_argument,
+                   fmt::format("other machines may reach {}: give --web-remote if they shall see "
+                               "the status page",
+                               address.text()));
+    }
+    if (!address.host.empty()) doors.web_names.push_back(address.host);
   }
   auto path = find_control_path(settings);
   if (!path) return std::move(path).error();

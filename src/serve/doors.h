@@ -21,8 +21,10 @@ struct DoorSettings {
   std::vector<SocketAddress> nbd;          ///< to listen at
   std::vector<ListeningSocket> inherited;  ///< of the service manager, for NBD
   std::vector<SocketAddress> metrics;      ///< one or none
+  std::vector<SocketAddress> web;          ///< one or none
+  bool web_is_remote = false;              ///< other machines may reach that one
   std::string control;             ///< path of the control socket; empty: where clients look
-  SocketAccess access;             ///< of the sockets of clients and of metrics
+  SocketAccess access;             ///< of the sockets of clients, of metrics and of the status page
   std::optional<Account> account;  ///< that the server will go on as
 };
 
@@ -31,6 +33,8 @@ struct DoorSettings {
 struct Doors {
   std::vector<ListeningSocket> nbd;
   std::vector<ListeningSocket> metrics;
+  std::vector<ListeningSocket> web;
+  std::vector<std::string> web_names;    ///< hosts that the address of these was given by
   std::vector<ListeningSocket> control;  ///< one
   std::string control_path;
   /// Goes with the control socket: removed when the server ends.

@@ -8,6 +8,7 @@
 
 #include "async/blocking_call.h"
 #include "base/size_text.h"
+#include "control/error_json.h"
 #include "control/suspension_control.h"
 #include "device/device_users.h"
 #include "serve/device_front_ends.h"
@@ -57,13 +58,47 @@ VolumeServer::VolumeServer(UringLoop& loop, BackingStore& device, Volume& volume
       control_server_(
           loop, [this](ControlRequest request) { return carry_out(std::move(request)); },
           [this](std::string command) { return take_back(std::move(command)); }, &reserve_),
-      metrics_server_(
-          loop,
-          [real_path = real_path_of(settings_.volume), this] {
-            return metrics_text({real_path, to_text(volume_.geometry().uuid), settings_.version,
-                                 monitor_.statistics(), monitor_.activity()});
-          }),
+      metrics_server_(loop, metrics_site()),
       watching_(loop) {}
+
+HttpSite VolumeServer::metrics_site() {
+  const auto make = [real_path = real_path_of(settings_.volume),
+                     this](const HttpRequest&) -> Task<std::string> {
+    co_return metrics_text({real_path, to_text(volume_.geometry().uuid), settings_.version,
+                            monitor_.statistics(), monitor_.activity()});
+  };
+  HttpSite site;
+  site.documents.push_back({"/metrics", "text/plain; version=0.0.4; charset=utf-8", make});
+  return site;
+}
+
+StatusPage::Sources VolumeServer::page_sources() {
+  StatusPage::Sources sources;
+  sources.look = [this] {
+    Snapshot now{monitor_.statistics(), monitor_.activity()};
+    now.statistics.logical_block_size = settings_.logical_block_size;
+    return now;
+  };
+  sources.describe = [this] { return describe(); };
+  return sources;
+}
+
+Task<Json> VolumeServer::describe() {
+  // Counted in the background; who looks asks again soon.
+  co_await volume_.count_savings(Duration{0});
+  Json json = {{"volume", settings_.volume},
+               {"uuid", to_text(volume_.geometry().uuid)},
+               {"version", settings_.version},
+               {"memoryBytes", settings_.memory_bytes}};
+  for (const std::string_view command : {StatusRequest::kCommand, DevicesRequest::kCommand}) {
+    ControlRequest request;
+    request.command = command;
+    auto asking = control_.handle(std::move(request));
+    auto answer = co_await std::move(asking);
+    json[std::string(command)] = answer ? std::move(*answer) : error_json(answer.error());
+  }
+  co_return json;
+}
 
 LogFunction VolumeServer::log_function() {
   return [&log = log_](const LogLine& line) { log.write(line); };
@@ -93,6 +128,7 @@ ServerControl VolumeServer::server_control() {
   };
   server.log = &log_;
   server.monitor = &monitor_;
+  server.web = [this] { return page_ ? page_->urls() : std::vector<std::string>(); };
   server.disk = &disk_;
   server.storages = [this] { return device_.storages(); };
   server.logical_block_size = settings_.logical_block_size;
@@ -143,6 +179,10 @@ Task<Result<void>> VolumeServer::start(Doors doors) {
   if (settings_.lock_memory) started = lock_memory(settings_.memory_bytes);
   if (started) {
     metrics_server_.start(std::move(doors.metrics));
+    if (!doors.web.empty()) {
+      page_.emplace(loop_, page_sources(), std::move(doors.web_names));
+      page_->start(std::move(doors.web));
+    }
     Result<void> serving = co_await start_front_ends();
     started = std::move(serving);
   }
@@ -151,7 +191,7 @@ Task<Result<void>> VolumeServer::start(Doors doors) {
     started = std::move(made);
   }
   if (!started) {
-    co_await metrics_server_.shutdown();
+    co_await stop_watchers();
     co_await devices_->stop(Attachments::End::wait);
     co_await stop_front_ends();
     control_.stopped(started);  // who has asked for a stop meanwhile waits for that
@@ -172,7 +212,7 @@ Task<Result<void>> VolumeServer::stop(const std::string& why) {
   auto resumed = co_await volume_.end_suspension();
   monitor_.stop();
   co_await watching_.wait();
-  co_await metrics_server_.shutdown();
+  co_await stop_watchers();
   // Clients first, so that nothing changes while the volume is saved; the control socket last, as
   // it tells how that ended.
   co_await devices_->stop(devices_end_);
@@ -186,6 +226,11 @@ Task<Result<void>> VolumeServer::stop(const std::string& why) {
   co_await control_server_.shutdown();
   if (stopped && !volume_.is_opened_for_reading()) log_.write("saved");
   co_return stopped;
+}
+
+Task<void> VolumeServer::stop_watchers() {
+  co_await metrics_server_.shutdown();
+  if (page_) co_await page_->shutdown();
 }
 
 Task<Result<void>> VolumeServer::start_front_ends() {
@@ -222,12 +267,23 @@ void VolumeServer::announce() const {
   for (const std::string& address : metrics_server_.addresses()) {
     log_.write(fmt::format("  metrics on {}", address));
   }
+  if (page_) {
+    for (const std::string& url : page_->urls())
+      log_.write(fmt::format("  status page on {}", url));
+  }
   warn_of_strangers();
   log_.write(fmt::format("  up to {} of memory", size_text(settings_.memory_bytes)));
   manager_.notify_ready(status);
 }
 
 void VolumeServer::warn_of_strangers() const {
+  if (page_ && page_->is_remote()) {
+    log_.write(
+        {LogLevel::warning,
+         fmt::format("whoever reaches {} sees the volume's name, figures and clients, and so "
+                     "does who listens on the way",
+                     fmt::join(page_->urls(), ", "))});
+  }
   std::vector<std::string> open;
   for (const auto& front_end : front_ends_) {
     for (FrontEndAddress& address : front_end->addresses()) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A volume in use and all that is offered of it: front ends for its clients, the control socket,
-// metrics, and the watch over its room and its disk. All of it runs on the volume's thread.
+// metrics, the status page, and the watch over its room and its disk. All of it runs on the
+// volume's thread.
 //
 // The life of one: made; front ends are added; start(); from here on everything works; stop(),
 // which ends with the volume saved.
@@ -23,9 +24,10 @@
 #include "net/service_manager.h"
 #include "serve/attachments.h"
 #include "serve/doors.h"
+#include "serve/status_page.h"
 #include "volume/volume.h"
 #include "watch/disk_watch.h"
-#include "watch/metrics_server.h"
+#include "watch/http_server.h"
 #include "watch/volume_monitor.h"
 
 namespace uvdo {
@@ -96,6 +98,13 @@ class VolumeServer {
   void announce() const;
   void warn_of_strangers() const;
 
+  [[nodiscard]] HttpSite metrics_site();
+  [[nodiscard]] StatusPage::Sources page_sources();
+  /// What the status page has of the control socket's commands.
+  Task<Json> describe();
+  /// Ends what is given by HTTP.
+  Task<void> stop_watchers();
+
   // ---- the control socket's commands
   Task<Result<Json>> carry_out(ControlRequest request);
   Task<void> take_back(std::string command);
@@ -133,7 +142,8 @@ class VolumeServer {
   VolumeMonitor monitor_;
   VolumeControl control_;
   ControlServer control_server_;
-  MetricsServer metrics_server_;
+  HttpServer metrics_server_;
+  std::optional<StatusPage> page_;  // from start() on, if it is wanted
   TaskGroup watching_;
   ServiceManager manager_;
   std::optional<Duration> life_period_;  // between two signs of life; none: nobody waits for them

@@ -32,6 +32,8 @@ Json device_json(const Rates& rates) {
           {"inFlight", rates.device_queue}};
 }
 
+}  // namespace
+
 Json space_json(const Snapshot& now) {
   const VolumeStatistics& s = now.statistics;
   const Activity& a = now.activity;
@@ -42,8 +44,6 @@ Json space_json(const Snapshot& now) {
           {"fillSeconds", a.fill_seconds},
           {"secondsUntilFull", a.until_full ? Json(a.until_full->count()) : Json(nullptr)}};
 }
-
-}  // namespace
 
 // The keys are those of docs/watching.md: scripts read them.
 Json to_json(const Rates& rates, const Snapshot& now) {

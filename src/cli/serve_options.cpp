@@ -88,6 +88,9 @@ void ServeOptions::add_to(Arguments& app) {
   app.option("--device-name", device_name, "the name of that device in /dev/uvdo");
   app.flag("--until-detached", until_detached, "end when the last such device is detached");
   app.flag("--fork", fork, "go on in the background, and return when all is ready");
+  app.flag("--systemd-mark", systemd_mark,
+           "let systemd not end it when it leaves the initramfs and shuts down: the root file "
+           "system is on the volume");
   app.option("--pid-file", pid_file, "write the server's process number to this file");
   app.flag("--lock-memory", lock_memory, "keep all memory from being paged out");
   // What is there beside the clients: control socket, account, metrics, watermarks.

@@ -358,6 +358,26 @@ class AttachTest(Attached):
         self.assertTrue(wait_until(lambda: uvdo("detach", device).returncode == 0))
         self.assert_nothing_is_left()
 
+    def test_a_server_that_hangs_keeps_no_other_command_waiting(self):
+        """The kernel asks it how large its file is (from Linux 6.17 on) and has others wait who ask about
+        the loop device."""
+        device = self.attach()
+        with open(device, "r+b", buffering=0) as file:
+            file.write(b"x" * 4096)
+        server, = processes_of(self.image)
+        os.kill(server, signal.SIGSTOP)
+        waiting = subprocess.Popen(["losetup", "--set-capacity", device])
+        self.addCleanup(waiting.wait)
+        self.addCleanup(os.kill, server, signal.SIGCONT)
+        time.sleep(0.3)
+        other = self.folder / "other.img"
+        made = uvdo("format", other, "--size", self.SIZE, "--slab-bits", 13, timeout=40)
+        self.assertEqual(made.returncode, 0, made.stderr)
+        os.kill(server, signal.SIGCONT)
+        waiting.wait()
+        self.detach(device)
+        self.assert_nothing_is_left()
+
     def test_a_server_of_the_root_file_system_has_the_mark_of_systemd(self):
         device = self.attach("--server-option=--systemd-mark")
         servers, keepers = processes_of(self.image), processes_of(self.image, ["uvdo-keeper"])

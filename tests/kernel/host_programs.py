@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Programs of the host, and more modules of the kernel, in the guest: a second archive behind the lab's
 own. The guest finds the programs by their names; each brings the host's libraries along."""
-import lzma
 import os
 import pathlib
 import re
@@ -23,12 +22,12 @@ class Guest:
     """A lab whose guest has more: what vm.Machine starts."""
 
     def __init__(self, base, folder, programs, modules, own=()):
-        """`programs` are names or paths; a missing one is lab.Unavailable. load(module) of those in
-        `modules` is a command of the guest. Those in `own` start themselves again: each is a program of
+        """`programs` are names or paths; a missing one is lab.Unavailable. `modules` can be loaded by the
+        guest's function of that name. Those in `own` start themselves again: each is a program of
         the guest's own, with its C library."""
         self.vmlinux, self.initramfs = base.vmlinux, folder / "initramfs"
         root = folder / "host-programs"
-        for part in ("host/bin", "host/lib", "host/modules", "usr/bin", "usr/lib/x86_64-linux-gnu"):
+        for part in ("host/bin", "host/lib", "modules", "usr/bin", "usr/lib/x86_64-linux-gnu"):
             (root / part).mkdir(parents=True)
         for program in map(pathlib.Path, own):
             shutil.copy(program, root / "usr/bin" / program.name)
@@ -37,11 +36,12 @@ class Guest:
                     shutil.copy(library, root / "usr/lib/x86_64-linux-gnu" / library.name)
         for program in programs:
             self._add_program(root, str(program))
-        self.orders = {name: self._add_module(root, base, name) for name in modules}
-        paths = "\n".join(sorted(str(path.relative_to(root)) for path in root.rglob("*")))
-        more = subprocess.run(["cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0"], check=True, cwd=root,
-                              input=paths.encode(), stdout=subprocess.PIPE).stdout
-        self.initramfs.write_bytes(base.initramfs.read_bytes() + more)
+        for module in modules:
+            lab.add_modules(base.folder, [module], root / "modules", f"{module}.order")
+        with open(self.initramfs, "wb") as archive:
+            archive.write(base.initramfs.read_bytes())
+            archive.flush()
+            lab.pack(root, archive)
         shutil.rmtree(root)
 
     @staticmethod
@@ -59,20 +59,3 @@ class Guest:
         start.write_text(f'#!/bin/sh\nexec /host/lib/{LOADER} --library-path /host/lib '
                          f'/host/bin/{name} "$@"\n')
         start.chmod(0o755)
-
-    @staticmethod
-    def _add_module(root, base, name):
-        """The files to load for a module, what it needs first."""
-        order = []
-        for path in lab.with_dependencies(base.folder / "kernel/lib/modules", [name]):
-            file = path.name.removesuffix(".xz")
-            data = lzma.open(path).read() if path.suffix == ".xz" else path.read_bytes()
-            (root / "host/modules" / file).write_bytes(data)
-            order.append(file)
-        return order
-
-    def load(self, module, options=""):
-        """The command that loads a module, unless it is built in or loaded."""
-        return "; ".join(f"grep -q '^{name.removesuffix('.ko').replace('-', '_')} ' /proc/modules || "
-                         f"insmod /host/modules/{name} {options if name == self.orders[module][-1] else ''}"
-                         for name in self.orders[module]) or "true"

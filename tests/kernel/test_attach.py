@@ -78,7 +78,7 @@ class Attach(unittest.TestCase):
 
     def live_through_kills(self, kind, module, prefix, kills, moments):
         self.run_in_guest(f"rm -f /tmp/*; uvdo format {VOLUME} --size 3200M --slab-size 32M --logical-size 256M")
-        self.run_in_guest(self.guest.load(module))
+        self.run_in_guest(f"load {module}")
         device = self.attach(kind)
         self.assertTrue(device.startswith(prefix), device)
         self.assertEqual(self.run_in_guest("readlink /dev/uvdo/pool").strip(), device)

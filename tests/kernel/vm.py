@@ -155,6 +155,12 @@ class Machine:
             raise Failed(f"ended before {marker}: exit status {status}\n{output}")
         return output
 
+    def leave(self, seconds=120):
+        """Lets the guest end by itself; whether it has powered off."""
+        self.agent.sendall(b"leave\n")
+        self.process.wait(seconds)
+        return "reboot: Power down" in self.console()
+
     def kernel_log(self):
         """What the kernel has said since the last call, with a level before each line."""
         return self.run("dmesg -r -c", check=False)[1]

@@ -14,26 +14,30 @@ LOADER = "ld-linux-x86-64.so.2"
 
 
 def libraries_of(program):
-    told = subprocess.run(["ldd", program], stdout=subprocess.PIPE, text=True).stdout
+    told = subprocess.run(["ldd", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
     return [pathlib.Path(found) for found in re.findall(r"(/\S+)", told)]
 
 
 class Guest:
     """A lab whose guest has more: what vm.Machine starts."""
 
-    def __init__(self, base, folder, programs, modules, own=()):
+    def __init__(self, base, folder, programs, modules, own=(), tree=()):
         """`programs` are names or paths; a missing one is lab.Unavailable. `modules` can be loaded by the
         guest's function of that name. Those in `own` start themselves again: each is a program of
-        the guest's own, with its C library."""
+        the guest's own, with its C library. Files and folders of `tree` are where they are here, and
+        programs among them are such too."""
         self.vmlinux, self.initramfs = base.vmlinux, folder / "initramfs"
         root = folder / "host-programs"
         for part in ("host/bin", "host/lib", "modules", "usr/bin", "usr/lib/x86_64-linux-gnu"):
             (root / part).mkdir(parents=True)
-        for program in map(pathlib.Path, own):
-            shutil.copy(program, root / "usr/bin" / program.name)
-            for library in libraries_of(program):
-                if not library.name.startswith(("ld-linux", "libc.so", "libm.so", "libpthread")):
-                    shutil.copy(library, root / "usr/lib/x86_64-linux-gnu" / library.name)
+        for program in own:
+            self._add_own(root, program, root / "usr/bin" / pathlib.Path(program).name)
+        for path in map(pathlib.Path, tree):
+            if not path.exists():
+                raise lab.Unavailable(f"no {path} (scripts/install-dependencies kernel)")
+            for file in path.rglob("*") if path.is_dir() else [path]:
+                if file.is_file():
+                    self._add_own(root, file, root / str(file)[1:])
         for program in programs:
             self._add_program(root, str(program))
         for module in modules:
@@ -45,10 +49,18 @@ class Guest:
         shutil.rmtree(root)
 
     @staticmethod
+    def _add_own(root, file, target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, target)
+        for library in libraries_of(file) if os.access(file, os.X_OK) else []:
+            if not library.name.startswith(("ld-linux", "libc.so", "libm.so", "libpthread")):
+                shutil.copy(library, root / "usr/lib/x86_64-linux-gnu" / library.name)
+
+    @staticmethod
     def _add_program(root, program):
         path = shutil.which(program, path=PATH) if "/" not in program else program
         if path is None or not os.path.exists(path):
-            raise lab.Unavailable(f"no {program} (scripts/install-dependencies test)")
+            raise lab.Unavailable(f"no {program} (scripts/install-dependencies kernel)")
         name = pathlib.Path(path).name
         shutil.copy(path, root / "host/bin" / name)
         for library in libraries_of(path):

@@ -23,7 +23,7 @@ import host_programs
 import sides
 import vm
 
-PROGRAMS = ["fio", "mkfs.ext4", "e2fsck"]
+PROGRAMS = ["fio", "mkfs.ext4", "e2fsck", "resize2fs"]
 KILLS = int(os.environ.get("UVDO_KILLS", "4"))
 KILLS_OF_A_ROUND = 10       # then everything is looked at, and the device is detached
 CRASHES_ALLOWED = 3         # of the kernel, for each round
@@ -56,7 +56,7 @@ class Attach(unittest.TestCase):
     @classmethod
     def start(cls):
         cls.machine = vm.Machine(cls.guest, [], exchange.ACCELERATOR, megabytes=2600)
-        cls.machine.run("mkdir -p /dev/shm; mount -t tmpfs -o size=1g tmpfs /dev/shm")
+        cls.machine.run("mkdir -p /dev/shm /mnt; mount -t tmpfs -o size=1g tmpfs /dev/shm")
         cls.machine.kernel_log()
 
     @classmethod
@@ -128,6 +128,37 @@ class Attach(unittest.TestCase):
                     raise
         print(f"{kind}: {proven} servers killed, nothing lost; {crashes} more rounds ended in a crash of the kernel's "
               "ublk driver", file=sys.stderr, flush=True)
+
+    def grow(self, kind, module):
+        if self.machine is None:
+            self.start()
+        self.run_in_guest(f"rm -f /tmp/*; uvdo format {VOLUME} --size 3200M --slab-size 32M --logical-size 64M")
+        self.run_in_guest(f"load {module}")
+        device = self.attach(kind)
+        self.run_in_guest(f"mkfs.ext4 -q {device} && mount {device} /mnt && echo kept >/mnt/note")
+        return device, self.run_in_guest(f"uvdo grow --logical 128M {VOLUME}")
+
+    def end_grown(self, device, module):
+        self.run_in_guest(f"resize2fs {device} && [ $(stat -f -c %b /mnt) -gt 25000 ] && grep kept /mnt/note && umount /mnt && "
+                          f"e2fsck -fn {device} && uvdo detach {device} && uvdo check {VOLUME} && rmmod {module}; rm {VOLUME}")
+        self.assertEqual(self.machine.complaints(EXPECTED), [])
+
+    def test_an_nbd_device_grows_in_use(self):
+        device, said = self.grow("nbd", "nbd")
+        self.assertNotIn("keeps its size", said)
+        self.run_in_guest(f"until [ $(blockdev --getsize64 {device}) = {128 << 20} ]; do usleep 50000; done", seconds=60)
+        self.end_grown(device, "nbd")
+
+    def test_what_to_do_with_a_ublk_device_that_keeps_its_size_is_said(self):
+        """Of kernels before 6.16."""
+        device, said = self.grow("ublk", "ublk_drv")
+        self.assertIn(f"{device} keeps its size", said)
+        self.assertIn("attach it again", said)
+        self.run_in_guest(f"umount /mnt && uvdo detach {device}")
+        self.assertEqual(self.attach("ublk"), device)
+        self.assertEqual(self.run_in_guest(f"blockdev --getsize64 {device}").strip(), str(128 << 20))
+        self.run_in_guest(f"mount {device} /mnt")
+        self.end_grown(device, "ublk_drv")
 
     def test_no_file_system_notices_that_a_ublk_server_is_killed(self):
         self.prove("ublk", "ublk_drv", "/dev/ublkb")

@@ -85,7 +85,7 @@ class Root(unittest.TestCase):
         pid = machine.run("pidof uvdo || for p in /proc/[0-9]*; do [ \"$(cat $p/comm)\" = uvdo ] && echo ${p#/proc/}; done").split()[0]
         self.assertEqual(machine.run(f"head -c 1 /proc/{pid}/cmdline"), "@")
         machine.run("echo answered and not flushed >/note")
-        machine.run(f"kill -KILL {pid}; /run/initramfs/bin/busybox chroot /run/initramfs {ATTACH}")
+        machine.run(f"/run/initramfs/bin/busybox chroot /run/initramfs /bin/sh -c 'kill -KILL {pid}; {ATTACH}'", seconds=120)
         self.assertEqual(machine.run("echo 3 >/proc/sys/vm/drop_caches; cat /note").strip(), "answered and not flushed")
 
 

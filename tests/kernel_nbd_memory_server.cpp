@@ -3,18 +3,17 @@
 // what the front end does, without a volume behind it. In a tmpfs the file outlives a server that
 // is killed. Prints "ready" and the device. SIGTERM detaches it, SIGHUP leaves it for the next
 // server, SIGUSR1 makes it larger. --disconnect DEVICE ends any device, and nothing else.
+#include <algorithm>
 #include <csignal>
-#include <cstring>
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/mman.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 
 #include "arguments/arguments.h"
 #include "base/file_descriptor.h"
+#include "block/testing/mapped_memory.h"
 #include "block/testing/memory_block_service.h"
+#include "device/device_users.h"
 #include "nbd/kernel_nbd_device.h"
 
 namespace uvdo {
@@ -32,45 +31,17 @@ struct Arguments {
   bool read_only = false;
 };
 
-/// The file's memory, of a size that it can grow to.
-struct Memory {
-  std::byte* bytes = nullptr;
-  std::uint64_t size = 0;
-  std::uint64_t room = 0;
-};
-
-Result<Memory> map_file(const Arguments& arguments) {
-  const FileDescriptor file(open(arguments.file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  struct stat status {};
-  if (!file || fstat(file.get(), &status) != 0) return errno_error(errno, arguments.file);
-  Memory memory;
-  // What a predecessor has grown stays so.
-  memory.size = std::max(arguments.size, static_cast<std::uint64_t>(status.st_size));
-  memory.room = std::max(memory.size, arguments.grown);
-  if (ftruncate(file.get(), static_cast<off_t>(memory.size)) != 0) {
-    return errno_error(errno, arguments.file);
-  }
-  void* mapped = mmap(nullptr, memory.room, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
-  if (mapped == MAP_FAILED) return errno_error(errno, "mapping the file");
-  memory.bytes = static_cast<std::byte*>(mapped);
-  return memory;
-}
-
 int complain(const Error& error) {
   fmt::print(stderr, "{}\n", error.message());
   return 1;
 }
 
 Task<void> serve(UringLoop& loop, const Arguments& arguments, int signals, int& status) {
-  const auto memory = map_file(arguments);
-  if (!memory) {
-    status = complain(memory.error());
-    co_return;
-  }
+  const testing::MappedMemory memory(std::max(arguments.size, arguments.grown), arguments.file);
   testing::MemoryBlockService::Options options;
-  options.size = memory->size;
-  options.room = memory->room;
-  options.memory = memory->bytes;
+  options.size = arguments.size;
+  options.room = std::max(arguments.size, arguments.grown);
+  options.memory = memory.get();
   options.read_only = arguments.read_only;
   testing::MemoryBlockService service(loop, options);
   RequestBudget budget(loop, RequestBudget::kUsual);
@@ -99,8 +70,7 @@ Task<void> serve(UringLoop& loop, const Arguments& arguments, int signals, int& 
     signalfd_siginfo info{};
     [[maybe_unused]] const int read = co_await loop.perform(
         [&](io_uring_sqe* sqe) { io_uring_prep_read(sqe, signals, &info, sizeof info, 0); });
-    if (info.ssi_signo == SIGUSR1 &&
-        truncate(arguments.file.c_str(), static_cast<off_t>(arguments.grown)) == 0) {
+    if (info.ssi_signo == SIGUSR1) {
       service.grow(arguments.grown);
       device.size_changed();
       continue;
@@ -110,8 +80,9 @@ Task<void> serve(UringLoop& loop, const Arguments& arguments, int signals, int& 
       if (!left) status = 1;
       break;
     }
-    if (auto unused = co_await device.check_unused(); !unused) {
-      complain(unused.error());
+    const std::string path = device.addresses().front().name;
+    if (const auto users = DeviceUsers().of(*StorageId::at(path)); !users.empty()) {
+      fmt::print(stderr, "{} is in use: {}\n", path, fmt::join(users, ", "));
       continue;
     }
     co_await device.shutdown();

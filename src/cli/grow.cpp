@@ -3,6 +3,7 @@
 #include "manage/grow.h"
 
 #include <string>
+#include <vector>
 
 #include "base/print.h"
 #include "base/size_text.h"
@@ -39,12 +40,14 @@ Result<GrowthRequest> read_sizes(const GrowArguments& arguments) {
   return Error(Errc::invalid_argument, "say what is to grow: --logical SIZE, --physical SIZE|max");
 }
 
-void print_sizes(const GrowArguments& arguments, const GrowthAnswer& sizes) {
+void print_sizes(const GrowArguments& arguments, const GrowthAnswer& sizes,
+                 const std::vector<std::string>& smaller) {
   if (arguments.json) {
     print("{}\n", json_text({{"volume", arguments.served.volume},
                              {"logicalBytes", sizes.logical},
                              {"physicalBytes", sizes.physical},
-                             {"changed", sizes.changed}},
+                             {"changed", sizes.changed},
+                             {"smallerDevices", smaller}},
                             2));
     return;
   }
@@ -52,6 +55,12 @@ void print_sizes(const GrowArguments& arguments, const GrowthAnswer& sizes) {
         sizes.changed ? "" : "nothing to do: ", arguments.served.volume,
         exact_size_text(sizes.logical), exact_size_text(sizes.physical),
         sizes.changed ? "" : " already");
+  for (const std::string& device : smaller) {
+    print(
+        "{0} keeps its size, which Linux can change in use from 6.16 on only: when nobody uses it, "
+        "uvdo detach {0} and attach it again; devices of --as nbd grow in use\n",
+        device);
+  }
 }
 
 }  // namespace
@@ -79,7 +88,7 @@ int run_grow(int argc, char** argv) {
   }
   auto sizes = grow_volume(options);
   if (!sizes) return fail(sizes.error());
-  print_sizes(arguments, *sizes);
+  print_sizes(arguments, *sizes, devices_that_keep_their_size(options.volume, sizes->logical));
   return kExitOk;
 }
 

@@ -275,6 +275,7 @@ int run_serve(int argc, char** argv) {
   if (options.control.empty()) {  // before the volume is touched
     if (auto made = make_control_folder(); !made) return fail(made.error());
   }
+  if (options.systemd_mark) mark_as_storage_daemon();  // before processes that it starts
   const std::size_t wanted_clients = options.clients;
   if (auto fits = fit_clients(options); !fits) return usage_error(fits.error().message());
   Background background;

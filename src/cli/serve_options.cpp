@@ -101,6 +101,9 @@ void ServeOptions::add_to(Arguments& app) {
   add_settings_to(app);
   app.flag("--until-detached", until_detached, "end when the last such device is detached");
   app.flag("--fork", fork, "go on in the background, and return when all is ready");
+  app.flag("--systemd-mark", systemd_mark,
+           "let systemd not end it when it leaves the initramfs and shuts down: the root file "
+           "system is on the volume");
   app.option("--pid-file", pid_file, "write the server's process number to this file");
 }
 

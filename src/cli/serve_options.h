@@ -67,6 +67,7 @@ struct ServeOptions {
   std::string mapper_name;
   bool until_detached = false;
   bool fork = false;
+  bool systemd_mark = false;
   std::string pid_file;
   TlsSettings tls;
 

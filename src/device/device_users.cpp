@@ -2,14 +2,17 @@
 #include "device/device_users.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <fstream>
 #include <sstream>
 
+#include <fcntl.h>
 #include <fmt/core.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "base/file_descriptor.h"
 #include "base/printable.h"
 #include "device/folder_entries.h"
 #include "device/storage_user.h"
@@ -90,7 +93,19 @@ std::vector<std::string> DeviceUsers::of(const StorageId& id) const {
     add_swap(each, users);
     add_processes(each, users);
   }
+  if (users.empty() && is_claimed(id)) {
+    users.emplace_back("kept by the kernel, perhaps mounted in another namespace");
+  }
   return users;
+}
+
+/// The kernel lets nobody have a device for himself of which a part is mounted, or kept otherwise.
+bool DeviceUsers::is_claimed(const StorageId& id) const {
+  if (id.kind != StorageId::Kind::block) return false;
+  const std::string node = map_.node_of(id.device);
+  if (node.empty()) return false;
+  const FileDescriptor file(open(node.c_str(), O_RDONLY | O_EXCL | O_NONBLOCK | O_CLOEXEC));
+  return !file && errno == EBUSY;
 }
 
 std::vector<std::string> DeviceUsers::mounts_of(const StorageId& id) const {

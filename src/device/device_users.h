@@ -18,8 +18,9 @@ class DeviceUsers {
 
   /// In words for people, "mounted on /mnt", "in use as swap", "held by dm-0", "open in process 12
   /// (fio)", with those of its partitions; empty if nobody does. Processes of other users are seen
-  /// by root alone, and this process is not looked for. Asks no file system: a server that does not
-  /// answer is not waited for, and may ask about its own devices.
+  /// by root alone, and this process is not looked for. Mounts that this process cannot see, of
+  /// containers and beyond its root folder, are noticed but not named. Asks no file system: a
+  /// server that does not answer is not waited for, and may ask about its own devices.
   [[nodiscard]] std::vector<std::string> of(const StorageId& id) const;
   /// Where it and its partitions are mounted, the latest last.
   [[nodiscard]] std::vector<std::string> mounts_of(const StorageId& id) const;
@@ -28,6 +29,7 @@ class DeviceUsers {
   [[nodiscard]] std::vector<StorageId> with_partitions(const StorageId& id) const;
   void add_swap(const StorageId& id, std::vector<std::string>& users) const;
   void add_processes(const StorageId& id, std::vector<std::string>& users) const;
+  [[nodiscard]] bool is_claimed(const StorageId& id) const;
 
   StorageMap map_;
   std::string proc_;

@@ -3,8 +3,11 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <future>
+#include <memory>
 #include <string_view>
 
 #include <fcntl.h>
@@ -14,6 +17,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "base/detached_thread.h"
 #include "base/file_descriptor.h"
 #include "base/first_line.h"
 #include "device/folder_entries.h"
@@ -25,6 +29,8 @@ namespace fs = std::filesystem;
 
 constexpr std::uint64_t kSector = 512;  // of all figures in /sys
 constexpr unsigned kDeepest = 16;       // storages over one another
+/// Far more than a server takes that is only busy: an answer that is not had may hide an owner.
+constexpr auto kPatience = std::chrono::seconds(4);
 
 std::optional<std::uint64_t> number_in(const fs::path& file) {
   const std::string line = first_line(file);
@@ -51,6 +57,22 @@ bool is_there(const fs::path& path) {
   return fs::exists(path, ignored);
 }
 
+/// What the kernel knows of a loop device. It asks the server of the device's file, of a FUSE mount
+/// for one, which may be one that does not answer: nothing then.
+std::optional<loop_info64> ask_loop(const std::string& node) {
+  if (node.empty()) return std::nullopt;
+  auto answer = std::make_shared<std::promise<std::optional<loop_info64>>>();
+  auto told = answer->get_future();
+  const auto asking = start_detached_thread("uvdo-loop", [answer, node] {
+    const FileDescriptor device(open(node.c_str(), O_RDONLY | O_CLOEXEC));
+    loop_info64 info{};
+    const bool is_told = device && ioctl(device.get(), LOOP_GET_STATUS64, &info) == 0;
+    answer->set_value(is_told ? std::optional(info) : std::nullopt);
+  });
+  if (!asking || told.wait_for(kPatience) != std::future_status::ready) return std::nullopt;
+  return told.get();
+}
+
 /// Which bytes of its file a loop device shows; nothing if it is none.
 std::optional<StorageRange> loop_file(const fs::path& folder, const std::string& node) {
   if (!is_there(folder / "loop/backing_file")) return std::nullopt;
@@ -62,12 +84,10 @@ std::optional<StorageRange> loop_file(const fs::path& folder, const std::string&
   }
   if (const auto id = StorageId::at(file.path)) file.id = *id;
   // The path is one of whoever made the device; the kernel knows the file itself.
-  const FileDescriptor device(node.empty() ? -1 : open(node.c_str(), O_RDONLY | O_CLOEXEC));
-  loop_info64 info{};
-  if (device && ioctl(device.get(), LOOP_GET_STATUS64, &info) == 0) {
-    const StorageId told = info.lo_rdevice != 0
-                               ? StorageId{StorageId::Kind::block, info.lo_rdevice, 0}
-                               : StorageId{StorageId::Kind::file, info.lo_device, info.lo_inode};
+  if (const auto info = ask_loop(node)) {
+    const StorageId told = info->lo_rdevice != 0
+                               ? StorageId{StorageId::Kind::block, info->lo_rdevice, 0}
+                               : StorageId{StorageId::Kind::file, info->lo_device, info->lo_inode};
     if (file.id != told) file.path.clear();
     file.id = told;
   } else if (file.id == StorageId()) {

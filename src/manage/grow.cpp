@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "manage/grow.h"
 
+#include <charconv>
+#include <chrono>
+#include <thread>
+
 #include "async/uring_loop.h"
+#include "base/first_line.h"
 #include "base/machine_memory.h"
 #include "control/server_messages.h"
 #include "device/open_device.h"
@@ -9,6 +14,8 @@
 
 namespace uvdo {
 namespace {
+
+constexpr std::uint64_t kSectorSize = 512;  // of figures in /sys
 
 /// may_offer() said no.
 Error not_meant() { return {Errc::cancelled, "nothing was changed"}; }
@@ -68,6 +75,22 @@ Task<void> grow_stopped(UringLoop& loop, const GrowOptions& options, Result<Grow
                       grown->config.physical_blocks * kBlockSize, *grown != before};
 }
 
+/// As the kernel has it, bytes; none: it is gone.
+std::optional<std::uint64_t> size_of_disk(const std::string& path) {
+  const std::string name = path.substr(path.rfind('/') + 1);
+  const std::string sectors = first_line("/sys/block/" + name + "/size");
+  std::uint64_t count = 0;
+  const auto [end, error] = std::from_chars(sectors.data(), sectors.data() + sectors.size(), count);
+  if (error != std::errc()) return std::nullopt;
+  return count * kSectorSize;
+}
+
+bool is_smaller_than(const AttachedDevice& device, std::uint64_t logical) {
+  if (device.kind != DeviceKind::ublk || device.size || device.offset > logical) return false;
+  const auto size = size_of_disk(device.path);
+  return size && *size < logical - device.offset;
+}
+
 }  // namespace
 
 Result<GrowthAnswer> grow_volume(const GrowOptions& options) {
@@ -79,6 +102,22 @@ Result<GrowthAnswer> grow_volume(const GrowOptions& options) {
   Result<GrowthAnswer> done = GrowthAnswer();
   (*loop)->run(grow_stopped(**loop, options, done));
   return done;
+}
+
+std::vector<std::string> devices_that_keep_their_size(const ServedVolume& volume,
+                                                      std::uint64_t logical) {
+  constexpr int kTries = 20;
+  constexpr auto kPause = std::chrono::milliseconds(50);
+  const auto told = volume.ask(DevicesRequest());
+  if (!told) return {};  // nobody serves it
+  std::vector<std::string> paths;
+  for (const AttachedDevice& device : told->devices) {
+    for (int i = 0; i < kTries && is_smaller_than(device, logical); ++i) {
+      std::this_thread::sleep_for(kPause);
+    }
+    if (is_smaller_than(device, logical)) paths.push_back(device.path);
+  }
+  return paths;
 }
 
 }  // namespace uvdo

@@ -3,7 +3,10 @@
 #pragma once
 
 #include <functional>
+#include <string>
+#include <vector>
 
+#include "control/device_message.h"
 #include "control/growth_message.h"
 #include "manage/served_volume.h"
 #include "volume/growth.h"
@@ -21,5 +24,11 @@ struct GrowOptions {
 /// The sizes that the volume has then. cancelled: may_offer() said no, and nothing was changed;
 /// else as grow_stopped_volume(), or what the server says.
 Result<GrowthAnswer> grow_volume(const GrowOptions& options);
+
+/// The paths of the volume's ublk devices that are smaller than a logical size of so many bytes
+/// lets them be: kernels before 6.16 cannot change a device in use, and the rest do it a moment
+/// after the growth, for which this waits.
+std::vector<std::string> devices_that_keep_their_size(const ServedVolume& volume,
+                                                      std::uint64_t logical);
 
 }  // namespace uvdo

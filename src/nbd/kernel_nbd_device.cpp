@@ -434,13 +434,4 @@ Task<Result<void>> KernelNbdDevice::leave() {
   co_return Result<void>();
 }
 
-Task<Result<void>> KernelNbdDevice::check_unused() {
-  if (state_ == State::off || state_ == State::lost) co_return Result<void>();
-  const auto look = [&folder = settings_.kernel.folder, index = *index_] {
-    return folder.check_unused(index);
-  };
-  Result<void> unused = co_await call_blocking(loop_, Descriptors::shared, look);
-  co_return unused;
-}
-
 }  // namespace uvdo

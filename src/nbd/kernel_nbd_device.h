@@ -83,16 +83,14 @@ class KernelNbdDevice final : public FrontEnd {
   /// The device gets the service's size, also while it is mounted, when what is under way has
   /// ended.
   void size_changed() override;
-  /// Finishes what is under way, refuses the rest and ends the device, whoever uses it: nothing of
-  /// it is left (see check_unused()).
+  /// Finishes what is under way, refuses the rest and ends the device, whoever uses it (DeviceUsers
+  /// tells): nothing of it is left.
   Task<void> shutdown() override;
   [[nodiscard]] bool can_leave() const override { return true; }
   /// Instead of shutdown(), where another server will follow: the device stays, and its requests
   /// wait for `dead_limit`. What is under way is finished, within limits; the rest, and whatever is
   /// not answered, is asked of the next.
   Task<Result<void>> leave() override;
-  /// busy: the device is mounted, or part of another, so that an end would be somebody's loss.
-  Task<Result<void>> check_unused();
 
   /// Bytes of memory that a device takes at most, for `requests` in flight.
   [[nodiscard]] static std::uint64_t memory_bound(const Settings& settings, std::uint32_t requests);

@@ -79,17 +79,4 @@ Result<void> KernelNbdFolder::settle(std::uint32_t index, std::chrono::milliseco
                            index, path(index), folder(index)));
 }
 
-Result<void> KernelNbdFolder::check_unused(std::uint32_t index) const {
-  // Whoever mounts a device or builds on it claims it for himself, as this does.
-  const FileDescriptor claim(open(path(index).c_str(), O_RDONLY | O_EXCL | O_CLOEXEC));
-  if (claim || errno == ENXIO || errno == ENOENT) return {};
-  if (errno == EBUSY) {
-    return Error(Errc::busy,
-                 fmt::format("{} is in use: unmount it, or take it out of what is built on it, "
-                             "before it is detached",
-                             path(index)));
-  }
-  return errno_error(errno, fmt::format("opening {}", path(index)));
-}
-
 }  // namespace uvdo

@@ -31,8 +31,6 @@ class KernelNbdFolder {
   /// Waits until the device's node is there and udev has nothing left to do, but no longer than
   /// `most`; not_found: there is no node.
   Result<void> settle(std::uint32_t index, std::chrono::milliseconds most) const;
-  /// busy: the device is mounted, or part of another. Others who have it open are not noticed.
-  Result<void> check_unused(std::uint32_t index) const;
 
  private:
   [[nodiscard]] std::string folder(std::uint32_t index) const;

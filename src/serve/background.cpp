@@ -58,6 +58,8 @@ void Background::ready() {
   starter_ = FileDescriptor();
 }
 
+void mark_as_storage_daemon() { *program_invocation_name = '@'; }
+
 Result<PidFile> PidFile::write(const std::string& path) {
   const FileDescriptor file(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
   if (!file) return errno_error(errno, fmt::format("making {}", path));

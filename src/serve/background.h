@@ -30,6 +30,11 @@ class Background {
   FileDescriptor starter_;
 };
 
+/// Marks this process as one that the root file system stands on: its name in /proc/PID/cmdline
+/// begins with "@" from now on, and systemd lets it live when the machine leaves its initramfs and
+/// when it shuts down. Processes that this one forks have the mark too.
+void mark_as_storage_daemon();
+
 /// A file with this process's number, for as long as this lives.
 class PidFile {
  public:

@@ -338,6 +338,55 @@ class AttachTest(Attached):
         self.detach(device)
         self.assert_nothing_is_left()
 
+    def test_one_that_is_mounted_where_nobody_here_sees_it_is_in_use(self):
+        """As in a container, or by a process with another root folder."""
+        device = self.attach()
+        self.must("mkfs.ext4", "-q", device)
+        place = self.folder / "elsewhere"
+        place.mkdir()
+        other = subprocess.Popen(["unshare", "--mount", "sh", "-c", f"mount {device} {place} && echo mounted && read word"],
+                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(other.wait)
+        self.addCleanup(other.stdin.close)
+        self.assertEqual(other.stdout.readline().strip(), "mounted")
+        other.stdout.close()
+        refused = uvdo("detach", device)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("is in use: kept by the kernel", refused.stderr)
+        other.stdin.close()
+        other.wait(30)
+        self.assertTrue(wait_until(lambda: uvdo("detach", device).returncode == 0))
+        self.assert_nothing_is_left()
+
+    def test_a_server_that_hangs_keeps_no_other_command_waiting(self):
+        """The kernel asks it how large its file is (from Linux 6.17 on) and has others wait who ask about
+        the loop device."""
+        device = self.attach()
+        with open(device, "r+b", buffering=0) as file:
+            file.write(b"x" * 4096)
+        server, = processes_of(self.image)
+        os.kill(server, signal.SIGSTOP)
+        waiting = subprocess.Popen(["losetup", "--set-capacity", device])
+        self.addCleanup(waiting.wait)
+        self.addCleanup(os.kill, server, signal.SIGCONT)
+        time.sleep(0.3)
+        other = self.folder / "other.img"
+        made = uvdo("format", other, "--size", self.SIZE, "--slab-bits", 13, timeout=40)
+        self.assertEqual(made.returncode, 0, made.stderr)
+        os.kill(server, signal.SIGCONT)
+        waiting.wait()
+        self.detach(device)
+        self.assert_nothing_is_left()
+
+    def test_a_server_of_the_root_file_system_has_the_mark_of_systemd(self):
+        device = self.attach("--server-option=--systemd-mark")
+        servers, keepers = processes_of(self.image), processes_of(self.image, ["uvdo-keeper"])
+        self.assertEqual((len(servers), len(keepers)), (1, 1))
+        for pid in servers + keepers:
+            self.assertEqual(pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()[:1], b"@")
+        self.detach(device)
+        self.assert_nothing_is_left()
+
     def test_serve_makes_devices_too(self):
         file_folder = self.folder / "file"
         file_folder.mkdir()

@@ -18,7 +18,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "judge"))
@@ -32,7 +31,6 @@ PACKAGES = """busybox-static coreutils dmsetup lvm2 libc6 libdevmapper1.02.1 lib
 PROGRAMS = ["bin/dd", "sbin/dmsetup", "sbin/lvm", "usr/bin/vdoformat", "usr/bin/vdoforcerebuild",
             "usr/bin/vdoreadonly"]
 MODULES = ["virtio_pci", "virtio_blk", "virtio_console", "virtio_rng", "dm-vdo", "crc32c_generic"]
-ON_DEMAND = ["ublk_drv"]       # `load MODULE` in the guest
 
 
 class Unavailable(Exception):
@@ -40,33 +38,9 @@ class Unavailable(Exception):
 
 
 class Lab:
-    def __init__(self, folder, initramfs=None):
+    def __init__(self, folder):
         self.folder = pathlib.Path(folder)
-        self.vmlinux, self.initramfs = self.folder / "vmlinux", initramfs or self.folder / "initramfs"
-
-    def with_programs(self, programs, initramfs):
-        """The same with programs of this machine in the guest, each with the libraries that it has
-        here; `initramfs` is where to put the archive."""
-        with tempfile.TemporaryDirectory(prefix="uvdo-guest.") as name:
-            root = pathlib.Path(name)
-            for part in ("host", "usr/bin"):
-                (root / part).mkdir(parents=True)
-            for program in map(pathlib.Path, programs):
-                needed = {pathlib.Path(found) for found in re.findall(r"(/\S+) \(0x", subprocess.run(
-                    ["ldd", program], check=True, stdout=subprocess.PIPE, text=True).stdout)}
-                for path in (program, *needed):
-                    if not (root / "host" / path.name).exists():
-                        shutil.copy(path, root / "host" / path.name)
-                loader = next(path.name for path in needed if path.name.startswith("ld-linux"))
-                script = root / "usr/bin" / program.name
-                script.write_text(f"#!/bin/sh\nexec /host/{loader} --library-path /host /host/{program.name} \"$@\"\n")
-                script.chmod(0o755)
-            with open(initramfs, "wb") as archive:
-                archive.write(self.initramfs.read_bytes())
-                archive.write(b"\0" * (-archive.tell() % 4))
-                archive.flush()
-                pack(root, archive)
-        return Lab(self.folder, initramfs)
+        self.vmlinux, self.initramfs = self.folder / "vmlinux", self.folder / "initramfs"
 
     @property
     def versions(self):
@@ -124,6 +98,18 @@ def with_dependencies(tree, names):
     return order
 
 
+def add_modules(folder, names, target, order_file):
+    """Copies modules of the kernel, and all that they need, with a file that says in which order they
+    are loaded."""
+    order = []
+    for path in with_dependencies(folder / "kernel/lib/modules", names):
+        name = path.name.removesuffix(".xz")
+        data = lzma.open(path).read() if path.suffix == ".xz" else path.read_bytes()
+        (target / name).write_bytes(data)
+        order.append(name + "\n")
+    (target / order_file).write_text("".join(order))
+
+
 def build_initramfs(folder):
     """Packs the guest's whole file system."""
     source, root = folder / "root", folder / "guest"
@@ -145,17 +131,11 @@ def build_initramfs(folder):
     for library in needed:
         shutil.copy(library, root / "lib/x86_64-linux-gnu" / library.name)
     (root / "lib64/ld-linux-x86-64.so.2").symlink_to("../lib/x86_64-linux-gnu/ld-linux-x86-64.so.2")
-    for wanted in (MODULES, *([name] for name in ON_DEMAND)):
-        order = []
-        for path in with_dependencies(folder / "kernel/lib/modules", wanted):
-            name = path.name.removesuffix(".xz")
-            data = lzma.open(path).read() if path.suffix == ".xz" else path.read_bytes()
-            (root / "modules" / name).write_bytes(data)
-            order.append(name + "\n")
-        (root / "modules" / ("order" if wanted is MODULES else f"{wanted[0]}.order")).write_text("".join(order))
-    for name in ("init", "vdo.sh", "ublk.sh", "lvm.conf"):
+    add_modules(folder, MODULES, root / "modules", "order")
+    for name in ("init", "vdo.sh", "ublk.sh", "root.sh", "shutdown", "lvm.conf"):
         shutil.copy(HERE / "guest" / name, root / ("etc/lvm" if name == "lvm.conf" else ""))
-    os.chmod(root / "init", 0o755)
+    for name in ("init", "shutdown"):
+        os.chmod(root / name, 0o755)
     with open(folder / "initramfs.new", "wb") as archive:
         pack(root, archive)
     os.replace(folder / "initramfs.new", folder / "initramfs")

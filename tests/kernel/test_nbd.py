@@ -74,7 +74,7 @@ class Nbd(unittest.TestCase):
     def setUpClass(cls):
         cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="uvdo-kernel."))
         cls.addClassCleanup(shutil.rmtree, cls.folder)
-        cls.guest = host_programs.Guest(exchange.LAB, cls.folder, PROGRAMS, ["nbd", "ext4"])
+        cls.guest = host_programs.Guest(exchange.LAB, cls.folder, PROGRAMS, ["nbd"])
         cls.machine = None
         cls.addClassCleanup(cls.stop)
 
@@ -89,8 +89,7 @@ class Nbd(unittest.TestCase):
         if self.machine is None:
             type(self).machine = vm.Machine(self.guest, [], exchange.ACCELERATOR)
             self.machine.run("mkdir -p /dev/shm; mount -t tmpfs -o size=800m tmpfs /dev/shm")
-            self.machine.run(self.guest.load("ext4"))
-        self.machine.run(self.guest.load("nbd", "nbds_max=2"))
+        self.machine.run("load nbd nbds_max=2")
         self.machine.kernel_log()
 
     def tearDown(self):

@@ -13,9 +13,12 @@ import tempfile
 import time
 import unittest
 
-import lab
+import exchange
+import host_programs
+import sides
 import vm
 
+SERVER = os.environ.get("UVDO_UBLK_SERVER", str(sides.support.TESTS.parent / "build/tests/ublk_memory_server"))
 TOOLS = "fio mkfs.ext4 e2fsck blkdiscard setpriv".split()
 MIB = 1 << 20
 SIZE = 64 * MIB
@@ -29,9 +32,8 @@ class Ublk(unittest.TestCase):
     def setUpClass(cls):
         cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="uvdo-ublk."))
         cls.addClassCleanup(shutil.rmtree, cls.folder)
-        programs = [SERVER, *(shutil.which(tool, path="/usr/sbin:/usr/bin:/sbin:/bin") for tool in TOOLS)]
-        guest = LAB.with_programs(programs, cls.folder / "initramfs")
-        cls.machine = vm.Machine(guest, [], ACCELERATOR)
+        guest = host_programs.Guest(exchange.LAB, cls.folder, [SERVER, *TOOLS], ["ublk_drv"])
+        cls.machine = vm.Machine(guest, [], exchange.ACCELERATOR)
         cls.addClassCleanup(cls.machine.kill)
         cls.machine.kernel_log()
 
@@ -286,22 +288,5 @@ class Ublk(unittest.TestCase):
         self.assertIn("status 0", self.guest("end_server a"))
 
 
-def main():
-    """Exit status 77 if there is no kernel to be had, or a tool is missing."""
-    global LAB, ACCELERATOR, SERVER
-    build = pathlib.Path(__file__).resolve().parent.parent.parent / "build"
-    SERVER = os.environ.get("UVDO_UBLK_SERVER", str(build / "tests/ublk_memory_server"))
-    try:
-        LAB = lab.prepare(os.environ.get("UVDO_KERNEL_LAB", str(build / "kernel")))
-        for tool in ["qemu-system-x86_64", *TOOLS]:
-            if not shutil.which(tool, path="/usr/sbin:/usr/bin:/sbin:/bin"):
-                raise lab.Unavailable(f"no {tool} (scripts/install-dependencies test)")
-    except lab.Unavailable as problem:
-        print(f"no kernel to test with: {problem}", file=sys.stderr)
-        sys.exit(1 if os.environ.get("UVDO_KERNEL_REQUIRED") else 77)
-    ACCELERATOR = vm.accelerator(LAB)
-    unittest.main(module="__main__", verbosity=0)
-
-
 if __name__ == "__main__":
-    main()
+    exchange.main()

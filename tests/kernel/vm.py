@@ -35,7 +35,9 @@ class Machine:
     """Disks are /dev/vda, /dev/vdb...: raw files, whose size can change (resize). They are read
     and written through the host's page cache, like everybody else does who uses the files."""
 
-    def __init__(self, lab, disks, accelerator, megabytes=1400, boot_seconds=BOOT_SECONDS):
+    def __init__(self, lab, disks, accelerator, megabytes=1400, processors=1, options="",
+                 boot_seconds=BOOT_SECONDS):
+        """`options` are more of the kernel's."""
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="uvdo-vm."))
         self.accelerator = accelerator
         self.received, self.open = b"", []
@@ -44,10 +46,11 @@ class Machine:
         console = self.folder / "console"
         command = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-nographic",
                    "-no-reboot", "-machine", "q35,hpet=off,vmport=off",
-                   *ACCELERATORS[accelerator], "-smp", "1", "-m", str(megabytes),
+                   *ACCELERATORS[accelerator], "-smp", str(processors), "-m", str(megabytes),
                    "-kernel", lab.vmlinux, "-initrd", lab.initramfs,
                    "-append", "console=ttyS0 quiet panic=-1 nokaslr mitigations=off tsc=reliable "
-                   "no_timer_check audit=0 nowatchdog rcupdate.rcu_expedited=1 random.trust_cpu=1",
+                   "no_timer_check audit=0 nowatchdog rcupdate.rcu_expedited=1 random.trust_cpu=1 "
+                   + options,
                    "-serial", f"file:{console}", "-device", "virtio-rng-pci",
                    "-chardev", f"socket,id=agent,path={self.folder}/agent",
                    "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent",
@@ -151,6 +154,12 @@ class Machine:
         if status != "killed":
             raise Failed(f"ended before {marker}: exit status {status}\n{output}")
         return output
+
+    def leave(self, seconds=120):
+        """Lets the guest end by itself; whether it has powered off."""
+        self.agent.sendall(b"leave\n")
+        self.process.wait(seconds)
+        return "reboot: Power down" in self.console()
 
     def kernel_log(self):
         """What the kernel has said since the last call, with a level before each line."""

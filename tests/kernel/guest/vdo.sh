@@ -51,5 +51,17 @@ copies() {
 # flush DEVICE: all that was written to it is stable afterwards
 flush() { dd if=/dev/null of="$1" conv=notrunc,fsync status=none; }
 
-# load MODULE: with what it needs
-load() { while read -r module; do insmod "/modules/$module" 2>/dev/null; done <"/modules/$1.order"; }
+# load MODULE [OPTION...]: with what it needs; nothing of it if it is there already
+load() {
+  local order=/modules/$1.order name last
+  shift
+  last=$(tail -n 1 "$order") || return
+  while read -r name; do
+    grep -q "^$(echo "${name%.ko}" | tr - _) " /proc/modules && continue
+    if [ "$name" = "$last" ]; then
+      insmod "/modules/$name" "$@"
+    else
+      insmod "/modules/$name"
+    fi || return
+  done <"$order"
+}

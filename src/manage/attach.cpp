@@ -50,7 +50,7 @@ Result<void> start_server(const ServedVolume& served, const ServerStart& start) 
     return std::move(looked).error();
   }
   const std::string log_file =
-      start.log_file.empty() ? default_log_file(served.volume) : start.log_file;
+      absolute(start.log_file.empty() ? default_log_file(served.volume) : start.log_file);
   std::error_code error;
   fs::create_directories(fs::path(log_file).parent_path(), error);
   if (error) {
@@ -58,8 +58,8 @@ Result<void> start_server(const ServedVolume& served, const ServerStart& start) 
                                        error.message()));
   }
   std::vector<std::string> words{
-      this_program(),     "serve",      absolute(served.volume), "--fork",
-      "--until-detached", "--log-file", absolute(log_file)};
+      this_program(), "serve", absolute(served.volume), "--fork", "--until-detached",
+      "--log-file",   log_file};
   if (!served.control.empty()) {
     words.insert(words.end(), {"--control", absolute(served.control)});
   }

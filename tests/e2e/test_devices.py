@@ -56,14 +56,14 @@ class RawDeviceTest(Devices):
             device = self.attach("--block-size", block_size, "--name", f"{self.image.stem}-{name}")
             self.assertEqual(int(self.must("blockdev", "--getss", device)), block_size)
             for depth in (1, 16, 128):
-                self.fio(f"--filename={device}", "--size=32m", "--ioengine=libaio", "--direct=1",
-                         f"--iodepth={depth}", "--rw=randwrite", f"--bsrange={block_size}-4m")
                 self.fio(f"--filename={device}", "--size=16m", "--ioengine=libaio", "--direct=1",
+                         f"--iodepth={depth}", "--rw=randwrite", f"--bsrange={block_size}-4m")
+                self.fio(f"--filename={device}", "--size=8m", "--ioengine=libaio", "--direct=1",
                          f"--iodepth={depth}", "--rw=randtrimwrite",
                          f"--bsrange={block_size}-256k")
                 if block_size == 512:
                     with RememberedDevice(device, 96 * MIB, depth, seed=depth) as remembered:
-                        operations = (200 + 10 * depth) * FACTOR
+                        operations = (60 + 4 * depth) * FACTOR
                         self.assertEqual(remembered.use(operations), [])
             self.detach(device)
         self.assert_nothing_is_left()
@@ -71,8 +71,8 @@ class RawDeviceTest(Devices):
     def test_what_was_written_is_there_when_it_is_attached_again(self):
         device = self.attach()
         with RememberedDevice(device, 64 * MIB, 4) as remembered:
-            for _ in range(3):
-                self.assertEqual(remembered.use(120 * FACTOR), [])
+            for _ in range(2):
+                self.assertEqual(remembered.use(60 * FACTOR), [])
                 refused = run(UVDO, "detach", device)
                 self.assertEqual(refused.returncode, 1, "it is held open")
                 self.assertIn(str(os.getpid()), refused.stderr)
@@ -90,11 +90,11 @@ class RawDeviceTest(Devices):
         devices = [self.attach(), self.attach(image=other)]
         with RememberedDevice(devices[0], 64 * MIB, 8, seed=1) as first, \
                 RememberedDevice(devices[1], 64 * MIB, 8, seed=2) as second:
-            first.start(400 * FACTOR)
-            second.start(400 * FACTOR)
+            first.start(200 * FACTOR)
+            second.start(200 * FACTOR)
             self.assertEqual((first.finish(), second.finish()), ([], []))
             # One goes, and the other does not notice.
-            first.start(400 * FACTOR)
+            first.start(200 * FACTOR)
             second.let_go()
             self.detach(other)
             self.assertEqual(first.finish(), [])
@@ -118,12 +118,12 @@ class FileSystemTest(Devices):
 
     def storm(self, place):
         """Writers of all sizes who sync all the time."""
-        self.fio(f"--directory={place}", "--size=2m", "--numjobs=4", "--ioengine=psync",
+        self.fio(f"--directory={place}", "--size=512k", "--numjobs=4", "--ioengine=psync",
                  "--rw=randwrite", "--bsrange=512-64k", "--fsync=1")
-        self.fio(f"--directory={place}", "--size=16m", "--numjobs=2", "--ioengine=libaio",
+        self.fio(f"--directory={place}", "--size=8m", "--numjobs=2", "--ioengine=libaio",
                  "--direct=1", "--iodepth=32", "--rw=randwrite", "--bsrange=4k-1m",
                  "--fdatasync=4", "--unlink=1")
-        self.fio(f"--directory={place}", "--size=8m", "--ioengine=psync", "--rw=randwrite",
+        self.fio(f"--directory={place}", "--size=2m", "--ioengine=psync", "--rw=randwrite",
                  "--bs=16k", "--sync=1")
 
     def test_fsync_storms_on_ext4(self):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The front door. `make demo` and `make test` do all they need on a fresh Debian 12 machine.
-.PHONY: build demo test test-release test-asan test-tsan test-kernel bench sim exhaustive torture format lint tidy demo-picture layers install deb deb-check test-boot clean
+.PHONY: build demo test test-release test-asan test-tsan test-kernel test-devices bench sim exhaustive torture format lint tidy demo-picture layers install deb deb-check test-boot clean
 JOBS ?= $(shell nproc)
 
 build:
@@ -50,6 +50,15 @@ test-kernel:
 	@cmake --preset release -DUVDO_TESTS=ON >/dev/null
 	@cmake --build build -j $(JOBS) --target uvdo index_probe ublk_memory_server kernel_nbd_memory_server
 	@tests/kernel/run $(KERNEL)
+
+# The operations of file system suites on uvdo's block device and on a raw file, with a table of both
+# (as root); DEVICES="stress-ng PostgreSQL --file-systems xfs --seconds 10" and other options of
+# tests/devices/run.
+test-devices:
+	@scripts/install-dependencies devices
+	@cmake --preset release -DUVDO_TESTS=OFF -DUVDO_BENCH=OFF >/dev/null
+	@cmake --build build -j $(JOBS) --target uvdo
+	@tests/devices/run $(DEVICES)
 
 # Figures of this machine; see docs/performance.md for what they mean. BENCH="--quick" and other
 # options of bench/run.

@@ -21,7 +21,8 @@ void try_program(const std::vector<std::string>& words) {
 }  // namespace
 
 Result<void> start_server_in_background(std::vector<std::string> words,
-                                        const std::string& log_file) {
+                                        const std::string& log_name) {
+  const std::string log_file = absolute_path(log_name);
   std::error_code error;
   fs::create_directories(fs::path(log_file).parent_path(), error);
   if (error) {
@@ -29,7 +30,7 @@ Result<void> start_server_in_background(std::vector<std::string> words,
                                        error.message()));
   }
   words.insert(words.begin(), this_program());
-  words.insert(words.end(), {"--fork", "--log-file", absolute_path(log_file)});
+  words.insert(words.end(), {"--fork", "--log-file", log_file});
   auto ended = run_program(words);
   if (!ended) return std::move(ended).error().within("starting a server");
   if (ended->status == 0) return {};

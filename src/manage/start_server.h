@@ -14,7 +14,7 @@ namespace uvdo {
 /// with its log in `log_file`, whose folder is made. Returns when the server is ready; an error is
 /// what a server that did not start has said.
 Result<void> start_server_in_background(std::vector<std::string> words,
-                                        const std::string& log_file);
+                                        const std::string& log_name);
 
 /// Loads the kernel's driver for devices of that kind, where it is a module and this is root.
 /// Without a kind that of the best one. What comes of it shows when a device is made.

@@ -421,6 +421,13 @@ class AttachTest(Attached):
         self.assertEqual(server.wait(30), 0)
         self.assert_nothing_is_left()
 
+    def test_the_log_may_be_named_without_a_folder(self):
+        done = uvdo("attach", self.image, "--as", "fuse", "--log-file", "here.log", cwd=self.folder)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("serving", (self.folder / "here.log").read_text())
+        self.detach(self.image)
+        self.assert_nothing_is_left()
+
     def test_what_cannot_be_had_is_said_and_no_server_is_left(self):
         if not pathlib.Path("/dev/ublk-control").exists():
             refused = uvdo("attach", self.image, "--as", "ublk", "--log-file", self.folder / "log")

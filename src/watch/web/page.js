@@ -65,8 +65,8 @@ const percent = (part, whole) => {
   if (!(whole > 0)) return '0 %';
   const value = 100 * part / whole;
   if (part > 0 && value < 0.1) return '<0.1 %';
-  // Nothing that is not all is called all.
-  return `${value < 10 ? value.toFixed(1) : part < whole ? Math.min(99, Math.round(value)) : 100} %`;
+  // Rounded down, as uvdo status does: nothing that is not all is called all.
+  return `${value < 9.95 ? value.toFixed(1) : Math.floor(value)} %`;
 };
 const duration = (seconds) => {
   for (const [length, name] of [[86400, 'day'], [3600, 'hour'], [60, 'minute'], [1, 'second']]) {

@@ -10,7 +10,6 @@ import pathlib
 import shutil
 import sys
 import tempfile
-import time
 import unittest
 
 import system
@@ -29,26 +28,24 @@ SMALL = "--slab-size 128M --logical-size 8G --cache 16M --buffers 16M"
 
 
 def packages(*names):
-    return [next(PACKAGES.glob(f"{name}_*.deb")) for name in names]
+    """Copies of the packages, which may be built anew meanwhile."""
+    found = [sorted(PACKAGES.glob(f"{name}_*.deb")) for name in names]
+    if not all(found):
+        raise lab.Unavailable(f"no packages in {PACKAGES}: make deb")
+    return [pathlib.Path(shutil.copy(paths[-1], FOLDER)) for paths in found]
 
 
 class Boot(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="uvdo-boot."))
-        cls.addClassCleanup(shutil.rmtree, cls.folder)
-        kernel = lab.prepare(os.environ.get("UVDO_KERNEL_LAB", BUILD / "kernel"))
-        installed = [pathlib.Path(shutil.copy(package, cls.folder))  # they may be built anew meanwhile
-                     for package in packages("uvdo", "uvdo-vdo-compat")]
-        made = system.System(os.environ.get("UVDO_BOOT_LAB", BUILD / "boot"), kernel, installed)
-        cls.system, cls.accelerator = made, vm.accelerator(kernel)
-        cls.disks = [cls.folder / "system.img", cls.folder / "volume.img"]
-        made.disk(cls.disks[0], 12 * GIB, [system.newer(installed[0], cls.folder)])
+        cls.addClassCleanup(shutil.rmtree, FOLDER)
+        cls.disks = [FOLDER / "system.img", FOLDER / "volume.img"]
+        SYSTEM.disk(cls.disks[0], 12 * GIB, [system.newer(INSTALLED[0], FOLDER)])
         with open(cls.disks[1], "wb") as disk:
             disk.truncate(4 * GIB)
 
     def boot(self):
-        self.machine = vm.Machine(self.system, self.disks, self.accelerator, megabytes=2200,
+        self.machine = vm.Machine(SYSTEM, self.disks, ACCELERATOR, megabytes=2200,
                                   boot_seconds=BOOT_SECONDS)
         self.addCleanup(self.machine.kill)
 
@@ -130,8 +127,14 @@ class Boot(unittest.TestCase):
 
 
 if __name__ == "__main__":
+    FOLDER = pathlib.Path(tempfile.mkdtemp(prefix="uvdo-boot."))
     try:
-        unittest.main(verbosity=2)
+        kernel = lab.prepare(os.environ.get("UVDO_KERNEL_LAB", BUILD / "kernel"))
+        INSTALLED = packages("uvdo", "uvdo-vdo-compat")
+        SYSTEM = system.System(os.environ.get("UVDO_BOOT_LAB", BUILD / "boot"), kernel, INSTALLED)
+        ACCELERATOR = vm.accelerator(kernel)
     except lab.Unavailable as problem:
+        shutil.rmtree(FOLDER)
         print(problem, file=sys.stderr)
         sys.exit(1 if REQUIRED else 77)
+    unittest.main(verbosity=2)

@@ -48,8 +48,8 @@ class Stack(unittest.TestCase):
         self.machine.run(f"rm -f {VOLUME} /tmp/log")
         self.assertEqual(self.machine.complaints(EXPECTED), [])
 
-    def attach(self, kind):
-        return self.machine.run(f"uvdo attach {VOLUME} --as {kind} {SERVER}").strip().splitlines()[-1]
+    def attach(self, kind, options=SERVER):
+        return self.machine.run(f"uvdo attach {VOLUME} --as {kind} {options}").strip().splitlines()[-1]
 
     def detach(self, device):
         self.machine.run(f"uvdo detach {device} && uvdo check {VOLUME}")
@@ -64,6 +64,9 @@ class Stack(unittest.TestCase):
                          "--ioengine=libaio --iodepth=16 --verify=crc32c --verify_fatal=1 --fsync=32 "
                          "--verify_state_save=0 --output-format=terse", seconds=240)
 
+    def pages_swapped_out(self):
+        return int(self.machine.run("grep '^pswpout ' /proc/vmstat").split()[1])
+
     def luks(self, kind):
         device = self.attach(kind)
         self.machine.run("cryptsetup luksFormat --batch-mode --pbkdf pbkdf2 --pbkdf-force-iterations 1000 "
@@ -71,7 +74,7 @@ class Stack(unittest.TestCase):
         opened = f"cryptsetup open --allow-discards --key-file /tmp/key {device} locked"
         self.machine.run(opened)
         self.refuses(device, "held by dm-0")
-        self.verify("--filename=/dev/mapper/locked", "32m")
+        self.verify("--filename=/dev/mapper/locked", "8m")
         self.machine.run("mkfs.ext4 -q /dev/mapper/locked && mount /dev/mapper/locked /mnt/a && "
                          "dd if=/dev/urandom of=/mnt/a/f bs=1M count=20 2>&1 && cp /mnt/a/f /tmp/f && "
                          "fstrim /mnt/a && umount /mnt/a && cryptsetup close locked")
@@ -95,7 +98,7 @@ class Stack(unittest.TestCase):
         for name in ("a", "b"):
             self.machine.run(f"mkfs.ext4 -q /dev/mapper/pool-{name} && "
                              f"mount /dev/mapper/pool-{name} /mnt/{name}")
-            self.verify(f"--directory=/mnt/{name}", "16m")
+            self.verify(f"--directory=/mnt/{name}", "4m")
         lvm("lvextend", "-L 140M pool/a")
         self.machine.run("resize2fs /dev/mapper/pool-a 2>&1; fstrim /mnt/a; umount /mnt/a; umount /mnt/b; "
                          "e2fsck -fn /dev/mapper/pool-a && e2fsck -fn /dev/mapper/pool-b")
@@ -103,12 +106,18 @@ class Stack(unittest.TestCase):
         self.detach(device)
 
     def swap(self, kind):
-        device = self.attach(kind)
+        # A server that is paged out to its own device could not bring itself back.
+        device = self.attach(kind, f"{SERVER} --server-option=--lock-memory")
         self.machine.run(f"mkswap {device} && swapon {device}")
         self.refuses(device, "in use as swap")
-        # Pages are sent there and come back with what they held.
-        self.machine.run("stress-ng --vm 1 --vm-bytes 96M --vm-madvise pageout --verify --timeout 10 2>&1 || "
-                         "stress-ng --madvise 1 --verify --timeout 10 2>&1", seconds=120)
+        # A program that may have less memory than it works on, and looks at what it gets back.
+        before = self.pages_swapped_out()
+        self.machine.run("mkdir -p /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup; "
+                         "echo +memory >/sys/fs/cgroup/cgroup.subtree_control; mkdir /sys/fs/cgroup/small; "
+                         "echo 32M >/sys/fs/cgroup/small/memory.max")
+        self.machine.run("(echo 0 >/sys/fs/cgroup/small/cgroup.procs; stress-ng --vm 1 --vm-bytes 48M --vm-keep "
+                         "--vm-method incdec --verify --timeout 15 2>&1)", seconds=290)
+        self.assertGreater(self.pages_swapped_out() - before, 4096)
         self.machine.run(f"swapoff {device}")
         self.detach(device)
 

@@ -8,6 +8,7 @@ import random
 import re
 import shutil
 import subprocess
+import sys
 import unittest
 
 from places import MIB, must, run
@@ -16,7 +17,7 @@ from remembered_device import RememberedDevice
 # The file system stressors of stress-ng 0.15, with what bounds the room that each takes.
 STRESSORS = {
     "access": "", "aio": "", "aiol": "", "chdir": "--chdir-dirs 256", "chmod": "", "chown": "",
-    "copy-file": "--copy-file-bytes 64M", "dentry": "--dentries 512", "dir": "--dir-dirs 1024",
+    "copy-file": "--copy-file-bytes 128M", "dentry": "--dentries 512", "dir": "--dir-dirs 1024",
     "dirdeep": "--dirdeep-inodes 4096", "dirmany": "", "fallocate": "--fallocate-bytes 128M",
     "fault": "", "fcntl": "", "fiemap": "--fiemap-bytes 64M", "filename": "", "flock": "",
     "fpunch": "", "fsize": "", "fstat": "", "getdent": "", "hdd": "--hdd-bytes 64M",
@@ -41,6 +42,8 @@ def stress(place, stressor, options, seconds):
     left = [path.name for path in folder.iterdir()]
     shutil.rmtree(folder)
     said = done.stdout + done.stderr
+    if done.returncode == 1:
+        sys.exit(f"stress-ng does not take these options: {said.strip()}")
     failures = {re.sub(r"\d+", "N", line.split("]", 1)[-1].strip())
                 for line in said.splitlines() if "stress-ng: fail:" in line}
     if done.returncode in (3, 4) or "skipping stress" in said:

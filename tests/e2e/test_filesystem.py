@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""File systems in daily use on a served volume: ext4 and xfs, mounted through the FUSE export of
-qemu-storage-daemon and a loop device, as where a kernel has no nbd. Needs root, FUSE and loop
+"""File systems in daily use on a served volume: ext4 on the device of uvdo attach, xfs through the FUSE
+export of qemu-storage-daemon and a loop device, as by NBD where a kernel has no nbd. Needs root, FUSE and loop
 devices; says so where they are missing."""
 import hashlib
 import os
@@ -13,7 +13,7 @@ import time
 import unittest
 
 from served import MIB, Served
-from support import run
+from support import UVDO, run
 
 PYTHON_LIBRARY = pathlib.Path(unittest.__file__).parent.parent
 
@@ -190,11 +190,29 @@ class DailyUse(Served):
         self.run_well(*check, self.loop)
         self.detach_and_stop()
 
+    def test_xfs(self):
+        self.live_a_day(("mkfs.xfs", "-q"), ("xfs_repair", "-n"))
+
+
+@unittest.skipIf(missing(), missing())
+class DailyUseOfADevice(DailyUse):
+    """The same on a device that the server makes itself."""
+
+    def attach(self):
+        self.loop = self.run_well(UVDO, "attach", self.image, "--as", "fuse").strip()
+
+    def detach(self):
+        self.unmount()
+        if self.loop:
+            self.run_well(UVDO, "detach", self.loop)
+            self.assertFalse(pathlib.Path("/dev/uvdo", self.image.stem).is_symlink())
+            self.loop = None
+        self.kill()
+
     def test_ext4(self):
         self.live_a_day(("mkfs.ext4", "-q"), ("e2fsck", "-fn"))
 
-    def test_xfs(self):
-        self.live_a_day(("mkfs.xfs", "-q"), ("xfs_repair", "-n"))
+    test_xfs = None
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "block/write_through.h"
 #include "control/control_protocol.h"
 #include "control/device_message.h"
 #include "control/growth_message.h"
@@ -35,7 +36,8 @@ struct ServerControl {
   /// The storages that the volume has at the moment.
   std::function<std::vector<StorageRange>()> storages = [] { return std::vector<StorageRange>(); };
   const DiskWatch* disk = nullptr;
-  std::uint64_t logical_block_size = 512;  ///< what statistics call clients' smallest request
+  WriteThroughView* write_through = nullptr;  ///< none: it cannot be switched
+  std::uint64_t logical_block_size = 512;     ///< what statistics call clients' smallest request
 
   // ---- the block devices of this machine that it makes of the volume
   std::function<Task<Result<AttachedDevice>>(AttachRequest)> attach;

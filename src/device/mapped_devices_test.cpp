@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What needs no device-mapper; the rest is tested with the kernel's (tests/kernel/test_vdostats.py).
+// What needs no device-mapper; the rest is tested with the kernel's
+// (tests/kernel/test_vdostats.py).
 #include "device/mapped_devices.h"
 
 #include <gtest/gtest.h>

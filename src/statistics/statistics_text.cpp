@@ -209,7 +209,7 @@ void add_requests(Rows& rows, const VolumeStatistics& s, VdostatsForm form) {
     case VdostatsForm::v6:
       add_errors(rows, s);
       rows.add("current dedupe queries", s.hash_lock.curr_dedupe_queries);
-      rows.add("maximum dedupe queries", std::uint64_t{0});  // nobody counts it any more
+      rows.add("maximum dedupe queries", std::uint64_t{0});  // nobody counts it
       add_advice(rows, s.hash_lock);
       rows.add("dedupe advice timeouts", s.dedupe_advice_timeouts);
       add_concurrent(rows, s.hash_lock);

@@ -10,6 +10,7 @@
 #include "cli/named_arguments.h"
 #include "cli/serve_settings.h"
 #include "device/backing_name.h"
+#include "manage/lvm_pool.h"
 #include "registry/find_storage.h"
 #include "vdo/adopt_file.h"
 
@@ -20,6 +21,7 @@ struct AdoptArguments {
   std::string name;
   std::string path;
   std::string vdo_conf;
+  std::string pool;  ///< of LVM
   bool scan = false;
   bool no_activate = false;
   bool start = false;
@@ -74,14 +76,31 @@ Result<std::string> only_nameless(const Registry& registry) {
                                          all));
 }
 
+/// Whether a pool of LVM is meant; its name serves for the volume's if that is left away.
+void find_pool(AdoptArguments& arguments) {
+  if (arguments.path.empty() && is_lvm_pool_name(arguments.name)) {
+    arguments.path = std::exchange(arguments.name, {});
+  }
+  if (!is_lvm_pool_name(arguments.path)) return;
+  arguments.pool = arguments.path;
+  if (!arguments.name.empty()) return;
+  arguments.name = arguments.pool;
+  std::ranges::replace(arguments.name, '/', '-');
+}
+
 int adopt(const Registry& registry, const AdoptArguments& arguments, AdoptOptions options) {
   if (arguments.scan) {
     auto path = only_nameless(registry);
     if (!path) return fail(path.error());
     options.path = std::move(*path);
   }
-  auto adopted = adopt_volume(registry, std::move(options));
+  const std::string& pool = arguments.pool;
+  auto adopted = pool.empty() ? adopt_volume(registry, std::move(options))
+                              : adopt_lvm_pool(registry, pool, std::move(options.volume));
   if (!adopted) return fail(adopted.error());
+  if (!pool.empty() && !arguments.start) {
+    if (auto released = release_lvm_pool(pool); !released) return fail(released.error());
+  }
   Json json = {{"name", adopted->name},
                {"uuid", to_text(adopted->uuid)},
                {"volume", adopted->storage},
@@ -135,7 +154,8 @@ int run_adopt(int argc, char** argv) {
       "The volume itself is not changed. Takes settings of uvdo serve.",
       "uvdo adopt");
   auto name = app.option("NAME", arguments.name, "what it is to be called");
-  app.option("VOLUME", arguments.path, "its file or block device, or MAJOR:MINOR")
+  app.option("VOLUME", arguments.path,
+             "its file or block device, MAJOR:MINOR, or VG/POOL, a VDO pool of LVM")
       .transform(backing_store_path);
   app.option("--vdoconf", arguments.vdo_conf,
              "take over all volumes of this file of the command vdo (/etc/vdoconf.yml), with the "
@@ -152,6 +172,7 @@ int run_adopt(int argc, char** argv) {
   const Registry registry = Registry::of_environment();
   if (!arguments.vdo_conf.empty()) return adopt_file(registry, arguments);
   if (arguments.scan && arguments.name.empty()) return print_scan(registry, arguments.json);
+  find_pool(arguments);
   if (arguments.name.empty() || arguments.path.empty() != arguments.scan) {
     return usage_error("say what is to be called how: uvdo adopt NAME VOLUME, or NAME --scan");
   }
@@ -164,8 +185,11 @@ int run_adopt(int argc, char** argv) {
   options.volume.storage = arguments.path;
   options.volume.is_activated = !arguments.no_activate;
   options.volume.serve = settings.given(argc, argv);
-  add_usual_settings(options.volume);
-  if (auto right = check_serve_settings(options.volume); !right) {
+  // The logical volumes of a pool are devices; which those are is LVM's to say.
+  if (arguments.pool.empty()) add_usual_settings(options.volume);
+  NamedVolume checked = options.volume;
+  add_usual_settings(checked);
+  if (auto right = check_serve_settings(checked); !right) {
     return usage_error(right.error().message());
   }
   return adopt(registry, arguments, std::move(options));

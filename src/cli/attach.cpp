@@ -11,6 +11,7 @@
 #include "base/print.h"
 #include "base/size_text.h"
 #include "cli/device_options.h"
+#include "cli/serve_settings.h"
 #include "cli/served_volume.h"
 #include "manage/child_program.h"
 
@@ -77,7 +78,10 @@ int run_attach(int argc, char** argv) {
   if (!request) return usage_error(request.error().message());
   request->read_only = arguments.read_only;
   if (arguments.foreground) return fail(become_server(arguments).error());
-  ServerStart start{arguments.log_file, arguments.server_options};
+  ServerStart start{arguments.log_file,
+                    settings_beside_devices(arguments.served.volume, arguments.server_options)};
+  start.options.insert(start.options.end(), arguments.server_options.begin(),
+                       arguments.server_options.end());
   if (arguments.read_only) start.options.emplace_back("--read-only");
   auto made = attach_volume(arguments.served.given(), *request, start);
   if (!made) return fail(made.error());

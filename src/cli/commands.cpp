@@ -179,12 +179,14 @@ std::optional<int> parse_arguments(Arguments& app, int argc, char** argv) {
 }
 
 Arguments::Option add_volume_argument(Arguments& app, std::string& volume) {
-  // What only tells something leaves a volume's file as it is.
-  const std::string command = app.name();
-  const bool changes = !is_teller(std::string_view(command).substr(command.find(' ') + 1));
+  const std::string name = app.name();
+  const std::string command = name.substr(name.find(' ') + 1);
+  const VolumeUse use = command == "serve"   ? VolumeUse::serve
+                        : is_teller(command) ? VolumeUse::tell
+                                             : VolumeUse::change;
   return app.option("VOLUME", volume, "the volume's name, its file or block device, or MAJOR:MINOR")
       .required()
-      .transform([changes](const std::string& word) { return volume_path(word, changes); });
+      .transform([use](const std::string& word) { return volume_path(word, use); });
 }
 
 void warn(std::string_view message) { print_error("uvdo: {}\n", printable(message)); }

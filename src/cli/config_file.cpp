@@ -117,7 +117,7 @@ Result<std::string> volume_of(const ConfigFile& config) {
   // In its place among the named ones it is brought up to date.
   const std::filesystem::path file(config.path);
   const std::string name = file.stem().string();
-  if (file_of_volume_name(name) == config.path) return volume_path("@" + name, true);
+  if (file_of_volume_name(name) == config.path) return volume_path("@" + name, VolumeUse::serve);
   NamedVolume volume;
   volume.name = name;
   volume.uuid = *config.uuid;
@@ -164,6 +164,7 @@ Result<ConfigFile> parse_config(const Arguments& app, std::string_view table,
     }
     // Of a named volume; who reads it is uvdo start.
     if (name == "activate" && node.is_boolean()) continue;
+    if (name == "lvm-pool" && node.is_string()) continue;
     if (std::ranges::find(kTables, name) == kTables.end() || !node.is_table()) {
       return wrong(
           path, node.source(),

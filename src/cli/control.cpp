@@ -14,6 +14,7 @@
 #include "control/index_message.h"
 #include "control/server_messages.h"
 #include "control/settings_message.h"
+#include "manage/lvm_pool.h"
 #include "manage/named_volume.h"
 #include "manage/stop.h"
 
@@ -52,6 +53,15 @@ Result<void> add_setting(SetRequest& request, const std::string& setting) {
   auto on = parse_switch(key, value);
   if (!on) return std::move(on).error();
   *chosen = *on;
+  return {};
+}
+
+/// Gives a pool of LVM back whose data are at `path`.
+Result<void> release_pool_of(const Registry& registry, const std::string& path) {
+  const NamedVolumes named = registry.all();
+  for (const NamedVolume& each : named.volumes) {
+    if (!each.lvm_pool.empty() && each.storage == path) return release_lvm_pool(each.lvm_pool);
+  }
   return {};
 }
 
@@ -158,11 +168,13 @@ int run_stop(int argc, char** argv) {
   app.flag("--force", force, "also while a block device of uvdo attach is used, which then fails");
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   if (!all && served.volume.empty()) return usage_error("name a volume, or give --all");
+  const Registry registry = Registry::of_environment();
   if (!all) {
     auto stopped = stop_server(served.given(), force);
-    return stopped ? kExitOk : fail(stopped.error());
+    if (!stopped) return fail(stopped.error());
+    const auto released = release_pool_of(registry, served.volume);
+    return released ? kExitOk : fail(released.error());
   }
-  const Registry registry = Registry::of_environment();
   const NamedVolumes named = registry.all();
   int status = kExitOk;
   for (const Error& each : named.unreadable) status = fail(each);

@@ -42,7 +42,7 @@ int run_detach(int argc, char** argv) {
     auto found = find_devices(what);
     // A device may have the name of a volume, and comes first.
     if (!found && file_of_volume_name(what)) {
-      auto path = volume_path(what, true);
+      auto path = volume_path(what, VolumeUse::change);
       found = path ? find_devices(*path) : std::move(path).error();
     }
     if (!found) {

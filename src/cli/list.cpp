@@ -124,8 +124,10 @@ Row row_of(RunningServer server) {
 Row row_of(NamedVolume volume) {
   Row row;
   row.path = volume.storage;
-  row.state = "missing";
-  if (auto found = find_storage(volume)) {
+  row.state = volume.lvm_pool.empty() ? "missing" : "with LVM";
+  auto found = find_storage(volume);
+  // The data of a pool that no server has are LVM's, whatever is found of them.
+  if (found && volume.lvm_pool.empty()) {
     row.path = found->path;
     auto image = open_volume(row.path, {.replay = false});
     row.state = "stopped";

@@ -8,6 +8,7 @@
 #include <fmt/core.h>
 
 #include "manage/start_server.h"
+#include "registry/registry.h"
 
 namespace uvdo {
 namespace {
@@ -85,11 +86,7 @@ Result<void> check_serve_settings(const NamedVolume& volume) {
   Arguments app("", "uvdo serve");
   options.add_to(app);
   std::vector<std::string> words{"uvdo serve", volume.storage};
-  const std::vector<std::string> settings =
-      command_line_of(volume.serve, [&](const std::string& key) {
-        const auto shape = app.find("--" + key);
-        return shape && shape->is_flag;
-      });
+  const std::vector<std::string> settings = serve_words(volume.serve);
   words.insert(words.end(), settings.begin(), settings.end());
   std::vector<char*> arguments;
   arguments.reserve(words.size());
@@ -102,6 +99,29 @@ Result<void> check_serve_settings(const NamedVolume& volume) {
                                 });
   if (status) return Error(Errc::invalid_argument, complaint);
   return options.check();
+}
+
+std::vector<std::string> serve_words(const OptionTable& settings) {
+  ServeOptions options;
+  Arguments app("", "uvdo serve");
+  options.add_to(app);
+  return command_line_of(settings, [&](const std::string& key) {
+    const auto shape = app.find("--" + key);
+    return shape && shape->is_flag;
+  });
+}
+
+std::vector<std::string> settings_beside_devices(const std::string& path,
+                                                 const std::vector<std::string>& options) {
+  const NamedVolumes named = Registry::of_environment().all();
+  const auto found = std::ranges::find(named.volumes, path, &NamedVolume::storage);
+  if (found == named.volumes.end()) return {};
+  OptionTable settings = found->serve;
+  for (const char* key : {"attach", "ublk", "fuse", "device-name", "log-file"}) settings.erase(key);
+  for (const std::string& option : options) {
+    if (option.starts_with("--")) settings.erase(option.substr(2, option.find('=') - 2));
+  }
+  return serve_words(settings);
 }
 
 void add_usual_settings(NamedVolume& volume) {

@@ -33,6 +33,15 @@ class ServeSettings {
 /// not.
 Result<void> check_serve_settings(const NamedVolume& volume);
 
+/// The settings of a volume as words of uvdo serve, "--cache=256M".
+[[nodiscard]] std::vector<std::string> serve_words(const OptionTable& settings);
+
+/// Of the named volume at `path`, if it is one, those that do not say what devices it becomes, nor
+/// where its log is: for a server that is started for a certain device. What stands in `options`,
+/// words of uvdo serve, is left out, too.
+[[nodiscard]] std::vector<std::string> settings_beside_devices(
+    const std::string& path, const std::vector<std::string>& options);
+
 /// Gives a new volume a device called as itself, if it is not told how it is to be served.
 void add_usual_settings(NamedVolume& volume);
 

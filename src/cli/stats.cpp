@@ -54,7 +54,7 @@ int show_statistics(const std::vector<std::string>& volumes, ServedVolume served
     add_error(errors[name], error);
   };
   for (const std::string& volume : volumes) {
-    auto path = volume_path(volume, false);
+    auto path = volume_path(volume, VolumeUse::tell);
     if (path) served.volume = *path;
     auto statistics = path ? volume_statistics(served, {.replay = !without_journal}, advice_on)
                            : path.error().clone();
@@ -115,7 +115,7 @@ int run_stats(int argc, char** argv) {
     if (volumes.size() != 1 || verbose || human || si) {
       return usage_error("--watch takes one volume, and no other form of output than --json");
     }
-    auto path = volume_path(volumes[0], false);
+    auto path = volume_path(volumes[0], VolumeUse::tell);
     if (!path) return usage_error(path.error().message());
     served.volume = *path;
     return watch_statistics(served.given(), *interval, count,

@@ -6,6 +6,7 @@
 
 #include "cli/command.h"
 #include "device/backing_name.h"
+#include "manage/lvm_pool.h"
 #include "manage/named_volume.h"
 
 namespace uvdo {
@@ -24,7 +25,7 @@ bool is_marked(const std::string& word) { return word.starts_with(kMark) && !is_
 
 }  // namespace
 
-Result<std::string> volume_path(const std::string& word, bool record) {
+Result<std::string> volume_path(const std::string& word, VolumeUse use) {
   const Registry registry = Registry::of_environment();
   const bool marked = is_marked(word);
   const std::string name = marked ? word.substr(1) : word;
@@ -35,7 +36,14 @@ Result<std::string> volume_path(const std::string& word, bool record) {
                              "the volume, ./{0} for the file",
                              name));
   }
-  auto placed = place_named_volume(registry, name, record);
+  if (use == VolumeUse::serve) {
+    auto volume = registry.find(name);
+    if (!volume) return std::move(volume).error();
+    if (!volume->lvm_pool.empty()) {
+      if (auto taken = take_lvm_pool(volume->lvm_pool); !taken) return std::move(taken).error();
+    }
+  }
+  auto placed = place_named_volume(registry, name, use != VolumeUse::tell);
   if (!placed) return std::move(placed).error();
   if (placed->moved_from) {
     warn(fmt::format("the volume \"{}\" has moved from {} to {}", name, *placed->moved_from,

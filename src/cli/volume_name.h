@@ -3,6 +3,7 @@
 // path of its file or block device, or by MAJOR:MINOR of a device.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -10,10 +11,17 @@
 
 namespace uvdo {
 
+/// What a volume is looked for for.
+enum class VolumeUse : std::uint8_t {
+  tell,    ///< nothing is changed, not even its file
+  change,  ///< a new place is written into its file
+  serve,   ///< the same; the data of a pool of LVM are taken from it
+};
+
 /// The path of the volume that `word` calls. "@NAME" is always a named volume; a name that is that
-/// of a file in the current folder, too, is refused. With `record` a named volume that is found
-/// elsewhere than its file says is told to its file; the user is told in any case.
-Result<std::string> volume_path(const std::string& word, bool record);
+/// of a file in the current folder, too, is refused. The user is told of a named volume that is
+/// found elsewhere than its file says.
+Result<std::string> volume_path(const std::string& word, VolumeUse use);
 
 /// The registered file of the volume that is called so, "NAME" or "@NAME"; nothing if there is
 /// none.

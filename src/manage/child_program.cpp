@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <spawn.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,10 +23,15 @@ constexpr std::size_t kMostText = 65536;
 /// posix_spawn()'s list of what is done with descriptors first.
 class SpawnActions {
  public:
-  explicit SpawnActions(int errors) {
+  /// `output`: -1 for none.
+  SpawnActions(int errors, int output) {
     posix_spawn_file_actions_init(&actions_);
     posix_spawn_file_actions_addopen(&actions_, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_addopen(&actions_, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    if (output < 0) {
+      posix_spawn_file_actions_addopen(&actions_, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    } else {
+      posix_spawn_file_actions_adddup2(&actions_, output, STDOUT_FILENO);
+    }
     posix_spawn_file_actions_adddup2(&actions_, errors, STDERR_FILENO);
     posix_spawn_file_actions_addchdir_np(&actions_, "/");
   }
@@ -63,12 +69,14 @@ std::string this_program() {
   return error || access(path.c_str(), X_OK) != 0 ? std::string(kSelf) : path.string();
 }
 
-Result<EndedProgram> run_program(const std::vector<std::string>& words) {
+namespace {
+
+Result<EndedProgram> run(const std::vector<std::string>& words, int output) {
   std::array<int, 2> ends{};
   if (pipe2(ends.data(), O_CLOEXEC) != 0) return errno_error(errno, "making a pipe");
   const FileDescriptor reading(ends[0]);
   FileDescriptor writing(ends[1]);
-  const SpawnActions actions(writing.get());
+  const SpawnActions actions(writing.get(), output);
   std::vector<std::string> kept = words;
   std::vector<char*> arguments;
   arguments.reserve(kept.size() + 1);
@@ -87,6 +95,28 @@ Result<EndedProgram> run_program(const std::vector<std::string>& words) {
   }
   ended.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return ended;
+}
+
+}  // namespace
+
+Result<EndedProgram> run_program(const std::vector<std::string>& words) { return run(words, -1); }
+
+Result<ProgramOutput> run_program_for_output(const std::vector<std::string>& words) {
+  // A file, not a pipe: nobody reads it while the program has something to say about errors.
+  const FileDescriptor file(memfd_create("output", MFD_CLOEXEC));
+  if (!file) return errno_error(errno, "making room for a program's output");
+  auto ended = run(words, file.get());
+  if (!ended) return std::move(ended).error();
+  ProgramOutput output{std::move(*ended), {}};
+  std::array<char, 4096> piece{};
+  for (off_t at = 0;;) {
+    const ssize_t got = pread(file.get(), piece.data(), piece.size(), at);
+    if (got < 0) return errno_error(errno, "reading a program's output");
+    if (got == 0) break;
+    output.text.append(piece.data(), static_cast<std::size_t>(got));
+    at += got;
+  }
+  return output;
 }
 
 }  // namespace uvdo

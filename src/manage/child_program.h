@@ -23,4 +23,11 @@ struct EndedProgram {
 /// must have closed its standard error.
 Result<EndedProgram> run_program(const std::vector<std::string>& words);
 
+/// The same, with what it wrote to standard output.
+struct ProgramOutput {
+  EndedProgram ended;
+  std::string text;
+};
+Result<ProgramOutput> run_program_for_output(const std::vector<std::string>& words);
+
 }  // namespace uvdo

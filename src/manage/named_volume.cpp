@@ -79,6 +79,15 @@ Result<PlacedVolume> place_named_volume(const Registry& registry, const std::str
   auto volume = registry.find(name);
   if (!volume) return std::move(volume).error();
   PlacedVolume placed{std::move(*volume)};
+  // What LVM has, by whatever name, is not to be touched: only the map of uvdo's own is.
+  if (!placed.volume.lvm_pool.empty()) {
+    auto uuid = uuid_at(placed.volume.storage);
+    if (uuid && *uuid == placed.volume.uuid) return placed;
+    return Error(Errc::not_found,
+                 fmt::format("the volume \"{}\" is the data of the pool {} of LVM, which uvdo does "
+                             "not have: uvdo start {} takes it",
+                             name, placed.volume.lvm_pool, name));
+  }
   auto found = find_storage(placed.volume);
   if (!found) {
     // A server has it still, as one that is suspended while its disk is away.

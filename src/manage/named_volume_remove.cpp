@@ -10,6 +10,7 @@
 #include "base/block_types.h"
 #include "device/blocking_device.h"
 #include "device/open_device.h"
+#include "manage/lvm_pool.h"
 #include "manage/named_volume.h"
 #include "manage/stop.h"
 #include "registry/find_storage.h"
@@ -50,6 +51,13 @@ Result<RemovedVolume> remove_named_volume(const Registry& registry, const std::s
   auto found = registry.find(name);
   if (!found) return std::move(found).error();
   RemovedVolume removed{std::move(*found)};
+  const std::string pool = removed.volume.lvm_pool;
+  if (!pool.empty() && !options.keep_storage) {
+    return Error(Errc::invalid_argument,
+                 fmt::format("the volume \"{}\" is the data of the pool {} of LVM, which has to "
+                             "remove it (lvremove): give --keep to give the pool back",
+                             name, pool));
+  }
   auto placed = place_named_volume(registry, name, false);
   if (placed) {
     removed.volume = std::move(placed->volume);
@@ -61,10 +69,13 @@ Result<RemovedVolume> remove_named_volume(const Registry& registry, const std::s
       removed.storage = *freed;
     }
   } else if (placed.error().code() == Errc::not_found) {
-    // A disk that is gone does not keep its volume's name for ever.
-    removed.storage = Storage::not_found;
+    // A disk that is gone does not keep its volume's name for ever; a pool may be with LVM.
+    removed.storage = pool.empty() ? Storage::not_found : Storage::kept;
   } else {
     return std::move(placed).error();
+  }
+  if (!pool.empty()) {
+    if (auto released = release_lvm_pool(pool); !released) return std::move(released).error();
   }
   auto lock = registry.lock();
   if (!lock) return std::move(lock).error();

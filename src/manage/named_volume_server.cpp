@@ -5,6 +5,7 @@
 
 #include "manage/attach.h"
 #include "manage/child_program.h"
+#include "manage/lvm_pool.h"
 #include "manage/named_volume.h"
 #include "manage/start_server.h"
 #include "manage/stop.h"
@@ -55,6 +56,11 @@ Result<void> start_process(const Registry& registry, const NamedVolume& volume,
 
 Result<StartedVolume> start_named_volume(const Registry& registry, const std::string& name,
                                          const StartOptions& options) {
+  auto volume = registry.find(name);
+  if (!volume) return std::move(volume).error();
+  if (!volume->lvm_pool.empty()) {
+    if (auto taken = take_lvm_pool(volume->lvm_pool); !taken) return std::move(taken).error();
+  }
   auto placed = place_named_volume(registry, name, true);
   if (!placed) return std::move(placed).error();
   StartedVolume started{std::move(placed->volume)};
@@ -69,6 +75,10 @@ Result<StartedVolume> start_named_volume(const Registry& registry, const std::st
   const bool is_plain = options.options.empty() && options.log_file.empty();
   const auto service = options.by_service && is_plain ? service_of(registry, name) : std::nullopt;
   auto done = service ? start_service(*service) : start_process(registry, started.volume, options);
+  if (!done && !started.volume.lvm_pool.empty()) {
+    auto released = release_lvm_pool(started.volume.lvm_pool);
+    if (!released) return released.error().within(done.error().message());
+  }
   if (!done) return std::move(done).error();
   auto devices = served.ask(DevicesRequest());
   if (!devices) return std::move(devices).error();
@@ -84,9 +94,12 @@ Result<bool> stop_named_volume(const Registry& registry, const std::string& name
   if (!placed && placed.error().code() == Errc::not_found && registry.has(name)) return false;
   if (!placed) return std::move(placed).error();
   auto stopped = stop_server({placed->volume.storage}, options.force);
-  if (stopped) return true;
-  if (stopped.error().code() == Errc::not_found) return false;
-  return std::move(stopped).error();
+  if (!stopped && stopped.error().code() != Errc::not_found) return std::move(stopped).error();
+  if (!placed->volume.lvm_pool.empty()) {
+    auto released = release_lvm_pool(placed->volume.lvm_pool);
+    if (!released) return std::move(released).error();
+  }
+  return stopped.ok();
 }
 
 }  // namespace uvdo

@@ -20,6 +20,7 @@ namespace {
 constexpr std::string_view kUuid = "uuid";
 constexpr std::string_view kStorage = "volume";
 constexpr std::string_view kActivate = "activate";
+constexpr std::string_view kLvmPool = "lvm-pool";
 constexpr std::string_view kServe = "serve";
 constexpr std::string_view kVdo = "vdo";
 
@@ -99,14 +100,19 @@ Result<void> read_key(const std::string& path, std::string_view key, const toml:
     const auto on = node.value_exact<bool>();
     if (!on) return wrong(path, node.source(), "\"activate\" is true or false");
     volume.is_activated = *on;
+  } else if (key == kLvmPool) {
+    volume.lvm_pool = node.value_exact<std::string>().value_or("");
+    if (volume.lvm_pool.find('/') == std::string::npos) {
+      return wrong(path, node.source(), "\"lvm-pool\" is the name of a pool of LVM, \"VG/POOL\"");
+    }
   } else if (key == kServe || key == kVdo) {
     auto table = table_of(path, key, node);
     if (!table) return std::move(table).error();
     (key == kServe ? volume.serve : volume.vdo) = std::move(*table);
   } else {
     return wrong(path, node.source(),
-                 fmt::format("\"{}\" means nothing here; there are uuid, volume, activate, [serve] "
-                             "and [vdo]",
+                 fmt::format("\"{}\" means nothing here; there are uuid, volume, activate, "
+                             "lvm-pool, [serve] and [vdo]",
                              key));
   }
   return {};
@@ -245,6 +251,9 @@ std::string text_of_named_volume(const NamedVolume& volume, std::string_view old
   add(kStorage, toml_string(volume.storage), "where it was found last");
   add(kActivate, volume.is_activated ? "true" : "false",
       "started at boot, and by uvdo start --all");
+  if (!volume.lvm_pool.empty()) {
+    add(kLvmPool, toml_string(volume.lvm_pool), "whose data it is; mapped while it runs");
+  }
   add_table(text, kServe, kServeComment, volume.serve, comments);
   add_table(text, kVdo, kVdoComment, volume.vdo, comments);
   // What stood above a key that is gone is kept, too: somebody has written it.

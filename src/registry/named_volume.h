@@ -6,6 +6,7 @@
 //   uuid = "0f0e7a5c-..."                   # what it is found by, wherever its disk has gone
 //   volume = "/dev/disk/by-id/scsi-..."     # where it was found last
 //   activate = true                         # started at boot, and by uvdo start --all
+//   lvm-pool = "vg/pool"                    # only of one that is the data of a pool of LVM
 //
 //   # Options of uvdo serve.
 //   [serve]
@@ -35,6 +36,7 @@ struct NamedVolume {
   Uuid uuid{};
   std::string storage;       ///< where it was found last: an absolute path
   bool is_activated = true;  ///< started at boot, and with all others
+  std::string lvm_pool{};    ///< "VG/POOL" if it is the data of a pool of LVM; else empty
   OptionTable serve{};       ///< of uvdo serve: "cache", "attach", ...
   OptionTable vdo{};         ///< what the command vdo keeps for programs that ask
   friend bool operator==(const NamedVolume&, const NamedVolume&) = default;

@@ -16,6 +16,7 @@ NamedVolume example() {
   volume.uuid = *uuid_of(kUuidText);
   volume.storage = "/dev/disk/by-id/scsi-1";
   volume.is_activated = false;
+  volume.lvm_pool = "vg/pool";
   volume.serve = {{"cache", std::string("256M")},
                   {"attach", std::vector<std::string>{"auto", "nbd"}},
                   {"compression", true},
@@ -85,6 +86,7 @@ TEST(NamedVolume, RefusesWhatItDoesNotUnderstandWithTheLine) {
             std::string::npos);
   EXPECT_NE(refusal(good + "volume = 1\n").find("line 3"), std::string::npos);
   EXPECT_NE(refusal("volume = \"relative\"\n").find("whole path"), std::string::npos);
+  EXPECT_NE(refusal(good + "lvm-pool = \"pool\"\n").find("VG/POOL"), std::string::npos);
   EXPECT_NE(refusal(good + "activate = 1\n").find("true or false"), std::string::npos);
   EXPECT_NE(refusal(good + "[serve]\nnbd = [1]\n").find("line 4: \"nbd\""), std::string::npos);
   EXPECT_NE(refusal(good + "serve = 1\n").find("is a table"), std::string::npos);

@@ -168,6 +168,16 @@ class Named(unittest.TestCase):
         self.done("stop", self.name)
         self.assertEqual(server.wait(60), 0)
 
+    def test_attach_starts_a_server_with_the_settings_of_the_name(self):
+        if os.geteuid() != 0 or not os.access("/dev/fuse", os.W_OK):
+            self.skipTest("files of FUSE take root and /dev/fuse")
+        self.create("--no-start", "--compression", "off", "--cache", "32M", "--attach", "auto")
+        path = self.done("attach", self.name, "--as", "file", "--log-file", self.log,
+                         "--server-option=--cache=48M").strip()
+        self.assertEqual(os.stat(path).st_size, 64 * MIB)
+        self.assertIn("compression is off", self.done("status", self.name))
+        self.assertEqual(len(self.listed()["devices"]), 1)
+
     # ---- found by its UUID
 
     def test_a_file_that_has_moved_is_found_and_its_place_kept(self):

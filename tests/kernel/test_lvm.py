@@ -1,10 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A VDO pool of LVM: uvdo opens it in place, and LVM gets it back."""
+"""A VDO pool of LVM: uvdo opens it in place, or adopts it by one command, and LVM gets it back."""
 import json
+import pathlib
+import shutil
+import tempfile
+import unittest
 
 import exchange
+import host_programs
 import sides
+import vm
 from exchange import GIB, MIB
 
 
@@ -26,6 +32,70 @@ class LvmPool(exchange.Exchange):
         self.to_and_fro(lambda: self.writes(40), lambda: self.mixture(40))
         told = sides.support.uvdo("info", self.image)
         self.assertIn("--offset 512K --size 128M", told.stdout, told.stderr)
+
+
+class Adopt(unittest.TestCase):
+    """uvdo beside LVM, in the guest."""
+    SERVER = "--cache 16M --buffers 16M --log-file /tmp/log"
+    EXPECTED = ["Detected version mismatch between kernel module and tools", "CONFIG_IMA_DISABLE_HTABLE",
+                "Please consider upgrading management tools"]
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="uvdo-kernel."))
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        guest = host_programs.Guest(exchange.LAB, cls.folder, [], ["ublk_drv"], own=[sides.support.UVDO])
+        with open(cls.folder / "disk", "wb") as disk:
+            disk.truncate(4 * GIB)
+        cls.machine = vm.Machine(guest, [cls.folder / "disk"], exchange.ACCELERATOR, megabytes=2000)
+        cls.addClassCleanup(cls.machine.kill)
+        cls.run_in_guest(guest.load("ublk_drv"))
+        cls.machine.kernel_log()
+
+    @classmethod
+    def run_in_guest(cls, command, **options):
+        return cls.machine.run(command, **options)
+
+    def refused(self, words, command):
+        status, output = self.run_in_guest(command, check=False)
+        self.assertNotEqual(status, "0", output)
+        self.assertIn(words, output)
+
+    def write(self, name, device, at):
+        """4 MiB of new data, in a file and on the device; `at` in MiB."""
+        self.run_in_guest(f"dd if=/dev/urandom of=/tmp/{name} bs=1M count=4 && dd if=/tmp/{name} of={device} bs=1M "
+                          f"seek={at} conv=notrunc,fsync")
+
+    def compare(self, name, device, at):
+        self.run_in_guest(f"dd if={device} bs=1M skip={at} count=4 of=/tmp/read && cmp /tmp/{name} /tmp/read")
+
+    def test_one_command_takes_a_pool_and_lvm_gets_it_back(self):
+        self.run_in_guest("lvm vgcreate vg /dev/vda && lvm lvcreate --type vdo -L 3072M -V 128M -n lv --config "
+                          "allocation/vdo_slab_size_mb=128 vg/pool")
+        self.write("first", "/dev/vg/lv", 0)
+        # Somebody uses the logical volume: it stays with LVM.
+        self.refused("in use", f"(exec 3</dev/vg/lv; uvdo adopt vg/pool --start {self.SERVER})")
+        self.compare("first", "/dev/vg/lv", 0)
+        told = self.run_in_guest(f"uvdo adopt vg/pool --start {self.SERVER}")
+        self.assertEqual(told.strip().splitlines()[-1], "/dev/uvdo/vg-lv")
+        self.compare("first", "/dev/uvdo/vg-lv", 0)
+        self.write("second", "/dev/uvdo/vg-lv", 100)
+        # Both cannot have it.
+        self.refused("prohibited", "lvm lvchange -ay vg/lv")
+        self.run_in_guest("uvdo stop vg-pool")
+        self.assertNotIn("uvdo", self.run_in_guest("dmsetup table"))
+        self.assertIn("with LVM", self.run_in_guest("uvdo list"))
+        self.run_in_guest("lvm vgchange -ay vg")
+        self.compare("first", "/dev/vg/lv", 0)
+        self.compare("second", "/dev/vg/lv", 100)
+        # It is taken again while LVM has it active, as after a boot, and given back for good.
+        self.assertIn("/dev/uvdo/vg-lv", self.run_in_guest("uvdo start vg-pool"))
+        self.compare("second", "/dev/uvdo/vg-lv", 100)
+        self.refused("--keep", "uvdo remove vg-pool --yes")
+        self.run_in_guest("uvdo remove vg-pool --keep && lvm vgchange -ay vg")
+        self.compare("second", "/dev/vg/lv", 100)
+        self.run_in_guest("lvm vgchange -an vg")
+        self.assertEqual(self.machine.complaints(self.EXPECTED), [])
 
 
 if __name__ == "__main__":

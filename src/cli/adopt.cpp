@@ -20,8 +20,8 @@ namespace {
 struct AdoptArguments {
   std::string name;
   std::string path;
-  std::string pool;  ///< of LVM
   std::string vdo_conf;
+  std::string pool;  ///< of LVM
   bool scan = false;
   bool no_activate = false;
   bool start = false;

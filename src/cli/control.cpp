@@ -39,18 +39,20 @@ Result<void> add_setting(SetRequest& request, const std::string& setting) {
     request.no_space_timeout = std::chrono::seconds(*seconds);
     return {};
   }
-  if (key != SetRequest::kCompression && key != SetRequest::kDeduplication) {
+  std::optional<bool>* const chosen = key == SetRequest::kCompression     ? &request.compression
+                                      : key == SetRequest::kDeduplication ? &request.deduplication
+                                      : key == SetRequest::kWriteThrough  ? &request.write_through
+                                                                          : nullptr;
+  if (chosen == nullptr) {
     return Error(Errc::invalid_argument,
-                 fmt::format("there is no \"{}\" to be set; there are {}, {} and {}", key,
+                 fmt::format("there is no \"{}\" to be set; there are {}, {}, {} and {}", key,
                              SetRequest::kCompression, SetRequest::kDeduplication,
-                             SetRequest::kNoSpaceTimeout));
+                             SetRequest::kWriteThrough, SetRequest::kNoSpaceTimeout));
   }
-  std::optional<bool>& chosen =
-      key == SetRequest::kCompression ? request.compression : request.deduplication;
-  if (chosen) return twice.clone();
+  if (*chosen) return twice.clone();
   auto on = parse_switch(key, value);
   if (!on) return std::move(on).error();
-  chosen = *on;
+  *chosen = *on;
   return {};
 }
 
@@ -70,8 +72,9 @@ int run_set(int argc, char** argv) {
   std::vector<std::string> settings;
   Arguments app("Changes switches of a volume that is being served.", "uvdo set");
   served.add_to(app);
-  app.option("KEY=VALUE", settings,
-             "compression=on|off, deduplication=on|off, no-space-timeout=SECONDS")
+  app.option(
+         "KEY=VALUE", settings,
+         "compression=on|off, deduplication=on|off, write-through=on|off, no-space-timeout=SECONDS")
       .required();
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   SetRequest request;

@@ -108,7 +108,7 @@ int run_monitor(int argc, char** argv) {
 
   std::vector<MonitorFinding> findings;
   for (const std::string& volume : volumes) {
-    auto path = volume_path(volume, false);
+    auto path = volume_path(volume, VolumeUse::tell);
     if (path) served.volume = *path;
     findings.push_back(path ? look_at(volume, served.given(), limits)
                             : finding_of(volume, path.error()));

@@ -100,6 +100,7 @@ VolumeServer::Settings server_settings(const ServeOptions& options, std::uint64_
   settings.version = kVersion;
   if (!options.offset.empty() || !options.size.empty()) settings.window = options.window;
   settings.read_only = options.read_only;
+  settings.write_through = options.writes_through;
   settings.requests = options.requests;
   settings.logical_block_size = options.logical_block_size;
   settings.marks = options.marks;

@@ -118,6 +118,9 @@ void ServeOptions::add_settings_to(Arguments& app) {
   // How the volume works, and what it takes of the machine.
   app.option("--compression", compression, "on or off").show_default();
   app.option("--deduplication", deduplication, "on or off").show_default();
+  app.option("--write-through", write_through,
+             "on or off: whether writes are answered only when they are stable, flushed or not")
+      .show_default();
   app.option("--cache", cache, "memory for the block map: 16M to 1T").show_default();
   app.option("--era-length", era_length,
              "journal blocks that a changed page of the block map waits: 1 to 16380")
@@ -200,6 +203,9 @@ Result<void> ServeOptions::check_switches() {
   const auto deduplicate = parse_switch("--deduplication", deduplication);
   if (!deduplicate) return deduplicate.error().clone();
   volume_options.deduplication = *deduplicate;
+  const auto through = parse_switch("--write-through", write_through);
+  if (!through) return through.error().clone();
+  writes_through = *through;
   const auto keep = parse_switch("--keep-writes", keep_writes);
   if (!keep) return keep.error().clone();
   keeps_writes = *keep;

@@ -39,6 +39,7 @@ struct ServeOptions {
   std::string threads = "auto";
   std::string compression = "on";
   std::string deduplication = "on";
+  std::string write_through = "off";
   std::string cache = "128M";
   std::string era_length = "16380";
   std::string buffers = "64M";
@@ -81,8 +82,9 @@ struct ServeOptions {
   std::vector<unsigned> marks;
   Duration hook_limit{};
   ServiceWindow window;
-  bool keeps_writes = false;   ///< what was answered outlives the server
-  bool second_thread = false;  ///< hashing, compression and the index have a thread of their own
+  bool writes_through = false;  ///< what is answered is stable
+  bool keeps_writes = false;    ///< what was answered outlives the server
+  bool second_thread = false;   ///< hashing, compression and the index have a thread of their own
   LogLevel level = LogLevel::info;
   Log::Format format = Log::Format::plain;
   std::vector<AttachRequest> devices;  ///< of this machine, at the start

@@ -75,7 +75,7 @@ TEST(Message, AParameterThatTheCommandDoesNotHaveIsRefused) {
             "\"resume\" has no parameter \"now\"; it takes none");
   EXPECT_EQ(refusal_of<SetRequest>(R"({"compression": true, "colour": 1})"),
             "\"set\" has no parameter \"colour\"; it takes \"compression\", \"deduplication\", "
-            "\"no-space-timeout\"");
+            "\"write-through\", \"no-space-timeout\"");
 }
 
 TEST(Message, AnAnswerMaySayMoreThanIsKnownButNothingWrong) {

@@ -13,16 +13,19 @@ inline constexpr std::chrono::seconds kLongestNoSpaceTimeout{86400};
 struct VolumeSettings {
   static constexpr const char* kCompression = "compression";
   static constexpr const char* kDeduplication = "deduplication";
+  static constexpr const char* kWriteThrough = "write-through";
   static constexpr const char* kNoSpaceTimeout = "no-space-timeout";
 
   std::optional<bool> compression{};
   std::optional<bool> deduplication{};
+  std::optional<bool> write_through{};  ///< not told by servers of versions that lack it
   std::optional<std::chrono::seconds> no_space_timeout{};
   template <class Self, class Visitor>
   static void visit_fields(Self& self, Visitor& v) {
     constexpr std::string_view kSwitch = "is set to true or false";
     v.optional(kCompression, self.compression, kSwitch);
     v.optional(kDeduplication, self.deduplication, kSwitch);
+    v.optional(kWriteThrough, self.write_through, kSwitch);
     v.optional(kNoSpaceTimeout, self.no_space_timeout, timeout_rule());
   }
 

@@ -131,6 +131,8 @@ Task<Result<StatusAnswer>> VolumeControl::status(StatusRequest /*request*/) {
 }
 
 Task<Result<VolumeSettings>> VolumeControl::set(SetRequest request) {
+  WriteThroughView* const through = server_.write_through;
+  if (request.write_through && through != nullptr) through->switch_to(*request.write_through);
   if (request.compression) volume_.set_compression(*request.compression);
   if (request.deduplication) volume_.set_deduplication(*request.deduplication);
   if (request.no_space_timeout) volume_.set_no_space_timeout(*request.no_space_timeout);
@@ -138,6 +140,7 @@ Task<Result<VolumeSettings>> VolumeControl::set(SetRequest request) {
   VolumeSettings now;
   now.compression = options.compression;
   now.deduplication = options.deduplication;
+  if (through != nullptr) now.write_through = through->is_on();
   now.no_space_timeout = std::chrono::duration_cast<std::chrono::seconds>(options.no_space_timeout);
   co_return now;
 }

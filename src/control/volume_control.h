@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "block/write_through.h"
 #include "control/control_protocol.h"
 #include "control/device_message.h"
 #include "control/growth_message.h"
@@ -37,7 +38,8 @@ struct ServerControl {
   const DiskWatch* disk = nullptr;
   /// Where the status page is: URLs.
   std::function<std::vector<std::string>()> web = [] { return std::vector<std::string>(); };
-  std::uint64_t logical_block_size = 512;  ///< what statistics call clients' smallest request
+  WriteThroughView* write_through = nullptr;  ///< none: it cannot be switched
+  std::uint64_t logical_block_size = 512;     ///< what statistics call clients' smallest request
 
   // ---- the block devices of this machine that it makes of the volume
   std::function<Task<Result<AttachedDevice>>(AttachRequest)> attach;

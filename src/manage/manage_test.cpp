@@ -6,10 +6,13 @@
 #include <gtest/gtest.h>
 
 #include "base/testing/temporary_folder.h"
+#include "format/volume_geometry.h"
 #include "manage/check.h"
+#include "manage/convert.h"
 #include "manage/export.h"
 #include "manage/format.h"
 #include "manage/grow.h"
+#include "manage/identity.h"
 #include "manage/look.h"
 #include "manage/rebuild.h"
 #include "manage/stop.h"
@@ -216,6 +219,46 @@ TEST_F(ManageTest, ARebuildIsSurveyedFirstAndOnlyWhereItIsNeeded) {
 TEST_F(ManageTest, WhatNobodyServesCannotBeStopped) {
   make();
   EXPECT_EQ(stop_server(served()).error().code(), Errc::not_found);
+}
+
+/// The geometry at a place of a file.
+Result<VolumeGeometry> geometry_at(const std::string& path, std::uint64_t byte) {
+  std::vector<std::byte> block(kBlockSize);
+  std::ifstream file(path, std::ios::binary);
+  file.seekg(static_cast<std::streamoff>(byte));
+  file.read(reinterpret_cast<char*>(block.data()), static_cast<std::streamsize>(block.size()));
+  return decode_volume_geometry(block);
+}
+
+TEST_F(ManageTest, AVolumeGetsAnotherUuidAndNothingElse) {
+  make();
+  const auto before = geometry_at(volume_, 0);
+  ASSERT_TRUE(before.ok());
+  Uuid uuid{};
+  uuid.fill(std::byte{0x5A});
+  ASSERT_TRUE(set_volume_uuid(volume_, uuid).ok());
+  auto after = geometry_at(volume_, 0);
+  ASSERT_TRUE(after.ok());
+  EXPECT_EQ(after->uuid, uuid);
+  after->uuid = before->uuid;
+  EXPECT_EQ(*after, *before);
+  std::ofstream(folder_.path("empty")) << std::string(8192, ' ');
+  EXPECT_EQ(set_volume_uuid(folder_.path("empty"), uuid).error().code(), Errc::not_found);
+}
+
+TEST_F(ManageTest, AConvertedVolumeBeginsLaterAndEndsWhereItDid) {
+  make();
+  const auto before = geometry_at(volume_, 0);
+  ASSERT_TRUE(before.ok());
+  ASSERT_TRUE(convert_for_lvm(volume_).ok());
+  EXPECT_EQ(geometry_at(volume_, 0).error().code(), Errc::not_found);
+  const auto after = geometry_at(volume_, kConvertedStart);
+  ASSERT_TRUE(after.ok()) << after.error().message();
+  EXPECT_EQ(after->bio_offset * kBlockSize, kConvertedStart);
+  EXPECT_EQ(after->data_start, before->data_start) << "blocks keep their numbers";
+  EXPECT_EQ(after->index_start, Pbn{after->bio_offset + 1});
+  EXPECT_EQ(to_text(after->index_memory), "reduced 0.25");
+  EXPECT_EQ(after->nonce, before->nonce);
 }
 
 }  // namespace

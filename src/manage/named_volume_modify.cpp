@@ -53,6 +53,8 @@ std::optional<SetRequest> set_request(const OptionTable& table,
       request.compression = is_on(table, key);
     } else if (key == SetRequest::kDeduplication) {
       request.deduplication = is_on(table, key);
+    } else if (key == SetRequest::kWriteThrough) {
+      request.write_through = table.text(key).value_or("off") == "on";
     } else if (key == SetRequest::kNoSpaceTimeout) {
       const std::string text = table.text(key).value_or("");
       std::int64_t seconds = 0;
@@ -98,6 +100,7 @@ void apply(const Registry& registry, ModifyReport& report) {
     if (!set) report.not_set = std::move(set).error();
     if (request->compression && set) taken.emplace_back(SetRequest::kCompression);
     if (request->deduplication && set) taken.emplace_back(SetRequest::kDeduplication);
+    if (request->write_through && set) taken.emplace_back(SetRequest::kWriteThrough);
     if (request->no_space_timeout && set) taken.emplace_back(SetRequest::kNoSpaceTimeout);
   }
   if (has_changed(kLogLevel)) {

@@ -50,7 +50,8 @@ VolumeServer::VolumeServer(UringLoop& loop, BackingStore& device, Volume& volume
       settings_(std::move(settings)),
       log_(log),
       requests_(loop, settings_.requests),
-      view_(volume, settings_.window, settings_.read_only),
+      write_through_(volume, settings_.write_through),
+      view_(write_through_, settings_.window, settings_.read_only),
       told_size_(view_.service().size()),
       disk_(loop, device, log_function()),
       monitor_(loop, volume, times_, monitor_settings(), log_function()),
@@ -130,6 +131,7 @@ ServerControl VolumeServer::server_control() {
   server.monitor = &monitor_;
   server.web = [this] { return page_ ? page_->urls() : std::vector<std::string>(); };
   server.disk = &disk_;
+  server.write_through = &write_through_;
   server.storages = [this] { return device_.storages(); };
   server.logical_block_size = settings_.logical_block_size;
   server.attach = [this](AttachRequest request) { return devices_->attach(std::move(request)); };
@@ -171,7 +173,7 @@ std::size_t VolumeServer::clients() const {
 Task<Result<void>> VolumeServer::start(Doors doors) {
   control_path_ = std::move(doors.control_path);
   control_link_ = std::move(doors.control_link);
-  devices_.emplace(loop_, volume_, device_settings(), log_function());
+  devices_.emplace(loop_, write_through_, device_settings(), log_function());
   // The control socket before all else: whoever wants to know what takes so long, or to stop it,
   // gets an answer from here on.
   control_server_.start(std::move(doors.control));

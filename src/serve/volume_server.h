@@ -17,6 +17,7 @@
 #include "block/request_budget.h"
 #include "block/request_times.h"
 #include "block/service_views.h"
+#include "block/write_through.h"
 #include "control/control_server.h"
 #include "control/volume_control.h"
 #include "device/backing_store.h"
@@ -39,6 +40,7 @@ class VolumeServer {
     std::string version;                             ///< of the program, for the metrics
     std::optional<ServiceWindow> window;             ///< the part that clients see; none: all of it
     bool read_only = false;                          ///< clients may only read
+    bool write_through = false;                      ///< what is answered is stable (may change)
     std::uint32_t requests = RequestBudget::kUsual;  ///< of all front ends, in flight
     std::uint64_t logical_block_size = 512;  ///< what statistics call clients' smallest request
     std::vector<unsigned> marks;             ///< percents of the room for data
@@ -130,6 +132,7 @@ class VolumeServer {
   RequestTimes times_;
   RequestBudget requests_;
   DescriptorReserve reserve_;
+  WriteThroughView write_through_;
   ClientView view_;
   std::uint64_t told_size_;  // of the service, to the front ends
   std::string control_path_;

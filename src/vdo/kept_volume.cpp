@@ -58,6 +58,7 @@ NamedVolume named_volume_of(const std::string& name, const SettingValues& values
   serve.set("mapper-name", name);
   serve.set("compression", is_enabled(values, "compression"));
   serve.set("deduplication", is_enabled(values, "deduplication"));
+  serve.set("write-through", text_setting(values, "writePolicy") == "sync");
   serve.set("cache", text_setting(values, "blockMapCacheSize"));
   serve.set("era-length", static_cast<std::int64_t>(number_setting(values, "blockMapPeriod")));
   const bool has_whole_blocks = number_setting(values, "logicalBlockSize") == kWholeBlocks;

@@ -21,9 +21,12 @@ TEST(KeptVolume, SettingsAreOptionsOfTheServerWhereItHasSuch) {
   EXPECT_EQ(volume.serve.text("mapper-name"), "archive");
   EXPECT_EQ(volume.serve.truth("compression"), false);
   EXPECT_EQ(volume.serve.truth("deduplication"), true);
+  EXPECT_EQ(volume.serve.truth("write-through"), false);
   EXPECT_EQ(volume.serve.text("cache"), "1G");
   EXPECT_EQ(volume.serve.number("era-length"), 1000);
   EXPECT_EQ(volume.serve.number("minimum-io"), 4096);
+  values["writePolicy"] = "sync";
+  EXPECT_EQ(named_volume_of("archive", values).serve.truth("write-through"), true);
   values["logicalBlockSize"] = "512";
   EXPECT_EQ(named_volume_of("archive", values).serve.number("minimum-io"), 512);
 }

@@ -47,6 +47,8 @@ std::string statistics_lines(const StatusVolume& volume, const VolumeStatistics&
     sorted[label] = value;
   }
   sorted["512 byte emulation"] = statistics.logical_block_size == 512 ? "true" : "false";
+  const std::string policy = text_setting(volume.values, "writePolicy");
+  sorted["write policy"] = policy == "auto" ? "async" : policy;
   std::string lines = fmt::format("\n      {}:\n", yaml_scalar(volume.path));
   for (const auto& [label, value] : sorted) lines += fmt::format("        {}: {}\n", label, value);
   lines.pop_back();

@@ -130,7 +130,8 @@ class Socket(Control):
             self.assertFalse(noise.receive()["ok"])
             noise.close()
         self.assertEqual(patient.ask("set")["result"],
-                         {"compression": True, "deduplication": True, "no-space-timeout": 60}, "nothing has changed")
+                         {"compression": True, "deduplication": True, "write-through": False,
+                          "no-space-timeout": 60}, "nothing has changed")
         self.end()
 
     def test_a_hundred_clients_at_once(self):
@@ -251,7 +252,8 @@ class Commands(Control):
         self.assertEqual(self.uvdo("log-level", self.image, "warning").stdout,
                          "log level: warning\n")
         self.assertEqual(self.uvdo("set", self.image, "compression=off").stdout,
-                         "compression: off\ndeduplication: on\nno-space-timeout: 60\n")
+                         "compression: off\ndeduplication: on\nwrite-through: off\nno-space-timeout: 60\n")
+        self.assertIn("write-through: on\n", self.uvdo("set", self.image, "write-through=on").stdout)
         self.assertIn("no-space-timeout: 5\n", self.uvdo("set", self.image, "no-space-timeout=5").stdout)
         self.assertFalse(self.stats()["uvdo"]["compression"])
         for words, *settings in (("KEY=VALUE", "compression"), ("on or off", "compression=maybe"),

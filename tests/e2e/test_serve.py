@@ -348,7 +348,7 @@ class Life(Served):
     def test_switches_change_while_it_runs(self):
         self.serve("--compression", "off")
         done = uvdo("set", self.image, "compression=on", "deduplication=off")
-        self.assertEqual(done.stdout, "compression: on\ndeduplication: off\nno-space-timeout: 60\n")
+        self.assertEqual(done.stdout, "compression: on\ndeduplication: off\nwrite-through: off\nno-space-timeout: 60\n")
         self.assertEqual(uvdo("set", self.image, "color=red").returncode, 2)
         self.write(0, b"abcd" * 25_000)
         self.qemu_io("flush")

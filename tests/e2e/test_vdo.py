@@ -5,6 +5,7 @@ lists them; and scripts that were written for it, unchanged. What makes devices 
 loop devices, and says so where they are missing."""
 import fcntl
 import json
+import mmap
 import os
 import pathlib
 import pwd
@@ -606,6 +607,35 @@ class Volumes(Command):
                 volume = self.volume("v")
                 self.assertEqual(volume[feature], f"{verb}d")
                 self.assertEqual(volume["Device mapper status"].split()[place], word)
+
+    def stable_of_a_write(self):
+        """Of one write that nobody flushed: how many were answered only when they were stable."""
+        def written():
+            statistics = self.volume("v")["VDO statistics"][str(self.path("v"))]
+            return statistics["bios acknowledged fua"]
+        before = written()
+        disk = os.open(self.path("v"), os.O_WRONLY | os.O_DIRECT)
+        try:
+            block = mmap.mmap(-1, 4096)
+            block.write(os.urandom(4096))
+            os.pwrite(disk, block, 4096 * before)
+            return written() - before
+        finally:
+            os.close(disk)
+
+    def test_the_policy_sync_has_every_write_stable(self):
+        self.create("v")
+        name = f"--name={self.name('v')}"
+        self.assertEqual(self.stable_of_a_write(), 0)
+        for policy, stable in (("sync", 1), ("async", 0), ("sync", 1)):
+            self.does("changeWritePolicy", name, f"--writePolicy={policy}")
+            volume = self.volume("v")
+            self.assertEqual(volume["Configured write policy"], policy)
+            self.assertEqual(volume["VDO statistics"][str(self.path("v"))]["write policy"], policy)
+            self.assertEqual(self.stable_of_a_write(), stable, policy)
+        self.does("stop", name)
+        self.does("start", name)
+        self.assertEqual(self.stable_of_a_write(), 1, "also after the next start")
 
     def test_modified_values_wait_for_the_next_start(self):
         self.create("v")

@@ -62,7 +62,8 @@ std::vector<std::string> device_paths_of(const NamedVolume& volume) {
   std::string usual = volume.serve.text("device-name").value_or(volume.name);
   for (const std::string& attach : volume.serve.list("attach")) {
     // Without a name of their own all but the first are called as they like.
-    const std::string name = name_in(attach).value_or(std::exchange(usual, {}));
+    const auto own = name_in(attach);
+    const std::string name = own ? *own : std::exchange(usual, {});
     if (!name.empty()) paths.push_back("/dev/uvdo/" + name);
   }
   const auto mapped = volume.serve.text("mapper-name");

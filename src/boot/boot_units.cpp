@@ -2,7 +2,6 @@
 #include "boot/boot_units.h"
 
 #include <optional>
-#include <utility>
 
 #include <fmt/core.h>
 
@@ -59,11 +58,13 @@ std::optional<std::string> name_in(std::string_view attach) {
 /// The paths of the volume's block devices, as far as they are known before they are there.
 std::vector<std::string> device_paths_of(const NamedVolume& volume) {
   std::vector<std::string> paths;
-  std::string usual = volume.serve.text("device-name").value_or(volume.name);
+  // Beside the first one, those without a name of their own are called as their server likes.
+  std::optional<std::string> usual = volume.serve.text("device-name").value_or(volume.name);
   for (const std::string& attach : volume.serve.list("attach")) {
-    // Without a name of their own all but the first are called as they like.
-    const std::string name = name_in(attach).value_or(std::exchange(usual, {}));
-    if (!name.empty()) paths.push_back("/dev/uvdo/" + name);
+    const auto own = name_in(attach);
+    const auto name = own ? own : usual;
+    if (name) paths.push_back("/dev/uvdo/" + *name);
+    usual.reset();
   }
   const auto mapped = volume.serve.text("mapper-name");
   if (mapped && !paths.empty()) paths.push_back("/dev/mapper/" + *mapped);

@@ -108,11 +108,15 @@ TEST(BootUnits, OrderMountsOfTheDeviceBehindTheServer) {
 
 TEST(BootUnits, KnowTheNamesOfSeveralDevices) {
   NamedVolume volume = volume_at("/srv/a.vdo");
-  volume.serve = {{"attach", std::vector<std::string>{"ublk,name=a,read-only", "nbd", "nbd"}}};
+  volume.serve = {{"attach", std::vector<std::string>{"ublk", "nbd,name=a,read-only", "nbd"}}};
   EXPECT_THAT(links_of(units_of(volume)),
               ElementsAre("uvdo.target.wants/uvdo@my-archive.service",
-                          "dev-uvdo-a.device.wants/uvdo@my-archive.service",
-                          "dev-uvdo-my\\x2darchive.device.wants/uvdo@my-archive.service"));
+                          "dev-uvdo-my\\x2darchive.device.wants/uvdo@my-archive.service",
+                          "dev-uvdo-a.device.wants/uvdo@my-archive.service"));
+  volume.serve = {{"attach", std::vector<std::string>{"ublk,name=a", "nbd"}}};
+  EXPECT_THAT(links_of(units_of(volume)),
+              ElementsAre("uvdo.target.wants/uvdo@my-archive.service",
+                          "dev-uvdo-a.device.wants/uvdo@my-archive.service"));
 }
 
 TEST(BootUnits, WantTheDriversOfTheirDevices) {

@@ -61,7 +61,7 @@ class Boot(unittest.TestCase):
 
     def test_volumes_come_back(self):
         self.boot()
-        self.guest("mkdir -p /mnt/disk /mnt/file")
+        self.guest("udevadm settle; mkdir -p /mnt/disk /mnt/file")
         self.guest("uvdo create on-disk --device /dev/vdb " + SMALL)
         self.guest("uvdo create in_file --file /var/lib/in_file.vdo --size 4G " + SMALL)
         for name, mount in (("on-disk", "disk"), ("in_file", "file")):

@@ -116,8 +116,8 @@ VolumeServer::Settings server_settings(const ServeOptions& options, std::uint64_
 Task<Result<void>> serve_volume(UringLoop& loop, BackingStore& device, Volume& volume,
                                 std::uint64_t memory_bytes, ServeOptions options,
                                 std::optional<Doors> doors, ServerSignals& signals,
-                                ServeReload& reload, TlsUpgrader* tls, bool may_miss_writes,
-                                Log& log, Background& background) {
+                                ServeReload& reload, TlsUpgrader* tls, KeptDescriptors& kept,
+                                bool may_miss_writes, Log& log, Background& background) {
   // Without --user they are opened here, behind the volume: who can connect finds it in use.
   if (!doors) {
     auto opened = Doors::open(std::move(options.doors));
@@ -126,6 +126,7 @@ Task<Result<void>> serve_volume(UringLoop& loop, BackingStore& device, Volume& v
   }
   VolumeServer::Settings settings = server_settings(options, memory_bytes, signals);
   settings.may_miss_writes = may_miss_writes;
+  settings.kept = &kept;
   VolumeServer server(loop, device, volume, std::move(settings), log);
   if (!doors->nbd.empty()) {
     server.add(
@@ -142,6 +143,12 @@ Task<Result<void>> serve_volume(UringLoop& loop, BackingStore& device, Volume& v
   co_return stopped;
 }
 
+/// What outlives a server that is killed.
+struct Kept {
+  KeptDescriptors descriptors;
+  std::optional<KeptWrites> writes;  ///< none for a volume that is only read
+};
+
 /// Opens all that takes the rights of root, and gives them up.
 Result<Doors> open_and_become(ServeOptions& options) {
   const Account account = *options.doors.account;
@@ -157,7 +164,7 @@ Result<Doors> open_and_become(ServeOptions& options) {
 }
 
 Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerSignals& signals,
-                                  ServeReload& reload, TlsUpgrader* tls, KeptWrites* kept, Log& log,
+                                  ServeReload& reload, TlsUpgrader* tls, Kept& kept, Log& log,
                                   Background& background) {
   auto device = open_device(loop, options.volume,
                             options.read_only ? OpenMode::read_only : OpenMode::read_write);
@@ -206,18 +213,22 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerS
   if (work) options.volume_options.use(*work);
   options.volume_options.memory_within_reach = [] { return memory_within_reach(); };
   IndexFactory factory = uds_index_factory(write, options.volume_options.work);
+  kept.descriptors.take_over();
   KeptMemories memories;
-  if (kept != nullptr) memories = kept->take(options.volume_options, write);
+  if (kept.writes && headers) {
+    memories = kept.writes->take(to_text(headers->geometry.uuid), options.volume_options,
+                                 options.keeps_writes, write);
+  }
   auto volume = co_await Volume::open(loop, **device, options.volume_options, std::move(factory),
                                       write, std::move(memories));
   if (!volume) {
-    if (kept != nullptr) kept->failed();
+    if (kept.writes) kept.writes->failed();
     co_return std::move(volume).error();
   }
-  const bool may_miss_writes = kept != nullptr && kept->opened((*volume)->kept_report(), write);
+  const bool may_miss_writes = kept.writes && kept.writes->opened((*volume)->kept_report(), write);
   auto result = co_await serve_volume(loop, **device, **volume, memory_bytes, std::move(options),
-                                      std::move(doors), signals, reload, tls, may_miss_writes, log,
-                                      background);
+                                      std::move(doors), signals, reload, tls, kept.descriptors,
+                                      may_miss_writes, log, background);
   bool is_saved = result.ok();
   // A server that never began has not stopped its volume.
   if (!(*volume)->is_stopped()) {
@@ -225,14 +236,15 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerS
     is_saved = stopped.ok();
     if (result && !stopped) result = std::move(stopped);
   }
-  if (is_saved && kept != nullptr) kept->saved();
+  if (is_saved && kept.writes) kept.writes->saved();
+  if (is_saved) kept.descriptors.leave();
   co_return result;
 }
 
 /// All of a server's life on its loop: a signal that comes while the volume is being opened is
 /// kept, and stops it when it is open.
 Task<void> run(UringLoop& loop, ServeOptions options, ServeReload& reload, TlsUpgrader* tls,
-               KeptWrites* kept, Log& log, Background& background, Result<void>& result) {
+               Kept& kept, Log& log, Background& background, Result<void>& result) {
   ServerSignals signals(loop);
   result = signals.start();
   if (!result) co_return;
@@ -261,7 +273,7 @@ int run_serve(int argc, char** argv) {
           parse_arguments_with_config(app, "serve", options.volume, argc, argv, &config)) {
     return *status;
   }
-  auto stored = ServiceManager::take_stored();
+  auto handed_over = ServiceManager::take_stored();
   if (auto checked = options.check(); !checked) return usage_error(checked.error().message());
   // What is known to be wrong is refused before anything is opened for writing.
   if (!options.offset.empty() || !options.size.empty()) {
@@ -288,17 +300,15 @@ int run_serve(int argc, char** argv) {
     if (!written) return fail(written.error().within("--pid-file"));
     pid_file = std::move(*written);
   }
-  // Before there are threads, and signals that are held.
-  std::optional<KeptWrites> kept;
-  if (!options.read_only) {
-    std::string path = options.control;
-    if (path.empty()) {
-      // If there is no such volume, its opening says so.
-      if (const auto usual = control_paths_of(options.volume)) path = usual->front();
-    }
-    if (!path.empty()) {
-      kept.emplace(std::move(path), options.volume, options.keeps_writes, std::move(stored));
-    }
+  // Before there are threads, and signals that are held. If there is no such volume, its opening
+  // says so.
+  Kept kept;
+  if (auto path = find_control_path(options.doors)) {
+    using How = KeptDescriptors::How;
+    options.doors.control_path = *path;
+    kept.descriptors = KeptDescriptors(*path, options.volume, std::move(handed_over),
+                                       options.keeps_writes ? How::keep : How::only_take_over);
+    if (!options.read_only) kept.writes.emplace(std::move(*path), kept.descriptors);
   }
   // Before other threads are started, which inherit the mask.
   ServerSignals::hold();
@@ -329,8 +339,7 @@ int run_serve(int argc, char** argv) {
   }
   ServeReload reload(app, argc, argv, std::move(config), **log, file ? &*file : nullptr, tls.get());
   Result<void> result;
-  (*loop)->run(run(**loop, std::move(options), reload, tls.get(), kept ? &*kept : nullptr, **log,
-                   background, result));
+  (*loop)->run(run(**loop, std::move(options), reload, tls.get(), kept, **log, background, result));
   return result ? kExitOk : fail(result.error());
 }
 

@@ -76,13 +76,13 @@ void wait_for_udev() {
   if (access("/run/udev/control", F_OK) == 0) try_program({"udevadm", "settle", "--timeout=10"});
 }
 
+}  // namespace
+
 bool is_meant(const AttachedDevice& device, const std::string& what) {
   if (what == device.name || what == device.path || what == device.link) return true;
   std::error_code error;
   return what.find('/') != std::string::npos && fs::equivalent(what, device.path, error);
 }
-
-}  // namespace
 
 std::string default_log_file(const std::string& volume) {
   const std::string name = fs::path(volume).stem().string() + ".log";

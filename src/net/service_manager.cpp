@@ -21,6 +21,8 @@ namespace {
 // SD_LISTEN_FDS_START.
 constexpr int kFirstFd = 3;
 constexpr int kMostFds = 256;
+/// The names of what is stored by us begin so.
+constexpr std::string_view kStoredPrefix = "uvdo-kept-";
 
 std::optional<int> number_in(const char* variable) {
   const char* text = std::getenv(variable);
@@ -48,7 +50,7 @@ std::vector<std::string> names_of_fds() {
 
 bool is_stored(const std::vector<std::string>& names, int fd) {
   const auto index = static_cast<std::size_t>(fd - kFirstFd);
-  return index < names.size() && names[index].starts_with(ServiceManager::kStoredPrefix);
+  return index < names.size() && names[index].starts_with(kStoredPrefix);
 }
 
 // A status is one line.
@@ -74,13 +76,13 @@ void ServiceManager::notify_status(std::string_view status) const {
 
 void ServiceManager::notify_stopping() const { send("STOPPING=1"); }
 
-Result<void> ServiceManager::store(const FileDescriptor& fd, std::string_view name) const {
-  if (send(fmt::format("FDSTORE=1\nFDNAME={}", name), fd.get())) return {};
+Result<void> ServiceManager::store(int fd, std::string_view name) const {
+  if (send(fmt::format("FDSTORE=1\nFDNAME={}{}", kStoredPrefix, name), fd)) return {};
   return Error(Errc::io, "the service manager takes no messages");
 }
 
 void ServiceManager::forget(std::string_view name) const {
-  send(fmt::format("FDSTOREREMOVE=1\nFDNAME={}", name));
+  send(fmt::format("FDSTOREREMOVE=1\nFDNAME={}{}", kStoredPrefix, name));
 }
 
 bool ServiceManager::send(std::string_view message, int file) const {
@@ -117,8 +119,8 @@ bool ServiceManager::send(std::string_view message, int file) const {
   return is_sent;
 }
 
-std::vector<ServiceManager::Stored> ServiceManager::take_stored() {
-  std::vector<Stored> stored;
+std::vector<KeptDescriptor> ServiceManager::take_stored() {
+  std::vector<KeptDescriptor> stored;
   const std::optional<int> pid = number_in("LISTEN_PID");
   const std::optional<int> count = number_in("LISTEN_FDS");
   if (!pid || !count || *pid != getpid() || *count > kMostFds) return stored;
@@ -126,7 +128,8 @@ std::vector<ServiceManager::Stored> ServiceManager::take_stored() {
   for (int fd = kFirstFd; fd < kFirstFd + *count; ++fd) {
     if (!is_stored(names, fd)) continue;
     fcntl(fd, F_SETFD, FD_CLOEXEC);
-    stored.push_back({names[static_cast<std::size_t>(fd - kFirstFd)], FileDescriptor(fd)});
+    const std::string& name = names[static_cast<std::size_t>(fd - kFirstFd)];
+    stored.push_back({name.substr(kStoredPrefix.size()), FileDescriptor(fd)});
   }
   return stored;
 }

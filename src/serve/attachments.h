@@ -18,7 +18,7 @@
 #include "block/front_end.h"
 #include "block/service_views.h"
 #include "control/device_message.h"
-#include "serve/attachment_state.h"
+#include "control/attachment_state.h"
 
 namespace uvdo {
 

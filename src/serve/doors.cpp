@@ -17,9 +17,11 @@ Result<void> open_into(std::vector<ListeningSocket>& sockets, const SocketAddres
   return {};
 }
 
-/// The first path that no server of another volume has.
+}  // namespace
+
 Result<std::string> find_control_path(const DoorSettings& settings) {
   if (!settings.control.empty()) return settings.control;
+  if (!settings.control_path.empty()) return settings.control_path;
   auto made = make_control_folder();
   if (!made) return std::move(made).error();
   auto paths = control_paths_of(settings.volume);
@@ -29,8 +31,6 @@ Result<std::string> find_control_path(const DoorSettings& settings) {
   }
   return paths->front();  // that somebody listens there is said when it is opened
 }
-
-}  // namespace
 
 Result<Doors> Doors::open(DoorSettings settings) {
   Doors doors;

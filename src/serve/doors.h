@@ -22,9 +22,15 @@ struct DoorSettings {
   std::vector<ListeningSocket> inherited;  ///< of the service manager, for NBD
   std::vector<SocketAddress> metrics;      ///< one or none
   std::string control;             ///< path of the control socket; empty: where clients look
+  /// Where that is for this server: find_control_path(); empty: it is looked for.
+  std::string control_path{};
   SocketAccess access;             ///< of the sockets of clients and of metrics
   std::optional<Account> account;  ///< that the server will go on as
 };
+
+/// Where the control socket is to be: the given path, or the first usual one that no server of
+/// another volume has. Makes the folder of the usual ones.
+Result<std::string> find_control_path(const DoorSettings& settings);
 
 /// Sockets that listen but from which nobody accepts yet: clients that connect wait in the kernel's
 /// queue until the server starts.

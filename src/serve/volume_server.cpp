@@ -10,7 +10,6 @@
 #include "base/size_text.h"
 #include "control/suspension_control.h"
 #include "device/device_users.h"
-#include "serve/device_front_ends.h"
 #include "watch/metrics_text.h"
 #include "watch/process_memory.h"
 
@@ -100,6 +99,17 @@ ServerControl VolumeServer::server_control() {
   return server;
 }
 
+DeviceSurroundings VolumeServer::surroundings() {
+  return {loop_,
+          requests_,
+          times_,
+          device_folder_of(control_path_),
+          to_text(volume_.geometry().uuid),
+          settings_.may_miss_writes,
+          log_function(),
+          settings_.kept};
+}
+
 Attachments::Settings VolumeServer::device_settings() {
   Attachments::Settings devices;
   devices.volume = settings_.volume;
@@ -111,10 +121,7 @@ Attachments::Settings VolumeServer::device_settings() {
   };
   devices.make = settings_.make_device;
   if (!devices.make) {
-    devices.make = [surroundings = DeviceSurroundings{
-                        loop_, requests_, times_, device_folder_of(control_path_),
-                        devices.volume_id, settings_.may_miss_writes,
-                        log_function()}](const Attachments::Order& order) {
+    devices.make = [surroundings = surroundings()](const Attachments::Order& order) {
       return make_device_front_end(surroundings, order);
     };
   }
@@ -198,6 +205,8 @@ Task<void> VolumeServer::stop_front_ends() {
 
 Task<Result<void>> VolumeServer::start_devices() {
   co_await devices_->restore();
+  const DeviceSurroundings all = surroundings();
+  co_await end_unclaimed_mounts(all);
   for (const AttachRequest& wanted : settings_.devices) {
     auto made = co_await devices_->attach(wanted);
     if (!made) co_return std::move(made).error();

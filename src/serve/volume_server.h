@@ -22,7 +22,9 @@
 #include "net/descriptor_reserve.h"
 #include "net/service_manager.h"
 #include "serve/attachments.h"
+#include "serve/device_front_ends.h"
 #include "serve/doors.h"
+#include "serve/kept_descriptors.h"
 #include "volume/volume.h"
 #include "watch/disk_watch.h"
 #include "watch/metrics_server.h"
@@ -46,7 +48,9 @@ class VolumeServer {
     /// Whether it may make and remove the second name of its control socket when that is needed.
     bool may_link = true;
     std::function<void()> stop = [] {};  ///< somebody asks the server to end; returns at once
-    /// Whether the volume may lack what a server before this one has answered.
+    /// What of this server outlives it; none: nothing does.
+  KeptDescriptors* kept = nullptr;
+  /// Whether the volume may lack what a server before this one has answered.
     bool may_miss_writes = false;
     /// How devices of this machine are made; none: as make_device_front_end() does.
     Attachments::Maker make_device{};
@@ -91,6 +95,7 @@ class VolumeServer {
   Task<void> stop_front_ends();
   /// Takes over the devices of the server before this one, and makes those that are wanted.
   Task<Result<void>> start_devices();
+  [[nodiscard]] DeviceSurroundings surroundings();
   [[nodiscard]] Attachments::Settings device_settings();
   /// Says where the volume is to be had, in the log and to the service manager.
   void announce() const;

@@ -74,6 +74,7 @@ int run_serve(int argc, char** argv);
 int run_resume(int argc, char** argv);
 int run_set(int argc, char** argv);
 int run_stop(int argc, char** argv);
+int run_upgrade(int argc, char** argv);
 int run_suspend(int argc, char** argv);
 int run_stats(int argc, char** argv);
 int run_status(int argc, char** argv);

@@ -38,6 +38,7 @@ constexpr std::array kCommands{
     Command{"log-level", "show or change how much a server logs", run_log_level},
     Command{"dump", "print the inside of a served volume as JSON", run_dump},
     Command{"stop", "stop the server of a volume", run_stop},
+    Command{"upgrade", "have a server go on with the program that is installed now", run_upgrade},
     Command{"check", "check a stopped volume for inconsistencies", run_check},
     Command{"rebuild", "make a volume writable again that an error left read-only", run_rebuild},
     Command{"cat", "write the contents of a stopped volume to standard output", run_cat},

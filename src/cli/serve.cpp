@@ -16,12 +16,14 @@
 #include "cli/version.h"
 #include "control/control_path.h"
 #include "device/open_device.h"
+#include "manage/child_program.h"
 #include "manage/stopped_volume.h"
 #include "nbd/nbd_server.h"
 #include "net/descriptor_reserve.h"
 #include "serve/background.h"
 #include "serve/kept_writes.h"
 #include "serve/server_signals.h"
+#include "serve/successor.h"
 #include "serve/volume_server.h"
 #include "volume/memory_plan.h"
 #include "volume/uds_index_factory.h"
@@ -113,11 +115,29 @@ VolumeServer::Settings server_settings(const ServeOptions& options, std::uint64_
   return settings;
 }
 
+/// Whether another program could serve the volume with the arguments of this one. Blocks.
+Result<void> check_successor(const std::string& program,
+                             const std::vector<std::string>& arguments) {
+  std::vector<std::string> words{program, "serve", "--try"};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  auto ended = run_program(words, ".");
+  if (!ended) return std::move(ended).error();
+  if (ended->status == 0) return {};
+  return Error(
+      Errc::invalid_argument,
+      fmt::format("{} cannot go on: {}", program,
+                  ended->error_text.empty() ? fmt::format("it ends with status {}", ended->status)
+                                            : ended->error_text));
+}
+
 Task<Result<void>> serve_volume(UringLoop& loop, BackingStore& device, Volume& volume,
                                 std::uint64_t memory_bytes, ServeOptions options,
                                 std::optional<Doors> doors, ServerSignals& signals,
                                 ServeReload& reload, TlsUpgrader* tls, KeptDescriptors& kept,
-                                bool may_miss_writes, Log& log, Background& background) {
+                                Successor& successor, bool may_miss_writes, Log& log,
+                                Background& background) {
+  const bool is_account = options.doors.account.has_value();
+  auto arguments = options.arguments;
   // Without --user they are opened here, behind the volume: who can connect finds it in use.
   if (!doors) {
     auto opened = Doors::open(std::move(options.doors));
@@ -127,19 +147,34 @@ Task<Result<void>> serve_volume(UringLoop& loop, BackingStore& device, Volume& v
   VolumeServer::Settings settings = server_settings(options, memory_bytes, signals);
   settings.may_miss_writes = may_miss_writes;
   settings.kept = &kept;
+  settings.upgrade.problem = successor.problem();
+  if (!is_account) {
+    settings.upgrade.check = [&arguments](const std::string& program) {
+      return check_successor(program, arguments);
+    };
+    settings.upgrade.become = [&successor, &signals](const std::string& program) {
+      successor.ask(program);
+      signals.stop();
+    };
+  }
   VolumeServer server(loop, device, volume, std::move(settings), log);
+  if (!is_account) {
+    if (auto shared = successor.share(*doors); !shared) co_return shared;
+  }
   if (!doors->nbd.empty()) {
     server.add(
         nbd_front_end(loop, server, options, tls, std::move(doors->nbd), may_miss_writes, log));
   }
   auto started = co_await server.start(std::move(*doors));
   if (!started) co_return started;
+  successor.arrived();
   background.ready();
   signals.on_hangup([&] { reload.run(server.monitor()); });
   co_await signals.wait_for_stop();
   // The monitor is about to end.
   signals.on_hangup([] {});
   auto stopped = co_await server.stop(signals.reason());
+  if (!successor.is_asked()) successor.close();
   co_return stopped;
 }
 
@@ -164,8 +199,8 @@ Result<Doors> open_and_become(ServeOptions& options) {
 }
 
 Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerSignals& signals,
-                                  ServeReload& reload, TlsUpgrader* tls, Kept& kept, Log& log,
-                                  Background& background) {
+                                  ServeReload& reload, TlsUpgrader* tls, Kept& kept,
+                                  Successor& successor, Log& log, Background& background) {
   auto device = open_device(loop, options.volume,
                             options.read_only ? OpenMode::read_only : OpenMode::read_write);
   if (!device) {
@@ -228,7 +263,7 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerS
   const bool may_miss_writes = kept.writes && kept.writes->opened((*volume)->kept_report(), write);
   auto result = co_await serve_volume(loop, **device, **volume, memory_bytes, std::move(options),
                                       std::move(doors), signals, reload, tls, kept.descriptors,
-                                      may_miss_writes, log, background);
+                                      successor, may_miss_writes, log, background);
   bool is_saved = result.ok();
   // A server that never began has not stopped its volume.
   if (!(*volume)->is_stopped()) {
@@ -237,6 +272,9 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerS
     if (result && !stopped) result = std::move(stopped);
   }
   if (is_saved && kept.writes) kept.writes->saved();
+  if (successor.is_asked()) {
+    for (KeptDescriptor& one : kept.descriptors.take_copies()) successor.add(std::move(one));
+  }
   if (is_saved) kept.descriptors.leave();
   co_return result;
 }
@@ -244,12 +282,13 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerS
 /// All of a server's life on its loop: a signal that comes while the volume is being opened is
 /// kept, and stops it when it is open.
 Task<void> run(UringLoop& loop, ServeOptions options, ServeReload& reload, TlsUpgrader* tls,
-               Kept& kept, Log& log, Background& background, Result<void>& result) {
+               Kept& kept, Successor& successor, Log& log, Background& background,
+               Result<void>& result) {
   ServerSignals signals(loop);
   result = signals.start();
   if (!result) co_return;
-  auto served = co_await open_and_serve(loop, std::move(options), signals, reload, tls, kept, log,
-                                        background);
+  auto served = co_await open_and_serve(loop, std::move(options), signals, reload, tls, kept,
+                                        successor, log, background);
   result = std::move(served);
   co_await signals.end();
 }
@@ -261,9 +300,8 @@ Result<void> check_window_of(const ServeOptions& options) {
   return check_window(options.window, (*image)->logical_blocks() * kBlockSize);
 }
 
-}  // namespace
-
-int run_serve(int argc, char** argv) {
+/// A server's life; `successor` is told if another program is to go on.
+int serve(int argc, char** argv, Successor& successor) {
   ServeOptions options;
   Arguments app("Serves a volume as a network block device until SIGTERM, SIGINT or uvdo stop.",
                 "uvdo serve");
@@ -273,7 +311,8 @@ int run_serve(int argc, char** argv) {
           parse_arguments_with_config(app, "serve", options.volume, argc, argv, &config)) {
     return *status;
   }
-  auto handed_over = ServiceManager::take_stored();
+  options.takes_over = successor.is_taking_over();
+  options.arguments.assign(argv + 1, argv + argc);
   if (auto checked = options.check(); !checked) return usage_error(checked.error().message());
   // What is known to be wrong is refused before anything is opened for writing.
   if (!options.offset.empty() || !options.size.empty()) {
@@ -283,13 +322,18 @@ int run_serve(int argc, char** argv) {
     }
     if (!fits) return fail(fits.error());
   }
+  if (options.is_trial) {
+    const auto image = open_volume(options.volume, {.replay = false});
+    return image ? kExitOk : fail(image.error());
+  }
+  options.doors.handed_over = successor.sockets();
   if (options.control.empty()) {  // before the volume is touched
     if (auto made = make_control_folder(); !made) return fail(made.error());
   }
   const std::size_t wanted_clients = options.clients;
   if (auto fits = fit_clients(options); !fits) return usage_error(fits.error().message());
   Background background;
-  if (options.fork) {
+  if (options.fork && !options.takes_over) {  // the process is in the background already
     auto begun = Background::begin();
     if (!begun) return fail(begun.error());
     background = std::move(*begun);
@@ -306,7 +350,7 @@ int run_serve(int argc, char** argv) {
   if (auto path = find_control_path(options.doors)) {
     using How = KeptDescriptors::How;
     options.doors.control_path = *path;
-    kept.descriptors = KeptDescriptors(*path, options.volume, std::move(handed_over),
+    kept.descriptors = KeptDescriptors(*path, options.volume, successor.take_rest(),
                                        options.keeps_writes ? How::keep : How::only_take_over);
     if (!options.read_only) kept.writes.emplace(std::move(*path), kept.descriptors);
   }
@@ -339,8 +383,27 @@ int run_serve(int argc, char** argv) {
   }
   ServeReload reload(app, argc, argv, std::move(config), **log, file ? &*file : nullptr, tls.get());
   Result<void> result;
-  (*loop)->run(run(**loop, std::move(options), reload, tls.get(), kept, **log, background, result));
+  (*loop)->run(run(**loop, std::move(options), reload, tls.get(), kept, successor, **log,
+                   background, result));
   return result ? kExitOk : fail(result.error());
+}
+
+}  // namespace
+
+int run_serve(int argc, char** argv) {
+  Successor successor(ServiceManager::take_stored());
+  const int status = serve(argc, argv, successor);
+  // The signals that the server has held stay held for the program that goes on. What has not been
+  // saved is in memory that somebody keeps, as if the server had been killed.
+  if (successor.is_asked()) return fail(successor.become(argc, argv));
+  // One that is back already does not go again.
+  if (successor.is_taking_over() && successor.problem().empty()) {
+    return fail(successor.go_back(argc, argv,
+                                  fmt::format("it ended with status {}; its log may say "
+                                              "why",
+                                              status)));
+  }
+  return status;
 }
 
 }  // namespace uvdo

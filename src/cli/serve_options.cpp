@@ -87,6 +87,7 @@ void ServeOptions::add_to(Arguments& app) {
   app.option("--fuse", fuse, "make a file with the volume's contents in this empty folder");
   app.option("--device-name", device_name, "the name of that device in /dev/uvdo");
   app.flag("--until-detached", until_detached, "end when the last such device is detached");
+  app.flag("--try", is_trial, "only find out whether the volume could be served so");
   app.flag("--fork", fork, "go on in the background, and return when all is ready");
   app.option("--pid-file", pid_file, "write the server's process number to this file");
   app.flag("--lock-memory", lock_memory, "keep all memory from being paged out");
@@ -296,7 +297,8 @@ Result<void> ServeOptions::check_doors() {
   auto taken = ServiceManager::take_sockets();
   if (!taken) return std::move(taken).error();
   doors.inherited = std::move(*taken);
-  if (doors.nbd.empty() && doors.inherited.empty() && devices.empty() && !until_detached) {
+  if (doors.nbd.empty() && doors.inherited.empty() && devices.empty() && !until_detached &&
+      !takes_over) {
     return Error(Errc::invalid_argument,
                  "say where to serve: --nbd unix:PATH, --nbd tcp:HOST:PORT or --attach auto");
   }

@@ -23,8 +23,8 @@ Result<std::vector<std::string>> control_paths_of(const std::string& volume);
 
 /// The file in which the server at that control socket keeps which devices it has made.
 [[nodiscard]] std::string device_state_of(const std::string& control_path);
-/// Where the process listens that keeps descriptors of that server, and the name by which it has the
-/// FUSE mount of a device.
+/// Where the process listens that keeps descriptors of that server, and the name by which it has
+/// the FUSE mount of a device.
 [[nodiscard]] std::string keeper_socket_of(const std::string& control_path);
 [[nodiscard]] std::string kept_mount_of(const std::string& device);
 inline constexpr std::string_view kKeptMounts = "fuse-";  ///< what such names begin with

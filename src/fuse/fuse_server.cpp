@@ -109,9 +109,8 @@ Task<Result<void>> FuseServer::mount() {
   wanted.read_only = is_never_written(service_);
   const bool is_adopted = handover_.has_value();
   const auto make = [&] {
-    return is_adopted
-               ? FuseMount::adopt(wanted.folder)
-               : make_mount(wanted, settings_.makes_folder, settings_.replaces_remains);
+    return is_adopted ? FuseMount::adopt(wanted.folder)
+                      : make_mount(wanted, settings_.makes_folder, settings_.replaces_remains);
   };
   auto made = co_await call_blocking(loop_, Descriptors::shared, make);
   if (!made) {
@@ -173,7 +172,8 @@ Task<void> FuseServer::compare_size() {
 }
 
 void FuseServer::keep() {
-  if (!settings_.keeper.keep) return;
+  // Where the kernel cannot ask again, whoever waits is better told that the mount has ended.
+  if (!settings_.keeper.keep || !session_.handover().agreement.can_resend) return;
   auto kept = settings_.keeper.keep(session_.descriptor());
   is_kept_ = kept.ok();
   if (kept) return;

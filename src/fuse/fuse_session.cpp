@@ -58,6 +58,7 @@ Result<void> FuseSession::begin(FileDescriptor descriptor,
   if (handover) {
     agreement_ = handover->agreement;
     open_files_ = handover->open_files;
+    agreement_.can_resend = true;  // or else:
     is_flush_to_fail_ = settings_.first_flush_fails;
     if (auto asked = notify(fuse::kNotifyResend, {}); !asked) {
       state_ = State::idle;

@@ -148,9 +148,7 @@ std::uint64_t LoopDevice::largest_discard() const {
   return number_in(attribute(number_, "queue/discard_max_bytes"));
 }
 
-std::uint64_t LoopDevice::size() const {
-  return number_in(attribute(number_, "size")) * kSector;
-}
+std::uint64_t LoopDevice::size() const { return number_in(attribute(number_, "size")) * kSector; }
 
 bool LoopDevice::is_past_page_cache() const { return attribute(number_, "loop/dio") == "1"; }
 

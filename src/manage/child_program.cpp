@@ -22,12 +22,12 @@ constexpr std::size_t kMostText = 65536;
 /// posix_spawn()'s list of what is done with descriptors first.
 class SpawnActions {
  public:
-  explicit SpawnActions(int errors) {
+  SpawnActions(int errors, const std::string& folder) {
     posix_spawn_file_actions_init(&actions_);
     posix_spawn_file_actions_addopen(&actions_, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_addopen(&actions_, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
     posix_spawn_file_actions_adddup2(&actions_, errors, STDERR_FILENO);
-    posix_spawn_file_actions_addchdir_np(&actions_, "/");
+    posix_spawn_file_actions_addchdir_np(&actions_, folder.c_str());
   }
   SpawnActions(const SpawnActions&) = delete;
   SpawnActions& operator=(const SpawnActions&) = delete;
@@ -63,12 +63,12 @@ std::string this_program() {
   return error || access(path.c_str(), X_OK) != 0 ? std::string(kSelf) : path.string();
 }
 
-Result<EndedProgram> run_program(const std::vector<std::string>& words) {
+Result<EndedProgram> run_program(const std::vector<std::string>& words, const std::string& folder) {
   std::array<int, 2> ends{};
   if (pipe2(ends.data(), O_CLOEXEC) != 0) return errno_error(errno, "making a pipe");
   const FileDescriptor reading(ends[0]);
   FileDescriptor writing(ends[1]);
-  const SpawnActions actions(writing.get());
+  const SpawnActions actions(writing.get(), folder);
   std::vector<std::string> kept = words;
   std::vector<char*> arguments;
   arguments.reserve(kept.size() + 1);

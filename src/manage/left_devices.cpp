@@ -81,10 +81,11 @@ std::vector<LeftDevice> find_left_devices(const std::string& what) {
 
 Result<void> end_left_device(const LeftDevice& left) {
   if (left.device.kind != DeviceKind::fuse && left.device.kind != DeviceKind::file) {
-    return Error(Errc::unsupported,
-                 fmt::format("the server of {} has died: start one of its volume (uvdo attach, uvdo "
-                             "serve), which takes the device over, and detach it then",
-                             left.device.path));
+    return Error(
+        Errc::unsupported,
+        fmt::format("the server of {} has died: start one of its volume (uvdo attach, uvdo "
+                    "serve), which takes the device over, and detach it then",
+                    left.device.path));
   }
   // First of all, as the rest may wait for the device.
   if (auto done = let_go_of(left); !done) return done;

@@ -24,8 +24,8 @@
 namespace uvdo {
 namespace {
 
-// What a server asks: a letter and a name. The answer is a letter; behind a `take` also the names of
-// the descriptors that come with it, each with a line's end.
+// What a server asks: a letter and a name. The answer is a letter; behind a `take` also the names
+// of the descriptors that come with it, each with a line's end.
 constexpr char kHello = 'h';
 constexpr char kTake = 't';
 constexpr char kKeep = 'k';
@@ -42,7 +42,8 @@ constexpr int kLookMs = 10'000;
 constexpr int kMostLooks = 24 * 360;
 constexpr timeval kPatience{.tv_sec = 5, .tv_usec = 0};
 
-constexpr std::size_t kMostText = 1 + DescriptorKeeper::kMost * (DescriptorKeeper::kLongestName + 1);
+constexpr std::size_t kMostText =
+    1 + DescriptorKeeper::kMost * (DescriptorKeeper::kLongestName + 1);
 
 struct Letter {
   std::string text;  ///< what, and behind it the names
@@ -247,7 +248,8 @@ Result<DescriptorKeeper> DescriptorKeeper::reach(const std::string& path) {
   return errno_error(errno, "reaching the process that keeps descriptors");
 }
 
-Result<DescriptorKeeper> DescriptorKeeper::start(const std::string& path, const std::string& volume) {
+Result<DescriptorKeeper> DescriptorKeeper::start(const std::string& path,
+                                                 const std::string& volume) {
   const auto address = address_of(path);
   if (!address) return Error(Errc::io, fmt::format("the path {} is too long for a socket", path));
   FileDescriptor connection = connect_to(*address);

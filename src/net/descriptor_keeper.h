@@ -9,8 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include "net/kept_descriptor.h"
 #include "base/result.h"
+#include "net/kept_descriptor.h"
 
 namespace uvdo {
 

@@ -134,6 +134,20 @@ std::vector<KeptDescriptor> ServiceManager::take_stored() {
   return stored;
 }
 
+void ServiceManager::pass_on(const std::vector<std::pair<std::string, int>>& all) {
+  // Out of the way first: one may be where another belongs.
+  std::vector<int> copies;
+  std::string names;
+  for (const auto& [name, fd] : all) {
+    copies.push_back(fcntl(fd, F_DUPFD_CLOEXEC, kFirstFd + static_cast<int>(all.size())));
+    names += fmt::format("{}{}{}", names.empty() ? "" : ":", kStoredPrefix, name);
+  }
+  for (std::size_t i = 0; i < copies.size(); ++i) dup2(copies[i], kFirstFd + static_cast<int>(i));
+  setenv("LISTEN_PID", std::to_string(getpid()).c_str(), 1);
+  setenv("LISTEN_FDS", std::to_string(all.size()).c_str(), 1);
+  setenv("LISTEN_FDNAMES", names.c_str(), 1);
+}
+
 Result<std::vector<ListeningSocket>> ServiceManager::take_sockets() {
   std::vector<ListeningSocket> sockets;
   const std::optional<int> pid = number_in("LISTEN_PID");

@@ -5,6 +5,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -39,6 +40,11 @@ class ServiceManager {
   /// What was stored before this process was started. Once, and before take_sockets(), which
   /// leaves it out.
   static std::vector<KeptDescriptor> take_stored();
+
+  /// Hands descriptors over to the program that this process is about to become (exec), as a
+  /// service manager does: take_stored() has them there. `all`: their names and numbers. What else
+  /// is at the numbers that they get is closed.
+  static void pass_on(const std::vector<std::pair<std::string, int>>& all);
 
   /// The listening sockets that were handed to this process; none if there are none. They are
   /// handed out once: the environment is cleared, so that children do not take them too.

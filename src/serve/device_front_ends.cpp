@@ -125,8 +125,8 @@ Result<std::unique_ptr<FrontEnd>> make_file(const DeviceSurroundings& surroundin
   settings.replaces_remains = order.take_over && !kept;
   settings.times = &surroundings.times;
   settings.log = teller(surroundings);
-  auto made = std::make_unique<FuseServer>(surroundings.loop, *order.service,
-                                           surroundings.requests, std::move(settings));
+  auto made = std::make_unique<FuseServer>(surroundings.loop, *order.service, surroundings.requests,
+                                           std::move(settings));
   if (kept) made->adopt({std::move(kept), {}});
   return std::unique_ptr<FrontEnd>(std::move(made));
 }

@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "control/control_path.h"
+#include "net/kept_descriptor.h"
 #include "net/socket_address.h"
 #include "serve/account.h"
 
@@ -21,9 +22,12 @@ struct DoorSettings {
   std::vector<SocketAddress> nbd;          ///< to listen at
   std::vector<ListeningSocket> inherited;  ///< of the service manager, for NBD
   std::vector<SocketAddress> metrics;      ///< one or none
-  std::string control;             ///< path of the control socket; empty: where clients look
+  std::string control;  ///< path of the control socket; empty: where clients look
   /// Where that is for this server: find_control_path(); empty: it is looked for.
   std::string control_path{};
+  /// Of a program before this one in this process (Doors::named()): they are taken over, and no
+  /// others are opened.
+  std::vector<KeptDescriptor> handed_over{};
   SocketAccess access;             ///< of the sockets of clients and of metrics
   std::optional<Account> account;  ///< that the server will go on as
 };
@@ -42,8 +46,17 @@ struct Doors {
   /// Goes with the control socket: removed when the server ends.
   std::unique_ptr<ControlLink> control_link;
 
+  /// Those that listen, each with a name that says what it is for.
+  [[nodiscard]] std::vector<std::pair<std::string, ListeningSocket*>> named();
+  [[nodiscard]] static bool is_socket_name(std::string_view name);
+  /// Whether this program has opened it, and not a service manager.
+  [[nodiscard]] static bool is_own_socket(std::string_view name);
+
   /// Opens all that `settings` name; nobody is let in yet. The inherited ones are taken over.
   static Result<Doors> open(DoorSettings settings);
+
+ private:
+  static Result<Doors> take_over(DoorSettings settings);
 };
 
 }  // namespace uvdo

@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <chrono>
 #include <thread>
+#include <utility>
+
+#include <fcntl.h>
 
 #include "control/control_path.h"
 
@@ -18,9 +21,9 @@ constexpr std::chrono::milliseconds kPause(10);
 KeptDescriptors::KeptDescriptors(const std::string& path, const std::string& volume,
                                  std::vector<KeptDescriptor> handed_over, How how)
     : path_(keeper_socket_of(path)), left_(std::move(handed_over)) {
-  for (const KeptDescriptor& one : left_) names_.push_back(one.name);
   if (how == How::only_take_over) return;
   manager_ = ServiceManager();
+  for (const KeptDescriptor& one : left_) note(one.name, one.fd.get());
   if (manager_.is_there()) return;
   auto started = DescriptorKeeper::start(path_, volume);
   if (started) {
@@ -36,8 +39,8 @@ void KeptDescriptors::take_over() {
     auto taken = keeper_.take();
     if (taken) {
       for (KeptDescriptor& one : *taken) {
-        if (std::ranges::find(names_, one.name) != names_.end()) continue;
-        names_.push_back(one.name);
+        if (std::ranges::find(kept_, one.name, &KeptDescriptor::name) != kept_.end()) continue;
+        note(one.name, one.fd.get());
         left_.push_back(std::move(one));
       }
       return;
@@ -79,19 +82,31 @@ Result<void> KeptDescriptors::keep(const std::string& name, int fd) {
   } else {
     kept = Error(Errc::not_found, problem_.empty() ? "nobody keeps descriptors" : problem_);
   }
-  if (kept && std::ranges::find(names_, name) == names_.end()) names_.push_back(name);
+  if (kept) note(name, fd);
   return kept;
 }
 
+void KeptDescriptors::note(const std::string& name, int fd) {
+  std::erase_if(kept_, [&](const KeptDescriptor& one) { return one.name == name; });
+  FileDescriptor copy(manager_.is_there() ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1);
+  kept_.push_back({name, std::move(copy)});
+}
+
+std::vector<KeptDescriptor> KeptDescriptors::take_copies() {
+  std::erase_if(kept_, [](const KeptDescriptor& one) { return !one.fd; });
+  return std::exchange(kept_, {});
+}
+
 void KeptDescriptors::forget(const std::string& name) {
-  if (std::erase(names_, name) == 0) return;
+  const auto is_it = [&](const KeptDescriptor& one) { return one.name == name; };
+  if (std::erase_if(kept_, is_it) == 0) return;
   // One that is not reached holds nothing either, or has no server and is told by the next.
   if (keeper_) static_cast<void>(keeper_.forget(name));
   if (manager_.is_there()) manager_.forget(name);
 }
 
 void KeptDescriptors::leave() {
-  if (keeper_ && names_.empty()) keeper_.end();
+  if (keeper_ && kept_.empty()) keeper_.end();
   keeper_ = DescriptorKeeper();
 }
 

@@ -40,16 +40,21 @@ class KeptDescriptors {
   /// Has a copy of `fd` kept as `name`, which nothing else has. An error if nobody keeps it.
   Result<void> keep(const std::string& name, int fd);
   void forget(const std::string& name);
+  /// Copies of what the service manager keeps: a program that goes on in this process is not given
+  /// it by the manager.
+  [[nodiscard]] std::vector<KeptDescriptor> take_copies();
   /// The server ends in order. What is kept still is for the next one; without any, nobody stays.
   void leave();
 
  private:
+  void note(const std::string& name, int fd);
+
   std::string path_;
   ServiceManager manager_{std::string()};
   DescriptorKeeper keeper_;
   std::string problem_;
   std::vector<KeptDescriptor> left_;
-  std::vector<std::string> names_;  ///< of all that is kept
+  std::vector<KeptDescriptor> kept_;  ///< all that is; with copies where take_copies() has them
 };
 
 }  // namespace uvdo

@@ -87,6 +87,9 @@ ServerControl VolumeServer::server_control() {
     devices_end_ = Attachments::End::for_good;  // who asks for it wants no server to follow
     settings_.stop();
   };
+  server.version = settings_.version;
+  server.upgrade_problem = settings_.upgrade.problem;
+  server.upgrade = [this](std::string program) { return upgrade(std::move(program)); };
   server.log = &log_;
   server.monitor = &monitor_;
   server.disk = &disk_;
@@ -257,6 +260,26 @@ Task<void> VolumeServer::take_back(std::string command) {
   if (command != SuspendRequest::kCommand) co_return;
   co_await take_back_suspension(volume_, log_function());
   keep_link();
+}
+
+Task<Result<void>> VolumeServer::upgrade(std::string program) {
+  if (!settings_.upgrade.become) {
+    co_return Error(Errc::unsupported,
+                    "a server that has given up the rights of root (--user) cannot be followed by "
+                    "another program: stop it, and start it anew");
+  }
+  if (const std::string which = devices_->those_that_cannot_wait(); !which.empty()) {
+    co_return Error(Errc::busy, fmt::format("{} cannot wait for another program: detach it first, "
+                                            "or stop the server and start it anew",
+                                            which));
+  }
+  const auto check = [&] { return settings_.upgrade.check(program); };
+  Result<void> able = co_await call_blocking(loop_, Descriptors::own, check);
+  if (!able) co_return able;
+  log_.write(fmt::format("{} is to go on", program));
+  devices_end_ = Attachments::End::all_wait;
+  settings_.upgrade.become(program);
+  co_return Result<void>();
 }
 
 Task<Result<DetachAnswer>> VolumeServer::detach(DetachRequest request) {

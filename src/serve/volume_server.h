@@ -48,9 +48,17 @@ class VolumeServer {
     /// Whether it may make and remove the second name of its control socket when that is needed.
     bool may_link = true;
     std::function<void()> stop = [] {};  ///< somebody asks the server to end; returns at once
+    /// Of another program that is to go on in this process: `check` finds out whether it can, in a
+    /// thread, and `become` asks the server to end for it. None: no other can.
+    struct Upgrade {
+      std::function<Result<void>(const std::string& program)> check{};
+      std::function<void(const std::string& program)> become{};
+      std::string problem{};  ///< why one did not go on, so that this one does again
+    };
+    Upgrade upgrade{};
     /// What of this server outlives it; none: nothing does.
-  KeptDescriptors* kept = nullptr;
-  /// Whether the volume may lack what a server before this one has answered.
+    KeptDescriptors* kept = nullptr;
+    /// Whether the volume may lack what a server before this one has answered.
     bool may_miss_writes = false;
     /// How devices of this machine are made; none: as make_device_front_end() does.
     Attachments::Maker make_device{};
@@ -104,6 +112,7 @@ class VolumeServer {
   // ---- the control socket's commands
   Task<Result<Json>> carry_out(ControlRequest request);
   Task<void> take_back(std::string command);
+  Task<Result<void>> upgrade(std::string program);
   Task<Result<DetachAnswer>> detach(DetachRequest request);
   [[nodiscard]] DevicesAnswer devices() const;
   /// Has the server end if that was asked for and no device is left; whether it does.

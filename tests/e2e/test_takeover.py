@@ -9,13 +9,13 @@ import pathlib
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
 import unittest
 
-from served import MIB
-from support import run, uvdo, wait_until
+from support import UVDO, run, uvdo, wait_until
 from test_attach import Attached, processes_of
 
 DEADLY = 10
@@ -126,11 +126,90 @@ class Takeover(Attached):
         self.assertFalse(pathlib.Path(f"/dev/uvdo/{self.image.stem}").is_symlink())
         # What was acknowledged is in the volume all the same.
         device = self.attach()
-        self.must("e2fsck", "-fp", device)
         place = self.mount(device)
         self.assert_holds(place, load.stable)
         self.unmount(place)
+        self.must("e2fsck", "-fn", device)
         self.detach(device)
+        self.assert_nothing_is_left()
+
+    # ---- upgrades
+
+    def upgrade(self, *options):
+        return uvdo("upgrade", self.image, *options, timeout=60)
+
+    def other_program(self, text):
+        program = self.folder / "other"
+        program.write_text(text)
+        program.chmod(0o755)
+        return program
+
+    def test_another_program_goes_on_under_a_mounted_file_system(self):
+        device, place, load = self.begin("--server-option=--nbd", "--server-option=unix:" +
+                                         str(self.folder / "nbd"))
+        pids = processes_of(self.image)
+        copy = self.folder / "uvdo"
+        shutil.copy(UVDO, copy)
+        for program in (copy, UVDO):
+            time.sleep(0.5)
+            done = self.upgrade("--program", program)
+            self.assertEqual((done.returncode, done.stderr), (0, ""), self.log())
+            self.assertIn("goes on in the place of", done.stdout)
+            self.assertEqual(processes_of(self.image), pids)
+            self.assertTrue(os.path.samefile(f"/proc/{pids[0]}/exe", program))
+            self.assertEqual(self.attach(), device)
+            self.must("nbdinfo", f"nbd+unix:///?socket={self.folder}/nbd")
+        self.finish(device, place, load)
+        self.assertFalse((self.folder / "nbd").exists())
+
+    def test_a_program_that_cannot_go_on_changes_nothing(self):
+        device, place, load = self.begin()
+        pids = processes_of(self.image)
+        for program, words in ((self.folder / "none", "none"), ("/bin/false", "status 1")):
+            refused = self.upgrade("--program", program)
+            self.assertEqual(refused.returncode, 1)
+            self.assertIn(words, refused.stderr)
+            self.assertIn("the server goes on as it is", refused.stderr)
+        # One that has promised to, and does not.
+        liar = self.other_program("#!/bin/sh\nrm \"$0\"\n")
+        time.sleep(0.3)
+        refused = self.upgrade("--program", liar)
+        self.assertEqual(refused.returncode, 1, refused.stdout)
+        self.assertIn("does again", refused.stderr)
+        self.assertEqual(processes_of(self.image), pids)
+        self.assertTrue(os.path.samefile(f"/proc/{pids[0]}/exe", UVDO))
+        self.finish(device, place, load)
+
+    def test_no_connection_is_refused_while_a_program_goes(self):
+        log = open(self.folder / "log", "w")
+        self.addCleanup(log.close)
+        path = self.folder / "nbd"
+        server = subprocess.Popen([UVDO, "serve", self.image, "--nbd", f"unix:{path}"], stdout=log,
+                                  stderr=subprocess.STDOUT)
+        self.addCleanup(server.wait)
+        self.assertTrue(wait_until(lambda: "of memory" in self.log()))
+        failures, is_over, rounds = [], threading.Event(), []
+
+        def connect():
+            while not is_over.is_set():
+                with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+                    try:
+                        client.connect(str(path))
+                        rounds.append(1)
+                    except OSError as error:
+                        failures.append(str(error))
+        thread = threading.Thread(target=connect, daemon=True)
+        thread.start()
+        for _ in range(3):
+            done = self.upgrade()
+            self.assertEqual((done.returncode, done.stderr), (0, ""), self.log())
+        is_over.set()
+        thread.join()
+        self.assertEqual(failures, [])
+        self.assertGreater(len(rounds), 10)
+        self.assertEqual(uvdo("stop", self.image).returncode, 0)
+        self.assertEqual(server.wait(30), 0)
+        self.assertFalse(path.exists())
         self.assert_nothing_is_left()
 
 

@@ -314,6 +314,11 @@ int serve(int argc, char** argv, Successor& successor) {
   options.takes_over = successor.is_taking_over();
   options.arguments.assign(argv + 1, argv + argc);
   if (auto checked = options.check(); !checked) return usage_error(checked.error().message());
+  if (options.is_trial) {
+    // One that is in use is known to be a volume.
+    const auto fits = check_window_of(options);
+    return fits || fits.error().code() == Errc::busy ? kExitOk : fail(fits.error());
+  }
   // What is known to be wrong is refused before anything is opened for writing.
   if (!options.offset.empty() || !options.size.empty()) {
     auto fits = check_window_of(options);
@@ -321,10 +326,6 @@ int serve(int argc, char** argv, Successor& successor) {
       return usage_error(fits.error().message());
     }
     if (!fits) return fail(fits.error());
-  }
-  if (options.is_trial) {
-    const auto image = open_volume(options.volume, {.replay = false});
-    return image ? kExitOk : fail(image.error());
   }
   options.doors.handed_over = successor.sockets();
   if (options.control.empty()) {  // before the volume is touched
@@ -350,7 +351,7 @@ int serve(int argc, char** argv, Successor& successor) {
   if (auto path = find_control_path(options.doors)) {
     using How = KeptDescriptors::How;
     options.doors.control_path = *path;
-    kept.descriptors = KeptDescriptors(*path, options.volume, successor.take_rest(),
+    kept.descriptors = KeptDescriptors(*path, options.volume, successor.rest(),
                                        options.keeps_writes ? How::keep : How::only_take_over);
     if (!options.read_only) kept.writes.emplace(std::move(*path), kept.descriptors);
   }

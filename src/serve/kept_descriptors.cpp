@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <chrono>
 #include <thread>
-#include <utility>
 
 #include <fcntl.h>
 
@@ -93,8 +92,11 @@ void KeptDescriptors::note(const std::string& name, int fd) {
 }
 
 std::vector<KeptDescriptor> KeptDescriptors::take_copies() {
-  std::erase_if(kept_, [](const KeptDescriptor& one) { return !one.fd; });
-  return std::exchange(kept_, {});
+  std::vector<KeptDescriptor> copies;
+  for (KeptDescriptor& one : kept_) {
+    if (one.fd) copies.push_back({one.name, std::move(one.fd)});
+  }
+  return copies;
 }
 
 void KeptDescriptors::forget(const std::string& name) {

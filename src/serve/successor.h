@@ -23,8 +23,8 @@ class Successor {
   [[nodiscard]] bool is_taking_over() const { return static_cast<bool>(before_); }
   /// Copies of its listening sockets, for DoorSettings.
   [[nodiscard]] std::vector<KeptDescriptor> sockets() const;
-  /// All but that. Once.
-  [[nodiscard]] std::vector<KeptDescriptor> take_rest() { return std::move(rest_); }
+  /// Copies of all but that.
+  [[nodiscard]] std::vector<KeptDescriptor> rest() const;
   /// This one serves: there is no way back any more.
   void arrived();
   /// Why a program that was to go on did not, and this one does again; empty: there was none.
@@ -38,7 +38,7 @@ class Successor {
   void ask(std::string program) { program_ = std::move(program); }
   [[nodiscard]] bool is_asked() const { return !program_.empty(); }
   /// Passed on too, under its name.
-  void add(KeptDescriptor descriptor) { rest_.push_back(std::move(descriptor)); }
+  void add(KeptDescriptor descriptor);
   /// The process becomes that program, with the arguments that this one was started with; if it
   /// cannot be run, this one again. Returns only where neither can. When nothing runs any more.
   Error become(int argc, char** argv);

@@ -50,6 +50,7 @@ VolumeServer::VolumeServer(UringLoop& loop, BackingStore& device, Volume& volume
       requests_(loop, settings_.requests),
       view_(volume, settings_.window, settings_.read_only),
       told_size_(view_.service().size()),
+      are_restored_(loop),
       disk_(loop, device, log_function()),
       monitor_(loop, volume, times_, monitor_settings(), log_function()),
       control_(loop, volume, server_control()),
@@ -95,7 +96,7 @@ ServerControl VolumeServer::server_control() {
   server.disk = &disk_;
   server.storages = [this] { return device_.storages(); };
   server.logical_block_size = settings_.logical_block_size;
-  server.attach = [this](AttachRequest request) { return devices_->attach(std::move(request)); };
+  server.attach = [this](AttachRequest request) { return attach(std::move(request)); };
   server.detach = [this](DetachRequest request) { return detach(std::move(request)); };
   server.devices = [this] { return devices(); };
   server.device_users = [this] { return devices_->users(); };
@@ -156,6 +157,7 @@ Task<Result<void>> VolumeServer::start(Doors doors) {
     Result<void> made = co_await start_devices();
     started = std::move(made);
   }
+  are_restored_.set();
   if (!started) {
     co_await metrics_server_.shutdown();
     co_await devices_->stop(Attachments::End::wait);
@@ -210,6 +212,7 @@ Task<Result<void>> VolumeServer::start_devices() {
   co_await devices_->restore();
   const DeviceSurroundings all = surroundings();
   co_await end_unclaimed_mounts(all);
+  are_restored_.set();
   for (const AttachRequest& wanted : settings_.devices) {
     auto made = co_await devices_->attach(wanted);
     if (!made) co_return std::move(made).error();
@@ -282,7 +285,15 @@ Task<Result<void>> VolumeServer::upgrade(std::string program) {
   co_return Result<void>();
 }
 
+/// One that is still to be taken over is not made a second time.
+Task<Result<AttachedDevice>> VolumeServer::attach(AttachRequest request) {
+  co_await are_restored_.wait();
+  auto attaching = devices_->attach(std::move(request));
+  co_return co_await std::move(attaching);
+}
+
 Task<Result<DetachAnswer>> VolumeServer::detach(DetachRequest request) {
+  co_await are_restored_.wait();
   auto detached = co_await devices_->detach(std::move(request.device), request.mode);
   if (!detached) co_return std::move(detached).error();
   co_return DetachAnswer{*detached, end_with_devices()};

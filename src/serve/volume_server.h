@@ -113,6 +113,7 @@ class VolumeServer {
   Task<Result<Json>> carry_out(ControlRequest request);
   Task<void> take_back(std::string command);
   Task<Result<void>> upgrade(std::string program);
+  Task<Result<AttachedDevice>> attach(AttachRequest request);
   Task<Result<DetachAnswer>> detach(DetachRequest request);
   [[nodiscard]] DevicesAnswer devices() const;
   /// Has the server end if that was asked for and no device is left; whether it does.
@@ -140,6 +141,7 @@ class VolumeServer {
   std::vector<std::unique_ptr<FrontEnd>> front_ends_;
   std::size_t started_ = 0;             // of the front ends
   std::optional<Attachments> devices_;  // from start() on
+  Event are_restored_;                  // those of the server before, or there is no hope
   Attachments::End devices_end_ = Attachments::End::wait;
   DiskWatch disk_;
   VolumeMonitor monitor_;

@@ -53,6 +53,8 @@ class Load:
     def end(self):
         """What has failed; nothing if all is well."""
         self.is_over = True
+        if self.fio.returncode is not None:
+            return self.failures
         self.fio.send_signal(signal.SIGINT)
         output, _ = self.fio.communicate(timeout=60)
         self.thread.join(timeout=60)
@@ -94,7 +96,9 @@ class Takeover(Attached):
         device = self.attach(*options)
         self.must("mkfs.ext4", "-q", device)
         place = self.mount(device)
-        return device, place, Load(place)
+        load = Load(place)
+        self.addCleanup(load.end)
+        return device, place, load
 
     def test_a_mounted_file_system_outlives_killed_servers(self):
         device, place, load = self.begin()

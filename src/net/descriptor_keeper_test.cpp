@@ -17,7 +17,9 @@ namespace {
 class DescriptorKeeperTest : public ::testing::Test {
  protected:
   ~DescriptorKeeperTest() override {
-    if (auto keeper = DescriptorKeeper::start(path_, "/")) keeper->end();
+    next_ = DescriptorKeeper();
+    static_cast<void>(taken_by_next());
+    next_.end();
   }
   DescriptorKeeper start() {
     auto started = DescriptorKeeper::start(path_, "/");

@@ -77,6 +77,8 @@ int run_attach(int argc, char** argv) {
   auto request = arguments.device.request();
   if (!request) return usage_error(request.error().message());
   request->read_only = arguments.read_only;
+  // A loop device takes the rights of root; the file alone does not.
+  if (request->kind == DeviceKind::fuse && geteuid() != 0) request->kind = DeviceKind::file;
   if (arguments.foreground) return fail(become_server(arguments).error());
   ServerStart start{arguments.log_file,
                     settings_beside_devices(arguments.served.volume, arguments.server_options)};

@@ -84,6 +84,7 @@ int run_resume(int argc, char** argv);
 int run_set(int argc, char** argv);
 int run_start(int argc, char** argv);
 int run_stop(int argc, char** argv);
+int run_upgrade(int argc, char** argv);
 int run_suspend(int argc, char** argv);
 int run_stats(int argc, char** argv);
 int run_status(int argc, char** argv);

@@ -45,6 +45,7 @@ constexpr std::array kCommands{
     Command{"log-level", "show or change how much a server logs", run_log_level},
     Command{"dump", "print the inside of a served volume as JSON", run_dump},
     Command{"stop", "stop the server of a volume", run_stop},
+    Command{"upgrade", "have a server go on with the program that is installed now", run_upgrade},
     Command{"modify", "change the settings of a named volume", run_modify},
     Command{"config", "show the file of a named volume", run_config},
     Command{"activate", "have a named volume started at boot", run_activate},

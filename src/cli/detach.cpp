@@ -10,6 +10,7 @@
 #include "cli/volume_name.h"
 #include "device/backing_name.h"
 #include "manage/attach.h"
+#include "manage/left_devices.h"
 
 namespace uvdo {
 namespace {
@@ -18,6 +19,15 @@ Error advised(const Error& error) {
   return {error.code(),
           error.message() +
               (error.code() == Errc::busy ? "; end that first, or give --lazy or --force" : "")};
+}
+
+/// A device whose server has died.
+Result<void> end_left(const LeftDevice& left, DetachMode mode) {
+  if (mode == DetachMode::force) return end_left_device(left);
+  return Error(Errc::busy, fmt::format("the server of {} has died, and the device waits for the "
+                                       "next one: start it (uvdo attach, uvdo serve), or give "
+                                       "--force, and whoever uses the device gets errors",
+                                       left.device.path));
 }
 
 }  // namespace
@@ -44,6 +54,13 @@ int run_detach(int argc, char** argv) {
     if (!found && file_of_volume_name(what)) {
       auto path = volume_path(what, VolumeUse::change);
       found = path ? find_devices(*path) : std::move(path).error();
+    }
+    if (!found && found.error().code() == Errc::not_found) {
+      const std::vector<LeftDevice> left = find_left_devices(what);
+      for (const LeftDevice& each : left) {
+        if (auto ended = end_left(each, mode); !ended) status = fail(ended.error());
+      }
+      if (!left.empty()) continue;
     }
     if (!found) {
       status = fail(found.error());

@@ -16,6 +16,7 @@
 #include "cli/serve_reload.h"
 #include "control/control_path.h"
 #include "device/open_device.h"
+#include "manage/child_program.h"
 #include "manage/stopped_volume.h"
 #include "nbd/nbd_server.h"
 #include "net/descriptor_reserve.h"
@@ -23,6 +24,7 @@
 #include "serve/kept_writes.h"
 #include "serve/server_signals.h"
 #include "serve/status_page.h"
+#include "serve/successor.h"
 #include "serve/volume_server.h"
 #include "volume/memory_plan.h"
 #include "volume/uds_index_factory.h"
@@ -115,11 +117,29 @@ VolumeServer::Settings server_settings(const ServeOptions& options, std::uint64_
   return settings;
 }
 
+/// Whether another program could serve the volume with the arguments of this one. Blocks.
+Result<void> check_successor(const std::string& program,
+                             const std::vector<std::string>& arguments) {
+  std::vector<std::string> words{program, "serve", "--try"};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  auto ended = run_program(words, ".");
+  if (!ended) return std::move(ended).error();
+  if (ended->status == 0) return {};
+  return Error(
+      Errc::invalid_argument,
+      fmt::format("{} cannot go on: {}", program,
+                  ended->error_text.empty() ? fmt::format("it ends with status {}", ended->status)
+                                            : ended->error_text));
+}
+
 Task<Result<void>> serve_volume(UringLoop& loop, BackingStore& device, Volume& volume,
                                 std::uint64_t memory_bytes, ServeOptions options,
                                 std::optional<Doors> doors, ServerSignals& signals,
-                                ServeReload& reload, TlsUpgrader* tls, bool may_miss_writes,
-                                Log& log, Background& background) {
+                                ServeReload& reload, TlsUpgrader* tls, KeptDescriptors& kept,
+                                Successor& successor, bool may_miss_writes, Log& log,
+                                Background& background) {
+  const bool is_account = options.doors.account.has_value();
+  auto arguments = options.arguments;
   // Without --user they are opened here, behind the volume: who can connect finds it in use.
   if (!doors) {
     auto opened = Doors::open(std::move(options.doors));
@@ -128,21 +148,43 @@ Task<Result<void>> serve_volume(UringLoop& loop, BackingStore& device, Volume& v
   }
   VolumeServer::Settings settings = server_settings(options, memory_bytes, signals);
   settings.may_miss_writes = may_miss_writes;
+  settings.kept = &kept;
+  settings.upgrade.problem = successor.problem();
+  if (!is_account) {
+    settings.upgrade.check = [&arguments](const std::string& program) {
+      return check_successor(program, arguments);
+    };
+    settings.upgrade.become = [&successor, &signals](const std::string& program) {
+      successor.ask(program);
+      signals.stop();
+    };
+  }
   VolumeServer server(loop, device, volume, std::move(settings), log);
+  if (!is_account) {
+    if (auto shared = successor.share(*doors); !shared) co_return shared;
+  }
   if (!doors->nbd.empty()) {
     server.add(
         nbd_front_end(loop, server, options, tls, std::move(doors->nbd), may_miss_writes, log));
   }
   auto started = co_await server.start(std::move(*doors));
   if (!started) co_return started;
+  successor.arrived();
   background.ready();
   signals.on_hangup([&] { reload.run(server.monitor()); });
   co_await signals.wait_for_stop();
   // The monitor is about to end.
   signals.on_hangup([] {});
   auto stopped = co_await server.stop(signals.reason());
+  if (!successor.is_asked()) successor.close();
   co_return stopped;
 }
+
+/// What outlives a server that is killed.
+struct Kept {
+  KeptDescriptors descriptors;
+  std::optional<KeptWrites> writes;  ///< none for a volume that is only read
+};
 
 /// Opens all that takes the rights of root, and gives them up.
 Result<Doors> open_and_become(ServeOptions& options) {
@@ -159,8 +201,8 @@ Result<Doors> open_and_become(ServeOptions& options) {
 }
 
 Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerSignals& signals,
-                                  ServeReload& reload, TlsUpgrader* tls, KeptWrites* kept, Log& log,
-                                  Background& background) {
+                                  ServeReload& reload, TlsUpgrader* tls, Kept& kept,
+                                  Successor& successor, Log& log, Background& background) {
   auto device = open_device(loop, options.volume,
                             options.read_only ? OpenMode::read_only : OpenMode::read_write);
   if (!device) {
@@ -208,18 +250,22 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerS
   if (work) options.volume_options.use(*work);
   options.volume_options.memory_within_reach = [] { return memory_within_reach(); };
   IndexFactory factory = uds_index_factory(write, options.volume_options.work);
+  kept.descriptors.take_over();
   KeptMemories memories;
-  if (kept != nullptr) memories = kept->take(options.volume_options, write);
+  if (kept.writes && headers) {
+    memories = kept.writes->take(to_text(headers->geometry.uuid), options.volume_options,
+                                 options.keeps_writes, write);
+  }
   auto volume = co_await Volume::open(loop, **device, options.volume_options, std::move(factory),
                                       write, std::move(memories));
   if (!volume) {
-    if (kept != nullptr) kept->failed();
+    if (kept.writes) kept.writes->failed();
     co_return std::move(volume).error();
   }
-  const bool may_miss_writes = kept != nullptr && kept->opened((*volume)->kept_report(), write);
+  const bool may_miss_writes = kept.writes && kept.writes->opened((*volume)->kept_report(), write);
   auto result = co_await serve_volume(loop, **device, **volume, memory_bytes, std::move(options),
-                                      std::move(doors), signals, reload, tls, may_miss_writes, log,
-                                      background);
+                                      std::move(doors), signals, reload, tls, kept.descriptors,
+                                      successor, may_miss_writes, log, background);
   bool is_saved = result.ok();
   // A server that never began has not stopped its volume.
   if (!(*volume)->is_stopped()) {
@@ -227,19 +273,24 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerS
     is_saved = stopped.ok();
     if (result && !stopped) result = std::move(stopped);
   }
-  if (is_saved && kept != nullptr) kept->saved();
+  if (is_saved && kept.writes) kept.writes->saved();
+  if (successor.is_asked()) {
+    for (KeptDescriptor& one : kept.descriptors.take_copies()) successor.add(std::move(one));
+  }
+  if (is_saved) kept.descriptors.leave();
   co_return result;
 }
 
 /// All of a server's life on its loop: a signal that comes while the volume is being opened is
 /// kept, and stops it when it is open.
 Task<void> run(UringLoop& loop, ServeOptions options, ServeReload& reload, TlsUpgrader* tls,
-               KeptWrites* kept, Log& log, Background& background, Result<void>& result) {
+               Kept& kept, Successor& successor, Log& log, Background& background,
+               Result<void>& result) {
   ServerSignals signals(loop);
   result = signals.start();
   if (!result) co_return;
-  auto served = co_await open_and_serve(loop, std::move(options), signals, reload, tls, kept, log,
-                                        background);
+  auto served = co_await open_and_serve(loop, std::move(options), signals, reload, tls, kept,
+                                        successor, log, background);
   result = std::move(served);
   co_await signals.end();
 }
@@ -251,9 +302,8 @@ Result<void> check_window_of(const ServeOptions& options) {
   return check_window(options.window, (*image)->logical_blocks() * kBlockSize);
 }
 
-}  // namespace
-
-int run_serve(int argc, char** argv) {
+/// A server's life; `successor` is told if another program is to go on.
+int serve(int argc, char** argv, Successor& successor) {
   ServeOptions options;
   Arguments app("Serves a volume as a network block device until SIGTERM, SIGINT or uvdo stop.",
                 "uvdo serve");
@@ -263,8 +313,14 @@ int run_serve(int argc, char** argv) {
           parse_arguments_with_config(app, "serve", options.volume, argc, argv, &config)) {
     return *status;
   }
-  auto stored = ServiceManager::take_stored();
+  options.takes_over = successor.is_taking_over();
+  options.arguments.assign(argv + 1, argv + argc);
   if (auto checked = options.check(); !checked) return usage_error(checked.error().message());
+  if (options.is_trial) {
+    // One that is in use is known to be a volume.
+    const auto fits = check_window_of(options);
+    return fits || fits.error().code() == Errc::busy ? kExitOk : fail(fits.error());
+  }
   // What is known to be wrong is refused before anything is opened for writing.
   if (!options.offset.empty() || !options.size.empty()) {
     auto fits = check_window_of(options);
@@ -273,6 +329,7 @@ int run_serve(int argc, char** argv) {
     }
     if (!fits) return fail(fits.error());
   }
+  options.doors.handed_over = successor.sockets();
   if (options.control.empty()) {  // before the volume is touched
     if (auto made = make_control_folder(); !made) return fail(made.error());
   }
@@ -280,7 +337,7 @@ int run_serve(int argc, char** argv) {
   const std::size_t wanted_clients = options.clients;
   if (auto fits = fit_clients(options); !fits) return usage_error(fits.error().message());
   Background background;
-  if (options.fork) {
+  if (options.fork && !options.takes_over) {  // the process is in the background already
     auto begun = Background::begin();
     if (!begun) return fail(begun.error());
     background = std::move(*begun);
@@ -291,17 +348,15 @@ int run_serve(int argc, char** argv) {
     if (!written) return fail(written.error().within("--pid-file"));
     pid_file = std::move(*written);
   }
-  // Before there are threads, and signals that are held.
-  std::optional<KeptWrites> kept;
-  if (!options.read_only) {
-    std::string path = options.control;
-    if (path.empty()) {
-      // If there is no such volume, its opening says so.
-      if (const auto usual = control_paths_of(options.volume)) path = usual->front();
-    }
-    if (!path.empty()) {
-      kept.emplace(std::move(path), options.volume, options.keeps_writes, std::move(stored));
-    }
+  // Before there are threads, and signals that are held. If there is no such volume, its opening
+  // says so.
+  Kept kept;
+  if (auto path = find_control_path(options.doors)) {
+    using How = KeptDescriptors::How;
+    options.doors.control_path = *path;
+    kept.descriptors = KeptDescriptors(*path, options.volume, successor.rest(),
+                                       options.keeps_writes ? How::keep : How::only_take_over);
+    if (!options.read_only) kept.writes.emplace(std::move(*path), kept.descriptors);
   }
   // Before other threads are started, which inherit the mask.
   ServerSignals::hold();
@@ -332,9 +387,27 @@ int run_serve(int argc, char** argv) {
   }
   ServeReload reload(app, argc, argv, std::move(config), **log, file ? &*file : nullptr, tls.get());
   Result<void> result;
-  (*loop)->run(run(**loop, std::move(options), reload, tls.get(), kept ? &*kept : nullptr, **log,
+  (*loop)->run(run(**loop, std::move(options), reload, tls.get(), kept, successor, **log,
                    background, result));
   return result ? kExitOk : fail(result.error());
+}
+
+}  // namespace
+
+int run_serve(int argc, char** argv) {
+  Successor successor(ServiceManager::take_stored());
+  const int status = serve(argc, argv, successor);
+  // The signals that the server has held stay held for the program that goes on. What has not been
+  // saved is in memory that somebody keeps, as if the server had been killed.
+  if (successor.is_asked()) return fail(successor.become(argc, argv));
+  // One that is back already does not go again.
+  if (successor.is_taking_over() && successor.problem().empty()) {
+    return fail(successor.go_back(argc, argv,
+                                  fmt::format("it ended with status {}; its log may say "
+                                              "why",
+                                              status)));
+  }
+  return status;
 }
 
 }  // namespace uvdo

@@ -100,6 +100,7 @@ void ServeOptions::add_to(Arguments& app) {
   app.option("--size", size, "serve only so much of it (default: up to its end)");
   add_settings_to(app);
   app.flag("--until-detached", until_detached, "end when the last such device is detached");
+  app.flag("--try", is_trial, "only find out whether the volume could be served so");
   app.flag("--fork", fork, "go on in the background, and return when all is ready");
   app.flag("--systemd-mark", systemd_mark,
            "let systemd not end it when it leaves the initramfs and shuts down: the root file "
@@ -386,7 +387,8 @@ Result<void> ServeOptions::check_doors() {
   auto taken = ServiceManager::take_sockets();
   if (!taken) return std::move(taken).error();
   doors.inherited = std::move(*taken);
-  if (doors.nbd.empty() && doors.inherited.empty() && devices.empty() && !until_detached) {
+  if (doors.nbd.empty() && doors.inherited.empty() && devices.empty() && !until_detached &&
+      !takes_over) {
     return Error(Errc::invalid_argument,
                  "say where to serve: --nbd unix:PATH, --nbd tcp:HOST:PORT or --attach auto");
   }

@@ -69,6 +69,7 @@ struct ServeOptions {
   bool until_detached = false;
   bool fork = false;
   bool systemd_mark = false;
+  bool is_trial = false;
   std::string pid_file;
   TlsSettings tls;
 
@@ -87,6 +88,8 @@ struct ServeOptions {
   bool second_thread = false;   ///< hashing, compression and the index have a thread of their own
   LogLevel level = LogLevel::info;
   Log::Format format = Log::Format::plain;
+  std::vector<std::string> arguments;  ///< the command line, for a program that follows
+  bool takes_over = false;             ///< what a program before this one had in this process
   std::vector<AttachRequest> devices;  ///< of this machine, at the start
 
   /// Adds all options to the parser; this must outlive the parsing.

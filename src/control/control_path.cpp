@@ -59,6 +59,10 @@ std::string device_state_of(const std::string& control_path) {
   return beside(control_path, ".devices");
 }
 
+std::string keeper_socket_of(const std::string& control_path) { return control_path + ".kept"; }
+
+std::string kept_mount_of(const std::string& device) { return std::string(kKeptMounts) + device; }
+
 std::string device_folder_of(const std::string& control_path) {
   return beside(control_path, ".mounts");
 }

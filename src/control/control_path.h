@@ -7,6 +7,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -22,6 +23,11 @@ Result<std::vector<std::string>> control_paths_of(const std::string& volume);
 
 /// The file in which the server at that control socket keeps which devices it has made.
 [[nodiscard]] std::string device_state_of(const std::string& control_path);
+/// Where the process listens that keeps descriptors of that server, and the name by which it has
+/// the FUSE mount of a device.
+[[nodiscard]] std::string keeper_socket_of(const std::string& control_path);
+[[nodiscard]] std::string kept_mount_of(const std::string& device);
+inline constexpr std::string_view kKeptMounts = "fuse-";  ///< what such names begin with
 /// The folder in which it mounts what devices are made of.
 [[nodiscard]] std::string device_folder_of(const std::string& control_path);
 

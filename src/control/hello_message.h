@@ -23,11 +23,15 @@ struct HelloAnswer {
   std::string volume;                  ///< its path, absolute
   std::vector<StoragePlace> storages;  ///< none while it is suspended
   std::uint64_t pid = 0;
+  std::string version{};          ///< of the program; empty: it does not tell
+  std::string upgrade_problem{};  ///< why one that was to go on did not, so that this one does
   template <class Self, class Visitor>
   static void visit_fields(Self& self, Visitor& v) {
     v.required("volume", self.volume);
     v.value("storages", self.storages);
     v.value("pid", self.pid);
+    v.value("version", self.version);
+    v.value("upgrade_problem", self.upgrade_problem);
   }
 };
 

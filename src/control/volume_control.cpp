@@ -42,14 +42,23 @@ struct ControlCommand {
 
 std::span<const ControlCommand> ControlCommand::all() {
   static constexpr std::array kCommands{
-      of<HelloRequest, &VolumeControl::hello>(),   of<StatisticsRequest, &VolumeControl::stats>(),
-      of<InfoRequest, &VolumeControl::info>(),     of<StatusRequest, &VolumeControl::status>(),
-      of<SetRequest, &VolumeControl::set>(),       of<IndexRequest, &VolumeControl::index>(),
-      of<GrowthMessage, &VolumeControl::grow>(),   of<SuspendRequest, &VolumeControl::suspend>(),
-      of<ResumeRequest, &VolumeControl::resume>(), of<FlushRequest, &VolumeControl::flush>(),
-      of<DumpRequest, &VolumeControl::dump>(),     of<LogLevelRequest, &VolumeControl::log_level>(),
-      of<StopRequest, &VolumeControl::stop>(),     of<AttachRequest, &VolumeControl::attach>(),
-      of<DetachRequest, &VolumeControl::detach>(), of<DevicesRequest, &VolumeControl::devices>(),
+      of<HelloRequest, &VolumeControl::hello>(),
+      of<StatisticsRequest, &VolumeControl::stats>(),
+      of<InfoRequest, &VolumeControl::info>(),
+      of<StatusRequest, &VolumeControl::status>(),
+      of<SetRequest, &VolumeControl::set>(),
+      of<IndexRequest, &VolumeControl::index>(),
+      of<GrowthMessage, &VolumeControl::grow>(),
+      of<SuspendRequest, &VolumeControl::suspend>(),
+      of<ResumeRequest, &VolumeControl::resume>(),
+      of<FlushRequest, &VolumeControl::flush>(),
+      of<DumpRequest, &VolumeControl::dump>(),
+      of<LogLevelRequest, &VolumeControl::log_level>(),
+      of<StopRequest, &VolumeControl::stop>(),
+      of<AttachRequest, &VolumeControl::attach>(),
+      of<DetachRequest, &VolumeControl::detach>(),
+      of<DevicesRequest, &VolumeControl::devices>(),
+      of<UpgradeRequest, &VolumeControl::upgrade>(),
   };
   return kCommands;
 }
@@ -93,7 +102,10 @@ Task<Result<StatisticsAnswer>> VolumeControl::stats(StatisticsRequest request) {
 }
 
 Task<Result<HelloAnswer>> VolumeControl::hello(HelloRequest /*request*/) {
-  co_return hello_of(server_.volume, server_.storages());
+  HelloAnswer hello = hello_of(server_.volume, server_.storages());
+  hello.version = server_.version;
+  hello.upgrade_problem = server_.upgrade_problem;
+  co_return hello;
 }
 
 Task<Result<VolumeDescription>> VolumeControl::info(InfoRequest /*request*/) {
@@ -231,6 +243,18 @@ Task<Result<EmptyAnswer>> VolumeControl::stop(StopRequest request) {
     if (!users.empty()) co_return Error(Errc::busy, fmt::format("{}", fmt::join(users, ", ")));
   }
   server_.stop();
+  co_return co_await until_stopped();
+}
+
+Task<Result<EmptyAnswer>> VolumeControl::upgrade(UpgradeRequest request) {
+  if (auto in_use = check_in_use(); !in_use) co_return std::move(in_use).error();
+  auto asking = server_.upgrade(std::move(request.program));
+  auto asked = co_await std::move(asking);
+  if (!asked) co_return std::move(asked).error();
+  co_return co_await until_stopped();
+}
+
+Task<Result<EmptyAnswer>> VolumeControl::until_stopped() {
   // The server stops now, and with it this very command is waited for: stopped() has to be called
   // before the control socket is shut down.
   co_await stopped_.wait();

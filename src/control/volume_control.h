@@ -19,6 +19,7 @@
 #include "control/statistics_message.h"
 #include "control/status_message.h"
 #include "control/suspension_message.h"
+#include "control/upgrade_message.h"
 #include "device/storage_map.h"
 #include "volume/volume.h"
 #include "watch/disk_watch.h"
@@ -29,8 +30,10 @@ namespace uvdo {
 
 /// The rest of the server, as far as the control socket has to do with it.
 struct ServerControl {
-  std::string volume;          ///< what people call it
-  std::function<void()> stop;  ///< asks the server to end; returns at once
+  std::string volume;           ///< what people call it
+  std::string version;          ///< of the program
+  std::string upgrade_problem;  ///< as of HelloAnswer
+  std::function<void()> stop;   ///< asks the server to end; returns at once
   Log* log = nullptr;
   const VolumeMonitor* monitor = nullptr;
   /// The storages that the volume has at the moment.
@@ -45,6 +48,8 @@ struct ServerControl {
   std::function<Task<Result<AttachedDevice>>(AttachRequest)> attach;
   std::function<Task<Result<DetachAnswer>>(DetachRequest)> detach;
   std::function<DevicesAnswer()> devices;
+  /// Asks the server to end so that another program goes on, if that one can.
+  std::function<Task<Result<void>>(std::string program)> upgrade;
   /// Who uses one of them, in words.
   std::function<Task<std::vector<std::string>>()> device_users;
 };
@@ -78,6 +83,8 @@ class VolumeControl {
   Task<Result<Json>> dump(DumpRequest request);
   Task<Result<LogLevelAnswer>> log_level(LogLevelRequest request);
   Task<Result<EmptyAnswer>> stop(StopRequest request);
+  Task<Result<EmptyAnswer>> upgrade(UpgradeRequest request);
+  Task<Result<EmptyAnswer>> until_stopped();
   Task<Result<AttachedDevice>> attach(AttachRequest request);
   Task<Result<DetachAnswer>> detach(DetachRequest request);
   Task<Result<DevicesAnswer>> devices(DevicesRequest request);

@@ -31,7 +31,7 @@ std::vector<StoragePlace> places_of(const std::vector<StorageRange>& storages) {
 }  // namespace
 
 HelloAnswer hello_of(const std::string& volume, const std::vector<StorageRange>& storages) {
-  return {full_path(volume), places_of(storages), static_cast<std::uint64_t>(getpid())};
+  return {full_path(volume), places_of(storages), static_cast<std::uint64_t>(getpid()), {}, {}};
 }
 
 bool is_server_of(const HelloAnswer& hello, const std::string& volume, const StorageMap& map) {

@@ -15,6 +15,7 @@
 #include "base/file_descriptor.h"
 #include "base/printable.h"
 #include "device/folder_entries.h"
+#include "device/mount_table.h"
 #include "device/storage_user.h"
 
 namespace uvdo {
@@ -22,48 +23,6 @@ namespace {
 
 bool is_number(const std::string& text) {
   return !text.empty() && std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
-}
-
-/// A mount as of /proc/self/mountinfo: "ID PARENT MAJOR:MINOR ROOT PLACE OPTIONS ... - TYPE
-/// SOURCE".
-struct MountLine {
-  std::string number;
-  std::string place;
-  std::string source;
-};
-
-/// The kernel writes white space and backslashes in paths as three octal digits.
-std::string decoded(const std::string& text) {
-  std::string plain;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    unsigned code = 0;
-    const char* digits = text.data() + i + 1;
-    if (text[i] == '\\' && i + 3 < text.size() &&
-        std::from_chars(digits, digits + 3, code, 8).ptr == digits + 3) {
-      plain.push_back(static_cast<char>(code));
-      i += 3;
-    } else {
-      plain.push_back(text[i]);
-    }
-  }
-  return plain;
-}
-
-std::vector<MountLine> mounts(const std::string& proc) {
-  std::vector<MountLine> all;
-  std::ifstream in(proc + "/self/mountinfo");
-  for (std::string line; std::getline(in, line);) {
-    std::istringstream words(line);
-    MountLine mount;
-    std::string word;
-    words >> word >> word >> mount.number >> word >> mount.place;
-    while (words >> word && word != "-") {
-    }
-    words >> word >> mount.source;
-    mount.place = decoded(mount.place);
-    if (!mount.place.empty()) all.push_back(std::move(mount));
-  }
-  return all;
 }
 
 }  // namespace
@@ -112,10 +71,10 @@ std::vector<std::string> DeviceUsers::mounts_of(const StorageId& id) const {
   std::vector<std::string> places;
   if (id.kind != StorageId::Kind::block) return places;
   const auto devices = with_partitions(id);
-  for (const MountLine& mount : mounts(proc_)) {
+  for (const MountEntry& mount : mounts_now(proc_)) {
     const bool is_of_device = std::ranges::any_of(devices, [&](const StorageId& device) {
       // A file system of several devices (btrfs) has a number of its own: its source tells then.
-      return mount.number == fmt::format("{}:{}", major(device.device), minor(device.device)) ||
+      return mount.device == device.device ||
              (mount.source.starts_with("/dev/") && StorageId::at(mount.source) == device);
     });
     if (is_of_device) places.push_back(mount.place);

@@ -21,6 +21,7 @@
 #include "base/file_descriptor.h"
 #include "base/first_line.h"
 #include "device/folder_entries.h"
+#include "device/mount_table.h"
 
 namespace uvdo {
 namespace {
@@ -73,6 +74,14 @@ std::optional<loop_info64> ask_loop(const std::string& node) {
   return told.get();
 }
 
+/// Whether a file lies in a mount of a volume.
+bool is_of_a_volume(const StorageId& id) {
+  return id.kind == StorageId::Kind::file && major(id.device) == 0 &&
+         std::ranges::any_of(mounts_now(), [&](const MountEntry& mount) {
+           return mount.device == id.device && mount.type == kVolumeMountType;
+         });
+}
+
 /// Which bytes of its file a loop device shows; nothing if it is none.
 std::optional<StorageRange> loop_file(const fs::path& folder, const std::string& node) {
   if (!is_there(folder / "loop/backing_file")) return std::nullopt;
@@ -83,6 +92,9 @@ std::optional<StorageRange> loop_file(const fs::path& folder, const std::string&
     file.length = *limit;
   }
   if (const auto id = StorageId::at(file.path)) file.id = *id;
+  // Of a volume's own mount the kernel may have to ask its server: that would wait where the server
+  // is dead, and perhaps for the very process that asks.
+  if (is_of_a_volume(file.id)) return file;
   // The path is one of whoever made the device; the kernel knows the file itself.
   if (const auto info = ask_loop(node)) {
     const StorageId told = info->lo_rdevice != 0

@@ -17,6 +17,7 @@
 
 #include "base/printable.h"
 #include "device/folder_entries.h"
+#include "device/mount_table.h"
 
 namespace uvdo {
 namespace {
@@ -102,19 +103,11 @@ std::optional<pid_t> process_in_lock_table(const StorageId& id) {
   return std::nullopt;
 }
 
-/// Where a block device is mounted; /proc/self/mountinfo: "ID PARENT MAJOR:MINOR ROOT PLACE ...".
+/// Where a block device is mounted; empty if it is not.
 std::string mount_of(dev_t device) {
-  const std::string number = fmt::format("{}:{}", major(device), minor(device));
-  std::ifstream in("/proc/self/mountinfo");
-  std::string ignored;
-  std::string where;
-  std::string found;
-  std::string place;
-  while (in >> ignored >> ignored >> found >> ignored >> place) {
-    if (found == number && where.empty()) where = place;
-    std::getline(in, ignored);
-  }
-  return where;
+  const auto mounts = mounts_now();
+  const auto found = std::ranges::find(mounts, device, &MountEntry::device);
+  return found == mounts.end() ? std::string() : found->place;
 }
 
 }  // namespace

@@ -18,6 +18,8 @@ FuseServer::Settings server_settings(const FuseBlockDevice::Settings& settings) 
   server.read_memory = settings.read_memory;
   server.times = settings.times;
   server.log = settings.log;
+  server.keeper = settings.keeper;
+  server.first_flush_fails = settings.first_flush_fails;
   server.on_unmounted = settings.on_unmounted;
   return server;
 }
@@ -57,8 +59,9 @@ Result<void> FuseBlockDevice::remove_remains(const std::string& folder, const st
   return {};
 }
 
-void FuseBlockDevice::adopt(FuseServer::Handover handover) {
+void FuseBlockDevice::adopt(FuseServer::Handover handover, std::string device) {
   is_adopted_ = true;
+  adopted_device_ = std::move(device);
   server_.adopt(std::move(handover));
 }
 
@@ -67,6 +70,11 @@ Task<FuseServer::Handover> FuseBlockDevice::hand_over() {
   device_.reset();
   FuseServer::Handover handover = co_await server_.hand_over();
   co_return handover;
+}
+
+Task<Result<void>> FuseBlockDevice::leave() {
+  const FuseServer::Handover kept = co_await hand_over();
+  co_return Result<void>();
 }
 
 std::vector<FrontEndAddress> FuseBlockDevice::addresses() const {
@@ -78,12 +86,16 @@ Task<Result<void>> FuseBlockDevice::start() {
   if (settings_.block_size != 512 && settings_.block_size != 4096) {
     co_return Error(Errc::invalid_argument, "a block device has blocks of 512 or 4096 bytes");
   }
+  const auto remove = [this] { return remove_remains(settings_.folder, settings_.file); };
   if (!is_adopted_) {
-    const auto remove = [this] { return remove_remains(settings_.folder, settings_.file); };
     Result<void> clean = co_await call_blocking(loop_, Descriptors::own, remove);
     if (!clean) co_return clean;
   }
   Result<void> started = co_await server_.start();
+  if (!started && is_adopted_) {
+    Result<void> clean = co_await call_blocking(loop_, Descriptors::own, remove);
+    if (!clean) log(clean.error().message());
+  }
   if (!started) co_return started;
   Result<void> attached = co_await attach();
   if (!attached) co_await server_.shutdown();
@@ -95,17 +107,19 @@ Task<Result<void>> FuseBlockDevice::attach() {
   wanted.file = server_.file();
   wanted.block_size = settings_.block_size;
   wanted.read_only = service_.is_read_only();
-  const auto make = [&wanted, is_adopted = is_adopted_]() -> Result<LoopDevice> {
-    if (is_adopted) {
-      const std::vector<LoopDevice> there = LoopDevice::find(wanted.file);
-      if (!there.empty()) return there.front();
+  const auto make = [&]() -> Result<LoopDevice> {
+    if (is_adopted_) {
+      for (const LoopDevice& there : LoopDevice::find(wanted.file)) {
+        if (adopted_device_.empty() || there.path() == adopted_device_) return there;
+      }
     }
     return LoopDevice::attach(wanted);
   };
   auto made = co_await call_blocking(loop_, Descriptors::own, make);
   if (!made) co_return std::move(made).error();
   device_.emplace(std::move(*made));
-  if (is_adopted_) size_changed();  // the volume may have grown meanwhile
+  // The volume may have grown meanwhile.
+  if (is_adopted_ && device_->size() != service_.size()) size_changed();
   if (!wanted.read_only && device_->largest_discard() == 0) {
     log(fmt::format("{} takes no discards: what is deleted on it stays in the volume",
                     device_->path()));

@@ -26,6 +26,8 @@ class FuseBlockDevice final : public FrontEnd {
     RequestTimes* times = nullptr;
     /// Told what people may want to know, a sentence each.
     std::function<void(const std::string&)> log{};
+    FuseKeeper keeper{};             ///< as of FuseServer
+    bool first_flush_fails = false;  ///< the same
     /// Called when somebody else has unmounted the folder: the device gives errors from then on.
     std::function<void()> on_unmounted{};
   };
@@ -40,8 +42,9 @@ class FuseBlockDevice final : public FrontEnd {
   [[nodiscard]] static Result<void> remove_remains(const std::string& folder,
                                                    const std::string& file);
 
-  /// Goes on with mount and device of a server that has ended. Before start().
-  void adopt(FuseServer::Handover handover);
+  /// Goes on with mount and device of a server that has ended. `device`: the path of that loop
+  /// device; empty: whatever is on the file. Before start().
+  void adopt(FuseServer::Handover handover, std::string device = {});
 
   [[nodiscard]] std::string_view kind() const override { return "block device"; }
   /// "/dev/loop7", while it is there.
@@ -57,6 +60,8 @@ class FuseBlockDevice final : public FrontEnd {
   Task<Result<void>> detach();
   /// Who still uses the device gets errors from then on; it goes with its last user.
   Task<void> shutdown() override;
+  [[nodiscard]] bool can_leave() const override { return device_ && server_.can_leave(); }
+  Task<Result<void>> leave() override;
 
   /// As of FuseServer; the device stays, and its users see a pause.
   [[nodiscard]] FuseHandover handover() const { return server_.handover(); }
@@ -78,6 +83,7 @@ class FuseBlockDevice final : public FrontEnd {
   TaskGroup updates_;
   bool is_size_new_ = false;  ///< since the update under way began
   bool is_adopted_ = false;
+  std::string adopted_device_;
 };
 
 }  // namespace uvdo

@@ -3,9 +3,6 @@
 
 #include <cerrno>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
-#include <sstream>
 
 #include <fcntl.h>
 #include <fmt/core.h>
@@ -21,29 +18,6 @@ namespace {
 
 constexpr const char* kDevice = "/dev/fuse";
 constexpr const char* kSource = "uvdo";
-
-/// A field of mountinfo: blanks and backslashes are written as \ooo.
-std::string unescaped(std::string_view field) {
-  std::string text;
-  for (std::size_t i = 0; i < field.size(); ++i) {
-    if (field[i] == '\\' && i + 3 < field.size()) {
-      unsigned value = 0;
-      bool is_octal = true;
-      for (std::size_t digit = 1; digit <= 3; ++digit) {
-        const char c = field[i + digit];
-        is_octal = is_octal && c >= '0' && c <= '7';
-        value = value * 8 + static_cast<unsigned>(c - '0');
-      }
-      if (is_octal) {
-        text.push_back(static_cast<char>(value));
-        i += 3;
-        continue;
-      }
-    }
-    text.push_back(field[i]);
-  }
-  return text;
-}
 
 /// A folder's path without links, found without a look at the folder itself: what is mounted there
 /// may not answer.
@@ -118,7 +92,7 @@ Result<FileDescriptor> mount_directly(const FuseMount::Settings& settings,
                   settings.allow_other ? ",allow_other" : "");
   const unsigned long flags =
       MS_NOSUID | MS_NODEV | MS_NOATIME | (settings.read_only ? unsigned{MS_RDONLY} : 0U);
-  const std::string type(kFuseType);
+  const std::string type(kVolumeMountType);
   if (mount(kSource, folder.c_str(), type.c_str(), flags, options.c_str()) != 0) {
     if (errno == EPERM) {
       return Error(Errc::unsupported,
@@ -157,31 +131,12 @@ Result<void> detach(const std::string& folder) {
 
 }  // namespace
 
-std::optional<MountEntry> find_mount(std::string_view mountinfo, std::string_view folder) {
+std::optional<MountEntry> mount_on(const std::string& folder) {
   std::optional<MountEntry> found;
-  std::istringstream lines{std::string(mountinfo)};
-  for (std::string line; std::getline(lines, line);) {
-    // ID parent major:minor root mount-point options optional... - type source super-options
-    std::istringstream words(line);
-    std::string id;
-    std::string parent;
-    MountEntry entry;
-    char colon = 0;
-    std::string root;
-    std::string point;
-    words >> id >> parent >> entry.major >> colon >> entry.minor >> root >> point;
-    if (!words || colon != ':' || unescaped(point) != folder) continue;
-    for (std::string word; words >> word && word != "-";) {
-    }
-    if (words >> entry.type) found = entry;  // later ones cover earlier ones
+  for (MountEntry& mount : mounts_now()) {
+    if (mount.place == folder) found = std::move(mount);  // later ones cover earlier ones
   }
   return found;
-}
-
-std::optional<MountEntry> mount_on(const std::string& folder) {
-  std::ifstream file("/proc/self/mountinfo");
-  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  return find_mount(text, folder);
 }
 
 Result<FuseMount> FuseMount::make(const Settings& settings) {
@@ -203,7 +158,7 @@ Result<FuseMount> FuseMount::adopt(const std::string& folder) {
   auto place = path_without_looking(folder);
   if (!place) return std::move(place).error();
   auto entry = mount_on(*place);
-  if (!entry || entry->type != kFuseType) {
+  if (!entry || entry->type != kVolumeMountType) {
     return Error(Errc::not_found, fmt::format("no volume is mounted on {}", folder));
   }
   return FuseMount(std::move(*place), FileDescriptor(), std::move(*entry));
@@ -218,7 +173,7 @@ Result<bool> has_living_server(const std::string& folder) {
   auto place = path_without_looking(folder);
   if (!place) return false;  // then there is nothing in it either
   const auto entry = mount_on(*place);
-  if (!entry || entry->type != kFuseType) return false;
+  if (!entry || entry->type != kVolumeMountType) return false;
   // Attributes may be remembered; this asks the server.
   const FileDescriptor opened(open(place->c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (opened) return true;
@@ -231,7 +186,7 @@ Result<void> unmount_remains(const std::string& folder) {
   if (!place) return {};
   for (;;) {
     const auto entry = mount_on(*place);
-    if (!entry || entry->type != kFuseType) return {};
+    if (!entry || entry->type != kVolumeMountType) return {};
     auto lives = has_living_server(folder);
     if (!lives) return std::move(lives).error();
     if (*lives) {

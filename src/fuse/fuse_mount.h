@@ -7,29 +7,14 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <string_view>
 
 #include "base/file_descriptor.h"
 #include "base/result.h"
+#include "device/mount_table.h"
 
 namespace uvdo {
 
-/// What is mounted on a folder, from /proc/self/mountinfo.
-struct MountEntry {
-  unsigned major = 0;  ///< of the file system's device number
-  unsigned minor = 0;
-  std::string type;  ///< "fuse.uvdo"
-  friend bool operator==(const MountEntry&, const MountEntry&) = default;
-};
-
-/// The type that mounts of ours have.
-inline constexpr std::string_view kFuseType = "fuse.uvdo";
-
-/// The mount that covers all others on `folder`, a path without links, in the text of mountinfo;
-/// nothing if none does.
-[[nodiscard]] std::optional<MountEntry> find_mount(std::string_view mountinfo,
-                                                   std::string_view folder);
-/// The same of this moment.
+/// The mount that covers all others on `folder`, a path without links; nothing if none does.
 [[nodiscard]] std::optional<MountEntry> mount_on(const std::string& folder);
 
 class FuseMount {

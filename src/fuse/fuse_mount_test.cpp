@@ -10,23 +10,6 @@
 namespace uvdo {
 namespace {
 
-constexpr std::string_view kMounts =
-    "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
-    "30 22 0:40 / /mnt/with\\040blank rw,nosuid shared:5 master:2 - fuse.uvdo uvdo rw,user_id=0\n"
-    "31 22 0:41 / /mnt/twice rw - tmpfs tmpfs rw\n"
-    "32 31 0:42 / /mnt/twice rw - fuse.uvdo uvdo rw\n"
-    "garbage\n";
-
-TEST(FuseMount, FindsWhatIsMountedByItsRealName) {
-  const auto found = find_mount(kMounts, "/mnt/with blank");
-  ASSERT_TRUE(found);
-  EXPECT_EQ(*found, (MountEntry{0, 40, "fuse.uvdo"}));
-  EXPECT_FALSE(find_mount(kMounts, "/mnt/with"));
-  EXPECT_FALSE(find_mount("", "/"));
-}
-
-TEST(FuseMount, TheMountOnTopCounts) { EXPECT_EQ(find_mount(kMounts, "/mnt/twice")->minor, 42U); }
-
 TEST(FuseMount, AMountPointThatCannotBeIsRefusedWithTheReason) {
   const testing::TemporaryFolder folder;
   std::ofstream(folder.path("file")) << "x";

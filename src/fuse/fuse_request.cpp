@@ -280,6 +280,10 @@ Task<void> FuseSession::run_flush(std::uint64_t unique) {
   {
     const RequestTimes::Span span(settings_.times, RequestKind::flush, 0);
     Result<void> outcome = co_await service_.flush();
+    // What is missing was answered before: no flush of ours brings it back.
+    if (std::exchange(is_flush_to_fail_, false)) {
+      outcome = Error(Errc::io, "writes that were answered before may be lost");
+    }
     answer(unique, outcome);
   }
   requests_.release();

@@ -4,7 +4,9 @@
 #include <cerrno>
 #include <filesystem>
 
+#include <fcntl.h>
 #include <fmt/core.h>
+#include <sys/stat.h>
 
 #include "async/blocking_call.h"
 
@@ -27,11 +29,16 @@ FuseSession::Settings session_settings(const FuseServer::Settings& settings,
   session.read_memory = settings.read_memory;
   session.times = settings.times;
   session.log = settings.log;
+  session.first_flush_fails = settings.first_flush_fails;
   return session;
 }
 
 /// Blocks.
-Result<FuseMount> make_mount(const FuseMount::Settings& settings, bool makes_folder) {
+Result<FuseMount> make_mount(const FuseMount::Settings& settings, bool makes_folder,
+                             bool replaces_remains) {
+  if (replaces_remains) {
+    if (auto clean = unmount_remains(settings.folder); !clean) return std::move(clean).error();
+  }
   if (makes_folder) {
     std::error_code error;
     std::filesystem::create_directories(settings.folder, error);
@@ -78,13 +85,18 @@ Task<Result<void>> FuseServer::start() {
     descriptor = mount_->take_descriptor();
   }
   if (auto begun = session_.begin(std::move(descriptor), state); !begun) {
-    mount_.reset();  // whoever has kept the descriptor can still unmount it
+    mount_.reset();  // it goes with the descriptor
     static_cast<void>(co_await session_.finish());
+    forget();
     co_return begun;
   }
   watching_.start(watch());
   const bool is_greeted = co_await session_.wait_until_greeted();
-  if (is_greeted) co_return Result<void>();
+  if (is_greeted) {
+    keep();
+    if (state) co_await compare_size();
+    co_return Result<void>();
+  }
   co_await shutdown();
   co_return Error(Errc::io,
                   fmt::format("the mount on {} was gone before it was in use", settings_.folder));
@@ -96,11 +108,16 @@ Task<Result<void>> FuseServer::mount() {
   wanted.allow_other = settings_.allow_other;
   wanted.read_only = is_never_written(service_);
   const bool is_adopted = handover_.has_value();
-  const auto make = [&wanted, is_adopted, makes_folder = settings_.makes_folder] {
-    return is_adopted ? FuseMount::adopt(wanted.folder) : make_mount(wanted, makes_folder);
+  const auto make = [&] {
+    return is_adopted ? FuseMount::adopt(wanted.folder)
+                      : make_mount(wanted, settings_.makes_folder, settings_.replaces_remains);
   };
   auto made = co_await call_blocking(loop_, Descriptors::shared, make);
-  if (!made) co_return std::move(made).error();
+  if (!made) {
+    handover_.reset();
+    if (is_adopted) forget();
+    co_return std::move(made).error();
+  }
   mount_.emplace(std::move(*made));
   co_return Result<void>();
 }
@@ -108,6 +125,7 @@ Task<Result<void>> FuseServer::mount() {
 Task<void> FuseServer::watch() {
   co_await session_.wait_until_gone();
   if (is_stopping_) co_return;
+  forget();
   log(fmt::format("the volume is no longer mounted on {}", mount_->folder()));
   if (settings_.on_unmounted) settings_.on_unmounted();
 }
@@ -120,6 +138,7 @@ Task<void> FuseServer::shutdown() {
     if (!unmounted) log(unmounted.error().message());
   }
   session_.refuse();
+  forget();
   {
     // Closed, it ends the mount for whoever has the file open still.
     const FileDescriptor descriptor = co_await session_.finish();
@@ -130,6 +149,41 @@ Task<void> FuseServer::shutdown() {
     std::filesystem::remove(mount_->folder(), ignored);
   }
   mount_.reset();
+}
+
+Task<Result<void>> FuseServer::leave() {
+  const Handover kept = co_await hand_over();
+  co_return Result<void>();
+}
+
+/// The volume may have grown since the server before has told of its size. Only then is the kernel
+/// to ask: whoever waits for the answer waits long if this server dies too.
+Task<void> FuseServer::compare_size() {
+  const auto look = [this]() -> Result<std::uint64_t> {
+    struct statx known {};
+    const std::string path = file();
+    if (statx(AT_FDCWD, path.c_str(), AT_STATX_DONT_SYNC, STATX_SIZE, &known) == 0) {
+      return known.stx_size;
+    }
+    return errno_error(errno, fmt::format("looking at {}", path));
+  };
+  auto known = co_await call_blocking(loop_, Descriptors::own, look);
+  if (!known || *known != service_.size()) session_.size_changed();
+}
+
+void FuseServer::keep() {
+  // Where the kernel cannot ask again, whoever waits is better told that the mount has ended.
+  if (!settings_.keeper.keep || !session_.handover().agreement.can_resend) return;
+  auto kept = settings_.keeper.keep(session_.descriptor());
+  is_kept_ = kept.ok();
+  if (kept) return;
+  log(fmt::format("if this server dies, the mount on {} ends with it: {}", mount_->folder(),
+                  kept.error().message()));
+}
+
+void FuseServer::forget() {
+  is_kept_ = false;
+  if (settings_.keeper.forget) settings_.keeper.forget();
 }
 
 Task<FuseServer::Handover> FuseServer::hand_over() {

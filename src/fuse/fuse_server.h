@@ -14,12 +14,20 @@
 
 namespace uvdo {
 
+/// Somebody who holds the descriptor of a mount, so that the mount outlives its server.
+struct FuseKeeper {
+  std::function<Result<void>(int descriptor)> keep{};  ///< holds a copy, until forget()
+  std::function<void()> forget{};
+};
+
 class FuseServer final : public FrontEnd {
  public:
   struct Settings {
     std::string folder;  ///< where it is mounted: an empty folder
     /// The folder is made if it is missing, with those above it; shutdown() removes it then.
     bool makes_folder = false;
+    /// What a killed server has left mounted there is taken off first; nobody keeps its descriptor.
+    bool replaces_remains = false;
     std::string file = "volume";  ///< the file's name
     FuseOwner owner{geteuid(), getegid()};
     mode_t mode = 0600;  ///< of the file; without its bits for writing if the volume is read-only
@@ -29,13 +37,16 @@ class FuseServer final : public FrontEnd {
     RequestTimes* times = nullptr;
     /// Told what people may want to know, a sentence each.
     std::function<void(const std::string&)> log{};
+    FuseKeeper keeper{};  ///< none: the mount ends with this process
+    /// The volume may lack what a server before this one has answered: the first to ask for a flush
+    /// of a mount that was adopted is told so, by EIO.
+    bool first_flush_fails = false;
     /// Called when somebody else has unmounted it: nobody can use it any more.
     std::function<void()> on_unmounted{};
   };
 
   /// A mount on its way from one server to the next, which goes on with it: nobody who uses the
-  /// file sees more than a pause. `state` is to be kept with the descriptor from start() on, since
-  /// a server may end at any time.
+  /// file sees more than a pause.
   struct Handover {
     FileDescriptor descriptor;
     FuseHandover state;
@@ -62,6 +73,8 @@ class FuseServer final : public FrontEnd {
   /// Unmounts, lazily where files are still open, finishes what is under way and refuses the rest;
   /// who has the file open gets errors from then on.
   Task<void> shutdown() override;
+  [[nodiscard]] bool can_leave() const override { return is_kept_ && session_.is_serving(); }
+  Task<Result<void>> leave() override;
 
   /// The file's path, without links; once start() has succeeded.
   [[nodiscard]] std::string file() const;
@@ -75,6 +88,9 @@ class FuseServer final : public FrontEnd {
  private:
   Task<Result<void>> mount();
   Task<void> watch();
+  Task<void> compare_size();
+  void keep();
+  void forget();
   void log(const std::string& message) const {
     if (settings_.log) settings_.log(message);
   }
@@ -87,6 +103,7 @@ class FuseServer final : public FrontEnd {
   std::optional<FuseMount> mount_;    ///< from start() to shutdown()
   TaskGroup watching_;
   bool is_stopping_ = false;
+  bool is_kept_ = false;
 };
 
 }  // namespace uvdo

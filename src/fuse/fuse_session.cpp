@@ -19,7 +19,7 @@ namespace uvdo {
 namespace {
 
 // The one name never changes; the kernel may remember it.
-constexpr std::uint64_t kNameValid = 3600;
+constexpr std::uint64_t kNameValid = UINT32_MAX;
 // Work for a request, in units of Executor::spend().
 constexpr std::uint64_t kUnitsPerRequest = 50;
 // Where a message is received, so that the data of a write begin a page.
@@ -58,13 +58,14 @@ Result<void> FuseSession::begin(FileDescriptor descriptor,
   if (handover) {
     agreement_ = handover->agreement;
     open_files_ = handover->open_files;
+    agreement_.can_resend = true;  // or else:
+    is_flush_to_fail_ = settings_.first_flush_fails;
     if (auto asked = notify(fuse::kNotifyResend, {}); !asked) {
       state_ = State::idle;
       return Error(Errc::unsupported,
                    "requests that another process has left unanswered cannot be asked for again, "
                    "which takes Linux 6.9; unmount, and mount anew");
     }
-    size_changed();  // it may have grown meanwhile
   }
   reader_.start(receive());
   return {};

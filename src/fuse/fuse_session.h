@@ -47,6 +47,7 @@ class FuseSession {
     std::uint64_t read_memory = kLeastForReads;
     RequestTimes* times = nullptr;
     std::function<void(const std::string&)> log{};
+    bool first_flush_fails = false;  ///< with EIO, of a mount that was adopted
   };
   static constexpr std::uint64_t kLeastForReads = std::uint64_t{16} << 20U;
 
@@ -187,6 +188,7 @@ class FuseSession {
   FileDescriptor descriptor_;
   State state_ = State::idle;
   bool is_refusing_ = false;
+  bool is_flush_to_fail_ = false;
   fuse::Agreement agreement_{};
   std::uint64_t open_files_ = 0;
   UringLoop::Operation poll_{};

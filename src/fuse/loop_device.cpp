@@ -23,6 +23,7 @@ namespace uvdo {
 namespace {
 
 constexpr const char* kControl = "/dev/loop-control";
+constexpr std::uint64_t kSector = 512;
 /// Others may take the device that was free a moment ago.
 constexpr int kAttempts = 100;
 constexpr std::chrono::milliseconds kPause(10);
@@ -37,6 +38,12 @@ std::optional<std::string> attribute(int number, const char* name) {
   std::string line;
   if (!std::getline(file, line)) return std::nullopt;
   return line;
+}
+
+std::uint64_t number_in(const std::optional<std::string>& text) {
+  std::uint64_t number = 0;
+  if (text) std::from_chars(text->data(), text->data() + text->size(), number);
+  return number;
 }
 
 std::optional<std::string> file_of(int number) { return attribute(number, "loop/backing_file"); }
@@ -138,11 +145,10 @@ std::vector<LoopDevice> LoopDevice::find(const std::string& file) {
 std::string LoopDevice::path() const { return path_of(number_); }
 
 std::uint64_t LoopDevice::largest_discard() const {
-  const auto text = attribute(number_, "queue/discard_max_bytes");
-  std::uint64_t bytes = 0;
-  if (text) std::from_chars(text->data(), text->data() + text->size(), bytes);
-  return bytes;
+  return number_in(attribute(number_, "queue/discard_max_bytes"));
 }
+
+std::uint64_t LoopDevice::size() const { return number_in(attribute(number_, "size")) * kSector; }
 
 bool LoopDevice::is_past_page_cache() const { return attribute(number_, "loop/dio") == "1"; }
 

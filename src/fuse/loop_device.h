@@ -44,6 +44,8 @@ class LoopDevice {
   [[nodiscard]] const std::string& file() const { return file_; }
   /// The most that one discard may have, in bytes; 0 if it takes none, or is gone.
   [[nodiscard]] std::uint64_t largest_discard() const;
+  /// Bytes; 0 if it is gone.
+  [[nodiscard]] std::uint64_t size() const;
   [[nodiscard]] bool is_past_page_cache() const;
   /// Whether it is still on the file.
   [[nodiscard]] bool is_attached() const;

@@ -35,13 +35,13 @@ Result<void> start_server(const ServedVolume& served, const ServerStart& start) 
   return start_server_in_background(std::move(words), log_file);
 }
 
+}  // namespace
+
 bool is_meant(const AttachedDevice& device, const std::string& what) {
   if (what == device.name || what == device.path || what == device.link) return true;
   std::error_code error;
   return what.find('/') != std::string::npos && fs::equivalent(what, device.path, error);
 }
-
-}  // namespace
 
 std::string default_log_file(const std::string& volume) {
   const std::string name = fs::path(volume).stem().string() + ".log";

@@ -27,6 +27,9 @@ Result<AttachedDevice> attach_volume(const ServedVolume& served, const AttachReq
 /// folder.
 [[nodiscard]] std::string default_log_file(const std::string& volume);
 
+/// Whether `what` is a name, path or link of the device.
+[[nodiscard]] bool is_meant(const AttachedDevice& device, const std::string& what);
+
 /// A device as its server knows it.
 struct FoundDevice {
   RunningServer server;

@@ -24,7 +24,7 @@ constexpr std::size_t kMostText = 65536;
 class SpawnActions {
  public:
   /// `output`: -1 for none.
-  SpawnActions(int errors, int output) {
+  SpawnActions(int errors, int output, const std::string& folder) {
     posix_spawn_file_actions_init(&actions_);
     posix_spawn_file_actions_addopen(&actions_, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     if (output < 0) {
@@ -33,7 +33,7 @@ class SpawnActions {
       posix_spawn_file_actions_adddup2(&actions_, output, STDOUT_FILENO);
     }
     posix_spawn_file_actions_adddup2(&actions_, errors, STDERR_FILENO);
-    posix_spawn_file_actions_addchdir_np(&actions_, "/");
+    posix_spawn_file_actions_addchdir_np(&actions_, folder.c_str());
   }
   SpawnActions(const SpawnActions&) = delete;
   SpawnActions& operator=(const SpawnActions&) = delete;
@@ -71,12 +71,13 @@ std::string this_program() {
 
 namespace {
 
-Result<EndedProgram> run(const std::vector<std::string>& words, int output) {
+Result<EndedProgram> run(const std::vector<std::string>& words, int output,
+                         const std::string& folder) {
   std::array<int, 2> ends{};
   if (pipe2(ends.data(), O_CLOEXEC) != 0) return errno_error(errno, "making a pipe");
   const FileDescriptor reading(ends[0]);
   FileDescriptor writing(ends[1]);
-  const SpawnActions actions(writing.get(), output);
+  const SpawnActions actions(writing.get(), output, folder);
   std::vector<std::string> kept = words;
   std::vector<char*> arguments;
   arguments.reserve(kept.size() + 1);
@@ -99,13 +100,15 @@ Result<EndedProgram> run(const std::vector<std::string>& words, int output) {
 
 }  // namespace
 
-Result<EndedProgram> run_program(const std::vector<std::string>& words) { return run(words, -1); }
+Result<EndedProgram> run_program(const std::vector<std::string>& words, const std::string& folder) {
+  return run(words, -1, folder);
+}
 
 Result<ProgramOutput> run_program_for_output(const std::vector<std::string>& words) {
   // A file, not a pipe: nobody reads it while the program has something to say about errors.
   const FileDescriptor file(memfd_create("output", MFD_CLOEXEC));
   if (!file) return errno_error(errno, "making room for a program's output");
-  auto ended = run(words, file.get());
+  auto ended = run(words, file.get(), "/");
   if (!ended) return std::move(ended).error();
   ProgramOutput output{std::move(*ended), {}};
   std::array<char, 4096> piece{};

@@ -18,10 +18,11 @@ struct EndedProgram {
 /// The path of this program: what is started by it has its name.
 [[nodiscard]] std::string this_program();
 
-/// Runs words[0], looked for in PATH if it has no slash, in the folder "/" and with no input or
-/// output but that. An error if it cannot be run at all. What it leaves running in the background
-/// must have closed its standard error.
-Result<EndedProgram> run_program(const std::vector<std::string>& words);
+/// Runs words[0], looked for in PATH if it has no slash, in the folder `folder` and with no input
+/// or output but that. An error if it cannot be run at all. What it leaves running in the
+/// background must have closed its standard error.
+Result<EndedProgram> run_program(const std::vector<std::string>& words,
+                                 const std::string& folder = "/");
 
 /// The same, with what it wrote to standard output.
 struct ProgramOutput {

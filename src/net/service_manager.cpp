@@ -21,6 +21,8 @@ namespace {
 // SD_LISTEN_FDS_START.
 constexpr int kFirstFd = 3;
 constexpr int kMostFds = 256;
+/// The names of what is stored by us begin so.
+constexpr std::string_view kStoredPrefix = "uvdo-kept-";
 
 template <class Number = int>
 std::optional<Number> number_in(const char* variable) {
@@ -49,7 +51,7 @@ std::vector<std::string> names_of_fds() {
 
 bool is_stored(const std::vector<std::string>& names, int fd) {
   const auto index = static_cast<std::size_t>(fd - kFirstFd);
-  return index < names.size() && names[index].starts_with(ServiceManager::kStoredPrefix);
+  return index < names.size() && names[index].starts_with(kStoredPrefix);
 }
 
 // A status is one line.
@@ -85,13 +87,13 @@ std::optional<std::chrono::microseconds> ServiceManager::watchdog_period() {
   return std::chrono::microseconds(*period);
 }
 
-Result<void> ServiceManager::store(const FileDescriptor& fd, std::string_view name) const {
-  if (send(fmt::format("FDSTORE=1\nFDNAME={}", name), fd.get())) return {};
+Result<void> ServiceManager::store(int fd, std::string_view name) const {
+  if (send(fmt::format("FDSTORE=1\nFDNAME={}{}", kStoredPrefix, name), fd)) return {};
   return Error(Errc::io, "the service manager takes no messages");
 }
 
 void ServiceManager::forget(std::string_view name) const {
-  send(fmt::format("FDSTOREREMOVE=1\nFDNAME={}", name));
+  send(fmt::format("FDSTOREREMOVE=1\nFDNAME={}{}", kStoredPrefix, name));
 }
 
 bool ServiceManager::send(std::string_view message, int file, Patience patience) const {
@@ -129,8 +131,8 @@ bool ServiceManager::send(std::string_view message, int file, Patience patience)
   return is_sent;
 }
 
-std::vector<ServiceManager::Stored> ServiceManager::take_stored() {
-  std::vector<Stored> stored;
+std::vector<KeptDescriptor> ServiceManager::take_stored() {
+  std::vector<KeptDescriptor> stored;
   const std::optional<int> pid = number_in("LISTEN_PID");
   const std::optional<int> count = number_in("LISTEN_FDS");
   if (!pid || !count || *pid != getpid() || *count > kMostFds) return stored;
@@ -138,9 +140,24 @@ std::vector<ServiceManager::Stored> ServiceManager::take_stored() {
   for (int fd = kFirstFd; fd < kFirstFd + *count; ++fd) {
     if (!is_stored(names, fd)) continue;
     fcntl(fd, F_SETFD, FD_CLOEXEC);
-    stored.push_back({names[static_cast<std::size_t>(fd - kFirstFd)], FileDescriptor(fd)});
+    const std::string& name = names[static_cast<std::size_t>(fd - kFirstFd)];
+    stored.push_back({name.substr(kStoredPrefix.size()), FileDescriptor(fd)});
   }
   return stored;
+}
+
+void ServiceManager::pass_on(const std::vector<std::pair<std::string, int>>& all) {
+  // Out of the way first: one may be where another belongs.
+  std::vector<int> copies;
+  std::string names;
+  for (const auto& [name, fd] : all) {
+    copies.push_back(fcntl(fd, F_DUPFD_CLOEXEC, kFirstFd + static_cast<int>(all.size())));
+    names += fmt::format("{}{}{}", names.empty() ? "" : ":", kStoredPrefix, name);
+  }
+  for (std::size_t i = 0; i < copies.size(); ++i) dup2(copies[i], kFirstFd + static_cast<int>(i));
+  setenv("LISTEN_PID", std::to_string(getpid()).c_str(), 1);
+  setenv("LISTEN_FDS", std::to_string(all.size()).c_str(), 1);
+  setenv("LISTEN_FDNAMES", names.c_str(), 1);
 }
 
 Result<std::vector<ListeningSocket>> ServiceManager::take_sockets() {

@@ -7,9 +7,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
-#include "base/file_descriptor.h"
+#include "base/result.h"
+#include "net/kept_descriptor.h"
 #include "net/socket_address.h"
 
 namespace uvdo {
@@ -38,18 +40,18 @@ class ServiceManager {
 
   // ---- its store of descriptors (FDSTORE=1), which outlives this process where the unit has
   // FileDescriptorStoreMax=
-  /// The names of what is stored by us begin so.
-  static constexpr std::string_view kStoredPrefix = "uvdo-kept-";
-  /// Has `fd` stored. Whether the unit lets it cannot be known. io: the manager is not reached.
-  Result<void> store(const FileDescriptor& fd, std::string_view name) const;
+  /// Has a copy of `fd` stored as `name`. Whether the unit lets it cannot be known. io: the manager
+  /// is not reached.
+  Result<void> store(int fd, std::string_view name) const;
   void forget(std::string_view name) const;
-  struct Stored {
-    std::string name;
-    FileDescriptor fd;
-  };
   /// What was stored before this process was started. Once, and before take_sockets(), which
   /// leaves it out.
-  static std::vector<Stored> take_stored();
+  static std::vector<KeptDescriptor> take_stored();
+
+  /// Hands descriptors over to the program that this process is about to become (exec), as a
+  /// service manager does: take_stored() has them there. `all`: their names and numbers. What else
+  /// is at the numbers that they get is closed.
+  static void pass_on(const std::vector<std::pair<std::string, int>>& all);
 
   /// The listening sockets that were handed to this process; none if there are none. They are
   /// handed out once: the environment is cleared, so that children do not take them too.

@@ -276,9 +276,7 @@ Result<ListeningSocket> ListeningSocket::open_unix(const std::string& path,
   if (lstat(path.c_str(), &status) != 0) {
     return errno_error(errno, fmt::format("looking at {}", path));
   }
-  made.path_ = path;
-  made.device_ = status.st_dev;
-  made.inode_ = status.st_ino;
+  made.path_ = SocketPath(path);
   made.name_ = fmt::format("unix:{}", path);
   if (auto given = give_away(path, access, status); !given) {
     return std::move(given).error();
@@ -329,14 +327,47 @@ Result<ListeningSocket> ListeningSocket::adopt(int fd) {
 
 ListeningSocket::~ListeningSocket() {
   if (fd_ < 0) return;
-  if (!path_.empty()) {
-    // Another server may have taken the path since: its socket stays.
-    struct stat status {};
-    if (lstat(path_.c_str(), &status) == 0 && status.st_dev == device_ && status.st_ino == inode_) {
-      unlink(path_.c_str());
-    }
-  }
+  path_ = SocketPath();  // first, so that nobody finds a path where nobody listens
   close(fd_);
+}
+
+Result<ListeningSocket> ListeningSocket::take_over(int fd) {
+  auto adopted = adopt(fd);
+  SocketPath path = SocketPath::of(fd);
+  if (adopted && !path.text().empty()) adopted->name_ = "unix:" + path.text();
+  path.leave();
+  return adopted;
+}
+
+SocketPath::SocketPath(std::string path) : path_(std::move(path)) {
+  struct stat status {};
+  if (lstat(path_.c_str(), &status) != 0) {
+    path_.clear();
+    return;
+  }
+  device_ = status.st_dev;
+  inode_ = status.st_ino;
+}
+
+SocketPath SocketPath::of(int fd) {
+  sockaddr_un address{};
+  socklen_t length = sizeof address;
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0 ||
+      address.sun_family != AF_UNIX || length <= offsetof(sockaddr_un, sun_path) ||
+      address.sun_path[0] == '\0') {
+    return {};
+  }
+  return SocketPath(
+      std::string(&address.sun_path[0], strnlen(&address.sun_path[0], sizeof address.sun_path)));
+}
+
+SocketPath::~SocketPath() {
+  if (path_.empty()) return;
+  // Another server may have taken the path since: its socket stays.
+  struct stat status {};
+  if (lstat(path_.c_str(), &status) == 0 && status.st_dev == device_ && status.st_ino == inode_) {
+    unlink(path_.c_str());
+  }
 }
 
 }  // namespace uvdo

@@ -44,6 +44,35 @@ struct SocketAccess {
   static Result<SocketAccess> parse(std::string_view mode, const std::string& group);
 };
 
+/// The path of a unix socket that this process has made: removed at the end, if it is still that.
+class SocketPath {
+ public:
+  SocketPath() = default;
+  /// The one that a listening socket is bound to; none if it is no unix socket with a path.
+  static SocketPath of(int fd);
+  SocketPath(SocketPath&& other) noexcept { swap(other); }
+  SocketPath& operator=(SocketPath&& other) noexcept {
+    swap(other);
+    return *this;
+  }
+  ~SocketPath();
+  /// It stays.
+  void leave() { path_.clear(); }
+  [[nodiscard]] const std::string& text() const { return path_; }
+
+ private:
+  explicit SocketPath(std::string path);
+  void swap(SocketPath& other) noexcept {
+    std::swap(path_, other.path_);
+    std::swap(device_, other.device_);
+    std::swap(inode_, other.inode_);
+  }
+  friend class ListeningSocket;
+  std::string path_;
+  dev_t device_ = 0;
+  ino_t inode_ = 0;
+};
+
 /// A socket in the state of listening. Closing it removes the path of a unix socket, if that is
 /// still the one that was made.
 class ListeningSocket {
@@ -55,6 +84,13 @@ class ListeningSocket {
                                                    const SocketAccess& access = {});
   /// Takes over a listening stream socket, such as one of a service manager.
   static Result<ListeningSocket> adopt(int fd);
+  /// The same of one that a program before this one has opened in this process; it keeps its name,
+  /// and whoever has its path from take_path() removes that.
+  static Result<ListeningSocket> take_over(int fd);
+  /// Whether it is at a path that this program has made.
+  [[nodiscard]] bool has_path() const { return name_.starts_with("unix:"); }
+  /// From now on the path is not removed with this.
+  [[nodiscard]] SocketPath take_path() { return std::move(path_); }
 
   ListeningSocket(ListeningSocket&& other) noexcept { swap(other); }
   ListeningSocket& operator=(ListeningSocket&& other) noexcept {
@@ -83,16 +119,12 @@ class ListeningSocket {
     std::swap(fd_, other.fd_);
     std::swap(name_, other.name_);
     std::swap(path_, other.path_);
-    std::swap(device_, other.device_);
-    std::swap(inode_, other.inode_);
     std::swap(reach_, other.reach_);
   }
 
   int fd_ = -1;
   std::string name_;
-  std::string path_;  // to be removed
-  dev_t device_ = 0;
-  ino_t inode_ = 0;
+  SocketPath path_;
   Reach reach_ = Reach::unix_path;
 };
 

@@ -174,7 +174,7 @@ TEST(ServiceManager, StoresDescriptorsAndForgetsThem) {
   auto memory = MemoryFile::create("test", 4096);
   ASSERT_TRUE(memory.ok());
   memory->bytes()[0] = std::byte{7};
-  ASSERT_TRUE(service.store(memory->descriptor(), "uvdo-kept-5").ok());
+  ASSERT_TRUE(service.store(memory->descriptor().get(), "5").ok());
 
   std::array<char, 100> text{};
   iovec slice{text.data(), text.size()};
@@ -193,11 +193,11 @@ TEST(ServiceManager, StoresDescriptorsAndForgetsThem) {
   ASSERT_TRUE(stored.ok());
   EXPECT_EQ(stored->bytes()[0], std::byte{7});
 
-  service.forget("uvdo-kept-5");
+  service.forget("5");
   text = {};
   EXPECT_GT(recv(manager.get(), text.data(), text.size(), 0), 0);
   EXPECT_STREQ(text.data(), "FDSTOREREMOVE=1\nFDNAME=uvdo-kept-5");
-  EXPECT_FALSE(ServiceManager("/nonexistent/socket").store(memory->descriptor(), "x").ok());
+  EXPECT_FALSE(ServiceManager("/nonexistent/socket").store(memory->descriptor().get(), "x").ok());
   EXPECT_FALSE(ServiceManager("").is_there());
 }
 
@@ -213,7 +213,7 @@ TEST(ServiceManager, WhatWasStoredIsNoSocket) {
   {
     auto stored = ServiceManager::take_stored();
     ASSERT_EQ(stored.size(), 1U);
-    EXPECT_EQ(stored[0].name, "uvdo-kept-99");
+    EXPECT_EQ(stored[0].name, "99");
     const auto sockets = ServiceManager::take_sockets();
     ASSERT_TRUE(sockets.ok());
     EXPECT_TRUE(sockets->empty());

@@ -313,15 +313,14 @@ Task<void> Attachments::stop(End how) {
   while (!all_.empty()) {
     const auto last = std::prev(all_.end());
     bool for_good = how == End::for_good || !last->front_end->can_leave();
-    if (!for_good) {
+    if (!for_good && how == End::wait) {
       auto asking = settings_.users_of(last->device.path);
       const auto users = co_await std::move(asking);
       for_good = users.empty();
     }
     if (!for_good) {
-      log_({LogLevel::notice,
-            fmt::format("device {} ({}) is in use: it waits for the next server of the volume",
-                        last->device.name, last->device.path)});
+      log_({LogLevel::notice, fmt::format("device {} ({}) waits for the next server of the volume",
+                                          last->device.name, last->device.path)});
       waiting.push_back(last->device);
     }
     co_await end(last, for_good);
@@ -358,6 +357,15 @@ Task<std::vector<std::string>> Attachments::users() {
     }
   }
   co_return all;
+}
+
+std::string Attachments::those_that_cannot_wait() const {
+  std::string names;
+  for (const Attachment& each : all_) {
+    if (each.front_end && each.front_end->can_leave()) continue;
+    names += (names.empty() ? "" : ", ") + each.device.path;
+  }
+  return names;
 }
 
 void Attachments::size_changed() {

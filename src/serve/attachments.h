@@ -17,8 +17,8 @@
 #include "base/log.h"
 #include "block/front_end.h"
 #include "block/service_views.h"
+#include "control/attachment_state.h"
 #include "control/device_message.h"
-#include "serve/attachment_state.h"
 #include "serve/udev_names.h"
 
 namespace uvdo {
@@ -77,7 +77,10 @@ class Attachments {
   enum class End : std::uint8_t {
     wait,      ///< those of a kind that can wait do so for the next server; the others go
     for_good,  ///< whoever uses them gets errors
+    all_wait,  ///< another server follows at once: also those that nobody uses
   };
+  /// The devices that cannot wait for a server that follows, in words; empty if all can.
+  [[nodiscard]] std::string those_that_cannot_wait() const;
   /// Takes all away that nobody uses, and the rest as `how` says. No more attach().
   Task<void> stop(End how);
 

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "serve/device_front_ends.h"
 
+#include <filesystem>
+
 #include <unistd.h>
 
+#include "async/blocking_call.h"
 #include "base/text_hash.h"
+#include "control/control_path.h"
 #include "fuse/fuse_block_device.h"
 #include "fuse/fuse_server.h"
 #include "nbd/kernel_nbd_device.h"
@@ -58,6 +62,21 @@ Result<std::unique_ptr<FrontEnd>> make_nbd(const DeviceSurroundings& surrounding
       surroundings.loop, *order.service, surroundings.requests, std::move(settings)));
 }
 
+FuseKeeper keeper_of(const DeviceSurroundings& surroundings, const Attachments::Order& order) {
+  if (surroundings.kept == nullptr) return {};
+  KeptDescriptors& kept = *surroundings.kept;
+  const std::string name = kept_mount_of(order.device.name);
+  return {[&kept, name](int descriptor) { return kept.keep(name, descriptor); },
+          [&kept, name] { kept.forget(name); }};
+}
+
+/// The descriptor that a server before this one has left of the device's mount; none if it is a new
+/// device, or nobody has kept it.
+FileDescriptor claim(const DeviceSurroundings& surroundings, const Attachments::Order& order) {
+  if (surroundings.kept == nullptr || !order.take_over) return {};
+  return surroundings.kept->claim_one(kept_mount_of(order.device.name));
+}
+
 Result<std::unique_ptr<FrontEnd>> make_fuse(const DeviceSurroundings& surroundings,
                                             const Attachments::Order& order) {
   if (geteuid() != 0 || access("/dev/loop-control", W_OK) != 0) {
@@ -68,13 +87,19 @@ Result<std::unique_ptr<FrontEnd>> make_fuse(const DeviceSurroundings& surroundin
     return Error(Errc::unsupported, "there is no /dev/fuse (modprobe fuse)");
   }
   FuseBlockDevice::Settings settings;
+  settings.keeper = keeper_of(surroundings, order);
+  settings.first_flush_fails = surroundings.may_miss_writes;
   settings.folder = surroundings.folder + "/" + order.device.name;
   settings.file = order.device.name;
   settings.block_size = static_cast<std::uint32_t>(order.device.block_size);
   settings.times = &surroundings.times;
   settings.log = teller(surroundings);
-  return std::unique_ptr<FrontEnd>(std::make_unique<FuseBlockDevice>(
-      surroundings.loop, *order.service, surroundings.requests, std::move(settings)));
+  auto made = std::make_unique<FuseBlockDevice>(surroundings.loop, *order.service,
+                                                surroundings.requests, std::move(settings));
+  if (FileDescriptor kept = claim(surroundings, order)) {
+    made->adopt({std::move(kept), {}}, order.device.path);
+  }
+  return std::unique_ptr<FrontEnd>(std::move(made));
 }
 
 Result<std::unique_ptr<FrontEnd>> make_file(const DeviceSurroundings& surroundings,
@@ -85,13 +110,25 @@ Result<std::unique_ptr<FrontEnd>> make_file(const DeviceSurroundings& surroundin
                                         : "/dev/fuse is closed to this user");
   }
   FuseServer::Settings settings;
-  settings.folder = order.at.empty() ? surroundings.folder + "/" + order.device.name : order.at;
-  settings.makes_folder = order.at.empty();
+  const std::string own_folder = surroundings.folder + "/" + order.device.name;
+  settings.folder = order.at.empty() ? own_folder : order.at;
   if (order.at.empty()) settings.file = order.device.name;
+  if (order.take_over) {
+    const std::filesystem::path path(order.device.path);
+    settings.folder = path.parent_path();
+    settings.file = path.filename();
+  }
+  settings.makes_folder = settings.folder == own_folder;
+  settings.keeper = keeper_of(surroundings, order);
+  settings.first_flush_fails = surroundings.may_miss_writes;
+  FileDescriptor kept = claim(surroundings, order);
+  settings.replaces_remains = order.take_over && !kept;
   settings.times = &surroundings.times;
   settings.log = teller(surroundings);
-  return std::unique_ptr<FrontEnd>(std::make_unique<FuseServer>(
-      surroundings.loop, *order.service, surroundings.requests, std::move(settings)));
+  auto made = std::make_unique<FuseServer>(surroundings.loop, *order.service, surroundings.requests,
+                                           std::move(settings));
+  if (kept) made->adopt({std::move(kept), {}});
+  return std::unique_ptr<FrontEnd>(std::move(made));
 }
 
 }  // namespace
@@ -105,6 +142,20 @@ Result<std::unique_ptr<FrontEnd>> make_device_front_end(const DeviceSurroundings
     case DeviceKind::file: return make_file(surroundings, order);
   }
   return Error(Errc::invalid_argument, "no such kind of device");
+}
+
+Task<void> end_unclaimed_mounts(const DeviceSurroundings& surroundings) {
+  if (surroundings.kept == nullptr) co_return;
+  std::vector<KeptDescriptor> unclaimed = surroundings.kept->claim(kKeptMounts);
+  for (KeptDescriptor& one : unclaimed) {
+    surroundings.kept->forget(one.name);
+    one.fd = FileDescriptor();
+    const std::string device = one.name.substr(kKeptMounts.size());
+    const std::string folder = surroundings.folder + "/" + device;
+    const auto remove = [&] { return FuseBlockDevice::remove_remains(folder, device); };
+    Result<void> removed = co_await call_blocking(surroundings.loop, Descriptors::own, remove);
+    if (!removed) surroundings.log({LogLevel::warning, removed.error().message()});
+  }
 }
 
 }  // namespace uvdo

@@ -9,6 +9,7 @@
 #include "block/request_budget.h"
 #include "block/request_times.h"
 #include "serve/attachments.h"
+#include "serve/kept_descriptors.h"
 
 namespace uvdo {
 
@@ -23,11 +24,16 @@ struct DeviceSurroundings {
   /// its devices has to be told.
   bool may_miss_writes = false;
   LogFunction log;
+  KeptDescriptors* kept = nullptr;  ///< holds mounts for the next server; none: nobody does
 };
 
 /// The front end of a device, not started. unsupported: the machine, or the rights of this process,
 /// do not allow that kind; the sentence says what to do.
 Result<std::unique_ptr<FrontEnd>> make_device_front_end(const DeviceSurroundings& surroundings,
                                                         const Attachments::Order& order);
+
+/// Ends what a server before this one has left of devices that are not made again: whoever uses
+/// them gets errors instead of waiting for ever. When all devices were made again.
+Task<void> end_unclaimed_mounts(const DeviceSurroundings& surroundings);
 
 }  // namespace uvdo

@@ -11,7 +11,6 @@
 #include "control/error_json.h"
 #include "control/suspension_control.h"
 #include "device/device_users.h"
-#include "serve/device_front_ends.h"
 #include "watch/metrics_text.h"
 #include "watch/process_memory.h"
 
@@ -53,6 +52,7 @@ VolumeServer::VolumeServer(UringLoop& loop, BackingStore& device, Volume& volume
       write_through_(volume, settings_.write_through),
       view_(write_through_, settings_.window, settings_.read_only),
       told_size_(view_.service().size()),
+      are_restored_(loop),
       disk_(loop, device, log_function()),
       monitor_(loop, volume, times_, monitor_settings(), log_function()),
       control_(loop, volume, server_control()),
@@ -127,6 +127,9 @@ ServerControl VolumeServer::server_control() {
     devices_end_ = Attachments::End::for_good;  // who asks for it wants no server to follow
     settings_.stop();
   };
+  server.version = settings_.version;
+  server.upgrade_problem = settings_.upgrade.problem;
+  server.upgrade = [this](std::string program) { return upgrade(std::move(program)); };
   server.log = &log_;
   server.monitor = &monitor_;
   server.web = [this] { return page_ ? page_->urls() : std::vector<std::string>(); };
@@ -134,11 +137,22 @@ ServerControl VolumeServer::server_control() {
   server.write_through = &write_through_;
   server.storages = [this] { return device_.storages(); };
   server.logical_block_size = settings_.logical_block_size;
-  server.attach = [this](AttachRequest request) { return devices_->attach(std::move(request)); };
+  server.attach = [this](AttachRequest request) { return attach(std::move(request)); };
   server.detach = [this](DetachRequest request) { return detach(std::move(request)); };
   server.devices = [this] { return devices(); };
   server.device_users = [this] { return devices_->users(); };
   return server;
+}
+
+DeviceSurroundings VolumeServer::surroundings() {
+  return {loop_,
+          requests_,
+          times_,
+          device_folder_of(control_path_),
+          to_text(volume_.geometry().uuid),
+          settings_.may_miss_writes,
+          log_function(),
+          settings_.kept};
 }
 
 Attachments::Settings VolumeServer::device_settings() {
@@ -153,10 +167,7 @@ Attachments::Settings VolumeServer::device_settings() {
   };
   devices.make = settings_.make_device;
   if (!devices.make) {
-    devices.make = [surroundings = DeviceSurroundings{
-                        loop_, requests_, times_, device_folder_of(control_path_),
-                        devices.volume_id, settings_.may_miss_writes,
-                        log_function()}](const Attachments::Order& order) {
+    devices.make = [surroundings = surroundings()](const Attachments::Order& order) {
       return make_device_front_end(surroundings, order);
     };
   }
@@ -192,6 +203,7 @@ Task<Result<void>> VolumeServer::start(Doors doors) {
     Result<void> made = co_await start_devices();
     started = std::move(made);
   }
+  are_restored_.set();
   if (!started) {
     co_await stop_watchers();
     co_await devices_->stop(Attachments::End::wait);
@@ -250,6 +262,9 @@ Task<void> VolumeServer::stop_front_ends() {
 
 Task<Result<void>> VolumeServer::start_devices() {
   co_await devices_->restore();
+  const DeviceSurroundings all = surroundings();
+  co_await end_unclaimed_mounts(all);
+  are_restored_.set();
   for (const AttachRequest& wanted : settings_.devices) {
     auto made = co_await devices_->attach(wanted);
     if (!made) co_return std::move(made).error();
@@ -313,7 +328,35 @@ Task<void> VolumeServer::take_back(std::string command) {
   keep_link();
 }
 
+Task<Result<void>> VolumeServer::upgrade(std::string program) {
+  if (!settings_.upgrade.become) {
+    co_return Error(Errc::unsupported,
+                    "a server that has given up the rights of root (--user) cannot be followed by "
+                    "another program: stop it, and start it anew");
+  }
+  if (const std::string which = devices_->those_that_cannot_wait(); !which.empty()) {
+    co_return Error(Errc::busy, fmt::format("{} cannot wait for another program: detach it first, "
+                                            "or stop the server and start it anew",
+                                            which));
+  }
+  const auto check = [&] { return settings_.upgrade.check(program); };
+  Result<void> able = co_await call_blocking(loop_, Descriptors::own, check);
+  if (!able) co_return able;
+  log_.write(fmt::format("{} is to go on", program));
+  devices_end_ = Attachments::End::all_wait;
+  settings_.upgrade.become(program);
+  co_return Result<void>();
+}
+
+/// One that is still to be taken over is not made a second time.
+Task<Result<AttachedDevice>> VolumeServer::attach(AttachRequest request) {
+  co_await are_restored_.wait();
+  auto attaching = devices_->attach(std::move(request));
+  co_return co_await std::move(attaching);
+}
+
 Task<Result<DetachAnswer>> VolumeServer::detach(DetachRequest request) {
+  co_await are_restored_.wait();
   auto detached = co_await devices_->detach(std::move(request.device), request.mode);
   if (!detached) co_return std::move(detached).error();
   co_return DetachAnswer{*detached, end_with_devices()};

@@ -24,7 +24,9 @@
 #include "net/descriptor_reserve.h"
 #include "net/service_manager.h"
 #include "serve/attachments.h"
+#include "serve/device_front_ends.h"
 #include "serve/doors.h"
+#include "serve/kept_descriptors.h"
 #include "serve/status_page.h"
 #include "volume/volume.h"
 #include "watch/disk_watch.h"
@@ -50,6 +52,16 @@ class VolumeServer {
     /// Whether it may make and remove the second name of its control socket when that is needed.
     bool may_link = true;
     std::function<void()> stop = [] {};  ///< somebody asks the server to end; returns at once
+    /// Of another program that is to go on in this process: `check` finds out whether it can, in a
+    /// thread, and `become` asks the server to end for it. None: no other can.
+    struct Upgrade {
+      std::function<Result<void>(const std::string& program)> check{};
+      std::function<void(const std::string& program)> become{};
+      std::string problem{};  ///< why one did not go on, so that this one does again
+    };
+    Upgrade upgrade{};
+    /// What of this server outlives it; none: nothing does.
+    KeptDescriptors* kept = nullptr;
     /// Whether the volume may lack what a server before this one has answered.
     bool may_miss_writes = false;
     /// How devices of this machine are made; none: as make_device_front_end() does.
@@ -95,6 +107,7 @@ class VolumeServer {
   Task<void> stop_front_ends();
   /// Takes over the devices of the server before this one, and makes those that are wanted.
   Task<Result<void>> start_devices();
+  [[nodiscard]] DeviceSurroundings surroundings();
   [[nodiscard]] Attachments::Settings device_settings();
   /// Says where the volume is to be had, in the log and to the service manager.
   void announce() const;
@@ -110,6 +123,8 @@ class VolumeServer {
   // ---- the control socket's commands
   Task<Result<Json>> carry_out(ControlRequest request);
   Task<void> take_back(std::string command);
+  Task<Result<void>> upgrade(std::string program);
+  Task<Result<AttachedDevice>> attach(AttachRequest request);
   Task<Result<DetachAnswer>> detach(DetachRequest request);
   [[nodiscard]] DevicesAnswer devices() const;
   /// Has the server end if that was asked for and no device is left; whether it does.
@@ -140,6 +155,7 @@ class VolumeServer {
   std::vector<std::unique_ptr<FrontEnd>> front_ends_;
   std::size_t started_ = 0;             // of the front ends
   std::optional<Attachments> devices_;  // from start() on
+  Event are_restored_;                  // those of the server before, or there is no hope
   Attachments::End devices_end_ = Attachments::End::wait;
   DiskWatch disk_;
   VolumeMonitor monitor_;

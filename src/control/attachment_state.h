@@ -19,6 +19,9 @@ class AttachmentState {
   /// The devices of this volume; none if there is no file, or one of another volume, whose file
   /// number this volume was given. An error if it is damaged.
   [[nodiscard]] Result<std::vector<AttachedDevice>> load() const;
+  /// The devices at `path`, of whatever volume, and that volume: for who ends what has no server.
+  static Result<std::vector<AttachedDevice>> load_any(const std::string& path,
+                                                      std::string& volume_id);
   /// Replaces the file as a whole; removes it where there are no devices.
   Result<void> save(const std::vector<AttachedDevice>& devices) const;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "net/memory_keeper.h"
+#include "net/descriptor_keeper.h"
 
 #include <array>
 #include <chrono>
@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <optional>
 #include <span>
+#include <sstream>
 #include <thread>
 
 #include <fcntl.h>
@@ -23,12 +24,12 @@
 namespace uvdo {
 namespace {
 
-// What a server asks; the answer is one letter, and descriptors behind a `take`.
+// What a server asks: a letter and a name. The answer is a letter; behind a `take` also the names
+// of the descriptors that come with it, each with a line's end.
 constexpr char kHello = 'h';
 constexpr char kTake = 't';
 constexpr char kKeep = 'k';
-constexpr char kForgetOthers = 'f';
-constexpr char kForgetOwn = 'o';
+constexpr char kForget = 'f';
 constexpr char kEnd = 'e';
 constexpr char kDone = 'y';
 constexpr char kBusy = 'b';
@@ -41,14 +42,20 @@ constexpr int kLookMs = 10'000;
 constexpr int kMostLooks = 24 * 360;
 constexpr timeval kPatience{.tv_sec = 5, .tv_usec = 0};
 
+constexpr std::size_t kMostText =
+    1 + DescriptorKeeper::kMost * (DescriptorKeeper::kLongestName + 1);
+
 struct Letter {
-  char what = 0;
+  std::string text;  ///< what, and behind it the names
   std::vector<FileDescriptor> files;
+  [[nodiscard]] char what() const { return text.front(); }
+  [[nodiscard]] std::string name() const { return text.substr(1); }
 };
 
-bool send_letter(int to, char what, std::span<const int> files) {
-  iovec slice{&what, 1};
-  alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(MemoryKeeper::kMost * sizeof(int))> control{};
+bool send_letter(int to, std::string text, std::span<const int> files) {
+  iovec slice{text.data(), text.size()};
+  alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(DescriptorKeeper::kMost * sizeof(int))>
+      control{};
   msghdr message{};
   message.msg_iov = &slice;
   message.msg_iovlen = 1;
@@ -65,14 +72,16 @@ bool send_letter(int to, char what, std::span<const int> files) {
   do {
     sent = sendmsg(to, &message, MSG_NOSIGNAL);
   } while (sent < 0 && errno == EINTR);
-  return sent == 1;
+  return sent == static_cast<ssize_t>(text.size());
 }
 
 /// Nothing: the other end is gone, or is silent.
 std::optional<Letter> receive_letter(int from) {
   Letter letter;
-  iovec slice{&letter.what, 1};
-  alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(MemoryKeeper::kMost * sizeof(int))> control{};
+  letter.text.resize(kMostText);
+  iovec slice{letter.text.data(), letter.text.size()};
+  alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(DescriptorKeeper::kMost * sizeof(int))>
+      control{};
   msghdr message{};
   message.msg_iov = &slice;
   message.msg_iovlen = 1;
@@ -91,7 +100,8 @@ std::optional<Letter> receive_letter(int from) {
       letter.files.emplace_back(fd);
     }
   }
-  if (got != 1) return std::nullopt;
+  if (got < 1) return std::nullopt;
+  letter.text.resize(static_cast<std::size_t>(got));
   return letter;
 }
 
@@ -137,12 +147,11 @@ class Keeper {
     if (!client || getsockopt(client.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return;
     if (peer.uid != geteuid()) return;
     if (server_) {
-      send_letter(client.get(), kBusy, {});
+      send_letter(client.get(), {kBusy}, {});
       return;
     }
     setsockopt(client.get(), SOL_SOCKET, SO_SNDTIMEO, &kPatience, sizeof kPatience);
     server_ = std::move(client);
-    own_from_ = files_.size();
   }
 
   /// False: it is to end.
@@ -153,37 +162,41 @@ class Keeper {
       return true;
     }
     std::vector<int> files;
-    char answer = kDone;
-    switch (letter->what) {
+    std::string answer{kDone};
+    switch (letter->what()) {
       case kHello: break;
       case kTake:
-        for (std::size_t i = 0; i < own_from_; ++i) files.push_back(files_[i].get());
+        for (const KeptDescriptor& file : files_) {
+          answer += file.name + '\n';
+          files.push_back(file.fd.get());
+        }
         break;
       case kKeep:
-        if (letter->files.size() == 1 && files_.size() < MemoryKeeper::kMost) {
-          files_.push_back(std::move(letter->files[0]));
+        forget(letter->name());
+        if (letter->files.size() == 1 && files_.size() < DescriptorKeeper::kMost &&
+            letter->name().size() <= DescriptorKeeper::kLongestName) {
+          files_.push_back({letter->name(), std::move(letter->files[0])});
         } else {
           answer = kRefused;
         }
         break;
-      case kForgetOthers:
-        files_.erase(files_.begin(), files_.begin() + static_cast<std::ptrdiff_t>(own_from_));
-        own_from_ = 0;
-        break;
-      case kForgetOwn: files_.resize(own_from_); break;
+      case kForget: forget(letter->name()); break;
       case kEnd: return false;
       default: answer = kRefused;
     }
-    send_letter(server_.get(), answer, files);
+    send_letter(server_.get(), std::move(answer), files);
     return true;
+  }
+
+  void forget(const std::string& name) {
+    std::erase_if(files_, [&](const KeptDescriptor& file) { return file.name == name; });
   }
 
   std::string path_;
   std::string volume_;
   Identity identity_;
   FileDescriptor server_;
-  std::vector<FileDescriptor> files_;
-  std::size_t own_from_ = 0;  // those behind are of the server that is connected
+  std::vector<KeptDescriptor> files_;  // the oldest first
 };
 
 std::optional<sockaddr_un> address_of(const std::string& path) {
@@ -228,26 +241,27 @@ FileDescriptor connect_to(const sockaddr_un& address) {
 
 }  // namespace
 
-Result<MemoryKeeper> MemoryKeeper::reach(const std::string& path) {
+Result<DescriptorKeeper> DescriptorKeeper::reach(const std::string& path) {
   const auto address = address_of(path);
   FileDescriptor connection = address ? connect_to(*address) : FileDescriptor();
-  if (connection) return MemoryKeeper(std::move(connection));
-  return errno_error(errno, "reaching the process that keeps memory");
+  if (connection) return DescriptorKeeper(std::move(connection));
+  return errno_error(errno, "reaching the process that keeps descriptors");
 }
 
-Result<MemoryKeeper> MemoryKeeper::start(const std::string& path, const std::string& volume) {
+Result<DescriptorKeeper> DescriptorKeeper::start(const std::string& path,
+                                                 const std::string& volume) {
   const auto address = address_of(path);
   if (!address) return Error(Errc::io, fmt::format("the path {} is too long for a socket", path));
   FileDescriptor connection = connect_to(*address);
   for (int i = 0; connection && i < kTries; ++i) {
     // One that is just ending hangs up, and is gone then.
-    MemoryKeeper keeper(std::move(connection));
-    if (keeper.ask(kHello, -1)) return keeper;
+    DescriptorKeeper keeper(std::move(connection));
+    if (keeper.ask(kHello, {}, -1)) return keeper;
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
     connection = connect_to(*address);
   }
   // Another server has it, which may be about to die: take() tells.
-  if (connection) return MemoryKeeper(std::move(connection));
+  if (connection) return DescriptorKeeper(std::move(connection));
   unlink(path.c_str());  // of one that was killed
   const FileDescriptor listener = new_socket();
   const auto* const where = reinterpret_cast<const sockaddr*>(&*address);
@@ -264,42 +278,51 @@ Result<MemoryKeeper> MemoryKeeper::start(const std::string& path, const std::str
   waitpid(child, &status, 0);
   connection = connect_to(*address);
   if (!connection) return errno_error(errno, "reaching the process that was started");
-  return MemoryKeeper(std::move(connection));
+  return DescriptorKeeper(std::move(connection));
 }
 
-Result<std::vector<FileDescriptor>> MemoryKeeper::ask(char what, int fd) {
+Result<std::vector<KeptDescriptor>> DescriptorKeeper::ask(char what, std::string_view name,
+                                                          int fd) {
   const std::array<int, 1> files{fd};
-  send_letter(connection_.get(), what, std::span(files).first(fd < 0 ? 0 : 1));
+  std::string text{what};
+  text += name;
+  send_letter(connection_.get(), std::move(text), std::span(files).first(fd < 0 ? 0 : 1));
   errno = 0;
   auto letter = receive_letter(connection_.get());
   // It hangs up on others behind its one letter, which they may not see any more.
   const bool is_hung_up = !letter && errno != EAGAIN;
-  if (letter && letter->what == kDone) return std::move(letter->files);
-  if (is_hung_up || (letter && letter->what == kBusy)) {
-    return Error(Errc::busy, "the process that keeps memory has another server, or was ended");
+  if (letter && letter->what() == kDone) {
+    std::vector<KeptDescriptor> kept;
+    std::istringstream names(letter->name());
+    for (FileDescriptor& file : letter->files) {
+      kept.emplace_back();
+      std::getline(names, kept.back().name);
+      kept.back().fd = std::move(file);
+    }
+    return kept;
   }
-  return Error(Errc::io, "the process that keeps memory does not answer");
+  if (is_hung_up || (letter && letter->what() == kBusy)) {
+    return Error(Errc::busy, "the process that keeps descriptors has another server, or was ended");
+  }
+  return Error(Errc::io, letter ? "the process that keeps descriptors has no room"
+                                : "the process that keeps descriptors does not answer");
 }
 
-Result<std::vector<FileDescriptor>> MemoryKeeper::take() { return ask(kTake, -1); }
+Result<std::vector<KeptDescriptor>> DescriptorKeeper::take() { return ask(kTake, {}, -1); }
 
-Result<void> MemoryKeeper::keep(const FileDescriptor& fd) {
-  auto done = ask(kKeep, fd.get());
+Result<void> DescriptorKeeper::keep(int fd, std::string_view name) {
+  auto done = ask(kKeep, name, fd);
   return done ? Result<void>() : std::move(done).error();
 }
 
-Result<void> MemoryKeeper::forget_others() {
-  auto done = ask(kForgetOthers, -1);
+Result<void> DescriptorKeeper::forget(std::string_view name) {
+  auto done = ask(kForget, name, -1);
   return done ? Result<void>() : std::move(done).error();
 }
 
-void MemoryKeeper::forget_own() {
-  [[maybe_unused]] const auto ignored = ask(kForgetOwn, -1);  // it only takes room there
-}
-
-void MemoryKeeper::end() {
+void DescriptorKeeper::end() {
   // Until it hangs up: then its socket is gone, and who starts next does not meet it.
-  if (connection_ && send_letter(connection_.get(), kEnd, {})) {
+  if (connection_ && send_letter(connection_.get(), {kEnd}, {})) {
     static_cast<void>(receive_letter(connection_.get()));
   }
   connection_ = FileDescriptor();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "serve/attachment_state.h"
+#include "control/attachment_state.h"
 
 #include <cerrno>
 #include <cstdio>
@@ -29,14 +29,22 @@ struct State {
 
 Result<std::vector<AttachedDevice>> AttachmentState::load() const {
   if (path_.empty() || access(path_.c_str(), F_OK) != 0) return std::vector<AttachedDevice>();
-  auto text = read_small_file(path_, kMostBytes);
+  std::string volume_id;
+  auto devices = load_any(path_, volume_id);
+  if (devices && volume_id != volume_id_) return std::vector<AttachedDevice>();
+  return devices;
+}
+
+Result<std::vector<AttachedDevice>> AttachmentState::load_any(const std::string& path,
+                                                              std::string& volume_id) {
+  auto text = read_small_file(path, kMostBytes);
   if (!text) return std::move(text).error();
   const auto json = parse_json(*text);
   State state;
   if (!json || read_fields(*json, state)) {
-    return Error(Errc::corrupt, fmt::format("{} is no list of devices", path_));
+    return Error(Errc::corrupt, fmt::format("{} is no list of devices", path));
   }
-  if (state.volume != volume_id_) return std::vector<AttachedDevice>();
+  volume_id = std::move(state.volume);
   return std::move(state.devices);
 }
 

@@ -10,6 +10,7 @@
 #include <sys/signalfd.h>
 
 #include "arguments/arguments.h"
+#include "async/blocking_call.h"
 #include "base/file_descriptor.h"
 #include "block/testing/mapped_memory.h"
 #include "block/testing/memory_block_service.h"
@@ -30,6 +31,8 @@ struct Arguments {
   std::uint32_t dead_limit = 600;
   bool read_only = false;
 };
+
+using Users = Result<std::vector<std::string>>;
 
 int complain(const Error& error) {
   fmt::print(stderr, "{}\n", error.message());
@@ -81,8 +84,11 @@ Task<void> serve(UringLoop& loop, const Arguments& arguments, int signals, int& 
       break;
     }
     const std::string path = device.addresses().front().name;
-    if (const auto users = DeviceUsers().of(*StorageId::at(path)); !users.empty()) {
-      fmt::print(stderr, "{} is in use: {}\n", path, fmt::join(users, ", "));
+    const auto look = [&path]() -> Users { return DeviceUsers().of(*StorageId::at(path)); };
+    const Users users = co_await call_blocking(loop, Descriptors::own, look);
+    if (!users || !users->empty()) {
+      fmt::print(stderr, "{} is in use: {}\n", path,
+                 users ? fmt::format("{}", fmt::join(*users, ", ")) : users.error().message());
       continue;
     }
     co_await device.shutdown();

@@ -19,8 +19,8 @@ class DeviceUsers {
   /// In words for people, "mounted on /mnt", "in use as swap", "held by dm-0", "open in process 12
   /// (fio)", with those of its partitions; empty if nobody does. Processes of other users are seen
   /// by root alone, and this process is not looked for. Mounts that this process cannot see, of
-  /// containers and beyond its root folder, are noticed but not named. Asks no file system: a
-  /// server that does not answer is not waited for, and may ask about its own devices.
+  /// containers and beyond its root folder, are noticed but not named. Asks no file system. Not on
+  /// the thread that serves the device: the kernel may read its partition table first.
   [[nodiscard]] std::vector<std::string> of(const StorageId& id) const;
   /// Where it and its partitions are mounted, the latest last.
   [[nodiscard]] std::vector<std::string> mounts_of(const StorageId& id) const;

@@ -16,7 +16,7 @@ import vm
 from exchange import MIB
 
 LOGICAL = 384 * MIB
-SERVER = "--log-file /run/uvdo.log --server-option=--cache=16M --server-option=--buffers=16M"
+SERVER = "--log-file /run/uvdo.log --server-option=--pid-file=/run/uvdo.pid --server-option=--cache=16M --server-option=--buffers=16M"
 ATTACH = f"uvdo attach /dev/vda --as ublk --name root --server-option=--systemd-mark {SERVER}"
 # What the initramfs has is the system too.
 INSTALL = """uvdo attach /dev/vda --as ublk --name root LOG && mkfs.ext4 -q /dev/uvdo/root && mkdir -p /newroot &&
@@ -51,6 +51,7 @@ class Root(unittest.TestCase):
         self.must("check", self.image)
 
         machine = self.boot("uvdo.root")
+        machine.kernel_log()
         self.assertIn("/dev/uvdo/root / ext4", machine.run("cat /proc/mounts"))
         self.assertEqual(machine.run("ls /newroot 2>/dev/null; df / | tail -n 1 | cut -d' ' -f1").strip(), "/dev/uvdo/root")
         self.use(machine, "before")
@@ -82,8 +83,8 @@ class Root(unittest.TestCase):
 
     def exchange_servers(self, machine):
         """The next one comes from what was kept of the initramfs: nothing can be read from the root meanwhile."""
-        pid = machine.run("pidof uvdo || for p in /proc/[0-9]*; do [ \"$(cat $p/comm)\" = uvdo ] && echo ${p#/proc/}; done").split()[0]
-        self.assertEqual(machine.run(f"head -c 1 /proc/{pid}/cmdline"), "@")
+        pid = machine.run("cat /run/uvdo.pid").strip()
+        self.assertEqual(machine.run(f"head -c 1 /proc/{pid}/cmdline; echo").strip(), "@")
         machine.run("echo answered and not flushed >/note")
         machine.run(f"/run/initramfs/bin/busybox chroot /run/initramfs /bin/sh -c 'kill -KILL {pid}; {ATTACH}'", seconds=120)
         self.assertEqual(machine.run("echo 3 >/proc/sys/vm/drop_caches; cat /note").strip(), "answered and not flushed")

@@ -12,7 +12,7 @@ cp -a /bin /sbin /usr /lib /lib64 /host /etc /shutdown $kept
 for folder in dev proc sys run; do mount --bind /$folder $kept/$folder; done
 load ublk_drv
 chroot $kept uvdo attach /dev/vda --as ublk --name root --log-file /run/uvdo.log --server-option=--systemd-mark \
-  --server-option=--cache=16M --server-option=--buffers=16M
+  --server-option=--pid-file=/run/uvdo.pid --server-option=--cache=16M --server-option=--buffers=16M
 mount -t ext4 /dev/uvdo/root /newroot || cat /run/uvdo.log
 for folder in dev proc sys run; do mount --move /$folder /newroot/$folder; done
 exec switch_root /newroot /init

@@ -57,6 +57,25 @@ TEST_F(ConfigFileTest, KeysAreOptions) {
   EXPECT_THAT(parse("")->arguments, IsEmpty());
 }
 
+TEST_F(ConfigFileTest, TheFileOfANamedVolumeIsOne) {
+  auto config = parse(R"(
+      uuid = "0f0e7a5c-1d2b-4c3a-8f00-0123456789ab"
+      volume = "/dev/x"
+      activate = false
+      lvm-pool = "vg/pool"
+      [serve]
+      cache = "1G"
+      [vdo]
+      ackThreads = 1
+  )");
+  ASSERT_TRUE(config.ok()) << config.error().message();
+  ASSERT_TRUE(config->uuid.has_value());
+  EXPECT_EQ(to_text(*config->uuid), "0f0e7a5c-1d2b-4c3a-8f00-0123456789ab");
+  EXPECT_THAT(config->arguments, ElementsAre("--cache=1G"));
+  EXPECT_THAT(refusal("uuid = \"7\"\n"), HasSubstr("line 1: \"uuid\" is the UUID"));
+  EXPECT_THAT(refusal("activate = 1\n"), HasSubstr("means nothing"));
+}
+
 TEST_F(ConfigFileTest, WhatIsWrongIsToldWithItsLine) {
   EXPECT_THAT(refusal("[serve]\n\ncash = \"1G\"\n"),
               ::testing::AllOf(HasSubstr("u.toml, line 3"), HasSubstr("\"cash\""),

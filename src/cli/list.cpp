@@ -11,7 +11,6 @@
 #include "base/printable.h"
 #include "base/size_text.h"
 #include "cli/command.h"
-#include "control/server_messages.h"
 #include "control/statistics_message.h"
 #include "manage/servers.h"
 #include "manage/stopped_volume.h"
@@ -146,10 +145,9 @@ const NamedVolume* find_named(const NamedVolumes& named, const RunningServer& se
   const auto by_path = std::ranges::find(named.volumes, server.hello.volume, &NamedVolume::storage);
   if (by_path != named.volumes.end()) return &*by_path;
   if (named.volumes.empty()) return nullptr;
-  auto info = server.ask(InfoRequest());
-  if (!info) return nullptr;
-  const auto by_uuid = std::ranges::find_if(
-      named.volumes, [&](const NamedVolume& each) { return to_text(each.uuid) == info->uuid; });
+  const auto uuid = uuid_at(server.hello.volume);
+  if (!uuid) return nullptr;
+  const auto by_uuid = std::ranges::find(named.volumes, *uuid, &NamedVolume::uuid);
   return by_uuid == named.volumes.end() ? nullptr : &*by_uuid;
 }
 

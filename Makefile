@@ -46,7 +46,7 @@ test-tsan:
 # Volumes to and fro between uvdo and the dm-vdo of a Debian kernel in a virtual machine: everything;
 # KERNEL="clean crash" runs some suites only. `make test` runs a part.
 test-kernel:
-	@scripts/install-dependencies kernel
+	@scripts/install-dependencies test
 	@cmake --preset release -DUVDO_TESTS=ON >/dev/null
 	@cmake --build build -j $(JOBS) --target uvdo index_probe ublk_memory_server kernel_nbd_memory_server
 	@tests/kernel/run $(KERNEL)

@@ -244,7 +244,7 @@ def main():
     try:
         exchange.LAB = lab.prepare(where)
         if not shutil.which("qemu-system-x86_64"):
-            raise lab.Unavailable("no qemu-system-x86_64 (scripts/install-dependencies kernel)")
+            raise lab.Unavailable("no qemu-system-x86_64 (scripts/install-dependencies test)")
     except lab.Unavailable as problem:
         print(f"no kernel to test with: {problem}", file=sys.stderr)
         sys.exit(1 if os.environ.get("UVDO_KERNEL_REQUIRED") else 77)

@@ -34,7 +34,7 @@ class Guest:
             self._add_own(root, program, root / "usr/bin" / pathlib.Path(program).name)
         for path in map(pathlib.Path, tree):
             if not path.exists():
-                raise lab.Unavailable(f"no {path} (scripts/install-dependencies kernel)")
+                raise lab.Unavailable(f"no {path} (scripts/install-dependencies test)")
             for file in path.rglob("*") if path.is_dir() else [path]:
                 if file.is_file():
                     self._add_own(root, file, root / str(file)[1:])
@@ -60,7 +60,7 @@ class Guest:
     def _add_program(root, program):
         path = shutil.which(program, path=PATH) if "/" not in program else program
         if path is None or not os.path.exists(path):
-            raise lab.Unavailable(f"no {program} (scripts/install-dependencies kernel)")
+            raise lab.Unavailable(f"no {program} (scripts/install-dependencies test)")
         name = pathlib.Path(path).name
         shutil.copy(path, root / "host/bin" / name)
         for library in libraries_of(path):

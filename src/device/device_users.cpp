@@ -58,6 +58,26 @@ std::vector<std::string> DeviceUsers::of(const StorageId& id) const {
   return users;
 }
 
+std::vector<std::string> DeviceUsers::last_of(const StorageId& id) const {
+  std::vector<std::string> users;
+  std::vector<StorageId> all{id};
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    for (const std::string& place : mounts_of(all[i])) {
+      users.push_back("mounted on " + printable(place));
+    }
+    for (const StorageId& each : with_partitions(all[i])) {
+      add_swap(each, users);
+      add_processes(each, users);
+      if (each.kind != StorageId::Kind::block) continue;
+      for (const std::string& holder : map_.holders_of(each.device)) {
+        const auto above = StorageId::at("/dev/" + holder);
+        if (above && std::ranges::find(all, *above) == all.end()) all.push_back(*above);
+      }
+    }
+  }
+  return users;
+}
+
 /// The kernel lets nobody have a device for himself of which a part is mounted, or kept otherwise.
 bool DeviceUsers::is_claimed(const StorageId& id) const {
   if (id.kind != StorageId::Kind::block) return false;

@@ -22,6 +22,9 @@ class DeviceUsers {
   /// containers and beyond its root folder, are noticed but not named. Asks no file system. Not on
   /// the thread that serves the device: the kernel may read its partition table first.
   [[nodiscard]] std::vector<std::string> of(const StorageId& id) const;
+  /// Those of them that end by themselves when the machine goes down, of it and of all devices that
+  /// are made of it (LVM, LUKS): mounts, swap and processes. What is merely made of it stays.
+  [[nodiscard]] std::vector<std::string> last_of(const StorageId& id) const;
   /// Where it and its partitions are mounted, the latest last.
   [[nodiscard]] std::vector<std::string> mounts_of(const StorageId& id) const;
 

@@ -58,6 +58,14 @@ TEST_F(DeviceUsersTest, DevicesThatKeepItAreTold) {
   EXPECT_EQ(users_of_disk(), (Texts{"held by dm-0"}));
 }
 
+TEST_F(DeviceUsersTest, AMachineThatGoesDownEndsMountsButKeepsWhatIsMadeOfADevice) {
+  machine_.add_map("dm-0", "254:0", 4096, {"sda"});
+  const StorageId disk{StorageId::Kind::block, makedev(8, 0), 0};
+  EXPECT_EQ(DeviceUsers(machine_.map(), proc()).last_of(disk), Texts{});
+  write("self/mountinfo", "31 1 8:1 / /mnt/part rw - ext4 /dev/sda1 rw\n");
+  EXPECT_EQ(DeviceUsers(machine_.map(), proc()).last_of(disk), (Texts{"mounted on /mnt/part"}));
+}
+
 TEST_F(DeviceUsersTest, ProcessesThatHaveItOpenAreToldButNotThisOne) {
   const std::string file = machine_.make_file("volume");
   add_process("4194305", file);  // above every real number

@@ -89,10 +89,13 @@ Task<void> Attachments::restore() {
   }
   for (AttachedDevice& device : *kept) {
     const std::string name = device.name;
+    const std::string path = device.path;
     co_await turn_.acquire();
     const Turn turn(turn_);
     auto made = co_await make(std::move(device), {}, true);
     if (made) continue;
+    // The kernel may give its number to somebody else's device.
+    if (!path.empty()) udev_names_.forget(path);
     log_({LogLevel::error,
           fmt::format("device {} is not taken over: {}", name, made.error().message())});
   }
@@ -335,6 +338,12 @@ std::vector<AttachedDevice> Attachments::list() const {
     if (!each.device.path.empty()) devices.push_back(each.device);
   }
   return devices;
+}
+
+std::vector<std::string> Attachments::paths() const {
+  std::vector<std::string> paths;
+  for (const AttachedDevice& device : list()) paths.push_back(device.path);
+  return paths;
 }
 
 std::size_t Attachments::clients() const {

@@ -85,6 +85,7 @@ class Attachments {
   Task<void> stop(End how);
 
   [[nodiscard]] std::vector<AttachedDevice> list() const;
+  [[nodiscard]] std::vector<std::string> paths() const;
   [[nodiscard]] bool is_empty() const { return all_.empty(); }
   [[nodiscard]] std::size_t clients() const;
   /// Who uses one of the devices, in words; empty if nobody does.

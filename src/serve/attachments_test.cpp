@@ -267,10 +267,14 @@ TEST_F(AttachmentsTest, OneThatCannotBeTakenOverIsForgotten) {
   has_ublk_ = false;
   const AttachmentState state(folder_.path("state"), "a");
   ASSERT_TRUE(state.save({{"pool", DeviceKind::ublk, "/dev/ublkb7"}}).ok());
+  std::filesystem::create_directory(folder_.path("udev"));
+  const std::string told = folder_.path("udev") + "/ublkb7";
+  std::ofstream(told) << "UVDO_NAME=pool\n";
   run([](Attachments& attachments) -> Task<void> {
     co_await attachments.restore();
     EXPECT_TRUE(attachments.is_empty());
   });
+  EXPECT_FALSE(std::filesystem::exists(told)) << "another device of that number has that name";
   EXPECT_EQ(log_.front(), "device pool is not taken over: no driver");
   const auto kept = state.load();
   EXPECT_TRUE(kept.ok() && kept->empty());

@@ -224,6 +224,11 @@ Task<Result<void>> VolumeServer::stop(const std::string& why) {
   // Requests of clients are held while it is suspended: it has to end before they can be waited
   // for.
   auto resumed = co_await volume_.end_suspension();
+  if (devices_end_ == Attachments::End::wait) {
+    const LastUsers last(loop_, settings_.last_users, log_function());
+    auto waiting = last.wait([this] { return devices_->paths(); });
+    co_await std::move(waiting);
+  }
   monitor_.stop();
   co_await watching_.wait();
   co_await stop_watchers();

@@ -27,6 +27,7 @@
 #include "serve/device_front_ends.h"
 #include "serve/doors.h"
 #include "serve/kept_descriptors.h"
+#include "serve/last_users.h"
 #include "serve/status_page.h"
 #include "volume/volume.h"
 #include "watch/disk_watch.h"
@@ -66,6 +67,8 @@ class VolumeServer {
     bool may_miss_writes = false;
     /// How devices of this machine are made; none: as make_device_front_end() does.
     Attachments::Maker make_device{};
+    /// Who is waited for when the machine goes down.
+    LastUsers::Settings last_users = LastUsers::of_this_machine();
     std::vector<AttachRequest> devices{};  ///< to be made at the start
     bool ends_with_devices = false;        ///< when the last has been taken away
   };

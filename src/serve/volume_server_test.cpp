@@ -140,6 +140,33 @@ TEST_F(VolumeServerTest, FrontEndsAreStartedToldOfGrowthAndEnded) {
                                               "b ends", "a ends"}));
 }
 
+TEST_F(VolumeServerTest, WhileTheMachineGoesDownItServesAsLongAsADeviceIsMounted) {
+  with_volume([this](BackingStore& store, Volume& volume) -> Task<void> {
+    auto how = settings();
+    how.make_device = [this](const Attachments::Order&) -> Result<std::unique_ptr<FrontEnd>> {
+      return std::unique_ptr<FrontEnd>(
+          std::make_unique<NotingFrontEnd>(folder_.path("device"), notes_));
+    };
+    how.devices.emplace_back();
+    how.devices.back().kind = DeviceKind::file;
+    how.last_users.is_going_down = [] { return true; };
+    how.last_users.pause = std::chrono::milliseconds(1);
+    how.last_users.users_of = [this, looks = 0](const std::string& device) mutable {
+      notes_.push_back(device + " is looked at");
+      return ++looks < 3 ? std::vector<std::string>{"mounted"} : std::vector<std::string>();
+    };
+    VolumeServer server(*loop_, store, volume, std::move(how), *log_);
+    const auto started = co_await server.start(open_doors());
+    EXPECT_TRUE(started.ok());
+    const auto stopped = co_await server.stop("SIGTERM");
+    EXPECT_TRUE(stopped.ok());
+  });
+  const std::string device = folder_.path("device");
+  const std::string look = device + " is looked at";
+  EXPECT_EQ(notes_,
+            (std::vector<std::string>{device + " starts", look, look, look, device + " ends"}));
+}
+
 TEST_F(VolumeServerTest, WhereOneFrontEndCannotStartNothingRuns) {
   with_volume([this](BackingStore& store, Volume& volume) -> Task<void> {
     VolumeServer server(*loop_, store, volume, settings(), *log_);

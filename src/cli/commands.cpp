@@ -10,13 +10,13 @@
 #include <fmt/core.h>
 
 #include "arguments/version.h"
+#include "base/absolute_path.h"
 #include "base/print.h"
 #include "base/printable.h"
 #include "cli/command.h"
 #include "cli/top.h"
 #include "cli/volume_name.h"
 #include "control/error_json.h"
-#include "manage/start_server.h"
 #include "registry/registry.h"
 
 namespace uvdo {

@@ -11,10 +11,10 @@
 #include "cli/parameter.h"
 #include "cli/serve_options.h"
 #include "cli/served_volume.h"
+#include "cli/volume_name.h"
 #include "control/index_message.h"
 #include "control/server_messages.h"
 #include "control/settings_message.h"
-#include "manage/lvm_pool.h"
 #include "manage/named_volume.h"
 #include "manage/stop.h"
 
@@ -56,13 +56,21 @@ Result<void> add_setting(SetRequest& request, const std::string& setting) {
   return {};
 }
 
-/// Gives a pool of LVM back whose data are at `path`.
-Result<void> release_pool_of(const Registry& registry, const std::string& path) {
-  const NamedVolumes named = registry.all();
-  for (const NamedVolume& each : named.volumes) {
-    if (!each.lvm_pool.empty() && each.storage == path) return release_lvm_pool(each.lvm_pool);
+/// Stops the one volume that `word` calls.
+Result<void> stop_one(const Registry& registry, const std::string& word, ServedVolume asked,
+                      bool force) {
+  auto name = volume_name_of(word);
+  if (!name) return std::move(name).error();
+  if (*name) {
+    auto stopped = stop_named_volume(registry, **name, {force, std::move(asked)});
+    if (!stopped) return std::move(stopped).error();
+    if (*stopped) return {};
+    return Error(Errc::not_found, fmt::format("{} is not being served", word));
   }
-  return {};
+  auto path = volume_path(word, VolumeUse::change);
+  if (!path) return std::move(path).error();
+  asked.volume = std::move(*path);
+  return stop_server(asked, force);
 }
 
 }  // namespace
@@ -162,24 +170,27 @@ int run_stop(int argc, char** argv) {
   bool all = false;
   bool force = false;
   Arguments app("Stops the server of a volume and waits until the volume is saved.", "uvdo stop");
-  auto volume = add_volume_argument(app, served.volume).required(false);
+  // A name stays one: what is stopped is the volume, wherever it is.
+  std::string word;
+  auto volume =
+      app.option("VOLUME", word, "the volume's name, its file or block device, or MAJOR:MINOR");
   served.add_server_to(app);
   app.flag("--all", all, "all named volumes that run").excludes(volume);
   app.flag("--force", force, "also while a block device of uvdo attach is used, which then fails");
   if (auto status = parse_arguments(app, argc, argv)) return *status;
-  if (!all && served.volume.empty()) return usage_error("name a volume, or give --all");
+  if (!all && word.empty()) return usage_error("name a volume, or give --all");
   const Registry registry = Registry::of_environment();
   if (!all) {
-    auto stopped = stop_server(served.given(), force);
-    if (!stopped) return fail(stopped.error());
-    const auto released = release_pool_of(registry, served.volume);
-    return released ? kExitOk : fail(released.error());
+    auto stopped = stop_one(registry, word, served.given(), force);
+    if (stopped) return kExitOk;
+    const bool is_wrong = stopped.error().code() == Errc::invalid_argument;
+    return is_wrong ? usage_error(stopped.error().message()) : fail(stopped.error());
   }
   const NamedVolumes named = registry.all();
   int status = kExitOk;
   for (const Error& each : named.unreadable) status = fail(each);
   for (const NamedVolume& each : named.volumes) {
-    auto stopped = stop_named_volume(registry, each.name, {force});
+    auto stopped = stop_named_volume(registry, each.name, {force, {}});
     if (!stopped) status = fail(stopped.error().within(each.name));
   }
   return status;

@@ -47,10 +47,8 @@ Result<CreateOptions> read_options(const Registry& registry, CreateArguments& ar
   add_usual_settings(options.volume);
   if (auto right = check_serve_settings(options.volume); !right) return std::move(right).error();
   // A name that is taken is told before the user is asked anything.
-  if (registry.has(arguments.name)) {
-    return Error(Errc::invalid_argument,
-                 fmt::format("there is a volume \"{}\" already, {}", arguments.name,
-                             registry.path_of(arguments.name)));
+  if (auto is_free = registry.check_is_free(arguments.name); !is_free) {
+    return std::move(is_free).error();
   }
   return options;
 }

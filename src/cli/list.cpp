@@ -140,10 +140,8 @@ Row row_of(NamedVolume volume) {
   return row;
 }
 
-/// Which of the named volumes a server has: by the UUID of what it serves.
+/// Which of the named volumes a server has: by the UUID of what it serves, wherever that is.
 const NamedVolume* find_named(const NamedVolumes& named, const RunningServer& server) {
-  const auto by_path = std::ranges::find(named.volumes, server.hello.volume, &NamedVolume::storage);
-  if (by_path != named.volumes.end()) return &*by_path;
   if (named.volumes.empty()) return nullptr;
   const auto uuid = uuid_at(server.hello.volume);
   if (!uuid) return nullptr;

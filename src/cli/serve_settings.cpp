@@ -7,7 +7,7 @@
 
 #include <fmt/core.h>
 
-#include "manage/start_server.h"
+#include "base/absolute_path.h"
 #include "registry/registry.h"
 
 namespace uvdo {

@@ -25,25 +25,34 @@ bool is_marked(const std::string& word) { return word.starts_with(kMark) && !is_
 
 }  // namespace
 
+Result<std::optional<std::string>> volume_name_of(const std::string& word) {
+  if (is_marked(word)) return std::optional(word.substr(1));
+  if (!Registry::of_environment().has(word)) return std::optional<std::string>();
+  if (!is_store(word)) return std::optional(word);
+  return Error(Errc::invalid_argument,
+               fmt::format("\"{0}\" is a named volume, and a file in this folder: write @{0} for "
+                           "the volume, ./{0} for the file",
+                           word));
+}
+
 Result<std::string> volume_path(const std::string& word, VolumeUse use) {
   const Registry registry = Registry::of_environment();
-  const bool marked = is_marked(word);
-  const std::string name = marked ? word.substr(1) : word;
-  if (!marked && !registry.has(name)) return backing_store_path(word);
-  if (!marked && is_store(word)) {
-    return Error(Errc::invalid_argument,
-                 fmt::format("\"{0}\" is a named volume, and a file in this folder: write @{0} for "
-                             "the volume, ./{0} for the file",
-                             name));
-  }
+  auto called = volume_name_of(word);
+  if (!called) return std::move(called).error();
+  if (!*called) return backing_store_path(word);
+  const std::string& name = **called;
+  std::optional<TakenPool> taken;
   if (use == VolumeUse::serve) {
     auto volume = registry.find(name);
     if (!volume) return std::move(volume).error();
     if (!volume->lvm_pool.empty()) {
-      if (auto taken = take_lvm_pool(volume->lvm_pool); !taken) return std::move(taken).error();
+      auto pool = take_lvm_pool(volume->lvm_pool);
+      if (!pool) return std::move(pool).error();
+      taken = std::move(*pool);
     }
   }
   auto placed = place_named_volume(registry, name, use != VolumeUse::tell);
+  if (!placed && taken) return return_lvm_pool(*taken, std::move(placed).error());
   if (!placed) return std::move(placed).error();
   if (placed->moved_from) {
     warn(fmt::format("the volume \"{}\" has moved from {} to {}", name, *placed->moved_from,

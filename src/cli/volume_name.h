@@ -23,6 +23,10 @@ enum class VolumeUse : std::uint8_t {
 /// found elsewhere than its file says.
 Result<std::string> volume_path(const std::string& word, VolumeUse use);
 
+/// The registered name that `word` calls; nothing if it is a path. invalid_argument: it is that of
+/// a file in the current folder, too.
+Result<std::optional<std::string>> volume_name_of(const std::string& word);
+
 /// The registered file of the volume that is called so, "NAME" or "@NAME"; nothing if there is
 /// none.
 [[nodiscard]] std::optional<std::string> file_of_volume_name(const std::string& word);

@@ -10,6 +10,7 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include "base/absolute_path.h"
 #include "control/server_messages.h"
 #include "device/device_users.h"
 #include "manage/start_server.h"

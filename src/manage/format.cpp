@@ -127,8 +127,10 @@ Result<void> check_sizes(const VolumeLayout& layout, const FormatOptions& option
   }
   const std::uint64_t logical = layout.super_block.config.logical_blocks * kBlockSize;
   // The last question: nothing has been changed so far.
-  if (options.may_offer(logical, room_for_data(layout.super_block))) return {};
-  return Error(Errc::cancelled, "nothing was changed");
+  if (!options.may_offer(logical, room_for_data(layout.super_block))) {
+    return Error(Errc::cancelled, "nothing was changed");
+  }
+  return options.last_check();
 }
 
 Result<void> write_volume(UringLoop& loop, BackingStore& store, const VolumeLayout& layout) {

@@ -26,6 +26,8 @@ struct FormatOptions {
   /// Whether so large a logical size is meant, for so much room for data (both in bytes).
   std::function<bool(std::uint64_t logical, std::uint64_t room)> may_offer =
       [](std::uint64_t, std::uint64_t) { return true; };
+  /// Asked last, when nobody else can change what is there; after an error nothing was changed.
+  std::function<Result<void>()> last_check = [] { return Result<void>(); };
   Advise advise = no_advice;
 };
 

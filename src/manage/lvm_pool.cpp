@@ -12,6 +12,7 @@
 
 #include "base/file_checks.h"
 #include "manage/child_program.h"
+#include "registry/find_storage.h"
 
 namespace uvdo {
 namespace {
@@ -43,6 +44,8 @@ std::string map_of(const std::string& pool) {
   const PoolName name = parted(pool);
   return "uvdo-" + mapper_name(name.group, name.name);
 }
+
+std::string hold_of(const std::string& pool) { return map_of(pool) + "-hold"; }
 
 bool is_mapped(const std::string& pool) { return access(lvm_pool_path(pool).c_str(), F_OK) == 0; }
 
@@ -86,23 +89,101 @@ Result<std::vector<std::string>> table_of(const std::string& map) {
   return lines;
 }
 
-Result<void> deactivate(const LvmPool& pool) {
-  for (const LvmLogicalVolume& volume : pool.volumes) {
-    auto done = run_tool({"lvm", "lvchange", "-an", pool.group + "/" + volume.name}, Errc::busy);
-    if (!done) return std::move(done).error();
-  }
-  // A pool can be active without any of them.
-  auto done = run_tool({"lvm", "lvchange", "-an", pool.group + "/" + pool.name}, Errc::busy);
+Result<void> change(std::string_view how, const std::string& volume, Errc code = Errc::io) {
+  auto done = run_tool({"lvm", "lvchange", std::string(how), "-y", volume}, code);
   return done ? Result<void>() : std::move(done).error();
 }
 
-Result<void> map_data(const std::string& pool, const LvmPool& known) {
-  auto lines = table_of(mapper_name(known.group, known.data));
-  if (!lines) return std::move(lines).error();
-  std::string concise = map_of(pool) + ",,,rw";
-  for (const std::string& line : *lines) concise += "," + line;
+/// The pool's logical volumes and, last, the pool itself: it can be active without any of them.
+std::vector<std::string> names_of(const LvmPool& pool) {
+  std::vector<std::string> names;
+  for (const LvmLogicalVolume& volume : pool.volumes) {
+    names.push_back(pool.group + "/" + volume.name);
+  }
+  names.push_back(pool.group + "/" + pool.name);
+  return names;
+}
+
+Result<std::vector<std::string>> active_ones(const LvmPool& pool) {
+  std::vector<std::string> active;
+  for (const std::string& name : names_of(pool)) {
+    auto told = run_tool({"lvm", "lvs", "--noheadings", "-o", "lv_active", name});
+    if (!told) return std::move(told).error();
+    if (told->find("active") != std::string::npos) active.push_back(name);
+  }
+  return active;
+}
+
+/// After `error`, which is returned with what has failed of this.
+Error activate_again(const std::vector<std::string>& volumes, Error error) {
+  for (const std::string& volume : volumes) {
+    if (auto done = change("-ay", volume); !done) error = done.error().within(error.message());
+  }
+  return error;
+}
+
+/// The map `map` with the lines of a table.
+Result<void> make_map(const std::string& map, std::string_view access,
+                      const std::vector<std::string>& lines) {
+  std::string concise = fmt::format("{},,,{}", map, access);
+  for (const std::string& line : lines) concise += "," + line;
   auto done = run_tool({"dmsetup", "create", "--concise", concise});
   return done ? Result<void>() : std::move(done).error();
+}
+
+Result<void> remove_map(const std::string& map) {
+  if (access(("/dev/mapper/" + map).c_str(), F_OK) != 0) return {};
+  auto done = run_tool({"dmsetup", "remove", "--retry", map}, Errc::busy);
+  return done ? Result<void>() : std::move(done).error();
+}
+
+/// A table for all of what is mapped by these lines, whose device is `device`.
+std::string line_over(const std::vector<std::string>& lines, const std::string& device) {
+  std::uint64_t sectors = 0;
+  for (const std::string& line : lines) {
+    std::istringstream words(line);
+    std::uint64_t start = 0;
+    std::uint64_t length = 0;
+    words >> start >> length;
+    sectors = std::max(sectors, start + length);
+  }
+  return fmt::format("0 {} linear {} 0", sectors, device);
+}
+
+/// Makes both maps. The one that holds LVM's volume is there first, and goes last: there is no
+/// moment at which uvdo could write and LVM take the data away.
+Result<void> map_data(const std::string& pool, const LvmPool& known) {
+  const std::string data = mapper_name(known.group, known.data);
+  auto lines = table_of(data);
+  if (!lines) return std::move(lines).error();
+  auto held = make_map(hold_of(pool), "ro", {line_over(*lines, "/dev/mapper/" + data)});
+  if (!held) return held;
+  auto mapped = make_map(map_of(pool), "rw", *lines);
+  if (mapped) return mapped;
+  auto let_go = remove_map(hold_of(pool));
+  return let_go ? std::move(mapped) : let_go.error().within(mapped.error().message());
+}
+
+/// The named volume that is the pool's data, by the pool's name, or by its UUID while LVM has it
+/// active.
+std::optional<NamedVolume> find_adopted(const Registry& registry, const std::string& pool,
+                                        const LvmPool& known) {
+  NamedVolumes named = registry.all();
+  const auto it = std::ranges::find(named.volumes, pool, &NamedVolume::lvm_pool);
+  if (it != named.volumes.end()) return std::move(*it);
+  auto uuid = uuid_at("/dev/mapper/" + mapper_name(known.group, known.data));
+  return uuid ? registry.find(*uuid) : std::nullopt;
+}
+
+/// The data alone, of a pool that is not active in LVM.
+Result<void> take_data(const std::string& pool, const LvmPool& known) {
+  const std::string data = known.group + "/" + known.data;
+  // From here on LVM leaves the pool alone.
+  if (auto held = change("-ay", data, Errc::busy); !held) return held;
+  auto mapped = map_data(pool, known);
+  if (mapped) return mapped;
+  auto released = change("-an", data);
+  return released ? std::move(mapped) : released.error().within(mapped.error().message());
 }
 
 }  // namespace
@@ -130,30 +211,35 @@ bool is_lvm_pool_name(const std::string& text) {
 
 std::string lvm_pool_path(const std::string& pool) { return "/dev/mapper/" + map_of(pool); }
 
-Result<void> take_lvm_pool(const std::string& pool) {
-  if (is_mapped(pool)) return {};
+Result<TakenPool> take_lvm_pool(const std::string& pool) {
+  if (is_mapped(pool)) return TakenPool{pool};
   auto known = read_lvm_pool(pool);
   if (!known) return std::move(known).error();
-  if (auto done = deactivate(*known); !done) return done;
-  // From here on LVM leaves the pool alone.
-  const std::string data = known->group + "/" + known->data;
-  auto held = run_tool({"lvm", "lvchange", "-ay", "-y", data}, Errc::busy);
-  if (!held) return std::move(held).error();
-  auto mapped = map_data(pool, *known);
-  if (mapped) return {};
-  auto released = run_tool({"lvm", "lvchange", "-an", data});
-  if (!released) return released.error().within(mapped.error().message());
-  return mapped;
+  auto active = active_ones(*known);
+  if (!active) return std::move(active).error();
+  Result<void> done;
+  for (const std::string& volume : names_of(*known)) {
+    if (done) done = change("-an", volume, Errc::busy);
+  }
+  if (done) done = take_data(pool, *known);
+  if (!done) return activate_again(*active, std::move(done).error());
+  return TakenPool{pool, std::move(*active)};
 }
 
 Result<void> release_lvm_pool(const std::string& pool) {
-  if (!is_mapped(pool)) return {};
-  auto removed = run_tool({"dmsetup", "remove", "--retry", map_of(pool)}, Errc::busy);
-  if (!removed) return std::move(removed).error();
+  const bool is_held = access(("/dev/mapper/" + hold_of(pool)).c_str(), F_OK) == 0;
+  if (!is_mapped(pool) && !is_held) return {};
+  if (auto removed = remove_map(map_of(pool)); !removed) return removed;
+  if (auto removed = remove_map(hold_of(pool)); !removed) return removed;
   auto known = read_lvm_pool(pool);
   if (!known) return std::move(known).error();
-  auto done = run_tool({"lvm", "lvchange", "-an", known->group + "/" + known->data});
-  return done ? Result<void>() : std::move(done).error();
+  return change("-an", known->group + "/" + known->data);
+}
+
+Error return_lvm_pool(const TakenPool& taken, Error error) {
+  auto released = release_lvm_pool(taken.pool);
+  if (!released) return released.error().within(error.message());
+  return activate_again(taken.was_active, std::move(error));
 }
 
 std::vector<std::string> attach_settings(const LvmPool& pool) {
@@ -170,17 +256,23 @@ std::vector<std::string> attach_settings(const LvmPool& pool) {
 
 Result<NamedVolume> adopt_lvm_pool(const Registry& registry, const std::string& pool,
                                    NamedVolume volume) {
+  // What would be refused is refused before LVM's volumes are touched.
+  if (auto is_free = registry.check_is_free(volume.name); !is_free) {
+    return std::move(is_free).error();
+  }
   auto known = read_lvm_pool(pool);
   if (!known) return std::move(known).error();
+  if (auto named = find_adopted(registry, pool, *known)) {
+    return Error(Errc::exists, fmt::format("{} is the volume \"{}\" already", pool, named->name));
+  }
   if (volume.serve.find("attach") == nullptr) {
     volume.serve.set("attach", attach_settings(*known));
   }
   volume.lvm_pool = pool;
-  if (auto taken = take_lvm_pool(pool); !taken) return std::move(taken).error();
+  auto taken = take_lvm_pool(pool);
+  if (!taken) return std::move(taken).error();
   auto adopted = adopt_volume(registry, {lvm_pool_path(pool), std::move(volume)});
-  if (adopted) return adopted;
-  auto released = release_lvm_pool(pool);
-  if (!released) return released.error().within(adopted.error().message());
+  if (!adopted) return return_lvm_pool(*taken, std::move(adopted).error());
   return adopted;
 }
 

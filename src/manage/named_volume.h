@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // What is done to named volumes: each function changes the registry and, where that is meant, the
 // volume and its server. They take the registry's lock themselves, for as long as files change and
-// not while a server starts or stops. Nothing here asks anybody: who calls has asked before.
+// not while a server starts or stops, or a volume is made. Nothing here asks anybody: who calls has
+// asked before.
 #pragma once
 
 #include <functional>
@@ -11,6 +12,7 @@
 
 #include "control/device_message.h"
 #include "manage/format.h"
+#include "manage/served_volume.h"
 #include "registry/registry.h"
 
 namespace uvdo {
@@ -25,8 +27,9 @@ struct CreatedVolume {
   NamedVolume volume;
   MadeVolume made;
 };
-/// Makes a volume and registers it. exists: the name is taken; also the errors of
-/// format_stopped_volume(). After an error nothing is registered.
+/// Makes a volume and registers it. exists: the name is taken, or what is there is a volume with a
+/// name, also with `force`; also the errors of format_stopped_volume(). After an error nothing is
+/// registered, and no volume is left.
 Result<CreatedVolume> create_named_volume(const Registry& registry, const CreateOptions& options);
 
 struct AdoptOptions {
@@ -64,7 +67,8 @@ Result<StartedVolume> start_named_volume(const Registry& registry, const std::st
                                          const StartOptions& options);
 
 struct StopOptions {
-  bool force = false;  ///< also while a device is used, which then fails
+  bool force = false;     ///< also while a device is used, which then fails
+  ServedVolume server{};  ///< how it is asked; where it is is known by its name
 };
 /// Stops it, and returns when it is saved; false if it was not running. busy: somebody uses a
 /// device of it, and the error says who.
@@ -72,7 +76,8 @@ Result<bool> stop_named_volume(const Registry& registry, const std::string& name
                                const StopOptions& options);
 
 struct RemoveOptions {
-  bool force = false;         ///< stop it also while it is used
+  /// Stop it also while it is used, and forget it where its storage is not found.
+  bool force = false;
   bool keep_storage = false;  ///< the volume itself stays as it is
 };
 struct RemovedVolume {
@@ -87,11 +92,13 @@ struct RemovedVolume {
   Storage storage = Storage::kept;
 };
 /// Stops and forgets a volume and makes its storage free for another. busy: somebody uses it, and
-/// the error says who; nothing was changed then.
+/// the error says who; not_found: its storage is not there, or its disk does not answer. Nothing
+/// was changed then.
 Result<RemovedVolume> remove_named_volume(const Registry& registry, const std::string& name,
                                           const RemoveOptions& options);
 
-/// Also while it runs; its device keeps its name until the next start.
+/// busy: it is being served, with devices that have its name; unsupported: the command vdo keeps
+/// it.
 Result<void> rename_named_volume(const Registry& registry, const std::string& from,
                                  const std::string& to);
 

@@ -12,8 +12,8 @@
 #include "control/hello_message.h"
 #include "control/server_messages.h"
 #include "control/settings_message.h"
+#include "manage/named_server.h"
 #include "manage/named_volume.h"
-#include "manage/served_volume.h"
 #include "registry/find_storage.h"
 #include "volume/volume.h"
 
@@ -87,9 +87,16 @@ bool reads_file(const Registry& registry, const std::string& name, std::uint64_t
 
 /// Has the running server take what it can; the rest is for its next start.
 void apply(const Registry& registry, ModifyReport& report) {
-  const ServedVolume served{report.volume.storage};
-  auto hello = served.ask(HelloRequest());
-  if (!hello) return;  // nobody serves it: all of it counts from the next start on anyway
+  auto server = server_of(report.volume);
+  // Nobody serves it: all of it counts from the next start on anyway.
+  if (!server && server.error().code() == Errc::not_found) return;
+  const ServedVolume served = server ? std::move(*server) : ServedVolume{};
+  auto hello = server ? served.ask(HelloRequest()) : std::move(server).error();
+  if (!hello) {
+    report.not_set = std::move(hello).error();
+    report.at_next_start = report.changed;
+    return;
+  }
   const OptionTable& table = report.volume.serve;
   std::vector<std::string>& taken = report.at_once;
   const auto has_changed = [&](std::string_view key) {

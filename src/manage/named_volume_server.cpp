@@ -7,6 +7,7 @@
 #include "manage/attach.h"
 #include "manage/child_program.h"
 #include "manage/lvm_pool.h"
+#include "manage/named_server.h"
 #include "manage/named_volume.h"
 #include "manage/start_server.h"
 #include "manage/stop.h"
@@ -57,21 +58,17 @@ Result<void> start_process(const Registry& registry, const NamedVolume& volume,
   return start_server_in_background(std::move(words), log_file);
 }
 
-}  // namespace
-
-Result<StartedVolume> start_named_volume(const Registry& registry, const std::string& name,
-                                         const StartOptions& options) {
-  auto volume = registry.find(name);
-  if (!volume) return std::move(volume).error();
-  if (!volume->lvm_pool.empty()) {
-    if (auto taken = take_lvm_pool(volume->lvm_pool); !taken) return std::move(taken).error();
-  }
+/// Starts the volume, whose storage is there, if it does not run.
+Result<StartedVolume> start_placed(const Registry& registry, const std::string& name,
+                                   const StartOptions& options) {
   auto placed = place_named_volume(registry, name, true);
   if (!placed) return std::move(placed).error();
   StartedVolume started{std::move(placed->volume)};
   started.moved_from = std::move(placed->moved_from);
-  const ServedVolume served{started.volume.storage};
-  if (auto devices = served.ask(DevicesRequest())) {
+  auto server = server_of(started.volume);
+  if (server) {
+    auto devices = server->ask(DevicesRequest());
+    if (!devices) return std::move(devices).error();
     started.was_running = true;
     started.devices = std::move(devices->devices);
     return started;
@@ -80,15 +77,31 @@ Result<StartedVolume> start_named_volume(const Registry& registry, const std::st
   const bool is_plain = options.options.empty() && options.log_file.empty();
   const auto service = options.by_service && is_plain ? service_of(registry, name) : std::nullopt;
   auto done = service ? start_service(*service) : start_process(registry, started.volume, options);
-  if (!done && !started.volume.lvm_pool.empty()) {
-    auto released = release_lvm_pool(started.volume.lvm_pool);
-    if (!released) return released.error().within(done.error().message());
-  }
   if (!done) return std::move(done).error();
-  auto devices = served.ask(DevicesRequest());
+  server = server_of(started.volume);
+  if (!server) return std::move(server).error();
+  auto devices = server->ask(DevicesRequest());
   if (!devices) return std::move(devices).error();
   started.devices = std::move(devices->devices);
   if (!started.devices.empty()) wait_for_udev();
+  return started;
+}
+
+}  // namespace
+
+Result<StartedVolume> start_named_volume(const Registry& registry, const std::string& name,
+                                         const StartOptions& options) {
+  auto volume = registry.find(name);
+  if (!volume) return std::move(volume).error();
+  if (volume->lvm_pool.empty()) return start_placed(registry, name, options);
+  auto taken = take_lvm_pool(volume->lvm_pool);
+  if (!taken) return std::move(taken).error();
+  auto started = start_placed(registry, name, options);
+  if (!started) {
+    // A server that has the pool, and does not answer, keeps it.
+    const bool is_in_use = server_of(*volume).ok() || started.error().code() == Errc::busy;
+    if (!is_in_use) return return_lvm_pool(*taken, std::move(started).error());
+  }
   return started;
 }
 
@@ -98,7 +111,8 @@ Result<bool> stop_named_volume(const Registry& registry, const std::string& name
   // What is on no disk is not running.
   if (!placed && placed.error().code() == Errc::not_found && registry.has(name)) return false;
   if (!placed) return std::move(placed).error();
-  auto stopped = stop_server({placed->volume.storage}, options.force);
+  auto server = server_of(placed->volume, options.server);
+  auto stopped = server ? stop_server(*server, options.force) : std::move(server).error();
   if (!stopped && stopped.error().code() != Errc::not_found) return std::move(stopped).error();
   if (!placed->volume.lvm_pool.empty()) {
     auto released = release_lvm_pool(placed->volume.lvm_pool);

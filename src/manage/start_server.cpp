@@ -6,6 +6,7 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include "base/absolute_path.h"
 #include "manage/child_program.h"
 
 namespace uvdo {
@@ -52,12 +53,6 @@ void load_device_driver(std::optional<DeviceKind> kind) {
 
 void wait_for_udev() {
   if (access("/run/udev/control", F_OK) == 0) try_program({"udevadm", "settle", "--timeout=10"});
-}
-
-std::string absolute_path(const std::string& path) {
-  std::error_code error;
-  const fs::path found = fs::absolute(path, error);
-  return error ? path : found.lexically_normal().string();
 }
 
 }  // namespace uvdo

@@ -23,7 +23,4 @@ void load_device_driver(std::optional<DeviceKind> kind);
 /// Waits until udev has done what it does with a new device, where there is udev.
 void wait_for_udev();
 
-/// The path without regard to the current folder.
-[[nodiscard]] std::string absolute_path(const std::string& path);
-
 }  // namespace uvdo

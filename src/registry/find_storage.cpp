@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/absolute_path.h"
 #include "base/block_types.h"
 #include "base/detached_thread.h"
 #include "base/file_checks.h"
@@ -33,12 +34,6 @@ constexpr std::string_view kBlockDevices = "/sys/class/block";
 constexpr std::chrono::seconds kScanPatience{5};
 /// Files of a folder that are looked at for one that has another name now.
 constexpr std::size_t kMostSiblings = 1000;
-
-std::string absolute(const std::string& path) {
-  std::error_code error;
-  const fs::path found = fs::absolute(path, error);
-  return error ? path : found.lexically_normal().string();
-}
 
 /// With all links followed; the path itself where that cannot be done.
 std::string canonical(const std::string& path) {
@@ -141,12 +136,28 @@ std::vector<std::string> files_near(const std::string& storage) {
   return files;
 }
 
+/// Whether nobody but root and this user can put a file there, or change it: whoever else could
+/// would choose what is started here as the volume.
+bool is_trusted(const std::string& file) {
+  const auto is_ours = [](const struct stat& status) {
+    const bool is_owned = status.st_uid == 0 || status.st_uid == geteuid();
+    const bool is_group_ours = status.st_gid == 0 || status.st_gid == getegid();
+    const bool is_written =
+        (status.st_mode & S_IWOTH) != 0 || ((status.st_mode & S_IWGRP) != 0 && !is_group_ours);
+    return is_owned && !is_written;
+  };
+  struct stat folder {};
+  struct stat status {};
+  const std::string path = canonical(file);
+  return stat(fs::path(path).parent_path().c_str(), &folder) == 0 && is_ours(folder) &&
+         lstat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) && is_ours(status);
+}
+
 /// The files among those that hold the volume; each once, whatever its names are.
 std::vector<std::string> holding(const std::vector<std::string>& files, const Uuid& uuid) {
   std::vector<std::string> found;
   for (const std::string& file : files) {
-    struct stat status {};
-    if (stat(file.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
+    if (!is_trusted(file)) continue;
     auto there = uuid_at(file);
     if (!there || *there != uuid) continue;
     const bool is_known = std::ranges::any_of(found, [&](const std::string& known) {
@@ -175,7 +186,7 @@ Result<Uuid> uuid_at(const std::string& path) {
 }
 
 std::string lasting_path(const std::string& path) {
-  const std::string whole = absolute(path);
+  const std::string whole = absolute_path(path);
   if (!is_block_device(whole)) return whole;
   if (whole.starts_with("/dev/disk/") || whole.starts_with("/dev/mapper/")) return whole;
   const fs::path node = canonical(whole);
@@ -205,7 +216,9 @@ Result<FoundStorage> find_storage(const NamedVolume& volume) {
   for (const ScannedVolume& each : scan_disks()) {
     if (each.uuid == volume.uuid) found.push_back(each.path);
   }
-  if (found.empty()) found = holding(files_near(volume.storage), volume.uuid);
+  // What was a disk is no file.
+  const bool was_file = !volume.storage.starts_with("/dev/");
+  if (found.empty() && was_file) found = holding(files_near(volume.storage), volume.uuid);
   if (found.size() == 1) return FoundStorage{std::move(found.front()), true};
   const std::string what =
       fmt::format("the volume \"{}\" with the UUID {}", volume.name, to_text(volume.uuid));

@@ -25,7 +25,8 @@ struct FoundStorage {
 };
 /// Where a volume is: at the path that its file names, if the volume with its UUID is there; else
 /// on the block device that has it, or in a file near the old one: in its folder, or at the same
-/// path of a file system that is mounted elsewhere now. not_found: nowhere; exists: at several
+/// path of a file system that is mounted elsewhere now; such a file, and its folder, must be
+/// writable to root and this user alone. not_found: nowhere; exists: at several
 /// places, and the recorded one is neither.
 Result<FoundStorage> find_storage(const NamedVolume& volume);
 

@@ -93,8 +93,8 @@ Result<void> read_key(const std::string& path, std::string_view key, const toml:
     volume.uuid = *uuid;
   } else if (key == kStorage) {
     volume.storage = node.value_exact<std::string>().value_or("");
-    if (!volume.storage.starts_with("/")) {
-      return wrong(path, node.source(), "\"volume\" is the whole path of a file or block device");
+    if (auto right = check_storage_path(volume.storage); !right) {
+      return wrong(path, node.source(), right.error().message());
     }
   } else if (key == kActivate) {
     const auto on = node.value_exact<bool>();
@@ -219,6 +219,17 @@ Result<void> check_volume_name(std::string_view name) {
       fmt::format("\"{}\" cannot be a volume's name: it is 1 to {} letters, digits, \".\", "
                   "\"_\", \"+\" and \"-\", and does not begin with \"-\" or \".\"",
                   printable(name), kLongestVolumeName));
+}
+
+Result<void> check_storage_path(std::string_view path) {
+  const bool has_controls = std::ranges::any_of(
+      path, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+  if (path.starts_with('/') && !has_controls) return {};
+  return Error(Errc::invalid_argument,
+               fmt::format("\"volume\" is the whole path of a file or block device, without line "
+                           "feeds or other control characters; \"{}\" cannot be a named volume's: "
+                           "give the file another name, or a link to it",
+                           printable(path)));
 }
 
 Result<NamedVolume> parse_named_volume(const std::string& name, const std::string& path,

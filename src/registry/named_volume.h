@@ -48,6 +48,10 @@ struct NamedVolume {
 /// invalid_argument: it may not; the error says what names are like.
 Result<void> check_volume_name(std::string_view name);
 
+/// invalid_argument: it is no whole path, or has characters that control terminals and would end
+/// lines of files that systemd and udev read.
+Result<void> check_storage_path(std::string_view path);
+
 /// What the file `path` with the contents `text` says of the volume `name`. invalid_argument: it
 /// says nothing that is understood; with the line.
 Result<NamedVolume> parse_named_volume(const std::string& name, const std::string& path,

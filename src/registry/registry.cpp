@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include "base/file_checks.h"
+#include "base/replace_file.h"
+#include "format/uuid_text.h"
 
 namespace uvdo {
 namespace {
@@ -29,15 +31,12 @@ Error no_such(const Registry& registry, std::string_view name) {
                                        name, registry.folder())};
 }
 
-Result<void> write_all(int fd, std::string_view text, const std::string& path) {
-  while (!text.empty()) {
-    const ssize_t written = ::write(fd, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return errno_error(errno, fmt::format("writing {}", path));
-    text.remove_prefix(static_cast<std::size_t>(written));
-  }
-  if (fsync(fd) != 0) return errno_error(errno, fmt::format("writing {}", path));
-  return {};
+/// Where the file system cannot refuse to replace a file, the lock alone keeps others from making
+/// it.
+int rename_without_replacing(const std::string& from, const std::string& to) {
+  const int done = renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE);
+  if (done == 0 || (errno != EINVAL && errno != ENOSYS)) return done;
+  return std::rename(from.c_str(), to.c_str());
 }
 
 }  // namespace
@@ -63,6 +62,13 @@ bool Registry::has(std::string_view name) const {
   return is_volume_name(name) && access(path_of(name).c_str(), F_OK) == 0;
 }
 
+Result<void> Registry::check_is_free(const std::string& name) const {
+  if (auto checked = check_volume_name(name); !checked) return checked;
+  if (!has(name)) return {};
+  return Error(Errc::exists,
+               fmt::format("there is a volume \"{}\" already, {}", name, path_of(name)));
+}
+
 Result<NamedVolume> Registry::find(const std::string& name) const {
   if (!has(name)) return no_such(*this, name);
   const std::string path = path_of(name);
@@ -76,6 +82,16 @@ std::optional<NamedVolume> Registry::find(const Uuid& uuid) const {
   const auto it = std::ranges::find(found.volumes, uuid, &NamedVolume::uuid);
   if (it == found.volumes.end()) return std::nullopt;
   return std::move(*it);
+}
+
+Result<NamedVolume> Registry::find_again(const NamedVolume& volume) const {
+  auto found = find(volume.name);
+  if (found && found->uuid != volume.uuid) {
+    return Error(Errc::busy, fmt::format("\"{}\" is the name of another volume by now, with the "
+                                         "UUID {}: nothing was changed",
+                                         volume.name, to_text(found->uuid)));
+  }
+  return found;
 }
 
 NamedVolumes Registry::all() const {
@@ -107,9 +123,7 @@ NamedVolumes Registry::all() const {
 }
 
 Result<Registry::Lock> Registry::lock(const LockPatience& patience) const {
-  std::error_code error;
-  fs::create_directories(volumes_folder(), error);
-  if (error) return errno_error(error.value(), fmt::format("making {}", volumes_folder()));
+  if (auto made = make_folders(volumes_folder()); !made) return std::move(made).error();
   const std::string path = volumes_folder() + "/.lock";
   FileDescriptor file(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!file) return errno_error(errno, fmt::format("opening {}", path));
@@ -123,10 +137,10 @@ Result<Registry::Lock> Registry::lock(const LockPatience& patience) const {
 }
 
 Result<void> Registry::add(const NamedVolume& volume, const Lock& /*lock*/) const {
-  if (auto checked = check_volume_name(volume.name); !checked) return checked;
-  if (has(volume.name)) {
-    return Error(Errc::exists, fmt::format("there is a volume \"{}\" already, {}", volume.name,
-                                           path_of(volume.name)));
+  if (auto is_free = check_is_free(volume.name); !is_free) return is_free;
+  if (const auto known = find(volume.uuid)) {
+    return Error(Errc::exists,
+                 fmt::format("{} is the volume \"{}\" already", volume.storage, known->name));
   }
   return write(volume, {});
 }
@@ -142,27 +156,25 @@ Result<void> Registry::remove(const std::string& name, const Lock& /*lock*/) con
   if (!has(name)) return no_such(*this, name);
   const std::string path = path_of(name);
   if (unlink(path.c_str()) != 0) return errno_error(errno, fmt::format("removing {}", path));
-  return sync_folder();
+  return sync_folder(volumes_folder());
 }
 
 Result<void> Registry::rename(const std::string& from, const std::string& to,
                               const Lock& lock) const {
   auto volume = find(from);
   if (!volume) return std::move(volume).error();
-  auto text = read_small_file(path_of(from), kMostBytes);
-  if (!text) return std::move(text).error();
-  if (auto checked = check_volume_name(to); !checked) return checked;
-  if (has(to)) {
-    return Error(Errc::exists,
-                 fmt::format("there is a volume \"{}\" already, {}", to, path_of(to)));
+  if (auto is_free = check_is_free(to); !is_free) return is_free;
+  if (rename_without_replacing(path_of(from), path_of(to)) != 0) {
+    return errno_error(errno, fmt::format("renaming {} to {}", path_of(from), path_of(to)));
   }
-  // The name is in the file's first line, too. A machine that dies in between has both.
+  if (auto synced = sync_folder(volumes_folder()); !synced) return synced;
+  // The name is in the file's first line, too, which nothing but people reads.
   volume->name = to;
-  if (auto written = write(*volume, *text); !written) return written;
-  return remove(from, lock);
+  return replace(*volume, lock);
 }
 
 Result<void> Registry::write(const NamedVolume& volume, std::string_view old_text) const {
+  if (auto right = check_storage_path(volume.storage); !right) return right;
   const std::string text = text_of_named_volume(volume, old_text);
   const std::string path = path_of(volume.name);
   // What could not be read again would be a volume lost: a path that is no UTF-8, for example.
@@ -172,27 +184,7 @@ Result<void> Registry::write(const NamedVolume& volume, std::string_view old_tex
     return Error(Errc::invalid_argument,
                  fmt::format("{} would not say what it should: it was not written", path));
   }
-  const std::string temporary = fmt::format("{}/.{}.new", volumes_folder(), volume.name);
-  FileDescriptor file(
-      open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644));
-  if (!file) return errno_error(errno, fmt::format("making {}", temporary));
-  auto written = write_all(file.get(), text, temporary);
-  if (written && std::rename(temporary.c_str(), path.c_str()) != 0) {
-    written = errno_error(errno, fmt::format("replacing {}", path));
-  }
-  if (!written) {
-    unlink(temporary.c_str());
-    return written;
-  }
-  return sync_folder();
-}
-
-Result<void> Registry::sync_folder() const {
-  const FileDescriptor folder(open(volumes_folder().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!folder || fsync(folder.get()) != 0) {
-    return errno_error(errno, fmt::format("writing {}", volumes_folder()));
-  }
-  return {};
+  return replace_file(path, text, 0644);
 }
 
 }  // namespace uvdo

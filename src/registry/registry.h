@@ -40,12 +40,17 @@ class Registry {
   [[nodiscard]] std::string path_of(std::string_view name) const;
   /// Whether there is a file for `name`, whatever it says. False for what cannot be a name.
   [[nodiscard]] bool has(std::string_view name) const;
+  /// Whether a volume may be called so from now on. invalid_argument: none may; exists: one is.
+  [[nodiscard]] Result<void> check_is_free(const std::string& name) const;
 
   /// not_found: no volume is called so, or could be; invalid_argument: its file cannot be
   /// understood.
   [[nodiscard]] Result<NamedVolume> find(const std::string& name) const;
   /// The volume with that UUID, the first by name; nothing if there is none.
   [[nodiscard]] std::optional<NamedVolume> find(const Uuid& uuid) const;
+  /// What is called so under the lock, if it is the volume that was found without. busy: it is
+  /// another one by now.
+  [[nodiscard]] Result<NamedVolume> find_again(const NamedVolume& volume) const;
   [[nodiscard]] NamedVolumes all() const;
 
   /// Held while something changes: what was read under it stays so. It ends with its object, or its
@@ -64,18 +69,17 @@ class Registry {
 
   // Each is durable when it returns; the caller has the lock.
 
-  /// exists: there is one of that name.
+  /// exists: there is one of that name or with that UUID.
   Result<void> add(const NamedVolume& volume, const Lock& lock) const;
   /// not_found: there is none of that name. Comments that somebody has written into the file stay.
   Result<void> replace(const NamedVolume& volume, const Lock& lock) const;
   Result<void> remove(const std::string& name, const Lock& lock) const;
-  /// exists: there is one of the new name.
+  /// exists: there is one of the new name. It has one name at every moment.
   Result<void> rename(const std::string& from, const std::string& to, const Lock& lock) const;
 
  private:
   [[nodiscard]] std::string volumes_folder() const { return folder_ + "/volumes.d"; }
   Result<void> write(const NamedVolume& volume, std::string_view old_text) const;
-  Result<void> sync_folder() const;
 
   std::string folder_;
 };

@@ -75,6 +75,11 @@ std::string needs_of(const NamedVolume& volume) {
   if (!is_on_device(volume)) {
     return fmt::format("RequiresMountsFor={}\n", quoted(volume.storage));
   }
+  // The map of a pool of LVM is made by its server, of disks that udev has told LVM of by then.
+  if (!volume.lvm_pool.empty()) {
+    return "Wants=systemd-udev-settle.service\n"
+           "After=systemd-udev-settle.service lvm2-monitor.service\n";
+  }
   const std::string disk = disk_unit_of(volume);
   return fmt::format("Requires={0}\nAfter={0}\n", disk);
 }
@@ -98,6 +103,13 @@ std::string head_of(const std::string& source) {
                      without_specifiers(source));
 }
 
+/// Of a unit whose instance is not the name, as it is escaped.
+std::string start_of(const NamedVolume& volume, const std::string& program,
+                     std::string_view options) {
+  return fmt::format("ExecStart=\nExecStart={} serve {}{}\n", without_specifiers(program),
+                     volume.name, options);
+}
+
 UnitFile service_file(const NamedVolume& volume, const std::string& source,
                       const std::string& program) {
   const std::string unit = service_unit_of(volume.name);
@@ -108,29 +120,36 @@ UnitFile service_file(const NamedVolume& volume, const std::string& source,
                         unit_word_of_path(path));
   }
   if (unit != fmt::format("uvdo@{}.service", volume.name)) {
-    text += fmt::format("\n[Service]\nExecStart=\nExecStart={} serve {}\n",
-                        without_specifiers(program), volume.name);
+    text += "\n[Service]\n" + start_of(volume, program, "");
   }
   return {unit + ".d/50-volume.conf", std::move(text)};
 }
 
-UnitFile nbd_service_file(const NamedVolume& volume, const std::string& source) {
-  std::string text = head_of(source) + needs_of(volume);
+UnitFile nbd_service_file(const NamedVolume& volume, const std::string& source,
+                          const std::string& program) {
+  const std::string unit = nbd_service_unit_of(volume.name);
+  std::string text = head_of(source) + needs_of(volume) + "\n[Service]\n";
   const std::size_t slash = volume.storage.rfind('/');
   if (slash != std::string::npos && slash > 0) {
-    text += fmt::format("\n[Service]\nReadWritePaths={}\n",
-                        quoted("-" + volume.storage.substr(0, slash)));
+    text += fmt::format("ReadWritePaths={}\n", quoted("-" + volume.storage.substr(0, slash)));
   }
-  return {nbd_service_unit_of(volume.name) + ".d/50-volume.conf", std::move(text)};
+  if (unit != fmt::format("uvdo-nbd@{}.service", volume.name)) {
+    text += start_of(volume, program, " --user uvdo");
+  }
+  return {unit + ".d/50-volume.conf", std::move(text)};
 }
 
 }  // namespace
 
-BootUnits boot_units_of(const NamedVolume& volume, const std::string& source,
-                        const std::string& program) {
+Result<BootUnits> boot_units_of(const NamedVolume& volume, const std::string& source,
+                                const std::string& program) {
+  // A line feed would begin a directive of its own.
+  for (const std::string& path : {volume.storage, source, program}) {
+    if (auto right = check_storage_path(path); !right) return std::move(right).error();
+  }
   BootUnits units;
   units.files.push_back(service_file(volume, source, program));
-  if (!is_on_device(volume)) units.files.push_back(nbd_service_file(volume, source));
+  if (!is_on_device(volume)) units.files.push_back(nbd_service_file(volume, source, program));
   for (const std::string& path : device_paths_of(volume)) {
     units.files.push_back({fmt::format("{}.device.d/40-uvdo.conf", unit_word_of_path(path)),
                            std::string(kDeviceTimeout)});

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/result.h"
 #include "registry/named_volume.h"
 
 namespace uvdo {
@@ -30,8 +31,8 @@ struct BootUnits {
 };
 
 /// `source` is the volume's file, `program` the absolute path of uvdo. Only an activated volume is
-/// started by anything.
-[[nodiscard]] BootUnits boot_units_of(const NamedVolume& volume, const std::string& source,
-                                      const std::string& program);
+/// started by anything. invalid_argument: a path that would be more than a value in a unit's file.
+[[nodiscard]] Result<BootUnits> boot_units_of(const NamedVolume& volume, const std::string& source,
+                                              const std::string& program);
 
 }  // namespace uvdo

@@ -39,7 +39,10 @@ NamedVolume volume_at(const std::string& storage) {
 }
 
 BootUnits units_of(const NamedVolume& volume) {
-  return boot_units_of(volume, "/etc/uvdo/volumes.d/" + volume.name + ".toml", "/usr/bin/uvdo");
+  auto units =
+      boot_units_of(volume, "/etc/uvdo/volumes.d/" + volume.name + ".toml", "/usr/bin/uvdo");
+  EXPECT_TRUE(units.ok());
+  return units ? *std::move(units) : BootUnits();
 }
 
 std::vector<std::string> links_of(const BootUnits& units) {
@@ -91,6 +94,29 @@ TEST(BootUnits, GiveARecoveryTheTimeThatItTakes) {
 TEST(BootUnits, OfAMappedDeviceWaitForItByItsName) {
   const BootUnits units = units_of(volume_at("/dev/mapper/vg-pool_vdata"));
   EXPECT_THAT(units.files[0].text, HasSubstr("Requires=dev-mapper-vg\\x2dpool_vdata.device\n"));
+}
+
+TEST(BootUnits, OfAPoolOfLvmNeedNoMapAsTheirServerMakesIt) {
+  NamedVolume volume = volume_at("/dev/mapper/uvdo-vg-pool");
+  volume.lvm_pool = "vg/pool";
+  const std::string text = units_of(volume).files[0].text;
+  EXPECT_THAT(text, Not(HasSubstr("Requires=")));
+  EXPECT_THAT(text, HasSubstr("After=systemd-udev-settle.service lvm2-monitor.service\n"));
+}
+
+TEST(BootUnits, HaveNoDirectivesOfAPath) {
+  EXPECT_FALSE(
+      boot_units_of(volume_at("/srv/a\nExecStart=/bin/x"), "/etc/a.toml", "/usr/bin/uvdo"));
+  EXPECT_FALSE(boot_units_of(volume_at("/srv/a"), "/etc/a\nx.toml", "/usr/bin/uvdo"));
+}
+
+TEST(BootUnits, NameTheVolumeWhereTheInstanceIsEscaped) {
+  NamedVolume volume = volume_at("/srv/a.vdo");
+  volume.name = "a+b";
+  const BootUnits units = units_of(volume);
+  EXPECT_EQ(units.files[1].path, "uvdo-nbd@a\\x2bb.service.d/50-volume.conf");
+  EXPECT_THAT(units.files[1].text,
+              HasSubstr("ExecStart=\nExecStart=/usr/bin/uvdo serve a+b --user uvdo\n"));
 }
 
 TEST(BootUnits, OrderMountsOfTheDeviceBehindTheServer) {
@@ -173,6 +199,7 @@ class GeneratorTest : public testing::Test {
     ASSERT_TRUE(lock);
     NamedVolume volume = volume_at("/srv/" + name + ".vdo");
     volume.name = name;
+    volume.uuid[1] = static_cast<std::byte>(name.front());
     ASSERT_TRUE(registry.add(volume, *lock));
   }
   fs::path folder_;

@@ -61,8 +61,8 @@ Result<void> generate_units(const Registry& registry, const std::string& program
     if (done) done = std::move(error);
   }
   for (const NamedVolume& volume : all.volumes) {
-    auto written =
-        write_boot_units(boot_units_of(volume, registry.path_of(volume.name), program), folder);
+    auto units = boot_units_of(volume, registry.path_of(volume.name), program);
+    auto written = units ? write_boot_units(*units, folder) : std::move(units).error();
     if (done && !written) done = std::move(written);
   }
   return done;

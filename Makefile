@@ -117,16 +117,18 @@ layers:
 	@scripts/layers
 
 # Program, manual pages, completion and units, as `cmake --install` puts them; make install DESTDIR=... PREFIX=/usr.
+# Units name the program's path, so that the place counts when they are made.
 install:
 	@scripts/install-dependencies install
-	@$(MAKE) --no-print-directory build
-	@cmake --build build -j $(JOBS) --target man
-	@cmake --install build --prefix $(or $(PREFIX),/usr/local)
+	@cmake --preset release -DUVDO_TESTS=OFF -DUVDO_BENCH=OFF -DCMAKE_INSTALL_PREFIX=$(or $(PREFIX),/usr/local) >/dev/null
+	@cmake --build build -j $(JOBS) --target uvdo man
+	@cmake --install build
 
 # Debian packages, in build/deb; `make deb-check` has lintian look at them, and builds them a second
 # time elsewhere to see that they are the same, byte for byte.
 deb:
 	@scripts/install-dependencies packages
+	@mkdir -p build
 	@scripts/build-packages build/deb >build/deb.log 2>&1 || { tail -30 build/deb.log; exit 1; }
 	@ls build/deb/*.deb
 

@@ -89,6 +89,86 @@ class Services(unittest.TestCase):
                 self.assertRegex(part.strip(), r'^[A-Z_]+(\{[^}]+\})?(==|!=|\+=|=)"[^"]*"$', line)
 
 
+class Packages(unittest.TestCase):
+    """What packages do with servers that run, with programs in the place of uvdo and systemctl that note what
+    they are told."""
+
+    LIST = """[
+  {
+    "volume": "/srv/a b",
+    "pid": 4194305,
+    "control": "/run/uvdo/a.control",
+    "devices": [
+      {
+        "path": "/dev/ublkb0"
+      }
+    ]
+  },
+  {
+    "volume": "/srv/c",
+    "name": "c+d",
+    "pid": 4194306,
+    "control": "/run/uvdo/c.control"
+  }
+]
+"""
+
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="uvdo-services."))
+        self.addCleanup(shutil.rmtree, self.folder)
+        (self.folder / "list").write_text(self.LIST)
+        uvdo = self.folder / "uvdo"
+        uvdo.write_text(f"""#!/bin/sh
+[ "$1" != list ] || exec cat {self.folder}/list
+echo "$*" >>{self.folder}/told
+case $* in *$REFUSED*) echo "{self.folder} is in use"; exit 1;; *$SLOW*) sleep 60;; esac
+""")
+        systemctl = self.folder / "systemctl"
+        systemctl.write_text("#!/bin/sh\n")
+        for program in (uvdo, systemctl):
+            program.chmod(0o755)
+
+    def run_script(self, name, refused="nothing", slow="nothing"):
+        result = run(SOURCES / "packaging" / name,
+                     env={**os.environ, "PATH": f"{self.folder}:{os.environ['PATH']}", "REFUSED": refused,
+                          "SLOW": slow, "UVDO_UPGRADE_PATIENCE": "1"})
+        return result, (self.folder / "told").read_text().splitlines()
+
+    def test_an_upgrade_takes_all_servers_along_but_those_that_refuse(self):
+        result, told = self.run_script("upgrade-servers", refused="a.control")
+        self.assertEqual(told, ["upgrade --control /run/uvdo/a.control -- /srv/a b",
+                                "upgrade --control /run/uvdo/c.control -- /srv/c"])
+        self.assertEqual(result.returncode, 0)
+        self.assertIn("The server of /srv/a b goes on with the old program", result.stdout)
+        self.assertNotIn("/srv/c", result.stdout)
+
+    def test_a_slow_server_keeps_no_other_from_it(self):
+        result, told = self.run_script("upgrade-servers", slow="a.control")
+        self.assertEqual(len(told), 2)
+        self.assertIn("The server of /srv/a b goes on", result.stdout)
+
+    def test_a_removal_ends_all_servers(self):
+        result, told = self.run_script("stop-servers")
+        self.assertEqual((result.returncode, result.stdout), (0, ""))
+        self.assertEqual(told, ["stop --control /run/uvdo/a.control -- /srv/a b",
+                                "stop --control /run/uvdo/c.control -- /srv/c"])
+
+    def test_a_removal_is_refused_in_use(self):
+        result, told = self.run_script("stop-servers", refused="c.control")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("is in use", result.stdout)
+
+    def test_units_are_made_for_where_they_go(self):
+        """What make would do: the place counts when the units are made."""
+        said = run("make", "-n", "-C", SOURCES, "install", "PREFIX=/usr").stdout
+        self.assertIn("-DCMAKE_INSTALL_PREFIX=/usr ", said)
+        self.assertNotIn("--prefix", said)
+
+    def test_packages_need_no_build_before(self):
+        lines = run("make", "-n", "-C", SOURCES, "deb").stdout.splitlines()
+        self.assertLess(lines.index("mkdir -p build"), [i for i, line in enumerate(lines) if "deb.log" in line][0])
+
+
 class Watchdog(unittest.TestCase):
     def test_a_server_says_that_all_goes_on(self):
         """As systemd hears it: ready once, and a sign of life each quarter of the time."""

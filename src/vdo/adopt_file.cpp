@@ -5,9 +5,9 @@
 
 #include <fmt/core.h>
 
+#include "vdo/broken_off.h"
 #include "vdo/conf_file.h"
 #include "vdo/kept_volume.h"
-#include "vdo/life.h"
 
 namespace uvdo {
 
@@ -21,7 +21,7 @@ Result<AdoptedFile> adopt_vdo_file(const Registry& registry, const std::string& 
   if (!configuration) return std::move(configuration).error();
   AdoptedFile result;
   for (const auto& [name, volume] : configuration->volumes) {
-    if (const auto broken = check_is_finished(name, volume)) {
+    if (const auto broken = check_is_made(name, volume)) {
       result.refused.emplace_back(Errc::corrupt, broken->message);
       continue;
     }

@@ -6,10 +6,9 @@
 #include "control/hello_message.h"
 #include "format/uuid_text.h"
 #include "manage/grow.h"
-#include "manage/identity.h"
-#include "manage/look.h"
+#include "vdo/broken_off.h"
+#include "vdo/found_volume.h"
 #include "vdo/kept_volume.h"
-#include "vdo/life.h"
 #include "vdo/new_values.h"
 #include "vdo/vdo_size.h"
 #include "vdo/verbs.h"
@@ -20,10 +19,14 @@ namespace {
 /// Has the registry, and with it a running server, follow the file. A volume that was never started
 /// here is registered by its start.
 Outcome follow(VerbContext& context, const std::string& name, const ConfVolume& volume) {
-  if (!context.registry.has(name)) return {};
+  const auto failed = [&](const Error& error) {
+    return failure(ExitStatus::system, fmt::format("Could not change {}", name), error);
+  };
+  auto found = volume_of(context.registry, name, volume.values);
+  if (!found) return failed(found.error());
+  if (!found->named) return {};
   auto kept = keep_in_registry(context.registry, name, volume.values);
-  if (kept) return {};
-  return failure(ExitStatus::system, fmt::format("Could not change {}", name), kept.error());
+  return kept ? Outcome() : failed(kept.error());
 }
 
 Outcome set_feature(VerbContext& context, const std::string& name, ConfVolume& volume,
@@ -40,55 +43,61 @@ Outcome set_feature(VerbContext& context, const std::string& name, ConfVolume& v
 /// Keeps, while the volume runs, the values with which it was started.
 Result<void> note_running_values(const VerbContext& context, const std::string& name,
                                  const SettingValues& before, const SettingValues& after) {
-  if (!context.registry.has(name)) return {};
-  auto hello = served_volume_of(context.registry, name, before).ask(HelloRequest());
-  if (!hello) return {};  // nobody serves it: nothing waits
+  auto found = volume_of(context.registry, name, before);
+  if (!found) return std::move(found).error();
+  if (!found->named) return {};
+  auto server = found->server();
+  if (!server || !*server) return {};  // nobody serves it: nothing waits
+  auto hello = (*server)->ask(HelloRequest());
+  if (!hello) return std::move(hello).error();
   auto lock = context.registry.lock();
   if (!lock) return std::move(lock).error();
-  auto named = context.registry.find(name);
+  auto named = context.registry.find(found->named->name);
   if (!named) return std::move(named).error();
-  note_values_in_use(*named, hello->pid, before, after);
+  note_values_in_use(*named, start_of_server(hello->pid), before, after);
   return context.registry.replace(*named, *lock);
 }
 
-/// Changes the UUID on the storage of a stopped volume, and in the registry.
-Outcome change_uuid(VerbContext& context, const std::string& name, const ConfVolume& volume,
+/// Gives a stopped volume another UUID.
+Outcome modify_uuid(VerbContext& context, const std::string& name, ConfVolume& volume,
                     const Uuid& uuid) {
-  const ServedVolume served = served_volume_of(context.registry, name, volume.values);
   const auto failed = [&](const Error& error) {
     return failure(ExitStatus::system, fmt::format("Could not change {}", name), error);
   };
-  auto running = is_running(served);
-  if (!running) return failed(running.error());
-  if (*running) {
+  if (auto taken = check_uuid_is_free(context, name, uuid)) return taken;
+  auto found = volume_of(context.registry, name, volume.values);
+  if (!found) return failed(found.error());
+  if (!found->is_there()) {
+    return failed(Error(Errc::not_found, fmt::format("it is not at {}", found->path)));
+  }
+  auto server = found->server();
+  if (!server) return failed(server.error());
+  if (*server) {
     return Failure{ExitStatus::wrong_state,
                    fmt::format("VDO volume {} is running: its UUID can be changed while it is "
                                "stopped",
                                name)};
   }
-  if (auto changed = set_volume_uuid(served.volume, uuid); !changed) return failed(changed.error());
-  if (!context.registry.has(name)) return {};
-  auto lock = context.registry.lock();
-  if (!lock) return failed(lock.error());
-  auto named = context.registry.find(name);
-  if (!named) return failed(named.error());
-  named->uuid = uuid;
-  auto replaced = context.registry.replace(*named, *lock);
-  return replaced ? Outcome() : failed(replaced.error());
+  // The registry keeps what is under way.
+  if (auto kept = keep_in_registry(context.registry, name, volume.values); !kept) {
+    return failed(kept.error());
+  }
+  return change_uuid(context, name, volume, found->path, uuid);
 }
 
 Outcome modify(VerbContext& context, const std::string& name, ConfVolume& volume) {
-  if (auto unfinished = check_is_finished(name, volume)) return unfinished;
+  if (auto unfinished = finish_operation(context, name, volume)) return unfinished;
   auto changed = changed_values(context.request, volume.values);
   if (!changed) return Failure{ExitStatus::usage, changed.error().message()};
-  if (const auto text = context.request.option("--uuid")) {
-    const auto wanted = uuid_of_vdo(*text);
+  const auto uuid_text = context.request.option("--uuid");
+  if (!uuid_text && *changed == volume.values) return {};
+  context.messages.progress(fmt::format("Modifying VDO {}", name));
+  if (uuid_text) {
+    const auto wanted = uuid_of_vdo(*uuid_text);
     const Uuid uuid = wanted ? *wanted : random_uuid();
-    if (auto failed = change_uuid(context, name, volume, uuid)) return failed;
+    if (auto failed = modify_uuid(context, name, volume, uuid)) return failed;
     (*changed)["uuid"] = vdo_uuid_text(uuid);
   }
-  if (*changed == volume.values) return {};
-  context.messages.progress(fmt::format("Modifying VDO {}", name));
   if (auto noted = note_running_values(context, name, volume.values, *changed); !noted) {
     return Failure{ExitStatus::processing, noted.error().message()};
   }
@@ -107,13 +116,12 @@ Outcome change_write_policy(VerbContext& context, const std::string& name, ConfV
 
 /// Grows a running volume; the file tells meanwhile that this is under way.
 Outcome grow(VerbContext& context, const std::string& name, ConfVolume& volume,
-             const GrowthRequest& wanted, const char* state) {
-  const ServedVolume served = served_volume_of(context.registry, name, volume.values);
-  volume.values["_operationState"] = state;
+             const ServedVolume& served, const GrowthRequest& wanted, const char* state) {
+  volume.values[kOperationState] = state;
   if (auto failed = save(context)) return failed;
   auto sizes = grow_volume({served, wanted});
   // Broken off or not, a volume that has answered is of one size or the other.
-  volume.values["_operationState"] = kFinished;
+  volume.values[kOperationState] = kFinished;
   if (sizes) {
     volume.values["logicalSize"] = vdo_size_text(sizes->logical);
     volume.values["physicalSize"] = vdo_size_text(sizes->physical);
@@ -127,40 +135,53 @@ Outcome grow(VerbContext& context, const std::string& name, ConfVolume& volume,
   return failure(ExitStatus::system, fmt::format("Device {} could not be changed", name), error);
 }
 
-/// The sizes of a running volume; wrong_state: it is not running.
-std::variant<VolumeStatistics, Failure> statistics_to_grow(const VerbContext& context,
-                                                           const std::string& name,
-                                                           const ConfVolume& volume) {
-  if (auto unfinished = check_is_finished(name, volume)) return *unfinished;
-  auto statistics = running_statistics(served_volume_of(context.registry, name, volume.values));
-  if (!statistics) {
-    return failure(ExitStatus::system, "Could not ask for " + name, statistics.error());
+/// A running volume, and its statistics.
+struct Running {
+  ServedVolume served;
+  VolumeStatistics statistics;
+};
+/// wrong_state: it is not running.
+std::variant<Running, Failure> running_to_grow(VerbContext& context, const std::string& name,
+                                               ConfVolume& volume) {
+  const auto not_asked = [&](const Error& error) {
+    return failure(ExitStatus::system, "Could not ask for " + name, error);
+  };
+  if (auto unfinished = finish_operation(context, name, volume)) return *unfinished;
+  auto found = volume_of(context.registry, name, volume.values);
+  if (!found) return not_asked(found.error());
+  auto server = found->server();
+  if (!server) return not_asked(server.error());
+  if (!*server) {
+    return Failure{ExitStatus::wrong_state,
+                   fmt::format("VDO volume {} must be running to grow", name)};
   }
-  if (*statistics) return std::move(**statistics);
-  return Failure{ExitStatus::wrong_state,
-                 fmt::format("VDO volume {} must be running to grow", name)};
+  auto statistics = running_statistics(**server);
+  if (!statistics) return not_asked(statistics.error());
+  return Running{std::move(**server), std::move(*statistics)};
 }
 
 Outcome grow_logical(VerbContext& context, const std::string& name, ConfVolume& volume) {
-  auto now = statistics_to_grow(context, name, volume);
+  auto now = running_to_grow(context, name, volume);
   if (auto* failed = std::get_if<Failure>(&now)) return *failed;
+  const Running& running = *std::get_if<Running>(&now);
   const std::string text = *context.request.option("--vdoLogicalSize");
   const std::uint64_t size = size_setting({{"logicalSize", text}}, "logicalSize");
-  const std::uint64_t old = std::get<VolumeStatistics>(now).logical_blocks * kBlockSize;
+  const std::uint64_t old = running.statistics.logical_blocks * kBlockSize;
   if (size <= old) {
     return Failure{ExitStatus::user,
                    fmt::format("a logical size of {} is no growth: VDO volume {} has {}", text,
                                name, vdo_size_text(old))};
   }
   context.messages.command({"uvdo", "grow", name, "--logical", text});
-  return grow(context, name, volume, {.logical_bytes = size}, "beginGrowLogical");
+  return grow(context, name, volume, running.served, {.logical_bytes = size}, "beginGrowLogical");
 }
 
 Outcome grow_physical(VerbContext& context, const std::string& name, ConfVolume& volume) {
-  auto now = statistics_to_grow(context, name, volume);
+  auto now = running_to_grow(context, name, volume);
   if (auto* failed = std::get_if<Failure>(&now)) return *failed;
   context.messages.command({"uvdo", "grow", name, "--physical", "max"});
-  return grow(context, name, volume, {.physical_max = true}, "beginGrowPhysical");
+  return grow(context, name, volume, std::get_if<Running>(&now)->served, {.physical_max = true},
+              "beginGrowPhysical");
 }
 
 template <bool is_on>

@@ -2,19 +2,17 @@
 #include "vdo/command_line.h"
 
 #include <algorithm>
-#include <cctype>
 #include <vector>
 
 #include <fmt/core.h>
 
 #include "arguments/arguments.h"
 #include "base/print.h"
+#include "registry/named_volume.h"
 #include "vdo/messages.h"
 
 namespace uvdo {
 namespace {
-
-constexpr std::size_t kLongestName = 50;
 
 struct FlagHelp {
   std::string_view name;
@@ -111,21 +109,6 @@ Result<std::vector<std::string>> written_out(const Arguments& app, int argc, cha
   return words;
 }
 
-Result<void> check_name(std::string_view name) {
-  const auto is_fine = [](char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) != 0 ||
-           std::string_view("._+-").find(c) != std::string_view::npos;
-  };
-  if (!name.empty() && name.size() <= kLongestName && name.front() != '-' && name.front() != '.' &&
-      std::ranges::all_of(name, is_fine)) {
-    return {};
-  }
-  return Error(Errc::invalid_argument,
-               fmt::format("\"{}\" cannot be the name of a volume: use letters, digits and . _ + - "
-                           "(not at the start), {} at most",
-                           name, kLongestName));
-}
-
 Result<void> check_choice(const VdoVerb& verb, const Typed& typed) {
   const auto refuse = [](const char* text) { return Error(Errc::invalid_argument, text); };
   if (typed.all && !typed.name.empty()) return refuse("--all and --name exclude one another");
@@ -135,7 +118,14 @@ Result<void> check_choice(const VdoVerb& verb, const Typed& typed) {
   if (verb.volumes == VolumeChoice::name_or_all && typed.name.empty() && !typed.all) {
     return refuse("one of --all and --name is required");
   }
-  return typed.name.empty() ? Result<void>() : check_name(typed.name.back());
+  const auto uuid = typed.options.find("--uuid");
+  if (typed.all && uuid != typed.options.end() && !uuid->second.empty() &&
+      !uuid->second.back().empty()) {
+    return refuse(
+        "--uuid is that of one volume: with --all only --uuid= is taken, which gives "
+        "each one of its own");
+  }
+  return typed.name.empty() ? Result<void>() : check_volume_name(typed.name.back());
 }
 
 Result<VdoRequest> check(const VdoVerb& verb, const Typed& typed) {

@@ -3,18 +3,17 @@
 
 #include <cerrno>
 #include <chrono>
-#include <cstdio>
 #include <filesystem>
 #include <utility>
 
 #include <fcntl.h>
 #include <fmt/core.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <yaml-cpp/yaml.h>
 
 #include "base/file_checks.h"
 #include "base/file_lock.h"
+#include "base/replace_file.h"
 #include "vdo/yaml_text.h"
 
 namespace uvdo {
@@ -110,12 +109,16 @@ Result<Configuration> read_root(const YAML::Node& root) {
   return configuration;
 }
 
-/// The value of a known key: numbers are no texts.
+/// The value of a known key: numbers are no texts. What somebody has written there instead of one
+/// is as it was, and may be anything.
 std::string known_value(std::string_view key, const std::string& value) {
   const Setting* setting = setting_of_key(key);
   const bool is_number = setting != nullptr && (setting->kind == Setting::Kind::number ||
                                                 setting->kind == Setting::Kind::index_memory);
-  return is_number ? value : yaml_scalar(value);
+  const bool has_only_digits =
+      !value.empty() && value.find_first_not_of("0123456789") == std::string::npos;
+  if (is_number && (has_only_digits || parse_setting(*setting, value))) return value;
+  return yaml_scalar(value);
 }
 
 /// One field, indented by so many blanks; a value that begins with a line feed stands below its
@@ -145,24 +148,6 @@ std::string real_path(const std::string& path) {
   std::error_code error;
   const fs::path found = fs::weakly_canonical(path, error);
   return error ? path : found.string();
-}
-
-Result<void> write_whole(int fd, std::string_view text, const std::string& path) {
-  while (!text.empty()) {
-    const ssize_t written = write(fd, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return errno_error(errno, "writing " + path);
-    text.remove_prefix(static_cast<std::size_t>(written));
-  }
-  if (fsync(fd) != 0) return errno_error(errno, "writing " + path);
-  return {};
-}
-
-Result<void> sync_folder_of(const std::string& path) {
-  const std::string folder = fs::path(path).parent_path().string();
-  const FileDescriptor opened(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!opened || fsync(opened.get()) != 0) return errno_error(errno, "writing " + folder);
-  return {};
 }
 
 }  // namespace
@@ -206,7 +191,8 @@ Result<Configuration> read_configuration(const std::string& path) {
 Result<LockedConfFile> LockedConfFile::take(const std::string& given_path, Patience patience) {
   const std::string path = real_path(given_path);
   const std::string lock_path = path + ".lock";
-  auto lock = open_checked(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, FileKind::regular, 0600);
+  auto lock =
+      open_checked(lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, FileKind::regular, 0600);
   if (!lock) return std::move(lock).error();
   // The kernel takes the lock of a `vdo` that has ended: there is always somebody to wait for.
   const LockPatience how_long(patience == Patience::none ? std::chrono::hours(0)
@@ -227,27 +213,8 @@ Result<void> LockedConfFile::save() const {
                              "written",
                              path_, configuration_.version, kConfVersion));
   }
-  const std::string new_path = path_ + ".new";
-  auto file =
-      open_checked(new_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, FileKind::regular, 0644);
-  if (!file) return std::move(file).error();
-  // Who may read the file stays so.
-  struct stat old {};
-  if (stat(path_.c_str(), &old) == 0 && fchmod(file->get(), old.st_mode & 07777) != 0) {
-    return errno_error(errno, "writing " + new_path);
-  }
-  auto written = write_whole(file->get(),
-                             std::string(kComment) + configuration_text(configuration_), new_path);
-  if (!written) {
-    unlink(new_path.c_str());
-    return written;
-  }
-  if (std::rename(new_path.c_str(), path_.c_str()) != 0) {
-    const int error = errno;
-    unlink(new_path.c_str());
-    return errno_error(error, "replacing " + path_);
-  }
-  return sync_folder_of(path_);
+  constexpr mode_t kMode = 0644;
+  return replace_file(path_, std::string(kComment) + configuration_text(configuration_), kMode);
 }
 
 }  // namespace uvdo

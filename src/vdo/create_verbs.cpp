@@ -7,13 +7,14 @@
 #include <fmt/core.h>
 
 #include "base/size_text.h"
-#include "device/storage_map.h"
 #include "format/index_memory.h"
 #include "format/uuid_text.h"
 #include "manage/identity.h"
 #include "manage/look.h"
 #include "manage/named_volume.h"
 #include "registry/find_storage.h"
+#include "vdo/broken_off.h"
+#include "vdo/found_volume.h"
 #include "vdo/kept_volume.h"
 #include "vdo/life.h"
 #include "vdo/new_values.h"
@@ -22,8 +23,6 @@
 
 namespace uvdo {
 namespace {
-
-constexpr std::string_view kState = "_operationState";
 
 /// The path of --device; a bare word is a name in /dev.
 Result<std::string> device_path(const std::string& text) {
@@ -41,14 +40,12 @@ Outcome check_is_new(const VerbContext& context, const std::string& name,
   const auto& volumes = context.file.configuration().volumes;
   if (const auto found = volumes.find(name); found != volumes.end()) {
     std::string text = fmt::format("VDO volume {} already exists", name);
-    if (const auto broken = check_is_finished(name, found->second)) text = broken->message;
+    if (const auto half_made = check_is_made(name, found->second)) text = half_made->message;
     return Failure{ExitStatus::user, text};
   }
-  const auto id = StorageId::at(device);
   for (const auto& [other, volume] : volumes) {
     const std::string used = text_setting(volume.values, "device");
-    const auto used_id = StorageId::at(used);
-    if (used != device && (!id || !used_id || !(*id == *used_id))) continue;
+    if (used != device && !is_same_storage(used, device)) continue;
     return Failure{ExitStatus::user,
                    fmt::format("Device {} is used by VDO volume {} already", device, other)};
   }
@@ -128,7 +125,7 @@ Result<CreateOptions> create_options(const VerbContext& context, const SettingVa
 /// seen; where nothing was made it goes again.
 Outcome make_volume(VerbContext& context, ConfVolume& volume, const std::string& device) {
   const std::string& name = context.request.name;
-  volume.values[std::string(kState)] = "beginCreate";
+  volume.values[kOperationState] = kBeginCreate;
   if (auto failed = save(context)) return failed;
   auto options = create_options(context, volume.values, device);
   auto made = options ? create_named_volume(context.registry, *options)
@@ -143,12 +140,12 @@ Outcome make_volume(VerbContext& context, ConfVolume& volume, const std::string&
   const SuperBlock& super = made->made.layout.super_block;
   volume.values["physicalSize"] = vdo_size_text(super.config.physical_blocks * kBlockSize);
   volume.values["logicalSize"] = vdo_size_text(super.config.logical_blocks * kBlockSize);
-  volume.values[std::string(kState)] = kFinished;
+  volume.values[kOperationState] = kFinished;
   tell_made(context.messages, made->made.layout, !context.request.option("--vdoLogicalSize"));
   return save(context);
 }
 
-Outcome start_if_activated(VerbContext& context, const ConfVolume& volume) {
+Outcome start_if_activated(VerbContext& context, ConfVolume& volume) {
   if (!is_enabled(volume.values, "activated")) return {};
   return start_volume(context, context.request.name, volume);
 }
@@ -159,6 +156,10 @@ Outcome create(VerbContext& context, SettingValues values) {
   if (!device) return Failure{ExitStatus::user, device.error().message()};
   if (auto failed = check_is_new(context, request.name, *device)) return failed;
   const auto wanted = uuid_of_vdo(values["uuid"]);
+  if (wanted) {
+    // Nothing is called so yet: whoever has the UUID is another one.
+    if (auto taken = check_uuid_is_free(context, "", *wanted)) return taken;
+  }
   values["uuid"] = vdo_uuid_text(wanted ? *wanted : random_uuid());
   values["device"] = *device;
   context.messages.progress(fmt::format("Creating VDO {}", request.name));
@@ -189,6 +190,27 @@ Result<void> read_from_device(SettingValues& values, const std::string& device) 
   return {};
 }
 
+/// user: the volume on the device, which has the UUID `there`, or the name, is one that the
+/// registry has already. `gets_uuid`: the volume is to get another UUID, as a copy needs one.
+Outcome check_may_be_imported(const VerbContext& context, const std::string& device,
+                              const Uuid& there, bool gets_uuid) {
+  const std::string& name = context.request.name;
+  const auto known = context.registry.find(there);
+  if (context.registry.has(name) && !(known && known->name == name)) {
+    return Failure{ExitStatus::user, fmt::format("the name {} is that of another volume of uvdo "
+                                                 "already ({})",
+                                                 name, context.registry.path_of(name))};
+  }
+  if (!known) return {};
+  auto placed = place_named_volume(context.registry, known->name, false);
+  const bool is_copy = placed && !is_same_storage(placed->volume.storage, device);
+  if (gets_uuid ? is_copy : !is_copy && known->name == name) return {};
+  return Failure{ExitStatus::user,
+                 fmt::format("{} {} the volume \"{}\" of uvdo already{}", device,
+                             is_copy ? "has the UUID of" : "is", known->name,
+                             is_copy ? "; --uuid= gives a copy one of its own" : "")};
+}
+
 Outcome import_volume(VerbContext& context, SettingValues values) {
   const VdoRequest& request = context.request;
   auto device = device_path(values["device"]);
@@ -198,10 +220,17 @@ Outcome import_volume(VerbContext& context, SettingValues values) {
     return failure(ExitStatus::system, fmt::format("Could not import {}", *device), error);
   };
   context.messages.progress(fmt::format("Importing VDO {}", request.name));
-  if (const auto uuid = request.option("--uuid")) {
-    const auto wanted = uuid_of_vdo(*uuid);
-    auto changed = set_volume_uuid(*device, wanted ? *wanted : random_uuid());
-    if (!changed) return failed(changed.error());
+  auto there = uuid_at(*device);
+  if (!there) return failed(there.error());
+  const auto uuid = request.option("--uuid");
+  if (auto known = check_may_be_imported(context, *device, *there, uuid.has_value())) return known;
+  if (uuid) {
+    const auto given = uuid_of_vdo(*uuid);
+    const Uuid wanted = given ? *given : random_uuid();
+    if (auto taken = check_uuid_is_free(context, request.name, wanted)) return taken;
+    if (auto set = set_volume_uuid(*device, wanted); !set) return failed(set.error());
+  } else if (auto taken = check_uuid_is_free(context, request.name, *there)) {
+    return taken;
   }
   values["device"] = *device;
   if (auto read = read_from_device(values, *device); !read) return failed(read.error());

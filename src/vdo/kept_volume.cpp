@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "vdo/kept_volume.h"
 
+#include <algorithm>
 #include <array>
+#include <sstream>
 
 #include <fmt/core.h>
 
-#include "control/hello_message.h"
+#include "base/first_line.h"
 #include "control/statistics_message.h"
 #include "format/uuid_text.h"
 #include "manage/named_volume.h"
+#include "vdo/found_volume.h"
 
 namespace uvdo {
 namespace {
@@ -33,10 +36,30 @@ bool is_said_elsewhere(std::string_view key) {
   return std::ranges::find(kSaidElsewhere, key) != kSaidElsewhere.end();
 }
 
+/// What a volume gets when it is registered and its user may change from then on.
+constexpr std::array<std::string_view, 3> kOnlyOfNewOnes{"attach", "device-name", "mapper-name"};
+
 std::vector<SettingChange> changes_to(const OptionTable& table) {
   std::vector<SettingChange> changes;
-  for (const auto& [key, value] : table.entries()) changes.push_back({key, value});
+  for (const auto& [key, value] : table.entries()) {
+    if (std::ranges::find(kOnlyOfNewOnes, key) == kOnlyOfNewOnes.end()) {
+      changes.push_back({key, value});
+    }
+  }
   return changes;
+}
+
+Result<NamedVolume> register_volume(const Registry& registry, const FoundVolume& found,
+                                    NamedVolume wanted) {
+  if (registry.has(wanted.name)) {
+    return Error(Errc::exists, fmt::format("the name {} is that of another volume of uvdo ({})",
+                                           wanted.name, registry.path_of(wanted.name)));
+  }
+  if (found.storage == FoundVolume::Storage::other && found.uuid) {
+    return Error(Errc::not_found, fmt::format("the volume with the UUID {} is not at {}",
+                                              to_text(*found.uuid), found.path));
+  }
+  return adopt_volume(registry, {found.path, std::move(wanted)});
 }
 
 }  // namespace
@@ -75,47 +98,32 @@ NamedVolume named_volume_of(const std::string& name, const SettingValues& values
   return volume;
 }
 
-Result<void> keep_in_registry(const Registry& registry, const std::string& name,
-                              const SettingValues& values) {
+Result<NamedVolume> keep_in_registry(const Registry& registry, const std::string& name,
+                                     const SettingValues& values) {
   NamedVolume wanted = named_volume_of(name, values);
-  auto known = registry.find(name);
-  if (!known) {
-    if (known.error().code() != Errc::not_found) return std::move(known).error();
-    auto adopted = adopt_volume(registry, {text_setting(values, "device"), std::move(wanted)});
-    return adopted ? Result<void>() : std::move(adopted).error();
-  }
-  const auto uuid = uuid_of_vdo(text_setting(values, "uuid"));
-  if (uuid && *uuid != known->uuid) {
-    return Error(Errc::exists, fmt::format("the name {} is that of another volume of uvdo ({})",
-                                           name, registry.path_of(name)));
+  auto found = volume_of(registry, name, values);
+  if (!found) return std::move(found).error();
+  if (!found->named) return register_volume(registry, *found, std::move(wanted));
+  if (found->named->name != name) {
+    return Error(Errc::exists,
+                 fmt::format("VDO volume {} is the volume \"{}\" of uvdo; uvdo remove --keep {} "
+                             "takes that name from it and leaves the volume as it is",
+                             name, found->named->name, found->named->name));
   }
   auto modified =
       modify_named_volume(registry, name, {changes_to(wanted.serve), changes_to(wanted.vdo)});
   if (!modified) return std::move(modified).error();
   auto activated = set_activated(registry, name, wanted.is_activated);
   if (!activated) return std::move(activated).error();
-  return modified->not_set ? Result<void>(std::move(*modified->not_set)) : Result<void>();
+  if (modified->not_set) return std::move(*modified->not_set);
+  return std::move(modified->volume);
 }
 
-ServedVolume served_volume_of(const Registry& registry, const std::string& name,
-                              const SettingValues& values) {
-  auto known = registry.find(name);
-  return ServedVolume{known ? known->storage : text_setting(values, "device")};
-}
-
-Result<std::optional<VolumeStatistics>> running_statistics(const ServedVolume& served) {
+Result<VolumeStatistics> running_statistics(const ServedVolume& served) {
   // With `activity` nobody waits until savings are counted, which no label of vdo tells.
   auto answer = served.ask(StatisticsRequest{.activity = true});
-  if (answer) return std::optional(std::move(answer->statistics));
-  if (answer.error().code() == Errc::not_found) return std::optional<VolumeStatistics>();
-  return std::move(answer).error();
-}
-
-Result<bool> is_running(const ServedVolume& served) {
-  auto answer = served.ask(HelloRequest());
-  if (answer) return true;
-  if (answer.error().code() == Errc::not_found) return false;
-  return std::move(answer).error();
+  if (!answer) return std::move(answer).error();
+  return std::move(answer->statistics);
 }
 
 std::string best_path(const std::vector<AttachedDevice>& devices) {
@@ -125,9 +133,19 @@ std::string best_path(const std::vector<AttachedDevice>& devices) {
   return device.link.empty() ? device.path : device.link;
 }
 
-SettingValues values_in_use(const NamedVolume& volume, std::uint64_t server) {
+std::string start_of_server(std::uint64_t pid) {
+  constexpr int kStartBehindName = 20;  // proc(5): field 22, and the name is field 2
+  const std::string line = first_line(fmt::format("/proc/{}/stat", pid));
+  const std::size_t end_of_name = line.rfind(')');
+  std::istringstream fields(end_of_name == std::string::npos ? "" : line.substr(end_of_name + 1));
+  std::string field;
+  for (int i = 0; i < kStartBehindName; ++i) fields >> field;
+  return fmt::format("{}@{}", pid, fields ? field : "");
+}
+
+SettingValues values_in_use(const NamedVolume& volume, const std::string& server) {
   SettingValues values;
-  if (volume.vdo.number(kServerOfValues) != static_cast<std::int64_t>(server)) return values;
+  if (volume.vdo.text(kServerOfValues) != server) return values;
   for (const auto& [key, value] : volume.vdo.entries()) {
     if (!key.starts_with(kValueInUse) || key == kServerOfValues) continue;
     values[key.substr(kValueInUse.size())] = to_text(value);
@@ -135,7 +153,7 @@ SettingValues values_in_use(const NamedVolume& volume, std::uint64_t server) {
   return values;
 }
 
-void note_values_in_use(NamedVolume& volume, std::uint64_t server, const SettingValues& before,
+void note_values_in_use(NamedVolume& volume, const std::string& server, const SettingValues& before,
                         const SettingValues& after) {
   const SettingValues known = values_in_use(volume, server);
   if (known.empty()) {
@@ -146,7 +164,7 @@ void note_values_in_use(NamedVolume& volume, std::uint64_t server, const Setting
     }
     for (const std::string& key : old) volume.vdo.erase(key);
   }
-  volume.vdo.set(kServerOfValues, static_cast<std::int64_t>(server));
+  volume.vdo.set(kServerOfValues, server);
   for (const auto& [key, value] : after) {
     if (known.contains(key) || text_setting(before, key) == value) continue;
     volume.vdo.set(std::string(kValueInUse) + key, text_setting(before, key));

@@ -24,30 +24,28 @@ namespace uvdo {
 /// The settings as those of a named volume: name, whether it is activated, [serve] and [vdo].
 [[nodiscard]] NamedVolume named_volume_of(const std::string& name, const SettingValues& values);
 
-/// Registers the volume if it is not registered, else has its file say what `values` say; a running
-/// server takes at once what it can. exists: the name is another volume's.
-Result<void> keep_in_registry(const Registry& registry, const std::string& name,
-                              const SettingValues& values);
+/// Registers the volume if it is not registered, else has its file say what `values` say, but for
+/// the names of its devices, which are its user's; a running server takes at once what it can.
+/// exists: the name is another volume's, or the volume has another name; not_found: it is not at
+/// its device.
+Result<NamedVolume> keep_in_registry(const Registry& registry, const std::string& name,
+                                     const SettingValues& values);
 
-/// How its server is asked, if it has one: at the place that the registry knows, else at that of
-/// the configuration file.
-[[nodiscard]] ServedVolume served_volume_of(const Registry& registry, const std::string& name,
-                                            const SettingValues& values);
-
-/// Nothing: nobody serves it.
-[[nodiscard]] Result<std::optional<VolumeStatistics>> running_statistics(
-    const ServedVolume& served);
-[[nodiscard]] Result<bool> is_running(const ServedVolume& served);
+/// Of a volume that is running.
+[[nodiscard]] Result<VolumeStatistics> running_statistics(const ServedVolume& served);
 
 /// The best path of the devices of a volume: in /dev/mapper if there is one, else in /dev/uvdo,
 /// else what there is.
 [[nodiscard]] std::string best_path(const std::vector<AttachedDevice>& devices);
 
+/// What tells the process of a server apart from all others, also from those that get its number
+/// later: the number, and when it has started.
+[[nodiscard]] std::string start_of_server(std::uint64_t pid);
 /// The values with which a running volume was started, as far as others wait for its next start: by
-/// key. They are told apart from those of earlier starts by the number of the server's process.
-[[nodiscard]] SettingValues values_in_use(const NamedVolume& volume, std::uint64_t server);
+/// key. `server` is start_of_server().
+[[nodiscard]] SettingValues values_in_use(const NamedVolume& volume, const std::string& server);
 /// Keeps those that `after` changes, in a volume whose server is running.
-void note_values_in_use(NamedVolume& volume, std::uint64_t server, const SettingValues& before,
+void note_values_in_use(NamedVolume& volume, const std::string& server, const SettingValues& before,
                         const SettingValues& after);
 
 }  // namespace uvdo

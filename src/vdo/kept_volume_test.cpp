@@ -72,12 +72,14 @@ TEST(KeptVolume, ValuesInUseAreThoseOfTheFirstChangeUnderOneServer) {
   SettingValues third = second;
   third["bioThreads"] = "6";
   third["cpuThreads"] = "3";
-  note_values_in_use(volume, 100, first, second);
-  note_values_in_use(volume, 100, second, third);
-  EXPECT_EQ(values_in_use(volume, 100), (SettingValues{{"bioThreads", "4"}, {"cpuThreads", "2"}}));
-  EXPECT_EQ(values_in_use(volume, 101), SettingValues()) << "another server has the new ones";
-  note_values_in_use(volume, 101, third, first);
-  EXPECT_EQ(values_in_use(volume, 101), (SettingValues{{"bioThreads", "6"}, {"cpuThreads", "3"}}));
+  note_values_in_use(volume, "100@7", first, second);
+  note_values_in_use(volume, "100@7", second, third);
+  EXPECT_EQ(values_in_use(volume, "100@7"),
+            (SettingValues{{"bioThreads", "4"}, {"cpuThreads", "2"}}));
+  EXPECT_EQ(values_in_use(volume, "101@7"), SettingValues()) << "another server has the new ones";
+  note_values_in_use(volume, "101@7", third, first);
+  EXPECT_EQ(values_in_use(volume, "101@7"),
+            (SettingValues{{"bioThreads", "6"}, {"cpuThreads", "3"}}));
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "control/device_message.h"
 #include "control/hello_message.h"
 #include "manage/look.h"
+#include "vdo/found_volume.h"
 #include "vdo/kept_volume.h"
 #include "vdo/status_yaml.h"
 #include "vdo/verbs.h"
@@ -51,17 +52,23 @@ std::string node_of(const std::string& path) {
 
 StatusVolume status_of(const std::string& name, const SettingValues& values, bool shows_pending) {
   const Registry registry = Registry::of_environment();
-  const ServedVolume served = served_volume_of(registry, name, values);
   StatusVolume status{.values = values};
-  read_index_settings(served, status.values);
-  status.node = node_of(served.volume);
+  status.node = node_of(text_setting(values, "device"));
   // Who may not ask gets the rest all the same.
-  if (auto statistics = running_statistics(served)) status.statistics = std::move(*statistics);
-  if (!status.statistics) return status;
-  if (auto devices = served.ask(DevicesRequest())) status.path = best_path(devices->devices);
-  auto named = registry.find(name);
-  auto hello = served.ask(HelloRequest());
-  if (shows_pending && named && hello) status.in_use = values_in_use(*named, hello->pid);
+  auto found = volume_of(registry, name, values);
+  if (!found) return status;
+  status.node = node_of(found->path);
+  if (found->is_there()) read_index_settings(ServedVolume{found->path}, status.values);
+  auto server = found->server();
+  if (!server || !*server) return status;
+  auto statistics = running_statistics(**server);
+  if (!statistics) return status;
+  status.statistics = std::move(*statistics);
+  if (auto devices = (*server)->ask(DevicesRequest())) status.path = best_path(devices->devices);
+  auto hello = (*server)->ask(HelloRequest());
+  if (shows_pending && found->named && hello) {
+    status.in_use = values_in_use(*found->named, start_of_server(hello->pid));
+  }
   return status;
 }
 
@@ -95,11 +102,13 @@ ExitStatus vdo_list(const VdoRequest& request, const Messages& messages) {
       print("{}\n", name);
       continue;
     }
-    auto running = is_running(served_volume_of(registry, name, volume.values));
-    if (running && *running) print("{}\n", name);
-    if (running) continue;
+    auto found = volume_of(registry, name, volume.values);
+    auto server =
+        found ? found->server() : Result<std::optional<ServedVolume>>(std::move(found).error());
+    if (server && *server) print("{}\n", name);
+    if (server) continue;
     status =
-        tell(messages, failure(ExitStatus::system, "Could not ask for " + name, running.error()));
+        tell(messages, failure(ExitStatus::system, "Could not ask for " + name, server.error()));
   }
   return status;
 }

@@ -12,28 +12,19 @@
 #include "control/volume_identity.h"
 #include "device/storage_map.h"
 #include "statistics/statistics_text.h"
+#include "vdo/found_volume.h"
+#include "vdo/kept_volume.h"
 
 namespace uvdo {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// Whether both are names of one block device or file.
-bool is_same(const std::string& a, const std::string& b) {
-  const auto id = StorageId::at(a);
-  return id && id == StorageId::at(b);
-}
-
 bool calls_device(const AttachedDevice& device, const std::string& word) {
+  if (word.empty()) return false;
   return word == device.name || word == device.path || word == device.link ||
-         word == fs::path(device.path).filename() || is_same(word, device.path);
-}
-
-/// The best path of a device: a link in /dev/mapper, its own link, what it is.
-std::string best_path(const AttachedDevice& device, const std::string& mapper) {
-  const std::string mapped = mapper + "/" + device.name;
-  if (is_same(mapped, device.path)) return mapped;
-  return device.link.empty() ? device.path : device.link;
+         word == device.mapper_link || word == fs::path(device.mapper_link).filename() ||
+         word == fs::path(device.path).filename() || is_same_storage(word, device.path);
 }
 
 }  // namespace
@@ -43,14 +34,13 @@ RunningVolume::RunningVolume(MappedDevice device)
   source_ = std::move(device);
 }
 
-RunningVolume::RunningVolume(RunningServer server, const std::string& mapper) {
+RunningVolume::RunningVolume(RunningServer server) {
   if (server.devices.devices.empty()) {
     name_ = path_ = server.hello.volume;
   } else {
     // Several are several windows of one volume: the first one stands for it.
-    const AttachedDevice& device = server.devices.devices.front();
-    name_ = device.name;
-    path_ = best_path(device, mapper);
+    name_ = server.devices.devices.front().name;
+    path_ = best_path(server.devices.devices);
   }
   source_ = std::move(server);
 }

@@ -18,12 +18,11 @@ namespace uvdo {
 class RunningVolume {
  public:
   explicit RunningVolume(MappedDevice device);
-  /// `mapper`: where /dev/mapper is.
-  explicit RunningVolume(RunningServer server, const std::string& mapper = "/dev/mapper");
+  explicit RunningVolume(RunningServer server);
 
   /// The bare name of its device, "archive"; of one without a device its path.
   [[nodiscard]] const std::string& name() const { return name_; }
-  /// The best name of its device: /dev/mapper/NAME, else /dev/uvdo/NAME, else what there is.
+  /// best_path() of its devices.
   [[nodiscard]] const std::string& path() const { return path_; }
   /// Whether `word` is a name of it: the bare name or a path of its device, or a path of the file
   /// or disk beneath a volume of uvdo.

@@ -52,7 +52,7 @@ TEST_F(RunningVolumesTest, OfTheKernelHasTheNamesOfItsMap) {
 }
 
 TEST_F(RunningVolumesTest, OfUvdoHasTheNamesOfItsDeviceAndOfItsStorage) {
-  const RunningVolume volume(server(), path("mapper"));
+  const RunningVolume volume(server());
   EXPECT_EQ(volume.name(), "archive");
   EXPECT_EQ(volume.path(), "/dev/uvdo/archive");
   fs::create_symlink(path("v.img"), path("link"));
@@ -65,12 +65,15 @@ TEST_F(RunningVolumesTest, OfUvdoHasTheNamesOfItsDeviceAndOfItsStorage) {
   }
 }
 
-TEST_F(RunningVolumesTest, ALinkInTheMappersFolderComesFirstIfItIsTheDevices) {
-  fs::create_symlink(path("v.img"), path("mapper/archive"));
-  EXPECT_EQ(RunningVolume(server(), path("mapper")).path(), "/dev/uvdo/archive");
-  fs::remove(path("mapper/archive"));
-  fs::create_symlink(path("ublkb7"), path("mapper/archive"));
-  EXPECT_EQ(RunningVolume(server(), path("mapper")).path(), path("mapper/archive"));
+TEST_F(RunningVolumesTest, ALinkInTheMappersFolderComesFirstWhateverItIsCalled) {
+  RunningServer mapped = server();
+  mapped.devices.devices.front().mapper_link = path("mapper/other");
+  const RunningVolume volume(std::move(mapped));
+  EXPECT_EQ(volume.path(), path("mapper/other"));
+  for (const std::string& word : {std::string("other"), path("mapper/other")}) {
+    EXPECT_TRUE(volume.is_called(word)) << word;
+  }
+  EXPECT_FALSE(RunningVolume(server()).is_called("other"));
 }
 
 TEST_F(RunningVolumesTest, WithoutADeviceHasThePathOfItsStorage) {
@@ -83,7 +86,7 @@ TEST_F(RunningVolumesTest, WithoutADeviceHasThePathOfItsStorage) {
 
 TEST_F(RunningVolumesTest, AreFoundByTheNameInTheRegistryToo) {
   RunningVolumes running;
-  running.volumes.emplace_back(server(), path("mapper"));
+  running.volumes.emplace_back(server());
   const Registry registry(path("config"));
   EXPECT_EQ(find_running(running, "backup", registry), nullptr);
   fs::create_directories(path("config/volumes.d"));

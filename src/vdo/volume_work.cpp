@@ -9,7 +9,8 @@
 
 namespace uvdo {
 
-std::optional<VerbContext> open_context(const VdoRequest& request, const Messages& messages) {
+std::optional<VerbContext> open_context(const VdoRequest& request, const Messages& messages,
+                                        ConfUse use) {
   const auto waiting = [&] {
     messages.info(fmt::format("waiting for another vdo that has {}", request.conf_file));
   };
@@ -23,8 +24,14 @@ std::optional<VerbContext> open_context(const VdoRequest& request, const Message
     return std::nullopt;
   }
   if (file->configuration().version != kConfVersion) {
-    messages.warn(fmt::format("{} is of version {}: it is read, but will not be changed",
-                              request.conf_file, file->configuration().version));
+    const std::string text =
+        fmt::format("{} is of version {}, and this program writes {} only", request.conf_file,
+                    file->configuration().version, kConfVersion);
+    if (use == ConfUse::changed) {
+      messages.error(text + ": nothing was done");
+      return std::nullopt;
+    }
+    messages.warn(text + ": it is read, but will not be changed");
   }
   return VerbContext{request, messages, Registry::of_environment(), std::move(*file)};
 }
@@ -64,8 +71,9 @@ ExitStatus for_chosen(VerbContext& context, const VolumeWork& work) {
   return status;
 }
 
-ExitStatus for_chosen(const VdoRequest& request, const Messages& messages, const VolumeWork& work) {
-  auto context = open_context(request, messages);
+ExitStatus for_chosen(const VdoRequest& request, const Messages& messages, const VolumeWork& work,
+                      ConfUse use) {
+  auto context = open_context(request, messages, use);
   return context ? for_chosen(*context, work) : ExitStatus::processing;
 }
 

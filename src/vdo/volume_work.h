@@ -2,7 +2,9 @@
 // A verb at work on a volume of the configuration file, or on several, one after the other.
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "registry/registry.h"
@@ -21,8 +23,16 @@ struct VerbContext {
   LockedConfFile file;
 };
 
-/// Opens the file; nothing if that failed, and the user was told.
-std::optional<VerbContext> open_context(const VdoRequest& request, const Messages& messages);
+/// What a verb does with the configuration file.
+enum class ConfUse : std::uint8_t {
+  changed,   ///< it does nothing where the file could not be written afterwards
+  as_it_is,  ///< it has its work to do whatever the file's version is
+};
+
+/// Opens the file; nothing if that failed, or the file is of a version that is not written and
+/// would have to be, and the user was told.
+std::optional<VerbContext> open_context(const VdoRequest& request, const Messages& messages,
+                                        ConfUse use = ConfUse::changed);
 
 /// Writes the configuration file.
 Outcome save(VerbContext& context);
@@ -35,7 +45,8 @@ using VolumeWork =
 /// on with. The status of the first failure.
 ExitStatus for_chosen(VerbContext& context, const VolumeWork& work);
 /// The same, from the opening of the file on.
-ExitStatus for_chosen(const VdoRequest& request, const Messages& messages, const VolumeWork& work);
+ExitStatus for_chosen(const VdoRequest& request, const Messages& messages, const VolumeWork& work,
+                      ConfUse use = ConfUse::changed);
 
 /// "VDO volume NAME not found".
 [[nodiscard]] Failure volume_not_found(const std::string& name);

@@ -13,6 +13,7 @@
 
 #include "base/size_text.h"
 #include "statistics/statistics_fields.h"
+#include "statistics/statistics_state.h"
 
 namespace uvdo {
 namespace {
@@ -26,13 +27,6 @@ constexpr std::uint64_t kReleaseOfForm6 = 133524;
 // is "async".
 constexpr std::string_view kWritePolicy = "async";
 
-bool is_recovering(const VolumeStatistics& s) {
-  return s.in_recovery_mode || s.mode == OperatingMode::recovering;
-}
-/// Whether nobody knows how many data blocks are in use.
-bool is_unknown(const VolumeStatistics& s) {
-  return is_recovering(s) || (s.mode == OperatingMode::read_only && !s.extra.is_counted);
-}
 std::uint64_t used_blocks(const VolumeStatistics& s) {
   return s.data_blocks_used + s.overhead_blocks_used;
 }
@@ -106,7 +100,7 @@ class Rows {
 
 // The groups of lines, in the order of behaviour.md, 14.
 void add_sizes(Rows& rows, const VolumeStatistics& s, VdostatsForm form) {
-  const bool known = !is_unknown(s);
+  const bool known = is_use_known(s);
   const bool recovered = !is_recovering(s);
   const bool is_v6 = form == VdostatsForm::v6;
   rows.add("version", is_v6 ? kVersionOfForm6 : s.version);
@@ -326,13 +320,13 @@ std::string_view name_of(OperatingMode mode) {
 }
 
 int used_percent(const VolumeStatistics& s, VdostatsForm form) {
-  if (is_unknown(s)) return -1;
+  if (!is_use_known(s)) return -1;
   const double percent = percent_of(used_blocks(s), s.physical_blocks);
   return static_cast<int>(form == VdostatsForm::v6 ? std::floor(percent) : std::round(percent));
 }
 
 int saving_percent(const VolumeStatistics& s, VdostatsForm form) {
-  if (is_unknown(s)) return -1;
+  if (!is_use_known(s)) return -1;
   if (s.logical_blocks_used == 0) return form == VdostatsForm::v6 ? -1 : 0;
   if (s.data_blocks_used > s.logical_blocks_used) return -1;
   // Cut, as vdostats does (behaviour.md, 14).
@@ -353,7 +347,7 @@ std::string statistics_table(std::span<const NamedStatistics> volumes, TableUnit
     // The size is known in any case; all else is not while counts are being made out.
     cells[0] = name;
     cells[1] = human(s.physical_blocks * kKibPerBlock, units);
-    if (is_unknown(s)) continue;
+    if (!is_use_known(s)) continue;
     cells[2] = human(used_blocks(s) * kKibPerBlock, units);
     cells[3] = human(available_blocks(s) * kKibPerBlock, units);
     cells[4] = percent_text(used_percent(s, form));
@@ -401,7 +395,7 @@ std::string savings_text(const VolumeStatistics& s) {
       // A volume in use counts savings when it is asked (Volume::count_savings()); of any other
       // they are not known.
       const std::string_view why =
-          s.extra.running && !is_unknown(s) ? "being counted" : "not known";
+          s.extra.running && is_use_known(s) ? "being counted" : "not known";
       return fmt::format("  {:<15} {:>12} {:>7}  {}\n", what, why, "", words);
     }
     return fmt::format("  {:<15} {:>12} {:>7}  {}\n", what, size_text(*blocks * s.block_size),
@@ -414,7 +408,7 @@ std::string savings_text(const VolumeStatistics& s) {
   text += row("deduplicated", s.savings.deduplicated_blocks, "saved: the same data is stored once");
   text += row("compressed", s.savings.compressed_blocks, "saved: several blocks share one on disk");
   const std::optional<std::uint64_t> stored =
-      is_unknown(s) ? std::nullopt : std::optional(s.data_blocks_used);
+      is_use_known(s) ? std::optional(s.data_blocks_used) : std::nullopt;
   text += row("stored", stored, "data blocks in use on disk");
   if (stored && s.logical_blocks_used > 0 && *stored <= s.logical_blocks_used) {
     text += fmt::format("Written data: {} in {} on disk, {}% saved.\n",

@@ -185,10 +185,6 @@ Condition condition_of(const VolumeStatistics& s) {
   return is_recovering(s) ? Condition::recovering : Condition::normal;
 }
 
-bool is_recovering(const VolumeStatistics& s) {
-  return s.in_recovery_mode || s.mode == OperatingMode::recovering;
-}
-
 std::string_view name_of(Condition condition) {
   switch (condition) {
     case Condition::normal: return "normal";
@@ -315,9 +311,7 @@ std::uint64_t room_for_data(const VolumeStatistics& s) {
 }
 
 std::optional<std::uint64_t> room_used(const VolumeStatistics& s) {
-  if (is_recovering(s) || (s.mode == OperatingMode::read_only && !s.extra.is_counted)) {
-    return std::nullopt;
-  }
+  if (!is_use_known(s)) return std::nullopt;
   // Pages of the block map take room for data, too; what is fixed does not.
   return s.data_blocks_used + difference(s.overhead_blocks_used, s.extra.fixed_overhead_blocks);
 }

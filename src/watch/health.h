@@ -11,7 +11,7 @@
 #include "base/json_fields.h"
 #include "device/backing_state.h"
 #include "device/device_activity.h"
-#include "statistics/statistics.h"
+#include "statistics/statistics_state.h"
 
 namespace uvdo {
 
@@ -108,8 +108,6 @@ struct Health {
 /// Blocks of them that are taken: by data, and by pages of the block map. Nothing where nobody
 /// knows: until a recovery has ended, and after an error.
 [[nodiscard]] std::optional<std::uint64_t> room_used(const VolumeStatistics& statistics);
-/// Whether reference counts are still made out after a crash, whatever else there is to say.
-[[nodiscard]] bool is_recovering(const VolumeStatistics& statistics);
 
 /// "at the rate of the last 20 seconds it is full in 3 hours".
 [[nodiscard]] std::string outlook_text(std::chrono::seconds until_full,

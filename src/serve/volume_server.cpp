@@ -69,6 +69,7 @@ HttpSite VolumeServer::metrics_site() {
                             monitor_.statistics(), monitor_.activity()});
   };
   HttpSite site;
+  site.hosts = HttpSite::Hosts::own_but_unix;
   site.documents.push_back({"/metrics", "text/plain; version=0.0.4; charset=utf-8", make});
   return site;
 }

@@ -104,11 +104,19 @@ Task<void> HttpServer::serve(SocketStream& stream, bool crowded) {
   if (co_await stream.send(out) == 0) stream.shut_down();
 }
 
+bool HttpServer::checks_hosts() const {
+  switch (site_.hosts) {
+    case HttpSite::Hosts::own: return true;
+    case HttpSite::Hosts::own_but_unix:
+      return !std::ranges::all_of(server_.sockets(), &ListeningSocket::is_unix);
+  }
+  return true;
+}
+
 Task<HttpServer::Reply> HttpServer::answer(std::string_view text) const {
   const auto request = HttpRequest::parse(text);
   if (!request) co_return refusal("400 Bad Request", request.error().message());
-  if (site_.hosts == HttpSite::Hosts::own &&
-      (!request->host || !is_own_host(*request->host, site_.names))) {
+  if (checks_hosts() && (!request->host || !is_own_host(*request->host, site_.names))) {
     co_return refusal("421 Misdirected Request",
                       "Call this server by its address or as localhost: other names could lead a "
                       "browser here that means somebody else.");

@@ -22,9 +22,13 @@ struct HttpDocument {
 
 /// What is to be had at an address, and from whom.
 struct HttpSite {
-  /// Whether the client must call the server by a name that leads nowhere else (is_own_host()).
-  enum class Hosts : std::uint8_t { any, own };
-  Hosts hosts = Hosts::any;
+  /// Whether the client must call the server by a name that leads nowhere else (is_own_host()):
+  /// otherwise a page of somebody else could have a browser ask here.
+  enum class Hosts : std::uint8_t {
+    own,          ///< always
+    own_but_unix  ///< not at sockets of the file system alone, which no browser reaches
+  };
+  Hosts hosts = Hosts::own;
   std::vector<std::string> names;       ///< besides addresses and localhost
   std::vector<HttpDocument> documents;  ///< by their paths
 };
@@ -60,6 +64,7 @@ class HttpServer {
   [[nodiscard]] static Reply refusal(std::string_view status, std::string_view sentence,
                                      std::string_view more_headers = "");
   Task<void> serve(SocketStream& stream, bool crowded);
+  [[nodiscard]] bool checks_hosts() const;
   [[nodiscard]] Task<Reply> answer(std::string_view text) const;
 
   UringLoop& loop_;

@@ -432,6 +432,15 @@ class Watching(Control):
         self.assertTrue(all("200 OK" in head for head, _ in clients))
         self.end()
 
+    def test_pages_from_elsewhere_cannot_be_led_to_the_metrics(self):
+        self.serve("--metrics", "tcp:127.0.0.1:0")
+        port = int(re.search(r"metrics on tcp:127\.0\.0\.1:(\d+)", self.log())[1])
+        for host, status in (("localhost", 200), (f"127.0.0.1:{port}", 200), ("evil.example", 421)):
+            head, body = self.fetch(f"GET /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n".encode(), ("127.0.0.1", port))
+            self.assertTrue(head.startswith(f"HTTP/1.1 {status} "), head)
+            self.assertEqual("uvdo_build_info" in body, status == 200)
+        self.end()
+
     def test_a_watermark_is_told_in_the_log_and_to_a_command(self):
         seen = self.folder / "seen"
         self.serve("--compression", "off", "--watermarks", "1,2", "--watermark-command",

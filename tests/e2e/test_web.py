@@ -9,8 +9,10 @@ import json
 import pathlib
 import random
 import re
+import shutil
 import socket
 import stat
+import subprocess
 import threading
 import time
 import unittest
@@ -191,6 +193,17 @@ class Refusals(Web):
             self.assertEqual(status, 421, host)
             self.assertNotIn(b"logicalBlocks", body)
         self.assertEqual(self.raw(b"GET /volume.json HTTP/1.0\r\n\r\n"), 421, "who calls nobody")
+        self.stop()
+
+    @unittest.skipUnless(shutil.which("node"), "no node")
+    def test_percents_are_rounded_down(self):
+        self.serve()
+        script = self.get("/page.js")[2].decode()
+        function = re.search(r"const percent = .*?\n};\n", script, re.S)[0]
+        for part, whole, wanted in ((9.99, 100, "9.9 %"), (999, 10000, "9.9 %"), (99.9, 100, "99 %"), (1, 10000, "<0.1 %")):
+            said = subprocess.run(["node", "-e", f"{function} console.log(percent({part}, {whole}))"], text=True,
+                                  stdout=subprocess.PIPE, check=True).stdout
+            self.assertEqual(said, f"{wanted}\n")
         self.stop()
 
     def test_nonsense_and_changes_are_refused(self):

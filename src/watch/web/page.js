@@ -66,7 +66,7 @@ const percent = (part, whole) => {
   const value = 100 * part / whole;
   if (part > 0 && value < 0.1) return '<0.1 %';
   // Rounded down, as uvdo status does: nothing that is not all is called all.
-  return `${value < 9.95 ? value.toFixed(1) : Math.floor(value)} %`;
+  return `${value < 10 ? (Math.floor(1000 * part / whole) / 10).toFixed(1) : Math.floor(value)} %`;
 };
 const duration = (seconds) => {
   for (const [length, name] of [[86400, 'day'], [3600, 'hour'], [60, 'minute'], [1, 'second']]) {
@@ -618,11 +618,13 @@ async function watch() {
   for (;;) {
     if (!document.hidden) await look();
     await new Promise((resolve) => {
-      const timer = setTimeout(resolve, kPause);
-      document.addEventListener('visibilitychange', () => {
+      const timer = setTimeout(goOn, kPause);
+      function goOn() {
         clearTimeout(timer);
+        document.removeEventListener('visibilitychange', goOn);
         resolve();
-      }, {once: true});
+      }
+      document.addEventListener('visibilitychange', goOn);
     });
   }
 }

@@ -73,6 +73,7 @@ class Boot(unittest.TestCase):
         self.reboot()
         self.are_mounted()
         self.package_is_upgraded_under_load()
+        self.mounts_of_no_order_end_before_their_server()
         self.clients_start_the_server_with_few_rights()
         self.removed_volumes_leave_nothing()
         self.removed_package_leaves_nothing()
@@ -100,6 +101,17 @@ class Boot(unittest.TestCase):
         self.assertEqual(self.guest("cat /tmp/fio.status").strip(), "0", self.guest("cat /tmp/fio.log"))
         self.guest("dmesg | grep -E 'I/O error|EXT4-fs error' && exit 1; true")
 
+    def mounts_of_no_order_end_before_their_server(self):
+        """One by UUID and one by hand, of which systemd does not know the server, with much still to be written."""
+        uuid = self.guest("blkid -s UUID -o value /dev/uvdo/in_file").strip()
+        self.guest(f"umount /mnt/disk; sed -i '/on-disk/d; s,^/dev/uvdo/in_file,UUID={uuid},' /etc/fstab")
+        self.guest("systemctl daemon-reload; mount /dev/uvdo/on-disk /mnt/disk")
+        for mount in ("disk", "file"):
+            self.guest(f"head -c 64M /dev/urandom >/mnt/{mount}/data; sha256sum /mnt/{mount}/data >/sum-{mount}")
+        self.reboot()
+        self.guest("mount /dev/uvdo/on-disk /mnt/disk")
+        self.are_mounted()
+
     def clients_start_the_server_with_few_rights(self):
         self.guest("uvdo create images --file /var/lib/uvdo/images.vdo --size 4G --no-start --no-activate " + SMALL)
         self.guest("uvdo modify images --default attach; chown uvdo: /var/lib/uvdo/images.vdo; systemctl daemon-reload")
@@ -111,7 +123,7 @@ class Boot(unittest.TestCase):
         self.guest("systemctl stop uvdo-nbd@images.socket uvdo-nbd@images.service; uvdo remove images --yes")
 
     def removed_volumes_leave_nothing(self):
-        self.guest("sed -i /uvdo/d /etc/fstab; systemctl daemon-reload; umount /mnt/disk /mnt/file")
+        self.guest("sed -i /mnt/d /etc/fstab; systemctl daemon-reload; umount /mnt/disk /mnt/file")
         for name in ("on-disk", "in_file"):
             self.guest(f"uvdo remove {name} --yes")
         self.guest("systemctl daemon-reload")

@@ -118,6 +118,9 @@ class Takeover(Attached):
         time.sleep(0.5)
         self.kill()
         time.sleep(0.2)
+        # The file's attributes are the kernel's own, which asks nobody who is dead.
+        for command in (("losetup", "-a"), ("lsblk", device), ("losetup", device)):
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=10)
         refused = uvdo("detach", device, timeout=30)
         self.assertEqual(refused.returncode, 1)
         self.assertIn("has died", refused.stderr)

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "base/block_types.h"
 #include "base/testing/temporary_folder.h"
@@ -69,6 +70,23 @@ TEST_F(FindStorage, IsNotGuessedAmongCopies) {
   fs::remove(folder_.path("b"));
   fs::create_hard_link(folder_.path("a"), folder_.path("c"));
   EXPECT_TRUE(find_storage(volume_).ok());
+}
+
+TEST_F(FindStorage, IsNotWhereOthersCanPutFiles) {
+  const std::string shared = folder_.path("shared");
+  fs::create_directory(shared);
+  volume_.storage = shared + "/v.img";
+  make(shared + "/other", volume_.uuid);
+  EXPECT_TRUE(find_storage(volume_).ok());
+  fs::permissions(shared, fs::perms::all | fs::perms::sticky_bit);
+  EXPECT_EQ(find_storage(volume_).error().code(), Errc::not_found);
+  fs::permissions(shared, fs::perms::owner_all);
+  fs::permissions(shared + "/other", fs::perms::all);
+  EXPECT_EQ(find_storage(volume_).error().code(), Errc::not_found);
+  if (geteuid() != 0) return;
+  fs::permissions(shared + "/other", fs::perms::owner_all);
+  ASSERT_EQ(chown((shared + "/other").c_str(), 12, 12), 0);
+  EXPECT_EQ(find_storage(volume_).error().code(), Errc::not_found);
 }
 
 TEST_F(FindStorage, IsMissedWithTheWayToTellWhereItIs) {

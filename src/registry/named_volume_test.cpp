@@ -50,8 +50,19 @@ TEST(NamedVolume, KeepsTheOrderOfItsSettings) {
 
 TEST(NamedVolume, WritesPathsWithAnyCharacters) {
   NamedVolume volume = example();
-  volume.storage = "/srv/a \"b\"\\c\t\x7f\xc3\xa4";
+  volume.storage = "/srv/a \"b\"\\c\xc3\xa4";
   EXPECT_EQ(parsed(text_of_named_volume(volume)).storage, volume.storage);
+}
+
+// systemd and udev would take what follows a line feed for lines of its own.
+TEST(NamedVolume, HasNoControlCharactersInItsPath) {
+  for (const char* path : {"/srv/a\nExecStart=/bin/sh", "/srv/\x1b[2J", "/srv/\x7f", "srv/a"}) {
+    NamedVolume volume = example();
+    volume.storage = path;
+    EXPECT_FALSE(check_storage_path(path).ok()) << path;
+    EXPECT_FALSE(parse_named_volume("archive", "/f", text_of_named_volume(volume)).ok()) << path;
+  }
+  EXPECT_TRUE(check_storage_path("/srv/\xc3\xa4 b"));
 }
 
 TEST(NamedVolume, SaysWhatEachKeyIsFor) {

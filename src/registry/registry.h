@@ -74,7 +74,8 @@ class Registry {
   /// not_found: there is none of that name. Comments that somebody has written into the file stay.
   Result<void> replace(const NamedVolume& volume, const Lock& lock) const;
   Result<void> remove(const std::string& name, const Lock& lock) const;
-  /// exists: there is one of the new name. It has one name at every moment.
+  /// exists: there is one of the new name. It has one name at every moment; after an error of
+  /// writing that may be the new one already.
   Result<void> rename(const std::string& from, const std::string& to, const Lock& lock) const;
 
  private:

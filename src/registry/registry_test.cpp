@@ -119,6 +119,40 @@ TEST_F(RegistryTest, KeepsTheOldFileWhenTheNewOneWouldNotBeReadable) {
   EXPECT_EQ(contents(registry_.path_of("a")), before);
 }
 
+TEST_F(RegistryTest, RefusesAVolumeTwice) {
+  const NamedVolume first = volume("a");
+  add(first);
+  NamedVolume second = volume("b");
+  second.uuid = first.uuid;
+  EXPECT_EQ(registry_.add(second, locked()).error().code(), Errc::exists);
+  EXPECT_FALSE(registry_.has("b"));
+}
+
+TEST_F(RegistryTest, WritesNoPathWithControlCharacters) {
+  NamedVolume made = volume("a");
+  made.storage = "/srv/a\nb";
+  EXPECT_EQ(registry_.add(made, locked()).error().code(), Errc::invalid_argument);
+  EXPECT_FALSE(registry_.has("a"));
+}
+
+TEST_F(RegistryTest, FindsTheSameVolumeAgain) {
+  NamedVolume made = volume("a");
+  EXPECT_EQ(registry_.find_again(made).error().code(), Errc::not_found);
+  add(made);
+  EXPECT_TRUE(registry_.find_again(made).ok());
+  made.uuid = random_uuid();
+  EXPECT_EQ(registry_.find_again(made).error().code(), Errc::busy);
+}
+
+TEST_F(RegistryTest, KeepsTheModeOfAFile) {
+  const NamedVolume made = volume("a");
+  add(made);
+  fs::permissions(registry_.path_of("a"), fs::perms::owner_read | fs::perms::owner_write);
+  ASSERT_TRUE(registry_.replace(made, locked()).ok());
+  EXPECT_EQ(fs::status(registry_.path_of("a")).permissions(),
+            fs::perms::owner_read | fs::perms::owner_write);
+}
+
 TEST_F(RegistryTest, Removes) {
   add(volume("a"));
   ASSERT_TRUE(registry_.remove("a", locked()).ok());
@@ -135,6 +169,13 @@ TEST_F(RegistryTest, RenamesButOverNoOther) {
   EXPECT_FALSE(registry_.has("a"));
   EXPECT_EQ(registry_.find("c")->storage, "/srv/a");
   EXPECT_NE(contents(registry_.path_of("c")).find("# The volume \"c\""), std::string::npos);
+  // Who has the file open sees that it was renamed, and not written anew beside the old one: there
+  // is no moment at which a volume has two names.
+  std::ifstream before(registry_.path_of("b"));
+  fs::create_directory(registry_.folder() + "/volumes.d/.d.toml.new");  // nothing can be written
+  EXPECT_FALSE(registry_.rename("b", "d", locked()).ok());
+  EXPECT_FALSE(registry_.has("b"));
+  EXPECT_EQ(registry_.find("d")->storage, "/srv/b");
 }
 
 TEST_F(RegistryTest, IsChangedByOneAtATime) {

@@ -134,7 +134,9 @@ class Named(unittest.TestCase):
         self.image.unlink()
         self.assertEqual(self.listed()["state"], "missing")
         self.refused(2, "--storage", "info", self.name)
-        self.assertIn("not found", self.done("remove", self.name, "--yes"))
+        # Its disk may only be slow, or away for a while.
+        self.refused(1, "--force", "remove", self.name, "--yes")
+        self.assertIn("not found", self.done("remove", self.name, "--yes", "--force"))
 
     # ---- names in place of paths
 
@@ -201,6 +203,31 @@ class Named(unittest.TestCase):
         self.assertEqual(made.returncode, 0, made.stderr)
         self.refused(1, "is not at", "start", self.name)
         self.refused(2, "holds another volume", "modify", self.name, "--storage", self.image)
+
+    def test_the_server_of_another_volume_in_its_place_is_left_alone(self):
+        self.create("--no-start")
+        os.unlink(self.image)
+        self.create("--no-start", name="other", image=self.folder / "o.img")
+        # Now the other volume is where the first one is said to be, and runs.
+        (self.folder / "o.img").rename(self.image)
+        self.done("start", "other")
+        for command in ("start", "remove --yes --force --keep", "stop"):
+            self.command(command.split()[0], self.name, *command.split()[1:])
+            self.assertEqual(self.listed("other")["state"], "normal", command)
+        self.assertIsNone(self.listed(self.name))
+
+    def test_settings_of_a_volume_do_not_reach_the_server_of_another(self):
+        self.create("--no-start")
+        text = self.file_of().read_text()
+        self.done("remove", self.name, "--yes")
+        self.create(name="other")
+        self.file_of().write_text(text)
+        self.done("modify", self.name, "--compression", "off")
+        self.assertIn("compression is on", self.done("status", "other"))
+        self.refused(1, "is not at", "start", self.name)
+        self.refused(1, "not being served", "stop", self.name)
+        self.assertEqual(self.listed("other")["state"], "normal")
+        self.assertEqual(self.listed()["state"], "missing")
 
     def test_a_disk_that_has_another_name_is_found(self):
         if os.geteuid() != 0 or run("losetup", "-f").returncode != 0:
@@ -282,6 +309,21 @@ class Named(unittest.TestCase):
         self.done("start", "--all")
         self.assertEqual((self.listed()["state"], self.listed("c")["state"]), ("normal", "stopped"))
         self.done("stop", "--all")
+        self.assertEqual(self.listed()["state"], "stopped")
+
+    def test_what_is_served_is_not_renamed(self):
+        self.create()
+        self.refused(1, "stop it first", "rename", self.name, "b")
+        self.done("stop", self.name)
+        self.done("rename", self.name, "b")
+        self.done("start", "b")
+
+    def test_force_overwrites_no_named_volume(self):
+        self.create("--no-start")
+        before = self.listed()["uuid"]
+        self.refused(1, "remove that first", "create", "b", "--file", self.image, "--size", "4G", "--slab-bits", "13",
+                     "--force", "--no-start")
+        self.assertEqual(self.listed()["uuid"], before)
         self.assertEqual(self.listed()["state"], "stopped")
 
     def test_the_folder_may_be_another_one(self):

@@ -49,7 +49,7 @@ class Adopt(unittest.TestCase):
             disk.truncate(4 * GIB)
         cls.machine = vm.Machine(guest, [cls.folder / "disk"], exchange.ACCELERATOR, megabytes=2000)
         cls.addClassCleanup(cls.machine.kill)
-        cls.run_in_guest(guest.load("ublk_drv"))
+        cls.run_in_guest("load ublk_drv")
         cls.machine.kernel_log()
 
     @classmethod
@@ -76,11 +76,19 @@ class Adopt(unittest.TestCase):
         # Somebody uses the logical volume: it stays with LVM.
         self.refused("in use", f"(exec 3</dev/vg/lv; uvdo adopt vg/pool --start {self.SERVER})")
         self.compare("first", "/dev/vg/lv", 0)
+        # What cannot be mapped is active again as it was.
+        self.run_in_guest("dmsetup create uvdo-vg-pool-hold --table '0 8 zero'")
+        self.refused("dmsetup create", f"uvdo adopt vg/pool --start {self.SERVER}")
+        self.compare("first", "/dev/vg/lv", 0)
+        self.run_in_guest("dmsetup remove uvdo-vg-pool-hold")
         told = self.run_in_guest(f"uvdo adopt vg/pool --start {self.SERVER}")
         self.assertEqual(told.strip().splitlines()[-1], "/dev/uvdo/vg-lv")
         self.compare("first", "/dev/uvdo/vg-lv", 0)
         self.write("second", "/dev/uvdo/vg-lv", 100)
         # Both cannot have it.
+        self.refused("prohibited", "lvm lvchange -ay vg/lv")
+        # Nor does LVM take the data away, and then the pool.
+        self.refused("in use", "lvm vgchange -an vg")
         self.refused("prohibited", "lvm lvchange -ay vg/lv")
         self.run_in_guest("uvdo stop vg-pool")
         self.assertNotIn("uvdo", self.run_in_guest("dmsetup table"))

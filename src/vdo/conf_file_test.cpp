@@ -105,6 +105,27 @@ TEST_F(ConfFile, UnknownKeysStay) {
   EXPECT_EQ(configuration_text(parsed(text)), text);
 }
 
+TEST_F(ConfFile, WhatIsNoNumberReadsBackAsItWas) {
+  for (const char* value : {"a: b", "# x", "[", "two\nlines", "-1", "200000"}) {
+    Configuration configuration = parsed(kExample);
+    configuration.volumes["archive"].values["ackThreads"] = value;
+    EXPECT_EQ(parsed(configuration_text(configuration)), configuration) << value;
+  }
+}
+
+TEST_F(ConfFile, FollowsNoLinkFromItsLockOrItsNewText) {
+  std::ofstream(folder_ + "/others") << "others";
+  std::filesystem::create_symlink(folder_ + "/others", path_ + ".new");
+  auto file = open();
+  ASSERT_TRUE(file.ok());
+  EXPECT_TRUE(file->save().ok());
+  EXPECT_EQ(std::filesystem::file_size(folder_ + "/others"), 6U);
+  std::filesystem::remove(path_ + ".lock");
+  std::filesystem::create_symlink(folder_ + "/made", path_ + ".lock");
+  EXPECT_FALSE(open().ok());
+  EXPECT_FALSE(std::filesystem::exists(folder_ + "/made"));
+}
+
 TEST_F(ConfFile, NothingAtAllHoldsNoVolume) {
   EXPECT_EQ(parsed(""), Configuration());
   EXPECT_EQ(parsed("# a comment\n"), Configuration());

@@ -2,6 +2,7 @@
 #include "vdo/kept_volume.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 namespace uvdo {
 namespace {
@@ -62,6 +63,14 @@ TEST(KeptVolume, TheBestPathIsAMappedOne) {
   EXPECT_EQ(best_path({device}), "/dev/uvdo/a");
   device.mapper_link = "/dev/mapper/a";
   EXPECT_EQ(best_path({device}), "/dev/mapper/a");
+}
+
+TEST(KeptVolume, AServerIsToldByWhenItHasStartedToo) {
+  const std::string own = start_of_server(static_cast<std::uint64_t>(getpid()));
+  EXPECT_EQ(own, start_of_server(static_cast<std::uint64_t>(getpid())));
+  EXPECT_TRUE(own.starts_with(std::to_string(getpid()) + "@"));
+  EXPECT_GT(own.size(), std::to_string(getpid()).size() + 1);
+  EXPECT_NE(start_of_server(1).substr(1), own.substr(own.find('@')));
 }
 
 TEST(KeptVolume, ValuesInUseAreThoseOfTheFirstChangeUnderOneServer) {

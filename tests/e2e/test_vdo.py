@@ -266,6 +266,9 @@ class ConfFile(Command):
         self.assertIn("vdo: WARNING - ", done.stderr)
         self.assertIn("version 1", self.fails(3, "deactivate", "--name=a"))
         self.fails(3, "create", "--name=b", "--device=/dev/null")
+        for verb in ("remove", "convert"):
+            self.assertIn("nothing was done", self.fails(3, verb, "--name=a", "--force"))
+        self.fails(6, "start", "--name=a")  # which is looked for: the file may be as it is
         self.assertEqual(self.conf.read_bytes(), before)
 
     def test_what_is_no_such_file_is_said(self):
@@ -377,6 +380,24 @@ class ConfFile(Command):
         self.fails(7, "create", "--name=a", "--device=/dev/null")
         self.does("remove", "--force", "--name=a")
         self.assertEqual(self.configuration()["vdos"], {})
+
+    def test_growth_that_was_broken_off_is_no_reason_to_remove(self):
+        self.write_conf("a")
+        self.conf.write_text(self.conf.read_text().replace("finished", "beginGrowPhysical"))
+        self.assertNotIn("remove", self.fails(5, "start", "--name=a"))
+        self.fails(6, "remove", "--name=a")  # only because its disk is not there
+
+    def test_a_uuid_is_that_of_one_volume(self):
+        uuid = "0f0e7a5c-6a2b-4c7d-9d57-0c9a6f7a4b11"
+        self.write_conf("a", "b")
+        self.fails(2, "modify", "--all", f"--uuid={uuid}")
+        text = self.conf.read_text()
+        self.conf.write_text(text.replace("uuid: null", f"uuid: VDO-{uuid}", 1))
+        self.assertIn("the volume a already", self.fails(7, "modify", "--name=b", f"--uuid={uuid}"))
+        image = self.folder / "image"
+        image.touch()
+        self.assertIn("the volume a already", self.fails(
+            7, "create", "--name=c", f"--device={image}", f"--uuid={uuid}"))
 
     def test_log_lines_go_to_the_log_file(self):
         self.write_conf("a")
@@ -838,6 +859,160 @@ class Volumes(Command):
         done = somebody("remove", "--all")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertFalse(path.exists())
+
+
+class Identity(Volumes):
+    """Names and paths may be those of another volume by now: the UUID tells."""
+
+    def toml(self, short):
+        return self.folder / f"registry/volumes.d/{self.name(short)}.toml"
+
+    def uuid_on(self, device):
+        return run("blkid", "--probe", "--output", "value", "--match-tag", "UUID",
+                   device).stdout.strip()
+
+    def uvdo(self, *words):
+        done = run(UVDO, *words, env=self.environment)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done
+
+    def other_volume(self):
+        device = self.disk()
+        self.uvdo("format", "--slab-size=128M", "--logical-size=1G", device)
+        return device
+
+    def test_another_volume_of_that_name_is_left_alone(self):
+        device, _ = self.create("v")
+        self.does("stop", "--all")
+        uuid = self.uuid_on(device)
+        shutil.rmtree(self.folder / "registry")
+        other = self.other_volume()
+        self.uvdo("adopt", self.name("v"), other)
+        self.uvdo("start", self.name("v"))
+        name = f"--name={self.name('v')}"
+        before = self.toml("v").read_text()
+        for known in (uuid, None):  # also where the file does not tell the UUID
+            if known is None:
+                self.conf.write_text(re.sub(r"uuid: .*", "uuid: null", self.conf.read_text()))
+            self.assertEqual(self.does("list"), [])
+            self.assertEqual(self.does("stop", name), [])
+            self.assertIn("another volume", self.fails(6, "start", name))
+            self.does("enableCompression", name)
+            self.does("deactivate", name)
+            self.does("activate", name)
+        self.assertIn("left as they are", self.vdo("remove", name).stderr)
+        self.assertEqual(self.does("list", "--all"), [])
+        self.assertTrue(processes_of(other))
+        self.assertEqual(self.toml("v").read_text(), before)
+        self.assertEqual(self.uuid_on(device), uuid)
+        self.assertNotEqual(self.uuid_on(other), "")
+
+    def test_another_volume_at_its_place_is_left_alone(self):
+        device, _ = self.create("v")
+        self.does("stop", "--all")
+        other = self.other_volume()
+        uuid = self.uuid_on(other)
+        name = f"--name={self.name('v')}"
+        run("cp", "--sparse=always", self.loops[other], self.loops[device])
+        run("blockdev", "--flushbufs", device)
+        run("losetup", "--detach", other)
+        self.uvdo("serve", device, "--fork", "--log-file", self.folder / "log",
+                  "--nbd", f"unix:{self.folder}/nbd")
+        self.addCleanup(run, UVDO, "stop", device)
+        for is_registered in (True, False):
+            if not is_registered:
+                shutil.rmtree(self.folder / "registry")
+            self.assertEqual(self.does("list"), [])
+            self.assertEqual(self.does("stop", name, "--force"), [])
+            self.fails(6, "start", name, "--forceRebuild")
+            self.fails(6, "modify", name, "--uuid=")
+            self.fails(6, "convert", name, "--force")
+            self.fails(5, "growPhysical", name)
+        self.does("remove", name, "--force")
+        self.assertTrue(processes_of(device))
+        self.assertEqual(self.uuid_on(device), uuid)
+
+    def test_growth_that_was_broken_off_is_ended(self):
+        self.create("v")
+        name = f"--name={self.name('v')}"
+        whole = self.conf.read_text()
+        broken = whole.replace("finished", "beginGrowLogical").replace("logicalSize: 1G",
+                                                                       "logicalSize: 512M")
+        for verb in ("stop", "start"):
+            self.conf.write_text(broken)
+            self.does(verb, name)
+        self.assertEqual(self.conf.read_text(), whole)
+        self.conf.write_text(broken)
+        self.does("growLogical", name, "--vdoLogicalSize=2G")
+        self.assertEqual(self.conf.read_text(), whole.replace("logicalSize: 1G", "logicalSize: 2G"))
+
+    def test_a_change_of_the_uuid_that_was_broken_off_is_ended(self):
+        device, _ = self.create("v")
+        self.does("stop", "--all")
+        name = f"--name={self.name('v')}"
+        old = self.uuid_on(device)
+        before = (self.conf.read_text(), self.toml("v").read_text())
+        self.does("modify", name, "--uuid=")
+        new = self.uuid_on(device)
+        self.assertNotEqual(new, old)
+        after = (self.conf.read_text(), self.toml("v").read_text())
+        self.assertNotIn("next-uuid", after[1])
+        for conf in (before[0], after[0]):  # before the file was written, and behind that
+            self.conf.write_text(conf)
+            self.toml("v").write_text(before[1] + f'next-uuid = "{new}"\n')
+            self.does("start", name)
+            self.does("stop", name)
+            self.assertIn(f"uuid: VDO-{new}", self.conf.read_text())
+            self.assertEqual(self.toml("v").read_text(), after[1])
+        # Nothing was written to the disk yet.
+        self.toml("v").write_text(after[1] + f'next-uuid = "{old}"\n')
+        self.does("start", name)
+        self.assertEqual((self.conf.read_text(), self.toml("v").read_text()), after)
+
+    def test_what_has_a_name_is_not_imported(self):
+        device, _ = self.create("v")
+        self.does("stop", "--all")
+        uuid = self.uuid_on(device)
+        self.conf.unlink()
+        for short, options in (("w", ["--uuid="]), ("w", []), ("v", ["--uuid="])):
+            self.assertIn("already", self.fails(7, "import", f"--name={self.name(short)}",
+                                                f"--device={device}", *options))
+            self.assertEqual(self.uuid_on(device), uuid)
+        other = self.other_volume()
+        of_other = self.uuid_on(other)
+        self.assertIn("already", self.fails(7, "import", f"--name={self.name('v')}",
+                                            f"--device={other}", "--uuid="))
+        self.assertIn("already", self.fails(7, "import", f"--name={self.name('w')}",
+                                            f"--device={other}", f"--uuid={uuid}"))
+        self.assertEqual(self.uuid_on(other), of_other)
+        self.does("import", f"--name={self.name('v')}", f"--device={device}")
+
+    def test_a_volume_with_another_name_is_told_by_it(self):
+        device, _ = self.create("v")
+        self.does("stop", "--all")
+        shutil.rmtree(self.folder / "registry")
+        self.uvdo("adopt", self.name("w"), device)
+        name = f"--name={self.name('v')}"
+        self.assertIn(f"is the volume \"{self.name('w')}\" of uvdo", self.fails(6, "start", name))
+        self.uvdo("start", self.name("w"))
+        self.assertEqual(self.does("list"), [self.name("v")])
+        self.uvdo("remove", "--keep", self.name("w"))
+        self.does("start", name)
+
+    def test_names_of_devices_are_the_users(self):
+        self.create("v")
+        name = f"--name={self.name('v')}"
+        other = self.name("other")
+        text = self.toml("v").read_text()
+        self.toml("v").write_text(text.replace(f'mapper-name = "{self.name("v")}"',
+                                               f'mapper-name = "{other}"'))
+        self.does("disableCompression", name)
+        self.does("stop", name)
+        self.assertTrue(self.does("start", name)[-1].endswith(f" is ready at /dev/mapper/{other}"))
+        for words in ([other], [f"/dev/mapper/{other}"], []):
+            told = run(self.programs / "vdostats", *words, env=self.environment)
+            self.assertEqual((told.returncode, told.stderr), (0, ""))
+            self.assertIn(other, told.stdout)
 
 
 class Scripts(Volumes):

@@ -97,7 +97,8 @@ int run_remove(int argc, char** argv) {
   named.add_to(app, "all volumes");
   app.flag("--keep", options.keep_storage,
            "forget the name only: the volume stays where it is, and uvdo adopt takes it again");
-  app.flag("--force", options.force, "also while a device of it is used, which then fails");
+  app.flag("--force", options.force,
+           "also while a device of it is used, which then fails, or its storage is not found");
   app.flag("-y,--yes", yes, "do not ask");
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   const Registry registry = Registry::of_environment();

@@ -7,15 +7,12 @@
 
 #include <fmt/core.h>
 
-#define TOML_EXCEPTIONS 0
-#define TOML_ENABLE_FORMATTERS 0
-#include <toml++/toml.h>
-
 #include "base/file_checks.h"
 #include "cli/volume_name.h"
 #include "device/backing_name.h"
 #include "format/uuid_text.h"
 #include "registry/find_storage.h"
+#include "registry/volume_keys.h"
 
 namespace uvdo {
 namespace {
@@ -23,10 +20,6 @@ namespace {
 constexpr std::array<std::string_view, 3> kTables{"format", "serve", "vdo"};
 /// Of a file of parameters.
 constexpr std::size_t kMostBytes = 1U << 20U;
-
-Error wrong(const std::string& path, const toml::source_region& where, std::string_view what) {
-  return {Errc::invalid_argument, fmt::format("{}, line {}: {}", path, where.begin.line, what)};
-}
 
 /// How a value stands on a command line; nothing if it is of a kind that no option has.
 std::optional<std::string> value_text(const toml::node& node) {
@@ -53,13 +46,13 @@ Result<void> add_option(const Arguments& app, std::string_view table, const std:
   // Only options of this command, by their long names; help and the file itself are none of a file.
   const auto option = app.find("--" + key);
   if (!option || key == "config" || key == "help" || key == "version") {
-    return wrong(config.path, node.source(),
-                 fmt::format("[{}] has no \"{}\"; it has {}", table, key, option_names(app)));
+    return wrong_line(config.path, node.source(),
+                      fmt::format("[{}] has no \"{}\"; it has {}", table, key, option_names(app)));
   }
   if (option->is_flag) {
     const auto on = node.value_exact<bool>();
     if (!on) {
-      return wrong(config.path, node.source(), fmt::format("\"{}\" is true or false", key));
+      return wrong_line(config.path, node.source(), fmt::format("\"{}\" is true or false", key));
     }
     if (*on) config.arguments.push_back("--" + key);
     return {};
@@ -67,8 +60,8 @@ Result<void> add_option(const Arguments& app, std::string_view table, const std:
   const auto add = [&](const toml::node& value) -> Result<void> {
     const auto text = value_text(value);
     if (!text) {
-      return wrong(config.path, value.source(),
-                   fmt::format("\"{}\" is a text, a number, true or false", key));
+      return wrong_line(config.path, value.source(),
+                        fmt::format("\"{}\" is a text, a number, true or false", key));
     }
     config.arguments.push_back(fmt::format("--{}={}", key, *text));
     return {};
@@ -77,7 +70,8 @@ Result<void> add_option(const Arguments& app, std::string_view table, const std:
   const toml::array* values = node.as_array();
   if (values == nullptr) return add(node);
   if (!option->takes_several) {
-    return wrong(config.path, node.source(), fmt::format("\"{}\" is one value, not several", key));
+    return wrong_line(config.path, node.source(),
+                      fmt::format("\"{}\" is one value, not several", key));
   }
   for (const toml::node& value : *values) {
     if (auto added = add(value); !added) return added;
@@ -146,27 +140,15 @@ Result<ConfigFile> parse_config(const Arguments& app, std::string_view table,
   ConfigFile config;
   config.path = path;
   const toml::parse_result parsed = toml::parse(text);
-  if (!parsed) return wrong(path, parsed.error().source(), parsed.error().description());
+  if (!parsed) return wrong_line(path, parsed.error().source(), parsed.error().description());
+  NamedVolume volume;
   for (const auto& [key, node] : parsed.table()) {
     const std::string_view name = key.str();
-    if (name == "volume") {
-      const auto volume = node.value_exact<std::string>();
-      if (!volume || volume->empty()) {
-        return wrong(path, node.source(), "\"volume\" is the path of a file or block device");
-      }
-      config.volume = *volume;
-      continue;
-    }
-    if (name == "uuid") {
-      config.uuid = uuid_of(node.value_exact<std::string>().value_or(""));
-      if (!config.uuid) return wrong(path, node.source(), "\"uuid\" is the UUID of the volume");
-      continue;
-    }
-    // Of a named volume; who reads it is uvdo start.
-    if (name == "activate" && node.is_boolean()) continue;
-    if (name == "lvm-pool" && node.is_string()) continue;
+    auto is_known = read_volume_key(path, name, node, volume);
+    if (!is_known) return std::move(is_known).error();
+    if (*is_known) continue;
     if (std::ranges::find(kTables, name) == kTables.end() || !node.is_table()) {
-      return wrong(
+      return wrong_line(
           path, node.source(),
           fmt::format("\"{}\" means nothing here; there are volume, [format] and [serve]", name));
     }
@@ -177,6 +159,8 @@ Result<ConfigFile> parse_config(const Arguments& app, std::string_view table,
       if (!added) return std::move(added).error();
     }
   }
+  config.volume = std::move(volume.storage);
+  if (parsed.table().contains(kUuidKey)) config.uuid = volume.uuid;
   return config;
 }
 

@@ -73,7 +73,7 @@ TEST_F(ConfigFileTest, TheFileOfANamedVolumeIsOne) {
   EXPECT_EQ(to_text(*config->uuid), "0f0e7a5c-1d2b-4c3a-8f00-0123456789ab");
   EXPECT_THAT(config->arguments, ElementsAre("--cache=1G"));
   EXPECT_THAT(refusal("uuid = \"7\"\n"), HasSubstr("line 1: \"uuid\" is the UUID"));
-  EXPECT_THAT(refusal("activate = 1\n"), HasSubstr("means nothing"));
+  EXPECT_THAT(refusal("activate = 1\n"), HasSubstr("\"activate\" is true or false"));
 }
 
 TEST_F(ConfigFileTest, WhatIsWrongIsToldWithItsLine) {

@@ -7,20 +7,13 @@
 
 #include <fmt/core.h>
 
-#define TOML_EXCEPTIONS 0
-#define TOML_ENABLE_FORMATTERS 0
-#include <toml++/toml.h>
-
 #include "base/printable.h"
 #include "format/uuid_text.h"
+#include "registry/volume_keys.h"
 
 namespace uvdo {
 namespace {
 
-constexpr std::string_view kUuid = "uuid";
-constexpr std::string_view kStorage = "volume";
-constexpr std::string_view kActivate = "activate";
-constexpr std::string_view kLvmPool = "lvm-pool";
 constexpr std::string_view kServe = "serve";
 constexpr std::string_view kVdo = "vdo";
 
@@ -30,10 +23,6 @@ constexpr std::string_view kVdoComment = "# Settings that the command vdo keeps.
 /// Of a line that the file has in any case; a user's own has another text.
 bool is_own_comment(std::string_view line) {
   return line.starts_with("# The volume \"") || line == kServeComment || line == kVdoComment;
-}
-
-Error wrong(const std::string& path, const toml::source_region& where, std::string_view what) {
-  return {Errc::invalid_argument, fmt::format("{}, line {}: {}", path, where.begin.line, what)};
 }
 
 std::optional<std::vector<std::string>> list_of(const toml::array& array) {
@@ -63,7 +52,7 @@ Result<OptionTable> table_of(const std::string& path, std::string_view name,
                              const toml::node& node) {
   const toml::table* table = node.as_table();
   if (table == nullptr) {
-    return wrong(path, node.source(), fmt::format("\"{}\" is a table, [{}]", name, name));
+    return wrong_line(path, node.source(), fmt::format("\"{}\" is a table, [{}]", name, name));
   }
   // The parser sorts them by their names.
   std::map<std::pair<std::uint32_t, std::uint32_t>, std::string> order;
@@ -76,7 +65,7 @@ Result<OptionTable> table_of(const std::string& path, std::string_view name,
     const toml::node& entry = *table->get(key);
     auto value = value_of(entry);
     if (!value) {
-      return wrong(
+      return wrong_line(
           path, entry.source(),
           fmt::format("\"{}\" is a text, a number, true or false, or a list of texts", key));
     }
@@ -87,35 +76,28 @@ Result<OptionTable> table_of(const std::string& path, std::string_view name,
 
 Result<void> read_key(const std::string& path, std::string_view key, const toml::node& node,
                       NamedVolume& volume) {
-  if (key == kUuid) {
-    const auto uuid = uuid_of(node.value_exact<std::string>().value_or(""));
-    if (!uuid) return wrong(path, node.source(), "\"uuid\" is the UUID of the volume");
-    volume.uuid = *uuid;
-  } else if (key == kStorage) {
-    volume.storage = node.value_exact<std::string>().value_or("");
-    if (auto right = check_storage_path(volume.storage); !right) {
-      return wrong(path, node.source(), right.error().message());
-    }
-  } else if (key == kActivate) {
-    const auto on = node.value_exact<bool>();
-    if (!on) return wrong(path, node.source(), "\"activate\" is true or false");
-    volume.is_activated = *on;
-  } else if (key == kLvmPool) {
-    volume.lvm_pool = node.value_exact<std::string>().value_or("");
-    if (volume.lvm_pool.find('/') == std::string::npos) {
-      return wrong(path, node.source(), "\"lvm-pool\" is the name of a pool of LVM, \"VG/POOL\"");
-    }
-  } else if (key == kServe || key == kVdo) {
+  auto is_known = read_volume_key(path, key, node, volume);
+  if (!is_known) return std::move(is_known).error();
+  if (*is_known) {
+    if (key != kStorageKey) return {};
+    auto right = check_storage_path(volume.storage);
+    return right ? Result<void>() : wrong_line(path, node.source(), right.error().message());
+  }
+  if (key == kServe || key == kVdo) {
     auto table = table_of(path, key, node);
     if (!table) return std::move(table).error();
     (key == kServe ? volume.serve : volume.vdo) = std::move(*table);
-  } else {
-    return wrong(path, node.source(),
-                 fmt::format("\"{}\" means nothing here; there are uuid, volume, activate, "
-                             "lvm-pool, [serve] and [vdo]",
-                             key));
+    return {};
   }
-  return {};
+  return wrong_line(path, node.source(),
+                    fmt::format("\"{}\" means nothing here; there are uuid, volume, activate, "
+                                "lvm-pool, [serve] and [vdo]",
+                                key));
+}
+
+bool has_controls(std::string_view text) {
+  return std::ranges::any_of(
+      text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
 }
 
 /// A basic string of TOML.
@@ -221,10 +203,39 @@ Result<void> check_volume_name(std::string_view name) {
                   printable(name), kLongestVolumeName));
 }
 
+Error wrong_line(const std::string& path, const toml::source_region& where, std::string_view what) {
+  return {Errc::invalid_argument, fmt::format("{}, line {}: {}", path, where.begin.line, what)};
+}
+
+Result<bool> read_volume_key(const std::string& path, std::string_view key, const toml::node& node,
+                             NamedVolume& volume) {
+  if (key == kUuidKey) {
+    const auto uuid = uuid_of(node.value_exact<std::string>().value_or(""));
+    if (!uuid) return wrong_line(path, node.source(), "\"uuid\" is the UUID of the volume");
+    volume.uuid = *uuid;
+  } else if (key == kStorageKey) {
+    volume.storage = node.value_exact<std::string>().value_or("");
+    if (volume.storage.empty()) {
+      return wrong_line(path, node.source(), "\"volume\" is the path of a file or block device");
+    }
+  } else if (key == kActivateKey) {
+    const auto on = node.value_exact<bool>();
+    if (!on) return wrong_line(path, node.source(), "\"activate\" is true or false");
+    volume.is_activated = *on;
+  } else if (key == kLvmPoolKey) {
+    volume.lvm_pool = node.value_exact<std::string>().value_or("");
+    if (volume.lvm_pool.find('/') == std::string::npos || has_controls(volume.lvm_pool)) {
+      return wrong_line(path, node.source(),
+                        "\"lvm-pool\" is the name of a pool of LVM, \"VG/POOL\"");
+    }
+  } else {
+    return false;
+  }
+  return true;
+}
+
 Result<void> check_storage_path(std::string_view path) {
-  const bool has_controls = std::ranges::any_of(
-      path, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
-  if (path.starts_with('/') && !has_controls) return {};
+  if (path.starts_with('/') && !has_controls(path)) return {};
   return Error(Errc::invalid_argument,
                fmt::format("\"volume\" is the whole path of a file or block device, without line "
                            "feeds or other control characters; \"{}\" cannot be a named volume's: "
@@ -235,13 +246,13 @@ Result<void> check_storage_path(std::string_view path) {
 Result<NamedVolume> parse_named_volume(const std::string& name, const std::string& path,
                                        std::string_view text) {
   const toml::parse_result parsed = toml::parse(text);
-  if (!parsed) return wrong(path, parsed.error().source(), parsed.error().description());
+  if (!parsed) return wrong_line(path, parsed.error().source(), parsed.error().description());
   NamedVolume volume;
   volume.name = name;
   for (const auto& [key, node] : parsed.table()) {
     if (auto read = read_key(path, key.str(), node, volume); !read) return std::move(read).error();
   }
-  for (const std::string_view key : {kUuid, kStorage}) {
+  for (const std::string_view key : {kUuidKey, kStorageKey}) {
     if (!parsed.table().contains(key)) {
       return Error(Errc::invalid_argument, fmt::format("{} has no \"{}\"", path, key));
     }
@@ -258,12 +269,13 @@ std::string text_of_named_volume(const NamedVolume& volume, std::string_view old
     }
     text += fmt::format("{:<50} # {}\n", fmt::format("{} = {}", key, value), comment);
   };
-  add(kUuid, toml_string(to_text(volume.uuid)), "what it is found by, wherever its disk has gone");
-  add(kStorage, toml_string(volume.storage), "where it was found last");
-  add(kActivate, volume.is_activated ? "true" : "false",
+  add(kUuidKey, toml_string(to_text(volume.uuid)),
+      "what it is found by, wherever its disk has gone");
+  add(kStorageKey, toml_string(volume.storage), "where it was found last");
+  add(kActivateKey, volume.is_activated ? "true" : "false",
       "started at boot, and by uvdo start --all");
   if (!volume.lvm_pool.empty()) {
-    add(kLvmPool, toml_string(volume.lvm_pool), "whose data it is; mapped while it runs");
+    add(kLvmPoolKey, toml_string(volume.lvm_pool), "whose data it is; mapped while it runs");
   }
   add_table(text, kServe, kServeComment, volume.serve, comments);
   add_table(text, kVdo, kVdoComment, volume.vdo, comments);

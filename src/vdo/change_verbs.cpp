@@ -120,13 +120,15 @@ Outcome grow(VerbContext& context, const std::string& name, ConfVolume& volume,
   volume.values[kOperationState] = state;
   if (auto failed = save(context)) return failed;
   auto sizes = grow_volume({served, wanted});
-  // Broken off or not, a volume that has answered is of one size or the other.
-  volume.values[kOperationState] = kFinished;
   if (sizes) {
+    volume.values[kOperationState] = kFinished;
     volume.values["logicalSize"] = vdo_size_text(sizes->logical);
     volume.values["physicalSize"] = vdo_size_text(sizes->physical);
+    if (auto failed = save(context)) return failed;
+  } else if (auto failed = finish_operation(context, name, volume)) {
+    // The volume itself cannot tell either; it is asked again by what is done with it next.
+    context.messages.error(*failed);
   }
-  if (auto failed = save(context)) return failed;
   if (sizes && sizes->changed) return {};
   const Error error = sizes ? Error(Errc::no_space,
                                     "there is no room for one more slab on its storage; make that "

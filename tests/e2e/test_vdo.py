@@ -461,8 +461,8 @@ class Completion(Command):
         self.assertEqual(self.completed("create", *conf, "--name", ""), [])
 
 
-class Volumes(Command):
-    """Real volumes on loop devices."""
+class OnDisks(Command):
+    """Loop devices for real volumes."""
 
     def setUp(self):
         if reason := missing():
@@ -511,6 +511,10 @@ class Volumes(Command):
         self.assertFalse(pathlib.Path("/dev/uvdo", self.name(short)).is_symlink())
         for device in self.loops:
             self.assertTrue(wait_until(lambda device=device: not processes_of(device), 5))
+
+
+class Volumes(OnDisks):
+    """Real volumes on loop devices."""
 
     def test_a_life(self):
         device, lines = self.create("v")
@@ -861,7 +865,7 @@ class Volumes(Command):
         self.assertFalse(path.exists())
 
 
-class Identity(Volumes):
+class Identity(OnDisks):
     """Names and paths may be those of another volume by now: the UUID tells."""
 
     def toml(self, short):
@@ -1015,7 +1019,7 @@ class Identity(Volumes):
             self.assertIn(other, told.stdout)
 
 
-class Scripts(Volumes):
+class Scripts(OnDisks):
     """Scripts as people have them, with an /etc of their own: unchanged, they name no file."""
 
     def script(self, name, *words):
@@ -1076,11 +1080,6 @@ class Scripts(Volumes):
         self.assertTrue(self.ansible("state=absent", "force=yes")["changed"])
         self.assertFalse(self.ansible("state=absent")["changed"])
         self.assert_nothing_is_left("a")
-
-
-# Scripts has the helpers of Volumes, and not its tests.
-for each in [name for name in dir(Volumes) if name.startswith("test_")]:
-    setattr(Scripts, each, None)
 
 
 if __name__ == "__main__":

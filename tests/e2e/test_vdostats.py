@@ -164,7 +164,7 @@ class Device(test_attach.Attached, Vdostats):
         mapped = pathlib.Path("/dev/mapper", name)
         mapped.symlink_to(device)
         self.addCleanup(mapped.unlink)
-        self.assertRegex(self.told(), rf"(?m)^{mapped} +\d+ ", "as VDO's own path, where it has that")
+        self.assertRegex(self.told(), rf"(?m)^{link} +\d+ ", "links of others are no names of it")
         self.assertRegex(self.told(mapped), rf"\n{mapped} +\d+ ")
 
 

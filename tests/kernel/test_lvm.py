@@ -77,7 +77,7 @@ class Adopt(unittest.TestCase):
         self.refused("in use", f"(exec 3</dev/vg/lv; uvdo adopt vg/pool --start {self.SERVER})")
         self.compare("first", "/dev/vg/lv", 0)
         # What cannot be mapped is active again as it was.
-        self.run_in_guest("dmsetup create uvdo-vg-pool-hold --table '0 8 zero'")
+        self.run_in_guest("dmsetup create uvdo-vg-pool-hold --table '0 8 error'")
         self.refused("dmsetup create", f"uvdo adopt vg/pool --start {self.SERVER}")
         self.compare("first", "/dev/vg/lv", 0)
         self.run_in_guest("dmsetup remove uvdo-vg-pool-hold")
@@ -88,7 +88,7 @@ class Adopt(unittest.TestCase):
         # Both cannot have it.
         self.refused("prohibited", "lvm lvchange -ay vg/lv")
         # Nor does LVM take the data away, and then the pool.
-        self.refused("in use", "lvm vgchange -an vg")
+        self.refused("used by another device", "lvm vgchange -an vg")
         self.refused("prohibited", "lvm lvchange -ay vg/lv")
         self.run_in_guest("uvdo stop vg-pool")
         self.assertNotIn("uvdo", self.run_in_guest("dmsetup table"))

@@ -65,15 +65,19 @@ std::vector<std::string> DeviceUsers::last_of(const StorageId& id) const {
     for (const std::string& place : mounts_of(all[i])) {
       users.push_back("mounted on " + printable(place));
     }
+    bool is_held = false;
     for (const StorageId& each : with_partitions(all[i])) {
       add_swap(each, users);
       add_processes(each, users);
       if (each.kind != StorageId::Kind::block) continue;
       for (const std::string& holder : map_.holders_of(each.device)) {
+        is_held = true;
         const auto above = StorageId::at("/dev/" + holder);
         if (above && std::ranges::find(all, *above) == all.end()) all.push_back(*above);
       }
     }
+    // A file system that is being unmounted is no mount any more, and still writes.
+    if (!is_held && is_claimed(all[i])) users.emplace_back("kept by the kernel");
   }
   return users;
 }

@@ -21,7 +21,7 @@ bool machine_is_going_down() {
     void operator()(FILE* file) const { pclose(file); }
   };
   const std::unique_ptr<FILE, Close> answer(
-      popen("exec timeout 10 systemctl is-system-running 2>/dev/null", "re"));
+      popen("exec timeout -s KILL 10 systemctl is-system-running 2>/dev/null", "re"));
   if (!answer) return false;
   std::array<char, 64> line{};
   if (std::fgets(line.data(), line.size(), answer.get()) == nullptr) return false;

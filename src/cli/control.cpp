@@ -56,21 +56,21 @@ Result<void> add_setting(SetRequest& request, const std::string& setting) {
   return {};
 }
 
-/// Stops the one volume that `word` calls.
-Result<void> stop_one(const Registry& registry, const std::string& word, ServedVolume asked,
-                      bool force) {
+/// Stops the one volume that `word` calls; the exit status.
+int stop_one(const Registry& registry, const std::string& word, ServedVolume asked, bool force) {
   auto name = volume_name_of(word);
-  if (!name) return std::move(name).error();
+  if (!name) return usage_error(name.error().message());
   if (*name) {
     auto stopped = stop_named_volume(registry, **name, {force, std::move(asked)});
-    if (!stopped) return std::move(stopped).error();
-    if (*stopped) return {};
-    return Error(Errc::not_found, fmt::format("{} is not being served", word));
+    if (!stopped) return fail(stopped.error());
+    if (*stopped) return kExitOk;
+    return fail(fmt::format("{} is not being served", word), Errc::not_found);
   }
   auto path = volume_path(word, VolumeUse::change);
-  if (!path) return std::move(path).error();
+  if (!path) return usage_error(path.error().message());
   asked.volume = std::move(*path);
-  return stop_server(asked, force);
+  auto stopped = stop_server(asked, force);
+  return stopped ? kExitOk : fail(stopped.error());
 }
 
 }  // namespace
@@ -180,12 +180,7 @@ int run_stop(int argc, char** argv) {
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   if (!all && word.empty()) return usage_error("name a volume, or give --all");
   const Registry registry = Registry::of_environment();
-  if (!all) {
-    auto stopped = stop_one(registry, word, served.given(), force);
-    if (stopped) return kExitOk;
-    const bool is_wrong = stopped.error().code() == Errc::invalid_argument;
-    return is_wrong ? usage_error(stopped.error().message()) : fail(stopped.error());
-  }
+  if (!all) return stop_one(registry, word, served.given(), force);
   const NamedVolumes named = registry.all();
   int status = kExitOk;
   for (const Error& each : named.unreadable) status = fail(each);

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "serve/successor.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <utility>
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "net/service_manager.h"
@@ -17,10 +19,15 @@ namespace {
 constexpr const char* kProgram = "program";
 constexpr const char* kProblem = "UVDO_UPGRADE_PROBLEM";
 
-/// What is passed on has numbers beyond those that it gets in the other program.
-constexpr int kBeyond = 300;
-
-FileDescriptor copy_of(int fd) { return FileDescriptor(fcntl(fd, F_DUPFD_CLOEXEC, kBeyond)); }
+/// What is passed on has numbers beyond those that it gets in the other program, as far as the
+/// limit of open files goes.
+FileDescriptor copy_of(int fd) {
+  constexpr rlim_t kBeyond = 300;
+  rlimit limit{};
+  const bool is_known = getrlimit(RLIMIT_NOFILE, &limit) == 0;
+  const rlim_t first = is_known ? std::min(kBeyond, limit.rlim_cur / 2) : kBeyond;
+  return FileDescriptor(fcntl(fd, F_DUPFD_CLOEXEC, static_cast<int>(first)));
+}
 
 }  // namespace
 

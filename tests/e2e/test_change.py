@@ -318,6 +318,7 @@ class Suspension(Changes):
         self.serve()
         self.succeed("suspend", self.image)
         taken = control_socket_of(other)
+        taken.unlink(missing_ok=True)  # of a killed server whose file had that number
         os.link(control_socket_of(self.image), taken)
         self.addCleanup(taken.unlink, missing_ok=True)
         self.assertIn("is not being served", uvdo("status", other).stdout)

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import unittest
 
+import host_programs
 import lab
 import vm
 
@@ -38,7 +39,7 @@ class Vdostats(unittest.TestCase):
         made = support.uvdo("format", disk, "--size", f"{SIZE // MIB}M", "--slab-bits", 13,
                             "--logical-size", f"{LOGICAL // MIB}M")
         assert made.returncode == 0, made.stderr
-        guest = LAB.with_programs([ours, theirs], cls.folder / "initramfs")
+        guest = host_programs.Guest(LAB, cls.folder, [], [], own=[ours, theirs])
         cls.machine = vm.Machine(guest, [disk], ACCELERATOR)
         cls.addClassCleanup(cls.machine.kill)
         cls.guest = cls.machine.run

@@ -104,7 +104,8 @@ class Boot(unittest.TestCase):
     def mounts_of_no_order_end_before_their_server(self):
         """One by UUID and one by hand, of which systemd does not know the server, with much still to be written."""
         uuid = self.guest("blkid -s UUID -o value /dev/uvdo/in_file").strip()
-        self.guest(f"umount /mnt/disk; sed -i '/on-disk/d; s,^/dev/uvdo/in_file,UUID={uuid},' /etc/fstab")
+        self.guest(f"umount /mnt/disk; sed -i '/on-disk/d; s,^/dev/uvdo/in_file,UUID={uuid},; "
+                   "s/defaults/x-systemd.requires=uvdo@in_file.service/' /etc/fstab")
         self.guest("systemctl daemon-reload; mount /dev/uvdo/on-disk /mnt/disk")
         for mount in ("disk", "file"):
             self.guest(f"head -c 64M /dev/urandom >/mnt/{mount}/data; sha256sum /mnt/{mount}/data >/sum-{mount}")

@@ -21,6 +21,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/descriptor_message.h"
+
 namespace uvdo {
 namespace {
 
@@ -45,64 +47,16 @@ constexpr timeval kPatience{.tv_sec = 5, .tv_usec = 0};
 constexpr std::size_t kMostText =
     1 + DescriptorKeeper::kMost * (DescriptorKeeper::kLongestName + 1);
 
-struct Letter {
-  std::string text;  ///< what, and behind it the names
-  std::vector<FileDescriptor> files;
+struct Letter : DescriptorMessage {
+  /// What it asks or answers; the names are behind it.
   [[nodiscard]] char what() const { return text.front(); }
   [[nodiscard]] std::string name() const { return text.substr(1); }
 };
 
-bool send_letter(int to, std::string text, std::span<const int> files) {
-  iovec slice{text.data(), text.size()};
-  alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(DescriptorKeeper::kMost * sizeof(int))>
-      control{};
-  msghdr message{};
-  message.msg_iov = &slice;
-  message.msg_iovlen = 1;
-  if (!files.empty()) {
-    message.msg_control = control.data();
-    message.msg_controllen = CMSG_SPACE(files.size_bytes());
-    cmsghdr* const header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(files.size_bytes());
-    std::memcpy(CMSG_DATA(header), files.data(), files.size_bytes());
-  }
-  ssize_t sent = 0;
-  do {
-    sent = sendmsg(to, &message, MSG_NOSIGNAL);
-  } while (sent < 0 && errno == EINTR);
-  return sent == static_cast<ssize_t>(text.size());
-}
-
-/// Nothing: the other end is gone, or is silent.
 std::optional<Letter> receive_letter(int from) {
-  Letter letter;
-  letter.text.resize(kMostText);
-  iovec slice{letter.text.data(), letter.text.size()};
-  alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(DescriptorKeeper::kMost * sizeof(int))>
-      control{};
-  msghdr message{};
-  message.msg_iov = &slice;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  ssize_t got = 0;
-  do {
-    got = recvmsg(from, &message, MSG_CMSG_CLOEXEC);
-  } while (got < 0 && errno == EINTR);
-  for (cmsghdr* header = got < 0 ? nullptr : CMSG_FIRSTHDR(&message); header != nullptr;
-       header = CMSG_NXTHDR(&message, header)) {
-    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
-    for (std::size_t at = 0; at + CMSG_LEN(sizeof(int)) <= header->cmsg_len; at += sizeof(int)) {
-      int fd = -1;
-      std::memcpy(&fd, CMSG_DATA(header) + at, sizeof fd);
-      letter.files.emplace_back(fd);
-    }
-  }
-  if (got < 1) return std::nullopt;
-  letter.text.resize(static_cast<std::size_t>(got));
-  return letter;
+  auto message = receive_message(from, kMostText);
+  if (!message) return std::nullopt;
+  return Letter{std::move(*message)};
 }
 
 /// The keeper itself: one thread, which waits.
@@ -147,7 +101,7 @@ class Keeper {
     if (!client || getsockopt(client.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return;
     if (peer.uid != geteuid()) return;
     if (server_) {
-      send_letter(client.get(), {kBusy}, {});
+      send_message(client.get(), std::string(1, kBusy), {});
       return;
     }
     setsockopt(client.get(), SOL_SOCKET, SO_SNDTIMEO, &kPatience, sizeof kPatience);
@@ -184,7 +138,7 @@ class Keeper {
       case kEnd: return false;
       default: answer = kRefused;
     }
-    send_letter(server_.get(), std::move(answer), files);
+    send_message(server_.get(), answer, files);
     return true;
   }
 
@@ -286,7 +240,7 @@ Result<std::vector<KeptDescriptor>> DescriptorKeeper::ask(char what, std::string
   const std::array<int, 1> files{fd};
   std::string text{what};
   text += name;
-  send_letter(connection_.get(), std::move(text), std::span(files).first(fd < 0 ? 0 : 1));
+  send_message(connection_.get(), text, std::span(files).first(fd < 0 ? 0 : 1));
   errno = 0;
   auto letter = receive_letter(connection_.get());
   // It hangs up on others behind its one letter, which they may not see any more.
@@ -322,7 +276,7 @@ Result<void> DescriptorKeeper::forget(std::string_view name) {
 
 void DescriptorKeeper::end() {
   // Until it hangs up: then its socket is gone, and who starts next does not meet it.
-  if (connection_ && send_letter(connection_.get(), {kEnd}, {})) {
+  if (connection_ && send_message(connection_.get(), std::string(1, kEnd), {})) {
     static_cast<void>(receive_letter(connection_.get()));
   }
   connection_ = FileDescriptor();

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/descriptor_message.h"
 #include "base/result.h"
 #include "net/kept_descriptor.h"
 
@@ -18,7 +19,7 @@ class DescriptorKeeper {
  public:
   /// So many descriptors it holds at most: of a server that died, and of those that died after it
   /// before they had brought in what it had left.
-  static constexpr std::size_t kMost = 64;
+  static constexpr std::size_t kMost = kMostSentFiles;
   /// Bytes of a name.
   static constexpr std::size_t kLongestName = 128;
 

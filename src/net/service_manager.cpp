@@ -2,18 +2,20 @@
 #include "net/service_manager.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <optional>
+#include <span>
 
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "base/descriptor_message.h"
 
 namespace uvdo {
 namespace {
@@ -108,25 +110,11 @@ bool ServiceManager::send(std::string_view message, int file, Patience patience)
   // Nobody is the worse if the message is lost; a manager that takes none is not waited for longer.
   const timeval longest{.tv_sec = 1, .tv_usec = 0};
   setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &longest, sizeof longest);
-  std::string text(message);
-  iovec slice{text.data(), text.size()};
-  alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int))> control{};
-  msghdr letter{};
-  letter.msg_name = &address;
-  letter.msg_namelen = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path_.size());
-  letter.msg_iov = &slice;
-  letter.msg_iovlen = 1;
-  if (file >= 0) {
-    letter.msg_control = control.data();
-    letter.msg_controllen = control.size();
-    cmsghdr* const header = CMSG_FIRSTHDR(&letter);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof file);
-    std::memcpy(CMSG_DATA(header), &file, sizeof file);
-  }
+  const auto length = offsetof(sockaddr_un, sun_path) + path_.size();
+  const SendTo manager{std::as_bytes(std::span(&address, 1)).first(length),
+                       patience == Patience::none ? MSG_DONTWAIT : 0};
   const bool is_sent =
-      sendmsg(fd, &letter, MSG_NOSIGNAL | (patience == Patience::none ? MSG_DONTWAIT : 0)) >= 0;
+      send_message(fd, message, std::span(&file, 1).first(file < 0 ? 0 : 1), manager);
   close(fd);
   return is_sent;
 }

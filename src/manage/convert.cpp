@@ -5,9 +5,8 @@
 
 #include "async/uring_loop.h"
 #include "base/aligned_memory.h"
-#include "device/open_device.h"
 #include "format/reduced_index_memory.h"
-#include "volume/volume_headers.h"
+#include "manage/open_stopped.h"
 
 namespace uvdo {
 namespace {
@@ -27,15 +26,13 @@ Result<VolumeGeometry> converted(const VolumeGeometry& old) {
   return geometry;
 }
 
-Task<Result<void>> shift(BackingStore& device) {
-  auto headers = co_await read_volume_headers(device);
-  if (!headers) co_return std::move(headers).error();
-  if (headers->super_block.state != VolumeState::clean &&
-      headers->super_block.state != VolumeState::new_volume) {
+Task<Result<void>> shift(BackingStore& device, const VolumeHeaders& headers) {
+  if (headers.super_block.state != VolumeState::clean &&
+      headers.super_block.state != VolumeState::new_volume) {
     co_return Error(Errc::busy, fmt::format("{} was not stopped cleanly: start and stop it once",
                                             device.name()));
   }
-  auto geometry = converted(headers->geometry);
+  auto geometry = converted(headers.geometry);
   if (!geometry) co_return std::move(geometry).error().within(device.name());
   AlignedMemory block(kBlockSize);
   // The old volume's index reads what is written here as a damaged page, and nothing else does.
@@ -51,12 +48,12 @@ Task<Result<void>> shift(BackingStore& device) {
 }
 
 Task<void> shift_volume(UringLoop& loop, const std::string& path, Result<void>& done) {
-  auto device = open_device(loop, path, OpenMode::read_write);
-  if (!device) {
-    done = std::move(device).error();
+  auto opened = co_await open_stopped(loop, path, OpenMode::read_write);
+  if (!opened) {
+    done = std::move(opened).error();
     co_return;
   }
-  auto shifted = co_await shift(**device);
+  auto shifted = co_await shift(*opened->device, opened->headers);
   done = std::move(shifted);
 }
 

@@ -9,8 +9,8 @@
 #include "base/first_line.h"
 #include "base/machine_memory.h"
 #include "control/server_messages.h"
-#include "device/open_device.h"
 #include "manage/format.h"
+#include "manage/open_stopped.h"
 
 namespace uvdo {
 namespace {
@@ -45,19 +45,15 @@ Result<GrowthAnswer> grow_served(const GrowOptions& options) {
 }
 
 Task<void> grow_stopped(UringLoop& loop, const GrowOptions& options, Result<GrowthAnswer>& done) {
-  auto device = open_device(loop, options.volume.volume, OpenMode::read_write);
-  if (!device) {
-    done = std::move(device).error();
+  auto opened = co_await open_stopped(loop, options.volume.volume, OpenMode::read_write);
+  if (!opened) {
+    done = std::move(opened).error();
     co_return;
   }
-  auto headers = co_await read_volume_headers(**device);
-  if (!headers) {
-    done = std::move(headers).error();
-    co_return;
-  }
-  const SuperBlock& before = headers->super_block;
+  auto& [device, headers] = *opened;
+  const SuperBlock& before = headers.super_block;
   // What is not possible is refused below, in the growth's own words, and nobody is asked about it.
-  if (auto sizes = grown_super_block(*headers, **device, options.wanted); sizes) {
+  if (auto sizes = grown_super_block(headers, *device, options.wanted); sizes) {
     const bool asks =
         options.may_offer && sizes->config.logical_blocks > before.config.logical_blocks;
     if (asks && !options.may_offer(*options.wanted.logical_bytes, room_for_data(*sizes))) {
@@ -65,7 +61,7 @@ Task<void> grow_stopped(UringLoop& loop, const GrowOptions& options, Result<Grow
       co_return;
     }
   }
-  auto grown = co_await grow_stopped_volume(**device, *headers, options.wanted, available_memory());
+  auto grown = co_await grow_stopped_volume(*device, headers, options.wanted, available_memory());
   if (!grown) {
     done = std::move(grown).error().within(options.volume.volume);
     co_return;

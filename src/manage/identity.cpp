@@ -3,30 +3,25 @@
 
 #include "async/uring_loop.h"
 #include "base/aligned_memory.h"
-#include "device/open_device.h"
-#include "volume/volume_headers.h"
+#include "manage/open_stopped.h"
 
 namespace uvdo {
 namespace {
 
 Task<void> write_uuid(UringLoop& loop, const std::string& path, const Uuid& uuid,
                       Result<void>& done) {
-  auto device = open_device(loop, path, OpenMode::read_write);
-  if (!device) {
-    done = std::move(device).error();
+  auto opened = co_await open_stopped(loop, path, OpenMode::read_write);
+  if (!opened) {
+    done = std::move(opened).error();
     co_return;
   }
-  auto headers = co_await read_volume_headers(**device);
-  if (!headers) {
-    done = std::move(headers).error();
-    co_return;
-  }
+  auto& [device, headers] = *opened;
   // The geometry lies in the first sector: a power cut leaves the old one or the new one.
-  VolumeGeometry geometry = headers->geometry;
+  VolumeGeometry geometry = headers.geometry;
   geometry.uuid = uuid;
   AlignedMemory block(kBlockSize);
   encode_volume_geometry(geometry, block.bytes());
-  auto written = co_await (*device)->write(0, block.bytes(), Durability::fua);
+  auto written = co_await device->write(0, block.bytes(), Durability::fua);
   done = std::move(written);
 }
 

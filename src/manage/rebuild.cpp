@@ -6,14 +6,13 @@
 #include "async/uring_loop.h"
 #include "base/file_checks.h"
 #include "base/size_text.h"
-#include "device/open_device.h"
 #include "format/journal_view.h"
 #include "format/slab_layout.h"
 #include "index/bounded_memory_index.h"
+#include "manage/open_stopped.h"
 #include "manage/stopped_volume.h"
 #include "volume/super_block_store.h"
 #include "volume/volume.h"
-#include "volume/volume_headers.h"
 
 namespace uvdo {
 namespace {
@@ -146,17 +145,13 @@ Task<void> run(UringLoop& loop, const StoppedRebuildOptions& options,
                Result<StoppedRebuild>& outcome) {
   // A survey keeps others from writing, and no reader away.
   const OpenMode mode = options.dry_run ? OpenMode::read_only : OpenMode::read_write;
-  auto device = open_device(loop, options.volume, mode);
-  if (!device) {
-    outcome = std::move(device).error();
+  auto opened = co_await open_stopped(loop, options.volume, mode);
+  if (!opened) {
+    outcome = std::move(opened).error();
     co_return;
   }
-  auto headers = co_await read_volume_headers(**device);
-  if (!headers) {
-    outcome = std::move(headers).error();
-    co_return;
-  }
-  const VolumeState state = headers->super_block.state;
+  auto& [device, headers] = *opened;
+  const VolumeState state = headers.super_block.state;
   if (!needs_rebuild(state) && !options.force) {
     outcome = Error(
         Errc::invalid_argument,
@@ -164,7 +159,7 @@ Task<void> run(UringLoop& loop, const StoppedRebuildOptions& options,
                     explain(state), options.advise({Obstacle::Kind::needs_no_rebuild})));
     co_return;
   }
-  auto report = co_await survey(loop, **device, *headers);
+  auto report = co_await survey(loop, *device, headers);
   if (!report) {
     const Error why = options.dry_run ? std::move(report).error() : not_begun(report.error());
     outcome = why.within(options.volume);
@@ -172,7 +167,7 @@ Task<void> run(UringLoop& loop, const StoppedRebuildOptions& options,
   }
   // Before anything is changed, and before it is decided whether to go on.
   options.surveyed(*report);
-  auto rebuilt = co_await go_on(loop, **device, *headers, options, report->losses());
+  auto rebuilt = co_await go_on(loop, *device, headers, options, report->losses());
   outcome = StoppedRebuild{state, std::move(*report), std::move(rebuilt)};
 }
 

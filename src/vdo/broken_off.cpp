@@ -87,11 +87,8 @@ Outcome finish_operation(VerbContext& context, const std::string& name, ConfVolu
                                name, state),
                    error);
   };
-  auto found = volume_of(context.registry, name, volume.values);
+  auto found = volume_that_is_there(context.registry, name, volume.values);
   if (!found) return failed(found.error());
-  if (!found->is_there()) {
-    return failed(Error(Errc::not_found, fmt::format("it is not at {}", found->path)));
-  }
   auto described = describe_volume(ServedVolume{found->path}, {.replay = false});
   if (!described) return failed(described.error());
   const VolumeDescription& what = described->description;

@@ -65,11 +65,8 @@ Outcome modify_uuid(VerbContext& context, const std::string& name, ConfVolume& v
     return failure(ExitStatus::system, fmt::format("Could not change {}", name), error);
   };
   if (auto taken = check_uuid_is_free(context, name, uuid)) return taken;
-  auto found = volume_of(context.registry, name, volume.values);
+  auto found = volume_that_is_there(context.registry, name, volume.values);
   if (!found) return failed(found.error());
-  if (!found->is_there()) {
-    return failed(Error(Errc::not_found, fmt::format("it is not at {}", found->path)));
-  }
   auto server = found->server();
   if (!server) return failed(server.error());
   if (*server) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "vdo/found_volume.h"
 
+#include <fmt/core.h>
+
 #include "control/server_messages.h"
 #include "device/storage_map.h"
 #include "format/uuid_text.h"
@@ -75,6 +77,13 @@ Result<FoundVolume> volume_of(const Registry& registry, const std::string& name,
     found.storage = Storage::other;
   }
   return found;
+}
+
+Result<FoundVolume> volume_that_is_there(const Registry& registry, const std::string& name,
+                                         const SettingValues& values) {
+  auto found = volume_of(registry, name, values);
+  if (!found || found->is_there()) return found;
+  return Error(Errc::not_found, fmt::format("it is not at {}", found->path));
 }
 
 }  // namespace uvdo

@@ -36,6 +36,11 @@ struct FoundVolume {
 [[nodiscard]] Result<FoundVolume> volume_of(const Registry& registry, const std::string& name,
                                             const SettingValues& values);
 
+/// The same. not_found: it is not there; the error says where it should be.
+[[nodiscard]] Result<FoundVolume> volume_that_is_there(const Registry& registry,
+                                                       const std::string& name,
+                                                       const SettingValues& values);
+
 /// Whether both are paths of one block device or file.
 [[nodiscard]] bool is_same_storage(const std::string& a, const std::string& b);
 

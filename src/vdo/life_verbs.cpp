@@ -200,11 +200,8 @@ Outcome convert(VerbContext& context, const std::string& name, ConfVolume& volum
   const auto failed = [&](const Error& error) {
     return failure(ExitStatus::system, fmt::format("Could not convert {}", name), error);
   };
-  auto found = volume_of(context.registry, name, volume.values);
+  auto found = volume_that_is_there(context.registry, name, volume.values);
   if (!found) return failed(found.error());
-  if (!found->is_there()) {
-    return failed(Error(Errc::not_found, fmt::format("it is not at {}", found->path)));
-  }
   auto server = found->server();
   if (!server) return failed(server.error());
   if (*server) {

@@ -132,12 +132,26 @@ Result<void> check_successor(const std::string& program,
                                             : ended->error_text));
 }
 
+/// What outlives a server that is killed.
+struct Kept {
+  KeptDescriptors descriptors;
+  std::optional<KeptWrites> writes;  ///< none for a volume that is only read
+};
+
+/// What a server has around it from the start of the process on.
+struct Surroundings {
+  ServeReload& reload;
+  TlsUpgrader* tls;  ///< none: without TLS
+  Kept& kept;
+  Successor& successor;
+  Log& log;
+  Background& background;
+};
+
 Task<Result<void>> serve_volume(UringLoop& loop, BackingStore& device, Volume& volume,
                                 std::uint64_t memory_bytes, ServeOptions options,
                                 std::optional<Doors> doors, ServerSignals& signals,
-                                ServeReload& reload, TlsUpgrader* tls, KeptDescriptors& kept,
-                                Successor& successor, bool may_miss_writes, Log& log,
-                                Background& background) {
+                                bool may_miss_writes, const Surroundings& around) {
   const bool is_account = options.doors.account.has_value();
   auto arguments = options.arguments;
   // Without --user they are opened here, behind the volume: who can connect finds it in use.
@@ -148,7 +162,8 @@ Task<Result<void>> serve_volume(UringLoop& loop, BackingStore& device, Volume& v
   }
   VolumeServer::Settings settings = server_settings(options, memory_bytes, signals);
   settings.may_miss_writes = may_miss_writes;
-  settings.kept = &kept;
+  settings.kept = &around.kept.descriptors;
+  Successor& successor = around.successor;
   settings.upgrade.problem = successor.problem();
   if (!is_account) {
     settings.upgrade.check = [&arguments](const std::string& program) {
@@ -159,19 +174,19 @@ Task<Result<void>> serve_volume(UringLoop& loop, BackingStore& device, Volume& v
       signals.stop();
     };
   }
-  VolumeServer server(loop, device, volume, std::move(settings), log);
+  VolumeServer server(loop, device, volume, std::move(settings), around.log);
   if (!is_account) {
     if (auto shared = successor.share(*doors); !shared) co_return shared;
   }
   if (!doors->nbd.empty()) {
-    server.add(
-        nbd_front_end(loop, server, options, tls, std::move(doors->nbd), may_miss_writes, log));
+    server.add(nbd_front_end(loop, server, options, around.tls, std::move(doors->nbd),
+                             may_miss_writes, around.log));
   }
   auto started = co_await server.start(std::move(*doors));
   if (!started) co_return started;
   successor.arrived();
-  background.ready();
-  signals.on_hangup([&] { reload.run(server.monitor()); });
+  around.background.ready();
+  signals.on_hangup([&] { around.reload.run(server.monitor()); });
   co_await signals.wait_for_stop();
   // The monitor is about to end.
   signals.on_hangup([] {});
@@ -179,12 +194,6 @@ Task<Result<void>> serve_volume(UringLoop& loop, BackingStore& device, Volume& v
   if (!successor.is_asked()) successor.close();
   co_return stopped;
 }
-
-/// What outlives a server that is killed.
-struct Kept {
-  KeptDescriptors descriptors;
-  std::optional<KeptWrites> writes;  ///< none for a volume that is only read
-};
 
 /// Opens all that takes the rights of root, and gives them up.
 Result<Doors> open_and_become(ServeOptions& options) {
@@ -201,8 +210,9 @@ Result<Doors> open_and_become(ServeOptions& options) {
 }
 
 Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerSignals& signals,
-                                  ServeReload& reload, TlsUpgrader* tls, Kept& kept,
-                                  Successor& successor, Log& log, Background& background) {
+                                  const Surroundings& around) {
+  Kept& kept = around.kept;
+  Log& log = around.log;
   auto device = open_device(loop, options.volume,
                             options.read_only ? OpenMode::read_only : OpenMode::read_write);
   if (!device) {
@@ -230,7 +240,8 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerS
   std::uint64_t memory_bytes = 0;
   if (headers) {  // if not, the volume's opening says why
     const std::uint64_t server_bytes =
-        NbdServer::memory_bound(nbd_settings(options, tls), options.requests, tls != nullptr) +
+        NbdServer::memory_bound(nbd_settings(options, around.tls), options.requests,
+                                around.tls != nullptr) +
         ControlServer::kMemoryBound + (options.web.empty() ? 0 : StatusPage::kMemoryBound);
     auto fits = memory_to_serve(*headers, options, server_bytes);
     if (!fits) co_return std::move(fits).error();
@@ -263,9 +274,9 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerS
     co_return std::move(volume).error();
   }
   const bool may_miss_writes = kept.writes && kept.writes->opened((*volume)->kept_report(), write);
-  auto result = co_await serve_volume(loop, **device, **volume, memory_bytes, std::move(options),
-                                      std::move(doors), signals, reload, tls, kept.descriptors,
-                                      successor, may_miss_writes, log, background);
+  auto serving = serve_volume(loop, **device, **volume, memory_bytes, std::move(options),
+                              std::move(doors), signals, may_miss_writes, around);
+  auto result = co_await std::move(serving);
   bool is_saved = result.ok();
   // A server that never began has not stopped its volume.
   if (!(*volume)->is_stopped()) {
@@ -274,8 +285,8 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerS
     if (result && !stopped) result = std::move(stopped);
   }
   if (is_saved && kept.writes) kept.writes->saved();
-  if (successor.is_asked()) {
-    for (KeptDescriptor& one : kept.descriptors.take_copies()) successor.add(std::move(one));
+  if (around.successor.is_asked()) {
+    for (KeptDescriptor& one : kept.descriptors.take_copies()) around.successor.add(std::move(one));
   }
   if (is_saved) kept.descriptors.leave();
   co_return result;
@@ -283,14 +294,13 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerS
 
 /// All of a server's life on its loop: a signal that comes while the volume is being opened is
 /// kept, and stops it when it is open.
-Task<void> run(UringLoop& loop, ServeOptions options, ServeReload& reload, TlsUpgrader* tls,
-               Kept& kept, Successor& successor, Log& log, Background& background,
+Task<void> run(UringLoop& loop, ServeOptions options, const Surroundings& around,
                Result<void>& result) {
   ServerSignals signals(loop);
   result = signals.start();
   if (!result) co_return;
-  auto served = co_await open_and_serve(loop, std::move(options), signals, reload, tls, kept,
-                                        successor, log, background);
+  auto serving = open_and_serve(loop, std::move(options), signals, around);
+  auto served = co_await std::move(serving);
   result = std::move(served);
   co_await signals.end();
 }
@@ -300,6 +310,37 @@ Result<void> check_window_of(const ServeOptions& options) {
   auto image = open_volume(options.volume, {.replay = false});
   if (!image) return std::move(image).error();
   return check_window(options.window, (*image)->logical_blocks() * kBlockSize);
+}
+
+/// Refuses what is known to be wrong before anything is opened for writing. The exit status if
+/// there is nothing left to do.
+std::optional<int> check_beforehand(ServeOptions& options) {
+  if (auto checked = options.check(); !checked) return usage_error(checked.error().message());
+  if (options.is_trial) {
+    // One that is in use is known to be a volume.
+    const auto fits = check_window_of(options);
+    return fits || fits.error().code() == Errc::busy ? kExitOk : fail(fits.error());
+  }
+  if (!options.offset.empty() || !options.size.empty()) {
+    auto fits = check_window_of(options);
+    if (!fits && fits.error().code() == Errc::invalid_argument) {
+      return usage_error(fits.error().message());
+    }
+    if (!fits) return fail(fits.error());
+  }
+  return std::nullopt;
+}
+
+/// What somebody keeps for servers of this volume, or is to keep. If there is no such volume, its
+/// opening says so.
+void find_kept(ServeOptions& options, const Successor& successor, Kept& kept) {
+  if (auto path = find_control_path(options.doors)) {
+    using How = KeptDescriptors::How;
+    options.doors.control_path = *path;
+    kept.descriptors = KeptDescriptors(*path, options.volume, successor.rest(),
+                                       options.keeps_writes ? How::keep : How::only_take_over);
+    if (!options.read_only) kept.writes.emplace(std::move(*path), kept.descriptors);
+  }
 }
 
 /// A server's life; `successor` is told if another program is to go on.
@@ -315,20 +356,7 @@ int serve(int argc, char** argv, Successor& successor) {
   }
   options.takes_over = successor.is_taking_over();
   options.arguments.assign(argv + 1, argv + argc);
-  if (auto checked = options.check(); !checked) return usage_error(checked.error().message());
-  if (options.is_trial) {
-    // One that is in use is known to be a volume.
-    const auto fits = check_window_of(options);
-    return fits || fits.error().code() == Errc::busy ? kExitOk : fail(fits.error());
-  }
-  // What is known to be wrong is refused before anything is opened for writing.
-  if (!options.offset.empty() || !options.size.empty()) {
-    auto fits = check_window_of(options);
-    if (!fits && fits.error().code() == Errc::invalid_argument) {
-      return usage_error(fits.error().message());
-    }
-    if (!fits) return fail(fits.error());
-  }
+  if (auto status = check_beforehand(options)) return *status;
   options.doors.handed_over = successor.sockets();
   if (options.control.empty()) {  // before the volume is touched
     if (auto made = make_control_folder(); !made) return fail(made.error());
@@ -348,16 +376,9 @@ int serve(int argc, char** argv, Successor& successor) {
     if (!written) return fail(written.error().within("--pid-file"));
     pid_file = std::move(*written);
   }
-  // Before there are threads, and signals that are held. If there is no such volume, its opening
-  // says so.
+  // Before there are threads, and signals that are held.
   Kept kept;
-  if (auto path = find_control_path(options.doors)) {
-    using How = KeptDescriptors::How;
-    options.doors.control_path = *path;
-    kept.descriptors = KeptDescriptors(*path, options.volume, successor.rest(),
-                                       options.keeps_writes ? How::keep : How::only_take_over);
-    if (!options.read_only) kept.writes.emplace(std::move(*path), kept.descriptors);
-  }
+  find_kept(options, successor, kept);
   // Before other threads are started, which inherit the mask.
   ServerSignals::hold();
 
@@ -387,8 +408,8 @@ int serve(int argc, char** argv, Successor& successor) {
   }
   ServeReload reload(app, argc, argv, std::move(config), **log, file ? &*file : nullptr, tls.get());
   Result<void> result;
-  (*loop)->run(run(**loop, std::move(options), reload, tls.get(), kept, successor, **log,
-                   background, result));
+  const Surroundings around{reload, tls.get(), kept, successor, **log, background};
+  (*loop)->run(run(**loop, std::move(options), around, result));
   return result ? kExitOk : fail(result.error());
 }
 

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is done in a place (places.py). Each operation returns what has failed, a list of lines without
 what differs from run to run; None if this kernel or file system has not what it tries."""
-import hashlib
-import os
 import pathlib
 import random
 import re
@@ -11,7 +9,7 @@ import subprocess
 import sys
 import unittest
 
-from places import MIB, must, run
+from places import MIB, must, run, tree_digest
 from remembered_device import RememberedDevice
 
 # The file system stressors of stress-ng 0.15, with what bounds the room that each takes.
@@ -102,18 +100,6 @@ def fsync_storm(place, scale):
     return failures
 
 
-def digest(root):
-    """Of names, modes and contents of all that is below a folder."""
-    whole = hashlib.sha256()
-    for folder, folders, files in os.walk(root):
-        folders.sort()
-        for name in sorted(files):
-            path = pathlib.Path(folder) / name
-            whole.update(f"{path.relative_to(root)} {path.stat().st_mode:o}\n".encode())
-            whole.update(path.read_bytes())
-    return whole.hexdigest()
-
-
 def unpack_compile_delete(place, scale):
     """Trees unpacked, copied, renamed and deleted, a program built, and all of it still right when the
     file system was mounted anew."""
@@ -129,7 +115,7 @@ def unpack_compile_delete(place, scale):
         tree.mkdir()
         must("tar", "-xf", archive, "-C", tree)
         trees.append(tree)
-    expected = digest(trees[0])
+    expected = tree_digest(trees[0])
     must("cp", "-a", trees[0], top / "copy")
     trees[1].rename(top / "renamed")
     shutil.rmtree(trees[2])
@@ -147,7 +133,7 @@ def unpack_compile_delete(place, scale):
         failures.append(f"fsck: {wrong}")
     place.mount_it()
     for tree in (trees[0], top / "copy", top / "renamed"):
-        if digest(tree) != expected:
+        if tree_digest(tree) != expected:
             failures.append(f"{tree.name} is not what was unpacked")
     if must(project / "program") != str(sum(numbers)):
         failures.append("the program computes something else")

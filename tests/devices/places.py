@@ -11,7 +11,7 @@ import time
 
 TESTS = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TESTS / "e2e"))
-from support import UVDO, run, wait_until  # noqa: E402
+from support import UVDO, processes_of, run, tree_digest, wait_until  # noqa: E402
 
 MIB = 1 << 20
 CHECKS = {"ext4": ["e2fsck", "-fn"], "xfs": ["xfs_repair", "-n"]}
@@ -131,7 +131,46 @@ class UvdoDevice(Place):
 
     def close(self):
         must(UVDO, "detach", self.file)
-        if not wait_until(lambda: not self.servers(), 20):
+        if not wait_until(lambda: not processes_of(self.file), 20):
+            return "a server is left"
+        done = run(UVDO, "check", self.file)
+        return "" if done.returncode == 0 else f"uvdo check: {done.stdout}{done.stderr}".strip()
+
+    def kill(self):
+        """Nothing serves a raw file: nobody can be killed."""
+
+    def come_back(self):
+        return True
+
+    def remove(self):
+        if self.is_mounted():
+            run("umount", "--lazy", self.mount)
+        if self.device:
+            run("losetup", "--detach", self.device)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class UvdoDevice(Place):
+    """A volume that `uvdo attach` has made a device."""
+    name = "uvdo"
+
+    def __init__(self, folder, size, kind="fuse"):
+        super().__init__(folder, size)
+        self.way = kind
+        # The name of the volume is that of the device, which is unique on the machine.
+        self.file = self.folder / f"{self.folder.name}.vdo"
+        self.log = self.folder / "log"
+
+    def open(self):
+        if not self.file.exists():
+            must(UVDO, "format", self.file, "--size", f"{self.size // MIB + 3072}M", "--slab-bits", 13,
+                 "--logical-size", f"{self.size // MIB}M")
+        self.device = must(UVDO, "attach", self.file, "--as", self.way, "--log-file",
+                           self.log).strip()
+
+    def close(self):
+        must(UVDO, "detach", self.file)
+        if not wait_until(lambda: not processes_of(self.file), 20):
             return "a server is left"
         done = run(UVDO, "check", self.file)
         return "" if done.returncode == 0 else f"uvdo check: {done.stdout}{done.stderr}".strip()
@@ -149,9 +188,9 @@ class UvdoDevice(Place):
         return found
 
     def kill(self):
-        for pid in self.servers():
+        for pid in processes_of(self.file):
             os.kill(pid, signal.SIGKILL)
-        if not wait_until(lambda: not self.servers(), 20):
+        if not wait_until(lambda: not processes_of(self.file), 20):
             raise Broken("a killed server stays")
 
     def come_back(self):
@@ -182,7 +221,7 @@ class UvdoDevice(Place):
             # What a killed server has left goes with the next one.
             run(UVDO, "attach", self.file, "--as", self.way, "--log-file", self.log)
             run(UVDO, "stop", "--force", self.file)
-            wait_until(lambda: not self.servers(), 20)
+            wait_until(lambda: not processes_of(self.file), 20)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

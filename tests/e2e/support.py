@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import pathlib
+import stat
 import struct
 import subprocess
 import sys
@@ -43,6 +44,47 @@ def wait_until(condition, seconds=60):
 
 def uvdo(*arguments, **options):
     return run(UVDO, *arguments, **options)
+
+
+def processes_of(image, names=("uvdo",)):
+    """The servers of a volume; by another name those who keep their memory."""
+    found = []
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            name = (folder / "comm").read_text().strip()
+        except OSError:
+            continue
+        if b"serve" in words and str(image).encode() in words and name in names:
+            found.append(int(folder.name))
+    return found
+
+
+def tree_digest(root):
+    """A digest of names, modes and contents of all files below a folder."""
+    digest = hashlib.sha256()
+    for folder, folders, files in os.walk(root):
+        folders.sort()
+        for name in sorted(files):
+            path = pathlib.Path(folder) / name
+            digest.update(f"{path.relative_to(root)} {path.stat().st_mode:o}\n".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def where_all_may_use_fuse(case, test, folder, timeout):
+    """Runs a test (Class.name) of the program again where /dev/fuse is usable by all, as on most machines."""
+    if os.environ.get("UVDO_FUSE_FOR_ALL"):
+        case.skipTest("/dev/fuse cannot be opened to users here")
+    device = folder / "fuse"
+    os.mknod(device, stat.S_IFCHR, os.stat("/dev/fuse").st_rdev)
+    os.chmod(device, 0o666)
+    done = run("unshare", "-m", "sh", "-c", f'mount --bind {device} /dev/fuse && exec "$@"', "sh",
+               sys.executable, sys.argv[0], test, env={**os.environ, "UVDO_FUSE_FOR_ALL": "1"},
+               timeout=timeout)
+    if "skipped" in done.stderr:
+        case.skipTest("/dev/fuse cannot be opened to users here")
+    case.assertEqual(done.returncode, 0, done.stderr)
 
 
 def judge(command, image, *more):

@@ -11,15 +11,13 @@ import random
 import re
 import shutil
 import signal
-import stat
 import subprocess
-import sys
 import tempfile
 import time
 import unittest
 
 from served import MIB
-from support import UVDO, judge, run, uvdo, wait_until
+from support import UVDO, judge, processes_of, run, uvdo, wait_until, where_all_may_use_fuse
 
 
 def missing():
@@ -31,20 +29,6 @@ def missing():
     if run("losetup", "-f").returncode != 0:
         return "there are no loop devices"
     return ""
-
-
-def processes_of(image, names=("uvdo",)):
-    """The servers of a volume; by another name those who keep their memory."""
-    found = []
-    for folder in pathlib.Path("/proc").glob("[0-9]*"):
-        try:
-            words = (folder / "cmdline").read_bytes().split(b"\0")
-            name = (folder / "comm").read_text().strip()
-        except OSError:
-            continue
-        if b"serve" in words and str(image).encode() in words and name in names:
-            found.append(int(folder.name))
-    return found
 
 
 class Attached(unittest.TestCase):
@@ -464,7 +448,7 @@ class UnprivilegedTest(Attached):
             return run("setpriv", "--reuid", "nobody", "--regid", str(nobody.pw_gid),
                        "--clear-groups", *command, env=environment)
         if as_nobody("test", "-w", "/dev/fuse").returncode != 0:
-            self.where_anybody_may_use_fuse()
+            where_all_may_use_fuse(self, "UnprivilegedTest.test_a_user_gets_a_file", self.folder, 120)
             return
         done = as_nobody(UVDO, "attach", self.image, "--as", "fuse")
         self.assertEqual(done.returncode, 0, done.stderr)
@@ -476,21 +460,6 @@ class UnprivilegedTest(Attached):
         done = as_nobody(UVDO, "detach", self.image)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assert_nothing_is_left()
-
-    def where_anybody_may_use_fuse(self):
-        """Runs the test again where /dev/fuse is usable by all, as on most machines."""
-        if os.environ.get("UVDO_FUSE_FOR_ALL"):
-            self.skipTest("/dev/fuse cannot be opened to users here")
-        device = self.folder / "fuse"
-        os.mknod(device, stat.S_IFCHR, os.stat("/dev/fuse").st_rdev)
-        os.chmod(device, 0o666)
-        command = f'mount --bind {device} /dev/fuse && exec "$@"'
-        done = run("unshare", "-m", "sh", "-c", command, "sh", sys.executable, __file__,
-                   "UnprivilegedTest.test_a_user_gets_a_file",
-                   env={**os.environ, "UVDO_FUSE_FOR_ALL": "1"}, timeout=120)
-        if "skipped" in done.stderr:
-            self.skipTest("/dev/fuse cannot be opened to users here")
-        self.assertEqual(done.returncode, 0, done.stderr)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 """File systems in daily use on a served volume: ext4 on the device of uvdo attach, xfs through the FUSE
 export of qemu-storage-daemon and a loop device, as by NBD where a kernel has no nbd. Needs root, FUSE and loop
 devices; says so where they are missing."""
-import hashlib
 import os
 import pathlib
 import random
@@ -13,7 +12,7 @@ import time
 import unittest
 
 from served import MIB, Served
-from support import UVDO, run
+from support import UVDO, run, tree_digest
 
 PYTHON_LIBRARY = pathlib.Path(unittest.__file__).parent.parent
 
@@ -35,18 +34,6 @@ def missing():
         if shutil.which(program) is None:
             return f"{program} is not installed"
     return ""
-
-
-def tree_digest(root):
-    """A digest of names, modes and contents of all files below a folder."""
-    digest = hashlib.sha256()
-    for folder, folders, files in os.walk(root):
-        folders.sort()
-        for name in sorted(files):
-            path = pathlib.Path(folder) / name
-            digest.update(f"{path.relative_to(root)} {path.stat().st_mode:o}\n".encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 @unittest.skipIf(missing(), missing())

@@ -21,7 +21,7 @@ import threading
 import time
 import unittest
 
-from support import TESTS, run, wait_until
+from support import TESTS, run, wait_until, where_all_may_use_fuse
 
 SERVER = os.environ.get("UVDO_FUSE_SERVER", str(TESTS.parent / "build/tests/fuse_memory_server"))
 MIB = 1 << 20
@@ -235,7 +235,7 @@ class FuseTest(unittest.TestCase):
             self.skipTest("nobody cannot run programs here")
         if run("setpriv", "--reuid=nobody", "--clear-groups", "test", "-w",
                "/dev/fuse").returncode != 0:
-            self.where_anybody_may_use_fuse()
+            where_all_may_use_fuse(self, "FuseTest.test_a_user_mounts_without_being_root", self.space, 60)
             return
         os.chown(self.folder, user.pw_uid, user.pw_gid)
         as_user = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}",
@@ -260,21 +260,6 @@ class FuseTest(unittest.TestCase):
         if "user_allow_other" not in pathlib.Path("/etc/fuse.conf").read_text().split("\n"):
             self.assertNotEqual(refused.returncode, 0)
             self.assertIn("user_allow_other", refused.stderr)
-
-    def where_anybody_may_use_fuse(self):
-        """Runs the test of users where /dev/fuse is usable by all, as on most machines."""
-        if os.environ.get("UVDO_FUSE_FOR_ALL"):
-            self.skipTest("/dev/fuse is for root alone here")
-        device = self.space / "fuse"
-        os.mknod(device, stat.S_IFCHR, os.stat("/dev/fuse").st_rdev)
-        os.chmod(device, 0o666)
-        command = f'mount --bind {device} /dev/fuse && exec "$@"'
-        done = run("unshare", "-m", "sh", "-c", command, "sh", sys.executable, __file__,
-                   "FuseTest.test_a_user_mounts_without_being_root",
-                   env={**os.environ, "UVDO_FUSE_FOR_ALL": "1"}, timeout=60)
-        if "skipped" in done.stderr:
-            self.skipTest("/dev/fuse is for root alone here")
-        self.assertEqual(done.returncode, 0, done.stderr)
 
     # ---- the block device
 

@@ -15,8 +15,8 @@ import threading
 import time
 import unittest
 
-from support import UVDO, run, uvdo, wait_until
-from test_attach import Attached, processes_of
+from support import UVDO, processes_of, run, uvdo, wait_until
+from test_attach import Attached
 
 DEADLY = 10
 

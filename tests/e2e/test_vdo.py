@@ -18,8 +18,8 @@ import unittest
 
 import yaml
 
-from support import UVDO, run, uvdo, wait_until
-from test_attach import missing, processes_of
+from support import UVDO, processes_of, run, uvdo, wait_until
+from test_attach import missing
 
 SCRIPTS = pathlib.Path(__file__).parent / "vdo_scripts"
 VERSION = 538380551

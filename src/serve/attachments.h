@@ -105,7 +105,6 @@ class Attachments {
   Task<Result<AttachedDevice>> make(AttachedDevice device, std::string at, bool take_over);
   /// Of the first kind that this machine has.
   Task<Result<AttachedDevice>> make_of_any_kind(AttachedDevice device, std::string at);
-  [[nodiscard]] Result<std::string> name_for(const std::string& wanted) const;
   /// Makes the link to a device that was just made; the path of the link, or empty.
   [[nodiscard]] std::string make_link(const AttachedDevice& device) const;
   void tell_udev(const AttachedDevice& device) const;

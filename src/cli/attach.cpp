@@ -8,12 +8,12 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include "base/child_program.h"
 #include "base/print.h"
 #include "base/size_text.h"
 #include "cli/device_options.h"
 #include "cli/serve_settings.h"
 #include "cli/served_volume.h"
-#include "manage/child_program.h"
 
 namespace uvdo {
 namespace {

@@ -9,6 +9,7 @@
 
 #include "arguments/version.h"
 #include "async/work_thread.h"
+#include "base/child_program.h"
 #include "base/machine_memory.h"
 #include "cli/config_file.h"
 #include "cli/log_file.h"
@@ -16,7 +17,6 @@
 #include "cli/serve_reload.h"
 #include "control/control_path.h"
 #include "device/open_device.h"
-#include "manage/child_program.h"
 #include "manage/stopped_volume.h"
 #include "nbd/nbd_server.h"
 #include "net/descriptor_reserve.h"

@@ -7,11 +7,11 @@
 
 #include <fmt/core.h>
 
+#include "base/child_program.h"
 #include "base/print.h"
 #include "cli/served_volume.h"
 #include "control/hello_message.h"
 #include "control/upgrade_message.h"
-#include "manage/child_program.h"
 
 namespace uvdo {
 namespace {

@@ -10,8 +10,8 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include "base/child_program.h"
 #include "base/file_checks.h"
-#include "manage/child_program.h"
 #include "registry/find_storage.h"
 
 namespace uvdo {

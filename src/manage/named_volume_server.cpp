@@ -3,9 +3,9 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include "base/child_program.h"
 #include "boot/unit_name.h"
 #include "manage/attach.h"
-#include "manage/child_program.h"
 #include "manage/lvm_pool.h"
 #include "manage/named_server.h"
 #include "manage/named_volume.h"

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/absolute_path.h"
-#include "manage/child_program.h"
+#include "base/child_program.h"
 
 namespace uvdo {
 namespace {

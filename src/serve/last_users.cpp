@@ -1,31 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "serve/last_users.h"
 
-#include <array>
-#include <cstdio>
-#include <memory>
-#include <string_view>
-
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include "async/alarm.h"
 #include "async/blocking_call.h"
+#include "base/child_program.h"
 #include "device/device_users.h"
 
 namespace uvdo {
 
 bool machine_is_going_down() {
   if (access("/run/systemd/system", F_OK) != 0) return false;
-  struct Close {
-    void operator()(FILE* file) const { pclose(file); }
-  };
-  const std::unique_ptr<FILE, Close> answer(
-      popen("exec timeout -s KILL 10 systemctl is-system-running 2>/dev/null", "re"));
-  if (!answer) return false;
-  std::array<char, 64> line{};
-  if (std::fgets(line.data(), line.size(), answer.get()) == nullptr) return false;
-  return std::string_view(line.data()) == "stopping\n";
+  const auto answer =
+      run_program_for_output({"timeout", "--signal=KILL", "10", "systemctl", "is-system-running"});
+  return answer && answer->text == "stopping\n";
 }
 
 LastUsers::Settings LastUsers::of_this_machine() {
@@ -40,7 +30,7 @@ LastUsers::Settings LastUsers::of_this_machine() {
 Task<bool> LastUsers::is_going_down() const {
   const auto ask = [this]() -> Result<bool> { return settings_.is_going_down(); };
   const auto answer = co_await call_blocking(loop_, Descriptors::own, ask);
-  co_return answer&&* answer;
+  co_return answer.ok() && *answer;
 }
 
 Task<std::vector<std::string>> LastUsers::users_of(std::vector<std::string> devices) const {

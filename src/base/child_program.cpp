@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "manage/child_program.h"
+#include "base/child_program.h"
 
 #include <array>
 #include <cerrno>

@@ -46,8 +46,17 @@ def uvdo(*arguments, **options):
     return run(UVDO, *arguments, **options)
 
 
+def parent_of(pid):
+    """The process number of a process's parent; 0 if it is gone."""
+    try:
+        return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
 def processes_of(image, names=("uvdo",)):
-    """The servers of a volume; by another name those who keep their memory."""
+    """The servers of a volume; by another name those who keep their memory. A child that has yet to
+    become what it was made for looks like its server and is none."""
     found = []
     for folder in pathlib.Path("/proc").glob("[0-9]*"):
         try:
@@ -57,7 +66,7 @@ def processes_of(image, names=("uvdo",)):
             continue
         if b"serve" in words and str(image).encode() in words and name in names:
             found.append(int(folder.name))
-    return found
+    return [pid for pid in found if parent_of(pid) not in found]
 
 
 def tree_digest(root):

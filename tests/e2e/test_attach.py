@@ -99,10 +99,10 @@ class Attached(unittest.TestCase):
 
     def assert_nothing_is_left(self):
         # The kernel lets go of a device a moment after it was unmounted.
-        self.assertTrue(wait_until(lambda: not self.loops(), 5), self.loops())
+        self.assertTrue(wait_until(lambda: not self.loops()), self.loops())
         for image in self.images:
             self.assertTrue(wait_until(lambda image=image: not processes_of(
-                image, ("uvdo", "uvdo-keeper")), 5), "no process is left")
+                image, ("uvdo", "uvdo-keeper"))), "no process is left")
             self.assertFalse(pathlib.Path("/dev/uvdo", image.stem).is_symlink())
         mounts = pathlib.Path("/proc/self/mountinfo").read_text()
         self.assertNotIn(self.image.stem, mounts)
@@ -190,7 +190,7 @@ class AttachTest(Attached):
         self.assertIn("when nobody uses it", said)
         self.assert_holds(place, kept)
         self.unmount(place)
-        self.assertTrue(wait_until(lambda: not processes_of(self.image), 20), "it goes by itself")
+        self.assertTrue(wait_until(lambda: not processes_of(self.image)), "it goes by itself")
         self.assert_nothing_is_left()
 
     def test_force_takes_it_from_who_uses_it(self):
@@ -202,7 +202,7 @@ class AttachTest(Attached):
             file.flush()
             self.detach(device, "--force")
             self.mounts.remove(place)
-        self.assertTrue(wait_until(lambda: not self.loops(), 20))
+        self.assertTrue(wait_until(lambda: not self.loops()))
         self.assert_nothing_is_left()
 
     def grow(self, image, kind, enlarge):
@@ -419,7 +419,7 @@ class AttachTest(Attached):
             refused = uvdo("attach", self.image, "--as", "ublk", "--log-file", self.folder / "log")
             self.assertEqual(refused.returncode, 1)
             self.assertIn("ublk", refused.stderr)
-            self.assertTrue(wait_until(lambda: not processes_of(self.image), 20))
+            self.assertTrue(wait_until(lambda: not processes_of(self.image)))
         nothing = uvdo("attach", self.folder / "nothing", "--log-file", self.folder / "log")
         self.assertEqual(nothing.returncode, 1)
         self.assertEqual(len(nothing.stderr.splitlines()), 1, nothing.stderr)

@@ -41,6 +41,8 @@ class Load:
         try:
             while not self.is_over:
                 path, data = self.place / f"f{number % 40}", rng.randbytes(rng.randrange(1, 60_000))
+                # Until it is answered for, the file may be the old one, the new one or a part.
+                self.stable.pop(path.name, None)
                 with open(path, "wb") as file:
                     file.write(data)
                     file.flush()
@@ -120,7 +122,7 @@ class Takeover(Attached):
         time.sleep(0.2)
         # The file's attributes are the kernel's own, which asks nobody who is dead.
         for command in (("losetup", "-a"), ("lsblk", device), ("losetup", device)):
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=10)
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=60)
         refused = uvdo("detach", device, timeout=30)
         self.assertEqual(refused.returncode, 1)
         self.assertIn("has died", refused.stderr)
@@ -129,7 +131,7 @@ class Takeover(Attached):
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertNotEqual(load.end(), [], "who uses it is told")
         self.mounts.remove(place)
-        self.assertTrue(wait_until(lambda: not self.loops(), 5), self.loops())
+        self.assertTrue(wait_until(lambda: not self.loops()), self.loops())
         self.assertFalse(pathlib.Path(f"/dev/uvdo/{self.image.stem}").is_symlink())
         # What was acknowledged is in the volume all the same.
         device = self.attach()

@@ -510,7 +510,7 @@ class OnDisks(Command):
         self.assertFalse(self.path(short).is_symlink())
         self.assertFalse(pathlib.Path("/dev/uvdo", self.name(short)).is_symlink())
         for device in self.loops:
-            self.assertTrue(wait_until(lambda device=device: not processes_of(device), 5))
+            self.assertTrue(wait_until(lambda device=device: not processes_of(device)))
 
 
 class Volumes(OnDisks):

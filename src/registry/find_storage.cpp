@@ -186,7 +186,7 @@ Result<Uuid> uuid_at(const std::string& path) {
 }
 
 std::string lasting_path(const std::string& path) {
-  const std::string whole = absolute_path(path);
+  std::string whole = absolute_path(path);
   if (!is_block_device(whole)) return whole;
   if (whole.starts_with("/dev/disk/") || whole.starts_with("/dev/mapper/")) return whole;
   const fs::path node = canonical(whole);

@@ -10,6 +10,8 @@
 #include <variant>
 #include <vector>
 
+#include <fmt/format.h>
+
 namespace uvdo {
 
 /// A text, a number, true or false, or a list of texts.
@@ -56,11 +58,11 @@ template <class IsFlag>
   for (const auto& [key, value] : table.entries()) {
     const std::string option = "--" + key;
     if (const auto* list = std::get_if<std::vector<std::string>>(&value)) {
-      for (const std::string& each : *list) words.push_back(option + "=" + each);
+      for (const std::string& each : *list) words.push_back(fmt::format("{}={}", option, each));
     } else if (is_flag(key)) {
       if (const auto* on = std::get_if<bool>(&value); on != nullptr && *on) words.push_back(option);
     } else {
-      words.push_back(option + "=" + to_text(value));
+      words.push_back(fmt::format("{}={}", option, to_text(value)));
     }
   }
   return words;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "arguments/arguments.h"
 
+#include <optional>
 #include <utility>
 
 #include <CLI/CLI.hpp>
@@ -87,6 +88,8 @@ template Option Arguments::option(const std::string&, int&, const std::string&);
 template Option Arguments::option(const std::string&, std::uint16_t&, const std::string&);
 template Option Arguments::option(const std::string&, std::uint32_t&, const std::string&);
 template Option Arguments::option(const std::string&, std::uint64_t&, const std::string&);
+template Option Arguments::option(const std::string&, std::optional<std::uint64_t>&,
+                                  const std::string&);
 template Option Arguments::option(const std::string&, double&, const std::string&);
 template Option Arguments::option(const std::string&, std::vector<std::string>&,
                                   const std::string&);

@@ -66,7 +66,8 @@ class Arguments {
   Arguments& operator=(const Arguments&) = delete;
 
   /// `names` as "-v,--verbose", or a word without dashes for a positional argument. The value is
-  /// stored in `value`, which has to outlive parse(): a text, a number, or a list of either.
+  /// stored in `value`, which has to outlive parse(): a text, a number, which may be optional, or a
+  /// list of either.
   template <typename T>
   Option option(const std::string& names, T& value, const std::string& help = "");
   /// Given, it makes `value` true; "!--no-x" makes it false.

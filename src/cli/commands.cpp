@@ -54,14 +54,16 @@ constexpr std::array kCommands{
     Command{"remove", "end a named volume, and free its disk or file", run_remove},
     Command{"check", "check a stopped volume for inconsistencies", run_check},
     Command{"rebuild", "make a volume writable again that an error left read-only", run_rebuild},
+    Command{"explain", "tell all about one block of a stopped volume", run_explain},
     Command{"cat", "write the contents of a stopped volume to standard output", run_cat},
     Command{"export", "copy the contents of a stopped volume to a sparse file", run_export},
     Command{"bench", "measure how fast volumes are here", run_bench},
 };
 
 /// Commands that change nothing.
-constexpr std::array<std::string_view, 11> kTellers{
-    "status", "info", "monitor", "top", "stats", "list", "dump", "check", "cat", "bench", "config"};
+constexpr std::array<std::string_view, 12> kTellers{"status", "info",  "monitor", "top",
+                                                    "stats",  "list",  "dump",    "check",
+                                                    "cat",    "bench", "config",  "explain"};
 bool is_teller(std::string_view command) {
   return std::ranges::find(kTellers, command) != kTellers.end();
 }

@@ -14,12 +14,13 @@ namespace {
 class Walker {
  public:
   Walker(const VolumeImage& image, ReferenceTable& references, const FindingSink& sink,
-         const WalkProgress& progress)
+         const WalkProgress& progress, const MapVisitor& visitor)
       : image_(image),
         slabs_(image.slabs()),
         references_(references),
         sink_(sink),
         progress_(progress),
+        visitor_(visitor),
         levels_(std::make_unique<std::array<PageView, kTreeHeight>>()) {}
 
   BlockMapContents walk() {
@@ -98,6 +99,7 @@ class Walker {
         continue;
       }
       ++contents_.tree_pages;
+      if (visitor_.page) visitor_.page(entry.pbn, root_, height - 1, child);
       if (!references_.add_tree_page(entry.pbn)) {
         report(FindingKind::block_map_tree, true,
                "page {} (height {}) slot {} leads to block {}, which is used already", pbn.value(),
@@ -118,6 +120,7 @@ class Walker {
     for (unsigned slot = 0; slot < kEntriesPerPage; ++slot) {
       const BlockMapping entry = (*levels_)[0].entry(slot);
       if (entry == kUnmapped) continue;
+      if (visitor_.entry) visitor_.entry(first_lbn(number) + slot, entry);
       map(first_lbn(number) + slot, entry);
     }
   }
@@ -162,6 +165,7 @@ class Walker {
   ReferenceTable& references_;
   const FindingSink& sink_;
   const WalkProgress& progress_;
+  const MapVisitor& visitor_;
   std::unique_ptr<std::array<PageView, kTreeHeight>> levels_;
   std::uint32_t root_ = 0;
   TreeSize bounds_;
@@ -172,8 +176,9 @@ class Walker {
 }  // namespace
 
 BlockMapContents walk_block_map(const VolumeImage& image, ReferenceTable& references,
-                                const FindingSink& sink, const WalkProgress& progress) {
-  return Walker(image, references, sink, progress).walk();
+                                const FindingSink& sink, const WalkProgress& progress,
+                                const MapVisitor& visitor) {
+  return Walker(image, references, sink, progress, visitor).walk();
 }
 
 }  // namespace uvdo

@@ -25,11 +25,19 @@ struct BlockMapContents {
 /// Called now and then with the pages done and the pages expected (the volume's own counter).
 using WalkProgress = std::function<void(std::uint64_t done, std::uint64_t expected)>;
 
+/// Called for what the walk passes: each page in a slab, by its tree, height and number in the tree
+/// at that height, and each entry of a leaf that is not unmapped, right or wrong.
+struct MapVisitor {
+  std::function<void(Pbn page, std::uint32_t root, unsigned height, std::uint64_t index)> page;
+  std::function<void(Lbn lbn, BlockMapping entry)> entry;
+};
+
 /// Walks the trees. Pages that cannot be read are reported and count as empty, so that the walk
 /// itself does not fail. Every page is visited once, whatever the image says: a page that two
 /// entries lead to is followed from the first alone, so a loop ends. References to blocks go to
 /// `references`.
 BlockMapContents walk_block_map(const VolumeImage& image, ReferenceTable& references,
-                                const FindingSink& sink, const WalkProgress& progress = {});
+                                const FindingSink& sink, const WalkProgress& progress = {},
+                                const MapVisitor& visitor = {});
 
 }  // namespace uvdo

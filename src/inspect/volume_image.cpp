@@ -122,7 +122,8 @@ Result<const PageView*> VolumeImage::cached_page(std::uint32_t root, unsigned he
   return &place->view;
 }
 
-Result<BlockMapping> VolumeImage::mapping(Lbn lbn) {
+template <class Visit>
+Result<BlockMapping> VolumeImage::follow(Lbn lbn, Visit&& visit) {
   if (lbn.value() >= logical_blocks()) {
     return Error(Errc::out_of_range, fmt::format("logical block {} is beyond the end ({} blocks)",
                                                  lbn.value(), logical_blocks()));
@@ -133,15 +134,24 @@ Result<BlockMapping> VolumeImage::mapping(Lbn lbn) {
   for (unsigned height = kRootHeight;; --height) {
     auto page = cached_page(path.root, height, pbn);
     if (!page) return std::move(page).error();
-    if ((*page)->status != PageStatus::valid) return kUnmapped;
-    const BlockMapping entry = (*page)->entry(path.slots[height]);
-    if (height == 0) return entry;
-    if (entry == kUnmapped) return kUnmapped;
+    const PageStatus status = (*page)->status;
+    const unsigned slot = path.slots[height];
+    const BlockMapping entry = status == PageStatus::valid ? (*page)->entry(slot) : kUnmapped;
+    visit(MapStep{height, pbn, slot, status, entry});
+    if (height == 0 || entry == kUnmapped) return entry;
     if (entry.state != kStateUncompressed || !slabs_.is_data_block(entry.pbn)) {
-      return Error(Errc::corrupt, bad_location(pbn, height, path.slots[height], entry));
+      return Error(Errc::corrupt, bad_location(pbn, height, slot, entry));
     }
     pbn = entry.pbn;
   }
+}
+
+Result<BlockMapping> VolumeImage::mapping(Lbn lbn) {
+  return follow(lbn, [](const MapStep&) {});
+}
+
+Result<BlockMapping> VolumeImage::mapping(Lbn lbn, std::vector<MapStep>& way) {
+  return follow(lbn, [&](const MapStep& step) { way.push_back(step); });
 }
 
 Result<const VolumeImage::CachedBlock*> VolumeImage::cached_block(Pbn pbn) {

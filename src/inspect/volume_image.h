@@ -38,6 +38,15 @@ struct PageView {
   [[nodiscard]] BlockMapping entry(unsigned slot) const { return uvdo::entry(bytes, slot); }
 };
 
+/// A page on the way to an entry of the block map, and where the way goes on from it.
+struct MapStep {
+  unsigned height = 0;
+  Pbn page;
+  unsigned slot = 0;
+  PageStatus status = PageStatus::invalid;
+  BlockMapping entry;  ///< unmapped, unless the page is valid
+};
+
 /// Blocking, and for one thread: reads fill the caches below. What is read is not locked here; who
 /// opens the store sees to it that nobody writes to it meanwhile. Places come from the disk, so
 /// that each is checked before it is followed.
@@ -79,6 +88,8 @@ class VolumeImage {
 
   /// Where a logical block is mapped. out_of_range; corrupt if the way to it is damaged.
   Result<BlockMapping> mapping(Lbn lbn);
+  /// The same, and the pages that were passed, from the root down, also if it fails in the end.
+  Result<BlockMapping> mapping(Lbn lbn, std::vector<MapStep>& way);
   /// The contents behind a mapping. corrupt if it is not valid or the block is damaged.
   Result<void> read_mapped(BlockMapping mapping, MutableBytes out);
   /// The contents of a logical block.
@@ -110,6 +121,8 @@ class VolumeImage {
     bool loaded = false;
     PageView view;
   };
+  template <class Visit>
+  Result<BlockMapping> follow(Lbn lbn, Visit&& visit);
   Result<const PageView*> cached_page(std::uint32_t root, unsigned height, Pbn pbn);
 
   /// Compressed blocks last read: neighbours tend to share one.

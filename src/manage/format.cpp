@@ -115,13 +115,15 @@ Obstacle smaller_slabs(const FormatRequest& request) {
 Result<void> check_sizes(const VolumeLayout& layout, const FormatOptions& options) {
   const MachineMemory available = available_memory();
   // A volume that no settings would let be served here is not made here.
-  const MemoryPlan least = plan_serving(ServeSettings::least, layout.geometry, layout.super_block);
+  const MemoryPlan least =
+      plan_serving(PlannedSettings::least, layout.geometry, layout.super_block);
   if (auto fits = check_memory(least, 0, available); !fits) {
     return Error(fits.error().code(),
                  fits.error().message() + options.advise({Obstacle::Kind::too_much_memory}))
         .within("it could not be served here");
   }
-  const MemoryPlan usual = plan_serving(ServeSettings::usual, layout.geometry, layout.super_block);
+  const MemoryPlan usual =
+      plan_serving(PlannedSettings::usual, layout.geometry, layout.super_block);
   if (usual.total() > available.bytes) {
     options.warn_of_memory(usual.total(), available);
   }

@@ -74,10 +74,10 @@ Result<void> check_memory(const MemoryPlan& plan, std::uint64_t server,
                   size_text(available.bytes), remedy.empty() ? "" : "; ", remedy));
 }
 
-MemoryPlan plan_serving(ServeSettings settings, const VolumeGeometry& geometry,
+MemoryPlan plan_serving(PlannedSettings settings, const VolumeGeometry& geometry,
                         const SuperBlock& super_block) {
   VolumeOptions options;
-  if (settings == ServeSettings::least) {
+  if (settings == PlannedSettings::least) {
     options.block_map_cache_pages = kLeastCacheBytes / kBlockSize;
     options.buffer_bytes = kLeastBufferBytes;
   }
@@ -91,8 +91,8 @@ Result<void> check_growth_memory(const VolumeGeometry& geometry, const SuperBloc
   // A volume that is served with the least settings today need not fit with the usual ones
   // tomorrow.
   const bool is_tight =
-      plan_serving(ServeSettings::usual, geometry, before).total() > available.bytes;
-  const ServeSettings settings = is_tight ? ServeSettings::least : ServeSettings::usual;
+      plan_serving(PlannedSettings::usual, geometry, before).total() > available.bytes;
+  const PlannedSettings settings = is_tight ? PlannedSettings::least : PlannedSettings::usual;
   auto fits = check_memory(plan_serving(settings, geometry, grown), 0, available,
                            "give smaller sizes, or grow it where there is more");
   if (!fits) return std::move(fits).error().within("after this growth it could not be served here");

@@ -43,8 +43,8 @@ Result<void> check_memory(const MemoryPlan& plan, std::uint64_t server,
 
 /// What a volume that nobody serves now takes when it is served: with the usual settings, or the
 /// least ones that uvdo serve takes.
-enum class ServeSettings : std::uint8_t { usual, least };
-[[nodiscard]] MemoryPlan plan_serving(ServeSettings settings, const VolumeGeometry& geometry,
+enum class PlannedSettings : std::uint8_t { usual, least };
+[[nodiscard]] MemoryPlan plan_serving(PlannedSettings settings, const VolumeGeometry& geometry,
                                       const SuperBlock& super_block);
 
 /// no_memory if this machine could not serve a volume after its growth from `before` to `grown`:

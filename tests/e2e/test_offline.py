@@ -162,6 +162,87 @@ class GoldenTest(OfflineTest):
                             self.json("info", image, "--without-journal")["logicalBlocksUsed"])
 
 
+class ExplainTest(OfflineTest):
+    """What explain says of single blocks, beside what Debian's vdodumpblockmap says of all."""
+
+    def dumped(self, image):
+        """Entries of leaves by page and slot, and the pages that are above them."""
+        program = vdo_program("vdodumpblockmap")
+        if program is None:
+            self.skipTest("Debian's vdo cannot be had")
+        leaves, pages = {}, {}
+        for line in run(program, image).stdout.splitlines():
+            words = line.replace("(", " ").replace(")", " ").split()
+            page, slot, height = int(words[1]), int(words[3]), int(words[5])
+            (pages if height else leaves)[page, slot] = int(words[8]), int(words[-1])
+        return leaves, pages
+
+    def test_the_way_to_a_block_and_its_place_are_those_of_the_referee(self):
+        image = self.extracted("compressed")
+        leaves, pages = self.dumped(image)
+        blocks = self.json("info", image)["logicalBlocks"]
+        kinds = set()
+        for lbn in [*range(0, 4000, 97), blocks - 1]:
+            told = self.json("explain", image, "--lbn", lbn)["logical"]
+            for step in told["way"][:-1]:
+                self.assertEqual(pages[step["page"], step["slot"]],
+                                 (step["entry"]["pbn"], step["entry"]["state"]))
+            leaf = told["way"][-1]
+            mapping = told["mapping"]["pbn"], told["mapping"]["state"]
+            if leaf["height"] == 0:
+                self.assertEqual(leaves.get((leaf["page"], leaf["slot"]), (0, 0)), mapping)
+            kinds.add(mapping[1] > 1)
+        self.assertEqual(kinds, {False, True}, "whole blocks and fragments were among them")
+
+    def test_all_who_share_a_block_are_found_and_counted(self):
+        image = self.extracted("compressed")
+        leaves, _ = self.dumped(image)
+        found = {}
+        for pbn, state in leaves.values():
+            if pbn:
+                found.setdefault(pbn, []).append(state)
+        most = sorted(found, key=lambda pbn: -len(found[pbn]))[:3]
+        for pbn in most:
+            told = self.json("explain", image, "--pbn", pbn)["physical"]
+            self.assertEqual(told["references"]["all"], len(found[pbn]))
+            self.assertEqual(sorted(m["state"] for m in told["references"]["mappings"]),
+                             sorted(found[pbn]))
+            self.assertEqual(told["count"], len(found[pbn]))
+            if max(found[pbn]) > 1:
+                self.assertLessEqual({state - 2 for state in found[pbn]},
+                                     {each["fragment"] for each in told["fragments"]})
+
+    def test_the_index_is_asked_and_nothing_is_written(self):
+        image = self.extracted("index")
+        before = sha256(image)
+        told = self.json("explain", image, "--lbn", 5, "--index")
+        self.assertEqual(told["index"]["mapping"]["pbn"], told["logical"]["mapping"]["pbn"])
+        self.assertEqual(sha256(image), before)
+        hole = self.json("info", image)["logicalBlocks"] - 1
+        refused = uvdo("explain", image, "--lbn", hole, "--index")
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("has no contents", refused.stderr)
+
+    def test_what_is_no_block_is_told_so(self):
+        image = self.extracted("clean")
+        for options, status in ((("--lbn", 1 << 50), 1), (("--pbn", 1 << 50), 1), ((), 2),
+                                (("--lbn", 1, "--pbn", 1), 2), (("--lbn", "x"), 2)):
+            done = uvdo("explain", image, *options)
+            self.assertEqual((done.returncode, done.stdout), (status, ""), options)
+            self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+
+    def test_each_part_of_the_device_is_known(self):
+        image = self.extracted("clean")
+        info = self.json("info", image)
+        for name, part in info["partitions"].items():
+            told = self.json("explain", image, "--pbn", part["start"])["physical"]
+            word = {"block map": "root", "slab depot": "data"}.get(name, name)
+            self.assertIn(word, told["is"])
+        text = uvdo("explain", self.extracted("compressed"), "--lbn", 100).stdout
+        for word in ("height 4", "mapped to", "referred to by", "journal"):
+            self.assertIn(word, text)
+
+
 class ContentTest(OfflineTest):
     def test_cat_gives_any_range(self):
         image = self.extracted("clean")

@@ -6,8 +6,10 @@
 #include <fmt/core.h>
 #include <sys/stat.h>
 
+#include "base/store_name.h"
 #include "device/blocking_file.h"
 #include "device/file_device.h"
+#include "device/nbd_store.h"
 
 namespace uvdo {
 namespace {
@@ -19,11 +21,19 @@ Result<std::unique_ptr<BackingStore>> as_store(Result<std::unique_ptr<Store>> op
   return std::unique_ptr<BackingStore>(std::move(*opened));
 }
 
+Error no_such_kind(const std::string& name) {
+  return {Errc::unsupported, fmt::format("{} is no name of a store", name)};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<BackingStore>> open_device(UringLoop& loop, const std::string& name,
                                                   OpenMode mode) {
-  return as_store(FileDevice::open(loop, name, mode));
+  switch (kind_of_store(name)) {
+    case StoreKind::path: return as_store(FileDevice::open(loop, name, mode));
+    case StoreKind::nbd: return as_store(NbdStore::open(&loop, name, mode));
+  }
+  return no_such_kind(name);
 }
 
 Result<std::unique_ptr<BackingStore>> make_device(UringLoop& loop, const std::string& name) {
@@ -33,7 +43,11 @@ Result<std::unique_ptr<BackingStore>> make_device(UringLoop& loop, const std::st
 }
 
 Result<std::unique_ptr<BackingStore>> open_blocking_device(const std::string& name, OpenMode mode) {
-  return as_store(BlockingFile::open(name, mode));
+  switch (kind_of_store(name)) {
+    case StoreKind::path: return as_store(BlockingFile::open(name, mode));
+    case StoreKind::nbd: return as_store(NbdStore::open(nullptr, name, mode));
+  }
+  return no_such_kind(name);
 }
 
 Result<std::unique_ptr<BackingStore>> make_blocking_device(const std::string& name) {
@@ -43,6 +57,8 @@ Result<std::unique_ptr<BackingStore>> make_blocking_device(const std::string& na
 }
 
 Result<NameOf> look_up_name(const std::string& name) {
+  // What is behind a network was made there, and is looked at by opening it.
+  if (!is_path(name)) return NameOf::other;
   struct stat status {};
   if (stat(name.c_str(), &status) == 0) {
     return S_ISREG(status.st_mode) ? NameOf::file : NameOf::other;

@@ -34,6 +34,9 @@ struct BackingState {
   std::chrono::seconds silent_for{0};
   std::string trouble;  ///< why, as far as is known
 
+  /// Whether that is longer than a store takes that is well.
+  [[nodiscard]] bool is_silent() const { return silent_for >= std::chrono::seconds(5); }
+
   [[nodiscard]] bool is_removed() const { return is_file && links == 0; }
   /// Bytes that it may still take if it is filled up to `end`; 0 for a device.
   [[nodiscard]] std::uint64_t may_take(std::uint64_t end) const {

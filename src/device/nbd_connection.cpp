@@ -87,13 +87,23 @@ Result<std::unique_ptr<NbdConnection>> NbdConnection::connect(const std::string&
 }
 
 Error NbdConnection::error(const std::string& uri) const {
-  switch (trouble_errno_) {
-    case ECONNREFUSED:
-      return {Errc::io, fmt::format("cannot connect to {}: no NBD server listens there", uri)};
-    case EINVAL:
-      return {Errc::invalid_argument, fmt::format("{} cannot be used: {}", uri, trouble_)};
-    default: return {Errc::io, fmt::format("cannot connect to {}: {}", uri, trouble_)};
+  const auto says = [this](std::string_view words) {
+    return trouble_.find(words) != std::string::npos;
+  };
+  if (trouble_errno_ == ECONNREFUSED || (says("connect: ") && trouble_errno_ == ENOENT)) {
+    return {Errc::io, fmt::format("cannot connect to {}: no NBD server listens there", uri)};
   }
+  if (says("has no export named")) {
+    return {Errc::io, fmt::format("cannot connect to {}: the server has no such export", uri)};
+  }
+  if (says("refused TLS")) {
+    return {Errc::io, fmt::format("cannot connect to {}: the server does not speak TLS", uri)};
+  }
+  if (says("parse URI")) {
+    return {Errc::invalid_argument,
+            fmt::format("{} is no URI of an NBD export, such as nbd://HOST/EXPORT", uri)};
+  }
+  return {Errc::io, fmt::format("cannot connect to {}: {}", uri, trouble_)};
 }
 
 void NbdConnection::note_trouble() {

@@ -83,6 +83,21 @@ Result<std::unique_ptr<NbdStore>> NbdStore::open(UringLoop* loop, const std::str
   return store;
 }
 
+Result<std::size_t> NbdStore::peek(const std::string& uri, MutableBytes out) {
+  NbdStore store(nullptr, uri, OpenMode::read_only, kConnectPatience);
+  auto connections = store.connect_all(1);
+  if (!connections) return std::move(connections).error();
+  store.use(std::move(*connections));
+  const iovec slice{out.data(), std::min<std::size_t>(out.size(), store.size())};
+  Request request;
+  request.op = Op::read;
+  request.length = slice.iov_len;
+  request.slices = {&slice, 1};
+  if (slice.iov_len > 0) store.submit(request);
+  if (request.error == 0) return slice.iov_len;
+  return errno_error(request.error, request_text(Op::read, 0, slice.iov_len, uri));
+}
+
 NbdStore::NbdStore(UringLoop* loop, std::string uri, OpenMode mode, milliseconds patience)
     : loop_(loop), uri_(std::move(uri)), mode_(mode), patience_(patience) {}
 
@@ -101,7 +116,7 @@ Result<void> NbdStore::reopen() {
       mode_ == OpenMode::read_only ? StorageLock::Mode::shared : StorageLock::Mode::exclusive);
   if (!lock) return std::move(lock).error();
   file.lock = std::move(*lock);
-  auto connections = connect_all();
+  auto connections = connect_all(kConnections);
   if (!connections) return std::move(connections).error();
   file_ = std::move(file);
   use(std::move(*connections));
@@ -124,14 +139,14 @@ Result<void> NbdStore::check(const NbdExport& found) const {
   return {};
 }
 
-Result<std::vector<std::unique_ptr<NbdConnection>>> NbdStore::connect_all() {
+Result<std::vector<std::unique_ptr<NbdConnection>>> NbdStore::connect_all(std::size_t most) {
   std::vector<std::unique_ptr<NbdConnection>> made;
   auto first = NbdConnection::connect(uri_, kConnectPatience);
   if (!first) return std::move(first).error();
   const NbdExport found = (*first)->look();
   if (auto usable = check(found); !usable) return std::move(usable).error();
   made.push_back(std::move(*first));
-  while (found.can_multi_conn && made.size() < kConnections) {
+  while (found.can_multi_conn && made.size() < most) {
     auto more = NbdConnection::connect(uri_, kConnectPatience);
     if (!more) break;  // a server may limit them
     made.push_back(std::move(*more));
@@ -172,7 +187,7 @@ Result<std::uint64_t> NbdStore::look_up_size() {
     }
     wait();
   }
-  auto connections = connect_all();
+  auto connections = connect_all(kConnections);
   if (!connections) return std::move(connections).error();
   use(std::move(*connections));
   return size_;

@@ -41,6 +41,8 @@ class NbdStore final : public BackingStore {
   static Result<std::unique_ptr<NbdStore>> open(UringLoop* loop, const std::string& uri,
                                                 OpenMode mode,
                                                 std::chrono::milliseconds patience = kPatience);
+  /// Reads the beginning of the export without a lock: how many bytes of `out` there are.
+  static Result<std::size_t> peek(const std::string& uri, MutableBytes out);
   ~NbdStore() override;
 
   void submit(Request& request) override;
@@ -82,7 +84,7 @@ class NbdStore final : public BackingStore {
   NbdStore(UringLoop* loop, std::string uri, OpenMode mode, std::chrono::milliseconds patience);
 
   [[nodiscard]] Result<void> check(const NbdExport& found) const;
-  Result<std::vector<std::unique_ptr<NbdConnection>>> connect_all();
+  Result<std::vector<std::unique_ptr<NbdConnection>>> connect_all(std::size_t most);
   void use(std::vector<std::unique_ptr<NbdConnection>> connections);
 
   // ---- requests

@@ -3,9 +3,12 @@
 
 #include <cerrno>
 
+#include <fcntl.h>
 #include <fmt/core.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "base/file_checks.h"
 #include "base/store_name.h"
 #include "device/blocking_file.h"
 #include "device/file_device.h"
@@ -54,6 +57,18 @@ Result<std::unique_ptr<BackingStore>> make_blocking_device(const std::string& na
   auto file = make_backing_file(name);
   if (!file) return std::move(file).error();
   return as_store(BlockingFile::adopt(std::move(*file), name, OpenMode::read_write));
+}
+
+Result<std::size_t> peek(const std::string& name, MutableBytes out) {
+  switch (kind_of_store(name)) {
+    case StoreKind::path: break;
+    case StoreKind::nbd: return NbdStore::peek(name, out);
+  }
+  auto file = open_checked(name, O_RDONLY | O_CLOEXEC, FileKind::store);
+  if (!file) return std::move(file).error();
+  const ssize_t got = pread(file->get(), out.data(), out.size(), 0);
+  if (got < 0) return errno_error(errno, fmt::format("reading {}", name));
+  return static_cast<std::size_t>(got);
 }
 
 Result<NameOf> look_up_name(const std::string& name) {

@@ -28,6 +28,10 @@ Result<std::unique_ptr<BackingStore>> make_device(UringLoop& loop, const std::st
 Result<std::unique_ptr<BackingStore>> open_blocking_device(const std::string& name, OpenMode mode);
 Result<std::unique_ptr<BackingStore>> make_blocking_device(const std::string& name);
 
+/// Reads the beginning of a store without its lock, whoever uses it: how many bytes of `out` there
+/// are. not_found, invalid_argument, io: it cannot be read.
+Result<std::size_t> peek(const std::string& name, MutableBytes out);
+
 /// What a name is the name of.
 enum class NameOf : std::uint8_t {
   nothing,  ///< make_device() could make it

@@ -84,6 +84,7 @@ std::optional<NbdPlace> NbdPlace::of(std::string_view uri) {
   const std::size_t slash = std::min(rest.find('/'), rest.size());
   NbdPlace place;
   place.export_name = unescaped(rest.substr(std::min(slash + 1, rest.size())));
+  place.wait = parameter(query, "uvdo-wait");
   if (is_unix) {
     place.server = "unix:" + parameter(query, "socket");
     return place;

@@ -26,6 +26,7 @@ enum class StoreKind : std::uint8_t {
 struct NbdPlace {
   std::string server;  ///< "host:port" in small letters, or "unix:/path/of/socket"
   std::string export_name;
+  std::string wait;  ///< the value of the parameter "uvdo-wait"; empty if there is none
   /// Nothing if it is no URI of that kind.
   static std::optional<NbdPlace> of(std::string_view uri);
 };

@@ -22,7 +22,7 @@ TEST(StoreName, BeginningTellsTheKind) {
 TEST(StoreName, SpellingsOfOneStoreHaveOneKey) {
   EXPECT_EQ(store_key("nbd://Host/"), "nbd:host:10809/");
   for (const char* uri : {"nbd://HOST:10809/a%20b", "nbds://alice@host/a b?tls-psk-file=/k",
-                          "NBD://host/a%20b#part"}) {
+                          "NBD://host/a%20b#part", "nbd://host/a%20b?uvdo-wait=5"}) {
     EXPECT_EQ(store_key(uri), "nbd:host:10809/a b") << uri;
   }
   EXPECT_EQ(store_key("nbd://[::1]/x"), "nbd:[::1]:10809/x");

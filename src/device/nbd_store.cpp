@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <utility>
 
@@ -12,7 +13,6 @@
 #include <sys/stat.h>
 
 #include "base/block_types.h"
-#include "base/check.h"
 #include "base/run_folder.h"
 #include "base/store_name.h"
 #include "device/room_gate.h"
@@ -33,6 +33,17 @@ constexpr milliseconds kLongestReconnectPause{2'000};
 constexpr std::uint64_t kMostUnflushed = std::uint64_t{32} << 20;
 /// What one command discards or zeroes: less than the 32 bits that it has for it.
 constexpr std::uint64_t kLongestRange = std::uint64_t{1} << 30;
+
+/// What may be asked for by uvdo-wait: a year.
+constexpr std::chrono::seconds kLongestWait{31'536'000};
+
+std::optional<std::chrono::seconds> whole_seconds(std::string_view text) {
+  std::uint32_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const std::chrono::seconds found{value};
+  if (error != std::errc() || end != text.data() + text.size() || found > kLongestWait) return {};
+  return found;
+}
 
 bool is_aligned(const Device::Request& request, std::uint64_t unit) {
   return request.offset % unit == 0 && request.length % unit == 0;
@@ -78,6 +89,15 @@ Result<std::unique_ptr<NbdStore>> NbdStore::open(UringLoop* loop, const std::str
                              "nbd+unix:///EXPORT?socket=/PATH",
                              uri));
   }
+  if (!place->wait.empty()) {
+    const auto seconds = whole_seconds(place->wait);
+    if (!seconds) {
+      return Error(Errc::invalid_argument,
+                   fmt::format("{}: uvdo-wait={} is no number of seconds up to {}", uri,
+                               place->wait, kLongestWait.count()));
+    }
+    patience = *seconds;
+  }
   std::unique_ptr<NbdStore> store(new NbdStore(loop, uri, mode, patience));
   if (auto opened = store->reopen(); !opened) return std::move(opened).error();
   return store;
@@ -103,24 +123,36 @@ NbdStore::NbdStore(UringLoop* loop, std::string uri, OpenMode mode, milliseconds
 
 NbdStore::~NbdStore() { forget_watches(); }
 
-Result<void> NbdStore::reopen() {
+Result<void> NbdStore::open_lock_file() {
+  if (lock_file_) return {};
   if (auto made = make_run_folder("the locks of stores behind a network"); !made) return made;
-  BackingFile file;
   const std::string path = file_of_store(uri_);
-  file.fd = FileDescriptor(
+  lock_file_ = FileDescriptor(
       ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR));
-  if (!file.fd)
-    return errno_error(errno, fmt::format("cannot open {}, the lock of {}", path, uri_));
+  if (lock_file_) return {};
+  return errno_error(errno, fmt::format("cannot open {}, the lock of {}", path, uri_));
+}
+
+Result<void> NbdStore::reopen() {
+  if (auto opened = open_lock_file(); !opened) return opened;
   auto lock = StorageLock::take(
-      file.fd.get(), uri_,
+      lock_file_.get(), uri_,
       mode_ == OpenMode::read_only ? StorageLock::Mode::shared : StorageLock::Mode::exclusive);
   if (!lock) return std::move(lock).error();
-  file.lock = std::move(*lock);
   auto connections = connect_all(kConnections);
-  if (!connections) return std::move(connections).error();
-  file_ = std::move(file);
+  if (!connections) {
+    unlock();
+    return std::move(connections).error();
+  }
+  lock_ = std::move(*lock);
   use(std::move(*connections));
   return {};
+}
+
+/// The file stays open: who has given up rights since could not open it again.
+void NbdStore::unlock() {
+  lock_ = StorageLock();
+  unlock_file(lock_file_.get());
 }
 
 Result<void> NbdStore::check(const NbdExport& found) const {
@@ -161,6 +193,8 @@ void NbdStore::use(std::vector<std::unique_ptr<NbdConnection>> connections) {
   size_ = export_.size;
   state_ = State::up;
   broken_since_.reset();
+  has_given_up_ = false;
+  trouble_.clear();
   last_sign_ = Clock::now();
 }
 
@@ -205,13 +239,13 @@ Result<void> NbdStore::release() {
   forget_watches();
   connections_.clear();
   unflushed_ = UnflushedWrites();
-  file_ = BackingFile();
+  unlock();
   size_ = 0;
   return {};
 }
 
 Result<BackingState> NbdStore::look() const {
-  if (!file_.fd) return Error(Errc::busy, fmt::format("{} is not open", uri_));
+  if (storages().empty()) return Error(Errc::busy, fmt::format("{} is not open", uri_));
   BackingState state;
   state.size = size_;
   if (!is_idle()) {

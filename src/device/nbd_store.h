@@ -36,7 +36,8 @@ class NbdStore final : public BackingStore {
   static constexpr std::chrono::seconds kPatience{600};
 
   /// Connects to the export of `uri`, under the lock of this machine. Requests complete by way of
-  /// `loop`, which outlives the store; with nullptr inside submit(). invalid_argument: it is no URI
+  /// `loop`, which outlives the store; with nullptr inside submit(). "uvdo-wait" of the URI, in
+  /// seconds, counts before `patience`. invalid_argument: it is no URI
   /// for a volume; read_only, io, busy: it cannot be opened so.
   static Result<std::unique_ptr<NbdStore>> open(UringLoop* loop, const std::string& uri,
                                                 OpenMode mode,
@@ -53,7 +54,7 @@ class NbdStore final : public BackingStore {
   Result<std::uint64_t> look_up_size() override;
   Result<void> extend(std::uint64_t size) override;
   [[nodiscard]] const std::vector<StorageRange>& storages() const override {
-    return file_.lock.storages();
+    return lock_.storages();
   }
   Result<void> release() override;
   Result<void> reopen() override;
@@ -83,6 +84,8 @@ class NbdStore final : public BackingStore {
 
   NbdStore(UringLoop* loop, std::string uri, OpenMode mode, std::chrono::milliseconds patience);
 
+  Result<void> open_lock_file();
+  void unlock();
   [[nodiscard]] Result<void> check(const NbdExport& found) const;
   Result<std::vector<std::unique_ptr<NbdConnection>>> connect_all(std::size_t most);
   void use(std::vector<std::unique_ptr<NbdConnection>> connections);
@@ -130,7 +133,8 @@ class NbdStore final : public BackingStore {
   std::string uri_;
   OpenMode mode_;
   std::chrono::milliseconds patience_;
-  BackingFile file_;  // what stands for the export on this machine
+  FileDescriptor lock_file_;  // what stands for the export on this machine
+  StorageLock lock_;
   NbdExport export_;
   std::uint64_t size_ = 0;
   DeviceMeter meter_;

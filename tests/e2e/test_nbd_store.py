@@ -283,6 +283,36 @@ class OnNbd(unittest.TestCase):
         while not client.aio_command_completed(command):
             client.poll(1000)
 
+    def test_requests_fail_when_the_server_stays_away_and_go_on_when_it_is_back(self):
+        self.store.start()
+        self.store.uri += "&uvdo-wait=1"
+        self.format()
+        self.serve()
+        client = self.connect()
+        client.pwrite(b"k" * BLOCK, 0)
+        client.flush()
+        self.store.kill()
+        began = time.monotonic()
+        with self.assertRaises(nbd.Error):
+            client.pwrite(b"l" * BLOCK, BLOCK)
+            client.flush()
+        self.assertGreater(time.monotonic() - began, 0.9)
+        self.store.start()
+        self.assertTrue(wait_until(lambda: client.pread(BLOCK, 0) == b"k" * BLOCK))
+
+    def test_a_volume_is_let_go_of_and_taken_again(self):
+        self.store.start()
+        self.format()
+        self.serve()
+        client = self.connect()
+        client.pwrite(b"s" * BLOCK, 0)
+        self.do("suspend", self.store.uri)
+        self.assertIn("consistent", self.do("check", self.store.uri))
+        self.do("resume", self.store.uri)
+        self.assertIn("in use", self.do("check", self.store.uri, status=1))
+        self.assertEqual(client.pread(BLOCK, 0), b"s" * BLOCK)
+        self.stop()
+
     # ---- what cannot be
 
     def test_sentences(self):
@@ -293,6 +323,8 @@ class OnNbd(unittest.TestCase):
         self.assertIn("names no socket", self.do("info", "nbd+unix:///?socket=relative", status=1))
         self.assertIn("names no socket", self.do("info", "nbd+unix:///x", status=1))
         self.assertIn("is no URI", self.do("info", "nbd://[bad/", status=1))
+        self.assertIn("is no number of seconds", self.do(
+            "info", self.store.uri + "&uvdo-wait=soon", status=1))
         self.store.start("--readonly")
         self.assertIn("may only be read", self.do("format", self.store.uri, status=1))
         self.assertIn("does not speak TLS", self.do(

@@ -43,4 +43,12 @@ bool lock_range(int fd, std::uint64_t start, std::uint64_t length, bool shared,
   });
 }
 
+void unlock_file(int fd) {
+  flock(fd, LOCK_UN);
+  struct flock range {};
+  range.l_type = F_UNLCK;
+  range.l_whence = SEEK_SET;
+  fcntl(fd, F_OFD_SETLK, &range);
+}
+
 }  // namespace uvdo

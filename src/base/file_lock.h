@@ -28,6 +28,9 @@ class LockPatience {
 /// Locks the open file `fd` until it is closed; false if somebody else keeps it.
 [[nodiscard]] bool lock_file(int fd, bool shared, const LockPatience& patience = LockPatience());
 
+/// Gives back all locks of the open file, of either kind.
+void unlock_file(int fd);
+
 /// The same for `length` bytes from `start` on (UINT64_MAX: to the end, wherever that will be), by
 /// a lock of the open file description (F_OFD_SETLK), which has nothing to do with that of
 /// lock_file(). An exclusive one needs a file open for writing. File systems that have no such

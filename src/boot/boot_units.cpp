@@ -5,6 +5,7 @@
 
 #include <fmt/core.h>
 
+#include "base/store_name.h"
 #include "boot/unit_name.h"
 #include "format/uuid.h"
 
@@ -72,6 +73,9 @@ std::vector<std::string> device_paths_of(const NamedVolume& volume) {
 }
 
 std::string needs_of(const NamedVolume& volume) {
+  if (!is_path(volume.storage)) {
+    return "Wants=network-online.target\nAfter=network-online.target\n";
+  }
   if (!is_on_device(volume)) {
     return fmt::format("RequiresMountsFor={}\n", quoted(volume.storage));
   }
@@ -130,7 +134,7 @@ UnitFile nbd_service_file(const NamedVolume& volume, const std::string& source,
   const std::string unit = nbd_service_unit_of(volume.name);
   std::string text = head_of(source) + needs_of(volume) + "\n[Service]\n";
   const std::size_t slash = volume.storage.rfind('/');
-  if (slash != std::string::npos && slash > 0) {
+  if (is_path(volume.storage) && slash != std::string::npos && slash > 0) {
     text += fmt::format("ReadWritePaths={}\n", quoted("-" + volume.storage.substr(0, slash)));
   }
   if (unit != fmt::format("uvdo-nbd@{}.service", volume.name)) {

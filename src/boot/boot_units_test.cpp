@@ -74,6 +74,13 @@ TEST(BootUnits, OfAFileNeedItsFolderMounted) {
                           "dev-uvdo-my\\x2darchive.device.wants/uvdo@my-archive.service"));
 }
 
+TEST(BootUnits, OfAUriNeedTheNetwork) {
+  const BootUnits units = units_of(volume_at("nbd://host/export"));
+  EXPECT_THAT(units.files[0].text, HasSubstr("After=network-online.target\n"));
+  EXPECT_THAT(units.files[0].text, Not(HasSubstr("RequiresMountsFor")));
+  EXPECT_THAT(units.files[1].text, Not(HasSubstr("ReadWritePaths")));
+}
+
 TEST(BootUnits, OfADiskWaitForItByItsUuid) {
   const BootUnits units = units_of(volume_at("/dev/disk/by-id/ata-x"));
   ASSERT_EQ(units.files.size(), 2U);

@@ -187,7 +187,9 @@ Arguments::Option add_volume_argument(Arguments& app, std::string& volume) {
   const VolumeUse use = command == "serve"   ? VolumeUse::serve
                         : is_teller(command) ? VolumeUse::tell
                                              : VolumeUse::change;
-  return app.option("VOLUME", volume, "the volume's name, its file or block device, or MAJOR:MINOR")
+  return app
+      .option("VOLUME", volume,
+              "the volume's name, its file or block device, MAJOR:MINOR, or NBD URI")
       .required()
       .transform([use](const std::string& word) { return volume_path(word, use); });
 }

@@ -172,8 +172,8 @@ int run_stop(int argc, char** argv) {
   Arguments app("Stops the server of a volume and waits until the volume is saved.", "uvdo stop");
   // A name stays one: what is stopped is the volume, wherever it is.
   std::string word;
-  auto volume =
-      app.option("VOLUME", word, "the volume's name, its file or block device, or MAJOR:MINOR");
+  auto volume = app.option("VOLUME", word,
+                           "the volume's name, its file or block device, MAJOR:MINOR, or NBD URI");
   served.add_server_to(app);
   app.flag("--all", all, "all named volumes that run").excludes(volume);
   app.flag("--force", force, "also while a block device of uvdo attach is used, which then fails");

@@ -44,7 +44,7 @@ int run_format(int argc, char** argv) {
       "Makes a new volume on a file or block device. Sizes take B K M G T P or KiB MiB GiB TiB "
       "PiB.",
       "uvdo format");
-  app.option("DEVICE", arguments.device, "file, block device, or MAJOR:MINOR of one")
+  app.option("DEVICE", arguments.device, "file, block device, MAJOR:MINOR of one, or NBD URI")
       .transform(backing_store_path);
   std::string config;
   app.option("--config", config, "TOML file with these options in a table [format]");

@@ -2,13 +2,14 @@
 #include "control/control_path.h"
 
 #include <cerrno>
-#include <cstdlib>
-#include <filesystem>
 
 #include <fmt/core.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/absolute_path.h"
+#include "base/run_folder.h"
+#include "base/store_name.h"
 #include "base/text_hash.h"
 #include "device/storage_map.h"
 
@@ -19,24 +20,25 @@ namespace {
 /// given to a file of a further volume.
 constexpr unsigned kServersOfOneName = 8;
 
-}  // namespace
-
-std::string control_folder() {
-  if (geteuid() == 0) return "/run/uvdo";
-  const char* runtime = std::getenv("XDG_RUNTIME_DIR");
-  if (runtime != nullptr && *runtime == '/') return std::string(runtime) + "/uvdo";
-  return fmt::format("/tmp/uvdo-{}", geteuid());
-}
-
-Result<std::vector<std::string>> control_paths_of(const std::string& volume) {
+Result<std::string> socket_name_of(const std::string& volume) {
+  if (!is_path(volume)) return file_name_of_store(volume);
   struct stat status {};
   if (stat(volume.c_str(), &status) != 0) {
     return errno_error(errno, fmt::format("cannot open {}", volume));
   }
-  const std::string name =
-      StorageId::of(status)
-          .value_or(StorageId{StorageId::Kind::file, status.st_dev, status.st_ino})
-          .text();
+  return StorageId::of(status)
+      .value_or(StorageId{StorageId::Kind::file, status.st_dev, status.st_ino})
+      .text();
+}
+
+}  // namespace
+
+std::string control_folder() { return run_folder(); }
+
+Result<std::vector<std::string>> control_paths_of(const std::string& volume) {
+  const auto named = socket_name_of(volume);
+  if (!named) return named.error().clone();
+  const std::string& name = *named;
   std::vector<std::string> paths{fmt::format("{}/{}.control", control_folder(), name)};
   for (unsigned n = 2; n <= kServersOfOneName; ++n) {
     paths.push_back(fmt::format("{}/{}-{}.control", control_folder(), name, n));
@@ -68,9 +70,8 @@ std::string device_folder_of(const std::string& control_path) {
 }
 
 std::string control_link_of(const std::string& volume) {
-  std::error_code ignored;
-  const std::string path = std::filesystem::absolute(volume, ignored).lexically_normal();
-  return fmt::format("{}/path-{:016x}.control", control_folder(), text_hash(path));
+  return fmt::format("{}/path-{:016x}.control", control_folder(),
+                     text_hash(absolute_path(store_key(volume))));
 }
 
 ControlLink::ControlLink(const std::string& volume, std::string socket)
@@ -85,23 +86,7 @@ void ControlLink::keep(bool wanted) {
 }
 
 Result<void> make_control_folder() {
-  const std::string folder = control_folder();
-  if (mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
-    return errno_error(errno, fmt::format("cannot make the folder {} for the control socket (give "
-                                          "--control, or set XDG_RUNTIME_DIR to a folder of this "
-                                          "user)",
-                                          folder));
-  }
-  struct stat status {};
-  // In /tmp somebody else may have made it, or a link to a folder of theirs, to have our sockets at
-  // hand.
-  if (lstat(folder.c_str(), &status) != 0 || !S_ISDIR(status.st_mode) ||
-      status.st_uid != geteuid()) {
-    return Error(
-        Errc::exists,
-        fmt::format("{} is not a folder of this user; remove it, or give --control", folder));
-  }
-  return {};
+  return make_run_folder("the control socket", "give --control");
 }
 
 }  // namespace uvdo

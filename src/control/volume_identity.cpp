@@ -8,13 +8,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/absolute_path.h"
+#include "base/store_name.h"
+
 namespace uvdo {
 namespace {
 
 /// Absolute, with the links on the way to the last name resolved.
 std::string full_path(const std::string& volume) {
+  if (!is_path(volume)) return volume;
   std::error_code error;
-  const std::filesystem::path path = std::filesystem::absolute(volume, error).lexically_normal();
+  const std::filesystem::path path = absolute_path(volume);
   const auto folder = std::filesystem::canonical(path.parent_path(), error);
   return error ? path.string() : (folder / path.filename()).string();
 }
@@ -36,12 +40,13 @@ HelloAnswer hello_of(const std::string& volume, const std::vector<StorageRange>&
 
 bool is_server_of(const HelloAnswer& hello, const std::string& volume, const StorageMap& map) {
   struct stat status {};
-  const bool is_there = stat(volume.c_str(), &status) == 0;
+  const std::string file = file_of_store(volume);
+  const bool is_there = stat(file.c_str(), &status) == 0;
   const auto id = is_there ? StorageId::of(status) : std::nullopt;
   const bool same_path = hello.volume == full_path(volume);
   if ((!is_there || hello.storages.empty()) && same_path) return true;
   if (!id) return false;
-  return std::ranges::any_of(places_of(map.beneath(*id, volume)), [&](const StoragePlace& place) {
+  return std::ranges::any_of(places_of(map.beneath(*id, file)), [&](const StoragePlace& place) {
     return std::ranges::find(hello.storages, place) != hello.storages.end();
   });
 }

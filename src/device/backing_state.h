@@ -3,6 +3,7 @@
 // room its file system has for it.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -29,6 +30,12 @@ struct BackingState {
   /// Bytes that its file system has for more; UINT64_MAX where that does not tell.
   std::uint64_t free = 0;
   std::uint64_t capacity = 0;  ///< bytes of the file system
+  /// How long a store behind a network has answered nothing, though something was asked of it.
+  std::chrono::seconds silent_for{0};
+  std::string trouble;  ///< why, as far as is known
+
+  /// Whether that is longer than a store takes that is well.
+  [[nodiscard]] bool is_silent() const { return silent_for >= std::chrono::seconds(5); }
 
   [[nodiscard]] bool is_removed() const { return is_file && links == 0; }
   /// Bytes that it may still take if it is filled up to `end`; 0 for a device.

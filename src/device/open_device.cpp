@@ -3,11 +3,16 @@
 
 #include <cerrno>
 
+#include <fcntl.h>
 #include <fmt/core.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "base/file_checks.h"
+#include "base/store_name.h"
 #include "device/blocking_file.h"
 #include "device/file_device.h"
+#include "device/nbd_store.h"
 
 namespace uvdo {
 namespace {
@@ -19,11 +24,19 @@ Result<std::unique_ptr<BackingStore>> as_store(Result<std::unique_ptr<Store>> op
   return std::unique_ptr<BackingStore>(std::move(*opened));
 }
 
+Error no_such_kind(const std::string& name) {
+  return {Errc::unsupported, fmt::format("{} is no name of a store", name)};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<BackingStore>> open_device(UringLoop& loop, const std::string& name,
                                                   OpenMode mode) {
-  return as_store(FileDevice::open(loop, name, mode));
+  switch (kind_of_store(name)) {
+    case StoreKind::path: return as_store(FileDevice::open(loop, name, mode));
+    case StoreKind::nbd: return as_store(NbdStore::open(&loop, name, mode));
+  }
+  return no_such_kind(name);
 }
 
 Result<std::unique_ptr<BackingStore>> make_device(UringLoop& loop, const std::string& name) {
@@ -33,7 +46,11 @@ Result<std::unique_ptr<BackingStore>> make_device(UringLoop& loop, const std::st
 }
 
 Result<std::unique_ptr<BackingStore>> open_blocking_device(const std::string& name, OpenMode mode) {
-  return as_store(BlockingFile::open(name, mode));
+  switch (kind_of_store(name)) {
+    case StoreKind::path: return as_store(BlockingFile::open(name, mode));
+    case StoreKind::nbd: return as_store(NbdStore::open(nullptr, name, mode));
+  }
+  return no_such_kind(name);
 }
 
 Result<std::unique_ptr<BackingStore>> make_blocking_device(const std::string& name) {
@@ -42,7 +59,21 @@ Result<std::unique_ptr<BackingStore>> make_blocking_device(const std::string& na
   return as_store(BlockingFile::adopt(std::move(*file), name, OpenMode::read_write));
 }
 
+Result<std::size_t> peek(const std::string& name, MutableBytes out) {
+  switch (kind_of_store(name)) {
+    case StoreKind::path: break;
+    case StoreKind::nbd: return NbdStore::peek(name, out);
+  }
+  auto file = open_checked(name, O_RDONLY | O_CLOEXEC, FileKind::store);
+  if (!file) return std::move(file).error();
+  const ssize_t got = pread(file->get(), out.data(), out.size(), 0);
+  if (got < 0) return errno_error(errno, fmt::format("reading {}", name));
+  return static_cast<std::size_t>(got);
+}
+
 Result<NameOf> look_up_name(const std::string& name) {
+  // What is behind a network was made there, and is looked at by opening it.
+  if (!is_path(name)) return NameOf::other;
   struct stat status {};
   if (stat(name.c_str(), &status) == 0) {
     return S_ISREG(status.st_mode) ? NameOf::file : NameOf::other;

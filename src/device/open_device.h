@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The one place that knows what the names of devices mean: each is the path of a regular file or a
-// block device, of which the first can be made.
+// block device, of which the first can be made, or a URI (base/store_name.h).
 #pragma once
 
 #include <memory>
@@ -28,11 +28,15 @@ Result<std::unique_ptr<BackingStore>> make_device(UringLoop& loop, const std::st
 Result<std::unique_ptr<BackingStore>> open_blocking_device(const std::string& name, OpenMode mode);
 Result<std::unique_ptr<BackingStore>> make_blocking_device(const std::string& name);
 
+/// Reads the beginning of a store without its lock, whoever uses it: how many bytes of `out` there
+/// are. not_found, invalid_argument, io: it cannot be read.
+Result<std::size_t> peek(const std::string& name, MutableBytes out);
+
 /// What a name is the name of.
 enum class NameOf : std::uint8_t {
   nothing,  ///< make_device() could make it
   file,     ///< a regular file, which make_anew() could replace
-  other,    ///< a block device, or what cannot be opened as a device at all
+  other,    ///< a block device, a URI, or what cannot be opened as a device at all
 };
 
 /// Looks without opening anything. An error: it cannot be looked at.

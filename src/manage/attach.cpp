@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/absolute_path.h"
+#include "base/store_name.h"
 #include "control/server_messages.h"
 #include "device/device_users.h"
 #include "manage/start_server.h"
@@ -45,7 +46,8 @@ bool is_meant(const AttachedDevice& device, const std::string& what) {
 }
 
 std::string default_log_file(const std::string& volume) {
-  const std::string name = fs::path(volume).stem().string() + ".log";
+  const std::string name =
+      (is_path(volume) ? fs::path(volume).stem().string() : file_name_of_store(volume)) + ".log";
   if (geteuid() == 0) return "/var/log/uvdo/" + name;
   const char* state = std::getenv("XDG_STATE_HOME");
   if (state != nullptr && *state == '/') return fmt::format("{}/uvdo/{}", state, name);

@@ -40,9 +40,10 @@ std::optional<std::string> promise_of(const BackingStore& store, std::uint64_t e
   return promise_text(*state, end);
 }
 
-Result<void> refuse_to_overwrite(const BackingStore& store, const FormatOptions& options) {
+Result<void> refuse_to_overwrite(UringLoop& loop, BackingStore& store,
+                                 const FormatOptions& options) {
   if (options.force) return {};
-  auto found = find_signature(store);
+  auto found = find_signature(loop, store);
   if (!found) return std::move(found).error();
   if (found->empty()) return {};
   return Error(Errc::exists, fmt::format("{} already holds {}{}", options.path, *found,
@@ -85,7 +86,8 @@ Result<Target> open_target(UringLoop& loop, const FormatOptions& options) {
     return target;
   }
   // Under the lock, so that what is found is what would be overwritten.
-  if (auto ok = refuse_to_overwrite(*target.store, options); !ok) return std::move(ok).error();
+  if (auto ok = refuse_to_overwrite(loop, *target.store, options); !ok)
+    return std::move(ok).error();
   target.size = target.store->size();
   return target;
 }

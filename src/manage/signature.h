@@ -4,13 +4,14 @@
 
 #include <string>
 
+#include "async/uring_loop.h"
 #include "base/result.h"
 #include "device/backing_store.h"
 
 namespace uvdo {
 
 /// What libblkid finds on a store ("an ext4 file system"); empty if it finds nothing. busy: another
-/// one has its name by now.
-Result<std::string> find_signature(const BackingStore& store);
+/// one has its name by now. `loop` makes the store's requests.
+Result<std::string> find_signature(UringLoop& loop, BackingStore& store);
 
 }  // namespace uvdo

@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/absolute_path.h"
 #include "base/descriptor_message.h"
 
 namespace uvdo {
@@ -227,7 +228,7 @@ Result<DescriptorKeeper> DescriptorKeeper::start(const std::string& path,
   }
   const pid_t child = fork();
   if (child < 0) return errno_error(errno, "starting a process");
-  if (child == 0) become_keeper(listener.get(), path, std::filesystem::absolute(volume));
+  if (child == 0) become_keeper(listener.get(), path, absolute_path(volume));
   int status = 0;
   waitpid(child, &status, 0);
   connection = connect_to(*address);

@@ -21,7 +21,9 @@
 #include "base/detached_thread.h"
 #include "base/file_checks.h"
 #include "base/first_line.h"
+#include "base/store_name.h"
 #include "device/folder_entries.h"
+#include "device/open_device.h"
 #include "format/volume_geometry.h"
 
 namespace uvdo {
@@ -172,12 +174,10 @@ std::vector<std::string> holding(const std::vector<std::string>& files, const Uu
 }  // namespace
 
 Result<Uuid> uuid_at(const std::string& path) {
-  auto file = open_checked(path, O_RDONLY | O_CLOEXEC, FileKind::store);
-  if (!file) return std::move(file).error();
   std::array<std::byte, kBlockSize> block{};
-  const ssize_t got = pread(file->get(), block.data(), block.size(), 0);
-  if (got < 0) return errno_error(errno, fmt::format("reading {}", path));
-  if (static_cast<std::size_t>(got) < block.size()) {
+  const auto got = peek(path, block);
+  if (!got) return got.error().clone();
+  if (*got < block.size()) {
     return Error(Errc::not_found, fmt::format("{} holds no VDO volume", path));
   }
   auto geometry = decode_volume_geometry(block);
@@ -207,6 +207,12 @@ std::string lasting_path(const std::string& path) {
 Result<FoundStorage> find_storage(const NamedVolume& volume) {
   auto here = uuid_at(volume.storage);
   if (here && *here == volume.uuid) return FoundStorage{volume.storage, false};
+  // What is behind a network has not been taken to another place here.
+  if (!is_path(volume.storage)) {
+    if (!here) return std::move(here).error();
+    return Error(Errc::not_found, fmt::format("{} holds another volume, and not \"{}\"",
+                                              volume.storage, volume.name));
+  }
   // What is there and must not be read is not looked for elsewhere.
   if (!here && here.error().code() != Errc::not_found &&
       access(volume.storage.c_str(), F_OK) == 0 && access(volume.storage.c_str(), R_OK) != 0) {

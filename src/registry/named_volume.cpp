@@ -8,6 +8,7 @@
 #include <fmt/core.h>
 
 #include "base/printable.h"
+#include "base/store_name.h"
 #include "format/uuid_text.h"
 #include "registry/volume_keys.h"
 
@@ -235,7 +236,8 @@ Result<bool> read_volume_key(const std::string& path, std::string_view key, cons
 }
 
 Result<void> check_storage_path(std::string_view path) {
-  if (path.starts_with('/') && !has_controls(path)) return {};
+  const bool is_whole = path.starts_with('/') || !is_path(path);
+  if (is_whole && !has_controls(path)) return {};
   return Error(Errc::invalid_argument,
                fmt::format("\"volume\" is the whole path of a file or block device, without line "
                            "feeds or other control characters; \"{}\" cannot be a named volume's: "

@@ -40,6 +40,7 @@ Result<void> DiskWatch::look(std::uint64_t end) {
     return {};
   }
   backing_ = *state;
+  tell_of_silence(*state);
   if (!state->is_file) return {};
   tell_of_name(*state);
   // Once, at the first look: later the watch over the room itself tells.
@@ -55,6 +56,17 @@ Result<void> DiskWatch::look(std::uint64_t end) {
   return Error(Errc::corrupt,
                fmt::format("{} was cut off: it has {} bytes, and the volume takes {}",
                            device_.name(), state->size, end));
+}
+
+void DiskWatch::tell_of_silence(const BackingState& state) {
+  if (std::exchange(told_silence_, state.is_silent()) == state.is_silent()) return;
+  if (!state.is_silent()) {
+    log_({LogLevel::notice, fmt::format("{} answers again", device_.name())});
+    return;
+  }
+  log_({LogLevel::warning,
+        fmt::format("{} has not answered for {} seconds{}{}; requests wait for it", device_.name(),
+                    state.silent_for.count(), state.trouble.empty() ? "" : ": ", state.trouble)});
 }
 
 void DiskWatch::tell_of_name(const BackingState& state) {

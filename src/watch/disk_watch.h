@@ -38,6 +38,7 @@ class DiskWatch {
  private:
   /// The device calls this for each request that fails.
   void failed(const BackingStore::Failure& failure);
+  void tell_of_silence(const BackingState& state);
   void tell_of_name(const BackingState& state);
   /// Says how many failures were left out, when the while of the throttle is over.
   void tell_of_dropped();
@@ -50,6 +51,7 @@ class DiskWatch {
   bool was_cut_off_ = false;
   BackingState::Named told_name_ = BackingState::Named::itself;
   // What has been told already, so that a look each second tells it once.
+  bool told_silence_ = false;
   bool told_removed_ = false;
   bool told_promise_ = false;
   // The last one that was logged, for status; "" if there was none.

@@ -103,6 +103,17 @@ void judge_name(const HealthFacts& facts, Health& health) {
   }
 }
 
+void judge_silence(const BackingState& state, Health& health) {
+  if (!state.is_silent()) return;
+  health.troubles.push_back(
+      {TroubleKind::silent,
+       fmt::format("The volume's store has not answered for {}{}{}; requests wait for it.",
+                   duration_text(state.silent_for), state.trouble.empty() ? "" : ": ",
+                   state.trouble),
+       "See to it that its server runs and can be reached: the volume goes on by itself then, and "
+       "nothing is lost. Do not stop this server before."});
+}
+
 void judge_room_beneath(const HealthFacts& facts, Health& health) {
   const std::string free =
       facts.backing && facts.backing->is_file
@@ -155,6 +166,7 @@ void judge_device(const HealthFacts& facts, Health& health) {
          "it can be read."});
   }
   if (facts.backing) judge_name(facts, health);
+  if (facts.backing) judge_silence(*facts.backing, health);
   judge_room_beneath(facts, health);
 }
 
@@ -212,6 +224,7 @@ std::string_view name_of(TroubleKind kind) {
     case TroubleKind::moved: return "moved";
     case TroubleKind::no_room_beneath: return "no-room-beneath";
     case TroubleKind::beneath_nearly_full: return "beneath-nearly-full";
+    case TroubleKind::silent: return "silent";
     case TroubleKind::suspended: return "suspended";
     case TroubleKind::index: return "index";
   }
@@ -224,8 +237,8 @@ std::optional<TroubleKind> JsonCodec<TroubleKind>::read(const Json& json) {
   for (const TroubleKind kind :
        {TroubleKind::read_only, TroubleKind::room, TroubleKind::journal, TroubleKind::disk,
         TroubleKind::cut_off, TroubleKind::removed, TroubleKind::moved,
-        TroubleKind::no_room_beneath, TroubleKind::beneath_nearly_full, TroubleKind::suspended,
-        TroubleKind::index}) {
+        TroubleKind::no_room_beneath, TroubleKind::beneath_nearly_full, TroubleKind::silent,
+        TroubleKind::suspended, TroubleKind::index}) {
     if (name == name_of(kind)) return kind;
   }
   return TroubleKind::other;
@@ -238,7 +251,8 @@ Gravity gravity_of(TroubleKind kind) {
     case TroubleKind::disk:
     case TroubleKind::cut_off:
     case TroubleKind::removed:
-    case TroubleKind::no_room_beneath: return Gravity::critical;
+    case TroubleKind::no_room_beneath:
+    case TroubleKind::silent: return Gravity::critical;
     case TroubleKind::other:
     case TroubleKind::room:
     case TroubleKind::moved:

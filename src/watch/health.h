@@ -59,6 +59,7 @@ enum class TroubleKind : std::uint8_t {
   moved,                ///< it has another one
   no_room_beneath,      ///< of the file system or thin disk
   beneath_nearly_full,  ///< and may need more than is left
+  silent,               ///< a store behind a network has stopped answering
   suspended,
   index,  ///< new data is not deduplicated, though it should be
 };

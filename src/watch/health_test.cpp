@@ -71,7 +71,7 @@ TEST(Health, SpaceIsTroubleWhenLittleIsLeft) {
 TEST(Trouble, KindsTravelByTheirNames) {
   using Codec = JsonCodec<TroubleKind>;
   for (const TroubleKind kind : {TroubleKind::read_only, TroubleKind::beneath_nearly_full,
-                                 TroubleKind::index, TroubleKind::other}) {
+                                 TroubleKind::silent, TroubleKind::index, TroubleKind::other}) {
     EXPECT_EQ(Codec::read(Codec::write(kind)), kind);
   }
   EXPECT_EQ(Codec::write(TroubleKind::no_room_beneath), "no-room-beneath");
@@ -79,6 +79,19 @@ TEST(Trouble, KindsTravelByTheirNames) {
   EXPECT_EQ(Codec::read(5), std::nullopt);
   EXPECT_EQ(gravity_of(TroubleKind::read_only), Gravity::critical);
   EXPECT_EQ(gravity_of(TroubleKind::index), Gravity::warning);
+}
+
+TEST(Health, ASilentStoreIsTold) {
+  HealthFacts waiting = facts(10);
+  waiting.backing.emplace();
+  waiting.backing->silent_for = std::chrono::seconds(4);
+  EXPECT_TRUE(assess(waiting).is_well());
+  waiting.backing->silent_for = std::chrono::seconds(12);
+  waiting.backing->trouble = "no NBD server listens there";
+  const Health health = assess(waiting);
+  ASSERT_EQ(health.troubles.size(), 1U);
+  EXPECT_EQ(health.troubles[0].kind, TroubleKind::silent);
+  EXPECT_THAT(health.troubles[0].problem, HasSubstr("has not answered for 12 seconds: no NBD"));
 }
 
 TEST(Health, AReadOnlyVolumeSaysWhyAndWhatToDo) {

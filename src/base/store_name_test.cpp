@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "base/store_name.h"
+
+#include <gtest/gtest.h>
+
+#include "base/absolute_path.h"
+#include "base/run_folder.h"
+
+namespace uvdo {
+namespace {
+
+TEST(StoreName, BeginningTellsTheKind) {
+  for (const char* uri : {"nbd://host", "NBD://host", "nbds://host:1/a", "nbd+unix:///?socket=/s",
+                          "nbds+unix:///e?socket=/s"}) {
+    EXPECT_EQ(kind_of_store(uri), StoreKind::nbd) << uri;
+  }
+  for (const char* path : {"", "nbd", "nbd:", "./nbd://host", "/dev/nbd0", "7:0", "http://host"}) {
+    EXPECT_TRUE(is_path(path)) << path;
+  }
+}
+
+TEST(StoreName, SpellingsOfOneStoreHaveOneKey) {
+  EXPECT_EQ(store_key("nbd://Host/"), "nbd:host:10809/");
+  for (const char* uri : {"nbd://HOST:10809/a%20b", "nbds://alice@host/a b?tls-psk-file=/k",
+                          "NBD://host/a%20b#part", "nbd://host/a%20b?uvdo-wait=5"}) {
+    EXPECT_EQ(store_key(uri), "nbd:host:10809/a b") << uri;
+  }
+  EXPECT_EQ(store_key("nbd://[::1]/x"), "nbd:[::1]:10809/x");
+  EXPECT_EQ(store_key("nbd://[::1]:7/x"), "nbd:[::1]:7/x");
+  EXPECT_EQ(store_key("nbds+unix:///x?a=b&socket=%2Ftmp%2Fs"), "nbd:unix:/tmp/s/x");
+}
+
+TEST(StoreName, DifferentExportsHaveDifferentFiles) {
+  EXPECT_EQ(file_of_store("nbd://host"), file_of_store("nbd://host:10809/"));
+  EXPECT_NE(file_of_store("nbd://host/a"), file_of_store("nbd://host/b"));
+  EXPECT_NE(file_of_store("nbd://host/a"), file_of_store("nbd://host:1/a"));
+  EXPECT_TRUE(file_of_store("nbd://host").starts_with(run_folder() + "/store-"));
+}
+
+TEST(StoreName, PathsStandForThemselvesAndUrisAreAbsolute) {
+  EXPECT_EQ(file_of_store("a/b"), "a/b");
+  EXPECT_EQ(absolute_path("nbd://host//a/../b"), "nbd://host//a/../b");
+  EXPECT_EQ(absolute_path("/a/../b"), "/b");
+}
+
+}  // namespace
+}  // namespace uvdo

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// An export of an NBD server as backing store: a URI and not a path. Its connections may break and
+// its server be started anew: requests wait meanwhile, what was written since the last flush is
+// written again, and then they go on as if nothing had been. docs/remote-storage.md tells people.
+//
+// What must hold:
+//  - A write is answered when the server has answered it, and kept in memory (UnflushedWrites)
+//    until a flush has succeeded that was sent later. What is kept is bounded: the write that goes
+//    beyond the bound is answered after a flush of the store's own.
+//  - After a connection has broken, all connections are closed, and nothing that was under way
+//    counts as answered. It is sent again once all that is kept has been written again.
+//  - Nothing is under way, and no operation of the loop either, while no request is.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "async/uring_loop.h"
+#include "device/backing_file.h"
+#include "device/backing_store.h"
+#include "device/nbd_connection.h"
+#include "device/unflushed_writes.h"
+
+namespace uvdo {
+
+class NbdStore final : public BackingStore {
+ public:
+  /// How long requests wait for a server that does not come back, before they fail.
+  static constexpr std::chrono::seconds kPatience{600};
+
+  /// Connects to the export of `uri`, under the lock of this machine. Requests complete by way of
+  /// `loop`, which outlives the store; with nullptr inside submit(). "uvdo-wait" of the URI, in
+  /// seconds, counts before `patience`. invalid_argument: it is no URI
+  /// for a volume; read_only, io, busy: it cannot be opened so.
+  static Result<std::unique_ptr<NbdStore>> open(UringLoop* loop, const std::string& uri,
+                                                OpenMode mode,
+                                                std::chrono::milliseconds patience = kPatience);
+  /// Reads the beginning of the export without a lock: how many bytes of `out` there are.
+  static Result<std::size_t> peek(const std::string& uri, MutableBytes out);
+  ~NbdStore() override;
+
+  void submit(Request& request) override;
+  [[nodiscard]] const std::string& name() const override { return uri_; }
+  [[nodiscard]] std::uint64_t size() const override { return size_; }
+  /// By a connection of its own, as a server tells the size at the beginning; if the export has
+  /// become larger, all connections are made anew.
+  Result<std::uint64_t> look_up_size() override;
+  Result<void> extend(std::uint64_t size) override;
+  [[nodiscard]] const std::vector<StorageRange>& storages() const override {
+    return lock_.storages();
+  }
+  Result<void> release() override;
+  Result<void> reopen() override;
+  [[nodiscard]] Result<BackingState> look() const override;
+  [[nodiscard]] Result<BackingState> last_look() override { return look(); }
+  [[nodiscard]] Result<std::uint64_t> holes(std::uint64_t /*offset*/,
+                                            std::uint64_t /*length*/) const override {
+    return std::uint64_t{0};
+  }
+  [[nodiscard]] std::uint64_t next_data(std::uint64_t offset, std::uint64_t limit) override {
+    return std::min(offset, limit);
+  }
+  [[nodiscard]] DeviceActivity activity() const override { return meter_.activity(); }
+  void on_failure(std::function<void(const Failure&)> f) override { on_failure_ = std::move(f); }
+  void share_reads(WorkBatches* /*batches*/) override {}
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  enum class State : std::uint8_t {
+    up,          ///< commands are sent
+    pausing,     ///< until it connects anew
+    connecting,  ///< anew
+    replaying,   ///< what is kept is written again
+  };
+  struct Job;
+  struct Watch;
+
+  NbdStore(UringLoop* loop, std::string uri, OpenMode mode, std::chrono::milliseconds patience);
+
+  Result<void> open_lock_file();
+  void unlock();
+  [[nodiscard]] Result<void> check(const NbdExport& found) const;
+  Result<std::vector<std::unique_ptr<NbdConnection>>> connect_all(std::size_t most);
+  void use(std::vector<std::unique_ptr<NbdConnection>> connections);
+
+  // ---- requests
+  void start(Request& request);
+  void carry_out_unaligned(Request& request);
+  void prepare(Job& job, Request& request);
+  Job& make_job(Op op);
+  void cut(Job& job, std::uint64_t offset, std::uint64_t length, std::byte* data,
+           Durability durability);
+  void answered(NbdCommand& command);
+  void finish(Job& job);
+  void finish_write(Job& job);
+  void finish_own_flush(Job& job);
+  void answer(Job& job);
+  void flush_by_itself();
+  void remove(Job& job);
+
+  // ---- connections
+  void turn();
+  void send_waiting();
+  void collect();
+  void break_off(const std::string& why);
+  void attempt();
+  void attempt_failed(const std::string& why);
+  void look_at_attempt();
+  void replay();
+  void come_up();
+  void give_up();
+  [[nodiscard]] bool is_idle() const { return jobs_.empty(); }
+  [[nodiscard]] std::vector<NbdConnection*> all() const;
+  [[nodiscard]] std::optional<Clock::time_point> next_time() const;
+
+  // ---- waiting
+  void wait();
+  void watch();
+  void watch(Watch& watch, NbdConnection& connection);
+  void watch_time();
+  void forget_watch(NbdConnection& connection);
+  void forget_watches();
+  void on_event(Watch& watch);
+
+  UringLoop* loop_;
+  std::string uri_;
+  OpenMode mode_;
+  std::chrono::milliseconds patience_;
+  FileDescriptor lock_file_;  // what stands for the export on this machine
+  StorageLock lock_;
+  NbdExport export_;
+  std::uint64_t size_ = 0;
+  DeviceMeter meter_;
+  std::function<void(const Failure&)> on_failure_;
+
+  State state_ = State::up;
+  std::vector<std::unique_ptr<NbdConnection>> connections_;
+  std::unordered_map<Job*, std::unique_ptr<Job>> jobs_;  // all that are not answered
+  std::deque<NbdCommand*> waiting_;                      // to be sent
+  std::size_t replaying_ = 0;                            // commands of the replay to be answered
+  std::vector<std::unique_ptr<Job>> replay_;
+  int replay_error_ = 0;
+  UnflushedWrites unflushed_;
+  std::vector<Job*> behind_flush_;  // writes that are answered after the store's own flush
+  bool flushes_by_itself_ = false;
+  int lost_error_ = 0;  // of the store's own flush: the next one says so
+
+  Clock::time_point last_sign_;  // of life: an answer, or when nothing was to be answered
+  std::optional<Clock::time_point> broken_since_;
+  bool has_given_up_ = false;
+  std::string trouble_;  // why it is not up
+  std::chrono::milliseconds pause_{0};
+  Clock::time_point next_attempt_;
+  Clock::time_point attempt_end_;
+
+  std::unordered_map<NbdConnection*, std::shared_ptr<Watch>> watches_;
+  std::shared_ptr<Watch> time_watch_;
+};
+
+}  // namespace uvdo

@@ -38,7 +38,7 @@ class Stack(unittest.TestCase):
         cls.machine.run("mkdir -p /dev/shm /mnt/a /mnt/b /run/lvm /run/lock/lvm /etc/lvm; "
                         "mount -t tmpfs -o size=1g tmpfs /dev/shm; echo passphrase >/tmp/key")
         for module in MODULES:
-            cls.machine.run(cls.guest.load(module))
+            cls.machine.run(f"load {module}")
 
     def setUp(self):
         self.machine.run(f"uvdo format {VOLUME} --size 3200M --slab-size 32M --logical-size 256M")

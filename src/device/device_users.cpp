@@ -134,8 +134,9 @@ void DeviceUsers::add_processes(const StorageId& id, std::vector<std::string>& u
     const auto files = entries_of(process / "fd");
     const bool has_it =
         std::ranges::any_of(files, [&](const auto& file) { return StorageId::at(file) == id; });
-    if (has_it && !is_udev(process))
+    if (has_it && !is_udev(process)) {
       users.push_back("open in " + process_text(static_cast<pid_t>(std::stoi(pid))));
+    }
   }
 }
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The front door. `make demo` and `make test` do all they need on a fresh Debian 12 machine.
-.PHONY: build demo test test-release test-asan test-tsan test-kernel test-devices bench sim exhaustive torture format lint tidy demo-picture layers install deb deb-check test-boot clean
+.PHONY: build demo test test-release test-asan test-tsan test-kernel test-devices bench sim exhaustive torture format lint tidy demo-picture layers install deb deb-check rpm test-boot clean
 JOBS ?= $(shell nproc)
 
 build:
@@ -137,6 +137,14 @@ deb-check: deb
 	@scripts/build-packages build/deb-again >build/deb-again.log 2>&1 || { tail -30 build/deb-again.log; exit 1; }
 	@for package in build/deb/*.deb; do cmp "$$package" "build/deb-again/$${package##*/}" || exit 1; done
 	@echo "lintian has nothing to say, and two builds are the same."
+
+# RPM packages, in build/rpm/RPMS: whether the libraries have the names that the spec gives them is for a
+# distribution of RPM's to say.
+rpm:
+	@scripts/install-dependencies packages
+	@mkdir -p build
+	@scripts/build-rpm build/rpm >build/rpm.log 2>&1 || { tail -30 build/rpm.log; exit 1; }
+	@ls build/rpm/RPMS/*/*.rpm
 
 # A whole Debian with the packages in a virtual machine: volumes that come back after a reboot, an
 # upgrade in use, and what is left after a removal. As root.

@@ -315,7 +315,9 @@ Result<void> check_window_of(const ServeOptions& options) {
 /// Refuses what is known to be wrong before anything is opened for writing. The exit status if
 /// there is nothing left to do.
 std::optional<int> check_beforehand(ServeOptions& options) {
-  if (auto checked = options.check(); !checked) return usage_error(checked.error().message());
+  auto checked = options.check();
+  if (checked) checked = options.check_place();
+  if (!checked) return usage_error(checked.error().message());
   if (options.is_trial) {
     // One that is in use is known to be a volume.
     const auto fits = check_window_of(options);

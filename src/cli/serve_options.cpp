@@ -384,6 +384,10 @@ Result<void> ServeOptions::check_doors() {
   auto parsed_access = SocketAccess::parse(socket_mode, socket_group);
   if (!parsed_access) return std::move(parsed_access).error();
   doors.access = *parsed_access;
+  return {};
+}
+
+Result<void> ServeOptions::check_place() {
   auto taken = ServiceManager::take_sockets();
   if (!taken) return std::move(taken).error();
   doors.inherited = std::move(*taken);

@@ -98,6 +98,9 @@ struct ServeOptions {
   void add_settings_to(Arguments& app);
   /// Everything that can be wrong with the options alone.
   Result<void> check();
+  /// Behind check(): takes the sockets of a service manager. invalid_argument: there are none, and
+  /// the options name no place for clients either.
+  Result<void> check_place();
 
  private:
   Result<void> check_switches();

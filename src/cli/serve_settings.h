@@ -29,8 +29,8 @@ class ServeSettings {
   Arguments only_settings_;
 };
 
-/// Whether uvdo serve would take the settings of the volume. invalid_argument says which it would
-/// not.
+/// Whether uvdo serve would take the settings of the volume; where clients find it may be left to a
+/// socket of a service manager. invalid_argument says which it would not.
 Result<void> check_serve_settings(const NamedVolume& volume);
 
 /// The settings of a volume as words of uvdo serve, "--cache=256M".

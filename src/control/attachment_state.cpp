@@ -51,6 +51,8 @@ Result<std::vector<AttachedDevice>> AttachmentState::load_any(const std::string&
 Result<void> AttachmentState::save(const std::vector<AttachedDevice>& devices) const {
   if (path_.empty()) return {};
   if (devices.empty()) {
+    // In a folder that is closed to this user load() finds nothing either.
+    if (access(path_.c_str(), F_OK) != 0) return {};
     if (unlink(path_.c_str()) == 0 || errno == ENOENT) return {};
     return errno_error(errno, fmt::format("removing {}", path_));
   }

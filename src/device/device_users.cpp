@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -23,6 +24,16 @@ namespace {
 
 bool is_number(const std::string& text) {
   return !text.empty() && std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
+}
+
+/// Whether a process, by its folder in /proc, is udev's: it looks for a moment at each device on
+/// which somebody has written, such as one that has just been unmounted, and takes no harm when it
+/// goes.
+bool is_udev(const std::filesystem::path& process) {
+  std::ifstream in(process / "comm");
+  std::string name;
+  std::getline(in, name);
+  return name == "(udev-worker)" || name == "systemd-udevd" || name == "udevd";
 }
 
 }  // namespace
@@ -123,7 +134,9 @@ void DeviceUsers::add_processes(const StorageId& id, std::vector<std::string>& u
     const auto files = entries_of(process / "fd");
     const bool has_it =
         std::ranges::any_of(files, [&](const auto& file) { return StorageId::at(file) == id; });
-    if (has_it) users.push_back("open in " + process_text(static_cast<pid_t>(std::stoi(pid))));
+    if (has_it && !is_udev(process)) {
+      users.push_back("open in " + process_text(static_cast<pid_t>(std::stoi(pid))));
+    }
   }
 }
 

@@ -18,9 +18,9 @@ class DeviceUsers {
 
   /// In words for people, "mounted on /mnt", "in use as swap", "held by dm-0", "open in process 12
   /// (fio)", with those of its partitions; empty if nobody does. Processes of other users are seen
-  /// by root alone, and this process is not looked for. Mounts that this process cannot see, of
-  /// containers and beyond its root folder, are noticed but not named. Asks no file system. Not on
-  /// the thread that serves the device: the kernel may read its partition table first.
+  /// by root alone; this process and those of udev do not count. Mounts that this process cannot
+  /// see, of containers and beyond its root folder, are noticed but not named. Asks no file system.
+  /// Not on the thread that serves the device: the kernel may read its partition table first.
   [[nodiscard]] std::vector<std::string> of(const StorageId& id) const;
   /// Those of them that end by themselves when the machine goes down, of it and of all devices that
   /// are made of it (LVM, LUKS): mounts, swap and processes. What is merely made of it stays.

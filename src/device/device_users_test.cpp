@@ -74,6 +74,15 @@ TEST_F(DeviceUsersTest, ProcessesThatHaveItOpenAreToldButNotThisOne) {
   EXPECT_EQ(users_of(machine_.id_of("volume")), (Texts{"open in process 4194305"}));
 }
 
+TEST_F(DeviceUsersTest, WorkersOfUdevThatLookAtItDoNotCount) {
+  const std::string file = machine_.make_file("volume");
+  add_process("4194305", file);
+  write("4194305/comm", "(udev-worker)\n");
+  EXPECT_EQ(users_of(machine_.id_of("volume")), Texts{});
+  write("4194305/comm", "fio\n");
+  EXPECT_EQ(users_of(machine_.id_of("volume")), (Texts{"open in process 4194305"}));
+}
+
 TEST_F(DeviceUsersTest, SwapIsTold) {
   const std::string file = machine_.make_file("volume");
   write("swaps", "Filename Type Size Used Priority\n" + file + " file 1024 0 -2\n");

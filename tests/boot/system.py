@@ -22,7 +22,14 @@ NOT_NEEDED = """systemd-timesyncd getty@tty1 serial-getty@ttyS0 systemd-networkd
   systemd-random-seed systemd-logind systemd-user-sessions console-getty systemd-hwdb-update
   systemd-journal-flush systemd-pcrphase systemd-ask-password-console.path systemd-ask-password-wall.path
   sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount dev-mqueue.mount
-  systemd-machine-id-commit ldconfig systemd-binfmt""".split()
+  systemd-machine-id-commit ldconfig systemd-binfmt modprobe@configfs modprobe@dm_mod modprobe@drm
+  modprobe@efi_pstore getty-static systemd-modules-load systemd-sysctl systemd-tmpfiles-clean.timer
+  sys-kernel-config.mount sys-fs-fuse-connections.mount systemd-initctl.socket""".split()
+# Of the hundreds of devices of a machine, those that somebody waits for here.
+TRIGGER = """[Service]
+ExecStart=
+ExecStart=udevadm trigger --type=devices --action=add --subsystem-match=block --subsystem-match=virtio-ports
+"""
 AGENT_UNIT = """[Unit]
 Description=Commands of the host
 [Service]
@@ -140,6 +147,9 @@ class System:
             link = units / (name if "." in name else name + ".service")
             if not link.exists() and not link.is_symlink():
                 link.symlink_to("/dev/null")
+        trigger = units / "systemd-udev-trigger.service.d"
+        trigger.mkdir()
+        (trigger / "few.conf").write_text(TRIGGER)
         (root / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
         (root / "etc/hostname").write_text("boot\n")
         (root / "etc/fstab").write_text("/dev/vda / ext4 defaults,noatime 0 0\n")

@@ -281,6 +281,12 @@ class Named(unittest.TestCase):
         self.refused(2, "say what is to change", "modify", self.name)
         self.assertEqual(self.file_of().read_text(), before)
 
+    def test_where_clients_find_it_may_be_left_to_a_socket_of_the_service_manager(self):
+        self.create("--no-start")
+        self.done("modify", self.name, "--default", "nbd")
+        self.done("config", "--check", self.name)
+        self.refused(2, "say where to serve", "serve", self.name)
+
     def test_an_edited_file_is_checked_and_keeps_its_comments(self):
         self.create("--no-start")
         file = self.file_of()

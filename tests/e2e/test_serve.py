@@ -471,6 +471,7 @@ class AnotherUser(Served):
         self.write(8 * MIB, random.Random(32).randbytes(MIB))
         self.assertEqual(self.identities(), mine | groups)
         self.stop_and_judge()
+        self.assertNotIn("devices", self.log(), "it has none, and misses nothing")
 
     def test_a_user_that_could_not_open_the_volume_again_is_refused_at_the_start(self):
         started = uvdo("serve", self.image, "--nbd", f"unix:{self.socket}", "--user", "nobody")

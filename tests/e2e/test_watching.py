@@ -7,8 +7,14 @@ import os
 import random
 import re
 import shutil
+import signal
 import socket
+import subprocess
+import threading
+import time
 import unittest
+import urllib.parse
+import urllib.request
 
 from served import MIB, Served
 from support import TESTS, run, uvdo
@@ -212,6 +218,83 @@ class Contrib(Served):
         rules = self.folder / "queries.yml"
         rules.write_text("\n".join(lines) + "\n")
         self.promtool("check", "rules", rules)
+
+    def work(self, over):
+        """Of all kinds that a dashboard has plots for, until it is over."""
+        client, data = self.connect(), random.Random(7)
+        twice, text, at = data.randbytes(MIB), bytes(range(64)) * 64, 0
+        while not over.is_set():
+            client.pwrite(twice, at)
+            client.pwrite(b"".join(data.randbytes(16) + text[16:] for _ in range(64)), at + MIB)
+            client.flush()
+            client.pread(MIB, at)
+            at = (at + 2 * MIB) % (self.LOGICAL // 2)
+        client.shutdown()
+
+    def prometheus(self, port):
+        """Has one collect the metrics at that port, with the rules; returns a function that asks it."""
+        config = self.folder / "prometheus.yml"
+        config.write_text(f"""global: {{scrape_interval: 250ms, scrape_timeout: 250ms, evaluation_interval: 1s}}
+rule_files: [{json.dumps(str(RULES))}]
+scrape_configs: [{{job_name: uvdo, static_configs: [{{targets: ["127.0.0.1:{port}"]}}]}}]
+""")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            own = "127.0.0.1:%d" % free.getsockname()[1]
+        with open(self.folder / "prometheus.log", "w") as log:
+            process = subprocess.Popen(
+                ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={self.folder}/tsdb",
+                 f"--web.listen-address={own}"], stdout=log, stderr=subprocess.STDOUT)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.send_signal, signal.SIGKILL)
+
+        def ask(path, **query):
+            url = f"http://{own}/api/v1/{path}?{urllib.parse.urlencode(query)}"
+            try:
+                with urllib.request.urlopen(url, timeout=30) as answer:
+                    return json.load(answer)["data"]
+            except urllib.error.HTTPError as problem:
+                self.fail(f"{query}: {problem.read().decode()}")
+            except OSError:  # it has not begun yet
+                self.assertIsNone(process.poll(), (self.folder / "prometheus.log").read_text())
+                return None
+        return ask
+
+    @unittest.skipUnless(shutil.which("prometheus"), "no prometheus (Debian's package of that name)")
+    def test_prometheus_has_data_for_every_query_of_the_dashboard(self):
+        self.serve("--metrics", "tcp:127.0.0.1:0")
+        self.wait_for_index()
+        ask = self.prometheus(re.search(r"metrics on tcp:127\.0\.0\.1:(\d+)", self.log())[1])
+        over = threading.Event()
+        worker = threading.Thread(target=self.work, args=(over,))
+        worker.start()
+        try:
+            self.have_data(ask)
+        finally:
+            over.set()
+            worker.join()
+
+    def have_data(self, ask):
+        waiting = {}
+        for where, expression in self.queries():
+            if expression.startswith("label_values"):
+                expression = re.match(r"label_values\((\w+), ", expression)[1]
+            waiting[expression.replace("$__rate_interval", "3s").replace("$volume", ".*")] = where
+
+        def all_have_data():
+            for query in list(waiting):
+                told = ask("query", query=query)
+                if told and any(series["value"][1] != "NaN" for series in told["result"]):
+                    del waiting[query]
+            time.sleep(0.1)
+            return not waiting
+        self.wait_until(all_have_data, waiting)
+
+        def rules():
+            return [rule for group in ask("rules")["groups"] for rule in group["rules"]]
+        self.wait_until(lambda: {rule["health"] for rule in rules()} == {"ok"}, "rules that cannot be evaluated")
+        fired = [rule["name"] for rule in rules() if rule["state"] != "inactive"]
+        self.assertEqual(fired, [], "the volume is well")
 
 
 if __name__ == "__main__":

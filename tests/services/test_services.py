@@ -81,12 +81,12 @@ class Services(unittest.TestCase):
 
     def test_rules_are_of_the_form_that_udev_reads(self):
         """Debian 12's udevadm has no "verify"; that they do what they should the boot test shows."""
-        text = (SOURCES / "systemd/90-uvdo.rules").read_text()
-        for line in text.splitlines():
-            if not line or line.startswith("#"):
-                continue
-            for part in re.findall(r'(?:[^,"]|"[^"]*")+', line):
-                self.assertRegex(part.strip(), r'^[A-Z_]+(\{[^}]+\})?(==|!=|\+=|=)"[^"]*"$', line)
+        for rules in ("60-uvdo.rules", "90-uvdo.rules"):
+            for line in (SOURCES / "systemd" / rules).read_text().splitlines():
+                if not line or line.startswith("#"):
+                    continue
+                for part in re.findall(r'(?:[^,"]|"[^"]*")+', line):
+                    self.assertRegex(part.strip(), r'^[A-Z_]+(\{[^}]+\})?(==|!=|\+=|=)"[^"]*"$', line)
 
 
 class Packages(unittest.TestCase):

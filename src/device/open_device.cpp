@@ -21,6 +21,12 @@ Result<std::unique_ptr<BackingStore>> as_store(Result<std::unique_ptr<Store>> op
 
 }  // namespace
 
+Result<void> check_is_free(const std::string& name, OpenMode mode) {
+  auto opened = open_backing_store(name, mode, LockPatience(std::chrono::seconds(0)));
+  if (!opened) return std::move(opened).error();
+  return {};
+}
+
 Result<std::unique_ptr<BackingStore>> open_device(UringLoop& loop, const std::string& name,
                                                   OpenMode mode) {
   return as_store(FileDevice::open(loop, name, mode));

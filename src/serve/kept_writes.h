@@ -26,9 +26,12 @@ class KeptWrites {
   /// `is_wanted`: --keep-writes.
   KeptMemories take(const std::string& volume_id, const VolumeOptions& options, bool is_wanted,
                     const LogFunction& log);
+  /// Where the server before was: what it leaves here is known by the file beside the socket; one
+  /// that was seen at work, perhaps on another machine, has left a dirty volume if it has died.
+  enum class Before : std::uint8_t { here, seen };
   /// The volume is open, and has what the other servers had left. Whether clients may miss writes
   /// of theirs that were answered.
-  bool opened(const KeptReport& report, const LogFunction& log);
+  bool opened(const KeptReport& report, Before before, const LogFunction& log);
   /// It could not be opened; what the other servers have left stays.
   void failed();
   /// The volume was saved: nothing of its memory is left to be kept.

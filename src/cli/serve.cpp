@@ -277,8 +277,8 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions& options, Server
     if (kept.writes) kept.writes->failed();
     co_return std::move(volume).error();
   }
-  const bool was_seen = around.standby != nullptr && around.standby->has_waited();
-  const auto before = was_seen ? KeptWrites::Before::seen : KeptWrites::Before::here;
+  const auto before =
+      around.standby != nullptr ? KeptWrites::Before::anywhere : KeptWrites::Before::here;
   const bool may_miss_writes =
       kept.writes && kept.writes->opened((*volume)->kept_report(), before, write);
   auto serving = serve_volume(loop, **device, **volume, memory_bytes, std::move(options),

@@ -71,7 +71,7 @@ void KeptWrites::store(const VolumeOptions& options) {
 bool KeptWrites::opened(const KeptReport& report, Before before, const LogFunction& log) {
   left_.clear();
   for (const std::string& name : left_names_) kept_.forget(name);
-  const bool is_unfinished = is_unfinished_ || before == Before::seen;
+  const bool is_unfinished = is_unfinished_ || before == Before::anywhere;
   const bool is_lost =
       !report.loss.empty() || (is_unfinished && report.was_dirty && !report.was_found);
   if (is_lost) {

@@ -32,9 +32,6 @@ class Standby {
   /// and to the service manager, for which the service is up from here on.
   End wait(const LogFunction& log);
 
-  /// Somebody was seen at work with the volume, so that what he had answered may be missing if he
-  /// has died.
-  [[nodiscard]] bool has_waited() const { return has_waited_; }
   /// Another one was faster when the volume was free.
   void lose() { state_ = State::lost; }
   [[nodiscard]] bool has_lost() const { return state_ == State::lost; }

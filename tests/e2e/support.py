@@ -46,7 +46,7 @@ def uvdo(*arguments, **options):
     return run(UVDO, *arguments, **options)
 
 
-def processes_of(image, names=("uvdo",)):
+def processes_of(image, names=("uvdo",), command=b"serve"):
     """The servers of a volume; by another name those who keep their memory."""
     found = []
     for folder in pathlib.Path("/proc").glob("[0-9]*"):
@@ -55,7 +55,7 @@ def processes_of(image, names=("uvdo",)):
             name = (folder / "comm").read_text().strip()
         except OSError:
             continue
-        if b"serve" in words and str(image).encode() in words and name in names:
+        if command in words and str(image).encode() in words and name in names:
             found.append(int(folder.name))
     return found
 

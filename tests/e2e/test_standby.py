@@ -6,6 +6,7 @@ import errno
 import os
 import pathlib
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,11 +16,12 @@ import unittest
 
 import support
 from served import MIB, Served
-from support import BLOCK, UVDO, uvdo, wait_until
+from support import BLOCK, UVDO, processes_of, uvdo, wait_until
 
 KILLS = 5
 SOON = 10  # seconds that a take-over may last, on a machine that is busy with other tests
 BLOCKS = 2000
+PATH = os.environ["PATH"] + ":/usr/sbin"
 
 
 class Client(threading.Thread):
@@ -107,7 +109,7 @@ class Client(threading.Thread):
         return self.failures
 
 
-class StandbyTest(Served):
+class Standing(Served):
     def setUp(self):
         super().setUp()
         self.all = []
@@ -121,6 +123,9 @@ class StandbyTest(Served):
 
     def log_of(self, process):
         return (self.folder / f"log{self.all.index(process)}").read_text()
+
+    def log(self):
+        return self.log_of(self.server)
 
     def start(self, command, *options, **more):
         with open(self.folder / f"log{len(self.all)}", "w") as log:
@@ -144,6 +149,8 @@ class StandbyTest(Served):
         self.wait_for(standby, "standing by for")
         return standby
 
+
+class StandbyTest(Standing):
     def kill_under_load(self, client, options):
         """Kills the server again and again; who stands by goes on."""
         client.start()
@@ -168,9 +175,6 @@ class StandbyTest(Served):
 
     def judge(self):
         self.stop_and_judge_what_clients_read()
-
-    def log(self):
-        return self.log_of(self.server)
 
     # ---- a server that is killed
 
@@ -311,6 +315,31 @@ class StandbyTest(Served):
         self.server = standby
         self.judge()
 
+    def test_one_that_has_taken_over_is_upgraded_as_others(self):
+        self.serve()
+        standby = self.stand_by()
+        self.stop()
+        self.wait_for(standby, "of memory")
+        done = uvdo("upgrade", self.image)
+        self.assertEqual((done.returncode, done.stderr), (0, ""), self.log_of(standby))
+        self.assertIsNone(standby.poll())
+        self.assertEqual(self.connect().pread(BLOCK, 0), bytes(BLOCK))
+        self.server = standby
+        self.judge()
+
+    def test_it_goes_on_in_the_background(self):
+        self.serve()
+        log = self.folder / "background"
+        began = uvdo("standby", self.image, "--nbd", f"unix:{self.socket}", "--fork", "--log-file", log,
+                     "--pid-file", self.folder / "pid")
+        self.assertEqual((began.returncode, began.stderr), (0, ""))
+        pid = int((self.folder / "pid").read_text())
+        self.addCleanup(lambda: wait_until(lambda: not processes_of(self.image, command=b"standby")))
+        self.addCleanup(os.kill, pid, signal.SIGTERM)
+        self.assertTrue(wait_until(lambda: "standing by" in log.read_text(), 5), log.read_text())
+        self.server.kill()
+        self.assertTrue(wait_until(lambda: "of memory" in log.read_text(), SOON), log.read_text())
+
     def test_what_is_wrong_is_said_at_once(self):
         self.assertEqual(uvdo("standby", self.folder / "none").returncode, 2)
         self.assertEqual(uvdo("standby").returncode, 2)
@@ -324,6 +353,66 @@ class StandbyTest(Served):
         self.stop()
         self.assertEqual(standby.wait(SOON), 2, self.log_of(standby))
         self.assertIn("choose a part of it", self.log_of(standby))
+
+
+class ResourceAgent(Standing):
+    """The agent for Pacemaker (contrib/ocf/uvdo)."""
+
+    def setUp(self):
+        super().setUp()
+        if shutil.which("ocf-tester", path=PATH) is None:
+            self.skipTest("ocf-tester (resource-agents) is not installed")
+        if os.geteuid() != 0:
+            self.skipTest("resource agents are root's")
+        self.folder.chmod(0o755)
+        self.agent = self.folder / "agent"
+        shutil.copy(support.TESTS.parent / "contrib/ocf/uvdo", self.agent)
+        self.options = f"--nbd unix:{self.socket}"
+        (self.folder / "run").mkdir()
+        self.environment = {**os.environ, "PATH": PATH, "HA_RSCTMP": str(self.folder / "run"),
+                            "OCF_ROOT": "/usr/lib/ocf", "OCF_RESOURCE_INSTANCE": "test"}
+
+    def tearDown(self):
+        for pid in processes_of(self.image, command=b"standby"):
+            os.kill(pid, signal.SIGKILL)
+        super().tearDown()
+
+    def act(self, action, **parameters):
+        parameters = {"volume": self.image, "options": self.options, "program": UVDO, **parameters}
+        return support.run(self.agent, action, env={
+            **self.environment, **{f"OCF_RESKEY_{name}": str(value) for name, value in parameters.items()}})
+
+    def test_it_is_what_pacemaker_wants(self):
+        told = support.run("ocf-tester", "-n", "test", "-o", f"volume={self.image}", "-o", f"program={UVDO}",
+                           "-o", f"options={self.options}", self.agent, env=self.environment)
+        self.assertEqual(told.returncode, 0, told.stdout + told.stderr)
+        self.assertIn("passed all tests", told.stdout)
+        self.assertEqual(processes_of(self.image, command=b"standby"), [])
+
+    def test_a_server_that_is_killed_or_silent_is_noticed(self):
+        for action, status in (("monitor", 7), ("start", 0), ("monitor", 0)):
+            done = self.act(action)
+            self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        self.assertEqual(self.connect().pread(BLOCK, 0), bytes(BLOCK))
+        pid, = processes_of(self.image, command=b"standby")
+        os.kill(pid, signal.SIGSTOP)
+        silent = self.act("monitor")
+        self.assertEqual(silent.returncode, 1, silent.stderr)
+        self.assertIn("does not answer", silent.stderr)
+        os.kill(pid, signal.SIGKILL)
+        self.assertTrue(wait_until(lambda: not processes_of(self.image, command=b"standby")))
+        for action, status in (("monitor", 7), ("start", 0), ("stop", 0), ("monitor", 7)):
+            done = self.act(action)
+            self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+
+    def test_it_says_what_is_wrong(self):
+        for parameters, status, words in (
+                ({"volume": ""}, 6, '"volume" is missing'), ({"program": "none"}, 5, "not installed"),
+                ({"options": "--nbd tcp:1 --fork"}, 6, "the agent's own"),
+                ({"options": "--nbd nowhere"}, 2, "nowhere"), ({"volume": self.folder / "none"}, 1, "none")):
+            done = self.act("start", **parameters)
+            self.assertEqual(done.returncode, status, done.stderr)
+            self.assertIn(words, done.stderr)
 
 
 if __name__ == "__main__":

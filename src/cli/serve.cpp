@@ -74,6 +74,7 @@ NbdServer::Settings nbd_settings(const ServeOptions& options, TlsUpgrader* tls) 
   settings.connection.tls.upgrader = tls;
   settings.connection.tls.required = options.tls.is_required();
   settings.max_connections = options.clients;
+  if (options.has_followers) settings.goodbye = NbdServer::Settings::Goodbye::hang_up;
   return settings;
 }
 
@@ -451,6 +452,7 @@ int serve(int argc, char** argv, Successor& successor, Way way) {
           parse_arguments_with_config(app, "serve", options.volume, argc, argv, &config)) {
     return *status;
   }
+  options.has_followers = is_standby;
   options.takes_over = successor.is_taking_over();
   options.arguments.assign(argv + 1, argv + argc);
   if (auto status = check_beforehand(options, is_standby)) return *status;

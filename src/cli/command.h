@@ -83,6 +83,7 @@ int run_flush(int argc, char** argv);
 int run_serve(int argc, char** argv);
 int run_resume(int argc, char** argv);
 int run_set(int argc, char** argv);
+int run_standby(int argc, char** argv);
 int run_start(int argc, char** argv);
 int run_stop(int argc, char** argv);
 int run_upgrade(int argc, char** argv);

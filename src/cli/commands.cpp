@@ -28,6 +28,7 @@ constexpr std::array kCommands{
     Command{"start", "start the server of a named volume", run_start},
     Command{"format", "make a new volume on a file or block device", run_format},
     Command{"serve", "serve a volume as a block device (NBD)", run_serve},
+    Command{"standby", "wait for a volume's server to go, then serve it", run_standby},
     Command{"attach", "make a volume a block device of this machine", run_attach},
     Command{"detach", "take such a block device away", run_detach},
     Command{"list", "list the volumes of this machine, and who serves them", run_list},
@@ -184,9 +185,9 @@ std::optional<int> parse_arguments(Arguments& app, int argc, char** argv) {
 Arguments::Option add_volume_argument(Arguments& app, std::string& volume) {
   const std::string name = app.name();
   const std::string command = name.substr(name.find(' ') + 1);
-  const VolumeUse use = command == "serve"   ? VolumeUse::serve
-                        : is_teller(command) ? VolumeUse::tell
-                                             : VolumeUse::change;
+  const VolumeUse use = command == "serve" || command == "standby" ? VolumeUse::serve
+                        : is_teller(command)                       ? VolumeUse::tell
+                                                                   : VolumeUse::change;
   return app
       .option("VOLUME", volume,
               "the volume's name, its file or block device, MAJOR:MINOR, or NBD URI")

@@ -23,6 +23,7 @@
 #include "serve/background.h"
 #include "serve/kept_writes.h"
 #include "serve/server_signals.h"
+#include "serve/standby.h"
 #include "serve/status_page.h"
 #include "serve/successor.h"
 #include "serve/volume_server.h"
@@ -73,6 +74,7 @@ NbdServer::Settings nbd_settings(const ServeOptions& options, TlsUpgrader* tls) 
   settings.connection.tls.upgrader = tls;
   settings.connection.tls.required = options.tls.is_required();
   settings.max_connections = options.clients;
+  if (options.has_followers) settings.goodbye = NbdServer::Settings::Goodbye::hang_up;
   return settings;
 }
 
@@ -146,6 +148,7 @@ struct Surroundings {
   Successor& successor;
   Log& log;
   Background& background;
+  Standby* standby;  ///< none: what somebody else has is not waited for
 };
 
 Task<Result<void>> serve_volume(UringLoop& loop, BackingStore& device, Volume& volume,
@@ -209,7 +212,8 @@ Result<Doors> open_and_become(ServeOptions& options) {
   return doors;
 }
 
-Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerSignals& signals,
+/// Leaves `options` as they are when somebody else has the volume: busy.
+Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions& options, ServerSignals& signals,
                                   const Surroundings& around) {
   Kept& kept = around.kept;
   Log& log = around.log;
@@ -218,6 +222,7 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerS
   if (!device) {
     // Whoever has the volume is not waited for twice.
     const bool is_busy = device.error().code() == Errc::busy;
+    if (is_busy && around.standby != nullptr) around.standby->lose();
     if (options.read_only || is_busy || !open_device(loop, options.volume, OpenMode::read_only)) {
       co_return std::move(device).error();
     }
@@ -273,7 +278,10 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerS
     if (kept.writes) kept.writes->failed();
     co_return std::move(volume).error();
   }
-  const bool may_miss_writes = kept.writes && kept.writes->opened((*volume)->kept_report(), write);
+  const auto before =
+      around.standby != nullptr ? KeptWrites::Before::anywhere : KeptWrites::Before::here;
+  const bool may_miss_writes =
+      kept.writes && kept.writes->opened((*volume)->kept_report(), before, write);
   auto serving = serve_volume(loop, **device, **volume, memory_bytes, std::move(options),
                               std::move(doors), signals, may_miss_writes, around);
   auto result = co_await std::move(serving);
@@ -294,12 +302,12 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions options, ServerS
 
 /// All of a server's life on its loop: a signal that comes while the volume is being opened is
 /// kept, and stops it when it is open.
-Task<void> run(UringLoop& loop, ServeOptions options, const Surroundings& around,
+Task<void> run(UringLoop& loop, ServeOptions& options, const Surroundings& around,
                Result<void>& result) {
   ServerSignals signals(loop);
   result = signals.start();
   if (!result) co_return;
-  auto serving = open_and_serve(loop, std::move(options), signals, around);
+  auto serving = open_and_serve(loop, options, signals, around);
   auto served = co_await std::move(serving);
   result = std::move(served);
   co_await signals.end();
@@ -312,9 +320,18 @@ Result<void> check_window_of(const ServeOptions& options) {
   return check_window(options.window, (*image)->logical_blocks() * kBlockSize);
 }
 
+/// Refuses a part of the volume that it does not have. The exit status then.
+std::optional<int> check_part(const ServeOptions& options, bool may_be_busy) {
+  if (options.offset.empty() && options.size.empty()) return std::nullopt;
+  auto fits = check_window_of(options);
+  if (fits || (may_be_busy && fits.error().code() == Errc::busy)) return std::nullopt;
+  if (fits.error().code() == Errc::invalid_argument) return usage_error(fits.error().message());
+  return fail(fits.error());
+}
+
 /// Refuses what is known to be wrong before anything is opened for writing. The exit status if
 /// there is nothing left to do.
-std::optional<int> check_beforehand(ServeOptions& options) {
+std::optional<int> check_beforehand(ServeOptions& options, bool may_be_busy) {
   auto checked = options.check();
   if (checked) checked = options.check_place();
   if (!checked) return usage_error(checked.error().message());
@@ -323,14 +340,7 @@ std::optional<int> check_beforehand(ServeOptions& options) {
     const auto fits = check_window_of(options);
     return fits || fits.error().code() == Errc::busy ? kExitOk : fail(fits.error());
   }
-  if (!options.offset.empty() || !options.size.empty()) {
-    auto fits = check_window_of(options);
-    if (!fits && fits.error().code() == Errc::invalid_argument) {
-      return usage_error(fits.error().message());
-    }
-    if (!fits) return fail(fits.error());
-  }
-  return std::nullopt;
+  return check_part(options, may_be_busy);
 }
 
 /// What somebody keeps for servers of this volume, or is to keep. If there is no such volume, its
@@ -345,20 +355,109 @@ void find_kept(ServeOptions& options, const Successor& successor, Kept& kept) {
   }
 }
 
+/// Where a server writes what goes on: to its file, or standard output.
+struct OpenLog {
+  std::optional<LogFile> file;
+  std::unique_ptr<Log> log;
+};
+
+Result<OpenLog> open_log(const ServeOptions& options) {
+  OpenLog opened;
+  if (!options.log_file.empty()) {
+    auto file = LogFile::open(options.log_file);
+    if (!file) return std::move(file).error().within("--log-file");
+    opened.file.emplace(std::move(*file));
+  }
+  const int fd = opened.file ? opened.file->fd() : STDOUT_FILENO;
+  auto log = Log::start(fd, options.format, options.level);
+  if (!log) return std::move(log).error();
+  opened.log = std::move(*log);
+  return opened;
+}
+
+/// What a server is told at its start, and has until its end.
+struct Beginning {
+  int argc;
+  char** argv;
+  Arguments& app;
+  const ConfigFile& config;
+  Successor& successor;
+  Background& background;
+  std::size_t wanted_clients;
+  Standby* standby;
+};
+
+/// Serves the volume; the exit status.
+int serve_now(ServeOptions& options, const Beginning& beginning) {
+  // Before there are threads, and signals that are held.
+  Kept kept;
+  find_kept(options, beginning.successor, kept);
+  // Before other threads are started, which inherit the mask.
+  ServerSignals::hold();
+
+  // The same: it counts for this thread and those that it starts.
+  declare_io_flusher();
+  auto loop = UringLoop::create();
+  if (!loop) return fail(loop.error());
+  if (WorkThread::is_worthwhile()) (*loop)->stay_awake_between_requests();
+  std::unique_ptr<RenewableTls> tls;
+  if (options.tls.any()) {
+    auto context = RenewableTls::create(**loop, options.tls);
+    if (!context) return fail(context.error());
+    tls = std::move(*context);
+  }
+  auto opened = open_log(options);
+  if (!opened) return fail(opened.error());
+  Log& log = *opened->log;
+  if (options.clients != beginning.wanted_clients) {
+    log.write({LogLevel::warning,
+               fmt::format("the limit of open files leaves room for {} clients, not {}",
+                           options.clients, beginning.wanted_clients)});
+  }
+  ServeReload reload(beginning.app, beginning.argc, beginning.argv, beginning.config, log,
+                     opened->file ? &*opened->file : nullptr, tls.get());
+  Result<void> result;
+  const Surroundings around{
+      reload, tls.get(), kept, beginning.successor, log, beginning.background, beginning.standby};
+  (*loop)->run(run(**loop, options, around, result));
+  if (result) return kExitOk;
+  // A race that was lost is no failure.
+  if (beginning.standby != nullptr && beginning.standby->has_lost()) return kExitFailed;
+  return fail(result.error());
+}
+
+/// Waits until nobody has the volume; the exit status if that is not to be served any more.
+std::optional<int> stand_by(const ServeOptions& options, Standby& standby, Background& background) {
+  if (!standby.must_wait()) return std::nullopt;
+  auto opened = open_log(options);
+  if (!opened) return fail(opened.error());
+  background.ready();
+  const LogFunction write = [&](const LogLine& line) { opened->log->write(line); };
+  if (standby.wait(write) == Standby::End::told_to_stop) return kExitOk;
+  return check_part(options, true);
+}
+
+enum class Way : std::uint8_t { serve, stand_by };
+
 /// A server's life; `successor` is told if another program is to go on.
-int serve(int argc, char** argv, Successor& successor) {
+int serve(int argc, char** argv, Successor& successor, Way way) {
   ServeOptions options;
-  Arguments app("Serves a volume as a network block device until SIGTERM, SIGINT or uvdo stop.",
-                "uvdo serve");
+  const bool is_standby = way == Way::stand_by;
+  Arguments app(is_standby ? "Waits until nobody serves a volume any more, then serves it as uvdo "
+                             "serve does."
+                           : "Serves a volume as a network block device until SIGTERM, SIGINT or "
+                             "uvdo stop.",
+                is_standby ? "uvdo standby" : "uvdo serve");
   options.add_to(app);
   ConfigFile config;
   if (auto status =
           parse_arguments_with_config(app, "serve", options.volume, argc, argv, &config)) {
     return *status;
   }
+  options.has_followers = is_standby;
   options.takes_over = successor.is_taking_over();
   options.arguments.assign(argv + 1, argv + argc);
-  if (auto status = check_beforehand(options)) return *status;
+  if (auto status = check_beforehand(options, is_standby)) return *status;
   options.doors.handed_over = successor.sockets();
   if (options.control.empty()) {  // before the volume is touched
     if (auto made = make_control_folder(); !made) return fail(made.error());
@@ -378,48 +477,22 @@ int serve(int argc, char** argv, Successor& successor) {
     if (!written) return fail(written.error().within("--pid-file"));
     pid_file = std::move(*written);
   }
-  // Before there are threads, and signals that are held.
-  Kept kept;
-  find_kept(options, successor, kept);
-  // Before other threads are started, which inherit the mask.
+  Beginning beginning{argc, argv, app, config, successor, background, wanted_clients, nullptr};
+  // What the program before had in this process is in use by no other one.
+  if (!is_standby || options.takes_over) return serve_now(options, beginning);
+  Standby standby(options.volume, options.read_only ? OpenMode::read_only : OpenMode::read_write);
+  beginning.standby = &standby;
   ServerSignals::hold();
-
-  // The same: it counts for this thread and those that it starts.
-  declare_io_flusher();
-  auto loop = UringLoop::create();
-  if (!loop) return fail(loop.error());
-  if (WorkThread::is_worthwhile()) (*loop)->stay_awake_between_requests();
-  std::unique_ptr<RenewableTls> tls;
-  if (options.tls.any()) {
-    auto context = RenewableTls::create(**loop, options.tls);
-    if (!context) return fail(context.error());
-    tls = std::move(*context);
+  while (true) {
+    if (auto status = stand_by(options, standby, background)) return *status;
+    const int status = serve_now(options, beginning);
+    if (!standby.has_lost()) return status;
   }
-  std::optional<LogFile> file;
-  if (!options.log_file.empty()) {
-    auto opened = LogFile::open(options.log_file);
-    if (!opened) return fail(opened.error().within("--log-file"));
-    file.emplace(std::move(*opened));
-  }
-  auto log = Log::start(file ? file->fd() : STDOUT_FILENO, options.format, options.level);
-  if (!log) return fail(log.error());
-  if (options.clients != wanted_clients) {
-    (*log)->write({LogLevel::warning,
-                   fmt::format("the limit of open files leaves room for {} clients, not {}",
-                               options.clients, wanted_clients)});
-  }
-  ServeReload reload(app, argc, argv, std::move(config), **log, file ? &*file : nullptr, tls.get());
-  Result<void> result;
-  const Surroundings around{reload, tls.get(), kept, successor, **log, background};
-  (*loop)->run(run(**loop, std::move(options), around, result));
-  return result ? kExitOk : fail(result.error());
 }
 
-}  // namespace
-
-int run_serve(int argc, char** argv) {
+int serve_or_become(int argc, char** argv, Way way) {
   Successor successor(ServiceManager::take_stored());
-  const int status = serve(argc, argv, successor);
+  const int status = serve(argc, argv, successor, way);
   // The signals that the server has held stay held for the program that goes on. What has not been
   // saved is in memory that somebody keeps, as if the server had been killed.
   if (successor.is_asked()) return fail(successor.become(argc, argv));
@@ -432,5 +505,11 @@ int run_serve(int argc, char** argv) {
   }
   return status;
 }
+
+}  // namespace
+
+int run_serve(int argc, char** argv) { return serve_or_become(argc, argv, Way::serve); }
+
+int run_standby(int argc, char** argv) { return serve_or_become(argc, argv, Way::stand_by); }
 
 }  // namespace uvdo

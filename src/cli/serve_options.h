@@ -89,6 +89,7 @@ struct ServeOptions {
   LogLevel level = LogLevel::info;
   Log::Format format = Log::Format::plain;
   std::vector<std::string> arguments;  ///< the command line, for a program that follows
+  bool has_followers = false;          ///< another server may go on for its clients
   bool takes_over = false;             ///< what a program before this one had in this process
   std::vector<AttachRequest> devices;  ///< of this machine, at the start
 

@@ -16,7 +16,8 @@
 
 namespace uvdo {
 
-Result<BackingFile> open_backing_store(const std::string& path, OpenMode mode) {
+Result<BackingFile> open_backing_store(const std::string& path, OpenMode mode,
+                                       const LockPatience& patience) {
   struct stat status {};
   if (stat(path.c_str(), &status) != 0) {
     return errno_error(errno, fmt::format("cannot open {}", path));
@@ -26,7 +27,6 @@ Result<BackingFile> open_backing_store(const std::string& path, OpenMode mode) {
   // Keeps mounts and other claims of the kernel away, which look at no locks.
   if (block_device && mode == OpenMode::read_write) flags |= O_EXCL;
   Result<FileDescriptor> opened = FileDescriptor();
-  const LockPatience patience;
   // What a killed server had under way holds its claim for a moment longer.
   const bool free = patience.take([&] {
     opened = open_checked(path, flags, FileKind::store);

@@ -21,8 +21,10 @@ struct BackingFile {
 };
 
 /// Opens `path` for use as a backing store: O_EXCL on block devices to be written, and the lock
-/// (shared for read_only). Errc::busy if somebody else has it.
-Result<BackingFile> open_backing_store(const std::string& path, OpenMode mode);
+/// (shared for read_only), which are waited for as long as `patience` has it. Errc::busy if
+/// somebody else has it.
+Result<BackingFile> open_backing_store(const std::string& path, OpenMode mode,
+                                       const LockPatience& patience = LockPatience());
 
 /// Makes an empty file of mode 0600 at `path`, where nothing may be yet, for reading and writing.
 /// exists: something is there. After an error there is no new file.

@@ -30,6 +30,12 @@ Error no_such_kind(const std::string& name) {
 
 }  // namespace
 
+Result<void> check_is_free(const std::string& name, OpenMode mode) {
+  auto opened = open_backing_store(name, mode, LockPatience(std::chrono::seconds(0)));
+  if (!opened) return std::move(opened).error();
+  return {};
+}
+
 Result<std::unique_ptr<BackingStore>> open_device(UringLoop& loop, const std::string& name,
                                                   OpenMode mode) {
   switch (kind_of_store(name)) {

@@ -279,7 +279,13 @@ Task<void> NbdServer::shutdown() {
   // Behind this nobody is accepted any more, and the alarm is shutdown()'s own.
   co_await tasks_.wait();
   listeners_.clear();
-  for (Peer* peer : peers_) peer->connection.begin_shutdown();
+  for (Peer* peer : peers_) {
+    if (settings_.goodbye == Settings::Goodbye::hang_up) {
+      peer->connection.close();
+    } else {
+      peer->connection.begin_shutdown();
+    }
+  }
   // Who has nothing under way is hung up on; the others have until the deadline, and then as long
   // as the volume takes for what it has begun.
   const TimePoint deadline = loop_.now() + settings_.drain_limit;

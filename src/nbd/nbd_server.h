@@ -34,6 +34,10 @@ class NbdServer final : public FrontEnd {
     std::uint64_t read_memory = NbdServerMemory::kLeastForReads;  ///< bytes for the data of reads
     /// How long shutdown() waits for requests under way and for clients to take their replies.
     Duration drain_limit = std::chrono::seconds(5);
+    /// What clients are told by shutdown(): that the server stops, or nothing, as by one that dies.
+    /// Clients that connect again send what was not answered to the next server then, where an
+    /// answer would be the end of it.
+    enum class Goodbye : std::uint8_t { answer, hang_up } goodbye = Goodbye::answer;
     /// Told what people may want to know, a sentence each.
     std::function<void(const std::string&)> log{};
   };
@@ -60,9 +64,9 @@ class NbdServer final : public FrontEnd {
   /// connects anew is told it.
   void size_changed() override {}
   /// Accepts no more, finishes what is under way, but of long requests only the piece that has
-  /// begun; answers the others and new ones with ESHUTDOWN and hangs up; returns when nothing of
-  /// any client is left. Clients are cut off after the drain limit; a piece that the volume does
-  /// not finish is waited for.
+  /// begun; answers the others and new ones with ESHUTDOWN (but for Goodbye) and hangs up; returns
+  /// when nothing of any client is left. Clients are cut off after the drain limit; a piece that
+  /// the volume does not finish is waited for.
   Task<void> shutdown() override;
 
   /// Bytes of memory that a server takes at most, for `requests` in flight: read data, requests and

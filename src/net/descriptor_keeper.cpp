@@ -185,6 +185,9 @@ FileDescriptor connect_to(const sockaddr_un& address) {
   const int nothing = open("/dev/null", O_RDWR);
   for (int fd = 0; fd < kListener; ++fd) dup2(nothing, fd);
   close(nothing);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);  // whatever the server has held
   std::signal(SIGHUP, SIG_IGN);
   std::signal(SIGINT, SIG_IGN);
   prctl(PR_SET_NAME, "uvdo-keeper");

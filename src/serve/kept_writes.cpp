@@ -68,11 +68,12 @@ void KeptWrites::store(const VolumeOptions& options) {
   }
 }
 
-bool KeptWrites::opened(const KeptReport& report, const LogFunction& log) {
+bool KeptWrites::opened(const KeptReport& report, Before before, const LogFunction& log) {
   left_.clear();
   for (const std::string& name : left_names_) kept_.forget(name);
+  const bool is_unfinished = is_unfinished_ || before == Before::anywhere;
   const bool is_lost =
-      !report.loss.empty() || (is_unfinished_ && report.was_dirty && !report.was_found);
+      !report.loss.empty() || (is_unfinished && report.was_dirty && !report.was_found);
   if (is_lost) {
     log({LogLevel::warning,
          "the server before this one died, and writes that it had answered and no flush had "

@@ -26,9 +26,12 @@ class KeptWrites {
   /// `is_wanted`: --keep-writes.
   KeptMemories take(const std::string& volume_id, const VolumeOptions& options, bool is_wanted,
                     const LogFunction& log);
+  /// Where the server before was. Of one of this machine the file beside the socket tells. Where it
+  /// may have been on another one, clients that live on may miss what a dirty volume does not have.
+  enum class Before : std::uint8_t { here, anywhere };
   /// The volume is open, and has what the other servers had left. Whether clients may miss writes
   /// of theirs that were answered.
-  bool opened(const KeptReport& report, const LogFunction& log);
+  bool opened(const KeptReport& report, Before before, const LogFunction& log);
   /// It could not be opened; what the other servers have left stays.
   void failed();
   /// The volume was saved: nothing of its memory is left to be kept.

@@ -39,6 +39,14 @@ void ServerSignals::hold() {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 }
 
+std::string ServerSignals::wait_without_loop(std::chrono::milliseconds longest) {
+  const sigset_t signals = taken_signals();
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(longest);
+  const timespec most{seconds.count(), std::chrono::nanoseconds(longest - seconds).count()};
+  const int number = sigtimedwait(&signals, nullptr, &most);
+  return number > 0 && number != SIGHUP ? name_of_signal(number) : std::string();
+}
+
 Result<void> ServerSignals::start() {
   const sigset_t signals = taken_signals();
   fd_ = FileDescriptor(signalfd(-1, &signals, SFD_CLOEXEC));

@@ -5,6 +5,7 @@
 // write to its terminal and go on without it: SIGTTIN and SIGTTOU mean nothing either.
 #pragma once
 
+#include <chrono>
 #include <csignal>
 #include <functional>
 #include <string>
@@ -21,6 +22,10 @@ class ServerSignals {
  public:
   /// From now on signals wait for a ServerSignals. For the first thread, before it starts others.
   static void hold();
+
+  /// Before there is a loop, after hold(): waits so long for a signal that asks to stop. Its name;
+  /// empty if none has come. Others end the wait early, and mean nothing.
+  [[nodiscard]] static std::string wait_without_loop(std::chrono::milliseconds longest);
 
   explicit ServerSignals(UringLoop& loop) : loop_(loop), stopped_(loop), readers_(loop) {}
   ServerSignals(const ServerSignals&) = delete;

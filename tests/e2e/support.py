@@ -54,7 +54,7 @@ def parent_of(pid):
         return 0
 
 
-def processes_of(image, names=("uvdo",)):
+def processes_of(image, names=("uvdo",), command=b"serve"):
     """The servers of a volume; by another name those who keep their memory. A child that has yet to
     become what it was made for looks like its server and is none."""
     found = []
@@ -64,7 +64,7 @@ def processes_of(image, names=("uvdo",)):
             name = (folder / "comm").read_text().strip()
         except OSError:
             continue
-        if b"serve" in words and str(image).encode() in words and name in names:
+        if command in words and str(image).encode() in words and name in names:
             found.append(int(folder.name))
     return [pid for pid in found if parent_of(pid) not in found]
 

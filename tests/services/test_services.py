@@ -57,7 +57,7 @@ class Services(unittest.TestCase):
         return result
 
     def test_units_are_right(self):
-        result = self.verify("uvdo@x.service", "uvdo-nbd@x.service", "uvdo-nbd@x.socket", "uvdo.target",
+        result = self.verify("uvdo@x.service", "uvdo-nbd@x.service", "uvdo-nbd@x.socket", "uvdo.target", "uvdo-standby@x.service",
                              "uvdo-disk@x.target")
         self.assertEqual(result.returncode, 0, result.stdout)
 

@@ -142,8 +142,11 @@ class Worker {
 
   void place(const RecordName& name, const std::byte* data, BlockCounts& counts) {
     if (!shared_.is_looked_at(name)) return;
-    const NameTable::Verdict verdict = shared_.table.write(name);
-    switch (verdict) {
+    const NameTable::Outcome outcome = shared_.table.write(name);
+    switch (outcome.verdict) {
+      case NameTable::Verdict::wanted:
+        shared_.packing.hurry(name, outcome.waiting_size);
+        [[fallthrough]];
       case NameTable::Verdict::duplicate: ++counts.duplicate; return;
       case NameTable::Verdict::no_room: shared_.table_was_full = true; break;
       case NameTable::Verdict::stored: break;

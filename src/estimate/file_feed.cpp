@@ -120,6 +120,7 @@ void FileFeed::count_all(FTS& tree) {
 bool FileFeed::open_next() {
   file_.reset();
   offset_ = 0;
+  data_end_ = 0;
   while (const FTSENT* entry = next_entry(*tree_, true)) {
     auto file = std::make_shared<OpenFile>();
     file->path = entry->fts_path;
@@ -154,9 +155,8 @@ bool FileFeed::open_next() {
   return false;
 }
 
-std::optional<FileFeed::Part> FileFeed::next_part(std::size_t room) {
-  const std::uint64_t end = whole_blocks(file_->size);
-  if (offset_ >= end) return std::nullopt;
+/// Once for each run of data: some file systems look at all of it to find its end.
+void FileFeed::find_data(std::uint64_t end) {
   const int fd = file_->fd.get();
   const off_t data = lseek(fd, static_cast<off_t>(offset_), SEEK_DATA);
   // ENXIO: there is nothing more. Where holes cannot be asked for, all is data.
@@ -166,17 +166,23 @@ std::optional<FileFeed::Part> FileFeed::next_part(std::size_t room) {
   } else if (errno == ENXIO) {
     from = end;
   }
-  if (from > offset_) {
-    options_.events.hole(file_->group, (from - offset_) / kBlockSize);
-    offset_ = from;
-    if (offset_ >= end) return std::nullopt;
-  }
+  if (from > offset_) options_.events.hole(file_->group, (from - offset_) / kBlockSize);
+  offset_ = from;
+  data_end_ = end;
+  if (offset_ >= end) return;
   const off_t hole = lseek(fd, static_cast<off_t>(offset_), SEEK_HOLE);
-  const std::uint64_t to = hole > static_cast<off_t>(offset_)
-                               ? std::min(end, whole_blocks(static_cast<std::uint64_t>(hole)))
-                               : end;
-  Part part{file_, offset_, static_cast<std::size_t>(std::min<std::uint64_t>(room, to - offset_)),
-            0};
+  if (hole > static_cast<off_t>(offset_)) {
+    data_end_ = std::min(end, whole_blocks(static_cast<std::uint64_t>(hole)));
+  }
+}
+
+std::optional<FileFeed::Part> FileFeed::next_part(std::size_t room) {
+  const std::uint64_t end = whole_blocks(file_->size);
+  if (offset_ >= end) return std::nullopt;
+  if (offset_ >= data_end_) find_data(end);
+  if (offset_ >= end) return std::nullopt;
+  Part part{file_, offset_,
+            static_cast<std::size_t>(std::min<std::uint64_t>(room, data_end_ - offset_)), 0};
   offset_ += part.length;
   return part;
 }

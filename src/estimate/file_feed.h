@@ -55,6 +55,8 @@ class FileFeed final : public Feed {
   void count_all(FTS& tree);
   /// Makes the next file the open one. False at the end.
   bool open_next();
+  /// Moves on to the next data of the open file, which has `end` bytes, and finds their end.
+  void find_data(std::uint64_t end);
   /// The next part of the open file with at most `room` bytes; nothing at its end.
   std::optional<Part> next_part(std::size_t room);
   void plan(std::vector<Part>& parts);
@@ -70,6 +72,7 @@ class FileFeed final : public Feed {
   std::set<std::pair<std::uint64_t, std::uint64_t>> linked_;  // files of several names
   std::shared_ptr<const OpenFile> file_;
   std::uint64_t offset_ = 0;
+  std::uint64_t data_end_ = 0;               // of the run of data in which offset_ lies
   std::optional<std::uint32_t> root_group_;  // of what lies in the folder itself
   std::uint32_t folder_group_ = 0;
 };

@@ -78,10 +78,10 @@ std::uint32_t NameTable::open_chapter() const {
       std::min<std::uint64_t>(records_ / window_.records_per_chapter, (1U << 23U) - 1));
 }
 
-NameTable::Verdict NameTable::write(const RecordName& name) {
+NameTable::Outcome NameTable::write(const RecordName& name) {
   const std::lock_guard guard(lock_of(name).mutex);
   Entry* entry = find(name);
-  if (entry == nullptr) return Verdict::no_room;
+  if (entry == nullptr) return {Verdict::no_room};
   const std::uint32_t chapter = open_chapter();
   const bool is_known = entry->references > 0 &&
                         (window_.chapters == 0 || chapter - entry->chapter < window_.chapters);
@@ -89,14 +89,30 @@ NameTable::Verdict NameTable::write(const RecordName& name) {
   if (!is_known || entry->chapter != chapter) ++records_;
   if (is_known && add_reference(*entry)) {
     entry->chapter = chapter & ((1U << 23U) - 1);
-    return Verdict::duplicate;
+    const bool is_waiting = entry->is_in_bin == 0 && entry->bin > 0;
+    return is_waiting ? Outcome{Verdict::wanted, entry->bin} : Outcome{Verdict::duplicate};
   }
   entry->key = name.hash();
   entry->bin = 0;
   entry->is_in_bin = 0;
   entry->references = 1;
   entry->chapter = chapter & ((1U << 23U) - 1);
-  return Verdict::stored;
+  return {Verdict::stored};
+}
+
+void NameTable::wait_in_packer(const RecordName& name, std::size_t size) {
+  const std::lock_guard guard(lock_of(name).mutex);
+  Entry* entry = find(name);
+  if (entry == nullptr || entry->references == 0) return;
+  entry->is_in_bin = 0;
+  entry->bin = static_cast<std::uint32_t>(size);
+}
+
+void NameTable::place_alone(const RecordName& name) {
+  const std::lock_guard guard(lock_of(name).mutex);
+  Entry* entry = find(name);
+  if (entry == nullptr || entry->is_in_bin != 0) return;
+  entry->bin = 0;
 }
 
 void NameTable::place_in_bin(const RecordName& name, std::uint32_t bin) {

@@ -27,6 +27,7 @@ class NameTable {
  public:
   enum class Verdict : std::uint8_t {
     duplicate,  ///< refers to a block that is stored already
+    wanted,     ///< the same, but the block waits in the packer, and is to come out
     stored,     ///< must be stored: new, forgotten, or there are as many references as there can be
     no_room,    ///< must be stored, and the table is full
   };
@@ -37,9 +38,18 @@ class NameTable {
   /// Bytes of memory for so many names.
   [[nodiscard]] static std::uint64_t memory_needed(std::uint64_t names);
 
+  /// What becomes of a block that is written.
+  struct Outcome {
+    Verdict verdict;
+    std::size_t waiting_size = 0;  ///< of a fragment that is wanted
+  };
   /// A block with this name is written.
-  Verdict write(const RecordName& name);
-  /// The block that must be stored is in compressed block `bin`, with others.
+  Outcome write(const RecordName& name);
+  /// The block that must be stored waits in the packer, as a fragment of `size` bytes.
+  void wait_in_packer(const RecordName& name, std::size_t size);
+  /// It has come out without company.
+  void place_alone(const RecordName& name);
+  /// It is in compressed block `bin`, with others.
   void place_in_bin(const RecordName& name, std::uint32_t bin);
   /// Names that the index was told of so far, those of duplicates that it had to remember again
   /// among them.
@@ -48,7 +58,7 @@ class NameTable {
  private:
   struct Entry {
     std::uint64_t key = 0;         // half of the name
-    std::uint32_t bin = 0;         // where it is, if it is in one
+    std::uint32_t bin = 0;         // where it is, if it is in one; its size, if it waits for one
     std::uint32_t is_in_bin : 1;   // otherwise `references` counts
     std::uint32_t references : 8;  // 0: the entry is free
     std::uint32_t chapter : 23;

@@ -23,6 +23,9 @@ class PackingModel {
 
   /// A fragment of 1 .. 4059 bytes comes.
   void add(const RecordName& name, std::size_t size);
+  /// Somebody waits for a fragment that was of this size: if it is here still, it goes at once with
+  /// those that fit best.
+  void hurry(const RecordName& name, std::size_t size);
   /// All that waits goes.
   void flush();
 
@@ -36,9 +39,11 @@ class PackingModel {
   [[nodiscard]] std::uint64_t alone() const { return alone_; }
 
  private:
+  /// Makes a bin with the largest, or with the one at `place` among those of `first_size` bytes.
   void make_bin();
-  /// Takes the first that has come of a size that waits.
-  RecordName take(std::size_t size);
+  void make_bin_with(std::size_t first_size, std::size_t first_place);
+  /// Takes one of those that wait and have that size.
+  RecordName take(std::size_t size, std::size_t place);
 
   NameTable& names_;
   std::size_t most_waiting_;

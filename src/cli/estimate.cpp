@@ -3,6 +3,7 @@
 #include "estimate/estimate.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <string>
 #include <thread>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "base/stopwatch.h"
 #include "cli/command.h"
 #include "cli/progress.h"
+#include "cli/volume_name.h"
 #include "estimate/recommendation.h"
 #include "format/index_geometry.h"
 
@@ -214,6 +216,13 @@ Result<double> parse_share(std::string text) {
   return percents / 100;
 }
 
+/// A word as a path: volumes have names, and block devices numbers.
+Result<std::string> path_of_word(const std::string& word) {
+  std::error_code unknown;
+  if (is_nbd_uri(word) || std::filesystem::is_directory(word, unknown)) return word;
+  return volume_path(word, VolumeUse::tell);
+}
+
 Result<void> take_words(EstimateArguments& arguments) {
   EstimateOptions& options = arguments.options;
   if (arguments.by == "file") options.by = GroupBy::file;
@@ -255,7 +264,8 @@ int run_estimate(int argc, char** argv) {
   Arguments app("Tells what data would take as a volume. Nothing is written.", "uvdo estimate");
   app.option("PATH", options.paths,
              "files, folders, disks, raw or qcow2 images, NBD URIs, stopped VDO volumes")
-      .required();
+      .required()
+      .transform(path_of_word);
   app.option("--by", arguments.by, "show it for each: file, or folder at the top")
       .one_of({"file", "folder"});
   app.option("--limit", arguments.limit, "lines of --by").show_default();

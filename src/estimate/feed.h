@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/bytes.h"
@@ -69,6 +70,9 @@ struct OpenedFeed {
   std::unique_ptr<Feed> feed;
   SourceKind kind = SourceKind::file;
 };
+
+/// Whether that is not a path but the address of an NBD server.
+[[nodiscard]] bool is_nbd_uri(std::string_view path);
 
 /// Opens a file, a folder, a block device, a VDO volume, a qcow2 image or an NBD URI. The events
 /// come while pieces are taken, one at a time.

@@ -15,7 +15,6 @@
 #include "estimate/volume_feed.h"
 
 namespace uvdo {
-namespace {
 
 bool is_nbd_uri(std::string_view path) {
   for (const std::string_view scheme : {"nbd://", "nbds://", "nbd+unix://", "nbds+unix://"}) {
@@ -23,6 +22,8 @@ bool is_nbd_uri(std::string_view path) {
   }
   return false;
 }
+
+namespace {
 
 /// Of a regular file or a block device, by its first bytes.
 Result<SourceKind> kind_of_image(const std::string& path, SourceKind otherwise) {

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstdint>
 #include <filesystem>
 
@@ -71,13 +72,7 @@ std::string this_program() {
 
 namespace {
 
-Result<EndedProgram> run(const std::vector<std::string>& words, int output,
-                         const std::string& folder) {
-  std::array<int, 2> ends{};
-  if (pipe2(ends.data(), O_CLOEXEC) != 0) return errno_error(errno, "making a pipe");
-  const FileDescriptor reading(ends[0]);
-  FileDescriptor writing(ends[1]);
-  const SpawnActions actions(writing.get(), output, folder);
+Result<pid_t> spawn(const std::vector<std::string>& words, const SpawnActions& actions) {
   std::vector<std::string> kept = words;
   std::vector<char*> arguments;
   arguments.reserve(kept.size() + 1);
@@ -87,14 +82,33 @@ Result<EndedProgram> run(const std::vector<std::string>& words, int output,
   const int error =
       posix_spawnp(&pid, arguments[0], actions.get(), nullptr, arguments.data(), environ);
   if (error != 0) return errno_error(error, fmt::format("running {}", words.front()));
+  return pid;
+}
+
+/// EndedProgram::status of a program when it has ended.
+Result<int> wait_for(pid_t pid, const std::string& name) {
+  int status = 0;
+  while (waitpid(pid, &status, 0) < 0) {
+    if (errno != EINTR) return errno_error(errno, fmt::format("waiting for {}", name));
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+Result<EndedProgram> run(const std::vector<std::string>& words, int output,
+                         const std::string& folder) {
+  std::array<int, 2> ends{};
+  if (pipe2(ends.data(), O_CLOEXEC) != 0) return errno_error(errno, "making a pipe");
+  const FileDescriptor reading(ends[0]);
+  FileDescriptor writing(ends[1]);
+  const SpawnActions actions(writing.get(), output, folder);
+  auto pid = spawn(words, actions);
+  if (!pid) return std::move(pid).error();
   writing = FileDescriptor();
   EndedProgram ended;
   ended.error_text = read_to_end(reading.get());
-  int status = 0;
-  while (waitpid(pid, &status, 0) < 0) {
-    if (errno != EINTR) return errno_error(errno, fmt::format("waiting for {}", words.front()));
-  }
-  ended.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  auto status = wait_for(*pid, words.front());
+  if (!status) return std::move(status).error();
+  ended.status = *status;
   return ended;
 }
 
@@ -120,6 +134,55 @@ Result<ProgramOutput> run_program_for_output(const std::vector<std::string>& wor
     at += got;
   }
   return output;
+}
+
+Result<PipedProgram> PipedProgram::start(const std::vector<std::string>& words) {
+  std::array<int, 2> ends{};
+  if (pipe2(ends.data(), O_CLOEXEC) != 0) return errno_error(errno, "making a pipe");
+  FileDescriptor reading(ends[0]);
+  const FileDescriptor writing(ends[1]);
+  // A file: nobody reads errors while there is output to be read.
+  FileDescriptor errors(memfd_create("errors", MFD_CLOEXEC));
+  if (!errors) return errno_error(errno, "making room for a program's errors");
+  const SpawnActions actions(errors.get(), writing.get(), "/");
+  auto pid = spawn(words, actions);
+  if (!pid) return std::move(pid).error();
+  return PipedProgram(*pid, std::move(reading), std::move(errors), words.front());
+}
+
+PipedProgram::PipedProgram(PipedProgram&& other) noexcept
+    : pid_(std::exchange(other.pid_, 0)),
+      output_(std::move(other.output_)),
+      errors_(std::move(other.errors_)),
+      name_(std::move(other.name_)) {}
+
+PipedProgram::~PipedProgram() {
+  if (pid_ == 0) return;
+  kill(pid_, SIGTERM);
+  // Nobody is there to be told how it ended.
+  static_cast<void>(wait_for(pid_, name_));
+}
+
+Result<std::size_t> PipedProgram::read(MutableBytes out) {
+  std::size_t done = 0;
+  while (done < out.size()) {
+    const ssize_t got = ::read(output_.get(), out.data() + done, out.size() - done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return errno_error(errno, fmt::format("reading the output of {}", name_));
+    if (got == 0) break;
+    done += static_cast<std::size_t>(got);
+  }
+  return done;
+}
+
+Result<EndedProgram> PipedProgram::finish() {
+  auto status = wait_for(std::exchange(pid_, 0), name_);
+  if (!status) return std::move(status).error();
+  EndedProgram ended;
+  ended.status = *status;
+  lseek(errors_.get(), 0, SEEK_SET);
+  ended.error_text = read_to_end(errors_.get());
+  return ended;
 }
 
 }  // namespace uvdo

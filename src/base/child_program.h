@@ -2,9 +2,15 @@
 // Runs another program and waits for it.
 #pragma once
 
+#include <cstddef>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include <sys/types.h>
+
+#include "base/bytes.h"
+#include "base/file_descriptor.h"
 #include "base/result.h"
 
 namespace uvdo {
@@ -30,5 +36,30 @@ struct ProgramOutput {
   std::string text;
 };
 Result<ProgramOutput> run_program_for_output(const std::vector<std::string>& words);
+
+/// A program whose standard output is read while it runs.
+class PipedProgram {
+ public:
+  /// Starts words[0], looked for in PATH. An error if it cannot be run.
+  static Result<PipedProgram> start(const std::vector<std::string>& words);
+  PipedProgram(PipedProgram&& other) noexcept;
+  PipedProgram& operator=(PipedProgram&&) = delete;
+  /// Ends it if it still runs.
+  ~PipedProgram();
+
+  /// Waits for what it writes and fills `out`. Returns fewer bytes at the end of its output only.
+  Result<std::size_t> read(MutableBytes out);
+  /// Waits for its end, to be called once, behind the end of its output.
+  Result<EndedProgram> finish();
+
+ private:
+  PipedProgram(pid_t pid, FileDescriptor output, FileDescriptor errors, std::string name)
+      : pid_(pid), output_(std::move(output)), errors_(std::move(errors)), name_(std::move(name)) {}
+
+  pid_t pid_;  // 0: it has ended
+  FileDescriptor output_;
+  FileDescriptor errors_;
+  std::string name_;
+};
 
 }  // namespace uvdo

@@ -167,7 +167,7 @@ int run_adopt(int argc, char** argv) {
   app.flag("--no-activate", arguments.no_activate, "do not start it at boot");
   app.flag("--start", arguments.start, "start it, too");
   app.flag("--json", arguments.json, "print JSON");
-  const ServeSettings settings(app);
+  const NamedServeSettings settings(app);
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   const Registry registry = Registry::of_environment();
   if (!arguments.vdo_conf.empty()) return adopt_file(registry, arguments);

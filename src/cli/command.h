@@ -67,6 +67,7 @@ int run_config(int argc, char** argv);
 int run_create(int argc, char** argv);
 int run_deactivate(int argc, char** argv);
 int run_dump(int argc, char** argv);
+int run_estimate(int argc, char** argv);
 int run_export(int argc, char** argv);
 int run_explain(int argc, char** argv);
 int run_format(int argc, char** argv);

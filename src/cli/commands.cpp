@@ -58,13 +58,14 @@ constexpr std::array kCommands{
     Command{"explain", "tell all about one block of a stopped volume", run_explain},
     Command{"cat", "write the contents of a stopped volume to standard output", run_cat},
     Command{"export", "copy the contents of a stopped volume to a sparse file", run_export},
+    Command{"estimate", "tell what data would take as a volume", run_estimate},
     Command{"bench", "measure how fast volumes are here", run_bench},
 };
 
 /// Commands that change nothing.
-constexpr std::array<std::string_view, 12> kTellers{"status", "info",  "monitor", "top",
-                                                    "stats",  "list",  "dump",    "check",
-                                                    "cat",    "bench", "config",  "explain"};
+constexpr std::array<std::string_view, 13> kTellers{"status", "info",    "monitor", "top", "stats",
+                                                    "list",   "dump",    "check",   "cat", "bench",
+                                                    "config", "explain", "estimate"};
 bool is_teller(std::string_view command) {
   return std::ranges::find(kTellers, command) != kTellers.end();
 }

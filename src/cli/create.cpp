@@ -100,7 +100,7 @@ int run_create(int argc, char** argv) {
   app.flag("--no-start", arguments.no_start, "do not start it");
   app.flag("--no-activate", arguments.no_activate, "do not start it at boot");
   arguments.format.add_to(app);
-  const ServeSettings settings(app);
+  const NamedServeSettings settings(app);
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   const Registry registry = Registry::of_environment();
   auto options = read_options(registry, arguments, settings.given(argc, argv));

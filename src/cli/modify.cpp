@@ -52,7 +52,7 @@ int run_modify(int argc, char** argv) {
   app.option("--storage", storage, "where the volume is, if it is not found by itself")
       .transform(backing_store_path);
   app.flag("--json", json, "print JSON");
-  const ServeSettings settings(app);
+  const NamedServeSettings settings(app);
   if (auto status = parse_arguments(app, argc, argv)) return *status;
   ModifyOptions options;
   options.check = check_serve_settings;

@@ -41,16 +41,17 @@ OptionValue value_of(const std::string& text) {
 
 }  // namespace
 
-ServeSettings::ServeSettings(Arguments& app) : app_(app), only_settings_("", "uvdo serve") {
+NamedServeSettings::NamedServeSettings(Arguments& app)
+    : app_(app), only_settings_("", "uvdo serve") {
   options_.add_settings_to(app);
   settings_.add_settings_to(only_settings_);
 }
 
-bool ServeSettings::has(const std::string& key) const {
+bool NamedServeSettings::has(const std::string& key) const {
   return key != "help" && only_settings_.find("--" + key).has_value();
 }
 
-OptionTable ServeSettings::given(int argc, char** argv) const {
+OptionTable NamedServeSettings::given(int argc, char** argv) const {
   OptionTable table;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];

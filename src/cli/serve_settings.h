@@ -11,10 +11,10 @@
 namespace uvdo {
 
 /// Adds the settings of uvdo serve to a command, and knows which of them were given to it.
-class ServeSettings {
+class NamedServeSettings {
  public:
   /// `app` is that of the command; both outlive the parsing.
-  explicit ServeSettings(Arguments& app);
+  explicit NamedServeSettings(Arguments& app);
 
   /// Those that stand on the command line, which has been parsed. Paths in it, which are meant from
   /// the current folder, are made whole: a server is elsewhere.

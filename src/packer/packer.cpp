@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "packer/fill_bin.h"
+
 namespace uvdo {
 
 Packer::Packer(Executor& executor, DataWriter& writer, BinAllocator& allocator, ReadEpochs& epochs,
@@ -116,15 +118,17 @@ Packer::Bin Packer::make_bin() {
 void Packer::write_bin_with(Fragment& first) {
   Bin bin = take_spare();
   std::array<ConstBytes, kMaxFragments> bytes;
-  std::size_t room = kFragmentSpace;
   bin.count = 0;
-  for (Fragment* next = &first; next != nullptr && bin.count < kMaxFragments;
-       next = largest_up_to(std::min(room, kMaxFragmentSize))) {
-    remove(*next);
-    room -= next->bytes_.size();
-    bytes[bin.count] = next->bytes_;
-    bin.members[bin.count++] = next;
-  }
+  const auto take = [&](Fragment& next) {
+    remove(next);
+    bytes[bin.count] = next.bytes_;
+    bin.members[bin.count++] = &next;
+    return next.bytes_.size();
+  };
+  fill_bin(take(first), [&](std::size_t room) {
+    Fragment* next = largest_up_to(room);
+    return next != nullptr ? take(*next) : 0;
+  });
   // A compressed block has two fragments at least (volume.md, 6.4).
   if (bin.count == 1) {
     // location_ is still nothing: the awaiter stores the block uncompressed.

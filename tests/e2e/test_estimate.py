@@ -1,0 +1,279 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""estimate: what it foretells is what storing the same data takes."""
+import json
+import os
+import pathlib
+import random
+import shutil
+import subprocess
+import tempfile
+import time
+import unittest
+
+from served import MIB, Served
+from support import BLOCK, UVDO, run, uvdo
+
+
+def noise(rng, blocks):
+    return rng.randbytes(blocks * BLOCK)
+
+
+def text(rng, blocks):
+    """Blocks that shrink to a tenth up to nine tenths."""
+    made = bytearray()
+    for _ in range(blocks):
+        random_part = rng.randrange(300, 3700)
+        made += rng.randbytes(random_part) + b"a" * (BLOCK - random_part)
+    return bytes(made)
+
+
+def estimate(*arguments, status=0, **options):
+    told = uvdo("estimate", "--json", *arguments, **options)
+    assert told.returncode == status, (told.returncode, told.stdout, told.stderr)
+    return json.loads(told.stdout)
+
+
+class StoredTest(Served):
+    """Each estimate against a volume that holds the same."""
+    LOGICAL = 256 * MIB
+
+    def stored_blocks(self, parts):
+        """Physical blocks that data take which are written a part after the other."""
+        self.serve()
+        self.wait_for_index()
+        client, at = self.connect(), 0
+        for part in parts:
+            for i in range(0, len(part), MIB):
+                client.pwrite(part[i:i + MIB], at + i)
+            at += len(part)
+            # A block whose twin is on its way as well waits for no company in the packer, and a
+            # server has a lot on its way at once: twins in other parts are stored by then.
+            client.flush()
+        client.shutdown()
+        stored = self.stats()["dataBlocksUsed"]
+        self.stop()
+        return stored
+
+    def compare(self, *parts, within=0.02):
+        path = self.folder / "data.img"
+        path.write_bytes(b"".join(parts))
+        found = estimate(path)
+        stored = self.stored_blocks(parts)
+        self.assertAlmostEqual(found["storedBlocks"], stored, delta=max(2, within * stored))
+        self.assertEqual(found["dataBlocks"], path.stat().st_size // BLOCK)
+        return found
+
+    def test_noise_zeros_and_text(self):
+        rng = random.Random(1)
+        content = noise(rng, 2000) + bytes(BLOCK * 1000) + text(rng, 6000)
+        found = self.compare(content)
+        self.assertEqual(found["zeroBlocks"], 1000)
+        self.assertEqual(found["compressedFragments"] + found["uncompressedBlocks"], 8000)
+        self.assertGreater(found["compressedBlocks"], 1000)
+
+    def test_duplicates_of_noise(self):
+        rng = random.Random(2)
+        once = noise(rng, 3000)
+        found = self.compare(once, noise(rng, 1000), once)
+        self.assertEqual(found["duplicateBlocks"], 3000)
+        self.assertEqual(found["storedBlocks"], 4000)
+
+    def test_a_block_is_shared_254_times_at_most(self):
+        rng = random.Random(3)
+        found = self.compare(noise(rng, 1) * 2000 + noise(rng, 500))
+        self.assertEqual(found["storedBlocks"], 508, "2000 references need eight copies")
+
+    def test_duplicates_of_text(self):
+        rng = random.Random(4)
+        once = text(rng, 3000)
+        blocks = [once[i:i + BLOCK] for i in range(0, len(once), BLOCK)]
+        rng.shuffle(blocks)
+        found = self.compare(once, text(rng, 3000), b"".join(blocks))
+        self.assertGreater(found["duplicateBlocks"], 2900)
+
+    def test_fragments_share_the_count_of_their_block(self):
+        rng = random.Random(5)
+        kinds = [text(rng, 1) for _ in range(100)]
+        again = b"".join(rng.choice(kinds) for _ in range(20000))
+        found = self.compare(b"".join(kinds), again, within=0.2)
+        self.assertGreater(found["storedBlocks"], 20000 // 254)
+
+
+class PathTest(unittest.TestCase):
+    """What a path may be, and how it is read."""
+
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="uvdo-estimate."))
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.rng = random.Random(7)
+
+    def file(self, name, content):
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return path
+
+    def test_files_of_a_folder_end_with_zeros_and_links_count_once(self):
+        first = self.file("tree/a/first", noise(self.rng, 2) + b"tail")
+        self.file("tree/a/same-tail", b"tail")
+        self.file("tree/b/empty", b"")
+        os.link(first, self.folder / "tree/b/second-name")
+        os.symlink("/etc/passwd", self.folder / "tree/b/link")
+        os.mkfifo(self.folder / "tree/b/pipe")
+        found = estimate(self.folder / "tree")
+        self.assertEqual(found["files"], 3)
+        self.assertEqual(found["fileBytes"], 2 * BLOCK + 4 + 4)
+        self.assertEqual(found["dataBlocks"], 4)
+        self.assertEqual(found["duplicateBlocks"], 1, "a tail and zeros are a block like others")
+
+    def test_holes_are_skipped(self):
+        path = self.folder / "sparse"
+        with open(path, "wb") as file:
+            file.truncate(1 << 40)
+            file.seek(1 << 39)
+            file.write(noise(self.rng, 100))
+        found = estimate(path)
+        self.assertEqual(found["storedBlocks"], 100)
+        self.assertEqual(found["dataBlocks"] + found["holeBlocks"], (1 << 40) // BLOCK)
+        self.assertLess(found["dataBlocks"], 1000)
+        self.assertEqual(found["recommendation"]["logicalBytes"], 1 << 40)
+
+    def test_by_folder_and_by_file(self):
+        self.file("tree/a/deep/one", noise(self.rng, 5))
+        self.file("tree/a/two", noise(self.rng, 6))
+        self.file("tree/top", noise(self.rng, 7))
+        found = estimate("--by", "folder", self.folder / "tree")
+        told = {pathlib.Path(g["name"]).name: g["storedBytes"] // BLOCK for g in found["groups"]}
+        self.assertEqual(told, {"a": 11, "tree": 7})
+        found = estimate("--by", "file", self.folder / "tree")
+        told = {pathlib.Path(g["name"]).name: g["storedBytes"] // BLOCK for g in found["groups"]}
+        self.assertEqual(told, {"one": 5, "two": 6, "top": 7})
+        words = uvdo("estimate", "--by", "file", "--limit", "1", self.folder / "tree")
+        self.assertIn("tree/top", words.stdout)
+        self.assertIn("2 more", words.stdout)
+
+    def test_an_index_forgets(self):
+        """One that remembers everything finds more than one of 0.25 GB, if there is so much."""
+        path = self.file("data", noise(self.rng, 10) * 2)
+        self.assertEqual(estimate("--index-memory", "0.25", path)["duplicateBlocks"], 10)
+        self.assertEqual(estimate(path)["recommendation"]["indexMemory"], "0.25")
+
+    def test_no_compression(self):
+        path = self.file("data", text(self.rng, 50))
+        self.assertEqual(estimate("--no-compression", path)["storedBlocks"], 50)
+
+    def test_margins_hold(self):
+        """Nineteen of twenty samples may be no further off than they say."""
+        once = noise(self.rng, 6000) + text(self.rng, 6000)
+        path = self.file("data", once + once[::-1] + once)
+        whole = estimate(path)["storedBytes"]
+        good = 0
+        for share in (2, 3, 4, 5, 7, 10, 15, 20, 30, 50):
+            found = estimate("--sample", f"{share}%", path)
+            self.assertAlmostEqual(found["sampledShare"], share / 100)
+            self.assertGreater(found["marginBytes"], 0)
+            self.assertLess(found["marginBytes"], whole / 4)
+            good += abs(found["storedBytes"] - whole) <= found["marginBytes"]
+        self.assertGreaterEqual(good, 9)
+
+    def test_memory_is_bounded(self):
+        """The names of 4 GiB do not fit into 16 MiB, and what fits is a sample."""
+        path = self.folder / "sparse"
+        with open(path, "wb") as file:
+            # Room without data: nothing to be read, but names are expected.
+            os.posix_fallocate(file.fileno(), 0, 4 << 30)
+            file.write(noise(self.rng, 20000))
+        words = ["/usr/bin/env", "python3", "-c",
+                 "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True); "
+                 "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)",
+                 UVDO, "estimate", "--json", "--memory", "16M", path]
+        told = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+        found, peak = told.rsplit("}", 1)
+        found = json.loads(found + "}")
+        self.assertLess(found["sampledShare"], 1)
+        self.assertAlmostEqual(found["storedBytes"], 20000 * BLOCK,
+                               delta=2 * found["marginBytes"])
+        self.assertLess(int(peak), 64 * 1024, "KiB")
+
+    def test_unreadable_files_are_told_and_counted(self):
+        self.file("tree/good", noise(self.rng, 3))
+        secret = self.file("tree/secret", noise(self.rng, 3))
+        secret.chmod(0)
+        shutil.copy(UVDO, self.folder / "uvdo")
+        self.folder.chmod(0o755)
+        command = [self.folder / "uvdo", "estimate", "--json", self.folder / "tree"]
+        if os.geteuid() == 0:
+            command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *command]
+        told = run(*command)
+        self.assertEqual(told.returncode, 1, told.stderr)
+        self.assertIn("secret: Permission denied", told.stderr)
+        found = json.loads(told.stdout)
+        self.assertEqual((found["problems"], found["storedBlocks"]), (1, 3))
+        self.assertEqual(found["error"]["code"], "io")
+
+    def test_wrong_arguments(self):
+        path = self.file("data", b"x")
+        for words in (["--sample", "0"], ["--sample", "101%"], ["--sample", "x"],
+                      ["--memory", "1M"], ["--by", "day"], ["--index-memory", "7.5"],
+                      ["--sparse"], []):
+            told = uvdo("estimate", *words, *([path] if words else []))
+            self.assertEqual(told.returncode, 2, (words, told.stdout, told.stderr))
+        missing = uvdo("estimate", self.folder / "none")
+        self.assertEqual(missing.returncode, 1)
+        self.assertIn("No such file", missing.stderr)
+        self.assertIn("neither a file", uvdo("estimate", "/dev/null").stderr)
+
+    def test_qcow2_and_nbd(self):
+        raw = self.file("data", noise(self.rng, 300) + bytes(200 * BLOCK))
+        image = self.folder / "data.qcow2"
+        made = run("qemu-img", "convert", "-O", "qcow2", raw, image)
+        self.assertEqual(made.returncode, 0, made.stderr)
+        found = estimate(image)
+        self.assertEqual((found["storedBlocks"], found["fileBytes"]), (300, 500 * BLOCK))
+        self.assertGreater(estimate("--raw", image)["storedBlocks"], 300)
+        socket = self.folder / "s"
+        server = subprocess.Popen(["nbdkit", "-f", "-U", socket, "file", raw])
+        try:
+            for _ in range(1000):
+                if socket.exists():
+                    break
+                time.sleep(0.01)
+            found = estimate(f"nbd+unix:///?socket={socket}")
+            self.assertEqual((found["storedBlocks"], found["zeroBlocks"]), (300, 200))
+        finally:
+            server.terminate()
+            server.wait()
+        gone = uvdo("estimate", f"nbd+unix:///?socket={socket}.none")
+        self.assertEqual(gone.returncode, 1)
+        self.assertIn("cannot be read", gone.stderr)
+
+    def test_missing_programs_are_named(self):
+        image = self.file("data.qcow2", b"QFI\xfb" + bytes(100))
+        for path, package in ((image, "qemu-utils"), ("nbd://localhost:1", "libnbd-bin")):
+            told = uvdo("estimate", path, env={"PATH": str(self.folder)})
+            self.assertEqual(told.returncode, 1)
+            self.assertIn(f"install {package}", told.stderr)
+
+
+class VolumeTest(Served):
+    def test_a_volume_is_known(self):
+        rng = random.Random(8)
+        once = noise(rng, 500)
+        self.serve()
+        self.write(0, once + once)
+        busy = uvdo("estimate", self.image)
+        self.assertEqual(busy.returncode, 1)
+        self.stop()
+        told = uvdo("estimate", "--json", self.image)
+        self.assertIn("is a VDO volume: its contents are estimated; --raw", told.stderr)
+        found = json.loads(told.stdout)
+        self.assertEqual((found["storedBlocks"], found["duplicateBlocks"]), (500, 500))
+        self.assertEqual(found["fileBytes"], self.LOGICAL)
+        raw = uvdo("estimate", "--raw", "--json", self.image)
+        self.assertEqual(raw.stderr, "")
+        self.assertGreater(json.loads(raw.stdout)["storedBlocks"], 500)
+
+
+if __name__ == "__main__":
+    unittest.main()

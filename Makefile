@@ -47,6 +47,7 @@ test-tsan:
 # KERNEL="clean crash" runs some suites only. `make test` runs a part.
 test-kernel:
 	@scripts/install-dependencies test
+	@scripts/install-dependencies devices
 	@cmake --preset release -DUVDO_TESTS=ON >/dev/null
 	@cmake --build build -j $(JOBS) --target uvdo index_probe ublk_memory_server kernel_nbd_memory_server
 	@tests/kernel/run $(KERNEL)

@@ -13,20 +13,20 @@ LINKS_OF_ROOT = ["bin", "sbin", "lib", "lib64"]
 SETTINGS = ["passwd", "group", "nsswitch.conf", "ld.so.cache", "ld.so.conf", "ld.so.conf.d"]
 NOT_NEEDED = re.compile(r"/usr/share/(doc|man|locale|info|lintian|bug|icons|zoneinfo)/")
 ALTERNATIVES = pathlib.Path("/etc/alternatives")
+ROW = "${db:Status-Abbrev}\t${Package}\t${Depends}, ${Pre-Depends}\t${Provides}\n"
 FREE_MEGABYTES = 128        # of the disk, for what the guest changes
 BYTES_OF_A_FILE = 4096      # at most, beside its content: a part of a block, an inode
 
 
 def ask_dpkg(*words):
-    done = subprocess.run(["dpkg-query", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    return done.stdout
+    return subprocess.run(["dpkg-query", *words], check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def with_dependencies(packages):
     """Those packages and all that they need, of what is installed."""
     needs, offers = {}, {}
-    for line in ask_dpkg("-W", "-f", "${db:Status-Abbrev}|${Package}|${Depends}, ${Pre-Depends}|${Provides}\n").splitlines():
-        status, name, depends, provides = line.split("|", 3) if line.count("|") == 3 else split_row(line)
+    for line in ask_dpkg("-W", "-f", ROW).splitlines():
+        status, name, depends, provides = line.split("\t")
         if not status.startswith("ii"):
             continue
         needs[name] = names_in(depends)
@@ -42,13 +42,6 @@ def with_dependencies(packages):
             found.add(name)
             ahead += needs[name]
     return sorted(found)
-
-
-def split_row(line):
-    """A row whose dependencies have alternatives: `|` is in them too."""
-    status, name, rest = line.split("|", 2)
-    depends, provides = rest.rsplit("|", 1)
-    return status, name, depends, provides
 
 
 def names_in(relations):

@@ -3,6 +3,7 @@
 """Volumes as block devices of this machine, by FUSE and a loop device: attach, file systems on top,
 growth in use, detach, and that nothing is left. Needs root, FUSE and loop devices; says so where
 they are missing."""
+import contextlib
 import json
 import os
 import pathlib
@@ -132,6 +133,12 @@ class Attached(unittest.TestCase):
     def assert_holds(self, place, kept):
         for name, data in kept.items():
             self.assertEqual((place / name).read_bytes(), data, name)
+
+
+def go_on(pid):
+    """Lets a stopped process go on that may have ended since."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
 
 
 class AttachTest(Attached):
@@ -354,7 +361,7 @@ class AttachTest(Attached):
         os.kill(server, signal.SIGSTOP)
         waiting = subprocess.Popen(["losetup", "--set-capacity", device])
         self.addCleanup(waiting.wait)
-        self.addCleanup(os.kill, server, signal.SIGCONT)
+        self.addCleanup(go_on, server)
         time.sleep(0.3)
         other = self.folder / "other.img"
         made = uvdo("format", other, "--size", self.SIZE, "--slab-bits", 13, timeout=40)

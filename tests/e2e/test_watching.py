@@ -234,7 +234,7 @@ class Contrib(Served):
     def prometheus(self, port):
         """Has one collect the metrics at that port, with the rules; returns a function that asks it."""
         config = self.folder / "prometheus.yml"
-        config.write_text(f"""global: {{scrape_interval: 250ms, scrape_timeout: 250ms, evaluation_interval: 1s}}
+        config.write_text(f"""global: {{scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 1s}}
 rule_files: [{json.dumps(str(RULES))}]
 scrape_configs: [{{job_name: uvdo, static_configs: [{{targets: ["127.0.0.1:{port}"]}}]}}]
 """)
@@ -254,8 +254,10 @@ scrape_configs: [{{job_name: uvdo, static_configs: [{{targets: ["127.0.0.1:{port
                 with urllib.request.urlopen(url, timeout=30) as answer:
                     return json.load(answer)["data"]
             except urllib.error.HTTPError as problem:
-                self.fail(f"{query}: {problem.read().decode()}")
-            except OSError:  # it has not begun yet
+                # 503: it has begun to listen, and not to work.
+                self.assertEqual(problem.code, 503, f"{query}: {problem.read().decode()}")
+                return None
+            except OSError:
                 self.assertIsNone(process.poll(), (self.folder / "prometheus.log").read_text())
                 return None
         return ask
@@ -279,7 +281,7 @@ scrape_configs: [{{job_name: uvdo, static_configs: [{{targets: ["127.0.0.1:{port
         for where, expression in self.queries():
             if expression.startswith("label_values"):
                 expression = re.match(r"label_values\((\w+), ", expression)[1]
-            waiting[expression.replace("$__rate_interval", "3s").replace("$volume", ".*")] = where
+            waiting[expression.replace("$__rate_interval", "5s").replace("$volume", ".*")] = where
 
         def all_have_data():
             for query in list(waiting):

@@ -135,8 +135,12 @@ std::string process_text(pid_t pid) {
 }
 
 std::string user_of(const StorageId& id, const StorageMap& map) {
-  auto pid = process_with_lock(id);
-  if (!pid) pid = process_in_lock_table(id);
+  // The table names who took the lock, who may have left it to a child: then all are asked. That
+  // takes long where there are many.
+  auto pid = process_in_lock_table(id);
+  if (!pid || !has_locked(*pid, id)) {
+    if (const auto found = process_with_lock(id)) pid = found;
+  }
   if (pid) return process_text(*pid);
   if (id.kind != StorageId::Kind::block) return {};
   const auto holders = map.holders_of(id.device);

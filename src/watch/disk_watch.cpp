@@ -35,8 +35,9 @@ Result<void> DiskWatch::look(std::uint64_t end) {
   tell_of_dropped();
   end_of_volume_ = end;
   auto state = device_.last_look();
-  if (!state) {  // it is suspended, or nobody knows
+  if (!state) {  // it is suspended, or somebody else's, or nobody knows
     backing_.reset();
+    if (state.error().code() == Errc::read_only) return std::move(state).error();
     return {};
   }
   backing_ = *state;

@@ -17,17 +17,26 @@ namespace {
 /// "10.0.0.3:0/123456789", as librbd tells it, without the number of the client.
 std::string host_of(const std::string& address) { return address.substr(0, address.rfind(':')); }
 
-/// The client that has the exclusive lock of an image; empty: nobody has.
+/// The client that has the exclusive lock of an image; empty: nobody has. (An image that is open to
+/// be read only tells nothing by rbd_lock_get_owners().)
 Result<std::string> owner_of(rbd_image_t image, const std::string& name) {
-  rbd_lock_mode_t mode{};
-  std::array<char*, 4> owners{};
-  std::size_t count = owners.size();
-  const int result = rbd_lock_get_owners(image, &mode, owners.data(), &count);
-  if (result == -ENOENT || (result == 0 && count == 0)) return std::string();
-  if (result < 0) return ceph_error(result, fmt::format("cannot see who uses {}", name));
-  std::string owner = owners.front();
-  rbd_lock_get_owners_cleanup(owners.data(), count);
-  return owner;
+  int is_exclusive = 0;
+  std::array<std::string, 4> texts;  // tag, clients, cookies, addresses
+  std::array<std::size_t, 4> sizes{};
+  ssize_t result = -ERANGE;
+  // Asked with too little room it tells how much it takes, which may have become more meanwhile.
+  for (int attempt = 0; attempt < 3 && result == -ERANGE; ++attempt) {
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      texts[i].assign(sizes[i] = std::max<std::size_t>(sizes[i], 256), '\0');
+    }
+    result = rbd_list_lockers(image, &is_exclusive, texts[0].data(), sizes.data(), texts[1].data(),
+                              &sizes[1], texts[2].data(), &sizes[2], texts[3].data(), &sizes[3]);
+  }
+  if (result == 0 || result == -ENOENT) return std::string();
+  if (result < 0) {
+    return ceph_error(static_cast<int>(result), fmt::format("cannot see who uses {}", name));
+  }
+  return std::string(texts[3].c_str());
 }
 
 /// Whether a client has the image open, as far as the cluster knows: of one that has died it knows
@@ -52,7 +61,7 @@ Result<bool> is_there(rbd_image_t image, const std::string& owner, const std::st
 
 Error LibrbdImage::in_use(const std::string& owner) const {
   return {Errc::busy, fmt::format("{} is in use by {}; end the server there, or take the volume "
-                                  "over by --take-over",
+                                  "over by uvdo serve --take-over",
                                   name_, host_of(owner))};
 }
 

@@ -56,9 +56,11 @@ Error cannot_connect(int result, const std::string& name, const RbdPlace& place)
                           name, user_of(place))};
     case EACCES:
     case EPERM:
-      return {Errc::io, fmt::format("cannot open {}: the cluster does not let {} in; its key is "
-                                    "not the one in the keyring",
-                                    name, user_of(place))};
+      return {Errc::io,
+              fmt::format(
+                  "cannot open {}: the cluster does not let {} in: there is no keyring of it here, "
+                  "or another key in it; name another user by ?id= or another file by ?conf=",
+                  name, user_of(place))};
     default: return ceph_error(result, fmt::format("cannot connect to the cluster of {}", name));
   }
 }

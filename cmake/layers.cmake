@@ -118,3 +118,17 @@ function(uvdo_layer name)
       PROPERTIES TIMEOUT 300)
   endif()
 endfunction()
+
+# A folder of src/ as a module that the program loads, uvdo-NAME.so beside it in the build tree. Of
+# the layers that it uses it has the headers alone: their libraries are no code for modules.
+function(uvdo_module name)
+  cmake_parse_arguments(ARG "" "" "USES;LIBS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cpp)
+  add_library(uvdo_${name} MODULE ${sources})
+  target_link_libraries(uvdo_${name} PRIVATE uvdo_options ${ARG_LIBS})
+  target_compile_options(uvdo_${name} PRIVATE -fPIC)
+  target_compile_definitions(uvdo_${name} PRIVATE UVDO_VERSION="${PROJECT_VERSION}")
+  set_target_properties(uvdo_${name} PROPERTIES PREFIX "" OUTPUT_NAME uvdo-${name}
+    LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR} CXX_VISIBILITY_PRESET hidden)
+  install(TARGETS uvdo_${name} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/uvdo)
+endfunction()

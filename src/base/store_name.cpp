@@ -18,10 +18,9 @@ struct Scheme {
   StoreKind kind;
 };
 constexpr std::array kSchemes{
-    Scheme{"nbd://", StoreKind::nbd},
-    Scheme{"nbds://", StoreKind::nbd},
-    Scheme{"nbd+unix://", StoreKind::nbd},
-    Scheme{"nbds+unix://", StoreKind::nbd},
+    Scheme{"nbd://", StoreKind::nbd},      Scheme{"nbds://", StoreKind::nbd},
+    Scheme{"nbd+unix://", StoreKind::nbd}, Scheme{"nbds+unix://", StoreKind::nbd},
+    Scheme{"rbd:", StoreKind::rbd},
 };
 
 constexpr std::string_view kNbdPort = "10809";
@@ -107,12 +106,54 @@ std::optional<NbdPlace> NbdPlace::of(std::string_view uri) {
   return place;
 }
 
+std::optional<RbdPlace> RbdPlace::of(std::string_view name) {
+  if (kind_of_store(name) != StoreKind::rbd) return std::nullopt;
+  std::string_view rest = name.substr(name.find(':') + 1);
+  const std::size_t mark = std::min(rest.find('?'), rest.size());
+  std::string_view query = rest.substr(std::min(mark + 1, rest.size()));
+  rest = rest.substr(0, mark);
+  const std::size_t slash = rest.find('/');
+  if (slash == std::string_view::npos) return std::nullopt;
+  RbdPlace place;
+  place.pool = unescaped(rest.substr(0, slash));
+  place.image = unescaped(rest.substr(slash + 1));
+  if (place.pool.empty() || place.image.empty() || place.image.find('/') != std::string::npos) {
+    return std::nullopt;
+  }
+  while (!query.empty()) {
+    const std::size_t end = std::min(query.find('&'), query.size());
+    const std::string_view one = query.substr(0, end);
+    const std::size_t equal = std::min(one.find('='), one.size());
+    const std::string_view key = one.substr(0, equal);
+    std::string value = unescaped(one.substr(std::min(equal + 1, one.size())));
+    if (value.empty()) return std::nullopt;
+    if (key == "conf") {
+      place.conf = std::move(value);
+    } else if (key == "id") {
+      place.id = std::move(value);
+    } else if (key == "namespace") {
+      place.name_space = std::move(value);
+    } else {
+      return std::nullopt;
+    }
+    query.remove_prefix(std::min(end + 1, query.size()));
+  }
+  return place;
+}
+
 std::string store_key(const std::string& name) {
   switch (kind_of_store(name)) {
     case StoreKind::path: return name;
     case StoreKind::nbd: {
       const auto place = NbdPlace::of(name);
       return place ? fmt::format("nbd:{}/{}", place->server, place->export_name) : name;
+    }
+    case StoreKind::rbd: {
+      // Who asks makes no other store of it; another configuration may be another cluster.
+      const auto place = RbdPlace::of(name);
+      return place ? fmt::format("rbd:{}/{}/{}?{}", place->pool, place->name_space, place->image,
+                                 place->conf)
+                   : name;
     }
   }
   return name;

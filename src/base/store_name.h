@@ -14,6 +14,7 @@ namespace uvdo {
 enum class StoreKind : std::uint8_t {
   path,  ///< of a regular file or a block device
   nbd,   ///< nbd://, nbds://, nbd+unix://, nbds+unix://
+  rbd,   ///< rbd:POOL/IMAGE, of Ceph
 };
 
 /// By how the name begins; a file of such a name is meant by "./" before it.
@@ -29,6 +30,17 @@ struct NbdPlace {
   std::string wait;  ///< the value of the parameter "uvdo-wait"; empty if there is none
   /// Nothing if it is no URI of that kind.
   static std::optional<NbdPlace> of(std::string_view uri);
+};
+
+/// The parts of "rbd:POOL/IMAGE[?conf=FILE&id=USER&namespace=NAME]".
+struct RbdPlace {
+  std::string pool;
+  std::string image;
+  std::string name_space;  ///< "": the pool's own
+  std::string conf;        ///< "": where Ceph looks for it
+  std::string id;          ///< of the user, without "client."; "": as Ceph's configuration says
+  /// Nothing if it is no name of that kind.
+  static std::optional<RbdPlace> of(std::string_view name);
 };
 
 /// One text for all the ways in which a URI may call one and the same store: what its lock and its

@@ -30,6 +30,27 @@ TEST(StoreName, SpellingsOfOneStoreHaveOneKey) {
   EXPECT_EQ(store_key("nbds+unix:///x?a=b&socket=%2Ftmp%2Fs"), "nbd:unix:/tmp/s/x");
 }
 
+TEST(StoreName, ImagesOfCephHaveParts) {
+  const auto place = RbdPlace::of("rbd:pool/a%20b?conf=/etc/c.conf&id=joe&namespace=n");
+  ASSERT_TRUE(place);
+  EXPECT_EQ(place->pool, "pool");
+  EXPECT_EQ(place->image, "a b");
+  EXPECT_EQ(place->conf, "/etc/c.conf");
+  EXPECT_EQ(place->id, "joe");
+  EXPECT_EQ(place->name_space, "n");
+  for (const char* wrong :
+       {"rbd:", "rbd:pool", "rbd:pool/", "rbd:/image", "rbd:a/b/c", "rbd:a/b?x=1", "rbd:a/b?conf",
+        "rbd:a/b?id=", "nbd://a/b", "./rbd:a/b"}) {
+    EXPECT_FALSE(RbdPlace::of(wrong)) << wrong;
+  }
+}
+
+TEST(StoreName, WhoAsksMakesNoOtherImage) {
+  EXPECT_EQ(store_key("rbd:pool/a?id=joe"), store_key("RBD:pool/a"));
+  EXPECT_NE(store_key("rbd:pool/a?namespace=n"), store_key("rbd:pool/a"));
+  EXPECT_NE(store_key("rbd:pool/a?conf=/c"), store_key("rbd:pool/a"));
+}
+
 TEST(StoreName, DifferentExportsHaveDifferentFiles) {
   EXPECT_EQ(file_of_store("nbd://host"), file_of_store("nbd://host:10809/"));
   EXPECT_NE(file_of_store("nbd://host/a"), file_of_store("nbd://host/b"));

@@ -22,6 +22,7 @@ struct AttachArguments {
   ServedVolumeOptions served;
   DeviceOptions device;
   bool read_only = false;
+  bool takes_storage_over = false;
   bool foreground = false;
   std::string log_file;
   std::vector<std::string> server_options;
@@ -46,6 +47,7 @@ Result<void> become_server(const AttachArguments& arguments) {
   add("--control", arguments.served.control);
   add("--log-file", arguments.log_file);
   if (arguments.read_only) words.emplace_back("--read-only");
+  if (arguments.takes_storage_over) words.emplace_back("--take-over");
   words.insert(words.end(), arguments.server_options.begin(), arguments.server_options.end());
   std::vector<char*> argv;
   argv.reserve(words.size() + 1);
@@ -66,6 +68,8 @@ int run_attach(int argc, char** argv) {
   arguments.served.add_to(app);
   arguments.device.add_to(app);
   app.flag("--read-only", arguments.read_only, "a device that can only be read");
+  app.flag("--take-over", arguments.takes_storage_over,
+           "of an image of Ceph: shut its server on another machine out, for good");
   app.flag("--foreground", arguments.foreground, "be the server: log here, end with Ctrl-C");
   app.option("--log-file", arguments.log_file,
              "of the server (default: /var/log/uvdo/VOLUME.log, or in ~/.local/state/uvdo)");
@@ -84,6 +88,7 @@ int run_attach(int argc, char** argv) {
                     settings_beside_devices(arguments.served.volume, arguments.server_options)};
   start.options.insert(start.options.end(), arguments.server_options.begin(),
                        arguments.server_options.end());
+  start.takes_storage_over = arguments.takes_storage_over;
   if (arguments.read_only) start.options.emplace_back("--read-only");
   auto made = attach_volume(arguments.served.given(), *request, start);
   if (!made) return fail(made.error());

@@ -217,6 +217,9 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions& options, Server
                                   const Surroundings& around) {
   Kept& kept = around.kept;
   Log& log = around.log;
+  if (options.takes_storage_over) {
+    if (auto taken = take_over_device(options.volume); !taken) co_return std::move(taken).error();
+  }
   auto device = open_device(loop, options.volume,
                             options.read_only ? OpenMode::read_only : OpenMode::read_write);
   if (!device) {

@@ -100,6 +100,8 @@ void ServeOptions::add_to(Arguments& app) {
   app.option("--size", size, "serve only so much of it (default: up to its end)");
   add_settings_to(app);
   app.flag("--until-detached", until_detached, "end when the last such device is detached");
+  app.flag("--take-over", takes_storage_over,
+           "of an image of Ceph: shut its server on another machine out, for good");
   app.flag("--try", is_trial, "only find out whether the volume could be served so");
   app.flag("--fork", fork, "go on in the background, and return when all is ready");
   app.flag("--systemd-mark", systemd_mark,

@@ -69,6 +69,7 @@ struct ServeOptions {
   bool until_detached = false;
   bool fork = false;
   bool systemd_mark = false;
+  bool takes_storage_over = false;
   bool is_trial = false;
   std::string pid_file;
   TlsSettings tls;

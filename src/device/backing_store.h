@@ -57,7 +57,8 @@ class BackingStore : public Device {
   // ---- what lies beneath
 
   /// What has become of the store, and the room that its file system has for more; busy: it has
-  /// been let go of. Its file system may keep the caller waiting.
+  /// been let go of; read_only: another server has taken it over, for good. Its file system may
+  /// keep the caller waiting.
   [[nodiscard]] virtual Result<BackingState> look() const = 0;
   /// The same without waiting: what was last found out, at the opening or since; and sees to it
   /// that it is looked at anew.

@@ -13,6 +13,7 @@
 #include "device/blocking_file.h"
 #include "device/file_device.h"
 #include "device/nbd_store.h"
+#include "device/rbd_store.h"
 
 namespace uvdo {
 namespace {
@@ -41,6 +42,7 @@ Result<std::unique_ptr<BackingStore>> open_device(UringLoop& loop, const std::st
   switch (kind_of_store(name)) {
     case StoreKind::path: return as_store(FileDevice::open(loop, name, mode));
     case StoreKind::nbd: return as_store(NbdStore::open(&loop, name, mode));
+    case StoreKind::rbd: return as_store(RbdStore::open(&loop, name, mode));
   }
   return no_such_kind(name);
 }
@@ -55,6 +57,7 @@ Result<std::unique_ptr<BackingStore>> open_blocking_device(const std::string& na
   switch (kind_of_store(name)) {
     case StoreKind::path: return as_store(BlockingFile::open(name, mode));
     case StoreKind::nbd: return as_store(NbdStore::open(nullptr, name, mode));
+    case StoreKind::rbd: return as_store(RbdStore::open(nullptr, name, mode));
   }
   return no_such_kind(name);
 }
@@ -65,10 +68,23 @@ Result<std::unique_ptr<BackingStore>> make_blocking_device(const std::string& na
   return as_store(BlockingFile::adopt(std::move(*file), name, OpenMode::read_write));
 }
 
+Result<void> take_over_device(const std::string& name) {
+  switch (kind_of_store(name)) {
+    case StoreKind::rbd: return RbdStore::take_over(name);
+    case StoreKind::path:
+    case StoreKind::nbd: break;
+  }
+  return Error(Errc::unsupported,
+               fmt::format("{} cannot be taken over: only images of Ceph (rbd:POOL/IMAGE) can shut "
+                           "their old server out; stop it instead",
+                           name));
+}
+
 Result<std::size_t> peek(const std::string& name, MutableBytes out) {
   switch (kind_of_store(name)) {
     case StoreKind::path: break;
     case StoreKind::nbd: return NbdStore::peek(name, out);
+    case StoreKind::rbd: return RbdStore::peek(name, out);
   }
   auto file = open_checked(name, O_RDONLY | O_CLOEXEC, FileKind::store);
   if (!file) return std::move(file).error();

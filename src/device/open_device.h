@@ -33,6 +33,11 @@ Result<std::unique_ptr<BackingStore>> make_device(UringLoop& loop, const std::st
 Result<std::unique_ptr<BackingStore>> open_blocking_device(const std::string& name, OpenMode mode);
 Result<std::unique_ptr<BackingStore>> make_blocking_device(const std::string& name);
 
+/// Sees to it that the server on another machine that has the store can never write it again, so
+/// that it can be opened here; nothing is done where nobody has it. unsupported: it is no store
+/// that can do that; busy: a program of this machine has it.
+Result<void> take_over_device(const std::string& name);
+
 /// Reads the beginning of a store without its lock, whoever uses it: how many bytes of `out` there
 /// are. not_found, invalid_argument, io: it cannot be read.
 Result<std::size_t> peek(const std::string& name, MutableBytes out);

@@ -14,6 +14,7 @@
 #include "base/store_name.h"
 #include "control/server_messages.h"
 #include "device/device_users.h"
+#include "device/open_device.h"
 #include "manage/start_server.h"
 #include "manage/stopped_volume.h"
 
@@ -23,6 +24,9 @@ namespace {
 namespace fs = std::filesystem;
 
 Result<void> start_server(const ServedVolume& served, const ServerStart& start) {
+  if (start.takes_storage_over) {
+    if (auto taken = take_over_device(served.volume); !taken) return taken;
+  }
   // What is no volume is said before anything is made for a server of it.
   if (auto looked = open_volume(served.volume, {.replay = false}); !looked) {
     return std::move(looked).error();

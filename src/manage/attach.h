@@ -15,6 +15,7 @@ namespace uvdo {
 struct ServerStart {
   std::string log_file{};              ///< empty: default_log_file()
   std::vector<std::string> options{};  ///< of uvdo serve, besides
+  bool takes_storage_over = false;     ///< shuts the server on another machine out before
 };
 
 /// Makes a device of a volume; its server, if one is started for it, ends with its last device. The

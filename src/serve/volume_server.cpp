@@ -399,8 +399,13 @@ void VolumeServer::show_life() {
 
 void VolumeServer::look_beneath() {
   auto whole = disk_.look(volume_end(volume_.geometry(), volume_.super_block()));
-  // The file was cut off: the volume goes read-only, as nothing on it can be relied on any more.
-  if (!whole) volume_.fail(whole.error());
+  if (!whole) {
+    // The file was cut off, or is another server's: the volume goes read-only, as nothing on it can
+    // be relied on any more.
+    volume_.fail(whole.error());
+    // There is nothing left to be served here; clients that connect anew may find the other one.
+    if (whole.error().code() == Errc::read_only) settings_.stop();
+  }
   if (devices_->has_leaving()) watching_.start(end_unused_devices());
   keep_link();
 }

@@ -35,9 +35,14 @@ Result<void> DiskWatch::look(std::uint64_t end) {
   tell_of_dropped();
   end_of_volume_ = end;
   auto state = device_.last_look();
-  if (!state) {  // it is suspended, or nobody knows
+  if (!state) {  // it is suspended, or somebody else's, or nobody knows
     backing_.reset();
-    return {};
+    if (state.error().code() != Errc::read_only) return {};
+    if (std::exchange(told_name_, BackingState::Named::another) != BackingState::Named::itself) {
+      return {};
+    }
+    log_({LogLevel::error, state.error().message()});
+    return std::move(state).error();
   }
   backing_ = *state;
   tell_of_silence(*state);

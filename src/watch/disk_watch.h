@@ -27,6 +27,7 @@ class DiskWatch {
 
   /// Looks at the file, as is to be done every second; the volume on it ends at byte `end`.
   /// corrupt, once: it has been cut off, so that nothing of it can be relied on any more.
+  /// read_only, once: another server has taken it over.
   Result<void> look(std::uint64_t end);
   /// Whether it may be said that what was written is saved: an error tells where it is else.
   [[nodiscard]] Result<void> is_saved() const;

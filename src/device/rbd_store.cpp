@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "device/rbd_store.h"
+
+#include <cerrno>
+#include <utility>
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <poll.h>
+#include <sys/stat.h>
+
+#include "base/run_folder.h"
+#include "device/room_gate.h"
+
+namespace uvdo {
+
+/// An operation of the loop that waits for answers. It owns itself while the kernel has it, and
+/// outlives a store that has forgotten it.
+struct RbdStore::Watch : UringLoop::Operation {
+  RbdStore* store = nullptr;    // none: nobody is interested any more
+  std::shared_ptr<Watch> self;  // while the kernel has it
+};
+
+Result<RbdPlace> RbdStore::place_of(const std::string& name) {
+  auto place = RbdPlace::of(name);
+  if (place) return std::move(*place);
+  return Error(Errc::invalid_argument,
+               fmt::format("{} names no image; it is rbd:POOL/IMAGE, and behind it "
+                           "?conf=FILE&id=USER&namespace=NAME as need be",
+                           name));
+}
+
+Result<BackingFile> RbdStore::lock_here(const std::string& name, OpenMode mode) {
+  auto made = make_run_folder("the locks of stores behind a network");
+  if (!made) return std::move(made).error();
+  BackingFile file;
+  const std::string path = file_of_store(name);
+  file.fd = FileDescriptor(
+      ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR));
+  if (!file.fd) {
+    return errno_error(errno, fmt::format("cannot open {}, the lock of {}", path, name));
+  }
+  auto lock = StorageLock::take(
+      file.fd.get(), name,
+      mode == OpenMode::read_only ? StorageLock::Mode::shared : StorageLock::Mode::exclusive);
+  if (!lock) return std::move(lock).error();
+  file.lock = std::move(*lock);
+  return file;
+}
+
+Result<std::unique_ptr<RbdStore>> RbdStore::open(UringLoop* loop, const std::string& name,
+                                                 OpenMode mode) {
+  auto place = place_of(name);
+  if (!place) return std::move(place).error();
+  std::unique_ptr<RbdStore> store(new RbdStore(loop, name, std::move(*place), mode));
+  if (auto opened = store->reopen(); !opened) return std::move(opened).error();
+  return store;
+}
+
+Result<std::size_t> RbdStore::peek(const std::string& name, MutableBytes out) {
+  auto place = place_of(name);
+  if (!place) return std::move(place).error();
+  auto module = rbd_module();
+  if (!module) return std::move(module).error();
+  RbdStore store(nullptr, name, *place, OpenMode::read_only);
+  auto image = (*module)->open(name, *place, RbdAccess::look);
+  if (!image) return std::move(image).error();
+  store.image_ = std::move(*image);
+  auto size = store.look_up_size();
+  if (!size) return std::move(size).error();
+  const iovec slice{out.data(), std::min<std::size_t>(out.size(), *size)};
+  Request request;
+  request.op = Op::read;
+  request.length = slice.iov_len;
+  request.slices = {&slice, 1};
+  if (slice.iov_len > 0) store.submit(request);
+  if (request.error == 0) return slice.iov_len;
+  return errno_error(request.error, request_text(Op::read, 0, slice.iov_len, name));
+}
+
+Result<void> RbdStore::take_over(const std::string& name) {
+  auto place = place_of(name);
+  if (!place) return std::move(place).error();
+  auto module = rbd_module();
+  if (!module) return std::move(module).error();
+  // A server of this machine can be stopped: nothing of it need be lost.
+  auto held = lock_here(name, OpenMode::read_write);
+  if (!held) return std::move(held).error();
+  return (*module)->take_over(name, *place);
+}
+
+RbdStore::~RbdStore() { forget_watch(); }
+
+Result<void> RbdStore::reopen() {
+  auto module = rbd_module();
+  if (!module) return std::move(module).error();
+  auto file = lock_here(name_, mode_);
+  if (!file) return std::move(file).error();
+  auto image = (*module)->open(name_, place_,
+                               mode_ == OpenMode::read_only ? RbdAccess::read : RbdAccess::write);
+  if (!image) return std::move(image).error();
+  auto size = (*image)->look_up_size();
+  if (!size) return std::move(size).error();
+  file_ = std::move(*file);
+  image_ = std::move(*image);
+  size_ = *size;
+  hold_ = Hold::ours;
+  return {};
+}
+
+Result<void> RbdStore::release() {
+  forget_watch();
+  image_.reset();
+  file_ = BackingFile();
+  size_ = 0;
+  return {};
+}
+
+Result<std::uint64_t> RbdStore::look_up_size() {
+  auto size = image_->look_up_size();
+  if (size) size_ = *size;
+  return size;
+}
+
+Result<void> RbdStore::extend(std::uint64_t size) {
+  if (size_ >= size) return {};
+  auto now = look_up_size();
+  if (!now) return std::move(now).error();
+  if (*now >= size) return {};
+  if (auto resized = image_->resize(size); !resized) return resized;
+  size_ = size;
+  return {};
+}
+
+Result<BackingState> RbdStore::look() const {
+  if (hold_ == Hold::shut_out) {
+    return Error(Errc::read_only,
+                 fmt::format("another server has taken {} over; this one can neither write nor "
+                             "read it any more",
+                             name_));
+  }
+  if (image_ == nullptr) return Error(Errc::busy, fmt::format("{} is not open", name_));
+  BackingState state;
+  state.size = size_;
+  if (under_way_ > 0) {
+    state.silent_for = std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - last_sign_);
+  }
+  return state;
+}
+
+// ---- requests
+
+int RbdStore::refusal_of(const Request& request) const {
+  if (hold_ == Hold::shut_out) return EIO;
+  if (request.changes() && mode_ == OpenMode::read_only) return EROFS;
+  return 0;
+}
+
+void RbdStore::submit(Request& request) {
+  meter_.begin(request.op, request.length);
+  int error = refusal_of(request);
+  if (error == 0 && request.op != Op::flush) {
+    if (under_way_ == 0) last_sign_ = Clock::now();
+    error = image_->start(request);
+    if (error == 0) {
+      ++under_way_;
+      if (loop_ != nullptr) return watch();
+      while (!request.done) {
+        pollfd wanted{image_->event(), POLLIN, 0};
+        poll(&wanted, 1, -1);
+        collect();
+      }
+      return;
+    }
+  }
+  end(request, error);
+  request.done = true;
+}
+
+void RbdStore::collect() {
+  for (auto answer = image_->collect(); answer.request != nullptr; answer = image_->collect()) {
+    answered(answer);
+  }
+}
+
+void RbdStore::answered(const RbdImage::Answer& answer) {
+  --under_way_;
+  last_sign_ = Clock::now();
+  Request& request = *answer.request;
+  int error = answer.error;
+  // Without the lock librbd writes nothing either, and says so by EROFS.
+  const bool lost_the_lock = error == EROFS && mode_ == OpenMode::read_write;
+  if (error == ESHUTDOWN || lost_the_lock) hold_ = Hold::shut_out;
+  if (hold_ == Hold::shut_out && error != 0) error = EIO;
+  end(request, error);
+  if (loop_ == nullptr) {
+    request.done = true;
+  } else {
+    loop_->post(request.waiter);
+  }
+}
+
+void RbdStore::end(Request& request, int error) {
+  request.error = error;
+  if (error != 0 && error != EOPNOTSUPP) {
+    meter_.fail(request.op, is_no_room(error));
+    // Of a store that is somebody else's look() tells, once for all requests.
+    if (on_failure_ && hold_ == Hold::ours) {
+      on_failure_({request.op, request.offset, request.length, error});
+    }
+  }
+  meter_.end();
+}
+
+// ---- waiting
+
+void RbdStore::watch() {
+  if (!watch_) {
+    watch_ = std::make_shared<Watch>();
+    watch_->store = this;
+    watch_->complete = [](UringLoop::Operation& operation) {
+      auto& done = static_cast<Watch&>(operation);
+      const auto owner = std::exchange(done.self, nullptr);
+      if (done.store == nullptr) return;
+      done.store->collect();
+      if (done.store->under_way_ > 0) done.store->watch();
+    };
+  }
+  if (watch_->self) return;
+  watch_->self = watch_;
+  loop_->submit(
+      *watch_, [this](io_uring_sqe* sqe) { io_uring_prep_poll_add(sqe, image_->event(), POLLIN); });
+}
+
+void RbdStore::forget_watch() {
+  if (!watch_) return;
+  watch_->store = nullptr;
+  if (watch_->self) loop_->cancel(*watch_);
+  watch_.reset();
+}
+
+}  // namespace uvdo

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// An image of Ceph as backing store, by the module that has librbd (device/rbd_module.h).
+//
+// What must hold:
+//  - A write that is answered is stable, since nothing keeps it back on its way: a flush is
+//  answered
+//    at once.
+//  - A server that has been shut out of the cluster never writes again, nor reads: the first answer
+//    that says so fails with EIO, and everything after it without being asked for.
+//  - No operation of the loop is under way while no request is.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "async/uring_loop.h"
+#include "device/backing_file.h"
+#include "device/backing_store.h"
+#include "device/rbd_module.h"
+
+namespace uvdo {
+
+class RbdStore final : public BackingStore {
+ public:
+  /// Opens the image, for writing under its exclusive lock, and under the lock of this machine.
+  /// Requests complete by way of `loop`, which outlives the store; with nullptr inside submit().
+  /// invalid_argument: it is no name of an image; busy, not_found, ...: it cannot be opened so.
+  static Result<std::unique_ptr<RbdStore>> open(UringLoop* loop, const std::string& name,
+                                                OpenMode mode);
+  /// Reads the beginning of the image without a lock: how many bytes of `out` there are.
+  static Result<std::size_t> peek(const std::string& name, MutableBytes out);
+  /// Shuts out who has the image on another machine. busy: a program of this machine has it.
+  static Result<void> take_over(const std::string& name);
+  ~RbdStore() override;
+
+  void submit(Request& request) override;
+  [[nodiscard]] const std::string& name() const override { return name_; }
+  [[nodiscard]] std::uint64_t size() const override { return size_; }
+  Result<std::uint64_t> look_up_size() override;
+  /// Makes the image larger.
+  Result<void> extend(std::uint64_t size) override;
+  [[nodiscard]] const std::vector<StorageRange>& storages() const override {
+    return file_.lock.storages();
+  }
+  Result<void> release() override;
+  Result<void> reopen() override;
+  /// read_only: another server has taken the image over.
+  [[nodiscard]] Result<BackingState> look() const override;
+  [[nodiscard]] Result<BackingState> last_look() override { return look(); }
+  [[nodiscard]] Result<std::uint64_t> holes(std::uint64_t /*offset*/,
+                                            std::uint64_t /*length*/) const override {
+    return std::uint64_t{0};
+  }
+  [[nodiscard]] std::uint64_t next_data(std::uint64_t offset, std::uint64_t limit) override {
+    return std::min(offset, limit);
+  }
+  [[nodiscard]] DeviceActivity activity() const override { return meter_.activity(); }
+  void on_failure(std::function<void(const Failure&)> f) override { on_failure_ = std::move(f); }
+  void share_reads(WorkBatches* /*batches*/) override {}
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  enum class Hold : std::uint8_t {
+    ours,
+    shut_out,  ///< for ever: another client has broken the lock
+  };
+  struct Watch;
+
+  RbdStore(UringLoop* loop, std::string name, RbdPlace place, OpenMode mode)
+      : loop_(loop), name_(std::move(name)), place_(std::move(place)), mode_(mode) {}
+  static Result<RbdPlace> place_of(const std::string& name);
+  static Result<BackingFile> lock_here(const std::string& name, OpenMode mode);
+
+  [[nodiscard]] int refusal_of(const Request& request) const;
+  void collect();
+  void answered(const RbdImage::Answer& answer);
+  void end(Request& request, int error);
+  void watch();
+  void forget_watch();
+
+  UringLoop* loop_;
+  std::string name_;
+  RbdPlace place_;
+  OpenMode mode_;
+  BackingFile file_;  // what stands for the image on this machine
+  std::unique_ptr<RbdImage> image_;
+  std::uint64_t size_ = 0;
+  Hold hold_ = Hold::ours;
+  std::size_t under_way_ = 0;
+  Clock::time_point last_sign_;  // of life: an answer, or when nothing was to be answered
+  DeviceMeter meter_;
+  std::function<void(const Failure&)> on_failure_;
+  std::shared_ptr<Watch> watch_;
+};
+
+}  // namespace uvdo

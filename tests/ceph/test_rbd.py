@@ -1,0 +1,286 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Volumes on images of a real Ceph: made, served, verified, grown, checked; the OSD and the server are
+killed under load; a server is shut out by another one and never writes again; sentences for what cannot be."""
+import os
+import pathlib
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
+import nbd  # noqa: E402
+
+from support import BLOCK, UVDO, run, uvdo, wait_until  # noqa: E402
+
+LAB = pathlib.Path(__file__).resolve().parent / "ceph_lab"
+MIB = 1 << 20
+LOGICAL = 128 * MIB
+
+
+def free_port():
+    """A port with nobody on it; those behind it are asked for by the OSD, which takes others if need be."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1] - 50
+
+
+class Ceph:
+    def __init__(self):
+        self.folder, self.port = pathlib.Path(tempfile.mkdtemp(prefix="uvdo-ceph.")), free_port()
+        os.environ["CEPH_CONF"] = str(self.folder / "ceph.conf")
+
+    def do(self, *words):
+        done = run(LAB, self.folder, self.port, *words, timeout=120)
+        if done.returncode != 0:
+            raise RuntimeError(done.stdout + done.stderr)
+        return done.stdout
+
+    def make_image(self, name, *options, features="layering,exclusive-lock"):
+        self.do("run", "rbd", "create", "--size", "4G", "--image-feature", features, *options, f"rbd/{name}")
+        return f"rbd:rbd/{name}"
+
+
+CEPH = None
+
+
+def setUpModule():
+    global CEPH
+    CEPH = Ceph()
+    unittest.addModuleCleanup(CEPH.do, "destroy")
+    CEPH.do("start")
+
+
+class Load(threading.Thread):
+    """Writes and reads at random by NBD; `answered` has what was answered, `unsure` what may be there
+    as well: writes that were under way when the server went."""
+
+    def __init__(self, front, seed):
+        super().__init__()
+        self.client, self.chosen = nbd.NBD(), random.Random(seed)
+        self.client.connect_unix(str(front))
+        self.answered, self.unsure, self.error, self.ended = {}, {}, None, threading.Event()
+
+    def run(self):
+        try:
+            while not self.ended.is_set():
+                self.turn()
+        except (nbd.Error, ValueError) as error:
+            self.error = error
+
+    def turn(self):
+        self.unsure = {place: self.chosen.randbytes(BLOCK)
+                       for place in self.chosen.sample(range(LOGICAL // BLOCK), 24)}
+        under_way = {place: self.client.aio_pwrite(nbd.Buffer.from_bytearray(bytearray(data)), place * BLOCK)
+                     for place, data in self.unsure.items()}
+        for place, command in under_way.items():
+            while not self.client.aio_command_completed(command):
+                self.client.poll(1000)
+        self.client.flush()
+        self.answered.update(self.unsure)
+        self.unsure = {}
+        place = self.chosen.choice(list(self.answered))
+        if self.client.pread(BLOCK, place * BLOCK) != self.answered[place]:
+            raise ValueError(f"block {place} is not what was written")
+
+    def end(self):
+        self.ended.set()
+        self.join(60)
+
+    def wrong(self, read):
+        """Places whose flushed content is not there, by `read(place)`."""
+        return [place for place, data in self.answered.items()
+                if read(place) not in (data, self.unsure.get(place, data))]
+
+
+class OnRbd(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="uvdo-rbd."))
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.servers = []
+        self.addCleanup(self.kill_all)
+        self.volume = CEPH.make_image(self.id().rsplit(".", 1)[-1])
+
+    def kill_all(self):
+        for server in self.servers:
+            if server.poll() is None:
+                server.kill()
+            server.wait()
+
+    def do(self, *words, status=0):
+        done = uvdo(*words, timeout=120)
+        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        return done.stdout + done.stderr
+
+    def elsewhere(self, *words):
+        """The command line of what runs as if on another machine: it does not see this one's locks."""
+        if os.geteuid() != 0:
+            other = self.folder / "elsewhere"
+            other.mkdir(exist_ok=True, mode=0o700)
+            return ["env", f"XDG_RUNTIME_DIR={other}", UVDO, *words]
+        return ["unshare", "--mount", "sh", "-c",
+                'mkdir -p /run/uvdo && mount -t tmpfs none /run/uvdo && exec "$@"', "sh", UVDO, *words]
+
+    def do_elsewhere(self, *words, status=0):
+        done = run(*self.elsewhere(*words))
+        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        return done.stdout + done.stderr
+
+    def format(self):
+        self.do("format", self.volume, "--slab-bits", 13, "--logical-size", f"{LOGICAL // MIB}M")
+
+    def log_of(self, name):
+        return (self.folder / f"{name}.log").read_text()
+
+    def serve(self, name, *options, elsewhere=False):
+        words = ["serve", self.volume, "--nbd", f"unix:{self.folder / name}", *options]
+        with open(self.folder / f"{name}.log", "w") as log:
+            server = subprocess.Popen(self.elsewhere(*words) if elsewhere else [UVDO, *words],
+                                      stdout=log, stderr=subprocess.STDOUT)
+        self.servers.append(server)
+        self.assertTrue(wait_until(lambda: "of memory" in self.log_of(name) or server.poll() is not None))
+        self.assertIsNone(server.poll(), self.log_of(name))
+        return server
+
+    def connect(self, name):
+        client = nbd.NBD()
+        client.connect_unix(str(self.folder / name))
+        return client
+
+    def load(self, name, seed=3):
+        load = Load(self.folder / name, seed)
+        self.addCleanup(load.end)
+        load.start()
+        self.assertTrue(wait_until(lambda: load.answered or load.error))
+        return load
+
+    def assert_holds(self, load, name):
+        client = self.connect(name)
+        self.assertEqual(load.wrong(lambda place: client.pread(BLOCK, place * BLOCK)), [])
+
+    def test_a_volume_lives_on_an_image(self):
+        self.format()
+        self.assertIn("already holds a VDO volume", self.do("format", self.volume, status=1))
+        server = self.serve("a")
+        front = f"nbd+unix:///?socket={self.folder / 'a'}"
+        done = run("fio", "--name=verify", "--ioengine=nbd", f"--uri={front}", "--rw=randwrite", "--bs=4k",
+                   "--size=64M", "--verify=crc32c", "--iodepth=32", cwd=self.folder)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        client = self.connect("a")
+        client.trim(16 * MIB, 0)
+        client.flush()
+        self.assertEqual(client.pread(BLOCK, 0), bytes(BLOCK))
+        self.assertIn("All is well", self.do("status", self.volume))
+        self.assertIn("is in use by process", self.do("check", self.volume, status=1))
+        # It becomes larger while it is in use, and its image with it.
+        self.do("grow", self.volume, "--physical", "6G")
+        self.assertIn("size 6 GiB", CEPH.do("run", "rbd", "info", self.volume.removeprefix("rbd:")))
+        self.do("stop", self.volume)
+        self.assertEqual(server.wait(60), 0, self.log_of("a"))
+        self.assertIn("consistent", self.do("check", self.volume))
+
+    def test_an_osd_that_dies_is_a_pause(self):
+        self.format()
+        self.serve("a")
+        load = self.load("a")
+        for _ in range(2):
+            before = len(load.answered)
+            CEPH.do("kill-osd")
+            time.sleep(1)
+            CEPH.do("start-osd")
+            self.assertTrue(wait_until(lambda: len(load.answered) > before or load.error), self.log_of("a"))
+        load.end()
+        self.assertIsNone(load.error, self.log_of("a"))
+        self.assert_holds(load, "a")
+        self.do("stop", self.volume)
+        self.assertIn("consistent", self.do("check", self.volume))
+
+    def test_a_server_that_dies_loses_nothing_that_was_flushed(self):
+        self.format()
+        server = self.serve("a")
+        load = self.load("a")
+        server.kill()
+        server.wait()
+        load.end()
+        # The cluster believes in the dead one for a while, and shuts it out then.
+        self.serve("b")
+        self.assert_holds(load, "b")
+        self.do("stop", self.volume)
+        self.assertIn("consistent", self.do("check", self.volume))
+
+    def test_a_server_that_was_taken_over_never_writes_again(self):
+        self.format()
+        old = self.serve("a")
+        load = self.load("a")
+        for words in (["check", self.volume], ["serve", self.volume, "--nbd", f"unix:{self.folder / 'x'}"]):
+            self.assertIn("is in use by 127.0.0.1; end the server there", self.do_elsewhere(*words, status=1))
+        self.assertIn("is in use by process", self.do(
+            "serve", self.volume, "--take-over", "--nbd", f"unix:{self.folder / 'x'}", status=1))
+        old.send_signal(signal.SIGSTOP)
+        new = self.serve("b", "--take-over", elsewhere=True)
+        self.assert_holds(load, "b")
+        client = self.connect("b")
+        mine = {place: os.urandom(BLOCK) for place in range(0, LOGICAL // BLOCK, 97)}
+        for place, data in mine.items():
+            client.pwrite(data, place * BLOCK)
+        client.flush()
+        old.send_signal(signal.SIGCONT)
+        # It finds out with its next request, says so once, and ends.
+        self.assertNotEqual(old.wait(60), 0)
+        self.assertEqual(self.log_of("a").count("\nanother server has taken"), 1, self.log_of("a"))
+        load.end()
+        self.assertIsNotNone(load.error)
+        self.assertEqual([place for place, data in mine.items() if client.pread(BLOCK, place * BLOCK) != data], [])
+        new.send_signal(signal.SIGTERM)
+        self.assertEqual(new.wait(60), 0, self.log_of("b"))
+        self.assertIn("consistent", self.do("check", self.volume))
+
+    def test_sentences(self):
+        for name, words in (
+                ("rbd:x", "names no image"),
+                ("rbd:rbd/x?colour=red", "names no image"),
+                ("rbd:rbd/nothing", "there is no image nothing in pool rbd"),
+                ("rbd:nowhere/x", "there is no pool nowhere"),
+                ("rbd:rbd/x?namespace=n", "there is no image x in pool rbd, namespace n"),
+                ("rbd:rbd/x?conf=/nothing", "/nothing cannot be read"),
+                ("rbd:rbd/x?id=joe", "client.joe")):
+            told = self.do("info", name, status=1)
+            self.assertIn(words, told)
+            self.assertEqual(told.count("\n"), 1, told)
+        bare = CEPH.make_image("bare", features="layering")
+        self.assertIn("has no exclusive-lock", self.do("format", bare, status=1))
+        keyless = self.folder / "keyless.conf"
+        text = (CEPH.folder / "ceph.conf").read_text()
+        keyless.write_text(text.replace(f"keyring = {CEPH.folder}/keyring", "keyring = /nothing"))
+        told = self.do("info", f"{self.volume}?conf={keyless}", status=1)
+        self.assertIn("client.admin in: there is no keyring of it", told)
+        silent = self.folder / "silent.conf"
+        silent.write_text(text.replace(f"127.0.0.1:{CEPH.port}", "127.0.0.1:1"))
+        begun = time.monotonic()
+        self.assertIn("no monitor of the cluster has answered", self.do(
+            "info", f"{self.volume}?conf={silent}", status=1))
+        self.assertLess(time.monotonic() - begun, 60)
+        self.assertIn("cannot be taken over", self.do(
+            "serve", self.folder / "file", "--take-over", "--nbd", f"unix:{self.folder / 'x'}", status=1))
+
+    def test_without_the_module_the_package_is_named(self):
+        alone = self.folder / "uvdo"
+        shutil.copy(UVDO, alone)
+        done = run(alone, "info", self.volume)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("install the package uvdo-rbd", done.stderr)
+
+
+if __name__ == "__main__":
+    missing = [name for name in ("ceph-mon", "ceph-osd", "ceph", "rbd") if shutil.which(name) is None]
+    if missing:
+        print(f"skipped: Ceph is not installed ({', '.join(missing)}); scripts/install-dependencies test")
+        sys.exit(1 if os.environ.get("UVDO_CEPH_REQUIRED") == "1" else 77)
+    unittest.main(verbosity=2)

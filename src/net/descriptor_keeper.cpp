@@ -23,6 +23,7 @@
 
 #include "base/absolute_path.h"
 #include "base/descriptor_message.h"
+#include "base/store_name.h"
 
 namespace uvdo {
 namespace {
@@ -231,7 +232,7 @@ Result<DescriptorKeeper> DescriptorKeeper::start(const std::string& path,
   }
   const pid_t child = fork();
   if (child < 0) return errno_error(errno, "starting a process");
-  if (child == 0) become_keeper(listener.get(), path, absolute_path(volume));
+  if (child == 0) become_keeper(listener.get(), path, absolute_path(file_of_store(volume)));
   int status = 0;
   waitpid(child, &status, 0);
   connection = connect_to(*address);

@@ -22,6 +22,14 @@ LOGICAL = 64 * MIB
 KILLS = 20
 
 
+def text_hash(text):
+    """As src/base/text_hash.h has it."""
+    value = 0xCBF29CE484222325
+    for byte in text.encode():
+        value = (value ^ byte) * 0x100000001B3 % (1 << 64)
+    return value
+
+
 class Store:
     """An NBD server over a file, which keeps writes to itself until they are flushed: killed, it loses
     them, as a machine that loses power does."""
@@ -61,6 +69,11 @@ class OnNbd(unittest.TestCase):
         if self.server and self.server.poll() is None:
             self.server.kill()
             self.server.wait()
+        # What a killed server leaves; with the file of the lock ends who keeps its descriptors.
+        run_folder = "/run" if os.geteuid() == 0 else os.environ.get("XDG_RUNTIME_DIR", "/nowhere")
+        name = f"store-{text_hash(f'nbd:unix:{self.store.socket}/'):016x}"
+        for left in pathlib.Path(run_folder, "uvdo").glob(f"{name}.*"):
+            left.unlink(missing_ok=True)
 
     def do(self, *words, status=0):
         done = uvdo(*words, timeout=120)

@@ -7,13 +7,10 @@
 #include <cstring>
 #include <utility>
 
-#include <fcntl.h>
 #include <fmt/core.h>
 #include <poll.h>
-#include <sys/stat.h>
 
 #include "base/block_types.h"
-#include "base/run_folder.h"
 #include "base/store_name.h"
 #include "device/room_gate.h"
 
@@ -123,36 +120,15 @@ NbdStore::NbdStore(UringLoop* loop, std::string uri, OpenMode mode, milliseconds
 
 NbdStore::~NbdStore() { forget_watches(); }
 
-Result<void> NbdStore::open_lock_file() {
-  if (lock_file_) return {};
-  if (auto made = make_run_folder("the locks of stores behind a network"); !made) return made;
-  const std::string path = file_of_store(uri_);
-  lock_file_ = FileDescriptor(
-      ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR));
-  if (lock_file_) return {};
-  return errno_error(errno, fmt::format("cannot open {}, the lock of {}", path, uri_));
-}
-
 Result<void> NbdStore::reopen() {
-  if (auto opened = open_lock_file(); !opened) return opened;
-  auto lock = StorageLock::take(
-      lock_file_.get(), uri_,
-      mode_ == OpenMode::read_only ? StorageLock::Mode::shared : StorageLock::Mode::exclusive);
-  if (!lock) return std::move(lock).error();
+  if (auto locked = lock_.take(uri_, mode_); !locked) return locked;
   auto connections = connect_all(kConnections);
   if (!connections) {
-    unlock();
+    lock_.give_back();
     return std::move(connections).error();
   }
-  lock_ = std::move(*lock);
   use(std::move(*connections));
   return {};
-}
-
-/// The file stays open: who has given up rights since could not open it again.
-void NbdStore::unlock() {
-  lock_ = StorageLock();
-  unlock_file(lock_file_.get());
 }
 
 Result<void> NbdStore::check(const NbdExport& found) const {
@@ -239,7 +215,7 @@ Result<void> NbdStore::release() {
   forget_watches();
   connections_.clear();
   unflushed_ = UnflushedWrites();
-  unlock();
+  lock_.give_back();
   size_ = 0;
   return {};
 }

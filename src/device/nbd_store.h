@@ -26,6 +26,7 @@
 #include "device/backing_file.h"
 #include "device/backing_store.h"
 #include "device/nbd_connection.h"
+#include "device/store_lock.h"
 #include "device/unflushed_writes.h"
 
 namespace uvdo {
@@ -84,8 +85,6 @@ class NbdStore final : public BackingStore {
 
   NbdStore(UringLoop* loop, std::string uri, OpenMode mode, std::chrono::milliseconds patience);
 
-  Result<void> open_lock_file();
-  void unlock();
   [[nodiscard]] Result<void> check(const NbdExport& found) const;
   Result<std::vector<std::unique_ptr<NbdConnection>>> connect_all(std::size_t most);
   void use(std::vector<std::unique_ptr<NbdConnection>> connections);
@@ -133,8 +132,7 @@ class NbdStore final : public BackingStore {
   std::string uri_;
   OpenMode mode_;
   std::chrono::milliseconds patience_;
-  FileDescriptor lock_file_;  // what stands for the export on this machine
-  StorageLock lock_;
+  StoreLock lock_;
   NbdExport export_;
   std::uint64_t size_ = 0;
   DeviceMeter meter_;

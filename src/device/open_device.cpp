@@ -14,6 +14,7 @@
 #include "device/file_device.h"
 #include "device/nbd_store.h"
 #include "device/rbd_store.h"
+#include "device/store_lock.h"
 
 namespace uvdo {
 namespace {
@@ -32,6 +33,11 @@ Error no_such_kind(const std::string& name) {
 }  // namespace
 
 Result<void> check_is_free(const std::string& name, OpenMode mode) {
+  switch (kind_of_store(name)) {
+    case StoreKind::path: break;
+    case StoreKind::nbd: return StoreLock().take(name, mode);
+    case StoreKind::rbd: return RbdStore::check_is_free(name, mode);
+  }
   auto opened = open_backing_store(name, mode, LockPatience(std::chrono::seconds(0)));
   if (!opened) return std::move(opened).error();
   return {};

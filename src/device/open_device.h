@@ -14,7 +14,7 @@ namespace uvdo {
 
 /// Whether somebody has the store called `name` so that open_device() would find it busy, and who:
 /// the error is what that says, or why it cannot be opened at all. Waits for no lock, and keeps
-/// none.
+/// none for longer than the look takes.
 Result<void> check_is_free(const std::string& name, OpenMode mode);
 
 /// Opens the store called `name` under its lock (shared for read_only) for requests from `loop`,

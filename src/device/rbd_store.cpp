@@ -4,12 +4,9 @@
 #include <cerrno>
 #include <utility>
 
-#include <fcntl.h>
 #include <fmt/core.h>
 #include <poll.h>
-#include <sys/stat.h>
 
-#include "base/run_folder.h"
 #include "device/room_gate.h"
 
 namespace uvdo {
@@ -28,24 +25,6 @@ Result<RbdPlace> RbdStore::place_of(const std::string& name) {
                fmt::format("{} names no image; it is rbd:POOL/IMAGE, and behind it "
                            "?conf=FILE&id=USER&namespace=NAME as need be",
                            name));
-}
-
-Result<BackingFile> RbdStore::lock_here(const std::string& name, OpenMode mode) {
-  auto made = make_run_folder("the locks of stores behind a network");
-  if (!made) return std::move(made).error();
-  BackingFile file;
-  const std::string path = file_of_store(name);
-  file.fd = FileDescriptor(
-      ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR));
-  if (!file.fd) {
-    return errno_error(errno, fmt::format("cannot open {}, the lock of {}", path, name));
-  }
-  auto lock = StorageLock::take(
-      file.fd.get(), name,
-      mode == OpenMode::read_only ? StorageLock::Mode::shared : StorageLock::Mode::exclusive);
-  if (!lock) return std::move(lock).error();
-  file.lock = std::move(*lock);
-  return file;
 }
 
 Result<std::unique_ptr<RbdStore>> RbdStore::open(UringLoop* loop, const std::string& name,
@@ -84,9 +63,21 @@ Result<void> RbdStore::take_over(const std::string& name) {
   auto module = rbd_module();
   if (!module) return std::move(module).error();
   // A server of this machine can be stopped: nothing of it need be lost.
-  auto held = lock_here(name, OpenMode::read_write);
-  if (!held) return std::move(held).error();
+  StoreLock held;
+  if (auto locked = held.take(name, OpenMode::read_write); !locked) return locked;
   return (*module)->take_over(name, *place);
+}
+
+Result<void> RbdStore::check_is_free(const std::string& name, OpenMode mode) {
+  auto place = place_of(name);
+  if (!place) return std::move(place).error();
+  auto module = rbd_module();
+  if (!module) return std::move(module).error();
+  StoreLock held;
+  if (auto locked = held.take(name, mode); !locked) return locked;
+  auto image = (*module)->open(name, *place, RbdAccess::read);
+  if (!image) return std::move(image).error();
+  return {};
 }
 
 RbdStore::~RbdStore() { forget_watch(); }
@@ -94,14 +85,14 @@ RbdStore::~RbdStore() { forget_watch(); }
 Result<void> RbdStore::reopen() {
   auto module = rbd_module();
   if (!module) return std::move(module).error();
-  auto file = lock_here(name_, mode_);
-  if (!file) return std::move(file).error();
+  if (auto locked = lock_.take(name_, mode_); !locked) return locked;
   auto image = (*module)->open(name_, place_,
                                mode_ == OpenMode::read_only ? RbdAccess::read : RbdAccess::write);
-  if (!image) return std::move(image).error();
-  auto size = (*image)->look_up_size();
-  if (!size) return std::move(size).error();
-  file_ = std::move(*file);
+  auto size = image ? (*image)->look_up_size() : image.error().clone();
+  if (!size) {
+    lock_.give_back();
+    return std::move(size).error();
+  }
   image_ = std::move(*image);
   size_ = *size;
   hold_ = Hold::ours;
@@ -111,7 +102,7 @@ Result<void> RbdStore::reopen() {
 Result<void> RbdStore::release() {
   forget_watch();
   image_.reset();
-  file_ = BackingFile();
+  lock_.give_back();
   size_ = 0;
   return {};
 }

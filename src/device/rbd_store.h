@@ -21,6 +21,7 @@
 #include "device/backing_file.h"
 #include "device/backing_store.h"
 #include "device/rbd_module.h"
+#include "device/store_lock.h"
 
 namespace uvdo {
 
@@ -33,6 +34,8 @@ class RbdStore final : public BackingStore {
                                                 OpenMode mode);
   /// Reads the beginning of the image without a lock: how many bytes of `out` there are.
   static Result<std::size_t> peek(const std::string& name, MutableBytes out);
+  /// busy: somebody has it, on this machine or another; its lock is looked at and not taken.
+  static Result<void> check_is_free(const std::string& name, OpenMode mode);
   /// Shuts out who has the image on another machine. busy: a program of this machine has it.
   static Result<void> take_over(const std::string& name);
   ~RbdStore() override;
@@ -44,7 +47,7 @@ class RbdStore final : public BackingStore {
   /// Makes the image larger.
   Result<void> extend(std::uint64_t size) override;
   [[nodiscard]] const std::vector<StorageRange>& storages() const override {
-    return file_.lock.storages();
+    return lock_.storages();
   }
   Result<void> release() override;
   Result<void> reopen() override;
@@ -73,7 +76,6 @@ class RbdStore final : public BackingStore {
   RbdStore(UringLoop* loop, std::string name, RbdPlace place, OpenMode mode)
       : loop_(loop), name_(std::move(name)), place_(std::move(place)), mode_(mode) {}
   static Result<RbdPlace> place_of(const std::string& name);
-  static Result<BackingFile> lock_here(const std::string& name, OpenMode mode);
 
   [[nodiscard]] int refusal_of(const Request& request) const;
   void collect();
@@ -86,7 +88,7 @@ class RbdStore final : public BackingStore {
   std::string name_;
   RbdPlace place_;
   OpenMode mode_;
-  BackingFile file_;  // what stands for the image on this machine
+  StoreLock lock_;
   std::unique_ptr<RbdImage> image_;
   std::uint64_t size_ = 0;
   Hold hold_ = Hold::ours;

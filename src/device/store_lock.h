@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The lock, among the programs of this machine, of a store that is no file: it is on the file that
+// stands for the store here (base/store_name.h).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/file_descriptor.h"
+#include "device/backing_file.h"
+
+namespace uvdo {
+
+class StoreLock {
+ public:
+  /// Takes it, shared for read_only. busy: another program of this machine uses the store.
+  Result<void> take(const std::string& uri, OpenMode mode);
+  /// The file stays open: who has given up rights since could not open it again.
+  void give_back();
+  /// What is locked; empty if it is not.
+  [[nodiscard]] const std::vector<StorageRange>& storages() const { return lock_.storages(); }
+
+ private:
+  FileDescriptor file_;
+  StorageLock lock_;
+};
+
+}  // namespace uvdo

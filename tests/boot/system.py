@@ -4,6 +4,7 @@ import hashlib
 import lzma
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -93,6 +94,9 @@ class System:
                 *(f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ("doc", "man", "locale", "zoneinfo")),
                 "--format=tar", "bookworm", base, f"deb {source} bookworm main")
         except RuntimeError as problem:
+            # A dependency that no package has is a fault of ours; all else is the mirror's.
+            if re.search("Unable to locate|unmet dependencies|no installation candidate", str(problem)):
+                raise
             raise lab.Unavailable(str(problem)) from problem
         made.write_text(key)
 

@@ -242,6 +242,23 @@ class OnRbd(unittest.TestCase):
         self.assertEqual(new.wait(60), 0, self.log_of("b"))
         self.assertIn("consistent", self.do("check", self.volume))
 
+    def test_a_server_that_works_is_taken_over_at_once(self):
+        self.format()
+        old = self.serve("a")
+        load = self.load("a")
+        told = self.do_elsewhere("serve", self.volume, "--nbd", f"unix:{self.folder / 'x'}", status=1)
+        self.assertIn("is in use by 127.0.0.1; end the server there", told)
+        new = self.serve("b", "--take-over", elsewhere=True)
+        self.assertIn("127.0.0.1:0/", CEPH.do("run", "ceph", "osd", "blocklist", "ls"))
+        self.assertNotEqual(old.wait(60), 0)
+        load.end()
+        self.assertIsNotNone(load.error)
+        self.assertIn("\nanother server has taken", self.log_of("a"))
+        self.assert_holds(load, "b")
+        new.send_signal(signal.SIGTERM)
+        self.assertEqual(new.wait(60), 0, self.log_of("b"))
+        self.assertIn("consistent", self.do("check", self.volume))
+
     def test_sentences(self):
         for name, words in (
                 ("rbd:x", "names no image"),

@@ -18,7 +18,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 import nbd  # noqa: E402
 
-from support import BLOCK, UVDO, run, uvdo, wait_until  # noqa: E402
+from support import BLOCK, UVDO, processes_of, run, uvdo, wait_until  # noqa: E402
 
 LAB = pathlib.Path(__file__).resolve().parent / "ceph_lab"
 MIB = 1 << 20
@@ -113,6 +113,9 @@ class OnRbd(unittest.TestCase):
             if server.poll() is None:
                 server.kill()
             server.wait()
+        # What servers that were killed leave to the next one.
+        for keeper in processes_of(self.volume, names=("uvdo", "uvdo-keeper")):
+            os.kill(keeper, signal.SIGKILL)
 
     def do(self, *words, status=0):
         done = uvdo(*words, timeout=120)

@@ -12,8 +12,8 @@
 namespace uvdo {
 namespace {
 
-/// How long a start waits for a monitor; Ceph's own default is five minutes.
-constexpr const char* kConnectSeconds = "30";
+/// How long a monitor is waited for; Ceph's own default is five minutes. A command may try twice.
+constexpr const char* kConnectSeconds = "15";
 
 constexpr std::array<std::pair<const char*, const char*>, 5> kSettings{{
     // A write that is answered is stable: nothing of ours keeps it back.

@@ -13,7 +13,7 @@ namespace uvdo {
 
 class Cluster {
  public:
-  /// Waits for a monitor for half a minute at most. not_found: no such pool; io, read_only, ...:
+  /// Waits for a monitor for 15 seconds at most. not_found: no such pool; io, read_only, ...:
   /// the cluster cannot be reached so. `name` is what people call the image.
   static Result<Cluster> connect(const std::string& name, const RbdPlace& place);
 

@@ -18,7 +18,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 import nbd  # noqa: E402
 
-from support import BLOCK, UVDO, run, uvdo, wait_until  # noqa: E402
+from support import BLOCK, UVDO, processes_of, run, uvdo, wait_until  # noqa: E402
 
 LAB = pathlib.Path(__file__).resolve().parent / "ceph_lab"
 MIB = 1 << 20
@@ -113,6 +113,9 @@ class OnRbd(unittest.TestCase):
             if server.poll() is None:
                 server.kill()
             server.wait()
+        # What servers that were killed leave to the next one.
+        for keeper in processes_of(self.volume, names=("uvdo", "uvdo-keeper")):
+            os.kill(keeper, signal.SIGKILL)
 
     def do(self, *words, status=0):
         done = uvdo(*words, timeout=120)
@@ -238,6 +241,23 @@ class OnRbd(unittest.TestCase):
         load.end()
         self.assertIsNotNone(load.error)
         self.assertEqual([place for place, data in mine.items() if client.pread(BLOCK, place * BLOCK) != data], [])
+        new.send_signal(signal.SIGTERM)
+        self.assertEqual(new.wait(60), 0, self.log_of("b"))
+        self.assertIn("consistent", self.do("check", self.volume))
+
+    def test_a_server_that_works_is_taken_over_at_once(self):
+        self.format()
+        old = self.serve("a")
+        load = self.load("a")
+        told = self.do_elsewhere("serve", self.volume, "--nbd", f"unix:{self.folder / 'x'}", status=1)
+        self.assertIn("is in use by 127.0.0.1; end the server there", told)
+        new = self.serve("b", "--take-over", elsewhere=True)
+        self.assertIn("127.0.0.1:0/", CEPH.do("run", "ceph", "osd", "blocklist", "ls"))
+        self.assertNotEqual(old.wait(60), 0)
+        load.end()
+        self.assertIsNotNone(load.error)
+        self.assertIn("\nanother server has taken", self.log_of("a"))
+        self.assert_holds(load, "b")
         new.send_signal(signal.SIGTERM)
         self.assertEqual(new.wait(60), 0, self.log_of("b"))
         self.assertIn("consistent", self.do("check", self.volume))

@@ -41,6 +41,7 @@ constexpr char kRefused = 'n';
 
 constexpr int kListener = 3;
 constexpr int kTries = 10;
+constexpr std::size_t kMostClients = 16;
 // Between two looks whether the volume is there, and how many there are without a server.
 constexpr int kLookMs = 10'000;
 constexpr int kMostLooks = 24 * 360;
@@ -70,14 +71,17 @@ class Keeper {
   void run() {
     bool is_first = true;  // the one that has started it is about to connect
     int looks = 0;
-    while (is_first || server_ || !files_.empty()) {
-      std::array<pollfd, 2> waits{pollfd{kListener, POLLIN, 0}, pollfd{server_.get(), POLLIN, 0}};
-      const int ready = poll(waits.data(), waits.size(), server_ ? -1 : kLookMs);
+    while (is_first || !clients_.empty() || !files_.empty()) {
+      std::vector<pollfd> waits{pollfd{kListener, POLLIN, 0}};
+      for (const FileDescriptor& client : clients_) waits.push_back({client.get(), POLLIN, 0});
+      const int ready = poll(waits.data(), waits.size(), clients_.empty() ? kLookMs : -1);
       if (ready < 0 && errno == EINTR) continue;
       if (ready < 0 || (ready == 0 && (is_first || !is_needed(++looks)))) break;
-      if (waits[1].revents != 0 && !serve()) break;
+      for (std::size_t i = 1; i < waits.size(); ++i) {
+        if (waits[i].revents != 0 && !serve(waits[i].fd)) hang_up(waits[i].fd);
+      }
       if (waits[0].revents != 0) let_in();
-      if (server_) {
+      if (!clients_.empty()) {
         is_first = false;
         looks = 0;
       }
@@ -102,32 +106,41 @@ class Keeper {
     socklen_t size = sizeof peer;
     if (!client || getsockopt(client.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return;
     if (peer.uid != geteuid()) return;
-    if (server_) {
+    if (has_server() || clients_.size() == kMostClients) {
       send_message(client.get(), std::string(1, kBusy), {});
       return;
     }
     setsockopt(client.get(), SOL_SOCKET, SO_SNDTIMEO, &kPatience, sizeof kPatience);
-    server_ = std::move(client);
+    clients_.push_back(std::move(client));
   }
 
-  /// False: it is to end.
-  bool serve() {
-    auto letter = receive_letter(server_.get());
-    if (!letter) {
-      server_ = FileDescriptor();
-      return true;
+  [[nodiscard]] bool has_server() const { return server_ >= 0; }
+  void hang_up(int client) {
+    if (server_ == client) server_ = -1;
+    std::erase_if(clients_, [&](const FileDescriptor& one) { return one.get() == client; });
+  }
+
+  /// False: it is to be hung up on.
+  bool serve(int client) {
+    auto letter = receive_letter(client);
+    if (!letter) return false;
+    if (has_server() && server_ != client) {
+      send_message(client, std::string(1, kBusy), {});
+      return false;
     }
     std::vector<int> files;
     std::string answer{kDone};
     switch (letter->what()) {
       case kHello: break;
       case kTake:
+        server_ = client;
         for (const KeptDescriptor& file : files_) {
           answer += file.name + '\n';
           files.push_back(file.fd.get());
         }
         break;
       case kKeep:
+        server_ = client;
         forget(letter->name());
         if (letter->files.size() == 1 && files_.size() < DescriptorKeeper::kMost &&
             letter->name().size() <= DescriptorKeeper::kLongestName) {
@@ -137,10 +150,10 @@ class Keeper {
         }
         break;
       case kForget: forget(letter->name()); break;
-      case kEnd: return false;
+      case kEnd: files_.clear(); return false;
       default: answer = kRefused;
     }
-    send_message(server_.get(), answer, files);
+    send_message(client, answer, files);
     return true;
   }
 
@@ -151,7 +164,10 @@ class Keeper {
   std::string path_;
   std::string volume_;
   Identity identity_;
-  FileDescriptor server_;
+  // Who waits for the storage's lock may be here beside who gets it first, which is the server from
+  // its first take or keep on.
+  std::vector<FileDescriptor> clients_;
+  int server_ = -1;
   std::vector<KeptDescriptor> files_;  // the oldest first
 };
 

@@ -33,13 +33,15 @@ class DescriptorKeeper {
   [[nodiscard]] static Result<DescriptorKeeper> reach(const std::string& path);
   explicit operator bool() const { return static_cast<bool>(connection_); }
 
-  /// Copies of all that it holds. busy: another server that lives has it.
+  /// Copies of all that it holds; from here on it is this one's alone. For who has the lock of what
+  /// the path is of: others may be connected that wait for it. busy: another server that lives has
+  /// it.
   [[nodiscard]] Result<std::vector<KeptDescriptor>> take();
   /// Holds a copy of `fd` as `name`, in the place of what it has held by that name, until forget().
   Result<void> keep(int fd, std::string_view name);
   /// Holds nothing by that name any more.
   Result<void> forget(std::string_view name);
-  /// Holds nothing, and ends.
+  /// Holds nothing, and ends, unless somebody is connected who has it next.
   void end();
 
  private:

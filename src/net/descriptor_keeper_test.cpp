@@ -85,6 +85,31 @@ TEST_F(DescriptorKeeperTest, HasWhatAServerThatDiedHadGivenIt) {
   EXPECT_EQ(taken_by_next(), (Values{{"memory-2", 9}}));
 }
 
+TEST_F(DescriptorKeeperTest, IsOfWhoTakesAndNotOfWhoHasOnlyComeFirst) {
+  {
+    DescriptorKeeper dead = start();
+    EXPECT_TRUE(dead.keep(file_with(7).descriptor().get(), "memory-1").ok());
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));  // until its end is seen
+  DescriptorKeeper first = start();  // waits for the lock, which the second one gets
+  DescriptorKeeper second = start();
+  EXPECT_EQ(values(second.take()), (Values{{"memory-1", 7}}));
+  EXPECT_EQ(first.take().error().code(), Errc::busy);
+  second.end();
+  EXPECT_TRUE(is_gone());
+}
+
+TEST_F(DescriptorKeeperTest, StaysForWhoIsNextWhenItsServerEnds) {
+  DescriptorKeeper server = start();
+  DescriptorKeeper next = start();
+  EXPECT_TRUE(server.keep(file_with(1).descriptor().get(), "x").ok());
+  server.end();
+  EXPECT_TRUE(values(next.take()).empty());
+  EXPECT_TRUE(next.keep(file_with(2).descriptor().get(), "y").ok());
+  EXPECT_EQ(values(next.take()), (Values{{"y", 2}}));
+  next.end();
+}
+
 TEST_F(DescriptorKeeperTest, RefusesWhatItHasNoRoomFor) {
   DescriptorKeeper keeper = start();
   const MemoryFile file = file_with(1);

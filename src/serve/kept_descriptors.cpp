@@ -7,13 +7,15 @@
 
 #include <fcntl.h>
 
+#include "base/file_lock.h"
 #include "control/control_path.h"
 
 namespace uvdo {
 namespace {
 
-constexpr int kTries = 100;
 constexpr std::chrono::milliseconds kPause(10);
+// Longer than somebody can be there who waits for the storage's lock in vain.
+constexpr int kTries = (kLockPatience + std::chrono::seconds(1)) / kPause;
 
 }  // namespace
 

@@ -124,13 +124,18 @@ echo "$*" >>{self.folder}/told
 case $* in *$REFUSED*) echo "{self.folder} is in use"; exit 1;; *$SLOW*) sleep 60;; esac
 """)
         systemctl = self.folder / "systemctl"
-        systemctl.write_text("#!/bin/sh\n")
+        systemctl.write_text(f"""#!/bin/sh
+case $1 in
+  list-units) for unit in $UNITS; do case $* in *"${{unit%%@*}}@"*) echo "$unit loaded active running";; esac; done;;
+  restart) echo "restart $2" >>{self.folder}/told;;
+esac
+""")
         for program in (uvdo, systemctl):
             program.chmod(0o755)
 
-    def run_script(self, name, refused="nothing", slow="nothing"):
+    def run_script(self, name, refused="nothing", slow="nothing", **environment):
         result = run(SOURCES / "packaging" / name,
-                     env={**os.environ, "PATH": f"{self.folder}:{os.environ['PATH']}", "REFUSED": refused,
+                     env={**os.environ, **environment, "PATH": f"{self.folder}:{os.environ['PATH']}", "REFUSED": refused,
                           "SLOW": slow, "UVDO_UPGRADE_PATIENCE": "1"})
         return result, (self.folder / "told").read_text().splitlines()
 
@@ -146,6 +151,17 @@ case $* in *$REFUSED*) echo "{self.folder} is in use"; exit 1;; *$SLOW*) sleep 6
         result, told = self.run_script("upgrade-servers", slow="a.control")
         self.assertEqual(len(told), 2)
         self.assertIn("The server of /srv/a b goes on", result.stdout)
+
+    def test_a_server_that_others_stand_by_for_is_stopped_in_order(self):
+        group = self.folder / "proc/4194305/cgroup"
+        group.parent.mkdir(parents=True)
+        group.write_text("0::/system.slice/system-uvdo.slice/uvdo-standby@a.service\n")
+        result, told = self.run_script("upgrade-servers", UVDO_UPGRADE_PROC=f"{self.folder}/proc",
+                                       UVDO_UPGRADE_SYSTEMD=str(self.folder),
+                                       UNITS="uvdo-nbd@n.service uvdo-standby@a.service uvdo@c.service")
+        self.assertEqual((result.returncode, result.stdout), (0, ""))
+        self.assertEqual(told, ["restart uvdo-nbd@n.service", "restart uvdo-standby@a.service",
+                                "upgrade --control /run/uvdo/c.control -- /srv/c"])
 
     def test_a_removal_ends_all_servers(self):
         result, told = self.run_script("stop-servers")

@@ -140,6 +140,16 @@ struct Kept {
   std::optional<KeptWrites> writes;  ///< none for a volume that is only read
 };
 
+/// How a server has ended.
+struct Ending {
+  enum class By : std::uint8_t {
+    itself,         ///< it was told to, or could not go on
+    another_server  ///< it was shut out of its storage, which is another one's for good
+  };
+  Result<void> result;
+  By by = By::itself;
+};
+
 /// What a server has around it from the start of the process on.
 struct Surroundings {
   ServeReload& reload;
@@ -149,6 +159,7 @@ struct Surroundings {
   Log& log;
   Background& background;
   Standby* standby;  ///< none: what somebody else has is not waited for
+  Ending& ending;
 };
 
 Task<Result<void>> serve_volume(UringLoop& loop, BackingStore& device, Volume& volume,
@@ -212,12 +223,19 @@ Result<Doors> open_and_become(ServeOptions& options) {
   return doors;
 }
 
+KeptWrites::Before server_before(const ServeOptions& options, const Surroundings& around) {
+  using Before = KeptWrites::Before;
+  if (around.standby == nullptr) return Before::here;
+  return options.writes_through ? Before::anywhere_written_through : Before::anywhere;
+}
+
 /// Leaves `options` as they are when somebody else has the volume: busy.
 Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions& options, ServerSignals& signals,
                                   const Surroundings& around) {
   Kept& kept = around.kept;
   Log& log = around.log;
-  if (options.takes_storage_over) {
+  // Once: what the program before this one had, or has lost since, is not taken again.
+  if (options.takes_storage_over && !options.takes_over) {
     if (auto taken = take_over_device(options.volume); !taken) co_return std::move(taken).error();
   }
   auto device = open_device(loop, options.volume,
@@ -225,7 +243,10 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions& options, Server
   if (!device) {
     // Whoever has the volume is not waited for twice.
     const bool is_busy = device.error().code() == Errc::busy;
-    if (is_busy && around.standby != nullptr) around.standby->lose();
+    if (around.standby != nullptr && Standby::may_pass(device.error())) {
+      around.standby->lose(device.error());
+      co_return std::move(device).error();
+    }
     if (options.read_only || is_busy || !open_device(loop, options.volume, OpenMode::read_only)) {
       co_return std::move(device).error();
     }
@@ -272,8 +293,8 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions& options, Server
   kept.descriptors.take_over();
   KeptMemories memories;
   if (kept.writes && headers) {
-    memories = kept.writes->take(to_text(headers->geometry.uuid), options.volume_options,
-                                 options.keeps_writes, write);
+    memories = kept.writes->take(*headers, options.volume_options, options.keeps_writes,
+                                 server_before(options, around), write);
   }
   auto volume = co_await Volume::open(loop, **device, options.volume_options, std::move(factory),
                                       write, std::move(memories));
@@ -281,13 +302,13 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions& options, Server
     if (kept.writes) kept.writes->failed();
     co_return std::move(volume).error();
   }
-  const auto before =
-      around.standby != nullptr ? KeptWrites::Before::anywhere : KeptWrites::Before::here;
-  const bool may_miss_writes =
-      kept.writes && kept.writes->opened((*volume)->kept_report(), before, write);
+  const bool may_miss_writes = kept.writes && kept.writes->opened((*volume)->kept_report(), write);
   auto serving = serve_volume(loop, **device, **volume, memory_bytes, std::move(options),
                               std::move(doors), signals, may_miss_writes, around);
   auto result = co_await std::move(serving);
+  if (const auto state = (*device)->look(); !state && state.error().code() == Errc::read_only) {
+    around.ending.by = Ending::By::another_server;
+  }
   bool is_saved = result.ok();
   // A server that never began has not stopped its volume.
   if (!(*volume)->is_stopped()) {
@@ -305,15 +326,19 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions& options, Server
 
 /// All of a server's life on its loop: a signal that comes while the volume is being opened is
 /// kept, and stops it when it is open.
-Task<void> run(UringLoop& loop, ServeOptions& options, const Surroundings& around,
-               Result<void>& result) {
+Task<void> run(UringLoop& loop, ServeOptions& options, const Surroundings& around) {
   ServerSignals signals(loop);
-  result = signals.start();
-  if (!result) co_return;
+  auto started = signals.start();
+  if (!started) {
+    around.ending.result = std::move(started);
+    co_return;
+  }
   auto serving = open_and_serve(loop, options, signals, around);
   auto served = co_await std::move(serving);
-  result = std::move(served);
+  around.ending.result = std::move(served);
   co_await signals.end();
+  // One that comes in a lost race is for who waits on.
+  if (around.standby != nullptr) around.standby->heed(signals.reason());
 }
 
 /// Looks at the volume without touching it.
@@ -324,18 +349,29 @@ Result<void> check_window_of(const ServeOptions& options) {
 }
 
 /// Refuses a part of the volume that it does not have. The exit status then.
-std::optional<int> check_part(const ServeOptions& options, bool may_be_busy) {
+std::optional<int> check_part(const ServeOptions& options, bool is_standby) {
   if (options.offset.empty() && options.size.empty()) return std::nullopt;
   auto fits = check_window_of(options);
-  if (fits || (may_be_busy && fits.error().code() == Errc::busy)) return std::nullopt;
+  if (fits || (is_standby && Standby::may_pass(fits.error()))) return std::nullopt;
   if (fits.error().code() == Errc::invalid_argument) return usage_error(fits.error().message());
   return fail(fits.error());
 }
 
+/// To shut another server out is somebody's decision, for one time: not for who is started again
+/// and again, and would do it each time.
+Result<void> check_takes_over(const ServeOptions& options, bool is_standby) {
+  if (!options.takes_storage_over || (!is_standby && !options.systemd_mark)) return {};
+  return Error(Errc::invalid_argument,
+               fmt::format("--take-over does not go with {}: take the volume over by uvdo serve "
+                           "once, when it is known that its server is not to go on",
+                           is_standby ? "uvdo standby" : "--systemd-mark"));
+}
+
 /// Refuses what is known to be wrong before anything is opened for writing. The exit status if
 /// there is nothing left to do.
-std::optional<int> check_beforehand(ServeOptions& options, bool may_be_busy) {
-  auto checked = options.check();
+std::optional<int> check_beforehand(ServeOptions& options, bool is_standby) {
+  auto checked = check_takes_over(options, is_standby);
+  if (checked) checked = options.check();
   if (checked) checked = options.check_place();
   if (!checked) return usage_error(checked.error().message());
   if (options.is_trial) {
@@ -343,7 +379,7 @@ std::optional<int> check_beforehand(ServeOptions& options, bool may_be_busy) {
     const auto fits = check_window_of(options);
     return fits || fits.error().code() == Errc::busy ? kExitOk : fail(fits.error());
   }
-  return check_part(options, may_be_busy);
+  return check_part(options, is_standby);
 }
 
 /// What somebody keeps for servers of this volume, or is to keep. If there is no such volume, its
@@ -419,21 +455,35 @@ int serve_now(ServeOptions& options, const Beginning& beginning) {
   }
   ServeReload reload(beginning.app, beginning.argc, beginning.argv, beginning.config, log,
                      opened->file ? &*opened->file : nullptr, tls.get());
-  Result<void> result;
+  Ending ending;
   const Surroundings around{
-      reload, tls.get(), kept, beginning.successor, log, beginning.background, beginning.standby};
-  (*loop)->run(run(**loop, options, around, result));
-  if (result) return kExitOk;
+      reload, tls.get(), kept, beginning.successor, log, beginning.background, beginning.standby,
+      ending};
+  (*loop)->run(run(**loop, options, around));
   // A race that was lost is no failure.
   if (beginning.standby != nullptr && beginning.standby->has_lost()) return kExitFailed;
-  return fail(result.error());
+  switch (ending.by) {
+    case Ending::By::another_server:
+      // Who starts servers again would have the two shut each other out for ever.
+      return usage_error(
+          fmt::format("another server has taken {} over; this one is not to be "
+                      "started again before that has ended",
+                      options.volume));
+    case Ending::By::itself: break;
+  }
+  return ending.result ? kExitOk : fail(ending.result.error());
 }
 
-/// Waits until nobody has the volume; the exit status if that is not to be served any more.
+/// Waits until nobody has the volume, and its storage is there; the exit status if that is not to
+/// be served any more.
 std::optional<int> stand_by(const ServeOptions& options, Standby& standby, Background& background) {
   if (!standby.must_wait()) return std::nullopt;
   auto opened = open_log(options);
   if (!opened) return fail(opened.error());
+  // What may be a mistake is told to who has started it, too.
+  if (opened->file && !standby.is_in_use()) {
+    warn(fmt::format("standing by for {}: {}", options.volume, standby.reason()));
+  }
   background.ready();
   const LogFunction write = [&](const LogLine& line) { opened->log->write(line); };
   if (standby.wait(write) == Standby::End::told_to_stop) return kExitOk;

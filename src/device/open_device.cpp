@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/file_checks.h"
+#include "base/file_lock.h"
 #include "base/store_name.h"
 #include "device/blocking_file.h"
 #include "device/file_device.h"
@@ -41,6 +42,20 @@ Result<void> check_is_free(const std::string& name, OpenMode mode) {
   auto opened = open_backing_store(name, mode, LockPatience(std::chrono::seconds(0)));
   if (!opened) return std::move(opened).error();
   return {};
+}
+
+bool is_locked(const std::string& name, OpenMode mode) {
+  // As open_device() does: a claim of a block device, and the first lock of whatever it is. (By NFS
+  // an exclusive one is only for who may write.)
+  const std::string path = file_of_store(name);
+  const bool is_shared = mode == OpenMode::read_only;
+  struct stat status {};
+  if (stat(path.c_str(), &status) != 0) return false;
+  int flags = (is_shared ? O_RDONLY : O_RDWR) | O_CLOEXEC;
+  if (S_ISBLK(status.st_mode) && !is_shared) flags |= O_EXCL;
+  auto file = open_checked(path, flags, FileKind::store);
+  if (!file) return file.error().code() == Errc::busy;
+  return !lock_file(file->get(), is_shared, LockPatience(std::chrono::seconds(0)));
 }
 
 Result<std::unique_ptr<BackingStore>> open_device(UringLoop& loop, const std::string& name,

@@ -17,6 +17,9 @@ namespace uvdo {
 /// none for longer than the look takes.
 Result<void> check_is_free(const std::string& name, OpenMode mode);
 
+/// The same in a moment, without a look at who it is: false where that takes check_is_free().
+[[nodiscard]] bool is_locked(const std::string& name, OpenMode mode);
+
 /// Opens the store called `name` under its lock (shared for read_only) for requests from `loop`,
 /// which outlives it. busy: somebody has it; not_found, invalid_argument, read_only, io: it cannot
 /// be opened so.

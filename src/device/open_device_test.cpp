@@ -35,6 +35,21 @@ TEST_F(OpenDeviceTest, AFileIsMadeWhereNothingIsAndNobodyElseHasIt) {
   EXPECT_EQ(*look_up_name(folder_.path("")), NameOf::other);
 }
 
+TEST_F(OpenDeviceTest, ALockIsSeenAndLeftAlone) {
+  EXPECT_FALSE(is_locked(path_, OpenMode::read_write)) << "nothing is there";
+  {
+    auto made = make_blocking_device(path_);
+    ASSERT_TRUE(made.ok());
+    EXPECT_TRUE(is_locked(path_, OpenMode::read_write));
+    EXPECT_TRUE(is_locked(path_, OpenMode::read_only));
+  }
+  const auto reader = open_blocking_device(path_, OpenMode::read_only);
+  ASSERT_TRUE(reader.ok());
+  EXPECT_TRUE(is_locked(path_, OpenMode::read_write));
+  EXPECT_FALSE(is_locked(path_, OpenMode::read_only));
+  EXPECT_TRUE(open_blocking_device(path_, OpenMode::read_only).ok());
+}
+
 TEST_F(OpenDeviceTest, AFileThatIsMadeAnewShowsNothingOfWhatItHeld) {
   std::ofstream(path_) << std::string(3 * kBlockSize, 'x');
   auto loop = UringLoop::create(64);

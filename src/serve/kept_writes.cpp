@@ -22,20 +22,32 @@ std::string boot_id() {
 
 }  // namespace
 
-KeptMemories KeptWrites::take(const std::string& volume_id, const VolumeOptions& options,
-                              bool is_wanted, const LogFunction& log) {
-  const std::string mark = boot_id() + " " + volume_id;
+void KeptWrites::claim_left(const VolumeHeaders& headers, const LogFunction& log) {
+  const bool is_saved = headers.super_block.state == VolumeState::clean;
+  for (KeptDescriptor& one : kept_.claim(kNames)) {
+    left_names_.push_back(std::move(one.name));
+    auto adopted = MemoryFile::adopt(std::move(one.fd));
+    if (!adopted) continue;
+    if (is_saved && before_ != Before::here) {
+      log({LogLevel::warning,
+           "memory of a server that died here is forgotten: another one has had the volume since, "
+           "and saved it"});
+    } else {
+      left_.push_back(std::move(*adopted));
+    }
+  }
+}
+
+KeptMemories KeptWrites::take(const VolumeHeaders& headers, const VolumeOptions& options,
+                              bool is_wanted, Before before, const LogFunction& log) {
+  before_ = before;
+  const std::string mark = boot_id() + " " + to_text(headers.geometry.uuid);
   std::ifstream file(marker());
   std::string found;
   is_unfinished_ = std::getline(file, found) && found == mark;
   std::ofstream(marker()) << mark << '\n';
   if (!is_wanted) return {};
-  std::vector<KeptDescriptor> left = kept_.claim(kNames);
-  for (KeptDescriptor& one : left) {
-    left_names_.push_back(std::move(one.name));
-    auto adopted = MemoryFile::adopt(std::move(one.fd));
-    if (adopted) left_.push_back(std::move(*adopted));
-  }
+  claim_left(headers, log);
   store(options);
   if (!problem_.empty()) {
     log({LogLevel::warning,
@@ -68,10 +80,11 @@ void KeptWrites::store(const VolumeOptions& options) {
   }
 }
 
-bool KeptWrites::opened(const KeptReport& report, Before before, const LogFunction& log) {
+bool KeptWrites::opened(const KeptReport& report, const LogFunction& log) {
   left_.clear();
   for (const std::string& name : left_names_) kept_.forget(name);
-  const bool is_unfinished = is_unfinished_ || before == Before::anywhere;
+  const bool is_unfinished =
+      before_ == Before::anywhere || (before_ == Before::here && is_unfinished_);
   const bool is_lost =
       !report.loss.empty() || (is_unfinished && report.was_dirty && !report.was_found);
   if (is_lost) {

@@ -13,6 +13,7 @@
 #include "base/memory_file.h"
 #include "serve/kept_descriptors.h"
 #include "volume/kept_start.h"
+#include "volume/volume_headers.h"
 
 namespace uvdo {
 
@@ -21,28 +22,36 @@ class KeptWrites {
   /// `path`: of the control socket. `kept` must outlive this.
   KeptWrites(std::string path, KeptDescriptors& kept) : path_(std::move(path)), kept_(kept) {}
 
-  /// When the storage is locked, so that the server before is dead or gone: memory for the volume
-  /// `volume_id` (its UUID), which is opened with `options`. All of it lives as long as this.
-  /// `is_wanted`: --keep-writes.
-  KeptMemories take(const std::string& volume_id, const VolumeOptions& options, bool is_wanted,
-                    const LogFunction& log);
   /// Where the server before was. Of one of this machine the file beside the socket tells. Where it
-  /// may have been on another one, clients that live on may miss what a dirty volume does not have.
-  enum class Before : std::uint8_t { here, anywhere };
+  /// may have been on another one, clients that live on may miss what a dirty volume does not have;
+  /// and what was lost of one that died here was told to them by the server that saved the volume
+  /// since.
+  enum class Before : std::uint8_t {
+    here,
+    anywhere,
+    anywhere_written_through,  ///< and it had answered nothing that was not stable
+  };
+  /// When the storage is locked, so that the server before is dead or gone: memory for the volume
+  /// with these `headers`, which is opened with `options`. All of it lives as long as this.
+  /// `is_wanted`: --keep-writes.
+  KeptMemories take(const VolumeHeaders& headers, const VolumeOptions& options, bool is_wanted,
+                    Before before, const LogFunction& log);
   /// The volume is open, and has what the other servers had left. Whether clients may miss writes
   /// of theirs that were answered.
-  bool opened(const KeptReport& report, Before before, const LogFunction& log);
+  bool opened(const KeptReport& report, const LogFunction& log);
   /// It could not be opened; what the other servers have left stays.
   void failed();
   /// The volume was saved: nothing of its memory is left to be kept.
   void saved();
 
  private:
+  void claim_left(const VolumeHeaders& headers, const LogFunction& log);
   void store(const VolumeOptions& options);
   [[nodiscard]] std::string marker() const { return path_ + ".running"; }
 
   std::string path_;
   KeptDescriptors& kept_;
+  Before before_ = Before::here;
   bool is_unfinished_ = false;  ///< the server before did not come to its end
   std::string problem_;
   MemoryFile own_;

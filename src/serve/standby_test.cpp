@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "serve/standby.h"
 
+#include <chrono>
 #include <csignal>
 #include <functional>
 #include <memory>
@@ -60,28 +61,58 @@ TEST_F(Waiting, EndsAtASignal) {
   on_line_ = [this] {
     if (lines_.size() == 1) kill(getpid(), SIGTERM);
   };
+  EXPECT_TRUE(standby.must_wait());
   EXPECT_EQ(standby.wait(log()), Standby::End::told_to_stop);
   EXPECT_EQ(lines_.back(), "standing by no longer, because of SIGTERM");
 }
 
-TEST_F(Waiting, IsNotForWhatCannotBeOpenedAtAll) {
+TEST_F(Waiting, IsForStorageThatIsNotThereYet) {
   Standby standby(path_ + ".none", OpenMode::read_write);
+  EXPECT_TRUE(standby.must_wait());
+  EXPECT_FALSE(standby.is_in_use());
+  EXPECT_NE(standby.reason().find("No such file"), std::string::npos) << standby.reason();
+}
+
+TEST_F(Waiting, IsNotForWhatCanNeverBeOpened) {
+  Standby standby(::testing::TempDir(), OpenMode::read_write);
   EXPECT_FALSE(standby.must_wait());
+  EXPECT_TRUE(Standby::may_pass({Errc::read_only, "the secondary of a pair"}));
+  EXPECT_FALSE(Standby::may_pass({Errc::corrupt, "no volume"}));
 }
 
 TEST_F(Waiting, GoesOnWhenTheStorageIsOutOfReachMeanwhile) {
   Standby standby(path_, OpenMode::read_write);
   EXPECT_TRUE(standby.must_wait());
+  EXPECT_TRUE(standby.is_in_use());
   ASSERT_EQ(unlink(path_.c_str()), 0);
   EXPECT_TRUE(standby.must_wait());
 }
 
-TEST_F(Waiting, ForgetsARaceThatWasLost) {
+TEST_F(Waiting, PausesBehindARaceThatWasLost) {
+  holder_.reset();
   Standby standby(path_, OpenMode::read_write);
-  standby.lose();
+  EXPECT_FALSE(standby.must_wait());
+  standby.lose({Errc::busy, "it is in use"});
   EXPECT_TRUE(standby.has_lost());
-  EXPECT_TRUE(standby.must_wait());
+  EXPECT_TRUE(standby.must_wait()) << "though nobody has it";
   EXPECT_FALSE(standby.has_lost());
+  const auto began = std::chrono::steady_clock::now();
+  EXPECT_EQ(standby.wait(log()), Standby::End::free);
+  EXPECT_GE(std::chrono::steady_clock::now() - began, Standby::kPause);
+  EXPECT_EQ(lines_.size(), 2U);
+  standby.lose({Errc::busy, "it is in use"});
+  EXPECT_TRUE(standby.must_wait());
+  EXPECT_EQ(standby.wait(log()), Standby::End::free);
+  EXPECT_EQ(lines_.size(), 2U) << "the same is not told again";
+}
+
+TEST_F(Waiting, HeedsASignalThatCameInARace) {
+  Standby standby(path_, OpenMode::read_write);
+  standby.lose({Errc::busy, "it is in use"});
+  standby.heed("SIGINT");
+  EXPECT_TRUE(standby.must_wait());
+  EXPECT_EQ(standby.wait(log()), Standby::End::told_to_stop);
+  EXPECT_EQ(lines_.back(), "standing by no longer, because of SIGINT");
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A server goes, and one that stands by goes on: killed under load, stopped, or only silent. Clients that
 connect again see a pause; what a flush was answered for is there."""
+import contextlib
 import errno
 import os
 import pathlib
@@ -231,20 +232,125 @@ class StandbyTest(Standing):
         self.wait_for(standby, "of memory", SOON)
 
     def test_of_two_that_stand_by_one_goes_on(self):
+        """What was answered is there, whoever has asked first for what the dead server has left."""
         server = self.serve()
+        client = Client(self.socket, keeps_answered=True)
+        client.start()
         others = [self.stand_by(), self.stand_by()]
-        for _ in range(2):
+        for number in range(3):
+            flushes = client.flushes
+            self.assertTrue(wait_until(lambda: client.flushes > flushes + 3 or client.failures))
             server.kill()
             self.assertTrue(wait_until(lambda: any("of memory" in self.log_of(one) for one in others), SOON))
             winner = next(one for one in others if "of memory" in self.log_of(one))
             others.remove(winner)
-            for loser in others:
-                self.wait_for(loser, f"process {winner.pid} (", SOON)
-                self.assertIsNone(loser.poll())
-                others = [*others, self.stand_by()]
-                break
+            self.assertTrue(wait_until(lambda: len(client.pauses) > number or client.failures, SOON))
+            loser, = others
+            # One that has seen no moment in which the volume was free asks who has it every 30 s.
+            if number == 0:
+                self.wait_for(loser, f"process {winner.pid} (", 30 + SOON)
+            self.assertIsNone(loser.poll())
+            others = [*others, self.stand_by()]
             server = winner
-        self.assertEqual(self.connect().pread(BLOCK, 0), bytes(BLOCK))
+        self.assertEqual(client.end(), [])
+        self.assertEqual(client.failed_flushes, 0)
+        for one in others:
+            one.terminate()
+            self.assertEqual(one.wait(SOON), 0, self.log_of(one))
+        self.server = server
+
+    def test_who_asks_first_and_gets_nothing_keeps_nobody_from_what_is_left(self):
+        """As a standby that has lost the race does, which says hello to the keeper before it has the lock."""
+        place = ("--control", self.folder / "control")
+        server = self.serve(*place)
+        self.connect().pwrite(b"x" * BLOCK, 0)
+        standby = self.stand_by(*place)
+        server.kill()
+        answer = b""
+        while answer != b"y":  # its end is seen a moment later
+            first = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self.addCleanup(first.close)
+            first.connect(str(self.folder / "control.kept"))
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                first.send(b"h")
+                answer = first.recv(1)
+        self.wait_for(standby, "of memory", SOON)
+        self.assertNotIn("may be lost", self.log_of(standby))
+        client = self.connect()
+        self.assertEqual(client.pread(BLOCK, 0), b"x" * BLOCK)
+        client.flush()
+
+    # ---- where it can't be opened yet
+
+    def test_storage_that_is_not_there_yet_is_waited_for(self):
+        away = self.folder / "away"
+        self.image.rename(away)
+        standby = self.start("standby")
+        self.wait_for(standby, "standing by for", SOON)
+        self.assertIn("No such file", self.log_of(standby))
+        away.rename(self.image)
+        self.wait_for(standby, "of memory", SOON)
+        self.assertIn("taking over", self.log_of(standby))
+        self.server = standby
+        self.judge()
+
+    def test_one_in_the_background_says_what_is_not_there(self):
+        log = self.folder / "background"
+        began = uvdo("standby", self.folder / "none", "--nbd", f"unix:{self.socket}", "--fork", "--log-file", log,
+                     "--pid-file", self.folder / "pid", "--control", self.folder / "control")
+        self.assertEqual(began.returncode, 0)
+        pid = int((self.folder / "pid").read_text())
+        self.addCleanup(os.kill, pid, signal.SIGKILL)
+        self.assertIn("standing by for", began.stderr)
+        self.assertIn("No such file", began.stderr)
+        self.assertIn("No such file", log.read_text())
+
+    def test_another_part_of_storage_that_is_not_there_is_waited_for_too(self):
+        standby = self.start("standby", "--size", "1M", "--control", self.folder / "control")
+        self.wait_for(standby, "of memory", SOON)
+        self.image.rename(self.folder / "away")
+        standby.kill()
+        other = self.start("standby", "--size", "1M", "--control", self.folder / "control2")
+        self.wait_for(other, "standing by for", SOON)
+
+    # ---- one that comes back
+
+    def test_one_that_is_back_where_it_died_tells_of_no_loss_that_was_told_elsewhere(self):
+        """Killed here, taken over elsewhere and stopped there in order: all that clients have is saved."""
+        here, elsewhere = (("--control", self.folder / name) for name in ("here", "elsewhere"))
+        first = self.start("standby", *here)
+        self.wait_for(first, "of memory")
+        self.connect().pwrite(b"x" * BLOCK, 0)
+        first.kill()
+        first.wait()
+        second = self.start("standby", *elsewhere)
+        self.wait_for(second, "of memory")
+        second.terminate()
+        self.assertEqual(second.wait(60), 0)
+        third = self.start("standby", *here)
+        self.wait_for(third, "of memory")
+        self.assertNotIn("may be lost", self.log_of(third))
+        self.assertIn("is forgotten", self.log_of(third))
+        self.connect().flush()
+
+    def test_what_was_written_through_cannot_be_lost_elsewhere(self):
+        first = self.start("standby", "--write-through", "on", "--control", self.folder / "here")
+        self.wait_for(first, "of memory")
+        self.connect().pwrite(b"x" * BLOCK, 0)
+        first.kill()
+        first.wait()
+        second = self.start("standby", "--write-through", "on", "--control", self.folder / "elsewhere")
+        self.wait_for(second, "of memory")
+        self.assertNotIn("may be lost", self.log_of(second))
+        client = self.connect()
+        client.flush()
+        self.assertEqual(client.pread(BLOCK, 0), b"x" * BLOCK)
+
+    def test_storage_is_taken_from_nobody_again_and_again(self):
+        for command, *options in (("standby",), ("serve", "--systemd-mark")):
+            refused = uvdo(command, self.image, "--take-over", "--nbd", f"unix:{self.socket}", *options)
+            self.assertEqual(refused.returncode, 2, refused.stderr)
+            self.assertIn("--take-over does not go with", refused.stderr)
 
     # ---- one that waits
 
@@ -256,10 +362,8 @@ class StandbyTest(Standing):
         for number in (signal.SIGTERM, signal.SIGINT):
             standby = self.stand_by("--pid-file", self.folder / "pid", "--control", self.folder / "control")
             self.assertEqual((self.folder / "pid").read_text(), f"{standby.pid}\n")
-            began = time.monotonic()
             standby.send_signal(number)
-            self.assertEqual(standby.wait(10), 0)
-            self.assertLess(time.monotonic() - began, 1)
+            self.assertEqual(standby.wait(SOON), 0)
             self.assertIn(f"because of {number.name}", self.log_of(standby))
             self.assertEqual(set(self.folder.iterdir()) - before, set())
             if run:
@@ -274,7 +378,7 @@ class StandbyTest(Standing):
         before = ticks()
         time.sleep(4)
         spent = (ticks() - before) / os.sysconf("SC_CLK_TCK")
-        self.assertLess(spent, 0.1, "seconds of a processor in 4 s")
+        self.assertLess(spent, 1, "seconds of a processor in 4 s")
         self.assertLess(len(list(pathlib.Path(f"/proc/{standby.pid}/task").iterdir())), 3)
 
     def test_the_service_manager_is_told(self):
@@ -408,11 +512,21 @@ class ResourceAgent(Standing):
             done = self.act(action)
             self.assertEqual(done.returncode, status, done.stdout + done.stderr)
 
+    def test_a_number_that_another_process_has_by_now_is_not_its(self):
+        other = subprocess.Popen(["/bin/sh", "-c", "sleep 60; :", "uvdo", "standby", "/another/volume", "--fork"])
+        self.addCleanup(other.wait)
+        self.addCleanup(other.kill)
+        (self.folder / "run/uvdo-test.pid").write_text(f"{other.pid}\n")
+        for action, status in (("monitor", 7), ("stop", 0)):
+            done = self.act(action)
+            self.assertEqual((done.returncode, done.stderr), (status, ""))
+        self.assertIsNone(other.poll())
+
     def test_it_says_what_is_wrong(self):
         for parameters, status, words in (
                 ({"volume": ""}, 6, '"volume" is missing'), ({"program": "none"}, 5, "not installed"),
                 ({"options": "--nbd tcp:1 --fork"}, 6, "the agent's own"),
-                ({"options": "--nbd nowhere"}, 2, "nowhere"), ({"volume": self.folder / "none"}, 1, "none")):
+                ({"options": "--nbd nowhere"}, 2, "nowhere"), ({"volume": self.folder / "none"}, 1, "No such file")):
             done = self.act("start", **parameters)
             self.assertEqual(done.returncode, status, done.stderr)
             self.assertIn(words, done.stderr)

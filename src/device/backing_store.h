@@ -34,10 +34,10 @@ class BackingStore : public Device {
 
   /// Bytes, as of the opening, look_up_size() or extend().
   [[nodiscard]] virtual std::uint64_t size() const = 0;
-  /// Looks at the store anew: it may have become larger since.
+  /// Looks at the store anew: it may have become larger since. May keep the caller waiting.
   virtual Result<std::uint64_t> look_up_size() = 0;
   /// Sees to it that there are `size` bytes at least: a file is made longer, everything else must
-  /// have them. no_space: it has not.
+  /// have them. May keep the caller waiting. no_space: it has not.
   virtual Result<void> extend(std::uint64_t size) = 0;
   /// Makes a file `size` zero bytes, whatever it held before. no_space: its file system has no
   /// files of that size; unsupported: it is no file.
@@ -51,7 +51,8 @@ class BackingStore : public Device {
   /// Lets go of the store, so that others may use or replace it. Nothing may be under way, and
   /// nothing be asked for until reopen(). not_found: it would be gone then; it is still open.
   virtual Result<void> release() = 0;
-  /// Opens what is in its place now. busy, not_found, ...: it is still let go of.
+  /// Opens what is in its place now. May keep the caller waiting. busy, not_found, ...: it is still
+  /// let go of.
   virtual Result<void> reopen() = 0;
 
   // ---- what lies beneath

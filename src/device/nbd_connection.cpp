@@ -25,12 +25,14 @@ int on_answer(void* data, int* error) {
 bool is_true(int answer) { return answer > 0; }
 
 /// A host that is gone answers nothing, and a connection would not end by that: the kernel asks it
-/// for signs of life.
+/// for signs of life. A host that answers may take its time: what a connection has asked for that
+/// we give up may still be carried out. So the limit, which counts for a full window of a living
+/// server too (and before kQuestions), is far beyond what a slow one takes.
 void notice_dead_hosts(int fd) {
   constexpr int kIdleSeconds = 10;
   constexpr int kBetweenSeconds = 5;
   constexpr int kQuestions = 4;
-  constexpr int kMostUnsentMilliseconds = 30'000;
+  constexpr int kLongestSilenceMilliseconds = 180'000;
   const auto set = [fd](int level, int option, int value) {
     return setsockopt(fd, level, option, &value, sizeof value) == 0;
   };
@@ -38,7 +40,7 @@ void notice_dead_hosts(int fd) {
   if (!set(SOL_SOCKET, SO_KEEPALIVE, 1) || !set(IPPROTO_TCP, TCP_KEEPIDLE, kIdleSeconds)) return;
   set(IPPROTO_TCP, TCP_KEEPINTVL, kBetweenSeconds);
   set(IPPROTO_TCP, TCP_KEEPCNT, kQuestions);
-  set(IPPROTO_TCP, TCP_USER_TIMEOUT, kMostUnsentMilliseconds);
+  set(IPPROTO_TCP, TCP_USER_TIMEOUT, kLongestSilenceMilliseconds);
 }
 
 /// libnbd's words without the name of its function before them.
@@ -115,10 +117,10 @@ void NbdConnection::note_trouble() {
 
 NbdConnection::Phase NbdConnection::phase() const {
   nbd_handle* const handle = handle_.get();
-  if (handle == nullptr || server_is_going_ || is_true(nbd_aio_is_dead(handle)) ||
-      is_true(nbd_aio_is_closed(handle))) {
+  if (handle == nullptr || is_true(nbd_aio_is_dead(handle)) || is_true(nbd_aio_is_closed(handle))) {
     return Phase::broken;
   }
+  if (server_is_going_) return Phase::leaving;
   return is_true(nbd_aio_is_connecting(handle)) || is_true(nbd_aio_is_created(handle))
              ? Phase::connecting
              : Phase::ready;
@@ -156,18 +158,19 @@ short NbdConnection::events() const {
 void NbdConnection::go_on(short events) {
   nbd_handle* const handle = handle_.get();
   if (handle == nullptr) return;
+  const bool was_connecting = phase() == Phase::connecting;
   // A connection that has ended tells so by its reads.
   const bool is_readable = (events & (POLLIN | POLLHUP | POLLERR | POLLNVAL)) != 0;
   const bool is_writable = (events & (POLLOUT | POLLERR)) != 0;
   const unsigned direction = nbd_aio_get_direction(handle);
   if (is_readable && (direction & LIBNBD_AIO_DIRECTION_READ) != 0) {
     if (nbd_aio_notify_read(handle) != 0) note_trouble();
-    return;
-  }
-  if (is_writable && (direction & LIBNBD_AIO_DIRECTION_WRITE) != 0 &&
-      nbd_aio_notify_write(handle) != 0) {
+  } else if (is_writable && (direction & LIBNBD_AIO_DIRECTION_WRITE) != 0 &&
+             nbd_aio_notify_write(handle) != 0) {
     note_trouble();
   }
+  // It may have another socket than at the beginning: a name may have several addresses.
+  if (was_connecting && phase() == Phase::ready) notice_dead_hosts(fd());
 }
 
 bool NbdConnection::send(NbdCommand& command) {
@@ -214,23 +217,35 @@ std::vector<NbdCommand*> NbdConnection::take_answered() {
   // Nobody knows what becomes of errors that a broken connection has given to what was under way.
   const bool is_broken = phase() == Phase::broken;
   std::erase_if(under_way_, [&](NbdCommand* command) {
-    const bool is_answered = command->error == 0 || (command->error > 0 && !is_broken);
+    const bool is_answered =
+        command->error == 0 || (command->error > 0 && command->error != ESHUTDOWN && !is_broken);
     if (is_answered) answered.push_back(command);
     return is_answered;
   });
   return answered;
 }
 
+bool NbdConnection::is_waited_for() const {
+  return phase() != Phase::broken && std::ranges::any_of(under_way_, [](const NbdCommand* command) {
+           return command->error < 0;
+         });
+}
+
 std::vector<NbdCommand*> NbdConnection::take_unanswered() { return std::exchange(under_way_, {}); }
 
 void wait_for(const std::vector<NbdConnection*>& connections, std::chrono::milliseconds patience) {
   std::vector<pollfd> waits;
-  for (const NbdConnection* each : connections) waits.push_back({each->fd(), each->events(), 0});
+  std::vector<NbdConnection*> waited;
+  for (NbdConnection* each : connections) {
+    if (each->phase() == NbdConnection::Phase::broken) continue;
+    waits.push_back({each->fd(), each->events(), 0});
+    waited.push_back(each);
+  }
   const int limit =
       static_cast<int>(std::clamp<std::int64_t>(patience.count(), 0, std::int64_t{60'000}));
   if (poll(waits.data(), waits.size(), limit) <= 0) return;
   for (std::size_t i = 0; i < waits.size(); ++i) {
-    if (waits[i].revents != 0) connections[i]->go_on(waits[i].revents);
+    if (waits[i].revents != 0) waited[i]->go_on(waits[i].revents);
   }
 }
 

@@ -43,12 +43,17 @@ struct NbdCommand {
 
 class NbdConnection {
  public:
-  enum class Phase : std::uint8_t { connecting, ready, broken };
+  enum class Phase : std::uint8_t {
+    connecting,
+    ready,
+    leaving,  ///< the server has said that it ends; what is under way may be answered still
+    broken,
+  };
 
   /// Begins to connect; how it goes, phase() tells. Looking up a host's name may take its time.
   static std::unique_ptr<NbdConnection> begin(const std::string& uri);
-  /// Connects, and waits no longer than `patience`. not_found: nobody listens there, or has no such
-  /// export; io: another reason.
+  /// Connects, and waits no longer than `patience`. invalid_argument: libnbd cannot read the URI;
+  /// io: nobody listens there, has no such export, or does not answer.
   static Result<std::unique_ptr<NbdConnection>> connect(const std::string& uri,
                                                         std::chrono::milliseconds patience);
 
@@ -73,9 +78,11 @@ class NbdConnection {
   /// Sends a command. False: it cannot be sent, and `command.error` says why, or it is broken.
   bool send(NbdCommand& command);
   [[nodiscard]] std::size_t under_way() const { return under_way_.size(); }
+  /// Whether the server may still carry out what it was asked for by this connection.
+  [[nodiscard]] bool is_waited_for() const;
   /// Commands that the server has answered since the last call.
   std::vector<NbdCommand*> take_answered();
-  /// Of a broken one: the commands that nobody has answered.
+  /// Of one that is not waited for: the commands that nobody has carried out and answered.
   std::vector<NbdCommand*> take_unanswered();
 
  private:
@@ -93,6 +100,7 @@ class NbdConnection {
 };
 
 /// Waits until something is ready at one of the connections, at most that long, and has them go on.
+/// Those that are broken are left out.
 void wait_for(const std::vector<NbdConnection*>& connections, std::chrono::milliseconds patience);
 
 }  // namespace uvdo

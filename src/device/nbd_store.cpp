@@ -60,6 +60,7 @@ struct NbdStore::Job {
   std::shared_ptr<AlignedMemory> memory;  // what is read into, or written from, if need be
   std::uint64_t mark = 0;                 // of a flush: what it makes stable
   bool needs_flush = false;               // a write that must be stable, without FUA
+  int lost_error = 0;                     // of a flush: an earlier one had failed
 };
 
 /// An operation of the loop that waits for a connection or for a time. It owns itself while the
@@ -144,6 +145,29 @@ Result<void> NbdStore::check(const NbdExport& found) const {
     return Error(Errc::io, fmt::format("{} has come back with {} bytes, and had {}", uri_,
                                        found.size, size_));
   }
+  const bool was_open = size_ > 0;
+  return was_open ? check_is_as_able(found) : Result<void>();
+}
+
+/// What is under way was made for what the server could do before.
+Result<void> NbdStore::check_is_as_able(const NbdExport& found) const {
+  const auto without = [&](std::string_view what) {
+    return Error(Errc::io, fmt::format("{} has come back without {}", uri_, what));
+  };
+  if (mode_ == OpenMode::read_write) {
+    if (export_.can_flush && !found.can_flush) return without("flush");
+    if (export_.can_fua && !found.can_fua) return without("FUA");
+    if (export_.can_zero && !found.can_zero) return without("write zeroes");
+    if (export_.can_trim && !found.can_trim) return without("trim");
+  }
+  if (found.longest_data < export_.longest_data) {
+    return without(fmt::format("requests of {} bytes: it takes {} at most", export_.longest_data,
+                               found.longest_data));
+  }
+  if (found.least_block > export_.least_block) {
+    return without(fmt::format("requests of {} bytes: it takes {} at least", export_.least_block,
+                               found.least_block));
+  }
   return {};
 }
 
@@ -175,32 +199,43 @@ void NbdStore::use(std::vector<std::unique_ptr<NbdConnection>> connections) {
 }
 
 Result<std::uint64_t> NbdStore::look_up_size() {
-  auto probe = NbdConnection::connect(uri_, kConnectPatience);
-  if (!probe) return std::move(probe).error();
-  const NbdExport found = (*probe)->look();
-  if (auto usable = check(found); !usable) return std::move(usable).error();
-  if (found.size == size_) return size_;
-  probe->reset();
-  // A connection knows the size of its beginning. What is under way ends before it is closed, and
-  // is flushed: by a new one it might not be.
-  bool is_flushed = !export_.can_flush || unflushed_.empty();
-  const auto end = Clock::now() + kConnectPatience;
-  while (!is_idle() || !is_flushed) {
-    if (is_idle()) {
-      flush_by_itself();
-      is_flushed = true;
-    }
-    if (Clock::now() >= end) {
-      return Error(Errc::busy, fmt::format("{} has become larger, but does not answer: what is "
-                                           "under way has not ended within {} seconds",
-                                           uri_, kConnectPatience.count() / 1000));
-    }
-    wait();
+  if (export_.can_multi_conn) {
+    auto probe = NbdConnection::connect(uri_, kConnectPatience);
+    if (!probe) return std::move(probe).error();
+    const NbdExport found = (*probe)->look();
+    if (auto usable = check(found); !usable) return std::move(usable).error();
+    if (found.size == size_) return size_;
   }
+  // What is written by a connection that is closed may not be flushed by a new one.
+  if (auto settled = settle(); !settled) return std::move(settled).error();
+  // Without multi-conn the server may take one client, and answer a second one never.
+  close_all();
+  state_ = State::pausing;
+  next_attempt_ = Clock::now();
   auto connections = connect_all(kConnections);
   if (!connections) return std::move(connections).error();
   use(std::move(*connections));
   return size_;
+}
+
+/// Waits until nothing is under way, and all is stable.
+Result<void> NbdStore::settle() {
+  const auto end = Clock::now() + kConnectPatience;
+  const auto wait_until_idle = [&]() -> Result<void> {
+    for (turn(); !is_idle(); wait()) {
+      if (Clock::now() < end) continue;
+      return Error(Errc::busy, fmt::format("{} does not answer: what is under way has not ended "
+                                           "within {} seconds",
+                                           uri_, kConnectPatience.count() / 1000));
+    }
+    return {};
+  };
+  if (auto waited = wait_until_idle(); !waited) return waited;
+  if (!export_.can_flush || unflushed_.empty()) return {};
+  flush_by_itself();
+  if (auto waited = wait_until_idle(); !waited) return waited;
+  if (lost_error_ == 0 && unflushed_.empty()) return {};
+  return errno_error(lost_error_, request_text(Op::flush, 0, 0, uri_));
 }
 
 Result<void> NbdStore::extend(std::uint64_t size) {
@@ -212,9 +247,13 @@ Result<void> NbdStore::extend(std::uint64_t size) {
 }
 
 Result<void> NbdStore::release() {
-  forget_watches();
-  connections_.clear();
+  // A flush of the store's own may be left of a look at its size.
+  if (!is_idle()) {
+    if (auto settled = settle(); !settled) return settled;
+  }
+  close_all();
   unflushed_ = UnflushedWrites();
+  lost_error_ = 0;
   lock_.give_back();
   size_ = 0;
   return {};
@@ -244,11 +283,12 @@ void NbdStore::submit(Request& request) {
   while (!request.done) wait();
 }
 
-/// Of who makes requests of any size: the blocks around it are read, and written if need be.
+/// Of who makes requests of any size: the blocks around it are read, and written if need be. They
+/// are those of the server, of which an export has no part of one at its end.
 void NbdStore::carry_out_unaligned(Request& request) {
-  const std::uint64_t start = request.offset / kBlockSize * kBlockSize;
-  const std::uint64_t end =
-      (request.offset + request.length + kBlockSize - 1) / kBlockSize * kBlockSize;
+  const std::uint64_t unit = export_.least_block;
+  const std::uint64_t start = request.offset / unit * unit;
+  const std::uint64_t end = (request.offset + request.length + unit - 1) / unit * unit;
   const AlignedMemory around = AlignedMemory::unset(end - start);
   const iovec whole{around.data(), around.size()};
   Request inner;
@@ -319,7 +359,7 @@ void NbdStore::start(Request& request) {
   if (request.changes() && mode_ == OpenMode::read_only) job.error = EROFS;
   if (request.op == Op::flush) {
     job.mark = unflushed_.mark();
-    job.error = std::exchange(lost_error_, 0);
+    job.lost_error = lost_error_;
   }
   // By a server that knows no flush a write is stable when it is answered, as far as it can tell.
   const bool is_nothing = request.op == Op::flush && !export_.can_flush;
@@ -331,8 +371,9 @@ void NbdStore::start(Request& request) {
 /// Makes the commands of a request.
 void NbdStore::prepare(Job& job, Request& request) {
   const bool is_stable = request.durability == Durability::fua;
-  const Durability durability = is_stable && export_.can_fua ? Durability::fua : Durability::cached;
-  job.needs_flush = is_stable && !export_.can_fua && export_.can_flush;
+  const bool is_fua = is_stable && export_.can_fua && request.op == Op::write;
+  const Durability durability = is_fua ? Durability::fua : Durability::cached;
+  job.needs_flush = is_stable && !is_fua && export_.can_flush;
   std::byte* data = nullptr;
   if (request.op == Op::read || request.op == Op::write) {
     // What is kept for later must be a copy: who writes has its buffers back with the answer.
@@ -384,7 +425,12 @@ void NbdStore::finish(Job& job) {
         }
       }
       return answer(job);
-    case Op::flush: unflushed_.forget_up_to(job.mark); return answer(job);
+    case Op::flush:
+      // It began after the last failure, which had else become its own.
+      lost_error_ = 0;
+      unflushed_.forget_up_to(job.mark);
+      job.error = job.lost_error;
+      return answer(job);
     case Op::discard: unflushed_.forget(request.offset, request.length); return answer(job);
     case Op::write:
     case Op::write_zeroes: return finish_write(job);
@@ -393,11 +439,12 @@ void NbdStore::finish(Job& job) {
 
 void NbdStore::finish_write(Job& job) {
   const Request& request = *job.request;
-  if (!export_.can_flush) return answer(job);
-  if (job.op == Op::write && !job.memory) {  // it is stable, by FUA
-    unflushed_.forget(request.offset, request.length);
-    return answer(job);
-  }
+  // What it has overwritten must not be written again.
+  unflushed_.forget(request.offset, request.length);
+  const bool is_stable = job.commands.front().durability == Durability::fua;
+  // A write that was begun when the server had no flush has no copy.
+  const bool is_kept = export_.can_flush && (job.op == Op::write_zeroes || job.memory);
+  if (is_stable || !is_kept) return answer(job);
   unflushed_.add(request.offset, request.length, job.memory);
   job.mark = unflushed_.mark();
   if (job.needs_flush || unflushed_.held() > kMostUnflushed) {
@@ -423,6 +470,11 @@ void NbdStore::finish_own_flush(Job& job) {
     unflushed_.forget_up_to(job.mark);
   } else {
     lost_error_ = error;
+    // Nobody knows whether the server has dropped what they are for.
+    for (auto& [other, owned] : jobs_) {
+      const bool is_flush = other->purpose == Job::For::request && other->op == Op::flush;
+      if (is_flush && other->error == 0) other->error = error;
+    }
   }
   const std::uint64_t mark = job.mark;
   remove(job);
@@ -477,16 +529,12 @@ void NbdStore::turn() {
       send_waiting();
       collect();
       break;
+    case State::draining:
+    case State::replaying: collect(); break;
     case State::pausing:
       if (now >= next_attempt_ && !is_idle()) attempt();
       break;
     case State::connecting: look_at_attempt(); break;
-    case State::replaying:
-      collect();
-      if (state_ == State::replaying && now >= attempt_end_) {
-        attempt_failed("the server does not answer");
-      }
-      break;
   }
   if (state_ == State::replaying && replaying_ == 0) come_up();
   if (loop_ != nullptr) watch();
@@ -509,7 +557,6 @@ void NbdStore::collect() {
     for (const auto& each : connections_) {
       for (NbdCommand* command : each->take_answered()) {
         last_sign_ = Clock::now();
-        attempt_end_ = last_sign_ + kConnectPatience;
         if (state_ == State::up) {
           broken_since_.reset();
           has_given_up_ = false;
@@ -517,9 +564,11 @@ void NbdStore::collect() {
         answered(*command);
       }
     }
-    const auto broken = std::ranges::find(connections_, NbdConnection::Phase::broken,
-                                          [](const auto& each) { return each->phase(); });
-    if (broken != connections_.end()) return break_off((*broken)->trouble());
+    if (state_ == State::draining) return drain();
+    const auto gone = std::ranges::find_if(connections_, [](const auto& each) {
+      return each->phase() != NbdConnection::Phase::ready;
+    });
+    if (gone != connections_.end()) return break_off((*gone)->trouble());
     if (state_ == State::up && !waiting_.empty()) {
       send_waiting();
       again = true;
@@ -527,24 +576,54 @@ void NbdStore::collect() {
   }
 }
 
+/// Sends nothing more: what another connection has under way, its server may carry out at any later
+/// time, over what the next connections write.
 void NbdStore::break_off(const std::string& why) {
-  if (state_ != State::up) return attempt_failed(why);
   trouble_ = why.empty() ? "the server has ended the connection" : why;
-  // In the order in which they were sent, before those that were not.
-  for (const auto& each : connections_) {
-    const auto lost = each->take_unanswered();
-    waiting_.insert(waiting_.begin(), lost.begin(), lost.end());
+  if (state_ == State::up) {
+    if (!broken_since_) broken_since_ = Clock::now();
+    pause_ = milliseconds{0};
   }
-  forget_watches();
-  connections_.clear();
-  if (!broken_since_) broken_since_ = Clock::now();
+  state_ = State::draining;
+  drain();
+}
+
+/// Closes the connections once nothing is waited for by any of them.
+void NbdStore::drain() {
+  for (const auto& each : connections_) {
+    if (!each->is_waited_for()) forget_watch(*each);
+  }
+  if (std::ranges::any_of(connections_, [](const auto& each) { return each->is_waited_for(); })) {
+    return;
+  }
+  // In the order in which they were sent, before those that were not.
+  std::vector<NbdCommand*> lost;
+  for (const auto& each : connections_) {
+    for (NbdCommand* command : each->take_unanswered()) {
+      const Job& job = *static_cast<const Job*>(command->owner);
+      if (job.purpose != Job::For::replay) lost.push_back(command);
+    }
+  }
+  waiting_.insert(waiting_.begin(), lost.begin(), lost.end());
+  // One that was up is tried anew before anybody gives up.
+  if (pause_.count() > 0) return attempt_failed(trouble_);
+  close_all();
   state_ = State::pausing;
   pause_ = kFirstReconnectPause;
   next_attempt_ = Clock::now() + pause_;
 }
 
+/// Nothing is waited for by any of them.
+void NbdStore::close_all() {
+  forget_watches();
+  connections_.clear();
+  replay_.clear();
+  replaying_ = 0;
+}
+
 void NbdStore::attempt() {
   state_ = State::connecting;
+  if (!broken_since_) broken_since_ = Clock::now();
   attempt_end_ = Clock::now() + kConnectPatience;
   const std::size_t wanted = export_.can_multi_conn ? kConnections : 1;
   while (connections_.size() < wanted) connections_.push_back(NbdConnection::begin(uri_));
@@ -553,10 +632,7 @@ void NbdStore::attempt() {
 
 void NbdStore::attempt_failed(const std::string& why) {
   trouble_ = why.empty() ? "the server has ended the connection" : why;
-  forget_watches();
-  connections_.clear();
-  replay_.clear();
-  replaying_ = 0;
+  close_all();
   state_ = State::pausing;
   const auto now = Clock::now();
   if (has_given_up_ || (broken_since_ && now - *broken_since_ >= patience_)) return give_up();
@@ -637,10 +713,12 @@ void NbdStore::come_up() {
 std::optional<NbdStore::Clock::time_point> NbdStore::next_time() const {
   if (is_idle()) return std::nullopt;
   switch (state_) {
-    case State::up: return std::nullopt;
+    // A server that is there has all the time it likes.
+    case State::up:
+    case State::draining:
+    case State::replaying: return std::nullopt;
     case State::pausing: return next_attempt_;
-    case State::connecting:
-    case State::replaying: return attempt_end_;
+    case State::connecting: return attempt_end_;
   }
   return std::nullopt;
 }
@@ -665,7 +743,7 @@ void NbdStore::watch() {
     return;
   }
   for (const auto& each : connections_) {
-    const bool is_wanted = each->under_way() > 0 || state_ == State::connecting;
+    const bool is_wanted = each->is_waited_for() || state_ == State::connecting;
     if (!is_wanted || each->phase() == NbdConnection::Phase::broken) continue;
     auto& one = watches_[each.get()];
     if (!one) {

@@ -7,8 +7,9 @@
 //  - A write is answered when the server has answered it, and kept in memory (UnflushedWrites)
 //    until a flush has succeeded that was sent later. What is kept is bounded: the write that goes
 //    beyond the bound is answered after a flush of the store's own.
-//  - After a connection has broken, all connections are closed, and nothing that was under way
-//    counts as answered. It is sent again once all that is kept has been written again.
+//  - After a connection has broken, nothing more is sent by any, and all are closed once what the
+//    others have under way has ended: a living server carries out what it was asked for, whenever
+//    it likes. What nobody has answered is sent again once all that is kept has been written again.
 //  - Nothing is under way, and no operation of the loop either, while no request is.
 #pragma once
 
@@ -50,8 +51,9 @@ class NbdStore final : public BackingStore {
   void submit(Request& request) override;
   [[nodiscard]] const std::string& name() const override { return uri_; }
   [[nodiscard]] std::uint64_t size() const override { return size_; }
-  /// By a connection of its own, as a server tells the size at the beginning; if the export has
-  /// become larger, all connections are made anew.
+  /// A server tells the size at the beginning of a connection. So it is asked by another one, and
+  /// if the export has become larger, or the server is not known to take two clients, all
+  /// connections are made anew after what is under way, and a flush.
   Result<std::uint64_t> look_up_size() override;
   Result<void> extend(std::uint64_t size) override;
   [[nodiscard]] const std::vector<StorageRange>& storages() const override {
@@ -76,6 +78,7 @@ class NbdStore final : public BackingStore {
   using Clock = std::chrono::steady_clock;
   enum class State : std::uint8_t {
     up,          ///< commands are sent
+    draining,    ///< none is sent: a connection has broken, and others have something under way
     pausing,     ///< until it connects anew
     connecting,  ///< anew
     replaying,   ///< what is kept is written again
@@ -88,6 +91,8 @@ class NbdStore final : public BackingStore {
   [[nodiscard]] Result<void> check(const NbdExport& found) const;
   Result<std::vector<std::unique_ptr<NbdConnection>>> connect_all(std::size_t most);
   void use(std::vector<std::unique_ptr<NbdConnection>> connections);
+  [[nodiscard]] Result<void> check_is_as_able(const NbdExport& found) const;
+  Result<void> settle();
 
   // ---- requests
   void start(Request& request);
@@ -109,6 +114,8 @@ class NbdStore final : public BackingStore {
   void send_waiting();
   void collect();
   void break_off(const std::string& why);
+  void drain();
+  void close_all();
   void attempt();
   void attempt_failed(const std::string& why);
   void look_at_attempt();
@@ -148,7 +155,8 @@ class NbdStore final : public BackingStore {
   UnflushedWrites unflushed_;
   std::vector<Job*> behind_flush_;  // writes that are answered after the store's own flush
   bool flushes_by_itself_ = false;
-  int lost_error_ = 0;  // of the store's own flush: the next one says so
+  // Of the store's own flush: each flush says so, until one that began later has succeeded.
+  int lost_error_ = 0;
 
   Clock::time_point last_sign_;  // of life: an answer, or when nothing was to be answered
   std::optional<Clock::time_point> broken_since_;

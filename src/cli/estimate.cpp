@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "base/print.h"
 #include "base/size_text.h"
 #include "base/stopwatch.h"
+#include "base/store_name.h"
 #include "cli/command.h"
 #include "cli/progress.h"
 #include "cli/volume_name.h"
@@ -168,9 +170,12 @@ int run_with(EstimateArguments& arguments) {
   Progress progress;
   const Stopwatch watch;
   std::uint64_t problems = 0;
+  // Problems come from the threads that read, while this one shows how far they are.
+  std::mutex terminal;
   DataUse use = DataUse::image;
   const bool told_raw = options.raw;
   options.problem = [&](const std::string& text) {
+    const std::lock_guard guard(terminal);
     // All are counted; the terminal is told of the first.
     if (++problems > kShownProblems) return;
     progress.clear();
@@ -183,6 +188,7 @@ int run_with(EstimateArguments& arguments) {
                 printable(path));
   };
   options.progress = [&](std::uint64_t done, std::uint64_t all) {
+    const std::lock_guard guard(terminal);
     progress.show("estimate", done, all, pace_text(done, all, watch.seconds()));
   };
   auto found = estimate(options);
@@ -190,7 +196,15 @@ int run_with(EstimateArguments& arguments) {
   if (!found) return fail(found.error());
   const double seconds = watch.seconds();
   if (found->table_was_full) {
-    warn("the data have grown while they were read: some duplicates were not seen");
+    warn(
+        "there was no room for all names, as more data were read than was foreseen: some "
+        "duplicates were not seen");
+  }
+  if (found->share < 1 && options.by != GroupBy::nothing) {
+    warn(
+        fmt::format("only {:.2f} % of all names fit into the memory: what --by shows is rough, and "
+                    "that of small files and folders says nothing; give more --memory",
+                    found->share * 100));
   }
   auto advice = recommend(*found, use);
   if (!advice) return fail(advice.error());
@@ -219,7 +233,7 @@ Result<double> parse_share(std::string text) {
 /// A word as a path: volumes have names, and block devices numbers.
 Result<std::string> path_of_word(const std::string& word) {
   std::error_code unknown;
-  if (is_nbd_uri(word) || std::filesystem::is_directory(word, unknown)) return word;
+  if (!is_path(word) || std::filesystem::is_directory(word, unknown)) return word;
   return volume_path(word, VolumeUse::tell);
 }
 
@@ -242,6 +256,11 @@ Result<void> take_words(EstimateArguments& arguments) {
     options.memory = *bytes;
   }
   if (!arguments.sample.empty()) {
+    if (options.by != GroupBy::nothing) {
+      return Error(Errc::invalid_argument,
+                   "--by needs all names: a sample says too little about single files or folders; "
+                   "leave out --sample or --by");
+    }
     auto share = parse_share(arguments.sample);
     if (!share) return std::move(share).error();
     options.share = *share;
@@ -263,7 +282,7 @@ int run_estimate(int argc, char** argv) {
   EstimateOptions& options = arguments.options;
   Arguments app("Tells what data would take as a volume. Nothing is written.", "uvdo estimate");
   app.option("PATH", options.paths,
-             "files, folders, disks, raw or qcow2 images, NBD URIs, stopped VDO volumes")
+             "files, folders, disks, raw or qcow2 images, URIs (nbd://, rbd:), stopped VDO volumes")
       .required()
       .transform(path_of_word);
   app.option("--by", arguments.by, "show it for each: file, or folder at the top")

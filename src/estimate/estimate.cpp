@@ -78,6 +78,7 @@ struct Shared {
   PackingModel packing;
   std::atomic<std::uint64_t> done_bytes{0};
   std::atomic<bool> table_was_full{false};
+  std::atomic<bool> has_failed{false};  // the other threads end, too
   std::mutex error_mutex;
   std::optional<Error> error;
 };
@@ -93,6 +94,7 @@ class Worker {
       if (auto taken = take(*feed); !taken) {
         const std::lock_guard guard(shared_.error_mutex);
         if (!shared_.error) shared_.error = std::move(taken).error();
+        shared_.has_failed = true;
         return;
       }
     }
@@ -100,12 +102,13 @@ class Worker {
 
  private:
   Result<void> take(Feed& feed) {
-    for (;;) {
+    while (!shared_.has_failed) {
       auto piece = feed.next(memory_.bytes().first(kPieceBytes));
       if (!piece) return std::move(piece).error();
       if (piece->spans.empty()) return {};
       count(*piece);
     }
+    return {};
   }
 
   void count(const Piece& piece) {

@@ -6,7 +6,6 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/bytes.h"
@@ -30,7 +29,8 @@ struct Piece {
 
 /// What is told of beside the data.
 struct FeedEvents {
-  /// A file or block cannot be read; the sentence says which and why. It is left out.
+  /// A file or some of its blocks cannot be read; the sentence says which and why. They are left
+  /// out.
   std::function<void(const std::string&)> problem = [](const std::string&) {};
   /// A group begins: a file or folder, whose number is the next one.
   std::function<std::uint32_t(const std::string& name)> group = [](const std::string&) {
@@ -64,18 +64,15 @@ struct FeedOptions {
 };
 
 /// What a path was taken for.
-enum class SourceKind : std::uint8_t { file, device, folder, volume, qcow2, nbd };
+enum class SourceKind : std::uint8_t { file, device, folder, volume, qcow2, nbd, rbd };
 
 struct OpenedFeed {
   std::unique_ptr<Feed> feed;
   SourceKind kind = SourceKind::file;
 };
 
-/// Whether that is not a path but the address of an NBD server.
-[[nodiscard]] bool is_nbd_uri(std::string_view path);
-
-/// Opens a file, a folder, a block device, a VDO volume, a qcow2 image or an NBD URI. The events
-/// come while pieces are taken, one at a time.
+/// Opens a file, a folder, a block device, a VDO volume, a qcow2 image, or what a URI
+/// (base/store_name.h) names. The events come while pieces are taken, one at a time.
 Result<OpenedFeed> open_feed(const std::string& path, const FeedOptions& options);
 
 }  // namespace uvdo

@@ -7,12 +7,13 @@
 #include <cstring>
 
 #include <fcntl.h>
-#include <fmt/core.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/block_types.h"
 #include "device/backing_file.h"
+#include "estimate/data_runs.h"
+#include "estimate/read_blocks.h"
 
 namespace uvdo {
 namespace {
@@ -21,20 +22,28 @@ std::uint64_t whole_blocks(std::uint64_t bytes) {
   return (bytes + kBlockSize - 1) / kBlockSize * kBlockSize;
 }
 
-/// Reads as many bytes as there are; errno, or 0.
-int read_fully(int fd, std::uint64_t offset, MutableBytes out) {
+Result<void> read_fully(int fd, const std::string& path, std::uint64_t offset, MutableBytes out) {
   std::size_t done = 0;
   while (done < out.size()) {
     const ssize_t got =
         pread(fd, out.data() + done, out.size() - done, static_cast<off_t>(offset + done));
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return errno;
+    if (got < 0) return errno_error(errno, path);
     if (got == 0) break;
     done += static_cast<std::size_t>(got);
   }
   // Behind the end, or of a file that was cut off meanwhile.
   std::memset(out.data() + done, 0, out.size() - done);
-  return 0;
+  return {};
+}
+
+/// Bytes of blocks that will be read of a file, as far as that can be told before.
+std::uint64_t bytes_to_read(const FTSENT& entry) {
+  const auto size = whole_blocks(static_cast<std::uint64_t>(entry.fts_statp->st_size));
+  // A file that takes less room than it has bytes has holes, is compressed, or is not yet written.
+  if (static_cast<std::uint64_t>(entry.fts_statp->st_blocks) * 512 >= size) return size;
+  const FileDescriptor fd(::open(entry.fts_accpath, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  return fd ? data_bytes(seek_in(fd.get()), size) : 0;
 }
 
 }  // namespace
@@ -66,9 +75,16 @@ void FileFeed::report_problem(const std::string& what, int error) {
   options_.events.problem(errno_error(error, what).message());
 }
 
+FTSENT* FileFeed::next_of_tree(FTS& tree, bool report) {
+  // Null is the end of all, or of what could be read of it.
+  errno = 0;
+  FTSENT* entry = fts_read(&tree);
+  if (entry == nullptr && errno != 0 && report) report_problem(path_, errno);
+  return entry;
+}
+
 FTSENT* FileFeed::next_entry(FTS& tree, bool report) {
-  while (FTSENT* entry = fts_read(&tree)) {
-    const bool is_argument = entry->fts_level == FTS_ROOTLEVEL;
+  while (FTSENT* entry = next_of_tree(tree, report)) {
     switch (entry->fts_info) {
       case FTS_D:
         if (report && options_.by == GroupBy::folder && entry->fts_level == FTS_ROOTLEVEL + 1) {
@@ -84,11 +100,7 @@ FTSENT* FileFeed::next_entry(FTS& tree, bool report) {
         return entry;
       case FTS_DEFAULT:
         // Devices, sockets and pipes in folders hold no data of the folder.
-        if (is_argument && S_ISBLK(entry->fts_statp->st_mode)) return entry;
-        if (is_argument && report) {
-          options_.events.problem(
-              fmt::format("{} is neither a file, a folder nor a block device", path_));
-        }
+        if (entry->fts_level == FTS_ROOTLEVEL && S_ISBLK(entry->fts_statp->st_mode)) return entry;
         break;
       case FTS_DNR:
       case FTS_ERR:
@@ -110,10 +122,7 @@ void FileFeed::count_all(FTS& tree) {
       if (const auto size = size_of_backing_store(fd.get(), path_)) expected_ += *size;
       continue;
     }
-    // Some file systems count blocks when they have been written; sizes are right at once.
-    const auto size = whole_blocks(static_cast<std::uint64_t>(found.st_size));
-    const auto taken = whole_blocks(static_cast<std::uint64_t>(found.st_blocks) * 512);
-    expected_ += taken == 0 ? size : std::min(size, taken);
+    expected_ += bytes_to_read(*entry);
   }
 }
 
@@ -157,23 +166,12 @@ bool FileFeed::open_next() {
 
 /// Once for each run of data: some file systems look at all of it to find its end.
 void FileFeed::find_data(std::uint64_t end) {
-  const int fd = file_->fd.get();
-  const off_t data = lseek(fd, static_cast<off_t>(offset_), SEEK_DATA);
-  // ENXIO: there is nothing more. Where holes cannot be asked for, all is data.
-  std::uint64_t from = offset_;
-  if (data >= 0) {
-    from = static_cast<std::uint64_t>(data) / kBlockSize * kBlockSize;
-  } else if (errno == ENXIO) {
-    from = end;
+  const DataRun run = next_data_run(seek_in(file_->fd.get()), offset_, end);
+  if (run.begin > offset_) {
+    options_.events.hole(file_->group, (run.begin - offset_) / kBlockSize);
   }
-  if (from > offset_) options_.events.hole(file_->group, (from - offset_) / kBlockSize);
-  offset_ = from;
-  data_end_ = end;
-  if (offset_ >= end) return;
-  const off_t hole = lseek(fd, static_cast<off_t>(offset_), SEEK_HOLE);
-  if (hole > static_cast<off_t>(offset_)) {
-    data_end_ = std::min(end, whole_blocks(static_cast<std::uint64_t>(hole)));
-  }
+  offset_ = run.begin;
+  data_end_ = run.end;
 }
 
 std::optional<FileFeed::Part> FileFeed::next_part(std::size_t room) {
@@ -182,7 +180,7 @@ std::optional<FileFeed::Part> FileFeed::next_part(std::size_t room) {
   if (offset_ >= data_end_) find_data(end);
   if (offset_ >= end) return std::nullopt;
   Part part{file_, offset_,
-            static_cast<std::size_t>(std::min<std::uint64_t>(room, data_end_ - offset_)), 0};
+            static_cast<std::size_t>(std::min<std::uint64_t>(room, data_end_ - offset_))};
   offset_ += part.length;
   return part;
 }
@@ -197,33 +195,42 @@ void FileFeed::plan(std::vector<Part>& parts) {
       file_.reset();
       continue;
     }
-    part->at = at;
     at += part->length;
     parts.push_back(std::move(*part));
   }
 }
 
+std::size_t FileFeed::read_part(const Part& part, MutableBytes out) {
+  const auto read = [&part](std::uint64_t offset, MutableBytes into) {
+    return read_fully(part.file->fd.get(), part.file->path, offset, into);
+  };
+  return read_good_blocks(read, part.offset, out.first(part.length),
+                          [this](std::uint64_t offset, std::uint64_t length, const Error& error) {
+                            const std::lock_guard guard(mutex_);
+                            options_.events.problem(unread_text(offset, length, error));
+                          });
+}
+
 Result<Piece> FileFeed::next(MutableBytes out) {
-  std::vector<Part> parts;
-  {
-    const std::lock_guard guard(mutex_);
-    if (tree_) plan(parts);
-    if (parts.empty()) tree_.reset();
-  }
-  Piece piece;
-  for (const Part& part : parts) {
-    const MutableBytes bytes = out.subspan(part.at, part.length);
-    const int error = read_fully(part.file->fd.get(), part.offset, bytes);
-    if (error != 0) {
+  for (;;) {
+    std::vector<Part> parts;
+    {
       const std::lock_guard guard(mutex_);
-      report_problem(fmt::format("{}, {} bytes at {}", part.file->path, part.length, part.offset),
-                     error);
-      // Zeros stand for what cannot be read.
-      std::memset(bytes.data(), 0, bytes.size());
+      if (tree_) plan(parts);
+      if (parts.empty()) tree_.reset();
     }
-    piece.spans.push_back({part.file->group, static_cast<std::uint32_t>(part.length / kBlockSize)});
+    Piece piece;
+    std::size_t filled = 0;
+    for (const Part& part : parts) {
+      const std::size_t good = read_part(part, out.subspan(filled));
+      filled += good;
+      if (good > 0) {
+        piece.spans.push_back({part.file->group, static_cast<std::uint32_t>(good / kBlockSize)});
+      }
+    }
+    // A piece of which nothing could be read is not the end.
+    if (parts.empty() || filled > 0) return piece;
   }
-  return piece;
 }
 
 }  // namespace uvdo

@@ -39,12 +39,11 @@ class FileFeed final : public Feed {
     std::uint64_t size = 0;
     std::uint32_t group = 0;
   };
-  /// A part of a file that goes into a piece at `at`.
+  /// A part of a file that goes into a piece.
   struct Part {
     std::shared_ptr<const OpenFile> file;
     std::uint64_t offset = 0;
     std::size_t length = 0;
-    std::size_t at = 0;
   };
 
   FileFeed(std::string path, const FeedOptions& options)
@@ -52,14 +51,18 @@ class FileFeed final : public Feed {
   Result<Tree> open_tree();
   /// The next file to be counted; null at the end. `report`: problems are told.
   FTSENT* next_entry(FTS& tree, bool report);
+  FTSENT* next_of_tree(FTS& tree, bool report);
   void count_all(FTS& tree);
   /// Makes the next file the open one. False at the end.
   bool open_next();
-  /// Moves on to the next data of the open file, which has `end` bytes, and finds their end.
+  /// Moves on to the next data of the open file, whose last block ends at `end`, and finds their
+  /// end.
   void find_data(std::uint64_t end);
   /// The next part of the open file with at most `room` bytes; nothing at its end.
   std::optional<Part> next_part(std::size_t room);
   void plan(std::vector<Part>& parts);
+  /// Reads what can be read of a part to the begin of `out`, and tells of the rest.
+  std::size_t read_part(const Part& part, MutableBytes out);
   void report_problem(const std::string& what, int error);
 
   std::string path_;

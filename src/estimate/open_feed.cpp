@@ -2,48 +2,59 @@
 // Finding out what a path is.
 #include <array>
 #include <cerrno>
-#include <string_view>
+#include <utility>
 
-#include <fcntl.h>
+#include <fmt/core.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include "base/file_descriptor.h"
+#include "base/store_name.h"
+#include "device/open_device.h"
 #include "estimate/copied_feed.h"
+#include "estimate/device_feed.h"
 #include "estimate/feed.h"
 #include "estimate/file_feed.h"
 #include "estimate/volume_feed.h"
 
 namespace uvdo {
 
-bool is_nbd_uri(std::string_view path) {
-  for (const std::string_view scheme : {"nbd://", "nbds://", "nbd+unix://", "nbds+unix://"}) {
-    if (path.starts_with(scheme)) return true;
-  }
-  return false;
-}
-
 namespace {
 
-/// Of a regular file or a block device, by its first bytes.
-Result<SourceKind> kind_of_image(const std::string& path, SourceKind otherwise) {
-  const FileDescriptor fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (!fd) return errno_error(errno, path);
+/// What the first bytes say that a store is, whoever uses it.
+Result<SourceKind> kind_by_content(const std::string& name, SourceKind otherwise) {
   std::array<std::byte, 8> first{};
-  const ssize_t got = pread(fd.get(), first.data(), first.size(), 0);
-  if (got < static_cast<ssize_t>(first.size())) return otherwise;
-  if (looks_like_volume(first)) return SourceKind::volume;
+  auto got = peek(name, first);
+  if (!got) {
+    // A bad block at the begin is one of those that are left out.
+    if (is_path(name) && got.error().code() == Errc::io) return otherwise;
+    return std::move(got).error();
+  }
+  if (looks_like_volume(ConstBytes(first).first(*got))) return SourceKind::volume;
+  // What a URI names is never given to qemu-nbd.
+  if (*got < first.size() || !is_path(name)) return otherwise;
   constexpr std::uint32_t kQcow2 = 0x514649FB;  // "QFI\xfb"
   return load_be32(first.data()) == kQcow2 ? SourceKind::qcow2 : otherwise;
 }
 
-Result<SourceKind> kind_of(const std::string& path, bool raw) {
-  if (is_nbd_uri(path)) return SourceKind::nbd;
+/// What a name is the name of, but for its contents.
+Result<SourceKind> kind_by_name(const std::string& name) {
+  switch (kind_of_store(name)) {
+    case StoreKind::path: break;
+    case StoreKind::nbd: return SourceKind::nbd;
+    case StoreKind::rbd: return SourceKind::rbd;
+  }
   struct stat found {};
-  if (stat(path.c_str(), &found) != 0) return errno_error(errno, path);
+  if (stat(name.c_str(), &found) != 0) return errno_error(errno, name);
   if (S_ISDIR(found.st_mode)) return SourceKind::folder;
-  const SourceKind kind = S_ISBLK(found.st_mode) ? SourceKind::device : SourceKind::file;
-  return raw ? kind : kind_of_image(path, kind);
+  if (S_ISBLK(found.st_mode)) return SourceKind::device;
+  if (S_ISREG(found.st_mode)) return SourceKind::file;
+  return Error(Errc::invalid_argument,
+               fmt::format("{} is neither a file, a folder nor a block device", name));
+}
+
+Result<SourceKind> kind_of(const std::string& name, bool raw) {
+  auto kind = kind_by_name(name);
+  if (!kind || raw || *kind == SourceKind::folder) return kind;
+  return kind_by_content(name, *kind);
 }
 
 }  // namespace
@@ -59,6 +70,7 @@ Result<OpenedFeed> open_feed(const std::string& path, const FeedOptions& options
       case SourceKind::volume: return VolumeFeed::open(path, options);
       case SourceKind::qcow2: return CopiedFeed::open_qcow2(path, options);
       case SourceKind::nbd: return CopiedFeed::open_uri(path, options);
+      case SourceKind::rbd: return DeviceFeed::open(path, options);
     }
     return Error(Errc::unsupported, path);
   };

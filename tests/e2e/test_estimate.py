@@ -12,7 +12,7 @@ import time
 import unittest
 
 from served import MIB, Served
-from support import BLOCK, UVDO, run, uvdo
+from support import BLOCK, UVDO, run, uvdo, wait_until
 
 
 def noise(rng, blocks):
@@ -32,6 +32,16 @@ def estimate(*arguments, status=0, **options):
     told = uvdo("estimate", "--json", *arguments, **options)
     assert told.returncode == status, (told.returncode, told.stdout, told.stderr)
     return json.loads(told.stdout)
+
+
+def remove_lock_files(socket):
+    """What a server of a volume behind an NBD URI leaves: files named after a hash of its key (FNV-1a)."""
+    value = 0xCBF29CE484222325
+    for byte in f"nbd:unix:{socket}/".encode():
+        value = (value ^ byte) * 0x100000001B3 % (1 << 64)
+    folder = "/run" if os.geteuid() == 0 else os.environ.get("XDG_RUNTIME_DIR", "/nowhere")
+    for left in pathlib.Path(folder, "uvdo").glob(f"store-{value:016x}*"):
+        left.unlink(missing_ok=True)
 
 
 class StoredTest(Served):
@@ -107,6 +117,15 @@ class PathTest(unittest.TestCase):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="uvdo-estimate."))
         self.addCleanup(shutil.rmtree, self.folder)
         self.rng = random.Random(7)
+
+    def export(self, *words):
+        """The URI of an NBD server with those arguments of nbdkit."""
+        socket = self.folder / f"socket{len(list(self.folder.glob('socket*')))}"
+        server = subprocess.Popen(["nbdkit", "-f", "-U", socket, *words], stderr=subprocess.DEVNULL)
+        self.addCleanup(server.wait)
+        self.addCleanup(server.terminate)
+        self.assertTrue(wait_until(socket.exists))
+        return f"nbd+unix:///?socket={socket}"
 
     def file(self, name, content):
         path = self.folder / name
@@ -216,7 +235,7 @@ class PathTest(unittest.TestCase):
         path = self.file("data", b"x")
         for words in (["--sample", "0"], ["--sample", "101%"], ["--sample", "x"],
                       ["--memory", "1M"], ["--by", "day"], ["--index-memory", "7.5"],
-                      ["--sparse"], []):
+                      ["--sparse"], ["--by", "file", "--sample", "50%"], []):
             told = uvdo("estimate", *words, *([path] if words else []))
             self.assertEqual(told.returncode, 2, (words, told.stdout, told.stderr))
         missing = uvdo("estimate", self.folder / "none")
@@ -232,26 +251,72 @@ class PathTest(unittest.TestCase):
         found = estimate(image)
         self.assertEqual((found["storedBlocks"], found["fileBytes"]), (300, 500 * BLOCK))
         self.assertGreater(estimate("--raw", image)["storedBlocks"], 300)
-        socket = self.folder / "s"
-        server = subprocess.Popen(["nbdkit", "-f", "-U", socket, "file", raw])
-        try:
-            for _ in range(1000):
-                if socket.exists():
-                    break
-                time.sleep(0.01)
-            found = estimate(f"nbd+unix:///?socket={socket}")
-            self.assertEqual((found["storedBlocks"], found["zeroBlocks"]), (300, 200))
-        finally:
-            server.terminate()
-            server.wait()
-        gone = uvdo("estimate", f"nbd+unix:///?socket={socket}.none")
+        uri = self.export("file", raw)
+        found = estimate(uri)
+        self.assertEqual((found["storedBlocks"], found["zeroBlocks"]), (300, 200))
+        capitals = uvdo("estimate", uri.replace("nbd+unix", "NBD+UNIX"))
+        self.assertNotIn("No such file", capitals.stderr, "a URI is no path, however it is written")
+        gone = uvdo("estimate", f"{uri}.none")
         self.assertEqual(gone.returncode, 1)
-        self.assertIn("cannot be read", gone.stderr)
+        self.assertIn("no NBD server listens there", gone.stderr)
+        self.assertIn("cannot be read", uvdo("estimate", "--raw", f"{uri}.none").stderr)
+
+    def test_an_error_of_one_path_ends_all(self):
+        bad = self.export("eval", "get_size=echo 1048576", "pread=echo EIO broken >&2; exit 1")
+        slow = self.export("--filter=rate", "pattern", "size=100M", "rate=16M")
+        started = time.monotonic()
+        told = uvdo("estimate", "--raw", "--threads", 2, bad, slow)
+        self.assertEqual(told.returncode, 1)
+        self.assertIn("reading nbd+unix", told.stderr)
+        self.assertLess(time.monotonic() - started, 25, "not the 50 s that the other one takes")
+
+    def test_a_block_that_cannot_be_read_is_left_out(self):
+        """It is no zero block, and costs no others."""
+        content = self.file("content", noise(self.rng, 100) + bytes(100 * BLOCK))
+        bad = 123 * BLOCK
+        uri = self.export(
+            "eval", f"get_size=echo {200 * BLOCK}",
+            f"pread=if [ $4 -le {bad} ] && [ $(($3 + $4)) -gt {bad} ]; then echo EIO >&2; exit 1; fi; "
+            f"dd if={content} iflag=skip_bytes,count_bytes skip=$4 count=$3 bs=1M status=none")
+        path = self.file("mount/disk", b"")
+        mounted = subprocess.Popen(["nbdfuse", path, uri], stderr=subprocess.DEVNULL)
+        self.addCleanup(mounted.wait)
+        self.addCleanup(run, "fusermount3", "-u", path)
+        self.assertTrue(wait_until(lambda: path.stat().st_size > 0))
+        told = uvdo("estimate", "--json", path)
+        self.assertEqual(told.returncode, 1, told.stderr)
+        self.assertIn(f"Input/output error: {BLOCK} bytes at {bad} are left out", told.stderr)
+        found = json.loads(told.stdout)
+        self.assertEqual((found["dataBlocks"], found["zeroBlocks"], found["storedBlocks"]), (199, 99, 100))
+
+    def mount(self, *make):
+        """A file system of its own, in a file."""
+        image, place = self.folder / "fs.img", self.folder / "fs"
+        place.mkdir()
+        with open(image, "wb") as file:
+            file.truncate(1 << 30)
+        made = run(*make, image)
+        self.assertEqual(made.returncode, 0, made.stderr)
+        mounted = run("mount", "-o", "loop", image, place)
+        if mounted.returncode != 0:
+            self.skipTest(mounted.stderr)
+        self.addCleanup(run, "umount", place)
+        return place
+
+    def test_holes_smaller_than_a_block(self):
+        """One before the first data of a file does not make data of all that follow."""
+        place = self.mount("mkfs.ext4", "-q", "-b", "1024")
+        with open(place / "sparse", "wb") as file:
+            for at in (1024, 1 << 30):
+                file.seek(at)
+                file.write(self.rng.randbytes(1024))
+        found = estimate(place / "sparse")
+        self.assertEqual((found["dataBlocks"], found["zeroBlocks"]), (2, 0))
 
     def test_missing_programs_are_named(self):
         image = self.file("data.qcow2", b"QFI\xfb" + bytes(100))
-        for path, package in ((image, "qemu-utils"), ("nbd://localhost:1", "libnbd-bin")):
-            told = uvdo("estimate", path, env={"PATH": str(self.folder)})
+        for words, package in (([image], "qemu-utils"), (["--raw", "nbd://localhost:1"], "libnbd-bin")):
+            told = uvdo("estimate", *words, env={"PATH": str(self.folder)})
             self.assertEqual(told.returncode, 1)
             self.assertIn(f"install {package}", told.stderr)
 
@@ -273,6 +338,29 @@ class VolumeTest(Served):
         raw = uvdo("estimate", "--raw", "--json", self.image)
         self.assertEqual(raw.stderr, "")
         self.assertGreater(json.loads(raw.stdout)["storedBlocks"], 500)
+
+    def test_a_volume_behind_a_uri_is_known(self):
+        """Served or stopped: its bytes are not taken for data."""
+        once = noise(random.Random(9), 500)
+        self.serve()
+        self.write(0, once + once)
+        self.stop()
+        socket = self.folder / "store"
+        store = subprocess.Popen(["nbdkit", "-f", "-U", socket, "file", self.image])
+        self.addCleanup(store.wait)
+        self.addCleanup(store.terminate)
+        self.assertTrue(wait_until(socket.exists))
+        self.image = f"nbd+unix:///?socket={socket}"
+        self.addCleanup(remove_lock_files, socket)
+        told = uvdo("estimate", "--json", self.image)
+        self.assertEqual(told.returncode, 0, told.stderr)
+        self.assertIn("is a VDO volume: its contents are estimated; --raw", told.stderr)
+        found = json.loads(told.stdout)
+        self.assertEqual((found["storedBlocks"], found["duplicateBlocks"]), (500, 500))
+        self.serve()
+        busy = uvdo("estimate", self.image)
+        self.assertEqual(busy.returncode, 1, busy.stdout)
+        self.stop()
 
 
 if __name__ == "__main__":

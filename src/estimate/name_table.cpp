@@ -16,6 +16,9 @@ std::uint64_t slots_for(std::uint64_t names, std::uint64_t shards) {
   return names / shards * 3 / 2 + 256;
 }
 
+/// Beyond fifteen sixteenths, searches for a free slot become long.
+std::uint64_t most_names(std::uint64_t slots) { return slots - slots / 16; }
+
 /// Half of a name; the other half is its hash().
 std::uint64_t place_of(const RecordName& name) { return load_le64(name.bytes.data()); }
 
@@ -27,32 +30,30 @@ NameTable::NameTable(std::uint64_t names, IndexWindow window)
       entries_(slots_ * kShards * sizeof(Entry)),
       // A bin has two fragments at least.
       bins_(slots_ * kShards / 2),
-      locks_(std::make_unique<Lock[]>(kShards)) {}
+      shards_(std::make_unique<Shard[]>(kShards)) {}
 
 std::uint64_t NameTable::memory_needed(std::uint64_t names) {
   const std::uint64_t slots = slots_for(names, kShards) * kShards;
   return slots * sizeof(Entry) + slots / 2;
 }
 
-NameTable::Lock& NameTable::lock_of(const RecordName& name) const {
-  return locks_[place_of(name) % kShards];
+NameTable::Shard& NameTable::shard_of(const RecordName& name) const {
+  return shards_[place_of(name) % kShards];
 }
 
-NameTable::Entry* NameTable::find(const RecordName& name) const {
+NameTable::Entry& NameTable::find(const RecordName& name) const {
   const std::uint64_t shard = place_of(name) % kShards;
   auto* entries = reinterpret_cast<Entry*>(entries_.data()) + shard * slots_;
   // The bits above those of the shard.
   std::uint64_t slot = place_of(name) / kShards % slots_;
-  for (std::uint64_t looked = 0; looked < slots_; ++looked) {
-    Entry& entry = entries[slot];
-    if (entry.references == 0 || entry.key == name.hash()) return &entry;
+  while (entries[slot].references != 0 && entries[slot].key != name.hash()) {
     if (++slot == slots_) slot = 0;
   }
-  return nullptr;
+  return entries[slot];
 }
 
 std::atomic<std::uint8_t>& NameTable::references_of(std::uint32_t bin) const {
-  check(bin < bins_.size(), "a compressed block too many");
+  check(bin < bins_.size(), "a compressed block whose references are not counted");
   return *reinterpret_cast<std::atomic<std::uint8_t>*>(bins_.data() + bin);
 }
 
@@ -79,56 +80,65 @@ std::uint32_t NameTable::open_chapter() const {
 }
 
 NameTable::Outcome NameTable::write(const RecordName& name) {
-  const std::lock_guard guard(lock_of(name).mutex);
-  Entry* entry = find(name);
-  if (entry == nullptr) return {Verdict::no_room};
-  const std::uint32_t chapter = open_chapter();
-  const bool is_known = entry->references > 0 &&
-                        (window_.chapters == 0 || chapter - entry->chapter < window_.chapters);
-  // The index remembers a name anew in the open chapter, unless it is there already.
-  if (!is_known || entry->chapter != chapter) ++records_;
-  if (is_known && add_reference(*entry)) {
-    entry->chapter = chapter & ((1U << 23U) - 1);
-    const bool is_waiting = entry->is_in_bin == 0 && entry->bin > 0;
-    return is_waiting ? Outcome{Verdict::wanted, entry->bin} : Outcome{Verdict::duplicate};
+  Shard& shard = shard_of(name);
+  const std::lock_guard guard(shard.mutex);
+  Entry& entry = find(name);
+  if (entry.references == 0) {
+    if (shard.names >= most_names(slots_)) return {Verdict::no_room};
+    ++shard.names;
   }
-  entry->key = name.hash();
-  entry->bin = 0;
-  entry->is_in_bin = 0;
-  entry->references = 1;
-  entry->chapter = chapter & ((1U << 23U) - 1);
+  const std::uint32_t chapter = open_chapter();
+  const bool is_known =
+      entry.references > 0 && (window_.chapters == 0 || chapter - entry.chapter < window_.chapters);
+  // The index remembers a name anew in the open chapter, unless it is there already.
+  if (!is_known || entry.chapter != chapter) ++records_;
+  if (is_known && add_reference(entry)) {
+    entry.chapter = chapter & ((1U << 23U) - 1);
+    const bool is_waiting = entry.is_in_bin == 0 && entry.bin > 0;
+    return is_waiting ? Outcome{Verdict::wanted, entry.bin} : Outcome{Verdict::duplicate};
+  }
+  entry.key = name.hash();
+  entry.bin = 0;
+  entry.is_in_bin = 0;
+  entry.references = 1;
+  entry.chapter = chapter & ((1U << 23U) - 1);
   return {Verdict::stored};
 }
 
 void NameTable::wait_in_packer(const RecordName& name, std::size_t size) {
-  const std::lock_guard guard(lock_of(name).mutex);
-  Entry* entry = find(name);
-  if (entry == nullptr || entry->references == 0) return;
-  entry->is_in_bin = 0;
-  entry->bin = static_cast<std::uint32_t>(size);
+  const std::lock_guard guard(shard_of(name).mutex);
+  Entry& entry = find(name);
+  if (entry.references == 0) return;
+  entry.is_in_bin = 0;
+  entry.bin = static_cast<std::uint32_t>(size);
 }
 
 void NameTable::place_alone(const RecordName& name) {
-  const std::lock_guard guard(lock_of(name).mutex);
-  Entry* entry = find(name);
-  if (entry == nullptr || entry->is_in_bin != 0) return;
-  entry->bin = 0;
+  const std::lock_guard guard(shard_of(name).mutex);
+  Entry& entry = find(name);
+  if (entry.is_in_bin != 0) return;
+  entry.bin = 0;
 }
 
 void NameTable::place_in_bin(const RecordName& name, std::uint32_t bin) {
-  const std::lock_guard guard(lock_of(name).mutex);
-  Entry* entry = find(name);
-  if (entry == nullptr || entry->references == 0) return;
+  const std::lock_guard guard(shard_of(name).mutex);
+  Entry& entry = find(name);
+  if (entry.references == 0) return;
+  if (bin >= bins_.size()) {
+    entry.bin = 0;
+    entry.is_in_bin = 0;
+    return;
+  }
   std::atomic<std::uint8_t>& count = references_of(bin);
   // Those that came while it waited are the block's as well.
   std::uint8_t seen = count.load();
   std::uint8_t sum = 0;
   do {
     sum = static_cast<std::uint8_t>(
-        std::min<unsigned>(kMaxReferences, static_cast<unsigned>(seen) + entry->references));
+        std::min<unsigned>(kMaxReferences, static_cast<unsigned>(seen) + entry.references));
   } while (!count.compare_exchange_weak(seen, sum));
-  entry->bin = bin;
-  entry->is_in_bin = 1;
+  entry.bin = bin;
+  entry.is_in_bin = 1;
 }
 
 }  // namespace uvdo

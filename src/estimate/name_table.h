@@ -29,10 +29,10 @@ class NameTable {
     duplicate,  ///< refers to a block that is stored already
     wanted,     ///< the same, but the block waits in the packer, and is to come out
     stored,     ///< must be stored: new, forgotten, or there are as many references as there can be
-    no_room,    ///< must be stored, and the table is full
+    no_room,    ///< must be stored, and there is no room for its name
   };
 
-  /// For `names` names. `bins`: compressed blocks of which it counts references.
+  /// For `names` names.
   NameTable(std::uint64_t names, IndexWindow window);
 
   /// Bytes of memory for so many names.
@@ -49,7 +49,8 @@ class NameTable {
   void wait_in_packer(const RecordName& name, std::size_t size);
   /// It has come out without company.
   void place_alone(const RecordName& name);
-  /// It is in compressed block `bin`, with others.
+  /// It is in compressed block `bin`, with others. Beyond as many bins as the names could fill, it
+  /// counts references of its own.
   void place_in_bin(const RecordName& name, std::uint32_t bin);
   /// Names that the index was told of so far, those of duplicates that it had to remember again
   /// among them.
@@ -64,14 +65,16 @@ class NameTable {
     std::uint32_t chapter : 23;
   };
   static_assert(sizeof(Entry) == 16);
-  struct alignas(64) Lock {
+  /// A part of the entries, some of which always stay free: a search ends at one of those.
+  struct alignas(64) Shard {
     std::mutex mutex;
+    std::uint64_t names = 0;  // entries that are not free
   };
   static constexpr std::uint64_t kShards = 256;
 
-  [[nodiscard]] Lock& lock_of(const RecordName& name) const;
-  /// The entry of a name, or the free one for it; null if there is neither. Needs its lock.
-  [[nodiscard]] Entry* find(const RecordName& name) const;
+  [[nodiscard]] Shard& shard_of(const RecordName& name) const;
+  /// The entry of a name, or the free one for it. Needs the lock of its shard.
+  [[nodiscard]] Entry& find(const RecordName& name) const;
   /// Adds a reference to what the entry is of. False: it has as many as it can have.
   [[nodiscard]] bool add_reference(Entry& entry);
   [[nodiscard]] std::atomic<std::uint8_t>& references_of(std::uint32_t bin) const;
@@ -82,7 +85,7 @@ class NameTable {
   IndexWindow window_;
   PageMemory entries_;
   PageMemory bins_;
-  std::unique_ptr<Lock[]> locks_;
+  std::unique_ptr<Shard[]> shards_;
   std::atomic<std::uint64_t> records_{0};
 };
 

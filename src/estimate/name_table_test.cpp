@@ -72,6 +72,35 @@ TEST(NameTable, SaysThatItIsFull) {
   EXPECT_TRUE(is_full);
 }
 
+TEST(NameTable, KeepsRoomForShortSearchesAndKnowsWhatItHas) {
+  NameTable table(1, {});
+  std::uint64_t kept = 0;
+  std::uint64_t refused = 0;
+  for (std::uint64_t i = 0; i < 200000; ++i) {
+    ++(table.write(name_of(i)).verdict == Verdict::stored ? kept : refused);
+  }
+  // 256 slots in each of 256 shards, of which a sixteenth stays free.
+  EXPECT_EQ(kept, 240U * 256);
+  EXPECT_EQ(refused, 200000 - kept);
+  EXPECT_EQ(table.records(), kept);
+  EXPECT_EQ(table.write(name_of(0)).verdict, Verdict::duplicate);
+}
+
+TEST(NameTable, CountsNoReferencesOfBinsBeyondItsRoom) {
+  NameTable table(1, {});
+  constexpr std::uint32_t kBeyond = 1U << 30U;
+  for (std::uint64_t i = 0; i < 2; ++i) {
+    table.write(name_of(i));
+    table.wait_in_packer(name_of(i), 1000);
+    table.place_in_bin(name_of(i), kBeyond);
+  }
+  for (unsigned i = 1; i < 254; ++i) {
+    ASSERT_EQ(table.write(name_of(0)).verdict, Verdict::duplicate) << i;
+  }
+  EXPECT_EQ(table.write(name_of(0)).verdict, Verdict::stored);
+  EXPECT_EQ(table.write(name_of(1)).verdict, Verdict::duplicate) << "it counts its own";
+}
+
 TEST(PackingModel, FillsBinsWithTheLargestThatFit) {
   NameTable table(100, {});
   PackingModel packing(table, 100);

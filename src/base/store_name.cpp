@@ -24,6 +24,8 @@ constexpr std::array kSchemes{
 };
 
 constexpr std::string_view kNbdPort = "10809";
+/// Where Ceph looks if nothing else is said.
+constexpr std::string_view kUsualCephConf = "/etc/ceph/ceph.conf";
 
 bool begins_with_letters(std::string_view name, std::string_view start) {
   const auto small = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
@@ -84,6 +86,8 @@ std::optional<NbdPlace> NbdPlace::of(std::string_view uri) {
   NbdPlace place;
   place.export_name = unescaped(rest.substr(std::min(slash + 1, rest.size())));
   place.wait = parameter(query, "uvdo-wait");
+  place.key_file = parameter(query, "tls-psk-file");
+  place.certificates = parameter(query, "tls-certificates");
   if (is_unix) {
     place.server = "unix:" + parameter(query, "socket");
     return place;
@@ -151,9 +155,9 @@ std::string store_key(const std::string& name) {
     case StoreKind::rbd: {
       // Who asks makes no other store of it; another configuration may be another cluster.
       const auto place = RbdPlace::of(name);
-      return place ? fmt::format("rbd:{}/{}/{}?{}", place->pool, place->name_space, place->image,
-                                 place->conf)
-                   : name;
+      if (!place) return name;
+      const std::string conf = place->conf == kUsualCephConf ? "" : place->conf;
+      return fmt::format("rbd:{}/{}/{}?{}", place->pool, place->name_space, place->image, conf);
     }
   }
   return name;
@@ -165,7 +169,7 @@ std::string file_name_of_store(const std::string& uri) {
 
 std::string file_of_store(const std::string& name) {
   if (is_path(name)) return name;
-  return fmt::format("{}/{}.lock", run_folder(), file_name_of_store(name));
+  return fmt::format("{}/{}.lock", lock_folder(), file_name_of_store(name));
 }
 
 }  // namespace uvdo

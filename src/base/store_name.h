@@ -27,7 +27,9 @@ enum class StoreKind : std::uint8_t {
 struct NbdPlace {
   std::string server;  ///< "host:port" in small letters, or "unix:/path/of/socket"
   std::string export_name;
-  std::string wait;  ///< the value of the parameter "uvdo-wait"; empty if there is none
+  std::string wait;          ///< the value of the parameter "uvdo-wait"; empty if there is none
+  std::string key_file;      ///< of TLS: "tls-psk-file"; empty if there is none
+  std::string certificates;  ///< of TLS: the folder "tls-certificates"; empty if there is none
   /// Nothing if it is no URI of that kind.
   static std::optional<NbdPlace> of(std::string_view uri);
 };
@@ -47,11 +49,12 @@ struct RbdPlace {
 /// control socket are named after. A path is its own.
 [[nodiscard]] std::string store_key(const std::string& name);
 
-/// "store-0123456789abcdef", of the key of a URI: the name of its files in run_folder().
+/// "store-0123456789abcdef", of the key of a URI: the name of its files in run_folder() and
+/// lock_folder().
 [[nodiscard]] std::string file_name_of_store(const std::string& uri);
 
 /// The file that stands for a store on this machine: that of a path is the path itself; that of a
-/// URI is an empty file in run_folder(), there from the first time on that it was opened, whose
+/// URI is an empty file in lock_folder(), there from the first time on that it was opened, whose
 /// lock keeps two programs from using the store.
 [[nodiscard]] std::string file_of_store(const std::string& name);
 

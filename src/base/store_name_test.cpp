@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "base/store_name.h"
 
+#include <cstdlib>
+
 #include <gtest/gtest.h>
 
 #include "base/absolute_path.h"
@@ -49,13 +51,34 @@ TEST(StoreName, WhoAsksMakesNoOtherImage) {
   EXPECT_EQ(store_key("rbd:pool/a?id=joe"), store_key("RBD:pool/a"));
   EXPECT_NE(store_key("rbd:pool/a?namespace=n"), store_key("rbd:pool/a"));
   EXPECT_NE(store_key("rbd:pool/a?conf=/c"), store_key("rbd:pool/a"));
+  EXPECT_EQ(store_key("rbd:pool/a?conf=/etc/ceph/ceph.conf"), store_key("rbd:pool/a"));
+}
+
+TEST(StoreName, TheEnvironmentHasNoSayInLocks) {
+  const std::string file = file_of_store("nbd://host");
+  const char* const before = std::getenv("XDG_RUNTIME_DIR");
+  const std::string old = before != nullptr ? before : "";
+  setenv("XDG_RUNTIME_DIR", "/elsewhere", 1);
+  EXPECT_EQ(file_of_store("nbd://host"), file);
+  if (before != nullptr) {
+    setenv("XDG_RUNTIME_DIR", old.c_str(), 1);
+  } else {
+    unsetenv("XDG_RUNTIME_DIR");
+  }
+}
+
+TEST(StoreName, UrisOfNbdNameTheFilesOfTls) {
+  const auto place = NbdPlace::of("nbds://a@h/e?tls-psk-file=/k%20y&tls-certificates=/pki");
+  ASSERT_TRUE(place);
+  EXPECT_EQ(place->key_file, "/k y");
+  EXPECT_EQ(place->certificates, "/pki");
 }
 
 TEST(StoreName, DifferentExportsHaveDifferentFiles) {
   EXPECT_EQ(file_of_store("nbd://host"), file_of_store("nbd://host:10809/"));
   EXPECT_NE(file_of_store("nbd://host/a"), file_of_store("nbd://host/b"));
   EXPECT_NE(file_of_store("nbd://host/a"), file_of_store("nbd://host:1/a"));
-  EXPECT_TRUE(file_of_store("nbd://host").starts_with(run_folder() + "/store-"));
+  EXPECT_TRUE(file_of_store("nbd://host").starts_with(lock_folder() + "/store-"));
 }
 
 TEST(StoreName, PathsStandForThemselvesAndUrisAreAbsolute) {

@@ -43,7 +43,7 @@ bool is_server_of(const HelloAnswer& hello, const std::string& volume, const Sto
   const std::string file = file_of_store(volume);
   const bool is_there = stat(file.c_str(), &status) == 0;
   const auto id = is_there ? StorageId::of(status) : std::nullopt;
-  const bool same_path = hello.volume == full_path(volume);
+  const bool same_path = store_key(hello.volume) == store_key(full_path(volume));
   if ((!is_there || hello.storages.empty()) && same_path) return true;
   if (!id) return false;
   return std::ranges::any_of(places_of(map.beneath(*id, file)), [&](const StoragePlace& place) {

@@ -62,6 +62,12 @@ TEST_F(VolumeIdentity, OfASuspendedVolumeThePathCounts) {
   EXPECT_TRUE(is_same(said, volume_)) << "it goes on with what is in its place";
 }
 
+TEST_F(VolumeIdentity, OfASuspendedVolumeBehindANetworkEachSpellingIsRight) {
+  const HelloAnswer said = hello_of("nbd://store.example/vol1", {});
+  EXPECT_TRUE(is_same(said, "NBD://STORE.example:10809/vol%31"));
+  EXPECT_FALSE(is_same(said, "nbd://store.example/vol2"));
+}
+
 TEST_F(VolumeIdentity, NonsenseIsRefused) {
   for (const Json& said : {Json(), Json(7), Json::object(), Json{{"volume", 7}}}) {
     EXPECT_FALSE(read_answer<HelloAnswer>(said).ok()) << json_text(said);

@@ -17,10 +17,16 @@ class StoreLock {
   Result<void> take(const std::string& uri, OpenMode mode);
   /// The file stays open: who has given up rights since could not open it again.
   void give_back();
+  /// What who had the lock for writing last has left for the next one; empty: nothing.
+  [[nodiscard]] std::string note() const;
+  /// Leaves it. The lock is taken for writing.
+  Result<void> leave_note(const std::string& text);
   /// What is locked; empty if it is not.
   [[nodiscard]] const std::vector<StorageRange>& storages() const { return lock_.storages(); }
 
  private:
+  Result<void> take_file(const std::string& path, const std::string& uri, OpenMode mode);
+
   FileDescriptor file_;
   StorageLock lock_;
 };

@@ -89,7 +89,7 @@ Result<std::vector<FoundDevice>> find_devices(const std::string& what) {
   if (!found.empty()) return found;
   std::error_code error;
   for (const RunningServer& server : running.servers) {
-    if (server.hello.volume != absolute_path(what) &&
+    if (store_key(server.hello.volume) != store_key(absolute_path(what)) &&
         !fs::equivalent(server.hello.volume, what, error)) {
       continue;
     }

@@ -113,13 +113,32 @@ Result<void> Account::become() const {
   return {};
 }
 
-Result<void> Account::check_may_reopen(const std::string& path, bool for_writing) const {
-  // A server behind a network asks nobody for rights to a file; its socket, where it has one, does.
+/// A server behind a network asks nobody for rights to a file; its socket, where it has one, does,
+/// and TLS needs the files with its keys for each connection.
+Result<void> Account::check_may_connect(const NbdPlace& place) const {
   constexpr std::string_view kUnix = "unix:";
-  if (const auto place = NbdPlace::of(path)) {
-    return place->server.starts_with(kUnix)
-               ? check_may_reopen(place->server.substr(kUnix.size()), true)
-               : Result<void>();
+  if (place.server.starts_with(kUnix)) {
+    auto allowed = check_may_reopen(place.server.substr(kUnix.size()), true);
+    if (!allowed) return allowed;
+  }
+  if (!place.key_file.empty()) {
+    if (auto allowed = check_may_reopen(place.key_file, false); !allowed) return allowed;
+  }
+  if (place.certificates.empty()) return {};
+  if (auto allowed = check_may_reopen(place.certificates, false); !allowed) return allowed;
+  for (const char* name : {"ca-cert.pem", "client-cert.pem", "client-key.pem", "ca-crl.pem"}) {
+    const std::string file = place.certificates + "/" + name;
+    // Which of them are needed the server decides.
+    if (access(file.c_str(), F_OK) != 0) continue;
+    if (auto allowed = check_may_reopen(file, false); !allowed) return allowed;
+  }
+  return {};
+}
+
+Result<void> Account::check_may_reopen(const std::string& path, bool for_writing) const {
+  if (const auto place = NbdPlace::of(path)) return check_may_connect(*place);
+  if (const auto place = RbdPlace::of(path)) {
+    return check_may_reopen(place->conf.empty() ? "/etc/ceph/ceph.conf" : place->conf, false);
   }
   const Disguise disguise(user_, group_, groups_);
   // AT_EACCESS: by the effective user and group, which the disguise has changed.

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "base/result.h"
+#include "base/store_name.h"
 #include "net/socket_address.h"
 
 namespace uvdo {
@@ -32,6 +33,8 @@ class Account {
   Result<void> check_may_reopen(const std::string& path, bool for_writing) const;
 
  private:
+  Result<void> check_may_connect(const NbdPlace& place) const;
+
   std::string name_;
   uid_t user_ = 0;
   gid_t group_ = 0;

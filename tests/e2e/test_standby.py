@@ -4,6 +4,7 @@
 connect again see a pause; what a flush was answered for is there."""
 import contextlib
 import errno
+import fcntl
 import os
 import pathlib
 import random
@@ -279,6 +280,27 @@ class StandbyTest(Standing):
         client = self.connect()
         self.assertEqual(client.pread(BLOCK, 0), b"x" * BLOCK)
         client.flush()
+
+    def test_a_signal_in_a_lost_race_ends_it(self):
+        for _ in range(10):
+            with open(self.image, "r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                standby = self.stand_by()
+                fcntl.flock(file, fcntl.LOCK_UN)
+                while "taking over" not in self.log_of(standby):
+                    self.assertIsNone(standby.poll(), self.log_of(standby))
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:  # it was faster
+                    standby.terminate()
+                    self.assertEqual(standby.wait(60), 0)
+                    continue
+                time.sleep(0.5)  # it waits for the lock, which it does for 2 s
+                standby.terminate()
+                self.assertEqual(standby.wait(SOON), 0, self.log_of(standby))
+                self.assertIn("because of SIGTERM", self.log_of(standby))
+                return
+        self.skipTest("it was always faster")
 
     # ---- where it can't be opened yet
 

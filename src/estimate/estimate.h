@@ -66,7 +66,7 @@ struct Estimate {
   std::uint64_t index_records = 0;      ///< that the index would be told of
   double share = 1;                     ///< of all names, that were looked at
   std::uint64_t margin_blocks = 0;      ///< of stored_blocks, at 95 %; 0 if all were looked at
-  bool table_was_full = false;          ///< for some names: not all duplicates were seen
+  bool table_was_full = false;          ///< the data have grown: some duplicates were not seen
   std::vector<EstimatedGroup> groups;
 };
 

@@ -60,20 +60,24 @@ class OnNbd(unittest.TestCase):
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="uvdo-nbd."))
         self.addCleanup(shutil.rmtree, self.folder)
-        self.store, self.server = Store(self.folder), None
+        self.store, self.server, self.standby = Store(self.folder), None, None
         self.addCleanup(self.store.kill)
         self.addCleanup(self.kill)
         self.front = self.folder / "front"
 
     def kill(self):
-        if self.server and self.server.poll() is None:
-            self.server.kill()
-            self.server.wait()
+        for process in (self.standby, self.server):
+            if process and process.poll() is None:
+                process.kill()
+                process.wait()
         # What a killed server leaves; with the file of the lock ends who keeps its descriptors.
-        run_folder = "/run" if os.geteuid() == 0 else os.environ.get("XDG_RUNTIME_DIR", "/nowhere")
+        user = os.geteuid()
+        folders = ["/run/uvdo"] if user == 0 else [
+            f"{os.environ.get('XDG_RUNTIME_DIR', '/nowhere')}/uvdo", f"/run/user/{user}/uvdo", f"/tmp/uvdo-{user}"]
         name = f"store-{text_hash(f'nbd:unix:{self.store.socket}/'):016x}"
-        for left in pathlib.Path(run_folder, "uvdo").glob(f"{name}.*"):
-            left.unlink(missing_ok=True)
+        for folder in folders:
+            for left in pathlib.Path(folder).glob(f"{name}.*"):
+                left.unlink(missing_ok=True)
 
     def do(self, *words, status=0):
         done = uvdo(*words, timeout=120)
@@ -135,6 +139,10 @@ class OnNbd(unittest.TestCase):
         self.assertNotEqual(other, self.store.uri)
         self.assertIn("is in use", self.do("check", other, status=1))
         self.assertIn("All is well", self.do("status", other))
+        # Of a suspended one the name is all that tells.
+        self.do("suspend", self.store.uri)
+        self.do("resume", other)
+        self.assertIn("All is well", self.do("status", self.store.uri))
         self.stop()
 
     def test_it_grows_with_its_export_while_it_is_in_use(self):
@@ -325,6 +333,29 @@ class OnNbd(unittest.TestCase):
         self.assertIn("in use", self.do("check", self.store.uri, status=1))
         self.assertEqual(client.pread(BLOCK, 0), b"s" * BLOCK)
         self.stop()
+
+    def test_who_stands_by_follows_a_server_that_was_killed(self):
+        self.store.start()
+        self.format()
+        self.serve()
+        log = self.folder / "standby.log"
+        with open(log, "w") as out:
+            self.standby = subprocess.Popen([UVDO, "standby", self.store.uri, "--nbd", f"unix:{self.front}"],
+                                            stdout=out, stderr=subprocess.STDOUT)
+        self.assertTrue(wait_until(lambda: "standing by for" in log.read_text() or self.standby.poll() is not None))
+        self.assertIn("is in use by process", log.read_text())
+        client = self.connect()
+        client.pwrite(b"s" * BLOCK, 0)
+        client.flush()
+        self.assertNotIn("taking over", log.read_text())
+        self.server.kill()
+        self.server.wait()
+        self.assertTrue(wait_until(lambda: "of memory" in log.read_text() or self.standby.poll() is not None))
+        self.assertIn("taking over", log.read_text())
+        self.assertEqual(self.connect().pread(BLOCK, 0), b"s" * BLOCK)
+        self.do("stop", self.store.uri)
+        self.assertEqual(self.standby.wait(60), 0, log.read_text())
+        self.assertIn("consistent", self.do("check", self.store.uri))
 
     # ---- what cannot be
 

@@ -325,7 +325,7 @@ class StandbyTest(Standing):
         self.addCleanup(os.kill, pid, signal.SIGKILL)
         self.assertIn("standing by for", began.stderr)
         self.assertIn("No such file", began.stderr)
-        self.assertIn("No such file", log.read_text())
+        self.assertTrue(wait_until(lambda: "No such file" in log.read_text(), SOON), log.read_text())
 
     def test_another_part_of_storage_that_is_not_there_is_waited_for_too(self):
         standby = self.start("standby", "--size", "1M", "--control", self.folder / "control")

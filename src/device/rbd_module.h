@@ -18,7 +18,7 @@ namespace uvdo {
 /// What an image is opened for.
 enum class RbdAccess : std::uint8_t {
   look,   ///< to read, whoever writes it
-  read,   ///< while nobody else may write it
+  read,   ///< if nobody has it to write at that moment
   write,  ///< under its exclusive lock
 };
 
@@ -37,6 +37,9 @@ class RbdImage {
   /// Waits for what is under way, and gives the lock back.
   virtual ~RbdImage() = default;
 
+  /// As whom the cluster knows the one that has the lock, which is this one; empty unless it was
+  /// opened for writing.
+  [[nodiscard]] virtual const std::string& owner() const = 0;
   /// Bytes. Waits for the cluster.
   [[nodiscard]] virtual Result<std::uint64_t> look_up_size() = 0;
   /// Makes it so large. Waits for the cluster.
@@ -53,9 +56,10 @@ class RbdImage {
 struct RbdModule {
   const char* version;
   /// busy: another client has the lock, whose address is told; not_found, unsupported, io, ...: it
-  /// cannot be opened so.
+  /// cannot be opened so. `ended` is an owner() of which is known that it will never go on: it is
+  /// shut out, and not waited for until the cluster gives it up.
   Result<std::unique_ptr<RbdImage>> (*open)(const std::string& name, const RbdPlace& place,
-                                            RbdAccess access);
+                                            RbdAccess access, const std::string& ended);
   /// Shuts the client that has the lock out of the cluster, then breaks its lock. Nothing is done
   /// where nobody has it.
   Result<void> (*take_over)(const std::string& name, const RbdPlace& place);

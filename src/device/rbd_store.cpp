@@ -42,7 +42,7 @@ Result<std::size_t> RbdStore::peek(const std::string& name, MutableBytes out) {
   auto module = rbd_module();
   if (!module) return std::move(module).error();
   RbdStore store(nullptr, name, *place, OpenMode::read_only);
-  auto image = (*module)->open(name, *place, RbdAccess::look);
+  auto image = (*module)->open(name, *place, RbdAccess::look, {});
   if (!image) return std::move(image).error();
   store.image_ = std::move(*image);
   auto size = store.look_up_size();
@@ -75,7 +75,7 @@ Result<void> RbdStore::check_is_free(const std::string& name, OpenMode mode) {
   if (!module) return std::move(module).error();
   StoreLock held;
   if (auto locked = held.take(name, mode); !locked) return locked;
-  auto image = (*module)->open(name, *place, RbdAccess::read);
+  auto image = (*module)->open(name, *place, RbdAccess::read, held.note());
   if (!image) return std::move(image).error();
   return {};
 }
@@ -86,8 +86,13 @@ Result<void> RbdStore::reopen() {
   auto module = rbd_module();
   if (!module) return std::move(module).error();
   if (auto locked = lock_.take(name_, mode_); !locked) return locked;
+  // A server of this machine that has died is not asked for its lock: nobody here has the image.
   auto image = (*module)->open(name_, place_,
-                               mode_ == OpenMode::read_only ? RbdAccess::read : RbdAccess::write);
+                               mode_ == OpenMode::read_only ? RbdAccess::read : RbdAccess::write,
+                               lock_.note());
+  if (image && mode_ == OpenMode::read_write) {
+    if (auto left = lock_.leave_note((*image)->owner()); !left) image = std::move(left).error();
+  }
   auto size = image ? (*image)->look_up_size() : image.error().clone();
   if (!size) {
     lock_.give_back();

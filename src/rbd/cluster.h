@@ -22,6 +22,12 @@ class Cluster {
   ~Cluster();
 
   [[nodiscard]] rados_ioctx_t pool() const { return pool_; }
+  /// Has the cluster refuse all that a client ("10.0.0.3:0/123456789") still sends. Waits for a
+  /// monitor.
+  Result<void> shut_out(const std::string& name, const std::string& client) const;
+  /// Sees to it that requests from here on are made by the cluster's map of now, so that they come
+  /// behind the shutting out of another client that has happened. Waits for a monitor.
+  Result<void> catch_up(const std::string& name) const;
 
  private:
   Cluster() = default;

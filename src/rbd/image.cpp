@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <fmt/core.h>
@@ -13,6 +15,13 @@
 
 namespace uvdo {
 namespace {
+
+/// What a volume's promises rest on, by the names of Ceph's settings (cluster.cpp sets them).
+constexpr std::array<std::pair<std::string_view, std::string_view>, 3> kNeeded{{
+    {"rbd_cache", "false"},
+    {"rbd_persistent_cache_mode", "disabled"},
+    {"rbd_blocklist_on_break_lock", "true"},
+}};
 
 /// "10.0.0.3:0/123456789", as librbd tells it, without the number of the client.
 std::string host_of(const std::string& address) { return address.substr(0, address.rfind(':')); }
@@ -37,6 +46,18 @@ Result<std::string> owner_of(rbd_image_t image, const std::string& name) {
     return ceph_error(static_cast<int>(result), fmt::format("cannot see who uses {}", name));
   }
   return std::string(texts[3].c_str());
+}
+
+/// The same of an image whose lock we have: as the cluster has it now.
+Result<std::string> holder_of(rbd_image_t image, const std::string& name) {
+  rbd_lock_mode_t mode = RBD_LOCK_MODE_EXCLUSIVE;
+  std::array<char*, 1> owners{};
+  std::size_t count = owners.size();
+  const int result = rbd_lock_get_owners(image, &mode, owners.data(), &count);
+  if (result < 0) return ceph_error(result, fmt::format("cannot see who has locked {}", name));
+  std::string owner = count > 0 ? owners[0] : "";
+  rbd_lock_get_owners_cleanup(owners.data(), count);
+  return owner;
 }
 
 /// Whether a client has the image open, as far as the cluster knows: of one that has died it knows
@@ -66,12 +87,13 @@ Error LibrbdImage::in_use(const std::string& owner) const {
 }
 
 Result<std::unique_ptr<RbdImage>> LibrbdImage::open(const std::string& name, const RbdPlace& place,
-                                                    RbdAccess access) {
+                                                    RbdAccess access, const std::string& ended) {
   auto cluster = Cluster::connect(name, place);
   if (!cluster) return std::move(cluster).error();
   std::unique_ptr<LibrbdImage> made(new LibrbdImage(name, std::move(*cluster)));
   if (auto opened = made->open_image(place, access); !opened) return std::move(opened).error();
-  if (auto locked = made->lock(access); !locked) return std::move(locked).error();
+  if (auto right = made->check_settings(); !right) return std::move(right).error();
+  if (auto locked = made->lock(access, ended); !locked) return std::move(locked).error();
   if (auto watched = made->watch_answers(); !watched) return std::move(watched).error();
   return std::unique_ptr<RbdImage>(std::move(made));
 }
@@ -103,11 +125,40 @@ Result<void> LibrbdImage::open_image(const RbdPlace& place, RbdAccess access) {
   return ceph_error(result, fmt::format("cannot open {}", name_));
 }
 
-Result<void> LibrbdImage::lock(RbdAccess access) {
+/// An image and its pool may have settings of their own, before which those of this client give
+/// way.
+Result<void> LibrbdImage::check_settings() {
+  std::vector<rbd_config_option_t> options(256);
+  int count = static_cast<int>(options.size());
+  int result = rbd_config_image_list(image_, options.data(), &count);
+  if (result == -ERANGE) {
+    options.resize(static_cast<std::size_t>(count));
+    result = rbd_config_image_list(image_, options.data(), &count);
+  }
+  if (result < 0) return ceph_error(result, fmt::format("cannot see the settings of {}", name_));
+  std::string wrong;
+  for (const auto& option : std::span(options).first(static_cast<std::size_t>(count))) {
+    for (const auto& [key, value] : kNeeded) {
+      if (std::string_view(option.name) == key && std::string_view(option.value) != value) {
+        wrong = fmt::format("{}={}", key, option.value);
+      }
+    }
+  }
+  rbd_config_image_list_cleanup(options.data(), count);
+  if (wrong.empty()) return {};
+  return Error(
+      Errc::unsupported,
+      fmt::format("{} has the setting {} of its own, or of its pool, with which writes that were "
+                  "answered could be lost; take it away by rbd config image remove, or rbd config "
+                  "pool remove",
+                  name_, wrong));
+}
+
+Result<void> LibrbdImage::lock(RbdAccess access, const std::string& ended) {
   switch (access) {
     case RbdAccess::look: return {};
-    case RbdAccess::read: return check_unlocked();
-    case RbdAccess::write: return take_lock();
+    case RbdAccess::read: return check_unlocked(ended);
+    case RbdAccess::write: return take_lock(ended);
   }
   return {};
 }
@@ -120,10 +171,10 @@ Result<void> LibrbdImage::watch_answers() {
   return {};
 }
 
-Result<void> LibrbdImage::check_unlocked() {
+Result<void> LibrbdImage::check_unlocked(const std::string& ended) {
   auto owner = owner_of(image_, name_);
   if (!owner) return std::move(owner).error();
-  if (owner->empty()) return {};
+  if (owner->empty() || *owner == ended) return {};
   auto alive = is_there(image_, *owner, name_);
   if (!alive) return std::move(alive).error();
   if (*alive) return in_use(*owner);
@@ -132,7 +183,7 @@ Result<void> LibrbdImage::check_unlocked() {
 
 /// The lock of one that is there is refused at once; that of one that has died becomes ours as soon
 /// as the cluster knows so, and has shut it out.
-Result<void> LibrbdImage::take_lock() {
+Result<void> LibrbdImage::take_lock(const std::string& ended) {
   std::uint64_t features = 0;
   int result = rbd_get_features(image_, &features);
   if (result < 0) return ceph_error(result, fmt::format("cannot open {}", name_));
@@ -142,18 +193,37 @@ Result<void> LibrbdImage::take_lock() {
                              "at once; give it one by rbd feature enable POOL/IMAGE exclusive-lock",
                              name_));
   }
+  auto before = owner_of(image_, name_);
+  if (!before) return std::move(before).error();
+  if (!before->empty() && *before == ended) {
+    if (auto broken = break_lock(); !broken) return broken;
+  } else if (!before->empty()) {
+    // librbd takes it from one of which the cluster hears nothing any more; for good, here too.
+    auto alive = is_there(image_, *before, name_);
+    if (!alive) return std::move(alive).error();
+    if (*alive) return in_use(*before);
+    if (auto out = cluster_.shut_out(name_, *before); !out) return out;
+  }
   result = rbd_lock_acquire(image_, RBD_LOCK_MODE_EXCLUSIVE);
-  if (result == 0) return {};
-  auto owner = owner_of(image_, name_);
+  if (result != 0) {
+    auto owner = owner_of(image_, name_);
+    if (!owner) return std::move(owner).error();
+    if (!owner->empty()) return in_use(*owner);
+    return ceph_error(result, fmt::format("cannot lock {}", name_));
+  }
+  auto owner = holder_of(image_, name_);
   if (!owner) return std::move(owner).error();
-  if (!owner->empty()) return in_use(*owner);
-  return ceph_error(result, fmt::format("cannot lock {}", name_));
+  owner_ = std::move(*owner);
+  // What is read from here on is read behind the shutting out of whoever had the lock.
+  return cluster_.catch_up(name_);
 }
 
 Result<void> LibrbdImage::break_lock() {
   auto owner = owner_of(image_, name_);
   if (!owner) return std::move(owner).error();
   if (owner->empty()) return {};
+  // Before librbd does so for an hour: an entry that is there is not made longer.
+  if (auto out = cluster_.shut_out(name_, *owner); !out) return out;
   const int result = rbd_lock_break(image_, RBD_LOCK_MODE_EXCLUSIVE, owner->c_str());
   if (result == 0 || result == -ENOENT) return {};
   return ceph_error(result, fmt::format("cannot take {} over from {}; its user needs the profile "

@@ -17,10 +17,11 @@ namespace uvdo {
 class LibrbdImage final : public RbdImage {
  public:
   static Result<std::unique_ptr<RbdImage>> open(const std::string& name, const RbdPlace& place,
-                                                RbdAccess access);
+                                                RbdAccess access, const std::string& ended);
   static Result<void> take_over(const std::string& name, const RbdPlace& place);
   ~LibrbdImage() override;
 
+  [[nodiscard]] const std::string& owner() const override { return owner_; }
   [[nodiscard]] Result<std::uint64_t> look_up_size() override;
   Result<void> resize(std::uint64_t size) override;
   [[nodiscard]] int event() const override { return event_.get(); }
@@ -32,9 +33,10 @@ class LibrbdImage final : public RbdImage {
       : name_(std::move(name)), cluster_(std::move(cluster)) {}
   Result<void> open_image(const RbdPlace& place, RbdAccess access);
   Result<void> watch_answers();
-  Result<void> check_unlocked();
-  Result<void> lock(RbdAccess access);
-  Result<void> take_lock();
+  Result<void> check_settings();
+  Result<void> check_unlocked(const std::string& ended);
+  Result<void> lock(RbdAccess access, const std::string& ended);
+  Result<void> take_lock(const std::string& ended);
   Result<void> break_lock();
   [[nodiscard]] Error in_use(const std::string& owner) const;
 
@@ -42,6 +44,7 @@ class LibrbdImage final : public RbdImage {
   Cluster cluster_;
   FileDescriptor event_;
   rbd_image_t image_ = nullptr;
+  std::string owner_;  // this one, as long as it has the lock
   std::size_t under_way_ = 0;
 };
 

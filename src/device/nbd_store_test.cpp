@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "device/nbd_store.h"
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <future>
@@ -9,6 +11,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include "async/task.h"
+#include "async/uring_loop.h"
 #include "base/aligned_memory.h"
 #include "base/block_types.h"
 #include "base/store_name.h"
@@ -78,6 +82,37 @@ TEST_F(NbdStoreTest, WhatALivingServerWasAskedForEndsBeforeItIsConnectedToAnew) 
   EXPECT_EQ(written.get(), 0);
   EXPECT_GT(server_.connections(), at_first);
   EXPECT_EQ(read(4 * (64U << 10U)), std::string(4 * (64U << 10U), 'a'));
+}
+
+TEST_F(NbdStoreTest, SoItIsWhereNobodyWaitsForARequest) {
+  auto loop = UringLoop::create(64);
+  ASSERT_TRUE(loop) << loop.error().message();
+  server_.offer({});
+  auto opened = NbdStore::open(loop->get(), server_.uri(), OpenMode::read_write);
+  ASSERT_TRUE(opened) << opened.error().message();
+  server_.be_silent(true);
+  auto connections = std::async([this] {
+    EXPECT_TRUE(server_.wait_for_kept(4));
+    server_.hang_up(0);
+    std::this_thread::sleep_for(milliseconds(200));
+    const std::size_t count = server_.connections();
+    server_.be_silent(false);
+    return count;
+  });
+  (*loop)->run([](Device& store) -> Task<void> {
+    const AlignedMemory written(4 * (64U << 10U));
+    const AlignedMemory got(written.size());
+    std::ranges::fill(written.bytes(), std::byte{'l'});
+    const auto stored = co_await store.write(0, written.bytes());
+    EXPECT_TRUE(stored);
+    const auto flushed = co_await store.flush();
+    EXPECT_TRUE(flushed);
+    const auto read = co_await store.read(0, got.bytes());
+    EXPECT_TRUE(read);
+    EXPECT_TRUE(std::ranges::equal(written.bytes(), got.bytes()));
+  }(**opened));
+  EXPECT_EQ(connections.get(), 4U);
+  EXPECT_GT(server_.connections(), 4U);
 }
 
 TEST_F(NbdStoreTest, AFailedFlushOfItsOwnIsToldUntilALaterOneHasSucceeded) {

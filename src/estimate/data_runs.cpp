@@ -37,4 +37,12 @@ std::uint64_t data_bytes(const SeekFile& seek, std::uint64_t end) {
   return sum;
 }
 
+std::uint64_t data_bytes(const struct stat& file, const SeekFile& seek) {
+  const auto size = static_cast<std::uint64_t>(file.st_size);
+  const std::uint64_t end = (size + kBlockSize - 1) / kBlockSize * kBlockSize;
+  // What takes less room than it has bytes has holes, is compressed, or is not yet written.
+  if (static_cast<std::uint64_t>(file.st_blocks) * 512 >= end) return end;
+  return data_bytes(seek, end);
+}
+
 }  // namespace uvdo

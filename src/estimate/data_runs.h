@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 namespace uvdo {
@@ -27,5 +28,7 @@ struct DataRun {
 
 /// Bytes of all runs of data.
 [[nodiscard]] std::uint64_t data_bytes(const SeekFile& seek, std::uint64_t end);
+/// The same of a file of which that is known. `seek` is asked only where there may be holes.
+[[nodiscard]] std::uint64_t data_bytes(const struct stat& file, const SeekFile& seek);
 
 }  // namespace uvdo

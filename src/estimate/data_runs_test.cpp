@@ -56,6 +56,21 @@ TEST(DataRuns, WhereNobodyCanTellAllIsData) {
   EXPECT_EQ(data_bytes(seek, 40960), 40960U);
 }
 
+TEST(DataRuns, WhatAFileSystemCompressesCountsWithAllItsBytes) {
+  struct stat file {};
+  file.st_size = 1 << 20;
+  file.st_blocks = 8;
+  EXPECT_EQ(data_bytes(file, file_with({{0, 1 << 20}}, 1 << 20)), 1U << 20);
+  EXPECT_EQ(data_bytes(file, file_with({{4096, 8192}}, 1 << 20)), 4096U);
+}
+
+TEST(DataRuns, AFileThatTakesAllItsRoomIsNotAskedForHoles) {
+  struct stat file {};
+  file.st_size = 5000;
+  file.st_blocks = 16;
+  EXPECT_EQ(data_bytes(file, file_with({}, 5000)), 8192U);
+}
+
 TEST(DataRuns, DataToTheEndOfAFileEndWithItsLastBlock) {
   EXPECT_EQ(data_bytes(file_with({{0, 5000}}, 5000), 8192), 8192U);
   EXPECT_EQ(data_bytes(file_with({}, 1 << 20), 1 << 20), 0U);

@@ -37,15 +37,6 @@ Result<void> read_fully(int fd, const std::string& path, std::uint64_t offset, M
   return {};
 }
 
-/// Bytes of blocks that will be read of a file, as far as that can be told before.
-std::uint64_t bytes_to_read(const FTSENT& entry) {
-  const auto size = whole_blocks(static_cast<std::uint64_t>(entry.fts_statp->st_size));
-  // A file that takes less room than it has bytes has holes, is compressed, or is not yet written.
-  if (static_cast<std::uint64_t>(entry.fts_statp->st_blocks) * 512 >= size) return size;
-  const FileDescriptor fd(::open(entry.fts_accpath, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  return fd ? data_bytes(seek_in(fd.get()), size) : 0;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Feed>> FileFeed::open(const std::string& path, const FeedOptions& options) {
@@ -122,7 +113,11 @@ void FileFeed::count_all(FTS& tree) {
       if (const auto size = size_of_backing_store(fd.get(), path_)) expected_ += *size;
       continue;
     }
-    expected_ += bytes_to_read(*entry);
+    FileDescriptor fd;
+    expected_ += data_bytes(found, [&](off_t from, int whence) {
+      if (!fd) fd = FileDescriptor(::open(entry->fts_accpath, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+      return lseek(fd.get(), from, whence);
+    });
   }
 }
 

@@ -13,6 +13,7 @@
 
 #include "async/task.h"
 #include "async/uring_loop.h"
+#include "async/wait_queue.h"
 #include "base/aligned_memory.h"
 #include "base/block_types.h"
 #include "base/store_name.h"
@@ -130,6 +131,36 @@ TEST_F(NbdStoreTest, AFailedFlushOfItsOwnIsToldUntilALaterOneHasSucceeded) {
   server_.fail_flushes(0);
   ASSERT_TRUE(store_->reopen());
   EXPECT_EQ(flush(), 0) << "what was let go of is another matter";
+}
+
+TEST_F(NbdStoreTest, AFailedFlushOfItsOwnFailsThoseUnderWay) {
+  auto loop = UringLoop::create(64);
+  ASSERT_TRUE(loop) << loop.error().message();
+  server_.offer({});
+  auto opened = NbdStore::open(loop->get(), server_.uri(), OpenMode::read_write);
+  ASSERT_TRUE(opened) << opened.error().message();
+  (*loop)->run(
+      [](UringLoop& executor, Device& store, testing::NbdTestServer& server) -> Task<void> {
+        const auto flush = [](Device& device, bool* is_done) -> Task<void> {
+          const auto flushed = co_await device.flush();
+          EXPECT_FALSE(flushed) << "the server may have dropped what it is for";
+          *is_done = true;
+        };
+        bool is_done = false;
+        server.be_silent(true);
+        TaskGroup flushes(executor);
+        flushes.start(flush(store, &is_done));
+        EXPECT_TRUE(server.wait_for_kept(1));
+        server.answer_what_comes();
+        server.fail_flushes(EIO);
+        const AlignedMemory memory(kBlockSize);
+        const auto stored = co_await store.write(0, memory.bytes(), Durability::fua);
+        EXPECT_FALSE(stored);
+        EXPECT_FALSE(is_done);
+        server.fail_flushes(0);
+        server.be_silent(false);
+        co_await flushes.wait();
+      }(**loop, **opened, server_));
 }
 
 TEST_F(NbdStoreTest, AServerThatComesBackWithLessIsNotBelieved) {

@@ -51,6 +51,7 @@ class NbdTestServer {
       const std::lock_guard lock(mutex_);
       is_ending_ = true;
       is_silent_ = false;
+      keeps_more_ = false;
       for (const FileDescriptor& each : clients_) shutdown(each.get(), SHUT_RDWR);
     }
     changed_.notify_all();
@@ -70,7 +71,13 @@ class NbdTestServer {
   void be_silent(bool is_silent) {
     const std::lock_guard lock(mutex_);
     is_silent_ = is_silent;
+    keeps_more_ = is_silent;
     changed_.notify_all();
+  }
+  /// Answers what comes from now on, and not what it has kept.
+  void answer_what_comes() {
+    const std::lock_guard lock(mutex_);
+    keeps_more_ = false;
   }
   /// Waits until it has kept so many requests to itself.
   bool wait_for_kept(std::size_t count) {
@@ -225,7 +232,7 @@ class NbdTestServer {
     std::vector<std::byte> data(command == Command::write ? length : 0);
     if (command == Command::disconnect || !receive(fd, data.data(), data.size())) return false;
     std::unique_lock lock(mutex_);
-    if (is_silent_) {
+    if (keeps_more_) {
       ++kept_;
       changed_.notify_all();
       changed_.wait(lock, [this] { return !is_silent_; });
@@ -261,6 +268,7 @@ class NbdTestServer {
   std::vector<FileDescriptor> clients_;  // all there were
   std::vector<bool> is_cut_;
   bool is_silent_ = false;
+  bool keeps_more_ = false;
   bool is_ending_ = false;
   std::size_t kept_ = 0;
   std::size_t flushes_ = 0;

@@ -10,6 +10,8 @@
 #include <mutex>
 #include <random>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include <fmt/core.h>
 
@@ -161,6 +163,9 @@ class Worker {
       account_.add(span.group, counts);
     }
     if (compared_ > 0) margin_.add_piece(compared_, error_);
+    // Not before: no other piece is guessed from its own blocks.
+    for (const auto& [kind, size] : learned_) guesser_.learn(kind, size);
+    learned_.clear();
     shared_.done_bytes += std::uint64_t{blocks} * kBlockSize;
   }
 
@@ -233,7 +238,11 @@ class Worker {
       ++compared_;
       error_ += blocks_of(size) - blocks_of(*guess);
     }
-    guesser_.learn(kind, size);
+    if (is_compressed_) {
+      learned_.emplace_back(kind, size);
+    } else {
+      guesser_.learn(kind, size);
+    }
     return size;
   }
 
@@ -255,6 +264,7 @@ class Worker {
   std::mt19937_64 random_;  // of fixed seeds: the same data give the same result
   double due_ = 0.5;        // pieces that are to be compressed
   SizeGuesser guesser_;
+  std::vector<std::pair<SizeGuesser::Kind, std::size_t>> learned_;  // of the piece
   SampleMargin margin_;
   PackingModel::Sizes sizes_;
   bool is_compressed_ = true;   // the piece

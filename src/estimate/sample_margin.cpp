@@ -5,6 +5,13 @@
 #include <cmath>
 
 namespace uvdo {
+namespace {
+
+/// The spread knows sizes, but not with whom fragments of guessed sizes share blocks. On real data
+/// 92 of 100 samples were within the margin without this.
+constexpr double kUnseen = 1.25;
+
+}  // namespace
 
 double t_of_95_percent(std::uint64_t degrees) {
   constexpr std::array<double, 5> kFew{12.71, 4.30, 3.18, 2.78, 2.57};
@@ -37,7 +44,7 @@ double SampleMargin::half_width() const {
   // they were learned from the same blocks, grows with their number; the rest with its root.
   const double times = guessed_ / compressed_;
   const double variance = squares_ / (pieces - 1) * pieces * times * (times + 1);
-  return std::fmin(guessed_, t_of_95_percent(pieces_ - 1) * std::sqrt(variance));
+  return std::fmin(guessed_, kUnseen * t_of_95_percent(pieces_ - 1) * std::sqrt(variance));
 }
 
 }  // namespace uvdo

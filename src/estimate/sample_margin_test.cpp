@@ -79,7 +79,8 @@ TEST(SizeGuesser, ForgetsWhatIsFarAway) {
 
 TEST(SizeGuesser, KnowsNoiseFromText) {
   std::vector<std::byte> all(kBlockSize);
-  for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<std::byte>(i / 512 * 32 + i % 32);
+  for (std::size_t i = 0; i < all.size(); ++i)
+    all[i] = static_cast<std::byte>(i / 512 * 32 + i % 32);
   const std::vector<std::byte> one(kBlockSize);
   EXPECT_NE(SizeGuesser::kind_of(all.data()), SizeGuesser::kind_of(one.data()));
 }

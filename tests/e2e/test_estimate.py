@@ -201,6 +201,13 @@ class PathTest(unittest.TestCase):
                 self.assertLess(found["marginBytes"], whole / 10)
         # Three or more of sixteen miss once in 25 times if one in twenty does.
         self.assertLessEqual(len(missed), 2, (whole, missed))
+        room = self.folder / "room"
+        with open(room, "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, 8 << 30)
+        found = estimate("--threads", "1", "--memory", "16M", path, room)
+        self.assertLess(found["namesShare"], 0.5)
+        self.assertLess(found["marginBytes"], whole / 10)
+        self.assertAlmostEqual(found["storedBytes"], whole, delta=found["marginBytes"])
 
     def test_memory_is_bounded(self):
         """The names of 4 GiB do not fit into 16 MiB, and what fits is a sample."""

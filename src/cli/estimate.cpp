@@ -77,6 +77,7 @@ void print_json(const Estimate& found, const Recommendation& advice, double seco
   json["storedBytes"] = bytes_of(found.stored_blocks);
   json["marginBytes"] = bytes_of(found.margin_blocks);
   json["sampledShare"] = found.share;
+  json["namesShare"] = found.names_share;
   json["indexRecords"] = found.index_records;
   json["problems"] = found.problems;
   json["seconds"] = seconds;
@@ -117,6 +118,16 @@ void print_groups(std::vector<EstimatedGroup> groups, std::uint64_t limit) {
   }
 }
 
+/// What was not looked at.
+std::string sample_text(const Estimate& found) {
+  const std::string compressed =
+      fmt::format("{:.2f} % of the data were compressed", found.share * 100);
+  const std::string named =
+      fmt::format("{:.2f} % of all names were looked at", found.names_share * 100);
+  if (found.names_share >= 1) return compressed;
+  return found.share >= 1 ? named : fmt::format("{}, {}", compressed, named);
+}
+
 void print_words(const EstimateArguments& arguments, const Estimate& found,
                  const Recommendation& advice, double seconds) {
   const BlockCounts& counts = found.counts;
@@ -132,9 +143,9 @@ void print_words(const EstimateArguments& arguments, const Estimate& found,
   print_line("  which become", found.compressed_blocks, data);
   print_line("not compressible", counts.whole, data);
   print_line("stored in a volume", found.stored_blocks, data);
-  if (found.share < 1) {
-    print("  give or take {} (95 % of such samples): {:.2f} % of all names were looked at\n",
-          size_text(bytes_of(found.margin_blocks)), found.share * 100);
+  if (found.share < 1 || found.names_share < 1) {
+    print("  give or take {} (95 % of such samples): {}\n",
+          size_text(bytes_of(found.margin_blocks)), sample_text(found));
   }
   print("Saved: {} of the data\n", percent(data - std::min(data, found.stored_blocks), data));
   if (!found.groups.empty() && arguments.options.by != GroupBy::nothing) {
@@ -200,11 +211,11 @@ int run_with(EstimateArguments& arguments) {
         "there was no room for all names, as more data were read than was foreseen: some "
         "duplicates were not seen");
   }
-  if (found->share < 1 && options.by != GroupBy::nothing) {
+  if (found->names_share < 1 && options.by != GroupBy::nothing) {
     warn(
         fmt::format("only {:.2f} % of all names fit into the memory: what --by shows is rough, and "
                     "that of small files and folders says nothing; give more --memory",
-                    found->share * 100));
+                    found->names_share * 100));
   }
   auto advice = recommend(*found, use);
   if (!advice) return fail(advice.error());
@@ -289,7 +300,7 @@ int run_estimate(int argc, char** argv) {
       .one_of({"file", "folder"});
   app.option("--limit", arguments.limit, "lines of --by").show_default();
   app.option("--sample", arguments.sample,
-             "look at so many per cent of all names: faster, with a margin of error");
+             "compress so many per cent of the data: faster, with a margin of error");
   app.option("--memory", arguments.memory,
              "memory for names; what does not fit makes a sample of them (default: a quarter of "
              "what is free)");

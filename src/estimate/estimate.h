@@ -23,7 +23,7 @@ struct EstimateOptions {
   bool compression = true;
   IndexWindow window;        ///< by default the index forgets nothing
   std::uint64_t memory = 0;  ///< bytes that may be taken, at least kLeastMemory
-  double share = 1;          ///< of all names, that are looked at; above 0, at most 1
+  double share = 1;          ///< of the data, that is compressed; above 0, at most 1
   unsigned threads = 1;
   /// A file or block that could not be read; called by one thread at a time.
   std::function<void(const std::string&)> problem = [](const std::string&) {};
@@ -64,8 +64,9 @@ struct Estimate {
   std::uint64_t compressed_blocks = 0;  ///< physical blocks that the fragments share
   std::uint64_t stored_blocks = 0;      ///< physical blocks for all data
   std::uint64_t index_records = 0;      ///< that the index would be told of
-  double share = 1;                     ///< of all names, that were looked at
-  std::uint64_t margin_blocks = 0;      ///< of stored_blocks, at 95 %; 0 if all were looked at
+  double share = 1;                     ///< of the data, that was compressed
+  double names_share = 1;               ///< of all names, that the memory had room for
+  std::uint64_t margin_blocks = 0;      ///< of stored_blocks, at 95 %; 0 if nothing was guessed
   bool table_was_full = false;          ///< the data have grown: some duplicates were not seen
   std::vector<EstimatedGroup> groups;
 };

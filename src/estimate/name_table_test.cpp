@@ -103,7 +103,7 @@ TEST(NameTable, CountsNoReferencesOfBinsBeyondItsRoom) {
 
 TEST(PackingModel, FillsBinsWithTheLargestThatFit) {
   NameTable table(100, {});
-  PackingModel packing(table, 100);
+  PackingModel packing(&table, 100);
   std::uint64_t number = 0;
   for (const std::size_t size : {3000U, 2000U, 1000U, 2060U, 60U}) {
     table.write(name_of(number));
@@ -120,7 +120,7 @@ TEST(PackingModel, FillsBinsWithTheLargestThatFit) {
 
 TEST(PackingModel, MakesABinOfThoseThatAreTooMany) {
   NameTable table(100, {});
-  PackingModel packing(table, 4);
+  PackingModel packing(&table, 4);
   for (std::uint64_t i = 0; i < 4; ++i) {
     table.write(name_of(i));
     packing.add(name_of(i), 2030);
@@ -132,7 +132,7 @@ TEST(PackingModel, MakesABinOfThoseThatAreTooMany) {
 
 TEST(PackingModel, OneFragmentAloneStaysWhole) {
   NameTable table(100, {});
-  PackingModel packing(table, 100);
+  PackingModel packing(&table, 100);
   table.write(name_of(1));
   packing.add(name_of(1), 4000);
   packing.flush();
@@ -143,7 +143,7 @@ TEST(PackingModel, OneFragmentAloneStaysWhole) {
 
 TEST(PackingModel, HasWhatIsWantedComeOutFirst) {
   NameTable table(100, {});
-  PackingModel packing(table, 100);
+  PackingModel packing(&table, 100);
   for (std::uint64_t i = 0; i < 3; ++i) {
     table.write(name_of(i));
     packing.add(name_of(i), 1000 + 1000 * i);

@@ -8,17 +8,35 @@
 #include <mutex>
 #include <vector>
 
+#include "base/block_types.h"
 #include "estimate/name_table.h"
 #include "format/compressed_block.h"
 #include "packer/size_set.h"
 
 namespace uvdo {
 
+/// What became of fragments of about one size.
+struct PackedSizes {
+  std::uint64_t fragments = 0;
+  std::uint64_t alone = 0;  ///< that found no company, and so are stored as whole blocks
+  double bins = 0;          ///< of the others: what they take of their bins, by their bytes
+
+  /// Blocks that one of them takes, if `size` is theirs.
+  [[nodiscard]] double blocks_each(std::size_t size) const {
+    if (fragments == 0) return static_cast<double>(size) / static_cast<double>(kBlockSize);
+    return (static_cast<double>(alone) + bins) / static_cast<double>(fragments);
+  }
+};
+
 /// May be used by several threads at once.
 class PackingModel {
  public:
-  /// `names` is told which bin each is in. `most_waiting`: as of Packer.
-  PackingModel(NameTable& names, std::size_t most_waiting)
+  static constexpr std::size_t kBytesOfASize = 64;
+  /// By size / kBytesOfASize.
+  using Sizes = std::array<PackedSizes, kBlockSize / kBytesOfASize>;
+
+  /// `names`, unless it is null, is told which bin each is in. `most_waiting`: as of Packer.
+  PackingModel(NameTable* names, std::size_t most_waiting)
       : names_(names), most_waiting_(most_waiting) {}
 
   /// A fragment of 1 .. 4059 bytes comes.
@@ -30,12 +48,12 @@ class PackingModel {
   void flush();
 
   [[nodiscard]] std::uint64_t bins() const { return bins_; }
+  /// Of the fragments that have left so far.
+  [[nodiscard]] Sizes sizes();
   /// Fragments in bins, and the sum of their sizes.
   [[nodiscard]] std::uint64_t fragments() const { return fragments_; }
   [[nodiscard]] std::uint64_t fragment_bytes() const { return fragment_bytes_; }
-  /// The sum of the squares of the sizes.
-  [[nodiscard]] double fragment_squares() const { return fragment_squares_; }
-  /// Fragments that found no company, and so are stored as whole blocks.
+  /// Fragments that found no company.
   [[nodiscard]] std::uint64_t alone() const { return alone_; }
 
  private:
@@ -45,7 +63,7 @@ class PackingModel {
   /// Takes one of those that wait and have that size.
   RecordName take(std::size_t size, std::size_t place);
 
-  NameTable& names_;
+  NameTable* names_;
   std::size_t most_waiting_;
   std::mutex mutex_;
   SizeSet sizes_;
@@ -54,8 +72,8 @@ class PackingModel {
   std::uint64_t bins_ = 0;
   std::uint64_t fragments_ = 0;
   std::uint64_t fragment_bytes_ = 0;
-  double fragment_squares_ = 0;
   std::uint64_t alone_ = 0;
+  Sizes packed_;
 };
 
 }  // namespace uvdo

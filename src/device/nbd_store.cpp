@@ -67,7 +67,7 @@ struct NbdStore::Job {
 /// kernel has it, and outlives who has forgotten it.
 struct NbdStore::Watch : UringLoop::Operation {
   NbdStore* store = nullptr;  // none: nobody is interested any more
-  NbdConnection* connection = nullptr;
+  NbdClient* connection = nullptr;
   short events = 0;
   __kernel_timespec time{};
   Clock::time_point until{};
@@ -132,7 +132,7 @@ Result<void> NbdStore::reopen() {
   return {};
 }
 
-Result<void> NbdStore::check(const NbdExport& found) const {
+Result<void> NbdStore::check(const NbdExportOffer& found) const {
   if (mode_ == OpenMode::read_write && found.is_read_only) {
     return Error(Errc::read_only, fmt::format("{} is an export that may only be read", uri_));
   }
@@ -150,7 +150,7 @@ Result<void> NbdStore::check(const NbdExport& found) const {
 }
 
 /// What is under way was made for what the server could do before.
-Result<void> NbdStore::check_is_as_able(const NbdExport& found) const {
+Result<void> NbdStore::check_is_as_able(const NbdExportOffer& found) const {
   const auto without = [&](std::string_view what) {
     return Error(Errc::io, fmt::format("{} has come back without {}", uri_, what));
   };
@@ -171,22 +171,22 @@ Result<void> NbdStore::check_is_as_able(const NbdExport& found) const {
   return {};
 }
 
-Result<std::vector<std::unique_ptr<NbdConnection>>> NbdStore::connect_all(std::size_t most) {
-  std::vector<std::unique_ptr<NbdConnection>> made;
-  auto first = NbdConnection::connect(uri_, kConnectPatience);
+Result<std::vector<std::unique_ptr<NbdClient>>> NbdStore::connect_all(std::size_t most) {
+  std::vector<std::unique_ptr<NbdClient>> made;
+  auto first = NbdClient::connect(uri_, kConnectPatience);
   if (!first) return std::move(first).error();
-  const NbdExport found = (*first)->look();
+  const NbdExportOffer found = (*first)->look();
   if (auto usable = check(found); !usable) return std::move(usable).error();
   made.push_back(std::move(*first));
   while (found.can_multi_conn && made.size() < most) {
-    auto more = NbdConnection::connect(uri_, kConnectPatience);
+    auto more = NbdClient::connect(uri_, kConnectPatience);
     if (!more) break;  // a server may limit them
     made.push_back(std::move(*more));
   }
   return made;
 }
 
-void NbdStore::use(std::vector<std::unique_ptr<NbdConnection>> connections) {
+void NbdStore::use(std::vector<std::unique_ptr<NbdClient>> connections) {
   forget_watches();
   connections_ = std::move(connections);
   export_ = connections_.front()->look();
@@ -200,9 +200,9 @@ void NbdStore::use(std::vector<std::unique_ptr<NbdConnection>> connections) {
 
 Result<std::uint64_t> NbdStore::look_up_size() {
   if (export_.can_multi_conn) {
-    auto probe = NbdConnection::connect(uri_, kConnectPatience);
+    auto probe = NbdClient::connect(uri_, kConnectPatience);
     if (!probe) return std::move(probe).error();
-    const NbdExport found = (*probe)->look();
+    const NbdExportOffer found = (*probe)->look();
     if (auto usable = check(found); !usable) return std::move(usable).error();
     if (found.size == size_) return size_;
   }
@@ -515,8 +515,8 @@ void NbdStore::remove(Job& job) { jobs_.erase(&job); }
 
 // ---- connections
 
-std::vector<NbdConnection*> NbdStore::all() const {
-  std::vector<NbdConnection*> found;
+std::vector<NbdClient*> NbdStore::all() const {
+  std::vector<NbdClient*> found;
   for (const auto& each : connections_) found.push_back(each.get());
   return found;
 }
@@ -565,9 +565,8 @@ void NbdStore::collect() {
       }
     }
     if (state_ == State::draining) return drain();
-    const auto gone = std::ranges::find_if(connections_, [](const auto& each) {
-      return each->phase() != NbdConnection::Phase::ready;
-    });
+    const auto gone = std::ranges::find_if(
+        connections_, [](const auto& each) { return each->phase() != NbdClient::Phase::ready; });
     if (gone != connections_.end()) return break_off((*gone)->trouble());
     if (state_ == State::up && !waiting_.empty()) {
       send_waiting();
@@ -626,7 +625,7 @@ void NbdStore::attempt() {
   if (!broken_since_) broken_since_ = Clock::now();
   attempt_end_ = Clock::now() + kConnectPatience;
   const std::size_t wanted = export_.can_multi_conn ? kConnections : 1;
-  while (connections_.size() < wanted) connections_.push_back(NbdConnection::begin(uri_));
+  while (connections_.size() < wanted) connections_.push_back(NbdClient::begin(uri_));
   look_at_attempt();
 }
 
@@ -655,18 +654,18 @@ void NbdStore::give_up() {
 void NbdStore::look_at_attempt() {
   const bool is_over = Clock::now() >= attempt_end_;
   const auto phase_of = [](const auto& each) { return each->phase(); };
-  const bool waits = std::ranges::find(connections_, NbdConnection::Phase::connecting, phase_of) !=
-                     connections_.end();
+  const bool waits =
+      std::ranges::find(connections_, NbdClient::Phase::connecting, phase_of) != connections_.end();
   if (waits && !is_over) return;
   std::string why = waits ? "the server does not answer" : "";
   std::erase_if(connections_, [&](const auto& each) {
-    if (each->phase() == NbdConnection::Phase::ready) return false;
+    if (each->phase() == NbdClient::Phase::ready) return false;
     if (!each->trouble().empty()) why = each->trouble();
     forget_watch(*each);
     return true;
   });
   if (connections_.empty()) return attempt_failed(why);
-  const NbdExport found = connections_.front()->look();
+  const NbdExportOffer found = connections_.front()->look();
   if (auto usable = check(found); !usable) return attempt_failed(usable.error().message());
   export_ = found;
   while (!export_.can_multi_conn && connections_.size() > 1) {
@@ -691,7 +690,7 @@ void NbdStore::replay() {
   std::size_t next = 0;
   for (const auto& job : replay_) {
     for (NbdCommand& command : job->commands) {
-      NbdConnection& connection = *connections_[next++ % connections_.size()];
+      NbdClient& connection = *connections_[next++ % connections_.size()];
       if (!connection.send(command)) answered(command);
     }
   }
@@ -744,7 +743,7 @@ void NbdStore::watch() {
   }
   for (const auto& each : connections_) {
     const bool is_wanted = each->is_waited_for() || state_ == State::connecting;
-    if (!is_wanted || each->phase() == NbdConnection::Phase::broken) continue;
+    if (!is_wanted || each->phase() == NbdClient::Phase::broken) continue;
     auto& one = watches_[each.get()];
     if (!one) {
       one = std::make_shared<Watch>();
@@ -761,7 +760,7 @@ void NbdStore::watch() {
   watch_time();
 }
 
-void NbdStore::watch(Watch& one, NbdConnection& connection) {
+void NbdStore::watch(Watch& one, NbdClient& connection) {
   const short events = connection.events();
   if (one.self) {
     // It is waited for something else than is needed: that ends, and comes here again.
@@ -804,12 +803,12 @@ void NbdStore::watch_time() {
 }
 
 void NbdStore::on_event(Watch& one) {
-  NbdConnection& connection = *one.connection;
+  NbdClient& connection = *one.connection;
   if (one.result > 0) connection.go_on(static_cast<short>(one.result));
   turn();
 }
 
-void NbdStore::forget_watch(NbdConnection& connection) {
+void NbdStore::forget_watch(NbdClient& connection) {
   const auto found = watches_.find(&connection);
   if (found == watches_.end()) return;
   found->second->store = nullptr;

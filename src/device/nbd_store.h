@@ -26,7 +26,7 @@
 #include "async/uring_loop.h"
 #include "device/backing_file.h"
 #include "device/backing_store.h"
-#include "device/nbd_connection.h"
+#include "device/nbd_client.h"
 #include "device/store_lock.h"
 #include "device/unflushed_writes.h"
 
@@ -88,10 +88,10 @@ class NbdStore final : public BackingStore {
 
   NbdStore(UringLoop* loop, std::string uri, OpenMode mode, std::chrono::milliseconds patience);
 
-  [[nodiscard]] Result<void> check(const NbdExport& found) const;
-  Result<std::vector<std::unique_ptr<NbdConnection>>> connect_all(std::size_t most);
-  void use(std::vector<std::unique_ptr<NbdConnection>> connections);
-  [[nodiscard]] Result<void> check_is_as_able(const NbdExport& found) const;
+  [[nodiscard]] Result<void> check(const NbdExportOffer& found) const;
+  Result<std::vector<std::unique_ptr<NbdClient>>> connect_all(std::size_t most);
+  void use(std::vector<std::unique_ptr<NbdClient>> connections);
+  [[nodiscard]] Result<void> check_is_as_able(const NbdExportOffer& found) const;
   Result<void> settle();
 
   // ---- requests
@@ -123,15 +123,15 @@ class NbdStore final : public BackingStore {
   void come_up();
   void give_up();
   [[nodiscard]] bool is_idle() const { return jobs_.empty(); }
-  [[nodiscard]] std::vector<NbdConnection*> all() const;
+  [[nodiscard]] std::vector<NbdClient*> all() const;
   [[nodiscard]] std::optional<Clock::time_point> next_time() const;
 
   // ---- waiting
   void wait();
   void watch();
-  void watch(Watch& watch, NbdConnection& connection);
+  void watch(Watch& watch, NbdClient& connection);
   void watch_time();
-  void forget_watch(NbdConnection& connection);
+  void forget_watch(NbdClient& connection);
   void forget_watches();
   void on_event(Watch& watch);
 
@@ -140,13 +140,13 @@ class NbdStore final : public BackingStore {
   OpenMode mode_;
   std::chrono::milliseconds patience_;
   StoreLock lock_;
-  NbdExport export_;
+  NbdExportOffer export_;
   std::uint64_t size_ = 0;
   DeviceMeter meter_;
   std::function<void(const Failure&)> on_failure_;
 
   State state_ = State::up;
-  std::vector<std::unique_ptr<NbdConnection>> connections_;
+  std::vector<std::unique_ptr<NbdClient>> connections_;
   std::unordered_map<Job*, std::unique_ptr<Job>> jobs_;  // all that are not answered
   std::deque<NbdCommand*> waiting_;                      // to be sent
   std::size_t replaying_ = 0;                            // commands of the replay to be answered
@@ -166,7 +166,7 @@ class NbdStore final : public BackingStore {
   Clock::time_point next_attempt_;
   Clock::time_point attempt_end_;
 
-  std::unordered_map<NbdConnection*, std::shared_ptr<Watch>> watches_;
+  std::unordered_map<NbdClient*, std::shared_ptr<Watch>> watches_;
   std::shared_ptr<Watch> time_watch_;
 };
 

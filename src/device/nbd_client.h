@@ -17,7 +17,7 @@
 namespace uvdo {
 
 /// What a server says of an export when it is connected to.
-struct NbdExport {
+struct NbdExportOffer {
   std::uint64_t size = 0;  ///< bytes
   bool is_read_only = false;
   bool can_flush = false;
@@ -38,10 +38,10 @@ struct NbdCommand {
   std::byte* data = nullptr;  ///< of a read or write; there until it is answered
   int error = 0;              ///< errno, once it is answered
   void* owner = nullptr;
-  class NbdConnection* connection = nullptr;  ///< while it is under way
+  class NbdClient* connection = nullptr;  ///< while it is under way
 };
 
-class NbdConnection {
+class NbdClient {
  public:
   enum class Phase : std::uint8_t {
     connecting,
@@ -51,23 +51,23 @@ class NbdConnection {
   };
 
   /// Begins to connect; how it goes, phase() tells. Looking up a host's name may take its time.
-  static std::unique_ptr<NbdConnection> begin(const std::string& uri);
+  static std::unique_ptr<NbdClient> begin(const std::string& uri);
   /// Connects, and waits no longer than `patience`. invalid_argument: libnbd cannot read the URI;
   /// io: nobody listens there, has no such export, or does not answer.
-  static Result<std::unique_ptr<NbdConnection>> connect(const std::string& uri,
-                                                        std::chrono::milliseconds patience);
+  static Result<std::unique_ptr<NbdClient>> connect(const std::string& uri,
+                                                    std::chrono::milliseconds patience);
 
-  NbdConnection(const NbdConnection&) = delete;
-  NbdConnection& operator=(const NbdConnection&) = delete;
+  NbdClient(const NbdClient&) = delete;
+  NbdClient& operator=(const NbdClient&) = delete;
   /// Tells the server that it ends, if nothing is under way.
-  ~NbdConnection();
+  ~NbdClient();
 
   [[nodiscard]] Phase phase() const;
   /// Why it is broken, in libnbd's words.
   [[nodiscard]] const std::string& trouble() const { return trouble_; }
   [[nodiscard]] Error error(const std::string& uri) const;
   /// When it is ready.
-  [[nodiscard]] NbdExport look() const;
+  [[nodiscard]] NbdExportOffer look() const;
 
   [[nodiscard]] int fd() const;
   /// What to wait for at the descriptor: events of poll(2).
@@ -89,7 +89,7 @@ class NbdConnection {
   struct Close {
     void operator()(nbd_handle* handle) const { nbd_close(handle); }
   };
-  NbdConnection() = default;
+  NbdClient() = default;
   void note_trouble();
 
   std::vector<NbdCommand*> under_way_;
@@ -101,6 +101,6 @@ class NbdConnection {
 
 /// Waits until something is ready at one of the connections, at most that long, and has them go on.
 /// Those that are broken are left out.
-void wait_for(const std::vector<NbdConnection*>& connections, std::chrono::milliseconds patience);
+void wait_for(const std::vector<NbdClient*>& connections, std::chrono::milliseconds patience);
 
 }  // namespace uvdo

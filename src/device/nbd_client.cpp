@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "device/nbd_connection.h"
+#include "device/nbd_client.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -52,8 +52,8 @@ std::string without_function(std::string text) {
 
 }  // namespace
 
-std::unique_ptr<NbdConnection> NbdConnection::begin(const std::string& uri) {
-  std::unique_ptr<NbdConnection> made(new NbdConnection());
+std::unique_ptr<NbdClient> NbdClient::begin(const std::string& uri) {
+  std::unique_ptr<NbdClient> made(new NbdClient());
   made->handle_.reset(nbd_create());
   nbd_handle* const handle = made->handle_.get();
   // Files with keys are named by the URI, which is the user's own.
@@ -66,12 +66,12 @@ std::unique_ptr<NbdConnection> NbdConnection::begin(const std::string& uri) {
   return made;
 }
 
-NbdConnection::~NbdConnection() {
+NbdClient::~NbdClient() {
   if (phase() == Phase::ready && under_way_.empty()) nbd_aio_disconnect(handle_.get(), 0);
 }
 
-Result<std::unique_ptr<NbdConnection>> NbdConnection::connect(const std::string& uri,
-                                                              std::chrono::milliseconds patience) {
+Result<std::unique_ptr<NbdClient>> NbdClient::connect(const std::string& uri,
+                                                      std::chrono::milliseconds patience) {
   auto made = begin(uri);
   const auto end = std::chrono::steady_clock::now() + patience;
   while (made->phase() == Phase::connecting) {
@@ -88,7 +88,7 @@ Result<std::unique_ptr<NbdConnection>> NbdConnection::connect(const std::string&
   return made;
 }
 
-Error NbdConnection::error(const std::string& uri) const {
+Error NbdClient::error(const std::string& uri) const {
   const auto says = [this](std::string_view words) {
     return trouble_.find(words) != std::string::npos;
   };
@@ -108,14 +108,14 @@ Error NbdConnection::error(const std::string& uri) const {
   return {Errc::io, fmt::format("cannot connect to {}: {}", uri, trouble_)};
 }
 
-void NbdConnection::note_trouble() {
+void NbdClient::note_trouble() {
   const char* const text = nbd_get_error();
   if (!trouble_.empty()) return;
   trouble_errno_ = nbd_get_errno();
   trouble_ = text != nullptr ? without_function(text) : "the connection has broken";
 }
 
-NbdConnection::Phase NbdConnection::phase() const {
+NbdClient::Phase NbdClient::phase() const {
   nbd_handle* const handle = handle_.get();
   if (handle == nullptr || is_true(nbd_aio_is_dead(handle)) || is_true(nbd_aio_is_closed(handle))) {
     return Phase::broken;
@@ -126,9 +126,9 @@ NbdConnection::Phase NbdConnection::phase() const {
              : Phase::ready;
 }
 
-NbdExport NbdConnection::look() const {
+NbdExportOffer NbdClient::look() const {
   nbd_handle* const handle = handle_.get();
-  NbdExport found;
+  NbdExportOffer found;
   const std::int64_t size = nbd_get_size(handle);
   if (size > 0) found.size = static_cast<std::uint64_t>(size);
   found.is_read_only = is_true(nbd_is_read_only(handle));
@@ -145,9 +145,9 @@ NbdExport NbdConnection::look() const {
   return found;
 }
 
-int NbdConnection::fd() const { return nbd_aio_get_fd(handle_.get()); }
+int NbdClient::fd() const { return nbd_aio_get_fd(handle_.get()); }
 
-short NbdConnection::events() const {
+short NbdClient::events() const {
   const unsigned direction = nbd_aio_get_direction(handle_.get());
   unsigned events = 0;
   if ((direction & LIBNBD_AIO_DIRECTION_READ) != 0) events |= POLLIN;
@@ -155,7 +155,7 @@ short NbdConnection::events() const {
   return static_cast<short>(events);
 }
 
-void NbdConnection::go_on(short events) {
+void NbdClient::go_on(short events) {
   nbd_handle* const handle = handle_.get();
   if (handle == nullptr) return;
   const bool was_connecting = phase() == Phase::connecting;
@@ -173,7 +173,7 @@ void NbdConnection::go_on(short events) {
   if (was_connecting && phase() == Phase::ready) notice_dead_hosts(fd());
 }
 
-bool NbdConnection::send(NbdCommand& command) {
+bool NbdClient::send(NbdCommand& command) {
   nbd_handle* const handle = handle_.get();
   command.error = -1;
   command.connection = this;
@@ -208,7 +208,7 @@ bool NbdConnection::send(NbdCommand& command) {
   return false;
 }
 
-std::vector<NbdCommand*> NbdConnection::take_answered() {
+std::vector<NbdCommand*> NbdClient::take_answered() {
   std::vector<NbdCommand*> answered;
   server_is_going_ =
       server_is_going_ || std::ranges::any_of(under_way_, [](const NbdCommand* command) {
@@ -225,19 +225,19 @@ std::vector<NbdCommand*> NbdConnection::take_answered() {
   return answered;
 }
 
-bool NbdConnection::is_waited_for() const {
+bool NbdClient::is_waited_for() const {
   return phase() != Phase::broken && std::ranges::any_of(under_way_, [](const NbdCommand* command) {
            return command->error < 0;
          });
 }
 
-std::vector<NbdCommand*> NbdConnection::take_unanswered() { return std::exchange(under_way_, {}); }
+std::vector<NbdCommand*> NbdClient::take_unanswered() { return std::exchange(under_way_, {}); }
 
-void wait_for(const std::vector<NbdConnection*>& connections, std::chrono::milliseconds patience) {
+void wait_for(const std::vector<NbdClient*>& connections, std::chrono::milliseconds patience) {
   std::vector<pollfd> waits;
-  std::vector<NbdConnection*> waited;
-  for (NbdConnection* each : connections) {
-    if (each->phase() == NbdConnection::Phase::broken) continue;
+  std::vector<NbdClient*> waited;
+  for (NbdClient* each : connections) {
+    if (each->phase() == NbdClient::Phase::broken) continue;
     waits.push_back({each->fd(), each->events(), 0});
     waited.push_back(each);
   }

@@ -37,10 +37,16 @@ VOLUMES = {
     "rebuild": ["rebuild", "PATH"],
     "cat": ["cat", "PATH"],
     "export": ["export", "PATH", "-o", "OUT"],
+    "explain": ["explain", "PATH", "--lbn", "1"],
     "bench": ["bench", "PATH"],
     "attach": ["attach", "PATH", "--log-file", "OUT"],
     "detach": ["detach", "PATH"],
     "upgrade": ["upgrade", "PATH"],
+}
+# What is no volume is data to the one, and the other waits for what is not there yet.
+PATIENT = {
+    "estimate": ["estimate", "PATH"],
+    "standby": ["standby", "PATH", "--nbd", "unix:SOCKET"],
 }
 # They tell their verdict on standard output, whatever it is.
 JUDGES = {"monitor"}
@@ -119,13 +125,14 @@ class Paths(unittest.TestCase):
                     self.refuse(arguments, path)
 
     def test_the_table_has_every_command(self):
-        self.assertEqual(set(VOLUMES), set(commands()) - {"list"} - JUDGES - NAMED)   # which take none
+        self.assertEqual(set(VOLUMES), set(commands()) - {"list"} - set(PATIENT) - JUDGES - NAMED)   # which take none
 
     def test_what_is_no_volume(self):
         self.refuse_all({name: arguments for name, arguments in VOLUMES.items() if name != "bench"},
                         self.odd, self.missing, self.empty)
         odd = {kind: path for kind, path in self.odd.items() if kind != "folder"}  # that it may use
         self.refuse_all({"bench": VOLUMES["bench"]}, odd, self.missing, self.empty)
+        self.refuse_all(PATIENT, odd)
 
     def test_what_is_no_file_to_read(self):
         self.refuse_all(INPUTS, self.odd, self.missing)

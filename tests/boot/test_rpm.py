@@ -45,7 +45,7 @@ class Rpm(unittest.TestCase):
         return found[0]
 
     def test_its_packages_hold_what_those_of_debian_hold(self):
-        for name in ("uvdo", "uvdo-vdo-compat"):
+        for name in ("uvdo", "uvdo-rbd", "uvdo-vdo-compat"):
             listed = run("rpm", "-qp", "--qf", "[%{FILEMODES:perms} %{FILENAMES}\n]", self.package(name))
             own = {line.split(" ", 1)[1] for line in listed.splitlines() if not line.startswith("d")}
             package = next(PACKAGES.glob(f"{name}_*.deb"))

@@ -2,7 +2,9 @@
 // uvdo list: all volumes that are served on this machine, or have a name.
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fmt/core.h>
@@ -175,17 +177,18 @@ int run_list(int argc, char** argv) {
       rows.push_back(row_of(std::move(volume)));
     }
   }
+  std::vector<Error> problems = std::move(running.silent);
+  std::ranges::move(named.unreadable, std::back_inserter(problems));
   if (json) {
     Json all = Json::array();
     for (const Row& row : rows) all.push_back(json_of(row));
+    for (const Error& each : problems) add_error(all.emplace_back(Json::object()), each);
     print("{}\n", json_text(all, 2));
   } else {
     print_table(rows);
+    for (const Error& each : problems) fail(each);
   }
-  int status = kExitOk;
-  for (const Error& each : running.silent) status = fail(each);
-  for (const Error& each : named.unreadable) status = fail(each);
-  return status;
+  return problems.empty() ? kExitOk : kExitFailed;
 }
 
 }  // namespace uvdo

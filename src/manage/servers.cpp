@@ -35,7 +35,11 @@ std::optional<Result<RunningServer>> ask_who(const std::string& socket, uid_t us
     return std::move(connection).error();
   }
   auto hello = connection->ask(HelloRequest());
-  if (!hello) return std::move(hello).error();
+  if (!hello) {
+    // It has ended since.
+    if (hello.error().code() == Errc::not_found) return std::nullopt;
+    return std::move(hello).error();
+  }
   RunningServer server{socket, user, std::move(*hello)};
   if (auto devices = connection->ask(DevicesRequest())) server.devices = std::move(*devices);
   return server;

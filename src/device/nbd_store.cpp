@@ -106,23 +106,16 @@ Result<std::size_t> NbdStore::peek(const std::string& uri, MutableBytes out) {
   auto connections = store.connect_all(1);
   if (!connections) return std::move(connections).error();
   store.use(std::move(*connections));
-  const iovec slice{out.data(), std::min<std::size_t>(out.size(), store.size())};
-  Request request;
-  request.op = Op::read;
-  request.length = slice.iov_len;
-  request.slices = {&slice, 1};
-  if (slice.iov_len > 0) store.submit(request);
-  if (request.error == 0) return slice.iov_len;
-  return errno_error(request.error, request_text(Op::read, 0, slice.iov_len, uri));
+  return store.read_beginning(out);
 }
 
 NbdStore::NbdStore(UringLoop* loop, std::string uri, OpenMode mode, milliseconds patience)
-    : loop_(loop), uri_(std::move(uri)), mode_(mode), patience_(patience) {}
+    : NetworkStore(std::move(uri), mode), loop_(loop), patience_(patience) {}
 
 NbdStore::~NbdStore() { forget_watches(); }
 
 Result<void> NbdStore::reopen() {
-  if (auto locked = lock_.take(uri_, mode_); !locked) return locked;
+  if (auto locked = lock_.take(name_, mode_); !locked) return locked;
   auto connections = connect_all(kConnections);
   if (!connections) {
     lock_.give_back();
@@ -134,15 +127,15 @@ Result<void> NbdStore::reopen() {
 
 Result<void> NbdStore::check(const NbdExportOffer& found) const {
   if (mode_ == OpenMode::read_write && found.is_read_only) {
-    return Error(Errc::read_only, fmt::format("{} is an export that may only be read", uri_));
+    return Error(Errc::read_only, fmt::format("{} is an export that may only be read", name_));
   }
   if (found.least_block > kBlockSize) {
     return Error(Errc::unsupported,
                  fmt::format("{} takes no less than {} bytes at a time, and a volume writes {}",
-                             uri_, found.least_block, kBlockSize));
+                             name_, found.least_block, kBlockSize));
   }
   if (found.size < size_) {
-    return Error(Errc::io, fmt::format("{} has come back with {} bytes, and had {}", uri_,
+    return Error(Errc::io, fmt::format("{} has come back with {} bytes, and had {}", name_,
                                        found.size, size_));
   }
   const bool was_open = size_ > 0;
@@ -152,7 +145,7 @@ Result<void> NbdStore::check(const NbdExportOffer& found) const {
 /// What is under way was made for what the server could do before.
 Result<void> NbdStore::check_is_as_able(const NbdExportOffer& found) const {
   const auto without = [&](std::string_view what) {
-    return Error(Errc::io, fmt::format("{} has come back without {}", uri_, what));
+    return Error(Errc::io, fmt::format("{} has come back without {}", name_, what));
   };
   if (mode_ == OpenMode::read_write) {
     if (export_.can_flush && !found.can_flush) return without("flush");
@@ -173,13 +166,13 @@ Result<void> NbdStore::check_is_as_able(const NbdExportOffer& found) const {
 
 Result<std::vector<std::unique_ptr<NbdClient>>> NbdStore::connect_all(std::size_t most) {
   std::vector<std::unique_ptr<NbdClient>> made;
-  auto first = NbdClient::connect(uri_, kConnectPatience);
+  auto first = NbdClient::connect(name_, kConnectPatience);
   if (!first) return std::move(first).error();
   const NbdExportOffer found = (*first)->look();
   if (auto usable = check(found); !usable) return std::move(usable).error();
   made.push_back(std::move(*first));
   while (found.can_multi_conn && made.size() < most) {
-    auto more = NbdClient::connect(uri_, kConnectPatience);
+    auto more = NbdClient::connect(name_, kConnectPatience);
     if (!more) break;  // a server may limit them
     made.push_back(std::move(*more));
   }
@@ -200,7 +193,7 @@ void NbdStore::use(std::vector<std::unique_ptr<NbdClient>> connections) {
 
 Result<std::uint64_t> NbdStore::look_up_size() {
   if (export_.can_multi_conn) {
-    auto probe = NbdClient::connect(uri_, kConnectPatience);
+    auto probe = NbdClient::connect(name_, kConnectPatience);
     if (!probe) return std::move(probe).error();
     const NbdExportOffer found = (*probe)->look();
     if (auto usable = check(found); !usable) return std::move(usable).error();
@@ -226,7 +219,7 @@ Result<void> NbdStore::settle() {
       if (Clock::now() < end) continue;
       return Error(Errc::busy, fmt::format("{} does not answer: what is under way has not ended "
                                            "within {} seconds",
-                                           uri_, kConnectPatience.count() / 1000));
+                                           name_, kConnectPatience.count() / 1000));
     }
     return {};
   };
@@ -235,7 +228,7 @@ Result<void> NbdStore::settle() {
   flush_by_itself();
   if (auto waited = wait_until_idle(); !waited) return waited;
   if (lost_error_ == 0 && unflushed_.empty()) return {};
-  return errno_error(lost_error_, request_text(Op::flush, 0, 0, uri_));
+  return errno_error(lost_error_, request_text(Op::flush, 0, 0, name_));
 }
 
 Result<void> NbdStore::extend(std::uint64_t size) {
@@ -260,7 +253,7 @@ Result<void> NbdStore::release() {
 }
 
 Result<BackingState> NbdStore::look() const {
-  if (storages().empty()) return Error(Errc::busy, fmt::format("{} is not open", uri_));
+  if (storages().empty()) return Error(Errc::busy, fmt::format("{} is not open", name_));
   BackingState state;
   state.size = size_;
   if (!is_idle()) {
@@ -625,7 +618,7 @@ void NbdStore::attempt() {
   if (!broken_since_) broken_since_ = Clock::now();
   attempt_end_ = Clock::now() + kConnectPatience;
   const std::size_t wanted = export_.can_multi_conn ? kConnections : 1;
-  while (connections_.size() < wanted) connections_.push_back(NbdClient::begin(uri_));
+  while (connections_.size() < wanted) connections_.push_back(NbdClient::begin(name_));
   look_at_attempt();
 }
 

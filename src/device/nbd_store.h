@@ -24,15 +24,13 @@
 #include <vector>
 
 #include "async/uring_loop.h"
-#include "device/backing_file.h"
-#include "device/backing_store.h"
 #include "device/nbd_client.h"
-#include "device/store_lock.h"
+#include "device/network_store.h"
 #include "device/unflushed_writes.h"
 
 namespace uvdo {
 
-class NbdStore final : public BackingStore {
+class NbdStore final : public NetworkStore {
  public:
   /// How long requests wait for a server that does not come back, before they fail.
   static constexpr std::chrono::seconds kPatience{600};
@@ -49,30 +47,14 @@ class NbdStore final : public BackingStore {
   ~NbdStore() override;
 
   void submit(Request& request) override;
-  [[nodiscard]] const std::string& name() const override { return uri_; }
-  [[nodiscard]] std::uint64_t size() const override { return size_; }
   /// A server tells the size at the beginning of a connection. So it is asked by another one, and
   /// if the export has become larger, or the server is not known to take two clients, all
   /// connections are made anew after what is under way, and a flush.
   Result<std::uint64_t> look_up_size() override;
   Result<void> extend(std::uint64_t size) override;
-  [[nodiscard]] const std::vector<StorageRange>& storages() const override {
-    return lock_.storages();
-  }
   Result<void> release() override;
   Result<void> reopen() override;
   [[nodiscard]] Result<BackingState> look() const override;
-  [[nodiscard]] Result<BackingState> last_look() override { return look(); }
-  [[nodiscard]] Result<std::uint64_t> holes(std::uint64_t /*offset*/,
-                                            std::uint64_t /*length*/) const override {
-    return std::uint64_t{0};
-  }
-  [[nodiscard]] std::uint64_t next_data(std::uint64_t offset, std::uint64_t limit) override {
-    return std::min(offset, limit);
-  }
-  [[nodiscard]] DeviceActivity activity() const override { return meter_.activity(); }
-  void on_failure(std::function<void(const Failure&)> f) override { on_failure_ = std::move(f); }
-  void share_reads(WorkBatches* /*batches*/) override {}
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -136,14 +118,8 @@ class NbdStore final : public BackingStore {
   void on_event(Watch& watch);
 
   UringLoop* loop_;
-  std::string uri_;
-  OpenMode mode_;
   std::chrono::milliseconds patience_;
-  StoreLock lock_;
   NbdExportOffer export_;
-  std::uint64_t size_ = 0;
-  DeviceMeter meter_;
-  std::function<void(const Failure&)> on_failure_;
 
   State state_ = State::up;
   std::vector<std::unique_ptr<NbdClient>> connections_;

@@ -34,12 +34,13 @@ Error no_such_kind(const std::string& name) {
 }  // namespace
 
 Result<void> check_is_free(const std::string& name, OpenMode mode) {
+  const LockPatience none(std::chrono::seconds(0));
   switch (kind_of_store(name)) {
     case StoreKind::path: break;
-    case StoreKind::nbd: return StoreLock().take(name, mode);
+    case StoreKind::nbd: return StoreLock().take(name, mode, none);
     case StoreKind::rbd: return RbdStore::check_is_free(name, mode);
   }
-  auto opened = open_backing_store(name, mode, LockPatience(std::chrono::seconds(0)));
+  auto opened = open_backing_store(name, mode, none);
   if (!opened) return std::move(opened).error();
   return {};
 }

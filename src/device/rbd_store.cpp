@@ -47,14 +47,7 @@ Result<std::size_t> RbdStore::peek(const std::string& name, MutableBytes out) {
   store.image_ = std::move(*image);
   auto size = store.look_up_size();
   if (!size) return std::move(size).error();
-  const iovec slice{out.data(), std::min<std::size_t>(out.size(), *size)};
-  Request request;
-  request.op = Op::read;
-  request.length = slice.iov_len;
-  request.slices = {&slice, 1};
-  if (slice.iov_len > 0) store.submit(request);
-  if (request.error == 0) return slice.iov_len;
-  return errno_error(request.error, request_text(Op::read, 0, slice.iov_len, name));
+  return store.read_beginning(out);
 }
 
 Result<void> RbdStore::take_over(const std::string& name) {
@@ -74,7 +67,8 @@ Result<void> RbdStore::check_is_free(const std::string& name, OpenMode mode) {
   auto module = rbd_module();
   if (!module) return std::move(module).error();
   StoreLock held;
-  if (auto locked = held.take(name, mode); !locked) return locked;
+  const LockPatience none(std::chrono::seconds(0));
+  if (auto locked = held.take(name, mode, none); !locked) return locked;
   auto image = (*module)->open(name, *place, RbdAccess::read, held.note());
   if (!image) return std::move(image).error();
   return {};

@@ -18,14 +18,12 @@
 #include <vector>
 
 #include "async/uring_loop.h"
-#include "device/backing_file.h"
-#include "device/backing_store.h"
+#include "device/network_store.h"
 #include "device/rbd_module.h"
-#include "device/store_lock.h"
 
 namespace uvdo {
 
-class RbdStore final : public BackingStore {
+class RbdStore final : public NetworkStore {
  public:
   /// Opens the image, for writing under its exclusive lock, and under the lock of this machine.
   /// Requests complete by way of `loop`, which outlives the store; with nullptr inside submit().
@@ -41,29 +39,13 @@ class RbdStore final : public BackingStore {
   ~RbdStore() override;
 
   void submit(Request& request) override;
-  [[nodiscard]] const std::string& name() const override { return name_; }
-  [[nodiscard]] std::uint64_t size() const override { return size_; }
   Result<std::uint64_t> look_up_size() override;
   /// Makes the image larger.
   Result<void> extend(std::uint64_t size) override;
-  [[nodiscard]] const std::vector<StorageRange>& storages() const override {
-    return lock_.storages();
-  }
   Result<void> release() override;
   Result<void> reopen() override;
   /// read_only: another server has taken the image over.
   [[nodiscard]] Result<BackingState> look() const override;
-  [[nodiscard]] Result<BackingState> last_look() override { return look(); }
-  [[nodiscard]] Result<std::uint64_t> holes(std::uint64_t /*offset*/,
-                                            std::uint64_t /*length*/) const override {
-    return std::uint64_t{0};
-  }
-  [[nodiscard]] std::uint64_t next_data(std::uint64_t offset, std::uint64_t limit) override {
-    return std::min(offset, limit);
-  }
-  [[nodiscard]] DeviceActivity activity() const override { return meter_.activity(); }
-  void on_failure(std::function<void(const Failure&)> f) override { on_failure_ = std::move(f); }
-  void share_reads(WorkBatches* /*batches*/) override {}
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -74,7 +56,7 @@ class RbdStore final : public BackingStore {
   struct Watch;
 
   RbdStore(UringLoop* loop, std::string name, RbdPlace place, OpenMode mode)
-      : loop_(loop), name_(std::move(name)), place_(std::move(place)), mode_(mode) {}
+      : NetworkStore(std::move(name), mode), loop_(loop), place_(std::move(place)) {}
   static Result<RbdPlace> place_of(const std::string& name);
 
   [[nodiscard]] int refusal_of(const Request& request) const;
@@ -85,17 +67,11 @@ class RbdStore final : public BackingStore {
   void forget_watch();
 
   UringLoop* loop_;
-  std::string name_;
   RbdPlace place_;
-  OpenMode mode_;
-  StoreLock lock_;
   std::unique_ptr<RbdImage> image_;
-  std::uint64_t size_ = 0;
   Hold hold_ = Hold::ours;
   std::size_t under_way_ = 0;
   Clock::time_point last_sign_;  // of life: an answer, or when nothing was to be answered
-  DeviceMeter meter_;
-  std::function<void(const Failure&)> on_failure_;
   std::shared_ptr<Watch> watch_;
 };
 

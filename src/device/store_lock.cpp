@@ -29,11 +29,11 @@ bool is_at(const FileDescriptor& file, const std::string& path) {
 
 }  // namespace
 
-Result<void> StoreLock::take(const std::string& uri, OpenMode mode) {
+Result<void> StoreLock::take(const std::string& uri, OpenMode mode, const LockPatience& patience) {
   const std::string path = file_of_store(uri);
   constexpr int kMostTries = 10;
   for (int tries = 0; tries < kMostTries; ++tries) {
-    if (auto taken = take_file(path, uri, mode); !taken) return taken;
+    if (auto taken = take_file(path, uri, mode, patience); !taken) return taken;
     if (is_at(file_, path)) return {};
     lock_ = StorageLock();
     file_ = FileDescriptor();
@@ -42,7 +42,8 @@ Result<void> StoreLock::take(const std::string& uri, OpenMode mode) {
                fmt::format("{}, the lock of {}, is removed again and again", path, uri));
 }
 
-Result<void> StoreLock::take_file(const std::string& path, const std::string& uri, OpenMode mode) {
+Result<void> StoreLock::take_file(const std::string& path, const std::string& uri, OpenMode mode,
+                                  const LockPatience& patience) {
   if (!file_) {
     if (auto made = make_lock_folder(); !made) return made;
     file_ = FileDescriptor(
@@ -51,7 +52,8 @@ Result<void> StoreLock::take_file(const std::string& path, const std::string& ur
   }
   auto lock = StorageLock::take(
       file_.get(), uri,
-      mode == OpenMode::read_only ? StorageLock::Mode::shared : StorageLock::Mode::exclusive);
+      mode == OpenMode::read_only ? StorageLock::Mode::shared : StorageLock::Mode::exclusive,
+      StorageMap(), patience);
   if (!lock) return std::move(lock).error();
   lock_ = std::move(*lock);
   return {};

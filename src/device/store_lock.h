@@ -13,8 +13,10 @@ namespace uvdo {
 
 class StoreLock {
  public:
-  /// Takes it, shared for read_only. busy: another program of this machine uses the store.
-  Result<void> take(const std::string& uri, OpenMode mode);
+  /// Takes it, shared for read_only. busy: another program of this machine uses the store, for
+  /// longer than `patience`.
+  Result<void> take(const std::string& uri, OpenMode mode,
+                    const LockPatience& patience = LockPatience());
   /// The file stays open: who has given up rights since could not open it again.
   void give_back();
   /// What who had the lock for writing last has left for the next one; empty: nothing.
@@ -25,7 +27,8 @@ class StoreLock {
   [[nodiscard]] const std::vector<StorageRange>& storages() const { return lock_.storages(); }
 
  private:
-  Result<void> take_file(const std::string& path, const std::string& uri, OpenMode mode);
+  Result<void> take_file(const std::string& path, const std::string& uri, OpenMode mode,
+                         const LockPatience& patience);
 
   FileDescriptor file_;
   StorageLock lock_;

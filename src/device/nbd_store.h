@@ -57,6 +57,11 @@ class NbdStore final : public NetworkStore {
   [[nodiscard]] Result<BackingState> look() const override;
 
  private:
+  /// Connections where a server can do with several: more than one thread of it works for us then.
+  static constexpr std::size_t kConnections = 4;
+  /// How long a server may take to be connected to.
+  static constexpr std::chrono::milliseconds kConnectPatience{10'000};
+
   using Clock = std::chrono::steady_clock;
   enum class State : std::uint8_t {
     up,          ///< commands are sent

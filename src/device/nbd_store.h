@@ -116,11 +116,11 @@ class NbdStore final : public NetworkStore {
   // ---- waiting
   void wait();
   void watch();
-  void watch(Watch& watch, NbdClient& connection);
+  void watch(Watch& one, NbdClient& connection);
   void watch_time();
   void forget_watch(NbdClient& connection);
   void forget_watches();
-  void on_event(Watch& watch);
+  void on_event(Watch& one);
 
   UringLoop* loop_;
   std::chrono::milliseconds patience_;

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Makes what a virtual machine with Debian's stock 6.12 kernel and dm-vdo starts from.
+"""Makes what a virtual machine with a stock kernel of Debian and dm-vdo starts from.
 
   lab.py DIRECTORY      downloads packages of Debian 12 and its backports, unpacks them there, and
                         makes DIRECTORY/vmlinux and DIRECTORY/initramfs
 
-Nothing is installed or changed outside of DIRECTORY. A second call finds all and does nothing.
+Nothing is installed or changed outside of DIRECTORY. A second call finds all and does nothing. The kernel is 6.12;
+with UVDO_KERNEL_RELEASE=newest it is the newest that Debian 13 has in its backports, in DIRECTORY-newest.
 
 As a module: prepare(directory) returns a Lab, and raises Unavailable if it cannot be had.
 """
@@ -23,7 +24,12 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "judge"))
 import debian  # noqa: E402
 
-KERNEL = re.compile(r"linux-image-6\.12\.([0-9.]+)\+deb12(?:\.([0-9]+))?-cloud-amd64")
+# Where a kernel comes from, and the names of its packages.
+KERNELS = {
+    "6.12": (debian.BACKPORTS, re.compile(r"linux-image-(6\.12\.[0-9.]+)\+deb12(?:\.([0-9]+))?-cloud-amd64")),
+    "newest": ("trixie-backports", re.compile(r"linux-image-([0-9.]+)\+deb13(?:\.([0-9]+))?-cloud-amd64")),
+}
+RELEASE = os.environ.get("UVDO_KERNEL_RELEASE", "6.12")
 BACKPORTS = ["vdo"]
 PACKAGES = """busybox-static coreutils dmsetup lvm2 libc6 libdevmapper1.02.1 libdevmapper-event1.02.1 libudev1
   libselinux1 libpcre2-8-0 libblkid1 libaio1 libedit2 libbsd0 libmd0 libtinfo6 libsystemd0 libcap2
@@ -48,22 +54,25 @@ class Lab:
         return (self.folder / "versions").read_text()
 
 
-def newest_kernel(names):
+def newest_kernel(names, pattern):
     found = [(tuple(int(part) for part in match[1].split(".")), int(match[2] or 0), name)
-             for name in names if (match := KERNEL.fullmatch(name))]
+             for name in names if (match := pattern.fullmatch(name))]
     return max(found)[2] if found else None
 
 
 def fetch(folder):
     """Unpacks all packages into folder/root and the kernel's into folder/kernel."""
-    apt = debian.Packages(folder, ["bookworm", debian.BACKPORTS])
-    kernel = newest_kernel(apt.names("linux-image-6.12"))
+    suite, pattern = KERNELS[RELEASE]
+    apt = debian.Packages(folder, list(dict.fromkeys(["bookworm", debian.BACKPORTS, suite])))
+    kernel = newest_kernel(apt.names("linux-image-"), pattern)
     if kernel is None:
-        raise RuntimeError("no 6.12 kernel in bookworm-backports")
+        raise RuntimeError(f"no {RELEASE} kernel in {suite}")
     for part in ("root", "kernel"):
         shutil.rmtree(folder / part, ignore_errors=True)
-    wanted = PACKAGES + [f"{name}/{debian.BACKPORTS}" for name in BACKPORTS]
-    got = apt.unpack([kernel], folder / "kernel") + apt.unpack(wanted, folder / "root")
+    wanted = [f"{name}/bookworm" for name in PACKAGES] + [f"{name}/{debian.BACKPORTS}" for name in BACKPORTS]
+    # Newer kernels are packaged in two parts.
+    parts = [name for part in ("binary", "modules") if (name := kernel.replace("image", part, 1)) in apt.names(name)]
+    got = apt.unpack([kernel, *parts], folder / "kernel") + apt.unpack(wanted, folder / "root")
     (folder / "versions").write_text("".join(f"{name}\n" for name in got))
 
 
@@ -102,7 +111,7 @@ def add_modules(folder, names, target, order_file):
     """Copies modules of the kernel, and all that they need, with a file that says in which order they
     are loaded."""
     order = []
-    for path in with_dependencies(folder / "kernel/lib/modules", names):
+    for path in with_dependencies(folder / "kernel", names):
         name = path.name.removesuffix(".xz")
         data = lzma.open(path).read() if path.suffix == ".xz" else path.read_bytes()
         (target / name).write_bytes(data)
@@ -151,7 +160,7 @@ def pack(root, archive):
 
 def extract_vmlinux(folder):
     """The bare ELF kernel of a bzImage: QEMU enters it directly, nothing is unpacked in the guest."""
-    image = next((folder / "kernel/boot").glob("vmlinuz-*")).read_bytes()
+    image = next((folder / "kernel").glob("**/vmlinuz*")).read_bytes()
     for magic, command in ((b"\x28\xb5\x2f\xfd", ["zstd", "-dcq"]), (b"\xfd7zXZ\0", ["xz", "-dcq"])):
         at = image.find(magic)
         if at >= 0:
@@ -172,7 +181,11 @@ def key():
 
 
 def prepare(directory):
+    if RELEASE not in KERNELS:
+        raise Unavailable(f"UVDO_KERNEL_RELEASE is {RELEASE}, and none of {', '.join(KERNELS)}")
     folder = pathlib.Path(directory).absolute()
+    if RELEASE != "6.12":
+        folder = folder.with_name(f"{folder.name}-{RELEASE}")
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "lock", "w") as lock:  # suites that run side by side share it
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -19,7 +19,7 @@ import sides
 import vm
 
 SERVER = os.environ.get("UVDO_UBLK_SERVER", str(sides.support.TESTS.parent / "build/tests/ublk_memory_server"))
-TOOLS = "fio mkfs.ext4 e2fsck blkdiscard setpriv".split()
+TOOLS = "fio mkfs.ext4 e2fsck resize2fs blkdiscard setpriv".split()
 MIB = 1 << 20
 SIZE = 64 * MIB
 BACKED = f"--size {SIZE} --file /run/memory --identity 77"
@@ -36,6 +36,7 @@ class Ublk(unittest.TestCase):
         cls.machine = vm.Machine(guest, [], exchange.ACCELERATOR)
         cls.addClassCleanup(cls.machine.kill)
         cls.machine.kernel_log()
+        cls.release = tuple(int(part) for part in cls.machine.run("uname -r").split(".")[:2])
 
     def setUp(self):
         self.began = time.monotonic()
@@ -184,7 +185,8 @@ class Ublk(unittest.TestCase):
         self.guest(f"(verify /dev/ublkb0 --size=32M --direct=1 {client} --time_based --runtime={times + 4} && "
                    f"echo well >/run/client || echo ill >/run/client) & client=$!; "
                    f"for i in $(seq {times}); do sleep 1; {change} || exit 1; done; wait $client")
-        self.assertEqual(self.guest("cat /run/client; rm /run/client").strip(), "well")
+        self.assertEqual(self.guest("cat /run/client; rm /run/client").strip(), "well",
+                         self.guest("cat /run/fio.log /run/fio.err /run/a.log") + self.machine.kernel_log())
         self.assertIn("status 0", self.guest("end_server a"))
 
     def test_killed_servers(self):
@@ -255,10 +257,16 @@ class Ublk(unittest.TestCase):
         self.assertIn("stopped by somebody else", self.guest("cat /run/a.log"))
 
     def test_growth(self):
-        """Of this kernel: not in use."""
-        self.guest(f"start_server a {BACKED} --grow-to {2 * SIZE}; kill -HUP $(cat /run/a.pid); said a 'keeps its size'")
-        self.assertEqual(self.guest("blockdev --getsize64 /dev/ublkb0").strip(), str(SIZE))
-        self.guest("end_server a")
+        self.guest(f"start_server a {BACKED} --grow-to {2 * SIZE}; mkfs.ext4 -q /dev/ublkb0; mount -t ext4 /dev/ublkb0 /mnt; "
+                   "echo kept >/mnt/note")
+        if self.release >= (6, 16):     # in use
+            self.guest("kill -HUP $(cat /run/a.pid); "
+                       f"until [ $(blockdev --getsize64 /dev/ublkb0) = {2 * SIZE} ]; do usleep 50000; done; "
+                       "resize2fs /dev/ublkb0 && [ $(stat -f -c %b /mnt) -gt 100000 ] && verify /mnt/v --size=80M --bs=64k")
+        else:
+            self.guest("kill -HUP $(cat /run/a.pid); said a 'keeps its size'")
+            self.assertEqual(self.guest("blockdev --getsize64 /dev/ublkb0").strip(), str(SIZE))
+        self.guest("grep kept /mnt/note && umount /mnt && e2fsck -fn /dev/ublkb0 && end_server a")
 
     # ---- who may
 

@@ -157,6 +157,22 @@ std::uint64_t largest_physical_blocks(const SuperBlock& current) {
   return std::min(most, kMaxPhysicalBlocks);
 }
 
+Result<SuperBlock> shortened_layout(const VolumeGeometry& geometry, const SuperBlock& current,
+                                    std::uint64_t blocks) {
+  SuperBlock shorter = current;
+  place_partitions(shorter, geometry.data_start);
+  if (shorter != current) return invalid("its partitions do not lie as vdoformat places them");
+  const Partition depot = current.find(PartitionId::slab_depot);
+  const std::uint64_t unused = depot.end() - current.depot.last_block;
+  if (unused < blocks) {
+    return invalid("behind its last slab it has {} that belong to no slab, and {} are needed",
+                   blocks_text(unused), blocks_text(blocks));
+  }
+  shorter.config.physical_blocks -= blocks;
+  place_partitions(shorter, geometry.data_start);
+  return shorter;
+}
+
 Result<SuperBlock> grown_layout(const VolumeGeometry& geometry, const SuperBlock& current,
                                 std::uint64_t physical_blocks) {
   const std::uint64_t before = current.config.physical_blocks;

@@ -42,6 +42,12 @@ Result<VolumeLayout> make_volume_layout(const FormatRequest& request);
 /// The size beyond which a volume cannot grow: 8192 slabs, 2^36 blocks.
 [[nodiscard]] std::uint64_t largest_physical_blocks(const SuperBlock& current);
 
+/// The super block of the volume with `blocks` less behind its last slab: the journal and the
+/// summary lie that much earlier; sizes and places only. invalid_argument: there are not so many
+/// that belong to no slab.
+Result<SuperBlock> shortened_layout(const VolumeGeometry& geometry, const SuperBlock& current,
+                                    std::uint64_t blocks);
+
 /// The super block after growth to `physical_blocks`: sizes and places only; the caller copies the
 /// journal and the summary to their new partitions before it writes this. invalid_argument: too
 /// few blocks or too many slabs.

@@ -162,6 +162,28 @@ TEST(Growth, RefusesTooLittleTooMuchAndShrinking) {
   EXPECT_FALSE(grown_logical(layout.super_block, (1ULL << 40) + 1).ok());
 }
 
+TEST(Shortening, GivesUpWhatBelongsToNoSlab) {
+  FormatRequest request;
+  request.device_bytes = 6 * kGiB;
+  request.slab_bits = 13;
+  const VolumeLayout layout = make_volume_layout(request).value();
+  const SuperBlock& before = layout.super_block;
+  const std::uint64_t unused =
+      before.find(PartitionId::slab_depot).end() - before.depot.last_block;
+  ASSERT_GT(unused, 2U);
+  EXPECT_FALSE(shortened_layout(layout.geometry, before, unused + 1).ok());
+  for (const std::uint64_t blocks : {std::uint64_t{1}, unused}) {
+    const auto shorter = shortened_layout(layout.geometry, before, blocks);
+    ASSERT_TRUE(shorter.ok());
+    EXPECT_TRUE(validate_super_block(*shorter, layout.geometry).ok());
+    EXPECT_EQ(shorter->config.physical_blocks, before.config.physical_blocks - blocks);
+    EXPECT_EQ(shorter->depot, before.depot);
+    for (const PartitionId id : {PartitionId::recovery_journal, PartitionId::slab_summary}) {
+      EXPECT_EQ(shorter->find(id).start + blocks, before.find(id).start);
+    }
+  }
+}
+
 TEST(Growth, ByOneSlabNeedsRoomForAllOfIt) {
   // Slabs larger than the journal: being behind the old volume is not enough.
   FormatRequest request;

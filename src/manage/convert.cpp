@@ -6,7 +6,12 @@
 #include "async/uring_loop.h"
 #include "base/aligned_memory.h"
 #include "format/reduced_index_memory.h"
+#include "format/volume_layout.h"
+#include "index/uds_index.h"
 #include "manage/open_stopped.h"
+#include "volume/growth.h"
+#include "volume/super_block_store.h"
+#include "volume/uds_index_factory.h"
 
 namespace uvdo {
 namespace {
@@ -26,7 +31,54 @@ Result<VolumeGeometry> converted(const VolumeGeometry& old) {
   return geometry;
 }
 
-Task<Result<void>> shift(BackingStore& device, const VolumeHeaders& headers) {
+/// Gives up the volume's last kConvertedStart bytes, which no slab uses. The old journal is
+/// written over there: that of a volume which was stopped cleanly is not read, and where its
+/// blocks lie from now on their numbers are wrong.
+Task<Result<void>> shorten(BackingStore& device, const VolumeHeaders& headers) {
+  const SuperBlock& before = headers.super_block;
+  auto shorter = shortened_layout(headers.geometry, before, kConvertedStart / kBlockSize);
+  if (!shorter) co_return std::move(shorter).error().within(device.name());
+  const PbnDevice blocks(device, headers.geometry.bio_offset);
+  auto done =
+      co_await copy_blocks(blocks, before.find(PartitionId::slab_summary).start,
+                           shorter->find(PartitionId::slab_summary).start, kSlabSummaryBlocks);
+  if (!done) co_return done;
+  co_return co_await write_super_block(blocks, headers.geometry.data_start, *shorter);
+}
+
+/// What LVM lays over the device: it begins kConvertedStart bytes later.
+class LaterDevice final : public Device {
+ public:
+  explicit LaterDevice(Device& device) : device_(device) {}
+  void submit(Request& request) override {
+    request.offset += kConvertedStart;
+    device_.submit(request);
+  }
+  [[nodiscard]] const std::string& name() const override { return device_.name(); }
+
+ private:
+  Device& device_;
+};
+
+/// Makes an empty index where the converted volume has it: the kernel makes none by itself in a
+/// volume that is not new.
+Task<Result<void>> make_index(UringLoop& loop, BackingStore& device,
+                              const VolumeGeometry& geometry) {
+  LaterDevice later(device);
+  std::string why;
+  auto index = UdsIndex::start(loop, later, uds_parameters(geometry, true),
+                               [&](const LogLine& line) { why = line.text; });
+  if (!index) co_return std::move(index).error();
+  co_await (*index)->wait_opened();
+  if ((*index)->state() != IndexState::online) {
+    co_await (*index)->close();
+    co_return Error(Errc::io, why);
+  }
+  Result<void> saved = co_await (*index)->save();
+  co_return saved;
+}
+
+Task<Result<void>> shift(UringLoop& loop, BackingStore& device, const VolumeHeaders& headers) {
   if (headers.super_block.state != VolumeState::clean &&
       headers.super_block.state != VolumeState::new_volume) {
     co_return Error(Errc::busy, fmt::format("{} was not stopped cleanly: start and stop it once",
@@ -34,17 +86,21 @@ Task<Result<void>> shift(BackingStore& device, const VolumeHeaders& headers) {
   }
   auto geometry = converted(headers.geometry);
   if (!geometry) co_return std::move(geometry).error().within(device.name());
-  AlignedMemory block(kBlockSize);
-  // The old volume's index reads what is written here as a damaged page, and nothing else does.
-  encode_volume_geometry(*geometry, block.bytes());
-  auto done = co_await device.write(kConvertedStart, block.bytes(), Durability::fua);
+  auto shortened = co_await shorten(device, headers);
+  if (!shortened) co_return shortened;
+  // From here on the old volume, whose index begins behind its first block, has none until its
+  // next start makes one.
+  const AlignedMemory empty(kBlockSize);
+  auto done = co_await device.write(kBlockSize, empty.bytes(), Durability::fua);
   if (!done) co_return done;
-  // An index of old pages is none: the first start makes a new one.
-  std::ranges::fill(block.bytes(), std::byte{0});
-  done = co_await device.write(kConvertedStart + kBlockSize, block.bytes(), Durability::fua);
+  done = co_await make_index(loop, device, *geometry);
+  if (!done) co_return std::move(done).error().within("making the index anew");
+  const AlignedMemory block(kBlockSize);
+  encode_volume_geometry(*geometry, block.bytes());
+  done = co_await device.write(kConvertedStart, block.bytes(), Durability::fua);
   if (!done) co_return done;
   // With this there is no volume any more at the device's start.
-  co_return co_await device.write(0, block.bytes(), Durability::fua);
+  co_return co_await device.write(0, empty.bytes(), Durability::fua);
 }
 
 Task<void> shift_volume(UringLoop& loop, const std::string& path, Result<void>& done) {
@@ -53,7 +109,7 @@ Task<void> shift_volume(UringLoop& loop, const std::string& path, Result<void>& 
     done = std::move(opened).error();
     co_return;
   }
-  auto shifted = co_await shift(*opened->device, opened->headers);
+  auto shifted = co_await shift(loop, *opened->device, opened->headers);
   done = std::move(shifted);
 }
 

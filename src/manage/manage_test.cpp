@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "base/testing/temporary_folder.h"
+#include "format/super_block.h"
 #include "format/volume_geometry.h"
 #include "manage/check.h"
 #include "manage/convert.h"
@@ -246,7 +247,7 @@ TEST_F(ManageTest, AVolumeGetsAnotherUuidAndNothingElse) {
   EXPECT_EQ(set_volume_uuid(folder_.path("empty"), uuid).error().code(), Errc::not_found);
 }
 
-TEST_F(ManageTest, AConvertedVolumeBeginsLaterAndEndsWhereItDid) {
+TEST_F(ManageTest, AConvertedVolumeBeginsLaterAndIsAsLongAsWhatIsLeftOfItsDevice) {
   make();
   const auto before = geometry_at(volume_, 0);
   ASSERT_TRUE(before.ok());
@@ -259,6 +260,15 @@ TEST_F(ManageTest, AConvertedVolumeBeginsLaterAndEndsWhereItDid) {
   EXPECT_EQ(after->index_start, Pbn{after->bio_offset + 1});
   EXPECT_EQ(to_text(after->index_memory), "reduced 0.25");
   EXPECT_EQ(after->nonce, before->nonce);
+  // LVM's volume begins there, and is as large as the super block says.
+  std::vector<std::byte> block(kBlockSize);
+  std::ifstream file(volume_, std::ios::binary);
+  file.seekg(static_cast<std::streamoff>(device_byte(after->data_start, 0)));
+  file.read(reinterpret_cast<char*>(block.data()), static_cast<std::streamsize>(block.size()));
+  const auto super_block = decode_super_block(block, *after);
+  ASSERT_TRUE(super_block.ok()) << super_block.error().message();
+  EXPECT_EQ(super_block->config.physical_blocks * kBlockSize,
+            std::filesystem::file_size(volume_) - kConvertedStart);
 }
 
 }  // namespace

@@ -34,7 +34,7 @@ class LvmPool(exchange.Exchange):
         self.assertIn("--offset 512K --size 128M", told.stdout, told.stderr)
 
 
-class Adopt(unittest.TestCase):
+class Guest(unittest.TestCase):
     """uvdo beside LVM, in the guest."""
     SERVER = "--cache 16M --buffers 16M --log-file /tmp/log"
     EXPECTED = ["Detected version mismatch between kernel module and tools", "CONFIG_IMA_DISABLE_HTABLE",
@@ -69,6 +69,8 @@ class Adopt(unittest.TestCase):
     def compare(self, name, device, at):
         self.run_in_guest(f"dd if={device} bs=1M skip={at} count=4 of=/tmp/read && cmp /tmp/{name} /tmp/read")
 
+
+class Adopt(Guest):
     def test_one_command_takes_a_pool_and_lvm_gets_it_back(self):
         self.run_in_guest("lvm vgcreate vg /dev/vda && lvm lvcreate --type vdo -L 3072M -V 128M -n lv --config "
                           "allocation/vdo_slab_size_mb=128 vg/pool")
@@ -103,6 +105,32 @@ class Adopt(unittest.TestCase):
         self.run_in_guest("uvdo remove vg-pool --keep && lvm vgchange -ay vg")
         self.compare("second", "/dev/vg/lv", 100)
         self.run_in_guest("lvm vgchange -an vg")
+        self.assertEqual(self.machine.complaints(self.EXPECTED), [])
+
+
+class Convert(Guest):
+    """vdo convert makes room in front of a volume, which LVM then takes as a pool, as lvm_import_vdo does."""
+
+    def test_lvm_takes_a_volume_that_was_converted(self):
+        self.run_in_guest("ln -sf /usr/bin/uvdo /usr/bin/vdo; mkdir -p /etc/uvdo; vdo create --name=v --device=/dev/vda "
+                          "--vdoLogicalSize=128M --vdoSlabSize=128M --indexMem=0.25 --force")
+        self.write("first", "/dev/mapper/v", 7)
+        self.run_in_guest("vdo stop --name=v; vdo convert --name=v --force")
+        self.run_in_guest("lvm pvcreate -y --dataalignment 2m /dev/vda && lvm vgcreate -s 2m vg /dev/vda && "
+                          "lvm lvcreate -Zn -Wn -an -y -l 100%FREE -n pool vg")
+        self.run_in_guest("lvm lvchange -ay vg/pool && uvdo check /dev/vg/pool && lvm lvchange -an vg/pool")
+        self.run_in_guest("lvm lvconvert -y -Zn --type vdo-pool --config 'allocation { vdo_pool_header_size=0 "
+                          "vdo_slab_size_mb=128 }' -V 128m -n lv vg/pool")
+        self.compare("first", "/dev/vg/lv", 7)
+        self.write("second", "/dev/vg/lv", 90)
+        self.run_in_guest("lvm vgchange -an vg && lvm vgchange -ay vg")
+        self.compare("first", "/dev/vg/lv", 7)
+        self.compare("second", "/dev/vg/lv", 90)
+        # And uvdo, which finds the pool by what LVM says.
+        self.run_in_guest(f"uvdo adopt vg/pool --start {self.SERVER}")
+        self.compare("second", "/dev/uvdo/vg-lv", 90)
+        self.run_in_guest("uvdo stop vg-pool && lvm lvchange -ay -y vg/pool_vdata && uvdo check /dev/vg/pool_vdata && "
+                          "lvm vgchange -an vg")
         self.assertEqual(self.machine.complaints(self.EXPECTED), [])
 
 

@@ -4,10 +4,12 @@
 // outlive it, and both are shared with the others.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "async/executor.h"
 #include "async/task.h"
 #include "base/result.h"
 
@@ -18,6 +20,16 @@ struct FrontEndAddress {
   std::string name;
   /// Other machines may reach it, and whoever does may use the volume.
   bool is_open_to_strangers = false;
+};
+
+/// Who uses a front end, and what they have asked for since they came.
+struct FrontEndClient {
+  std::string origin;  ///< "tcp:10.0.0.3:52114", "process 4711"
+  bool is_encrypted = false;
+  Duration connected{};  ///< how long
+  std::uint64_t requests = 0;
+  std::uint64_t read_bytes = 0;
+  std::uint64_t written_bytes = 0;
 };
 
 /// All of it runs on the volume's thread.
@@ -35,6 +47,11 @@ class FrontEnd {
   [[nodiscard]] virtual std::vector<FrontEndAddress> addresses() const = 0;
   /// Clients that are connected now.
   [[nodiscard]] virtual std::size_t clients() const = 0;
+  /// At most `most` of them, who has been there longest first; none where they are not told apart.
+  [[nodiscard]] virtual std::vector<FrontEndClient> list_clients(
+      [[maybe_unused]] std::size_t most) const {
+    return {};
+  }
 
   /// Begins to let clients in. After an error nothing of it runs.
   virtual Task<Result<void>> start() = 0;

@@ -158,15 +158,40 @@ struct FrontEndEntry {
   }
 };
 
+/// A client of a front end.
+struct ClientEntry {
+  std::string kind;    ///< of the front end
+  std::string origin;  ///< "tcp:10.0.0.3:52114", "process 4711"
+  bool encrypted = false;
+  std::uint64_t connected_ms = 0;
+  std::uint64_t requests = 0;
+  std::uint64_t read_bytes = 0;
+  std::uint64_t written_bytes = 0;
+  template <class Self, class Visitor>
+  static void visit_fields(Self& self, Visitor& v) {
+    v.required("kind", self.kind);
+    v.required("origin", self.origin);
+    v.value("encrypted", self.encrypted);
+    v.value("connected_ms", self.connected_ms);
+    v.value("requests", self.requests);
+    v.value("read_bytes", self.read_bytes);
+    v.value("written_bytes", self.written_bytes);
+  }
+};
+
 struct DevicesAnswer {
+  /// More connections are counted, and not listed.
+  static constexpr std::size_t kMostConnections = 64;
   std::vector<AttachedDevice> devices{};
   std::vector<FrontEndEntry> front_ends{};  ///< those that are no devices of this machine
   std::uint64_t clients = 0;                ///< of all
+  std::vector<ClientEntry> connections{};   ///< those of the front ends
   template <class Self, class Visitor>
   static void visit_fields(Self& self, Visitor& v) {
     v.value("devices", self.devices);
     v.value("front_ends", self.front_ends);
     v.value("clients", self.clients);
+    v.value("connections", self.connections);
   }
 };
 

@@ -70,6 +70,14 @@ class NbdConnection final : private NbdReplyQueue::Owner {
   /// To be called about once a second: hangs up on clients that hold up others, and notices those
   /// that have gone.
   void check_progress(TimePoint now);
+  [[nodiscard]] bool is_encrypted() const { return channel_.is_encrypted(); }
+  /// What the client has asked for and was not refused.
+  struct Asked {
+    std::uint64_t requests = 0;
+    std::uint64_t read_bytes = 0;
+    std::uint64_t written_bytes = 0;
+  };
+  [[nodiscard]] const Asked& asked() const { return asked_; }
   /// Why we hung up; empty if the client left.
   [[nodiscard]] const std::string& reason() const { return reason_; }
   /// Whether the first flush is still to come, and to fail (first_flush_fails_until).
@@ -159,8 +167,9 @@ class NbdConnection final : private NbdReplyQueue::Owner {
 
   RequestBudget::Client requests_;
   std::uint32_t under_way_ = 0;  // of those in flight, not refused
-  Semaphore long_requests_;      // those that run
-  Semaphore streams_;            // the reads that are answered in parts, one at a time
+  Asked asked_;
+  Semaphore long_requests_;  // those that run
+  Semaphore streams_;        // the reads that are answered in parts, one at a time
   WaitQueue part_sent_;
   TaskGroup sender_;
 

@@ -67,6 +67,9 @@ NbdRequest& NbdConnection::begin(const RequestHeader& header, std::uint32_t piec
   request.gathered = nullptr;
   request.is_refused = false;
   ++under_way_;
+  ++asked_.requests;
+  if (header.command == nbd::Command::read) asked_.read_bytes += header.length;
+  if (header.command == nbd::Command::write) asked_.written_bytes += header.length;
   return request;
 }
 

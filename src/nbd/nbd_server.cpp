@@ -85,10 +85,12 @@ struct NbdServer::Listener {
 struct NbdServer::Peer {
   Peer(NbdServer& server, int fd, const ClientOrigin& from)
       : origin(from),
+        name(peer_text(fd)),
         stream(server.loop_, fd),
         connection(server.loop_, stream, server.exports_, server.memory_,
                    server.settings_.connection) {}
   ClientOrigin origin;
+  std::string name;      // of the peer, in words
   bool has_slot = true;  // false: another client has it already
   SocketStream stream;
   NbdConnection connection;
@@ -258,6 +260,22 @@ Task<void> NbdServer::serve(int fd, ClientOrigin origin) {
     }
   }
   if (stopping_) alarm_.ring();
+}
+
+std::vector<FrontEndClient> NbdServer::list_clients(std::size_t most) const {
+  std::vector<const Peer*> oldest(peers_.begin(), peers_.end());
+  const auto end = oldest.begin() + static_cast<std::ptrdiff_t>(std::min(most, oldest.size()));
+  std::partial_sort(oldest.begin(), end, oldest.end(), [](const Peer* a, const Peer* b) {
+    return std::pair(a->connection.started(), a) < std::pair(b->connection.started(), b);
+  });
+  std::vector<FrontEndClient> listed;
+  for (auto peer = oldest.begin(); peer != end; ++peer) {
+    const NbdConnection& connection = (*peer)->connection;
+    const NbdConnection::Asked& asked = connection.asked();
+    listed.push_back({(*peer)->name, connection.is_encrypted(), loop_.now() - connection.started(),
+                      asked.requests, asked.read_bytes, asked.written_bytes});
+  }
+  return listed;
 }
 
 Task<void> NbdServer::watch() {

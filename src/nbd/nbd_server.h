@@ -57,6 +57,7 @@ class NbdServer final : public FrontEnd {
   /// What is listened on, with the ports really taken.
   [[nodiscard]] std::vector<FrontEndAddress> addresses() const override;
   [[nodiscard]] std::size_t clients() const override { return peers_.size(); }
+  [[nodiscard]] std::vector<FrontEndClient> list_clients(std::size_t most) const override;
 
   /// Begins to accept clients; never an error.
   Task<Result<void>> start() override;

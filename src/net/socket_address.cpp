@@ -203,6 +203,27 @@ std::string SocketAddress::text() const {
   return v6 ? fmt::format("tcp:[{}]:{}", host, port) : fmt::format("tcp:{}:{}", host, port);
 }
 
+std::string peer_text(int fd) {
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  if (getpeername(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) return "gone";
+  if (address.ss_family == AF_UNIX) {
+    ucred peer{};
+    socklen_t size = sizeof peer;
+    const bool is_known = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0;
+    return is_known && peer.pid > 0 ? fmt::format("process {}", peer.pid) : "unix";
+  }
+  std::array<char, INET6_ADDRSTRLEN + 1> host{};
+  std::array<char, 8> port{};
+  if (getnameinfo(reinterpret_cast<const sockaddr*>(&address), length, host.data(), host.size(),
+                  port.data(), port.size(), NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+    return "tcp";
+  }
+  const bool is_v6 = std::string_view(host.data()).find(':') != std::string_view::npos;
+  return is_v6 ? fmt::format("tcp:[{}]:{}", host.data(), port.data())
+               : fmt::format("tcp:{}:{}", host.data(), port.data());
+}
+
 Result<std::vector<ListeningSocket>> ListeningSocket::open(const SocketAddress& address,
                                                            const SocketAccess& access) {
   std::vector<ListeningSocket> sockets;

@@ -31,6 +31,10 @@ struct SocketAddress {
   [[nodiscard]] std::string text() const;
 };
 
+/// Who is at the other end of a connected socket, in words: "tcp:10.0.0.3:52114", or
+/// "process 4711" of a unix socket, "unix" if that is not known.
+[[nodiscard]] std::string peer_text(int fd);
+
 /// Who may connect to a unix socket, besides root.
 struct SocketAccess {
   mode_t mode = 0600;

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "net/socket_address.h"
 
+#include <array>
 #include <cstdlib>
 #include <cstring>
 
+#include <fmt/core.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/file_descriptor.h"
 #include "base/memory_file.h"
 #include "net/service_manager.h"
 
@@ -27,6 +31,28 @@ TEST(SocketAddress, UnderstandsItsForms) {
   EXPECT_EQ(text_of("tcp::99"), "tcp::99");
   EXPECT_EQ(text_of("tcp:[::1]:5"), "tcp:[::1]:5");
   EXPECT_EQ(text_of("tcp:[::1]"), "tcp:[::1]:10809");
+}
+
+TEST(SocketAddress, OfAPeerIsWhoItIs) {
+  std::array<int, 2> pair{};
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair.data()), 0);
+  const FileDescriptor ours(pair[0]);
+  const FileDescriptor theirs(pair[1]);
+  EXPECT_EQ(peer_text(ours.get()), fmt::format("process {}", getpid()));
+
+  const FileDescriptor listener(socket(AF_INET, SOCK_STREAM, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  auto* where = reinterpret_cast<sockaddr*>(&address);
+  ASSERT_EQ(bind(listener.get(), where, size), 0);
+  ASSERT_EQ(listen(listener.get(), 1), 0);
+  ASSERT_EQ(getsockname(listener.get(), where, &size), 0);
+  const FileDescriptor client(socket(AF_INET, SOCK_STREAM, 0));
+  ASSERT_EQ(connect(client.get(), where, size), 0);
+  EXPECT_EQ(peer_text(client.get()), fmt::format("tcp:127.0.0.1:{}", ntohs(address.sin_port)));
+  EXPECT_EQ(peer_text(listener.get()), "gone") << "it has no peer";
 }
 
 TEST(SocketAddress, RefusesEverythingElseWithASentence) {

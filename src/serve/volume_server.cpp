@@ -386,6 +386,14 @@ DevicesAnswer VolumeServer::devices() const {
     for (const FrontEndAddress& address : front_end->addresses()) {
       answer.front_ends.push_back({std::string(front_end->kind()), address.name});
     }
+    const std::size_t room = DevicesAnswer::kMostConnections - answer.connections.size();
+    for (FrontEndClient& client : front_end->list_clients(room)) {
+      const auto connected =
+          std::chrono::duration_cast<std::chrono::milliseconds>(client.connected).count();
+      answer.connections.push_back({std::string(front_end->kind()), std::move(client.origin),
+                                    client.is_encrypted, static_cast<std::uint64_t>(connected),
+                                    client.requests, client.read_bytes, client.written_bytes});
+    }
   }
   answer.clients = clients();
   return answer;

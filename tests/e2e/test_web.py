@@ -6,6 +6,7 @@ How it looks is judged by people: scripts/web-screenshots.
 """
 import http.client
 import json
+import os
 import pathlib
 import random
 import re
@@ -125,6 +126,12 @@ class Page(Web):
         self.assertTrue(wait_until(lambda: len(self.samples()) >= 2, 30))
         told = self.json("/volume.json")
         self.assertEqual(told["devices"]["clients"], 1)
+        connection, = told["devices"]["connections"]
+        self.assertEqual((connection["kind"], connection["encrypted"]), ("NBD", False))
+        self.assertEqual(connection["origin"], f"process {os.getpid()}")
+        self.assertGreater(connection["requests"], 2)
+        self.assertGreaterEqual(connection["written_bytes"], MIB)
+        self.assertEqual(connection["read_bytes"] % 4096, 0)
         self.assertGreater(told["lately"]["requests"]["write"]["perSecond"], 0)
         sample = self.samples()[-1]
         self.assertGreater(sample["writeBytesPerSecond"], sample["writePerSecond"] * 4096)

@@ -562,8 +562,17 @@ function drawClients(devices) {
     ...devices.front_ends.map((entry) => [entry.kind, entry.address]),
     ...devices.devices.map((entry) => [`${entry.kind} device`, entry.link || entry.path]),
   ];
+  const connections = devices.connections;
+  const users = ['client', 'for', 'requests', 'read', 'written'];
   show(at('clients'),
     el('p', {}, n === 0 ? 'Nobody is connected.' : n === 1 ? 'One client is connected.' : `${n} clients are connected.`),
+    connections.length === 0 ? null : el('table', {},
+      el('thead', {}, el('tr', {},
+        users.map((text, i) => el('th', i === 0 ? {scope: 'col'} : {scope: 'col', class: 'number'}, text)))),
+      el('tbody', {}, connections.map((entry) => el('tr', {},
+        el('th', {scope: 'row'}, el('code', {}, entry.origin), entry.encrypted ? ' (TLS)' : null),
+        [duration(entry.connected_ms / 1000), entry.requests.toLocaleString('en'), bytes(entry.read_bytes),
+          bytes(entry.written_bytes)].map((text) => el('td', {class: 'number'}, text)))))),
     rows.length === 0 ? null : el('table', {},
       el('thead', {}, el('tr', {}, ['they come by', 'at'].map((text) => el('th', {scope: 'col'}, text)))),
       el('tbody', {}, rows.map((row) => el('tr', {}, row.map((text, i) =>

@@ -183,8 +183,17 @@ Task<Result<void>> serve_volume(UringLoop& loop, BackingStore& device, Volume& v
     settings.upgrade.check = [&arguments](const std::string& program) {
       return check_successor(program, arguments);
     };
-    settings.upgrade.become = [&successor, &signals](const std::string& program) {
-      successor.ask(program);
+    // A service manager, a shell or a script waits for the process that it has started.
+    settings.upgrade.may_move = options.fork && !ServiceManager().is_there();
+    settings.upgrade.become = [&](const std::string& program, Attachments::Next next) {
+      switch (next) {
+        case Attachments::Next::same_process:
+          successor.ask(program, Successor::Place::this_process);
+          break;
+        case Attachments::Next::another_process:
+          successor.ask(program, Successor::Place::another_process);
+          break;
+      }
       signals.stop();
     };
   }

@@ -2,6 +2,7 @@
 #include "serve/successor.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <utility>
@@ -27,6 +28,23 @@ FileDescriptor copy_of(int fd) {
   const bool is_known = getrlimit(RLIMIT_NOFILE, &limit) == 0;
   const rlim_t first = is_known ? std::min(kBeyond, limit.rlim_cur / 2) : kBeyond;
   return FileDescriptor(fcntl(fd, F_DUPFD_CLOEXEC, static_cast<int>(first)));
+}
+
+/// Goes on in a child of this process, once that has ended.
+Result<void> move_to_child() {
+  std::array<int, 2> ends{};
+  if (pipe2(ends.data(), O_CLOEXEC) != 0) return errno_error(errno, "making a pipe");
+  const FileDescriptor until_end(ends[0]);
+  FileDescriptor ours(ends[1]);
+  const pid_t child = fork();
+  if (child < 0) return errno_error(errno, "starting a process");
+  if (child > 0) _exit(0);
+  ours = FileDescriptor();
+  char nothing = 0;
+  // It ends with the other process, whose end closes the last copy of the other side.
+  while (read(until_end.get(), &nothing, 1) < 0 && errno == EINTR) {
+  }
+  return {};
 }
 
 }  // namespace
@@ -96,6 +114,9 @@ void Successor::pass_on(const FileDescriptor& program) {
 Error Successor::become(int argc, char** argv) {
   const FileDescriptor self(open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
   before_ = copy_of(self.get());
+  if (place_ == Place::another_process) {
+    if (auto moved = move_to_child(); !moved) return std::move(moved).error();
+  }
   pass_on(before_);
   std::string name = "uvdo";
   std::vector<char*> words{name.data()};

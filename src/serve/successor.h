@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Another program that goes on in the process of a server: a newer one, or the old one again where
-// the newer cannot. What clients hold on to outlives the change: listening sockets, and mounts
-// whose descriptors nobody else could hand over. They are passed as a service manager passes
-// sockets (net/service_manager.h).
+// Another program that goes on in the place of a server: a newer one, or the old one again where
+// the newer cannot. It goes on in the same process, or in a new one where drivers take a device
+// over only from a process that has ended (ublk, nbd). What clients hold on to outlives the change:
+// listening sockets, and mounts whose descriptors nobody else could hand over. They are passed as a
+// service manager passes sockets (net/service_manager.h).
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -15,6 +17,12 @@ namespace uvdo {
 
 class Successor {
  public:
+  enum class Place : std::uint8_t {
+    this_process,
+    another_process,  ///< a child, which begins when this one has ended; nobody may wait for this
+                      ///< one then
+  };
+
   /// `handed_over`: all that this process was given at its start.
   explicit Successor(std::vector<KeptDescriptor> handed_over);
 
@@ -35,12 +43,16 @@ class Successor {
   Result<void> share(Doors& doors);
   /// The sockets are closed with their last descriptor, and their paths are removed.
   void close() { shared_.clear(); }
-  void ask(std::string program) { program_ = std::move(program); }
+  void ask(std::string program, Place place) {
+    program_ = std::move(program);
+    place_ = place;
+  }
   [[nodiscard]] bool is_asked() const { return !program_.empty(); }
   /// Passed on too, under its name.
   void add(KeptDescriptor descriptor);
-  /// The process becomes that program, with the arguments that this one was started with; if it
-  /// cannot be run, this one again. Returns only where neither can. When nothing runs any more.
+  /// The process, or the one that follows it, becomes that program, with the arguments that this
+  /// one was started with; if it cannot be run, this one again. Returns only where neither can.
+  /// When nothing runs any more.
   Error become(int argc, char** argv);
   /// The process becomes the program before this one, as this one cannot go on: `why`.
   Error go_back(int argc, char** argv, const std::string& why);
@@ -58,6 +70,7 @@ class Successor {
   std::vector<Shared> shared_;
   std::vector<KeptDescriptor> rest_;
   std::string program_;
+  Place place_ = Place::this_process;
   std::string problem_;
 };
 

@@ -340,7 +340,13 @@ Task<Result<void>> VolumeServer::upgrade(std::string program) {
                     "a server that has given up the rights of root (--user) cannot be followed by "
                     "another program: stop it, and start it anew");
   }
-  if (const std::string which = devices_->those_that_cannot_wait(); !which.empty()) {
+  auto next = Attachments::Next::same_process;
+  std::string which = devices_->those_that_cannot_wait(next);
+  if (!which.empty() && settings_.upgrade.may_move) {
+    next = Attachments::Next::another_process;
+    which = devices_->those_that_cannot_wait(next);
+  }
+  if (!which.empty()) {
     co_return Error(Errc::busy, fmt::format("{} cannot wait for another program: detach it first, "
                                             "or stop the server and start it anew",
                                             which));
@@ -350,7 +356,7 @@ Task<Result<void>> VolumeServer::upgrade(std::string program) {
   if (!able) co_return able;
   log_.write(fmt::format("{} is to go on", program));
   devices_end_ = Attachments::End::all_wait;
-  settings_.upgrade.become(program);
+  settings_.upgrade.become(program, next);
   co_return Result<void>();
 }
 

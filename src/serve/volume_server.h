@@ -53,11 +53,12 @@ class VolumeServer {
     /// Whether it may make and remove the second name of its control socket when that is needed.
     bool may_link = true;
     std::function<void()> stop = [] {};  ///< somebody asks the server to end; returns at once
-    /// Of another program that is to go on in this process: `check` finds out whether it can, in a
-    /// thread, and `become` asks the server to end for it. None: no other can.
+    /// Of another program that is to go on in the place of this one: `check` finds out whether it
+    /// can, in a thread, and `become` asks the server to end for it. None: no other can.
     struct Upgrade {
       std::function<Result<void>(const std::string& program)> check{};
-      std::function<void(const std::string& program)> become{};
+      std::function<void(const std::string& program, Attachments::Next next)> become{};
+      bool may_move = false;  ///< nobody minds if it is another process that goes on
       std::string problem{};  ///< why one did not go on, so that this one does again
     };
     Upgrade upgrade{};

@@ -26,6 +26,7 @@ import vm
 PROGRAMS = ["fio", "mkfs.ext4", "e2fsck", "resize2fs"]
 KILLS = int(os.environ.get("UVDO_KILLS", "4"))
 KILLS_OF_A_ROUND = 10       # then everything is looked at, and the device is detached
+UPGRADES = 2                # of each round, by uvdo upgrade
 CRASHES_ALLOWED = 3         # of the kernel, for each round
 VOLUME = "/dev/shm/pool.img"
 SERVER = ("--server-option=--cache=16M --server-option=--buffers=16M --log-file /tmp/log "
@@ -88,6 +89,11 @@ class Attach(unittest.TestCase):
             self.run_in_guest(f"usleep {moments.randint(0, 1200)}000; echo {number} >/mnt/note{number}; "
                               "if [ -e /tmp/fio.runs ]; then cat /tmp/fio.err; exit 1; fi")
             self.kill()
+            self.assertEqual(self.attach(kind), device, "the same device")
+        for _ in range(UPGRADES):
+            before = self.run_in_guest("sleep 1; cat /tmp/pid").strip()
+            self.assertIn("goes on in the place of", self.run_in_guest(f"uvdo upgrade {VOLUME}"))
+            self.assertNotEqual(self.run_in_guest("cat /tmp/pid").strip(), before, "another process")
             self.assertEqual(self.attach(kind), device, "the same device")
         self.run_in_guest("touch /tmp/enough; until [ -e /tmp/fio.runs ]; do usleep 50000; done", seconds=300)
         self.assertEqual(self.run_in_guest("cat /tmp/fio.err").strip(), "")

@@ -168,8 +168,7 @@ TEST(Shortening, GivesUpWhatBelongsToNoSlab) {
   request.slab_bits = 13;
   const VolumeLayout layout = make_volume_layout(request).value();
   const SuperBlock& before = layout.super_block;
-  const std::uint64_t unused =
-      before.find(PartitionId::slab_depot).end() - before.depot.last_block;
+  const std::uint64_t unused = before.find(PartitionId::slab_depot).end() - before.depot.last_block;
   ASSERT_GT(unused, 2U);
   EXPECT_FALSE(shortened_layout(layout.geometry, before, unused + 1).ok());
   for (const std::uint64_t blocks : {std::uint64_t{1}, unused}) {

@@ -31,12 +31,17 @@ Result<VolumeGeometry> converted(const VolumeGeometry& old) {
   return geometry;
 }
 
-/// Gives up the volume's last kConvertedStart bytes, which no slab uses. The old journal is
-/// written over there: that of a volume which was stopped cleanly is not read, and where its
-/// blocks lie from now on their numbers are wrong.
+/// Has the volume be no larger than LVM's volume behind the first kConvertedStart bytes, which is
+/// one of whole extents of as many bytes. What is given up no slab uses. The old journal is written
+/// over there: that of a volume which was stopped cleanly is not read, and where its blocks lie
+/// from now on their numbers are wrong.
 Task<Result<void>> shorten(BackingStore& device, const VolumeHeaders& headers) {
   const SuperBlock& before = headers.super_block;
-  auto shorter = shortened_layout(headers.geometry, before, kConvertedStart / kBlockSize);
+  auto bytes = device.look_up_size();
+  if (!bytes) co_return std::move(bytes).error();
+  const std::uint64_t most = (*bytes / kConvertedStart - 1) * (kConvertedStart / kBlockSize);
+  if (before.config.physical_blocks <= most) co_return Result<void>();
+  auto shorter = shortened_layout(headers.geometry, before, before.config.physical_blocks - most);
   if (!shorter) co_return std::move(shorter).error().within(device.name());
   const PbnDevice blocks(device, headers.geometry.bio_offset);
   auto done =

@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/socket_peer.h"
 #include "control/control_path.h"
 #include "control/control_trust.h"
 #include "control/volume_identity.h"
@@ -56,14 +57,13 @@ char state_of_process(pid_t pid) {
 }
 
 Error silent_server(int fd, const std::string& path, std::chrono::milliseconds patience) {
-  ucred peer{};
-  socklen_t length = sizeof peer;
-  const bool known = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 && peer.pid > 0;
-  const std::string who = known ? fmt::format("the server (pid {})", peer.pid) : "the server";
+  const auto peer = socket_peer(fd);
+  const bool known = peer && peer->pid > 0;
+  const std::string who = known ? fmt::format("the server (pid {})", peer->pid) : "the server";
   std::string why = "it may be busy, wait for its disk, or hang; --timeout gives it longer";
-  const char state = known ? state_of_process(peer.pid) : '?';
+  const char state = known ? state_of_process(peer->pid) : '?';
   if (state == 'T') {
-    why = fmt::format("it has been stopped by a signal; kill -CONT {} lets it go on", peer.pid);
+    why = fmt::format("it has been stopped by a signal; kill -CONT {} lets it go on", peer->pid);
   } else if (state == 'D') {
     why = "it waits for its disk; --timeout gives it longer";
   }

@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "base/socket_peer.h"
+
 namespace uvdo {
 namespace {
 
@@ -47,17 +49,15 @@ Result<void> trust_socket_folder(const std::string& path, uid_t self) {
 }
 
 Result<void> trust_peer(int fd, const std::string& path, uid_t self) {
-  // Of who called listen(), by the kernel's word.
-  ucred peer{};
-  socklen_t length = sizeof peer;
-  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) {
+  const auto peer = socket_peer(fd);
+  if (!peer) {
     return errno_error(errno, fmt::format("asking who listens at {}", path));
   }
-  if (peer.uid == 0 || peer.uid == self) return {};
+  if (peer->uid == 0 || peer->uid == self) return {};
   return Error(Errc::invalid_argument,
                fmt::format("the control socket {} is not believed: user {} listens there (process "
                            "{}), neither root nor you",
-                           path, peer.uid, peer.pid));
+                           path, peer->uid, peer->pid));
 }
 
 }  // namespace uvdo

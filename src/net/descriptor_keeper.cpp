@@ -23,6 +23,7 @@
 
 #include "base/absolute_path.h"
 #include "base/descriptor_message.h"
+#include "base/socket_peer.h"
 #include "base/store_name.h"
 
 namespace uvdo {
@@ -102,10 +103,8 @@ class Keeper {
   /// Whoever is of the same user, and nobody else has it.
   void let_in() {
     FileDescriptor client(accept4(kListener, nullptr, nullptr, SOCK_CLOEXEC));
-    ucred peer{};
-    socklen_t size = sizeof peer;
-    if (!client || getsockopt(client.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return;
-    if (peer.uid != geteuid()) return;
+    const auto peer = socket_peer(client.get());
+    if (!peer || peer->uid != geteuid()) return;
     if (has_server() || clients_.size() == kMostClients) {
       send_message(client.get(), std::string(1, kBusy), {});
       return;

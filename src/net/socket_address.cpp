@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/file_descriptor.h"
+#include "base/socket_peer.h"
 
 namespace uvdo {
 namespace {
@@ -208,20 +209,18 @@ std::string peer_text(int fd) {
   socklen_t length = sizeof address;
   if (getpeername(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) return "gone";
   if (address.ss_family == AF_UNIX) {
-    ucred peer{};
-    socklen_t size = sizeof peer;
-    const bool is_known = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0;
-    return is_known && peer.pid > 0 ? fmt::format("process {}", peer.pid) : "unix";
+    const auto peer = socket_peer(fd);
+    return peer && peer->pid > 0 ? fmt::format("process {}", peer->pid) : "unix";
   }
-  std::array<char, INET6_ADDRSTRLEN + 1> host{};
-  std::array<char, 8> port{};
+  std::array<char, NI_MAXHOST> host{};
+  std::array<char, NI_MAXSERV> port{};
   if (getnameinfo(reinterpret_cast<const sockaddr*>(&address), length, host.data(), host.size(),
                   port.data(), port.size(), NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
     return "tcp";
   }
-  const bool is_v6 = std::string_view(host.data()).find(':') != std::string_view::npos;
-  return is_v6 ? fmt::format("tcp:[{}]:{}", host.data(), port.data())
-               : fmt::format("tcp:{}:{}", host.data(), port.data());
+  SocketAddress peer{SocketAddress::Kind::tcp, {}, host.data()};
+  std::from_chars(port.data(), port.data() + std::strlen(port.data()), peer.port);
+  return peer.text();
 }
 
 Result<std::vector<ListeningSocket>> ListeningSocket::open(const SocketAddress& address,

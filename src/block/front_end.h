@@ -22,14 +22,19 @@ struct FrontEndAddress {
   bool is_open_to_strangers = false;
 };
 
+/// What a client has asked for and was not refused.
+struct ClientRequests {
+  std::uint64_t requests = 0;
+  std::uint64_t read_bytes = 0;
+  std::uint64_t written_bytes = 0;
+};
+
 /// Who uses a front end, and what they have asked for since they came.
 struct FrontEndClient {
   std::string origin;  ///< "tcp:10.0.0.3:52114", "process 4711"
   bool is_encrypted = false;
   Duration connected{};  ///< how long
-  std::uint64_t requests = 0;
-  std::uint64_t read_bytes = 0;
-  std::uint64_t written_bytes = 0;
+  ClientRequests asked{};
 };
 
 /// All of it runs on the volume's thread.

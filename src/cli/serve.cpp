@@ -185,15 +185,8 @@ Task<Result<void>> serve_volume(UringLoop& loop, BackingStore& device, Volume& v
     };
     // A service manager, a shell or a script waits for the process that it has started.
     settings.upgrade.may_move = options.fork && !ServiceManager().is_there();
-    settings.upgrade.become = [&](const std::string& program, Attachments::Next next) {
-      switch (next) {
-        case Attachments::Next::same_process:
-          successor.ask(program, Successor::Place::this_process);
-          break;
-        case Attachments::Next::another_process:
-          successor.ask(program, Successor::Place::another_process);
-          break;
-      }
+    settings.upgrade.become = [&successor, &signals](const std::string& program, NextServer next) {
+      successor.ask(program, next);
       signals.stop();
     };
   }

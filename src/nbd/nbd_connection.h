@@ -8,6 +8,7 @@
 #include <string>
 
 #include "async/wait_queue.h"
+#include "block/front_end.h"
 #include "block/request_times.h"
 #include "nbd/nbd_handshake.h"
 #include "nbd/nbd_reply_queue.h"
@@ -71,13 +72,7 @@ class NbdConnection final : private NbdReplyQueue::Owner {
   /// that have gone.
   void check_progress(TimePoint now);
   [[nodiscard]] bool is_encrypted() const { return channel_.is_encrypted(); }
-  /// What the client has asked for and was not refused.
-  struct Asked {
-    std::uint64_t requests = 0;
-    std::uint64_t read_bytes = 0;
-    std::uint64_t written_bytes = 0;
-  };
-  [[nodiscard]] const Asked& asked() const { return asked_; }
+  [[nodiscard]] const ClientRequests& asked() const { return asked_; }
   /// Why we hung up; empty if the client left.
   [[nodiscard]] const std::string& reason() const { return reason_; }
   /// Whether the first flush is still to come, and to fail (first_flush_fails_until).
@@ -167,7 +162,7 @@ class NbdConnection final : private NbdReplyQueue::Owner {
 
   RequestBudget::Client requests_;
   std::uint32_t under_way_ = 0;  // of those in flight, not refused
-  Asked asked_;
+  ClientRequests asked_;
   Semaphore long_requests_;  // those that run
   Semaphore streams_;        // the reads that are answered in parts, one at a time
   WaitQueue part_sent_;

@@ -271,9 +271,8 @@ std::vector<FrontEndClient> NbdServer::list_clients(std::size_t most) const {
   std::vector<FrontEndClient> listed;
   for (auto peer = oldest.begin(); peer != end; ++peer) {
     const NbdConnection& connection = (*peer)->connection;
-    const NbdConnection::Asked& asked = connection.asked();
     listed.push_back({(*peer)->name, connection.is_encrypted(), loop_.now() - connection.started(),
-                      asked.requests, asked.read_bytes, asked.written_bytes});
+                      connection.asked()});
   }
   return listed;
 }

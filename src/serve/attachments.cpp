@@ -368,13 +368,13 @@ Task<std::vector<std::string>> Attachments::users() {
   co_return all;
 }
 
-std::string Attachments::those_that_cannot_wait(Next next) const {
+std::string Attachments::those_that_cannot_wait(NextServer next) const {
   std::string names;
   for (const Attachment& each : all_) {
     // Drivers of ublk and nbd take a device over from a process that has ended, not within one.
     const bool is_of_fuse =
         each.device.kind == DeviceKind::fuse || each.device.kind == DeviceKind::file;
-    const bool can_follow = is_of_fuse || next == Next::another_process;
+    const bool can_follow = is_of_fuse || next == NextServer::another_process;
     if (can_follow && each.front_end && each.front_end->can_leave()) continue;
     names += (names.empty() ? "" : ", ") + each.device.path;
   }

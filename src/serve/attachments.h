@@ -19,6 +19,7 @@
 #include "block/service_views.h"
 #include "control/attachment_state.h"
 #include "control/device_message.h"
+#include "serve/next_server.h"
 #include "serve/udev_names.h"
 
 namespace uvdo {
@@ -79,13 +80,8 @@ class Attachments {
     for_good,  ///< whoever uses them gets errors
     all_wait,  ///< another server follows at once: also those that nobody uses
   };
-  /// Who follows a server.
-  enum class Next : std::uint8_t {
-    same_process,     ///< another program in this process
-    another_process,  ///< one that begins when this process has ended
-  };
-  /// The devices that cannot wait for a server that follows so, in words; empty if all can.
-  [[nodiscard]] std::string those_that_cannot_wait(Next next) const;
+  /// The devices that cannot wait for a server that follows there, in words; empty if all can.
+  [[nodiscard]] std::string those_that_cannot_wait(NextServer next) const;
   /// Takes all away that nobody uses, and the rest as `how` says. No more attach().
   Task<void> stop(End how);
 

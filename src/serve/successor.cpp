@@ -114,7 +114,7 @@ void Successor::pass_on(const FileDescriptor& program) {
 Error Successor::become(int argc, char** argv) {
   const FileDescriptor self(open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
   before_ = copy_of(self.get());
-  if (place_ == Place::another_process) {
+  if (next_ == NextServer::another_process) {
     if (auto moved = move_to_child(); !moved) return std::move(moved).error();
   }
   pass_on(before_);

@@ -6,23 +6,17 @@
 // service manager passes sockets (net/service_manager.h).
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "net/kept_descriptor.h"
 #include "serve/doors.h"
+#include "serve/next_server.h"
 
 namespace uvdo {
 
 class Successor {
  public:
-  enum class Place : std::uint8_t {
-    this_process,
-    another_process,  ///< a child, which begins when this one has ended; nobody may wait for this
-                      ///< one then
-  };
-
   /// `handed_over`: all that this process was given at its start.
   explicit Successor(std::vector<KeptDescriptor> handed_over);
 
@@ -43,16 +37,16 @@ class Successor {
   Result<void> share(Doors& doors);
   /// The sockets are closed with their last descriptor, and their paths are removed.
   void close() { shared_.clear(); }
-  void ask(std::string program, Place place) {
+  void ask(std::string program, NextServer next) {
     program_ = std::move(program);
-    place_ = place;
+    next_ = next;
   }
   [[nodiscard]] bool is_asked() const { return !program_.empty(); }
   /// Passed on too, under its name.
   void add(KeptDescriptor descriptor);
   /// The process, or the one that follows it, becomes that program, with the arguments that this
-  /// one was started with; if it cannot be run, this one again. Returns only where neither can.
-  /// When nothing runs any more.
+  /// one was started with; if it cannot be run, this one again. Returns only where neither can, or
+  /// where a process is to follow and none can be had. When nothing runs any more.
   Error become(int argc, char** argv);
   /// The process becomes the program before this one, as this one cannot go on: `why`.
   Error go_back(int argc, char** argv, const std::string& why);
@@ -70,7 +64,7 @@ class Successor {
   std::vector<Shared> shared_;
   std::vector<KeptDescriptor> rest_;
   std::string program_;
-  Place place_ = Place::this_process;
+  NextServer next_ = NextServer::same_process;
   std::string problem_;
 };
 

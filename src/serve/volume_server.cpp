@@ -340,10 +340,10 @@ Task<Result<void>> VolumeServer::upgrade(std::string program) {
                     "a server that has given up the rights of root (--user) cannot be followed by "
                     "another program: stop it, and start it anew");
   }
-  auto next = Attachments::Next::same_process;
+  auto next = NextServer::same_process;
   std::string which = devices_->those_that_cannot_wait(next);
   if (!which.empty() && settings_.upgrade.may_move) {
-    next = Attachments::Next::another_process;
+    next = NextServer::another_process;
     which = devices_->those_that_cannot_wait(next);
   }
   if (!which.empty()) {
@@ -398,7 +398,8 @@ DevicesAnswer VolumeServer::devices() const {
           std::chrono::duration_cast<std::chrono::milliseconds>(client.connected).count();
       answer.connections.push_back({std::string(front_end->kind()), std::move(client.origin),
                                     client.is_encrypted, static_cast<std::uint64_t>(connected),
-                                    client.requests, client.read_bytes, client.written_bytes});
+                                    client.asked.requests, client.asked.read_bytes,
+                                    client.asked.written_bytes});
     }
   }
   answer.clients = clients();

@@ -28,6 +28,7 @@
 #include "serve/doors.h"
 #include "serve/kept_descriptors.h"
 #include "serve/last_users.h"
+#include "serve/next_server.h"
 #include "serve/status_page.h"
 #include "volume/volume.h"
 #include "watch/disk_watch.h"
@@ -57,7 +58,7 @@ class VolumeServer {
     /// can, in a thread, and `become` asks the server to end for it. None: no other can.
     struct Upgrade {
       std::function<Result<void>(const std::string& program)> check{};
-      std::function<void(const std::string& program, Attachments::Next next)> become{};
+      std::function<void(const std::string& program, NextServer next)> become{};
       bool may_move = false;  ///< nobody minds if it is another process that goes on
       std::string problem{};  ///< why one did not go on, so that this one does again
     };

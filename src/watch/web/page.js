@@ -522,6 +522,15 @@ function drawCharts() {
   for (const chart of drawn) chart.draw();
 }
 
+// Figures: each row begins with what they are of.
+function table([first, ...head], rows) {
+  return el('table', {},
+    el('thead', {}, el('tr', {}, el('th', {scope: 'col'}, first),
+      head.map((text) => el('th', {scope: 'col', class: 'number'}, text)))),
+    el('tbody', {}, rows.map(([name, ...cells]) => el('tr', {}, el('th', {scope: 'row'}, name),
+      cells.map((text) => el('td', {class: 'number'}, text))))));
+}
+
 // In twelve parts: mean rates, and the slowest 99 % of any of their samples.
 function drawTable() {
   const {columns, rows} = told.history;
@@ -544,14 +553,10 @@ function drawTable() {
     const cells = [perSecond(mean(some, 'readPerSecond')), perSecond(mean(some, 'writePerSecond')),
       bytesPerSecond(mean(some, 'readBytesPerSecond')), bytesPerSecond(mean(some, 'writeBytesPerSecond')),
       slowest(some, 'readUs99'), slowest(some, 'writeUs99'), used === null ? 'not known' : bytes(used)];
-    body.push(el('tr', {}, el('th', {scope: 'row'}, clock(new Date(told.lastAnswer - i * part))),
-      cells.map((text) => el('td', {class: 'number'}, text))));
+    body.push([clock(new Date(told.lastAnswer - i * part)), ...cells]);
   }
-  const head = ['reads', 'writes', 'read', 'written', 'reads, 99 %', 'writes, 99 %', 'room used'];
-  show(at('table'), el('table', {},
-    el('thead', {}, el('tr', {}, el('th', {scope: 'col'}, 'until'),
-      head.map((text) => el('th', {scope: 'col', class: 'number'}, text)))),
-    el('tbody', {}, body)));
+  show(at('table'), table(
+    ['until', 'reads', 'writes', 'read', 'written', 'reads, 99 %', 'writes, 99 %', 'room used'], body));
 }
 
 // ---- who uses it
@@ -563,16 +568,12 @@ function drawClients(devices) {
     ...devices.devices.map((entry) => [`${entry.kind} device`, entry.link || entry.path]),
   ];
   const connections = devices.connections;
-  const users = ['client', 'for', 'requests', 'read', 'written'];
   show(at('clients'),
     el('p', {}, n === 0 ? 'Nobody is connected.' : n === 1 ? 'One client is connected.' : `${n} clients are connected.`),
-    connections.length === 0 ? null : el('table', {},
-      el('thead', {}, el('tr', {},
-        users.map((text, i) => el('th', i === 0 ? {scope: 'col'} : {scope: 'col', class: 'number'}, text)))),
-      el('tbody', {}, connections.map((entry) => el('tr', {},
-        el('th', {scope: 'row'}, el('code', {}, entry.origin), entry.encrypted ? ' (TLS)' : null),
-        [duration(entry.connected_ms / 1000), entry.requests.toLocaleString('en'), bytes(entry.read_bytes),
-          bytes(entry.written_bytes)].map((text) => el('td', {class: 'number'}, text)))))),
+    connections.length === 0 ? null : table(['client', 'for', 'requests', 'read', 'written'],
+      connections.map((entry) => [[el('code', {}, entry.origin), entry.encrypted ? ' (TLS)' : null],
+        duration(entry.connected_ms / 1000), entry.requests.toLocaleString('en'), bytes(entry.read_bytes),
+        bytes(entry.written_bytes)])),
     rows.length === 0 ? null : el('table', {},
       el('thead', {}, el('tr', {}, ['they come by', 'at'].map((text) => el('th', {scope: 'col'}, text)))),
       el('tbody', {}, rows.map((row) => el('tr', {}, row.map((text, i) =>

@@ -114,7 +114,7 @@ class System:
         shutil.rmtree(root)
 
     def _modules(self):
-        return self.kernel.folder / "kernel/lib/modules"
+        return lab.modules_folder(self.kernel.folder)
 
     @staticmethod
     def _unpack(path, folder):

@@ -87,6 +87,11 @@ def libraries(root, program):
     return {pathlib.Path(found) for found in re.findall(r"=> (\S+)", told)} | {loader}
 
 
+def modules_folder(folder):
+    """Where the modules of a lab's kernel are."""
+    return next(path for path in (folder / "kernel/lib/modules", folder / "kernel/usr/lib/modules") if path.is_dir())
+
+
 def with_dependencies(tree, names):
     """Paths of kernel modules and of those that they need, which come first."""
     paths = {path.name.split(".ko")[0].replace("-", "_"): path
@@ -111,7 +116,7 @@ def add_modules(folder, names, target, order_file):
     """Copies modules of the kernel, and all that they need, with a file that says in which order they
     are loaded."""
     order = []
-    for path in with_dependencies(folder / "kernel", names):
+    for path in with_dependencies(modules_folder(folder), names):
         name = path.name.removesuffix(".xz")
         data = lzma.open(path).read() if path.suffix == ".xz" else path.read_bytes()
         (target / name).write_bytes(data)

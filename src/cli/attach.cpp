@@ -71,8 +71,10 @@ int run_attach(int argc, char** argv) {
   app.flag("--take-over", arguments.takes_storage_over,
            "of an image of Ceph: shut its server on another machine out, for good");
   app.flag("--foreground", arguments.foreground, "be the server: log here, end with Ctrl-C");
-  app.option("--log-file", arguments.log_file,
-             "of the server (default: /var/log/uvdo/VOLUME.log, or in ~/.local/state/uvdo)");
+  app.option(
+      "--log-file", arguments.log_file,
+      "of the server (default: /var/log/uvdo/VOLUME.log, or in ~/.local/state/uvdo); journal: "
+      "to systemd's journal");
   app.option("--server-option", arguments.server_options,
              "of uvdo serve, such as --server-option=--cache=1G (repeatable)")
       .one_value_each();

@@ -8,11 +8,13 @@
 #include <unistd.h>
 
 #include "base/file_checks.h"
+#include "base/journal_stream.h"
 
 namespace uvdo {
 namespace {
 
 Result<FileDescriptor> open_to_append(const std::string& path) {
+  if (path == kJournal) return open_journal_stream("uvdo");
   constexpr mode_t kMode = 0640;
   return open_checked(path, O_WRONLY | O_CREAT | O_APPEND, FileKind::regular, kMode);
 }

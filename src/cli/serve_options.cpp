@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "async/work_thread.h"
+#include "base/journal_stream.h"
 #include "base/size_text.h"
 #include "cli/device_options.h"
 #include "cli/parameter.h"
@@ -163,7 +164,8 @@ void ServeOptions::add_settings_to(Arguments& app) {
   app.option("--socket-mode", socket_mode, "mode of unix sockets for clients, such as 0660")
       .show_default();
   app.option("--socket-group", socket_group, "group of unix sockets for clients");
-  app.option("--log-file", log_file, "append the log to this file; SIGHUP opens it anew");
+  app.option("--log-file", log_file,
+             "append the log to this file; SIGHUP opens it anew; journal: to systemd's journal");
   app.option("--no-space-timeout", no_space_timeout,
              "seconds that writes are held back while the file system beneath is full: 0 to 86400")
       .show_default();
@@ -299,7 +301,9 @@ Result<void> ServeOptions::check_log() {
   if (!parsed_level) return parsed_level.error().within("--log-level");
   level = *parsed_level;
   // A file is not the journal, whatever standard output is.
-  auto parsed_format = Log::parse_format(log_format, log_file.empty() ? STDOUT_FILENO : -1);
+  const bool is_journal = log_format == "auto" && log_file == kJournal;
+  auto parsed_format = Log::parse_format(is_journal ? std::string(kJournal) : log_format,
+                                         log_file.empty() ? STDOUT_FILENO : -1);
   if (!parsed_format) return parsed_format.error().within("--log-format");
   format = *parsed_format;
   auto parsed_marks = parse_watermarks(watermarks);

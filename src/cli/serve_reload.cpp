@@ -8,6 +8,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "base/journal_stream.h"
+
 namespace uvdo {
 namespace {
 
@@ -68,7 +70,7 @@ void ServeReload::warn_of_closed_files(const ServeOptions& options, const Log& l
     if (path.empty() || faccessat(AT_FDCWD, path.c_str(), mode, AT_EACCESS) == 0) return;
     closed.push_back(path);
   };
-  look(options.log_file, W_OK);
+  if (options.log_file != kJournal) look(options.log_file, W_OK);
   look(options.config, R_OK);
   const TlsSettings& tls = options.tls;
   for (const std::string& path : {tls.certificate, tls.key, tls.authority, tls.revoked, tls.psk}) {

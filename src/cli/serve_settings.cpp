@@ -8,20 +8,22 @@
 #include <fmt/core.h>
 
 #include "base/absolute_path.h"
+#include "base/journal_stream.h"
 #include "registry/registry.h"
 
 namespace uvdo {
 namespace {
 
 /// Settings that are paths, and those that are addresses.
-constexpr std::array<std::string_view, 8> kPaths{"fuse",    "control", "log-file", "tls-cert",
-                                                 "tls-key", "tls-ca",  "tls-psk",  "tls-crl"};
+constexpr std::array<std::string_view, 7> kPaths{"fuse",   "control", "tls-cert", "tls-key",
+                                                 "tls-ca", "tls-psk", "tls-crl"};
 constexpr std::array<std::string_view, 2> kAddresses{"nbd", "metrics"};
 constexpr std::string_view kUnixAddress = "unix:";
 
 /// The value wherever the server's current folder is.
 std::string made_whole(const std::string& key, const std::string& value) {
   if (value.empty()) return value;
+  if (key == "log-file") return absolute_log_name(value);
   if (std::ranges::find(kPaths, key) != kPaths.end()) return absolute_path(value);
   const bool is_address = std::ranges::find(kAddresses, key) != kAddresses.end();
   if (!is_address || !value.starts_with(kUnixAddress)) return value;

@@ -6,8 +6,8 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
-#include "base/absolute_path.h"
 #include "base/child_program.h"
+#include "base/journal_stream.h"
 
 namespace uvdo {
 namespace {
@@ -23,9 +23,9 @@ void try_program(const std::vector<std::string>& words) {
 
 Result<void> start_server_in_background(std::vector<std::string> words,
                                         const std::string& log_name) {
-  const std::string log_file = absolute_path(log_name);
+  const std::string log_file = absolute_log_name(log_name);
   std::error_code error;
-  fs::create_directories(fs::path(log_file).parent_path(), error);
+  if (log_file != kJournal) fs::create_directories(fs::path(log_file).parent_path(), error);
   if (error) {
     return Error(Errc::io, fmt::format("cannot make the folder of the log {}: {}", log_file,
                                        error.message()));

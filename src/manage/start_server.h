@@ -11,8 +11,8 @@
 namespace uvdo {
 
 /// Runs this program with `words`, "serve" and its arguments, so that it goes on in the background
-/// with its log in `log_name`, whose folder is made. Returns when the server is ready; an error is
-/// what a server that did not start has said.
+/// with its log in `log_name`, whose folder is made, or in the journal (kJournal). Returns when the
+/// server is ready; an error is what a server that did not start has said.
 Result<void> start_server_in_background(std::vector<std::string> words,
                                         const std::string& log_name);
 

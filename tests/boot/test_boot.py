@@ -63,7 +63,8 @@ class Boot(unittest.TestCase):
         # One system for all, since a boot takes most of the time: each step finds what the one before has left.
         for step in (self.boot, self.volumes_are_made, self.write_much, self.reboot, self.are_mounted,
                      self.package_is_upgraded_under_load, self.hung_server_is_followed_by_another, self.write_much,
-                     self.reboot, self.are_mounted, self.clients_start_the_server_with_few_rights,
+                     self.reboot, self.are_mounted, self.device_without_a_unit_logs_to_the_journal,
+                     self.clients_start_the_server_with_few_rights,
                      self.removed_volumes_leave_nothing, self.removed_package_leaves_nothing):
             begin = time.monotonic()
             step()
@@ -124,6 +125,17 @@ class Boot(unittest.TestCase):
 
     def main_pid(self):
         return self.guest("systemctl show -P MainPID uvdo@on-disk.service").strip()
+
+    def device_without_a_unit_logs_to_the_journal(self):
+        """Also what is said after a SIGHUP, which opens the log anew."""
+        self.guest("uvdo format /var/lib/journal.vdo --size 4G --slab-size 128M --logical-size 64M && "
+                   "uvdo attach /var/lib/journal.vdo --name j --log-file journal "
+                   "--server-option=--cache=16M --server-option=--buffers=16M --server-option=--pid-file=/run/j.pid && "
+                   "kill -HUP $(cat /run/j.pid) && sleep 1 && uvdo detach j; rm /var/lib/journal.vdo")
+        said = self.guest("journalctl --sync; journalctl --no-pager -o cat -t uvdo")
+        self.assertIn("/var/lib/journal.vdo", said)
+        self.assertNotIn("<6>", said, "levels are levels, and no text")
+        self.assertIn("SIGHUP", self.guest("journalctl --no-pager -o cat -t uvdo -p notice"))
 
     def clients_start_the_server_with_few_rights(self):
         self.guest("uvdo create images --file /var/lib/uvdo/images.vdo --size 4G --no-start --no-activate " + SMALL)

@@ -33,6 +33,8 @@ struct BackingState {
   /// How long a store behind a network has answered nothing, though something was asked of it.
   std::chrono::seconds silent_for{0};
   std::string trouble;  ///< why, as far as is known
+  /// What a cluster says of storage of its own that is full or nearly; empty: nothing.
+  std::string fullness;
 
   /// Whether that is longer than a store takes that is well.
   [[nodiscard]] bool is_silent() const { return silent_for >= std::chrono::seconds(5); }

@@ -7,8 +7,11 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
+#include <string>
 #include <vector>
 
+#include "async/task.h"
 #include "device/backing_state.h"
 #include "device/device.h"
 #include "device/device_activity.h"
@@ -36,9 +39,13 @@ class BackingStore : public Device {
   [[nodiscard]] virtual std::uint64_t size() const = 0;
   /// Looks at the store anew: it may have become larger since. May keep the caller waiting.
   virtual Result<std::uint64_t> look_up_size() = 0;
-  /// Sees to it that there are `size` bytes at least: a file is made longer, everything else must
-  /// have them. May keep the caller waiting. no_space: it has not.
-  virtual Result<void> extend(std::uint64_t size) = 0;
+  /// Sees to it that there are `size` bytes at least: a file or an image of Ceph is made larger,
+  /// everything else must have them. no_space: it has not.
+  virtual Task<Result<void>> extend(std::uint64_t size) = 0;
+  /// The volume on it is about to be laid out so that no part of it uses the block at byte
+  /// `unused`; nothing: there is none. For a store that keeps something of its own there. An error:
+  /// the volume stays as it is.
+  virtual Task<Result<void>> will_leave_unused(std::optional<std::uint64_t> unused);
   /// Makes a file `size` zero bytes, whatever it held before. no_space: its file system has no
   /// files of that size; unsupported: it is no file.
   virtual Result<void> make_anew(std::uint64_t size);
@@ -54,6 +61,15 @@ class BackingStore : public Device {
   /// Opens what is in its place now. May keep the caller waiting. busy, not_found, ...: it is still
   /// let go of.
   virtual Result<void> reopen() = 0;
+
+  /// What who had its lock on this machine last has left for the next one; "": nothing.
+  [[nodiscard]] virtual std::string note() const { return {}; }
+  /// Leaves it. Of a store with nowhere to leave it nothing is done.
+  virtual Result<void> leave_note(const std::string& text);
+  /// From now on nothing is sent while `may_send` says no, neither what is sent later than it was
+  /// asked for nor what is sent again; it fails with EIO then, for good. Of a store that sends at
+  /// once nothing is done.
+  virtual void send_while(std::function<bool()> may_send);
 
   // ---- what lies beneath
 

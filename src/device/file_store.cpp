@@ -56,17 +56,19 @@ Result<std::uint64_t> FileStore::look_up_size() {
   return size;
 }
 
-Result<void> FileStore::extend(std::uint64_t size) {
+Task<Result<void>> FileStore::extend(std::uint64_t size) {
   struct stat status {};
-  if (fstat(fd(), &status) != 0) return errno_error(errno, fmt::format("cannot examine {}", path_));
+  if (fstat(fd(), &status) != 0) {
+    co_return errno_error(errno, fmt::format("cannot examine {}", path_));
+  }
   if (S_ISREG(status.st_mode) && static_cast<std::uint64_t>(status.st_size) < size &&
       ftruncate(fd(), static_cast<off_t>(size)) != 0) {
-    return errno_error(errno, fmt::format("cannot make {} {} bytes long", path_, size));
+    co_return errno_error(errno, fmt::format("cannot make {} {} bytes long", path_, size));
   }
   auto now = look_up_size();
-  if (!now) return std::move(now).error();
-  if (*now >= size) return {};
-  return too_small(*now, size);
+  if (!now) co_return std::move(now).error();
+  if (*now >= size) co_return Result<void>();
+  co_return too_small(*now, size);
 }
 
 Result<void> FileStore::make_anew(std::uint64_t size) {

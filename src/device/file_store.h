@@ -24,7 +24,7 @@ class FileStore : public BackingStore {
   [[nodiscard]] const std::string& name() const final { return path_; }
   [[nodiscard]] std::uint64_t size() const final { return size_; }
   Result<std::uint64_t> look_up_size() final;
-  Result<void> extend(std::uint64_t size) final;
+  Task<Result<void>> extend(std::uint64_t size) final;
   Result<void> make_anew(std::uint64_t size) final;
   [[nodiscard]] const std::vector<StorageRange>& storages() const final {
     return file_.lock.storages();

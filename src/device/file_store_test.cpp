@@ -129,7 +129,9 @@ TEST_P(FileStoreTest, CanBeReadByWhoWaitsAtAnyPlaceAndTellsOfItsEnd) {
 
 TEST_P(FileStoreTest, GrowsAFileAndKnowsWhereItsDataBegin) {
   const auto store = open_blocking();
-  ASSERT_TRUE(store->extend(4 * kSize).ok());
+  loop_->run([](BackingStore& grown) -> Task<void> {
+    EXPECT_TRUE((co_await grown.extend(4 * kSize)).ok());
+  }(*store));
   EXPECT_EQ(store->size(), 4 * kSize);
   EXPECT_EQ(store->next_data(0, 4 * kSize), 0U);
   const std::uint64_t behind = store->next_data(2 * kSize, 4 * kSize);

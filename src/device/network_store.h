@@ -20,7 +20,9 @@ class NetworkStore : public BackingStore {
   [[nodiscard]] const std::string& name() const final { return name_; }
   [[nodiscard]] std::uint64_t size() const final { return size_; }
   [[nodiscard]] const std::vector<StorageRange>& storages() const final { return lock_.storages(); }
-  [[nodiscard]] Result<BackingState> last_look() final { return look(); }
+  [[nodiscard]] std::string note() const final { return lock_.note(); }
+  Result<void> leave_note(const std::string& text) final { return lock_.leave_note(text); }
+  [[nodiscard]] Result<BackingState> last_look() override { return look(); }
   [[nodiscard]] Result<std::uint64_t> holes(std::uint64_t /*offset*/,
                                             std::uint64_t /*length*/) const final {
     return std::uint64_t{0};

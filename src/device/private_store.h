@@ -10,9 +10,9 @@ namespace uvdo {
 class PrivateStore : public BackingStore {
  public:
   Result<std::uint64_t> look_up_size() final { return size(); }
-  Result<void> extend(std::uint64_t size) final {
-    if (this->size() >= size) return {};
-    return too_small(this->size(), size);
+  Task<Result<void>> extend(std::uint64_t size) final {
+    if (this->size() >= size) co_return Result<void>();
+    co_return too_small(this->size(), size);
   }
   [[nodiscard]] const std::vector<StorageRange>& storages() const final { return nothing_beneath_; }
   Result<void> release() final { return {}; }

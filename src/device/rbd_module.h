@@ -63,6 +63,9 @@ struct RbdModule {
   /// Shuts the client that has the lock out of the cluster, then breaks its lock. Nothing is done
   /// where nobody has it.
   Result<void> (*take_over)(const std::string& name, const RbdPlace& place);
+  /// What a monitor answers to "health", in JSON (device/rbd_health.h). In any thread; may wait for
+  /// one for long. An error: why nobody answers.
+  Result<std::string> (*health)(const std::string& name, const RbdPlace& place);
 };
 
 /// The only name that the module exports: a function of this type.

@@ -7,9 +7,20 @@
 #include <fmt/core.h>
 #include <poll.h>
 
+#include "async/blocking_call.h"
+#include "device/rbd_health.h"
 #include "device/room_gate.h"
 
 namespace uvdo {
+namespace {
+
+// How long nobody has asked for anything before the store itself does.
+constexpr std::chrono::seconds kIdle(5);
+// How often the cluster is asked how it is.
+constexpr std::chrono::seconds kAsked(60);
+constexpr std::chrono::seconds kAskedInTrouble(10);
+
+}  // namespace
 
 /// An operation of the loop that waits for answers. It owns itself while the kernel has it, and
 /// outlives a store that has forgotten it.
@@ -17,6 +28,18 @@ struct RbdStore::Watch : UringLoop::Operation {
   RbdStore* store = nullptr;    // none: nobody is interested any more
   std::shared_ptr<Watch> self;  // while the kernel has it
 };
+
+RbdStore::RbdStore(UringLoop* loop, std::string name, RbdPlace place, OpenMode mode)
+    : NetworkStore(std::move(name), mode),
+      loop_(loop),
+      place_(std::move(place)),
+      health_([asked = name_, where = place_]() -> Result<RbdHealth> {
+        auto module = rbd_module();
+        if (!module) return std::move(module).error();
+        auto answer = (*module)->health(asked, where);
+        if (!answer) return std::move(answer).error();
+        return rbd_health_of(*answer);
+      }) {}
 
 Result<RbdPlace> RbdStore::place_of(const std::string& name) {
   auto place = RbdPlace::of(name);
@@ -95,12 +118,15 @@ Result<void> RbdStore::reopen() {
   image_ = std::move(*image);
   size_ = *size;
   hold_ = Hold::ours;
+  last_sign_ = Clock::now();
   return {};
 }
 
 Result<void> RbdStore::release() {
   forget_watch();
   image_.reset();
+  // The image has waited for the store's own read, if there was one.
+  under_way_ = 0;
   lock_.give_back();
   size_ = 0;
   return {};
@@ -112,14 +138,23 @@ Result<std::uint64_t> RbdStore::look_up_size() {
   return size;
 }
 
-Result<void> RbdStore::extend(std::uint64_t size) {
-  if (size_ >= size) return {};
-  auto now = look_up_size();
-  if (!now) return std::move(now).error();
-  if (*now >= size) return {};
-  if (auto resized = image_->resize(size); !resized) return resized;
-  size_ = size;
-  return {};
+Task<Result<void>> RbdStore::extend(std::uint64_t size) {
+  if (size_ >= size) co_return Result<void>();
+  const auto resize = [this, size]() -> Result<std::uint64_t> {
+    auto now = image_->look_up_size();
+    if (!now || *now >= size) return now;
+    if (auto resized = image_->resize(size); !resized) return std::move(resized).error();
+    return size;
+  };
+  Result<std::uint64_t> now = std::uint64_t{0};
+  if (loop_ == nullptr) {
+    now = resize();
+  } else {
+    now = co_await call_blocking(*loop_, Descriptors::shared, resize);
+  }
+  if (!now) co_return std::move(now).error();
+  size_ = *now;
+  co_return Result<void>();
 }
 
 Result<BackingState> RbdStore::look() const {
@@ -135,6 +170,26 @@ Result<BackingState> RbdStore::look() const {
   if (under_way_ > 0) {
     state.silent_for = std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - last_sign_);
   }
+  return state;
+}
+
+Result<BackingState> RbdStore::last_look() {
+  ask_for_a_sign();
+  auto state = look();
+  if (!state) return state;
+  const auto& answer = health_.answer();
+  const bool is_full = answer && *answer && !(**answer).room.empty();
+  health_.ask(Clock::now(), state->is_silent() || is_full ? kAskedInTrouble : kAsked);
+  if (!answer) return state;
+  if (!*answer) {
+    state->trouble = answer->error().message();
+    return state;
+  }
+  const RbdHealth& health = **answer;
+  state->fullness = health.room;
+  state->trouble = health.room;
+  if (!health.room.empty() && !health.rest.empty()) state->trouble += ", ";
+  state->trouble += health.rest;
   return state;
 }
 
@@ -181,6 +236,7 @@ void RbdStore::answered(const RbdImage::Answer& answer) {
   // Without the lock librbd writes nothing either, and says so by EROFS.
   const bool lost_the_lock = error == EROFS && mode_ == OpenMode::read_write;
   if (error == ESHUTDOWN || lost_the_lock) hold_ = Hold::shut_out;
+  if (&request == &sign_.request) return;
   if (hold_ == Hold::shut_out && error != 0) error = EIO;
   end(request, error);
   if (loop_ == nullptr) {
@@ -203,6 +259,21 @@ void RbdStore::end(Request& request, int error) {
 }
 
 // ---- waiting
+
+/// The read need not succeed: any answer will do.
+void RbdStore::ask_for_a_sign() {
+  if (image_ == nullptr || loop_ == nullptr || hold_ == Hold::shut_out || under_way_ > 0) return;
+  if (Clock::now() - last_sign_ < kIdle) return;
+  sign_.slice = {sign_.block.data(), sign_.block.size()};
+  sign_.request = Request{};
+  sign_.request.op = Op::read;
+  sign_.request.length = sign_.block.size();
+  sign_.request.slices = {&sign_.slice, 1};
+  last_sign_ = Clock::now();
+  if (image_->start(sign_.request) != 0) return;
+  ++under_way_;
+  watch();
+}
 
 void RbdStore::watch() {
   if (!watch_) {

@@ -7,10 +7,12 @@
 //    at once.
 //  - A server that has been shut out of the cluster never writes again, nor reads: the first answer
 //    that says so fails with EIO, and everything after it without being asked for.
-//  - No operation of the loop is under way while no request is.
+//  - No operation of the loop is under way while no request is; but a store that has been idle asks
+//  for a sign of life when it is looked at.
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -18,6 +20,7 @@
 #include <vector>
 
 #include "async/uring_loop.h"
+#include "device/cluster_health.h"
 #include "device/network_store.h"
 #include "device/rbd_module.h"
 
@@ -40,12 +43,15 @@ class RbdStore final : public NetworkStore {
 
   void submit(Request& request) override;
   Result<std::uint64_t> look_up_size() override;
-  /// Makes the image larger.
-  Result<void> extend(std::uint64_t size) override;
+  /// Makes the image larger; requests go on meanwhile.
+  Task<Result<void>> extend(std::uint64_t size) override;
   Result<void> release() override;
   Result<void> reopen() override;
   /// read_only: another server has taken the image over.
   [[nodiscard]] Result<BackingState> look() const override;
+  /// The same with what the cluster says of itself. Of a store that nobody has asked for anything
+  /// for a while it wants to know whether it answers, and is still ours.
+  [[nodiscard]] Result<BackingState> last_look() override;
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -54,25 +60,33 @@ class RbdStore final : public NetworkStore {
     shut_out,  ///< for ever: another client has broken the lock
   };
   struct Watch;
+  /// A read of the store's own.
+  struct Sign {
+    Request request;
+    std::array<std::byte, kBlockSize> block{};
+    iovec slice{};
+  };
 
-  RbdStore(UringLoop* loop, std::string name, RbdPlace place, OpenMode mode)
-      : NetworkStore(std::move(name), mode), loop_(loop), place_(std::move(place)) {}
+  RbdStore(UringLoop* loop, std::string name, RbdPlace place, OpenMode mode);
   static Result<RbdPlace> place_of(const std::string& name);
 
   [[nodiscard]] int refusal_of(const Request& request) const;
   void collect();
   void answered(const RbdImage::Answer& answer);
   void end(Request& request, int error);
+  void ask_for_a_sign();
   void watch();
   void forget_watch();
 
   UringLoop* loop_;
   RbdPlace place_;
+  Sign sign_;  // before the image, which may read into it until it is closed
   std::unique_ptr<RbdImage> image_;
   Hold hold_ = Hold::ours;
   std::size_t under_way_ = 0;
   Clock::time_point last_sign_;  // of life: an answer, or when nothing was to be answered
   std::shared_ptr<Watch> watch_;
+  ClusterHealth health_;
 };
 
 }  // namespace uvdo

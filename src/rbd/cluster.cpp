@@ -135,6 +135,20 @@ Result<void> Cluster::shut_out(const std::string& name, const std::string& clien
   return {};
 }
 
+Result<std::string> Cluster::health(const std::string& name, const RbdPlace& place) {
+  auto cluster = connect(name, place);
+  if (!cluster) return std::move(cluster).error();
+  const char* words[] = {R"({"prefix": "health", "format": "json"})"};
+  char* answer = nullptr;
+  std::size_t length = 0;
+  const int result = rados_mon_command(cluster->cluster_, words, 1, nullptr, 0, &answer, &length,
+                                       nullptr, nullptr);
+  if (result < 0) return ceph_error(result, fmt::format("cannot ask the cluster of {}", name));
+  std::string text(answer, length);
+  rados_buffer_free(answer);
+  return text;
+}
+
 Result<void> Cluster::catch_up(const std::string& name) const {
   const int result = rados_wait_for_latest_osdmap(cluster_);
   if (result < 0) return ceph_error(result, fmt::format("cannot open {}", name));

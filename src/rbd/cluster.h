@@ -16,6 +16,8 @@ class Cluster {
   /// Waits for a monitor for 15 seconds at most. not_found: no such pool; io, read_only, ...:
   /// the cluster cannot be reached so. `name` is what people call the image.
   static Result<Cluster> connect(const std::string& name, const RbdPlace& place);
+  /// By a connection of its own: RbdModule::health.
+  static Result<std::string> health(const std::string& name, const RbdPlace& place);
 
   Cluster(Cluster&& other) noexcept;
   Cluster& operator=(Cluster&&) = delete;

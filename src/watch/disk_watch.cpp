@@ -46,6 +46,7 @@ Result<void> DiskWatch::look(std::uint64_t end) {
   }
   backing_ = *state;
   tell_of_silence(*state);
+  tell_of_fullness(*state);
   if (!state->is_file) return {};
   tell_of_name(*state);
   // Once, at the first look: later the watch over the room itself tells.
@@ -72,6 +73,16 @@ void DiskWatch::tell_of_silence(const BackingState& state) {
   log_({LogLevel::warning,
         fmt::format("{} has not answered for {} seconds{}{}; requests wait for it", device_.name(),
                     state.silent_for.count(), state.trouble.empty() ? "" : ": ", state.trouble)});
+}
+
+void DiskWatch::tell_of_fullness(const BackingState& state) {
+  if (std::exchange(told_fullness_, state.fullness) == state.fullness) return;
+  if (state.fullness.empty()) {
+    log_({LogLevel::notice, fmt::format("the cluster of {} has room again", device_.name())});
+    return;
+  }
+  log_({LogLevel::warning,
+        fmt::format("the cluster of {} says: {}", device_.name(), state.fullness)});
 }
 
 void DiskWatch::tell_of_name(const BackingState& state) {

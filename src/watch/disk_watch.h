@@ -40,6 +40,7 @@ class DiskWatch {
   /// The device calls this for each request that fails.
   void failed(const BackingStore::Failure& failure);
   void tell_of_silence(const BackingState& state);
+  void tell_of_fullness(const BackingState& state);
   void tell_of_name(const BackingState& state);
   /// Says how many failures were left out, when the while of the throttle is over.
   void tell_of_dropped();
@@ -53,6 +54,7 @@ class DiskWatch {
   BackingState::Named told_name_ = BackingState::Named::itself;
   // What has been told already, so that a look each second tells it once.
   bool told_silence_ = false;
+  std::string told_fullness_;
   bool told_removed_ = false;
   bool told_promise_ = false;
   // The last one that was logged, for status; "" if there was none.

@@ -132,6 +132,13 @@ void judge_room_beneath(const HealthFacts& facts, Health& health) {
          kAdvice});
     return;
   }
+  if (facts.backing && !facts.backing->fullness.empty()) {
+    health.troubles.push_back(
+        {TroubleKind::beneath_nearly_full,
+         fmt::format("The cluster beneath says: {}.", facts.backing->fullness),
+         "Give it more storage, or the pool a larger quota, before it is full: writes wait then."});
+    return;
+  }
   if (!facts.backing || !facts.backing->is_promised_more_than_there_is(facts.end_of_volume)) return;
   const std::string promise = promise_text(*facts.backing, facts.end_of_volume);
   // Nearly full: less than 64 MiB free, or than 2 %.

@@ -94,6 +94,16 @@ TEST(Health, ASilentStoreIsTold) {
   EXPECT_THAT(health.troubles[0].problem, HasSubstr("has not answered for 12 seconds: no NBD"));
 }
 
+TEST(Health, AClusterThatIsNearlyFullIsTold) {
+  HealthFacts short_of_room = facts(10);
+  short_of_room.backing.emplace();
+  short_of_room.backing->fullness = "1 nearfull osd(s)";
+  const Health health = assess(short_of_room);
+  ASSERT_EQ(health.troubles.size(), 1U);
+  EXPECT_EQ(health.troubles[0].kind, TroubleKind::beneath_nearly_full);
+  EXPECT_THAT(health.troubles[0].problem, HasSubstr("The cluster beneath says: 1 nearfull osd(s)"));
+}
+
 TEST(Health, AReadOnlyVolumeSaysWhyAndWhatToDo) {
   HealthFacts broken = facts(895);
   broken.read_only_reason = "write of 4096 bytes at 0: Input/output error";

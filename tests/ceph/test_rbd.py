@@ -4,7 +4,6 @@
 killed under load; a server is shut out by another one and never writes again; sentences for what cannot be."""
 import os
 import pathlib
-import random
 import shutil
 import signal
 import socket
@@ -18,11 +17,12 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 import nbd  # noqa: E402
 
-from support import BLOCK, UVDO, processes_of, run, uvdo, wait_until  # noqa: E402
+from nbd_load import LOGICAL, MIB, Load  # noqa: E402
+from support import BLOCK, UVDO, elsewhere, processes_of, run, uvdo, wait_until  # noqa: E402
 
 LAB = pathlib.Path(__file__).resolve().parent / "ceph_lab"
-MIB = 1 << 20
-LOGICAL = 128 * MIB
+# Times that something is killed or taken over, of each kind; 20 shows what CI only looks at.
+KILLS = int(os.environ.get("UVDO_KILLS", "2"))
 
 
 def free_port():
@@ -43,6 +43,11 @@ class Ceph:
             raise RuntimeError(done.stdout + done.stderr)
         return done.stdout
 
+    def call_full_from(self, nearly, full):
+        """From which part of the OSD on it is called nearly full, and full."""
+        for what, ratio in (("nearfull", nearly), ("backfillfull", full), ("full", full)):
+            self.do("run", "ceph", "osd", f"set-{what}-ratio", str(ratio))
+
     def make_image(self, name, *options, features="layering,exclusive-lock"):
         self.do("run", "rbd", "create", "--size", "4G", "--image-feature", features, *options, f"rbd/{name}")
         return f"rbd:rbd/{name}"
@@ -56,48 +61,6 @@ def setUpModule():
     CEPH = Ceph()
     unittest.addModuleCleanup(CEPH.do, "destroy")
     CEPH.do("start")
-
-
-class Load(threading.Thread):
-    """Writes and reads at random by NBD; `answered` has what was answered, `unsure` what may be there
-    as well: writes that were under way when the server went."""
-
-    def __init__(self, front, seed):
-        super().__init__()
-        self.client, self.chosen = nbd.NBD(), random.Random(seed)
-        self.client.connect_unix(str(front))
-        self.answered, self.unsure, self.error, self.ended = {}, {}, None, threading.Event()
-
-    def run(self):
-        try:
-            while not self.ended.is_set():
-                self.turn()
-        except (nbd.Error, ValueError) as error:
-            self.error = error
-
-    def turn(self):
-        self.unsure = {place: self.chosen.randbytes(BLOCK)
-                       for place in self.chosen.sample(range(LOGICAL // BLOCK), 24)}
-        under_way = {place: self.client.aio_pwrite(nbd.Buffer.from_bytearray(bytearray(data)), place * BLOCK)
-                     for place, data in self.unsure.items()}
-        for place, command in under_way.items():
-            while not self.client.aio_command_completed(command):
-                self.client.poll(1000)
-        self.client.flush()
-        self.answered.update(self.unsure)
-        self.unsure = {}
-        place = self.chosen.choice(list(self.answered))
-        if self.client.pread(BLOCK, place * BLOCK) != self.answered[place]:
-            raise ValueError(f"block {place} is not what was written")
-
-    def end(self):
-        self.ended.set()
-        self.join(60)
-
-    def wrong(self, read):
-        """Places whose flushed content is not there, by `read(place)`."""
-        return [place for place, data in self.answered.items()
-                if read(place) not in (data, self.unsure.get(place, data))]
 
 
 class OnRbd(unittest.TestCase):
@@ -123,13 +86,7 @@ class OnRbd(unittest.TestCase):
         return done.stdout + done.stderr
 
     def elsewhere(self, *words):
-        """The command line of what runs as if on another machine: it does not see this one's locks."""
-        if os.geteuid() != 0:
-            other = self.folder / "elsewhere"
-            other.mkdir(exist_ok=True, mode=0o700)
-            return ["env", f"XDG_RUNTIME_DIR={other}", UVDO, *words]
-        return ["unshare", "--mount", "sh", "-c",
-                'mkdir -p /run/uvdo && mount -t tmpfs none /run/uvdo && exec "$@"', "sh", UVDO, *words]
+        return elsewhere(self.folder, *words)
 
     def do_elsewhere(self, *words, status=0):
         done = run(*self.elsewhere(*words))
@@ -157,11 +114,14 @@ class OnRbd(unittest.TestCase):
         client.connect_unix(str(self.folder / name))
         return client
 
-    def load(self, name, seed=3):
+    def load(self, name, seed=3, before=None):
+        """Also answerable for what `before` has written and this one has not written over."""
         load = Load(self.folder / name, seed)
+        if before is not None:
+            load.answered = {place: data for place, data in before.answered.items() if place not in before.unsure}
         self.addCleanup(load.end)
         load.start()
-        self.assertTrue(wait_until(lambda: load.answered or load.error))
+        self.assertTrue(wait_until(lambda: load.turns or load.error))
         return load
 
     def assert_holds(self, load, name):
@@ -193,32 +153,97 @@ class OnRbd(unittest.TestCase):
         self.format()
         self.serve("a")
         load = self.load("a")
-        for _ in range(2):
-            before = len(load.answered)
+        for _ in range(KILLS):
+            before = load.turns
             CEPH.do("kill-osd")
-            time.sleep(1)
+            time.sleep(0.2)
             CEPH.do("start-osd")
-            self.assertTrue(wait_until(lambda: len(load.answered) > before or load.error), self.log_of("a"))
+            self.assertTrue(wait_until(lambda: load.turns > before + 1 or load.error), self.log_of("a"))
         load.end()
         self.assertIsNone(load.error, self.log_of("a"))
         self.assert_holds(load, "a")
         self.do("stop", self.volume)
         self.assertIn("consistent", self.do("check", self.volume))
 
-    def test_a_server_that_dies_loses_nothing_that_was_flushed(self):
+    def kill_servers(self, and_the_osd):
         self.format()
-        server = self.serve("a")
-        load = self.load("a")
-        server.kill()
-        server.wait()
+        server, load = self.serve("server0"), self.load("server0")
+        for number in range(KILLS):
+            server.kill()
+            server.wait()
+            if and_the_osd:
+                CEPH.do("kill-osd")
+                CEPH.do("start-osd")
+            load.end()
+            # The cluster believes in the dead one for a while; who is on its machine knows better, and shuts it out.
+            begun, name = time.monotonic(), f"server{number + 1}"
+            server = self.serve(name)
+            self.assertLess(time.monotonic() - begun, 20)
+            self.assert_holds(load, name)
+            load = self.load(name, seed=number, before=load)
         load.end()
-        # The cluster believes in the dead one for a while; who is on its machine knows better, and shuts it out.
-        begun = time.monotonic()
-        self.serve("b")
-        self.assertLess(time.monotonic() - begun, 20)
-        self.assert_holds(load, "b")
+        self.assertIsNone(load.error)
+        self.assert_holds(load, name)
         self.do("stop", self.volume)
         self.assertIn("consistent", self.do("check", self.volume))
+
+    def test_a_server_that_dies_loses_nothing_that_was_flushed(self):
+        self.kill_servers(and_the_osd=False)
+
+    def test_a_server_and_an_osd_that_die_lose_nothing_that_was_flushed(self):
+        self.kill_servers(and_the_osd=True)
+
+    def test_monitors_that_are_gone_are_not_noticed(self):
+        self.format()
+        self.serve("a")
+        load = self.load("a")
+        CEPH.do("kill-mon")
+        try:
+            before = load.turns
+            self.assertTrue(wait_until(lambda: load.turns > before + 20 or load.error), self.log_of("a"))
+        finally:
+            CEPH.do("start-mon")
+        load.end()
+        self.assertIsNone(load.error, self.log_of("a"))
+        self.assert_holds(load, "a")
+
+    def status_of_a_full_pool(self):
+        told = run(UVDO, "status", self.volume).stdout
+        return told[told.index("has not answered"):] if "has not answered" in told else ""
+
+    def test_a_full_pool_is_a_pause_of_which_status_tells(self):
+        self.format()
+        self.serve("a")
+        load = self.load("a")
+        CEPH.call_full_from(nearly=0.0001, full=0.0001)
+        self.addCleanup(CEPH.call_full_from, nearly=0.85, full=0.95)
+        self.assertTrue(wait_until(lambda: "1 full osd(s)" in self.status_of_a_full_pool() or load.error, 90),
+                        self.log_of("a"))
+        CEPH.call_full_from(nearly=0.0001, full=0.95)
+        before = load.turns
+        self.assertTrue(wait_until(lambda: load.turns > before + 1 or load.error), self.log_of("a"))
+        self.assertTrue(wait_until(lambda: "The cluster beneath says: 1 nearfull osd(s)" in
+                                   run(UVDO, "status", self.volume).stdout, 90), self.log_of("a"))
+        self.assertIn("says: 1 nearfull osd(s)", self.log_of("a"))
+        load.end()
+        self.assertIsNone(load.error, self.log_of("a"))
+        self.assert_holds(load, "a")
+
+    def test_a_growth_that_waits_for_the_cluster_holds_nobody_up(self):
+        self.format()
+        self.serve("a")
+        CEPH.do("kill-osd")
+        restart = threading.Timer(6, CEPH.do, ["start-osd"])
+        restart.start()
+        self.addCleanup(restart.join)
+        growth = subprocess.Popen([UVDO, "grow", self.volume, "--physical", "6G"])
+        time.sleep(1)
+        self.assertIsNone(growth.poll())
+        begun = time.monotonic()
+        self.do("status", self.volume, status=0)
+        self.assertLess(time.monotonic() - begun, 1)
+        self.assertEqual(growth.wait(60), 0)
+        self.assertIn("size 6 GiB", CEPH.do("run", "rbd", "info", self.volume.removeprefix("rbd:")))
 
     def test_a_server_that_was_taken_over_never_writes_again(self):
         self.format()
@@ -245,6 +270,34 @@ class OnRbd(unittest.TestCase):
         self.assertEqual([place for place, data in mine.items() if client.pread(BLOCK, place * BLOCK) != data], [])
         new.send_signal(signal.SIGTERM)
         self.assertEqual(new.wait(60), 0, self.log_of("b"))
+        self.assertIn("consistent", self.do("check", self.volume))
+
+    def test_an_idle_server_finds_out_that_it_was_taken_over(self):
+        self.format()
+        old = self.serve("a")
+        new = self.serve("b", "--take-over", elsewhere=True)
+        self.assertNotEqual(old.wait(30), 0)
+        self.assertIn("\nanother server has taken", self.log_of("a"))
+        new.send_signal(signal.SIGTERM)
+        self.assertEqual(new.wait(60), 0, self.log_of("b"))
+
+    def test_no_write_of_a_former_server_comes_through(self):
+        self.format()
+        old, load = self.serve("server0"), self.load("server0")
+        for number in range(KILLS):
+            name = f"server{number + 1}"
+            old.send_signal(signal.SIGSTOP)
+            new = self.serve(name, "--take-over", elsewhere=True)
+            next_load = self.load(name, seed=number, before=load)
+            old.send_signal(signal.SIGCONT)  # with requests that are under way
+            load.end()
+            self.assertNotEqual(old.wait(60), 0)
+            old, load = new, next_load
+        load.end()
+        self.assertIsNone(load.error)
+        self.assert_holds(load, name)
+        old.send_signal(signal.SIGTERM)
+        self.assertEqual(old.wait(60), 0, self.log_of(name))
         self.assertIn("consistent", self.do("check", self.volume))
 
     def test_a_server_that_works_is_taken_over_at_once(self):

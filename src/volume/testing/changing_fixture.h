@@ -20,9 +20,9 @@ class LentStore final : public BackingStore {
   [[nodiscard]] const std::string& name() const override { return device_.name(); }
   [[nodiscard]] std::uint64_t size() const override { return size_now; }
   Result<std::uint64_t> look_up_size() override { return size_now; }
-  Result<void> extend(std::uint64_t size) override {
-    if (size > size_now) return too_small(size_now, size);
-    return {};
+  Task<Result<void>> extend(std::uint64_t size) override {
+    if (size > size_now) co_return too_small(size_now, size);
+    co_return Result<void>();
   }
   Result<void> release() override {
     if (is_gone) return Error(Errc::not_found, "it would be gone");

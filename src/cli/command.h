@@ -72,6 +72,7 @@ int run_export(int argc, char** argv);
 int run_explain(int argc, char** argv);
 int run_format(int argc, char** argv);
 int run_grow(int argc, char** argv);
+int run_lease(int argc, char** argv);
 int run_index(int argc, char** argv);
 int run_info(int argc, char** argv);
 int run_log_level(int argc, char** argv);

@@ -17,6 +17,7 @@
 #include "cli/serve_reload.h"
 #include "control/control_path.h"
 #include "device/open_device.h"
+#include "lease/open_owned.h"
 #include "manage/stopped_volume.h"
 #include "nbd/nbd_server.h"
 #include "net/descriptor_reserve.h"
@@ -240,8 +241,10 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions& options, Server
   if (options.takes_storage_over && !options.takes_over) {
     if (auto taken = take_over_device(options.volume); !taken) co_return std::move(taken).error();
   }
-  auto device = open_device(loop, options.volume,
-                            options.read_only ? OpenMode::read_only : OpenMode::read_write);
+  const auto tell = [&log](const std::string& line) { log.write(line); };
+  auto opening = open_owned_device(
+      loop, options.volume, options.read_only ? OpenMode::read_only : OpenMode::read_write, tell);
+  auto device = co_await std::move(opening);
   if (!device) {
     // Whoever has the volume is not waited for twice.
     const bool is_busy = device.error().code() == Errc::busy;

@@ -51,9 +51,11 @@ class NbdStore final : public NetworkStore {
   /// if the export has become larger, or the server is not known to take two clients, all
   /// connections are made anew after what is under way, and a flush.
   Result<std::uint64_t> look_up_size() override;
-  Result<void> extend(std::uint64_t size) override;
+  Task<Result<void>> extend(std::uint64_t size) override;
   Result<void> release() override;
   Result<void> reopen() override;
+  [[nodiscard]] Result<BackingState> last_look() override;
+  void send_while(std::function<bool()> may_send) override { may_send_ = std::move(may_send); }
   [[nodiscard]] Result<BackingState> look() const override;
 
  private:
@@ -69,6 +71,7 @@ class NbdStore final : public NetworkStore {
     pausing,     ///< until it connects anew
     connecting,  ///< anew
     replaying,   ///< what is kept is written again
+    ended,       ///< for good: nothing may be sent any more
   };
   struct Job;
   struct Watch;
@@ -109,6 +112,8 @@ class NbdStore final : public NetworkStore {
   void replay();
   void come_up();
   void give_up();
+  [[nodiscard]] bool has_ended();
+  void end_for_good();
   [[nodiscard]] bool is_idle() const { return jobs_.empty(); }
   [[nodiscard]] std::vector<NbdClient*> all() const;
   [[nodiscard]] std::optional<Clock::time_point> next_time() const;
@@ -142,6 +147,7 @@ class NbdStore final : public NetworkStore {
   Clock::time_point last_sign_;  // of life: an answer, or when nothing was to be answered
   std::optional<Clock::time_point> broken_since_;
   bool has_given_up_ = false;
+  std::function<bool()> may_send_;
   std::string trouble_;  // why it is not up
   std::chrono::milliseconds pause_{0};
   Clock::time_point next_attempt_;

@@ -28,6 +28,7 @@ std::vector<NbdClient*> NbdStore::all() const {
 
 /// Does what can be done without waiting.
 void NbdStore::turn() {
+  if (has_ended()) return;
   const auto now = Clock::now();
   switch (state_) {
     case State::up:
@@ -40,6 +41,7 @@ void NbdStore::turn() {
       if (now >= next_attempt_ && !is_idle()) attempt();
       break;
     case State::connecting: look_at_attempt(); break;
+    case State::ended: break;
   }
   if (state_ == State::replaying && replaying_ == 0) come_up();
   if (loop_ != nullptr) watch();
@@ -156,6 +158,27 @@ void NbdStore::give_up() {
   if (!waiting_.empty()) give_up();
 }
 
+/// Asked for before anything is sent, or goes on being sent.
+bool NbdStore::has_ended() {
+  if (state_ != State::ended && may_send_ && !may_send_()) end_for_good();
+  return state_ == State::ended;
+}
+
+/// What waits to be sent by a connection goes with it.
+void NbdStore::end_for_good() {
+  std::vector<NbdCommand*> lost;
+  for (const auto& each : connections_) {
+    for (NbdCommand* command : each->take_unanswered()) {
+      const Job& job = *static_cast<const Job*>(command->owner);
+      if (job.purpose != Job::For::replay) lost.push_back(command);
+    }
+  }
+  waiting_.insert(waiting_.begin(), lost.begin(), lost.end());
+  close_all();
+  state_ = State::ended;
+  give_up();
+}
+
 void NbdStore::look_at_attempt() {
   const bool is_over = Clock::now() >= attempt_end_;
   const auto phase_of = [](const auto& each) { return each->phase(); };
@@ -220,7 +243,8 @@ std::optional<NbdStore::Clock::time_point> NbdStore::next_time() const {
     // A server that is there has all the time it likes.
     case State::up:
     case State::draining:
-    case State::replaying: return std::nullopt;
+    case State::replaying:
+    case State::ended: return std::nullopt;
     case State::pausing: return next_attempt_;
     case State::connecting: return attempt_end_;
   }
@@ -308,6 +332,7 @@ void NbdStore::watch_time() {
 }
 
 void NbdStore::on_event(Watch& one) {
+  if (has_ended()) return;
   NbdClient& connection = *one.connection;
   if (one.result > 0) connection.go_on(static_cast<short>(one.result));
   turn();

@@ -108,6 +108,7 @@ void NbdStore::start(Request& request) {
                            (request.op != Op::write_zeroes || export_.can_zero);
   if (!is_possible) job.error = EOPNOTSUPP;
   if (request.changes() && mode_ == OpenMode::read_only) job.error = EROFS;
+  if (has_ended()) job.error = EIO;
   if (request.op == Op::flush) {
     job.mark = unflushed_.mark();
     job.lost_error = lost_error_;

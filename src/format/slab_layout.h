@@ -5,10 +5,12 @@
 
 #include <bit>
 #include <cstdint>
+#include <optional>
 
 #include "base/block_types.h"
 #include "format/block_mapping.h"
 #include "format/super_block.h"
+#include "format/volume_geometry.h"
 
 namespace uvdo {
 
@@ -77,5 +79,15 @@ class SlabLayout {
   std::uint64_t journal_blocks_ = 1;
   unsigned shift_ = 0;
 };
+
+/// The byte on its store of a block that no part of a volume uses: the last one of the depot, if
+/// that is in no slab. Nothing: the slabs fill the depot.
+[[nodiscard]] inline std::optional<std::uint64_t> unused_byte(const VolumeGeometry& geometry,
+                                                              const SuperBlock& super_block) {
+  const SlabLayout slabs(super_block.depot);
+  const Pbn end = super_block.find(PartitionId::slab_depot).end();
+  if (end <= slabs.slab_start(slabs.slab_count())) return std::nullopt;
+  return device_byte(Pbn{end.value() - 1}, geometry.bio_offset);
+}
 
 }  // namespace uvdo

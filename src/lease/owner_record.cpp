@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/block_types.h"
 #include "base/check.h"
 #include "base/crc32.h"
-#include "format/slab_layout.h"
 
 namespace uvdo {
 namespace {
@@ -84,15 +84,6 @@ Result<std::optional<OwnerRecord>> decode_owner_record(ConstBytes block, std::ui
   record.host.resize(length);
   copy(in.bytes(length), std::as_writable_bytes(std::span(record.host)));
   return std::optional(std::move(record));
-}
-
-std::optional<std::uint64_t> place_of_owner_record(const VolumeGeometry& geometry,
-                                                   const SuperBlock& super_block) {
-  const SlabLayout slabs(super_block.depot);
-  const Pbn end_of_slabs = slabs.slab_start(slabs.slab_count());
-  const Pbn end = super_block.find(PartitionId::slab_depot).end();
-  if (end <= end_of_slabs) return std::nullopt;
-  return device_byte(Pbn{end.value() - 1}, geometry.bio_offset);
 }
 
 }  // namespace uvdo

@@ -8,9 +8,9 @@
 #include <optional>
 #include <string>
 
-#include "format/super_block.h"
+#include "base/bytes.h"
+#include "base/result.h"
 #include "format/uuid.h"
-#include "format/volume_geometry.h"
 
 namespace uvdo {
 
@@ -46,10 +46,5 @@ inline constexpr std::uint32_t kLongestLease = 3600;
 void encode_owner_record(const OwnerRecord& record, std::uint64_t nonce, MutableBytes block);
 /// Nothing: there is none of the volume with this nonce. corrupt: it is damaged.
 Result<std::optional<OwnerRecord>> decode_owner_record(ConstBytes block, std::uint64_t nonce);
-
-/// Where it is, in bytes of the store: the last block of the depot, if that is in no slab. Nothing:
-/// the slabs fill the depot.
-[[nodiscard]] std::optional<std::uint64_t> place_of_owner_record(const VolumeGeometry& geometry,
-                                                                 const SuperBlock& super_block);
 
 }  // namespace uvdo

@@ -8,6 +8,7 @@
 #include "format/reduced_index_memory.h"
 #include "format/volume_layout.h"
 #include "index/uds_index.h"
+#include "lease/open_owned.h"
 #include "manage/open_stopped.h"
 #include "volume/growth.h"
 #include "volume/super_block_store.h"
@@ -112,6 +113,16 @@ Task<void> shift_volume(UringLoop& loop, const std::string& path, Result<void>& 
   auto opened = co_await open_stopped(loop, path, OpenMode::read_write);
   if (!opened) {
     done = std::move(opened).error();
+    co_return;
+  }
+  auto looking = has_owner_record(*opened->device);
+  auto has_record = co_await std::move(looking);
+  if (!has_record || *has_record) {
+    done = has_record
+               ? Error(Errc::busy, fmt::format("{} has a record of its owner, which would be "
+                                               "written over; end it by uvdo lease --off",
+                                               path))
+               : std::move(has_record).error();
     co_return;
   }
   auto shifted = co_await shift(loop, *opened->device, opened->headers);

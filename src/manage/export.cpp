@@ -16,6 +16,7 @@
 #include "device/open_device.h"
 #include "format/zero_block.h"
 #include "inspect/damage_list.h"
+#include "lease/open_owned.h"
 
 namespace uvdo {
 namespace {
@@ -94,6 +95,7 @@ class Output {
     auto store = there == NameOf::nothing ? make_blocking_device(path)
                                           : open_blocking_device(path, OpenMode::read_write);
     if (!store) return std::move(store).error();
+    if (auto unowned = check_is_unowned(**store); !unowned) return std::move(unowned).error();
     Output output;
     output.created_ = there == NameOf::nothing;
     output.is_file_ = there != NameOf::other;

@@ -11,6 +11,7 @@
 #include "base/file_checks.h"
 #include "base/machine_memory.h"
 #include "device/open_device.h"
+#include "lease/open_owned.h"
 #include "manage/signature.h"
 #include "volume/format_volume.h"
 #include "volume/memory_plan.h"
@@ -86,6 +87,12 @@ Result<Target> open_target(UringLoop& loop, const FormatOptions& options) {
     return target;
   }
   // Under the lock, so that what is found is what would be overwritten.
+  Result<void> unowned;
+  loop.run([](UringLoop& runs, BackingStore& on, Result<void>& result) -> Task<void> {
+    auto checking = check_is_unowned(runs, on);
+    result = co_await std::move(checking);
+  }(loop, *target.store, unowned));
+  if (!unowned) return std::move(unowned).error();
   if (auto ok = refuse_to_overwrite(loop, *target.store, options); !ok)
     return std::move(ok).error();
   target.size = target.store->size();

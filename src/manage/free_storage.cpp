@@ -15,6 +15,7 @@
 #include "device/blocking_device.h"
 #include "device/open_device.h"
 #include "format/volume_geometry.h"
+#include "lease/open_owned.h"
 
 namespace uvdo {
 namespace {
@@ -49,6 +50,7 @@ Result<Freed> free_storage(const std::string& path, const Uuid& uuid, FreedFile 
   // From here on under the lock that refuses anything in use.
   auto store = open_blocking_device(path, OpenMode::read_write);
   if (!store) return std::move(store).error();
+  if (auto unowned = check_is_unowned(**store); !unowned) return std::move(unowned).error();
   BlockingDevice device(std::move(*store));
   // What has this name may be another one than was looked at before: what counts is what is open.
   std::array<std::byte, kBlockSize> block{};

@@ -19,7 +19,7 @@ struct OpenedVolume {
   VolumeHeaders headers;
 };
 
-/// Errors: those of open_device() and read_volume_headers().
+/// Errors: those of open_owned_device() and read_volume_headers().
 Task<Result<OpenedVolume>> open_stopped(UringLoop& loop, const std::string& path, OpenMode mode);
 
 }  // namespace uvdo

@@ -8,12 +8,14 @@
 #include "base/size_text.h"
 #include "device/open_device.h"
 #include "inspect/audit.h"
+#include "lease/open_owned.h"
 
 namespace uvdo {
 
 Result<std::unique_ptr<VolumeImage>> open_volume(const std::string& path, ImageOptions options) {
   auto store = open_blocking_device(path, OpenMode::read_only);
   if (!store) return std::move(store).error();
+  if (auto unowned = check_is_unowned(**store); !unowned) return std::move(unowned).error();
   return VolumeImage::open(std::move(*store), options);
 }
 

@@ -135,7 +135,8 @@ Task<Result<SuperBlock>> grow_stopped_volume(BackingStore& store, const VolumeHe
   if (grown->config.physical_blocks > before.config.physical_blocks) {
     // The new places lie wholly behind the old end (behaviour.md, 12), so the old volume stays
     // whole.
-    done = store.extend(volume_end(geometry, *grown));
+    done = co_await store.extend(volume_end(geometry, *grown));
+    if (done) done = co_await store.will_leave_unused(unused_byte(geometry, *grown));
     if (!done) co_return std::move(done).error();
     const Partition journal = before.find(PartitionId::recovery_journal);
     done = co_await copy_blocks(blocks, journal.start,

@@ -5,6 +5,7 @@
 
 #include "base/saturating.h"
 #include "base/size_text.h"
+#include "format/slab_layout.h"
 #include "format/volume_layout.h"
 #include "volume/memory_plan.h"
 
@@ -119,7 +120,8 @@ Task<Result<void>> Growth::move_metadata(const SuperBlock& grown, PageMemory sla
                                          const Refusal& refusal) {
   RecoveryJournal& journal = ledger_.journal();
   SlabDepot& depot = ledger_.depot();
-  auto done = store_.extend(volume_end(geometry_, grown));
+  auto done = co_await store_.extend(volume_end(geometry_, grown));
+  if (done) done = co_await store_.will_leave_unused(unused_byte(geometry_, grown));
   if (!done) co_return done;
   // Slabs first: who writes them waits for commits.
   co_await depot.begin_growth(grown, std::move(slabs));

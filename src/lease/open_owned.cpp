@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "lease/open_owned.h"
+
+#include <functional>
+#include <utility>
+
+#include <fmt/core.h>
+
+#include "async/blocking_call.h"
+#include "base/aligned_memory.h"
+#include "base/check.h"
+#include "base/store_name.h"
+#include "device/open_device.h"
+#include "format/slab_layout.h"
+#include "format/uuid_text.h"
+#include "lease/leased_store.h"
+
+namespace uvdo {
+namespace {
+
+/// How long a renewal waits for an answer. Longer than any that is well takes, and several times in
+/// what an owner relies on.
+constexpr std::chrono::milliseconds kPatience(3000);
+
+/// Which owners of before are known to have ended: on this machine the lock of the store says so.
+Claimant claimant_here(const BackingStore& store) {
+  Claimant here;
+  here.self = owner_here();
+  here.same_boot = is_path(store.name());
+  here.ended = uuid_of(store.note());
+  return here;
+}
+
+Result<std::unique_ptr<LeaseKeeper>> claim(BackingStore& store, const RecordPlace& place,
+                                           const std::function<void(const std::string&)>& tell) {
+  auto storage = RecordStorage::open(place.store, kPatience);
+  if (!storage) return std::move(storage).error();
+  const Claimant claimant = claimant_here(store);
+  auto keeper = LeaseKeeper::claim(std::move(*storage), place, claimant, tell);
+  if (!keeper) return std::move(keeper).error();
+  if (auto left = store.leave_note(to_text(claimant.self.owner)); !left) {
+    return std::move(left).error();
+  }
+  return keeper;
+}
+
+/// The record as the store itself reads it.
+Task<Result<bool>> has_record(BackingStore& store, const RecordPlace& place) {
+  const AlignedMemory block(kBlockSize);
+  auto read = co_await store.read(place.offset, block.bytes());
+  if (!read) co_return std::move(read).error();
+  auto record = decode_owner_record(block.bytes(), place.nonce);
+  // One that is damaged is told of by who reads it next.
+  co_return !record || record->has_value();
+}
+
+Result<void> check_is_unused(const RecordPlace& place) {
+  auto storage = RecordStorage::open(place.store, kPatience);
+  if (!storage) return std::move(storage).error();
+  auto found = find_owner_record(**storage, place);
+  if (!found) return std::move(found).error();
+  if (!*found || (*found)->record.state == OwnerRecord::State::free) return {};
+  return check_is_not_renewed(**storage, place, **found);
+}
+
+/// Where the super block is, by the block before it.
+std::optional<std::uint64_t> place_of_super_block(ConstBytes geometry_block) {
+  const auto geometry = decode_volume_geometry(geometry_block);
+  if (!geometry) return std::nullopt;
+  return device_byte(geometry->data_start, geometry->bio_offset);
+}
+
+std::optional<RecordPlace> place_of(ConstBytes geometry_block, ConstBytes super_block,
+                                    const std::string& name) {
+  const auto geometry = decode_volume_geometry(geometry_block);
+  if (!geometry) return std::nullopt;
+  const auto decoded = decode_super_block(super_block, *geometry);
+  if (!decoded) return std::nullopt;
+  const auto offset = unused_byte(*geometry, *decoded);
+  if (!offset) return std::nullopt;
+  return RecordPlace{name, geometry->nonce, *offset};
+}
+
+using Read = std::function<Result<void>(std::uint64_t offset, MutableBytes out)>;
+
+Result<std::optional<RecordPlace>> find_place(const Read& read, const std::string& name) {
+  const AlignedMemory geometry_block(kBlockSize);
+  const AlignedMemory block(kBlockSize);
+  if (auto got = read(0, geometry_block.bytes()); !got) return std::move(got).error();
+  const auto super_block = place_of_super_block(geometry_block.bytes());
+  if (!super_block) return std::optional<RecordPlace>();
+  if (auto got = read(*super_block, block.bytes()); !got) return std::move(got).error();
+  return place_of(geometry_block.bytes(), block.bytes(), name);
+}
+
+Result<void> read_at_once(BackingStore& store, std::uint64_t offset, MutableBytes out) {
+  if (store.size() < out.size() || offset > store.size() - out.size()) {
+    return Error(Errc::out_of_range, fmt::format("{} ends before byte {}", store.name(), offset));
+  }
+  const iovec slice{out.data(), out.size()};
+  Device::Request request;
+  request.op = Device::Op::read;
+  request.offset = offset;
+  request.length = out.size();
+  request.slices = {&slice, 1};
+  store.submit(request);
+  check(request.done, "a store that is to be used by who waits has not answered at once");
+  if (request.error == 0) return {};
+  return errno_error(request.error,
+                     request_text(request.op, request.offset, request.length, store.name()));
+}
+
+}  // namespace
+
+Task<std::optional<RecordPlace>> find_record_place(BackingStore& store) {
+  const AlignedMemory geometry_block(kBlockSize);
+  const AlignedMemory block(kBlockSize);
+  const auto has = [&store](std::uint64_t at) {
+    return store.size() >= kBlockSize && at <= store.size() - kBlockSize;
+  };
+  if (!has(0) || !co_await store.read(0, geometry_block.bytes())) co_return std::nullopt;
+  const auto super_block = place_of_super_block(geometry_block.bytes());
+  if (!super_block || !has(*super_block)) co_return std::nullopt;
+  if (!co_await store.read(*super_block, block.bytes())) co_return std::nullopt;
+  auto place = place_of(geometry_block.bytes(), block.bytes(), store.name());
+  if (place && !has(place->offset)) co_return std::nullopt;
+  co_return place;
+}
+
+Result<std::optional<RecordPlace>> find_record_place(RecordStorage& storage,
+                                                     const std::string& name) {
+  return find_place(
+      [&storage](std::uint64_t offset, MutableBytes out) { return storage.read(offset, out); },
+      name);
+}
+
+Result<void> check_is_unowned(BackingStore& store) {
+  if (kind_of_store(store.name()) == StoreKind::rbd) return {};
+  const Read read = [&store](std::uint64_t offset, MutableBytes out) {
+    return read_at_once(store, offset, out);
+  };
+  auto place = find_place(read, store.name());
+  // What is no volume, or cannot be read, is told of by who opens it.
+  if (!place || !*place) return {};
+  const AlignedMemory block(kBlockSize);
+  if (auto got = read((*place)->offset, block.bytes()); !got) return got;
+  auto record = decode_owner_record(block.bytes(), (*place)->nonce);
+  if (record && !*record) return {};
+  return check_is_unused(**place);
+}
+
+Task<Result<bool>> has_owner_record(BackingStore& store) {
+  auto finding = find_record_place(store);
+  const auto place = co_await std::move(finding);
+  if (!place) co_return false;
+  auto looking = has_record(store, *place);
+  co_return co_await std::move(looking);
+}
+
+Task<Result<void>> check_is_unowned(UringLoop& loop, BackingStore& store) {
+  auto finding = find_record_place(store);
+  const auto place = co_await std::move(finding);
+  if (!place) co_return Result<void>();
+  auto looking = has_record(store, *place);
+  auto is_there = co_await std::move(looking);
+  if (!is_there) co_return std::move(is_there).error();
+  if (!*is_there) co_return Result<void>();
+  const auto look = [&place] { return check_is_unused(*place); };
+  Result<void> unused = co_await call_blocking(loop, Descriptors::shared, look);
+  co_return unused;
+}
+
+Task<Result<std::unique_ptr<BackingStore>>> open_owned_device(
+    UringLoop& loop, const std::string& name, OpenMode mode,
+    std::function<void(const std::string&)> tell) {
+  auto opened = open_device(loop, name, mode);
+  // An image of Ceph has a lock of its own.
+  if (!opened || kind_of_store(name) == StoreKind::rbd) co_return opened;
+  BackingStore& store = **opened;
+  auto finding = find_record_place(store);
+  const auto place = co_await std::move(finding);
+  if (!place) co_return opened;
+  auto looking = has_record(store, *place);
+  auto is_there = co_await std::move(looking);
+  if (!is_there) co_return std::move(is_there).error();
+  if (!*is_there) co_return opened;
+  if (mode == OpenMode::read_only) {
+    const auto look = [&place] { return check_is_unused(*place); };
+    Result<void> unused = co_await call_blocking(loop, Descriptors::shared, look);
+    if (!unused) co_return std::move(unused).error();
+    co_return opened;
+  }
+  if (!tell) tell = [](const std::string&) {};
+  const auto claim_it = [&] { return claim(store, *place, tell); };
+  Result<std::unique_ptr<LeaseKeeper>> keeper =
+      co_await call_blocking(loop, Descriptors::shared, claim_it);
+  if (!keeper) co_return std::move(keeper).error();
+  const auto again = [&store, tell](const RecordPlace& where) { return claim(store, where, tell); };
+  co_return std::unique_ptr<BackingStore>(
+      std::make_unique<LeasedStore>(loop, std::move(*opened), std::move(*keeper), *place, again));
+}
+
+}  // namespace uvdo

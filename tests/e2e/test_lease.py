@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Servers on several machines keep apart on a store without locks, by the record of the volume's owner: a second
+one is refused, one that was stopped never writes again when another has taken the volume over, and one that ends
+well keeps nobody waiting."""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+import nbd
+
+from nbd_load import LOGICAL, MIB, Load
+from support import BLOCK, UVDO, data_extents, elsewhere, judge, processes_of, run, uvdo, wait_until
+
+KILLS = int(os.environ.get("UVDO_KILLS", "1"))
+LEASE = 5  # seconds
+SIZE = 4100 * MIB  # which is no whole number of slabs
+
+
+class LeaseTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="uvdo-lease."))
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.image, self.servers = self.folder / "store", []
+        self.addCleanup(self.kill_all)
+        self.image.touch()
+        os.truncate(self.image, SIZE)
+        self.store = subprocess.Popen(
+            ["nbdkit", "-f", "-U", self.folder / "export", "file", self.image], stderr=subprocess.DEVNULL)
+        self.assertTrue(wait_until((self.folder / "export").exists))
+        self.volume = f"nbd+unix:///?socket={self.folder / 'export'}"
+        self.do("format", self.volume, "--slab-bits", 13, "--logical-size", f"{LOGICAL // MIB}M")
+        self.do("lease", self.volume, "--seconds", LEASE)
+
+    def kill_all(self):
+        for server in self.servers:
+            if server.poll() is None:
+                server.kill()
+            server.wait()
+        for keeper in processes_of(self.volume, names=("uvdo", "uvdo-keeper")):
+            os.kill(keeper, signal.SIGKILL)
+        self.store.kill()
+        self.store.wait()
+
+    def do(self, *words, status=0):
+        done = uvdo(*words, timeout=60)
+        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        return done.stdout + done.stderr
+
+    def do_elsewhere(self, *words, status=0):
+        done = run(*elsewhere(self.folder, *words), timeout=60)
+        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        return done.stdout + done.stderr
+
+    def log_of(self, name):
+        return (self.folder / f"{name}.log").read_text()
+
+    def serve(self, name, *options, on_another_machine=False):
+        words = ["serve", self.volume, "--nbd", f"unix:{self.folder / name}", *options]
+        with open(self.folder / f"{name}.log", "w") as log:
+            server = subprocess.Popen(elsewhere(self.folder, *words) if on_another_machine else [UVDO, *words],
+                                      stdout=log, stderr=subprocess.STDOUT)
+        self.servers.append(server)
+        self.assertTrue(wait_until(lambda: "of memory" in self.log_of(name) or server.poll() is not None))
+        self.assertIsNone(server.poll(), self.log_of(name))
+        return server
+
+    def load(self, name, seed=3, before=None):
+        load = Load(self.folder / name, seed)
+        if before is not None:
+            load.answered = {place: data for place, data in before.answered.items() if place not in before.unsure}
+        self.addCleanup(load.end)
+        load.start()
+        self.assertTrue(wait_until(lambda: load.turns or load.error))
+        return load
+
+    def assert_holds(self, load, name):
+        client = nbd.NBD()
+        client.connect_unix(str(self.folder / name))
+        self.assertEqual(load.wrong(lambda place: client.pread(BLOCK, place * BLOCK)), [])
+
+    def end(self, server, name):
+        server.send_signal(signal.SIGTERM)
+        self.assertEqual(server.wait(60), 0, self.log_of(name))
+
+    def test_the_record_is_shown_changed_and_ended(self):
+        self.assertIn(f"has a lease of {LEASE} seconds and is free", self.do("lease", self.volume))
+        server = self.serve("a")
+        lease = json.loads(self.do("lease", self.volume, "--json"))["lease"]
+        self.assertEqual((lease["state"], lease["process"], lease["seconds"]), ("held", server.pid, LEASE))
+        self.assertTrue(wait_until(lambda: json.loads(self.do("lease", self.volume, "--json"))["lease"]["beat"] >
+                                   lease["beat"]))
+        self.end(server, "a")
+        self.assertIn("is free", self.do("lease", self.volume, "--seconds", 30))
+        self.assertEqual(judge("audit", self.image).returncode, 0)
+        self.assertIn("consistent", self.do("check", self.volume))
+        self.assertIn("has no record", self.do("lease", self.volume, "--off"))
+        self.end(self.serve("b"), "b")
+        self.assertIn("has no record", self.do("lease", self.volume))
+        for wrong in (("--seconds", 4), ("--seconds", 3601), ("--seconds", 5, "--off"), ("--force",)):
+            self.assertEqual(uvdo("lease", self.volume, *wrong).returncode, 2)
+
+    def test_machines_see_each_other_and_wait_for_nobody_who_has_ended_well(self):
+        server = self.serve("a", on_another_machine=True)
+        for words in (("serve", self.volume, "--nbd", f"unix:{self.folder / 'x'}"), ("check", self.volume),
+                      ("rebuild", self.volume, "--force"), ("lease", self.volume, "--off"),
+                      ("format", self.volume, "--force")):
+            told = self.do(*words, status=1)
+            self.assertIn(f"is in use by {os.uname().nodename} (process {server.pid})", told)
+        self.end(server, "a")
+        begun = time.monotonic()
+        server = self.serve("b")
+        self.assertLess(time.monotonic() - begun, LEASE)
+        # A server that dies is waited for by other machines only.
+        server.kill()
+        server.wait()
+        begun = time.monotonic()
+        server = self.serve("c")
+        self.assertLess(time.monotonic() - begun, LEASE)
+        server.kill()
+        server.wait()
+        begun = time.monotonic()
+        self.end(self.serve("d", on_another_machine=True), "d")
+        self.assertGreater(time.monotonic() - begun, LEASE)
+        self.assertIn("of which there must be no sign", self.log_of("d"))
+
+    def test_a_server_that_was_stopped_never_writes_again(self):
+        old, load = self.serve("server0"), self.load("server0")
+        for number in range(KILLS):
+            name = f"server{number + 1}"
+            old.send_signal(signal.SIGSTOP)
+            new = self.serve(name, on_another_machine=True)
+            next_load = self.load(name, seed=number, before=load)
+            old.send_signal(signal.SIGCONT)
+            load.end()
+            self.assertNotEqual(old.wait(60), 0)
+            self.assertIn("can neither write nor read it any more", self.log_of(f"server{number}"))
+            old, load = new, next_load
+        load.end()
+        self.assertIsNone(load.error)
+        self.assert_holds(load, name)
+        self.end(old, name)
+        self.assertIn("consistent", self.do("check", self.volume))
+        self.assertEqual(judge("audit", self.image).returncode, 0)
+
+    def test_a_store_that_is_away_for_too_long_is_another_ones(self):
+        server = self.serve("a")
+        load = self.load("a")
+        self.store.send_signal(signal.SIGSTOP)
+        time.sleep(LEASE)
+        self.store.send_signal(signal.SIGCONT)
+        self.assertNotEqual(server.wait(60), 0)
+        self.assertIn("could not be renewed in time", self.log_of("a"))
+        load.end()
+        self.assertIsNotNone(load.error)
+        server = self.serve("b", on_another_machine=True)
+        self.assert_holds(load, "b")
+        self.end(server, "b")
+
+    def test_the_record_goes_along_when_the_volume_grows(self):
+        server = self.serve("a")
+        load = self.load("a")
+        os.truncate(self.image, SIZE + 512 * MIB)
+        self.store.kill()  # it has found out how large its file is at its start
+        self.store.wait()
+        (self.folder / "export").unlink()
+        self.store = subprocess.Popen(
+            ["nbdkit", "-f", "-U", self.folder / "export", "file", self.image], stderr=subprocess.DEVNULL)
+        self.do("grow", self.volume, "--physical", "max")
+        self.assertIn("is in use by", self.do_elsewhere("check", self.volume, status=1))
+        time.sleep(LEASE)
+        load.end()
+        self.assertIsNone(load.error)
+        self.end(server, "a")
+        self.assertIn("is free", self.do("lease", self.volume))
+        self.assertEqual(judge("audit", self.image).returncode, 0)
+        server = self.serve("b", on_another_machine=True)
+        self.assert_holds(load, "b")
+        self.end(server, "b")
+
+    def test_a_damaged_record_is_not_guessed_at(self):
+        with open(self.image, "r+b") as image:
+            for begin, end in data_extents(image.fileno()):
+                image.seek(begin)
+                at = image.read(end - begin).find(b"uvdowner")
+                if at >= 0:
+                    image.seek(begin + at + 100)
+                    image.write(b"x")
+                    break
+        self.assertIn("is damaged; make sure that no server has the volume", self.do(
+            "serve", self.volume, "--nbd", f"unix:{self.folder / 'x'}", status=1))
+        self.assertIn("is free", self.do("lease", self.volume, "--seconds", LEASE, "--force"))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -203,6 +203,7 @@ io_uring_sqe* UringLoop::next_entry() {
   io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
   while (sqe == nullptr) {
     ++enter_calls_;
+    about_to_submit();
     const int submitted = submit_(&ring_);
     note_entered(submitted);
     if (submitted <= 0 && submitted != -EINTR) {
@@ -249,6 +250,7 @@ void UringLoop::submit_and_reap(bool may_block) {
     return;
   }
   ++enter_calls_;
+  about_to_submit();
   int entered = 0;
   if (may_block) {
     entered = sleep();
@@ -401,6 +403,7 @@ bool UringLoop::something_comes_soon() {
   if (end <= idle_since_) return false;
   if (io_uring_sq_ready(&ring_) > 0) {
     ++enter_calls_;
+    about_to_submit();
     io_uring_submit(&ring_);
   }
   do {

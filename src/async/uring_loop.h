@@ -110,6 +110,10 @@ class UringLoop final : public Executor {
     return Awaiter(*this, std::move(prepare_entry));
   }
 
+  /// Calls `f` each time before entries go to the kernel, for who must be sure that nothing of them
+  /// has become wrong since they were queued; with {} no longer.
+  void before_submission(std::function<void()> f) { before_submission_ = std::move(f); }
+
   /// Asks the kernel to give up `operation`; it still completes (usually with -ECANCELED).
   void cancel(Operation& operation);
 
@@ -127,6 +131,9 @@ class UringLoop final : public Executor {
   void disarm(Timer& timer) override;
   Result<void> set_up(unsigned entries);
   [[nodiscard]] io_uring_sqe* next_entry();
+  void about_to_submit() const {
+    if (before_submission_) before_submission_();
+  }
   [[nodiscard]] bool has_deferred_completions() const;
   void run_ready();
   void run_behind();
@@ -158,6 +165,7 @@ class UringLoop final : public Executor {
   io_uring ring_{};
   bool ring_open_ = false;
   int (*submit_)(io_uring*) = io_uring_submit;
+  std::function<void()> before_submission_;
   std::vector<Completion> aside_;  // taken off the ring, and not told yet
   Duration pause_{0};              // how long the kernel was last left alone, while it refuses
   std::vector<std::coroutine_handle<>> ready_;  // from next_ready_ on

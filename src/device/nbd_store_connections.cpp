@@ -48,7 +48,8 @@ void NbdStore::turn() {
 }
 
 void NbdStore::send_waiting() {
-  while (!waiting_.empty()) {
+  // Asked for each of them: the process may be stopped anywhere in between.
+  while (!waiting_.empty() && !has_ended()) {
     NbdCommand& command = *waiting_.front();
     waiting_.pop_front();
     const auto least = std::ranges::min_element(connections_, {},
@@ -218,6 +219,7 @@ void NbdStore::replay() {
   std::size_t next = 0;
   for (const auto& job : replay_) {
     for (NbdCommand& command : job->commands) {
+      if (has_ended()) return;
       NbdClient& connection = *connections_[next++ % connections_.size()];
       if (!connection.send(command)) answered(command);
     }

@@ -2,11 +2,15 @@
 #include "lease/leased_store.h"
 
 #include <cerrno>
+#include <cstdlib>
 #include <utility>
 
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include "async/blocking_call.h"
+#include "base/print.h"
+#include "base/store_name.h"
 
 namespace uvdo {
 
@@ -18,10 +22,24 @@ LeasedStore::LeasedStore(UringLoop& loop, std::unique_ptr<BackingStore> inner,
       place_(std::move(place)),
       claim_(std::move(claim)) {
   inner_->send_while([this] { return !is_lost(); });
+  loop_.before_submission([this] { look_before_submission(); });
 }
 
 /// The lease is given back when the store can send nothing more.
-LeasedStore::~LeasedStore() { inner_.reset(); }
+LeasedStore::~LeasedStore() {
+  loop_.before_submission({});
+  inner_.reset();
+}
+
+/// Of a file or disk requests are queued in the loop, and cannot be taken back from there. If the
+/// process was stopped with some of them until the lease was over, there is one way not to make
+/// them.
+void LeasedStore::look_before_submission() {
+  if (!std::exchange(has_queued_, false) || !is_path(name()) || !is_lost()) return;
+  print_error("uvdo: the lease of {} was over before its requests were made: this server ends\n",
+              name());
+  _exit(EXIT_FAILURE);
+}
 
 bool LeasedStore::is_lost() {
   if (keeper_ != nullptr && !keeper_->holds()) hold_ = Hold::lost;
@@ -30,7 +48,10 @@ bool LeasedStore::is_lost() {
 
 void LeasedStore::submit(Request& request) {
   // Right before the store's own: a process that was stopped meanwhile must not send it.
-  if (!is_lost()) return inner_->submit(request);
+  if (!is_lost()) {
+    has_queued_ = true;
+    return inner_->submit(request);
+  }
   request.error = EIO;
   request.done = true;
 }

@@ -39,6 +39,7 @@ constexpr std::array kCommands{
     Command{"stats", "show space used and saved, and all counters", run_stats},
     Command{"set", "change switches of a served volume", run_set},
     Command{"grow", "make a volume larger, in use or stopped", run_grow},
+    Command{"trim", "give free blocks back to the file or device beneath", run_trim},
     Command{"index", "close, open or make anew the index of a served volume", run_index},
     Command{"flush", "make all that was written to a served volume stable", run_flush},
     Command{"suspend", "pause a served volume and let its device alone", run_suspend},

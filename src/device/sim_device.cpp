@@ -122,7 +122,7 @@ void SimDevice::for_each_zeroed(const Flight& flight, F&& f) {
     const std::uint64_t number = flight.number + i;
     const std::uint64_t fate = mix_bits(number);
     if (flight.op == Op::discard && fate % 2 == 0) continue;
-    const bool is_noise = flight.op == Op::discard && fate % 4 == 1;
+    const bool is_noise = flight.op == Op::discard && (fate >> 32U) % 2 == 0;
     f(number, flight.offset + i * kBlockSize, is_noise ? noise_block() : zero_block());
   }
 }

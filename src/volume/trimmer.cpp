@@ -76,7 +76,7 @@ Task<void> Trimmer::discard_regularly() {
   bool is_done = true;
   while (!life_.is_ending() && state_ == State::on) {
     co_await alarm_.sleep(options_.discard_delay);
-    if (life_.is_ending() || notifier_.is_read_only()) continue;
+    if (life_.is_ending() || state_ != State::on || notifier_.is_read_only()) continue;
     depot_.collect_frees();
     const std::uint64_t released = depot_.released_blocks();
     if (is_done && released == seen_released_) continue;
@@ -105,7 +105,8 @@ Task<bool> Trimmer::discard_freed() {
 
 Task<Result<void>> Trimmer::discard_areas(Range range) {
   while (range.begin < range.end) {
-    // All that is left is promised to writers.
+    // A trim() beside it may have been refused; or all that is left is promised to writers.
+    if (state_ != State::on) co_return Error(Errc::unsupported, "a discard was refused");
     if (depot_.free_blocks() == 0) co_return Error(Errc::no_space, "no block is free");
     const TimePoint began = executor_.now();
     auto done = co_await discard_next(range);

@@ -292,8 +292,7 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions& options, Server
   }
   if (work) options.volume_options.use(*work);
   options.volume_options.memory_within_reach = [] { return memory_within_reach(); };
-  options.volume_options.discards_freed =
-      options.discards ? *options.discards : is_thin(**device);
+  options.volume_options.discards_freed = options.discards ? *options.discards : is_thin(**device);
   IndexFactory factory = uds_index_factory(write, options.volume_options.work);
   kept.descriptors.take_over();
   KeptMemories memories;

@@ -87,8 +87,8 @@ struct ServeOptions {
   ServiceWindow window;
   std::optional<bool> discards;  ///< what becomes free, beneath; none: if its room is given back
   bool writes_through = false;   ///< what is answered is stable
-  bool keeps_writes = false;    ///< what was answered outlives the server
-  bool second_thread = false;   ///< hashing, compression and the index have a thread of their own
+  bool keeps_writes = false;     ///< what was answered outlives the server
+  bool second_thread = false;    ///< hashing, compression and the index have a thread of their own
   LogLevel level = LogLevel::info;
   Log::Format format = Log::Format::plain;
   std::vector<std::string> arguments;  ///< the command line, for a program that follows

@@ -20,10 +20,10 @@ int run_trim(int argc, char** argv) {
   auto done = trim_volume(served.given());
   if (!done) return fail(done.error());
   if (json) {
-    print("{}\n", json_text({{"volume", served.volume},
-                             {"discardedBytes", done->bytes},
-                             {"runs", done->runs}},
-                            2));
+    print(
+        "{}\n",
+        json_text(
+            {{"volume", served.volume}, {"discardedBytes", done->bytes}, {"runs", done->runs}}, 2));
     return kExitOk;
   }
   print("{}: {} of free blocks are discarded beneath it, in {} runs\n", served.volume,

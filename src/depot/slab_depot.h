@@ -167,8 +167,8 @@ class SlabDepot {
   /// Nothing if there is none, and of a slab that was never used.
   std::optional<PbnRun> claim_run(SlabNumber slab, Sbn begin, Sbn end, std::uint32_t most);
   void give_back(PbnRun run);
-  /// The first neighbouring areas of a slab, from `begin` on, in which blocks have become free since
-  /// they were taken the last time; nothing if there is none behind.
+  /// The first neighbouring areas of a slab, from `begin` on, in which blocks have become free
+  /// since they were taken the last time; nothing if there is none behind.
   std::optional<Slab::Run> take_freed_areas(SlabNumber slab, Sbn begin) {
     return slabs_[slab]->take_freed_areas(begin);
   }

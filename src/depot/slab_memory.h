@@ -45,12 +45,11 @@ class SlabMemory {
   }
   [[nodiscard]] SlabTables tables(std::size_t slab) const {
     std::byte* at = memory_.data() + slab * bytes_of_slab(config_);
-    return {
-        {reinterpret_cast<ReferenceCount*>(at), config_.data_blocks},
-        {reinterpret_cast<ReferenceBlock*>(at + references_at(config_)),
-         reference_blocks_used(config_.data_blocks)},
-        {reinterpret_cast<std::uint32_t*>(at + holds_at(config_)), config_.slab_journal_blocks},
-        {reinterpret_cast<std::uint64_t*>(at + freed_at(config_)), freed_words(config_)}};
+    return {{reinterpret_cast<ReferenceCount*>(at), config_.data_blocks},
+            {reinterpret_cast<ReferenceBlock*>(at + references_at(config_)),
+             reference_blocks_used(config_.data_blocks)},
+            {reinterpret_cast<std::uint32_t*>(at + holds_at(config_)), config_.slab_journal_blocks},
+            {reinterpret_cast<std::uint64_t*>(at + freed_at(config_)), freed_words(config_)}};
   }
 
  private:

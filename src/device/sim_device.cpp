@@ -166,10 +166,10 @@ void SimDevice::submit(Request& request) {
   } else if (request.op == Op::flush) {
     record(SimEvent::Kind::flush_submitted, flight);
   } else if (is_zeroing) {
-    for_each_zeroed(
-        flight, [&](std::uint64_t number, std::uint64_t offset, const SimPayload& payload) {
-          record({SimEvent::Kind::write_submitted, false, number, offset, payload});
-        });
+    for_each_zeroed(flight,
+                    [&](std::uint64_t number, std::uint64_t offset, const SimPayload& payload) {
+                      record({SimEvent::Kind::write_submitted, false, number, offset, payload});
+                    });
     next_number_ = flight.number + std::max<std::uint64_t>(length / kBlockSize, 1);
   }
   if (request.changes() && request.offset < crash_near_.end &&
@@ -329,19 +329,19 @@ void SimDevice::perform_write(Flight& flight) {
 }
 
 void SimDevice::perform_zeroing(const Flight& flight) {
-  for_each_zeroed(flight, [&](std::uint64_t number, std::uint64_t offset,
-                              const SimPayload& payload) {
-    if (flight.error != 0 && random_.chance(1, 2)) return;
-    CachedWrite write;
-    write.offset = offset;
-    write.payload = payload;
-    destage(current_, write);
-    cache_.push_back(std::move(write));
-    ++completed_;
-    if (flight.error == 0) {
-      record({SimEvent::Kind::write_completed, false, number, offset, nullptr});
-    }
-  });
+  for_each_zeroed(flight,
+                  [&](std::uint64_t number, std::uint64_t offset, const SimPayload& payload) {
+                    if (flight.error != 0 && random_.chance(1, 2)) return;
+                    CachedWrite write;
+                    write.offset = offset;
+                    write.payload = payload;
+                    destage(current_, write);
+                    cache_.push_back(std::move(write));
+                    ++completed_;
+                    if (flight.error == 0) {
+                      record({SimEvent::Kind::write_completed, false, number, offset, nullptr});
+                    }
+                  });
 }
 
 void SimDevice::perform_flush(Flight& flight) {

@@ -21,9 +21,8 @@ bool is_thin(const BackingStore& store) {
   struct stat status {};
   if (stat(store.name().c_str(), &status) != 0 || !S_ISBLK(status.st_mode)) return false;
   const auto table = ask_map_table("/dev/mapper/control", status.st_rdev);
-  return table && std::ranges::any_of(*table, [](const MapTarget& target) {
-           return target.type == "thin";
-         });
+  return table &&
+         std::ranges::any_of(*table, [](const MapTarget& target) { return target.type == "thin"; });
 }
 
 }  // namespace uvdo

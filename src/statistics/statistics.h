@@ -66,7 +66,7 @@ struct ExtraStatistics {
   std::uint64_t device_failed_reads = 0;
   std::uint64_t device_failed_writes = 0;
   std::uint64_t device_failed_flushes = 0;
-  std::uint64_t room_waiting_bytes = 0;       ///< written, and waiting for room beneath
+  std::uint64_t room_waiting_bytes = 0;  ///< written, and waiting for room beneath
   /// Whether free blocks are discarded beneath: off, on, or refused, by the device.
   std::string discard_state = "off";
   std::uint64_t discarded_runs = 0;           ///< of free blocks, beneath

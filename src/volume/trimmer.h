@@ -3,7 +3,8 @@
 // (behaviour.md, 5.7).
 //
 // What holds here:
-//  - Only free blocks are discarded: the entry that has freed one is stable, and nobody reads it any
+//  - Only free blocks are discarded: the entry that has freed one is stable, and nobody reads it
+//  any
 //    more (SlabDepot). So no power cut comes up with a mapping to what was discarded.
 //  - The blocks of a discard that is under way are claimed: nobody is given them, and no advice of
 //    the index is followed to them, until the device has answered. What is written there later is a

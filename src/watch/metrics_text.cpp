@@ -258,7 +258,8 @@ std::string metrics_text(const MetricsSource& source) {
   add_device(w, a.device);
   add_beneath(w, a.device, a.room_beneath);
   add_metadata(w, s, a);
-  w.gauge("discarding", "Whether what becomes free is discarded beneath; 0 too if that was refused.",
+  w.gauge("discarding",
+          "Whether what becomes free is discarded beneath; 0 too if that was refused.",
           std::uint64_t{s.extra.discard_state == "on"});
   w.counter("discarded_bytes_total", "Free blocks discarded beneath, as often as they were.",
             s.extra.discarded_bytes);

@@ -396,7 +396,8 @@ VolumeOptions VolumeSubject::next_options() {
   if (options.commit_delay.count() % 2 == 0) options.gather_delay = options.commit_delay / 20;
   // In half of the histories, at once or after up to 0.6 s: more or less of a cycle.
   options.discards_freed = options.commit_delay.count() / 8 % 2 == 0;
-  options.discard_delay = options.commit_delay * (options.commit_delay.count() % 5) * 7 + Duration(1);
+  options.discard_delay =
+      options.commit_delay * (options.commit_delay.count() % 5) * 7 + Duration(1);
   // Too few of everything for the requests that come, in a third of them.
   if (options.commit_delay.count() % 3 == 0) {
     options.write_jobs = static_cast<std::size_t>(options.commit_delay.count() % 16) + 1;

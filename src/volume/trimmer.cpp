@@ -128,8 +128,10 @@ Task<Result<void>> Trimmer::discard_next(Range& range) {
     range.begin = range.end;
     co_return Result<void>();
   }
+  const bool is_claimed = !options_.faults.is_on(Fault::discard_without_claim);
+  if (!is_claimed) depot_.give_back(*run);
   auto done = co_await blocks_.discard(run->first, run->count);
-  depot_.give_back(*run);
+  if (is_claimed) depot_.give_back(*run);
   if (!done) {
     refuse(done.error());
     co_return done;

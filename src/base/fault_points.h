@@ -46,6 +46,7 @@ enum class Fault : std::uint8_t {
   kept_journal_left_out,         ///< the journal of a process that died is not written to its end
   kept_record_not_moved,         ///< data go on in other memory, and their record is left behind
   kept_memory_dropped_early,     ///< the memory of a process that died is not kept until a flush
+  discard_without_claim,         ///< what is being discarded beneath can be taken meanwhile
 };
 
 inline constexpr auto kFaults = std::to_array<std::pair<std::string_view, Fault>>({
@@ -83,6 +84,7 @@ inline constexpr auto kFaults = std::to_array<std::pair<std::string_view, Fault>
     {"kept-journal-left-out", Fault::kept_journal_left_out},
     {"kept-record-not-moved", Fault::kept_record_not_moved},
     {"kept-memory-dropped-early", Fault::kept_memory_dropped_early},
+    {"discard-without-claim", Fault::discard_without_claim},
 });
 
 /// The mistakes that are switched on.

@@ -88,6 +88,7 @@ int run_set(int argc, char** argv);
 int run_standby(int argc, char** argv);
 int run_start(int argc, char** argv);
 int run_stop(int argc, char** argv);
+int run_trim(int argc, char** argv);
 int run_upgrade(int argc, char** argv);
 int run_suspend(int argc, char** argv);
 int run_stats(int argc, char** argv);

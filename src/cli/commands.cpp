@@ -40,6 +40,7 @@ constexpr std::array kCommands{
     Command{"set", "change switches of a served volume", run_set},
     Command{"grow", "make a volume larger, in use or stopped", run_grow},
     Command{"lease", "keep servers on several machines apart", run_lease},
+    Command{"trim", "give free blocks back to the file or device beneath", run_trim},
     Command{"index", "close, open or make anew the index of a served volume", run_index},
     Command{"flush", "make all that was written to a served volume stable", run_flush},
     Command{"suspend", "pause a served volume and let its device alone", run_suspend},

@@ -17,6 +17,7 @@
 #include "cli/serve_reload.h"
 #include "control/control_path.h"
 #include "device/open_device.h"
+#include "device/thin_store.h"
 #include "lease/open_owned.h"
 #include "manage/stopped_volume.h"
 #include "nbd/nbd_server.h"
@@ -294,6 +295,7 @@ Task<Result<void>> open_and_serve(UringLoop& loop, ServeOptions& options, Server
   }
   if (work) options.volume_options.use(*work);
   options.volume_options.memory_within_reach = [] { return memory_within_reach(); };
+  options.volume_options.discards_freed = options.discards ? *options.discards : is_thin(**device);
   IndexFactory factory = uds_index_factory(write, options.volume_options.work);
   kept.descriptors.take_over();
   KeptMemories memories;

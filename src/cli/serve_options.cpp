@@ -172,6 +172,10 @@ void ServeOptions::add_settings_to(Arguments& app) {
   app.option("--keep-writes", keep_writes,
              "on or off: whether writes that were answered outlive the server's death")
       .show_default();
+  app.option("--discard", discard,
+             "auto, on or off: whether what becomes free is discarded beneath; auto: in sparse "
+             "files and on thin disks")
+      .show_default();
   app.option("--log-level", log_level, "error, warning, notice, info or debug").show_default();
   app.option("--log-format", log_format, "auto, plain, journal or json").show_default();
   // TLS; what goes with what is TlsSettings::check()'s.
@@ -214,6 +218,12 @@ Result<void> ServeOptions::check_switches() {
   const auto keep = parse_switch("--keep-writes", keep_writes);
   if (!keep) return keep.error().clone();
   keeps_writes = *keep;
+  if (discard == "auto") return {};
+  const auto discarding = parse_switch("--discard", discard);
+  if (!discarding) {
+    return Error(Errc::invalid_argument, "--discard is auto, on or off, not \"" + discard + "\"");
+  }
+  discards = *discarding;
   return {};
 }
 

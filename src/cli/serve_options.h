@@ -54,6 +54,7 @@ struct ServeOptions {
   std::string watermarks = "80,90,95";
   std::string no_space_timeout = "60";
   std::string keep_writes = "on";
+  std::string discard = "auto";
   std::string watermark_command;
   std::string hook_timeout = "60";
   std::string socket_mode = "0600";
@@ -84,9 +85,10 @@ struct ServeOptions {
   std::vector<unsigned> marks;
   Duration hook_limit{};
   ServiceWindow window;
-  bool writes_through = false;  ///< what is answered is stable
-  bool keeps_writes = false;    ///< what was answered outlives the server
-  bool second_thread = false;   ///< hashing, compression and the index have a thread of their own
+  std::optional<bool> discards;  ///< what becomes free, beneath; none: if its room is given back
+  bool writes_through = false;   ///< what is answered is stable
+  bool keeps_writes = false;     ///< what was answered outlives the server
+  bool second_thread = false;    ///< hashing, compression and the index have a thread of their own
   LogLevel level = LogLevel::info;
   Log::Format format = Log::Format::plain;
   std::vector<std::string> arguments;  ///< the command line, for a program that follows

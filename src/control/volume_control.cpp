@@ -49,6 +49,7 @@ std::span<const ControlCommand> ControlCommand::all() {
       of<SetRequest, &VolumeControl::set>(),
       of<IndexRequest, &VolumeControl::index>(),
       of<GrowthMessage, &VolumeControl::grow>(),
+      of<TrimRequest, &VolumeControl::trim>(),
       of<SuspendRequest, &VolumeControl::suspend>(),
       of<ResumeRequest, &VolumeControl::resume>(),
       of<FlushRequest, &VolumeControl::flush>(),
@@ -189,6 +190,12 @@ Task<Result<IndexAnswer>> VolumeControl::index(IndexRequest request) {
 
 Task<Result<GrowthAnswer>> VolumeControl::grow(GrowthMessage request) {
   co_return co_await grow_by_request(volume_, request);
+}
+
+Task<Result<TrimAnswer>> VolumeControl::trim(TrimRequest /*request*/) {
+  auto done = co_await volume_.trim();
+  if (!done) co_return std::move(done).error();
+  co_return TrimAnswer{done->bytes, done->runs};
 }
 
 Task<Result<SuspendAnswer>> VolumeControl::suspend(SuspendRequest request) {

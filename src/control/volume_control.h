@@ -19,6 +19,7 @@
 #include "control/statistics_message.h"
 #include "control/status_message.h"
 #include "control/suspension_message.h"
+#include "control/trim_message.h"
 #include "control/upgrade_message.h"
 #include "device/storage_map.h"
 #include "volume/volume.h"
@@ -77,6 +78,7 @@ class VolumeControl {
   Task<Result<VolumeSettings>> set(SetRequest request);
   Task<Result<IndexAnswer>> index(IndexRequest request);
   Task<Result<GrowthAnswer>> grow(GrowthMessage request);
+  Task<Result<TrimAnswer>> trim(TrimRequest request);
   Task<Result<SuspendAnswer>> suspend(SuspendRequest request);
   Task<Result<EmptyAnswer>> resume(ResumeRequest request);
   Task<Result<EmptyAnswer>> flush(FlushRequest request);

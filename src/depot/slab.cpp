@@ -102,6 +102,51 @@ bool Slab::claim_free(Sbn sbn) {
   return true;
 }
 
+std::optional<Slab::Run> Slab::claim_run(Sbn begin, Sbn end, std::uint32_t most) {
+  end = std::min(end, static_cast<Sbn>(config_.data_blocks));
+  if (!is_ready() || !is_used_ || free_blocks_ == 0 || begin >= end || most == 0) {
+    return std::nullopt;
+  }
+  const auto* found =
+      static_cast<const ReferenceCount*>(std::memchr(&counts_[begin], kFree, end - begin));
+  if (found == nullptr) return std::nullopt;
+  Run run{static_cast<Sbn>(found - counts_.data()), 0};
+  while (run.count < most && run.first + run.count < end &&
+         counts_[run.first + run.count] == kFree) {
+    counts_[run.first + run.count] = kProvisional;
+    ++run.count;
+  }
+  free_blocks_ -= run.count;
+  return run;
+}
+
+void Slab::give_back(Run run) {
+  for (Sbn sbn = run.first; sbn < run.first + run.count; ++sbn) {
+    check(count(sbn) == kProvisional, "a block was given back that is not provisional");
+    counts_[sbn] = kFree;
+  }
+  free_blocks_ += run.count;
+}
+
+std::optional<Slab::Run> Slab::take_freed_areas(Sbn begin) {
+  if (!is_ready() || !is_used_) return std::nullopt;
+  const auto end = static_cast<Sbn>(config_.data_blocks);
+  Sbn first = begin / kFreedAreaBlocks * kFreedAreaBlocks;
+  while (first < end && !is_freed_area(first)) {
+    // A word without any is passed over as a whole.
+    const bool is_empty = freed_[word_of(first)] == 0;
+    constexpr Sbn kWord = kFreedAreaBlocks * 64;
+    first = is_empty ? (first / kWord + 1) * kWord : first + kFreedAreaBlocks;
+  }
+  if (first >= end) return std::nullopt;
+  Run areas{first, 0};
+  for (Sbn at = first; at < end && is_freed_area(at); at += kFreedAreaBlocks) {
+    freed_[word_of(at)] &= ~bit_of(at);
+    areas.count += kFreedAreaBlocks;
+  }
+  return areas;
+}
+
 void Slab::open_block() {
   header_.sequence = ring_.next();
   header_.nonce = nonce_;

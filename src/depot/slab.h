@@ -50,6 +50,7 @@ class Slab {
         counts_(tables.counts),
         references_(tables.references),
         holds_(tables.holds),
+        freed_(tables.freed),
         ring_(config.slab_journal_blocks),
         journal_memory_(journal_memory) {}
 
@@ -118,7 +119,22 @@ class Slab {
     check(count(sbn) == kProvisional, "a block was released that is not provisional");
     counts_[sbn] = kFree;
     ++free_blocks_;
+    freed_[word_of(sbn)] |= bit_of(sbn);
   }
+
+  // ---- giving room back to the device
+  // What is known of each area of kFreedAreaBlocks blocks is whether one has become free in it.
+
+  /// The first free block of [begin, end), and those that are free behind it, up to `most`, become
+  /// provisional; nothing if there is none. A slab that was never used gives none.
+  std::optional<Run> claim_run(Sbn begin, Sbn end, std::uint32_t most);
+  /// They become free again, and are not taken for newly freed.
+  void give_back(Run run);
+  /// The first area from `begin` on, and the ones next to it, where blocks have become free; its
+  /// last area may end behind the slab. They are forgotten.
+  std::optional<Run> take_freed_areas(Sbn begin);
+  /// Blocks have become free there.
+  void note_freed_area(Sbn sbn) { freed_[word_of(sbn)] |= bit_of(sbn); }
 
   // Many slabs are not in the processor's caches, and even less what belongs to them.
 
@@ -226,6 +242,13 @@ class Slab {
  private:
   static constexpr std::size_t kCacheLine = 64;
 
+  // Where the bit of a block's area is.
+  static std::size_t word_of(Sbn sbn) { return sbn / kFreedAreaBlocks / 64; }
+  static std::uint64_t bit_of(Sbn sbn) { return std::uint64_t{1} << sbn / kFreedAreaBlocks % 64; }
+  [[nodiscard]] bool is_freed_area(Sbn sbn) const {
+    return (freed_[word_of(sbn)] & bit_of(sbn)) != 0;
+  }
+
   void mark_dirty(Sbn sbn) {
     ReferenceBlock& block = references_[sbn / kCountsPerBlock];
     if (block.dirty_since == SlabSequence{0}) begin_dirty(block);
@@ -249,6 +272,7 @@ class Slab {
   std::span<ReferenceCount> counts_;
   std::span<ReferenceBlock> references_;
   std::span<std::uint32_t> holds_;  // dirty reference blocks by slab journal block (ring index)
+  std::span<std::uint64_t> freed_;  // a bit for each area
   std::uint32_t dirty_count_ = 0;
   std::uint32_t writing_count_ = 0;
   std::uint32_t write_cursor_ = 0;

@@ -25,6 +25,7 @@ SlabDepot::SlabDepot(Executor& executor, PbnDevice device, const SuperBlock& sup
       config_(super_block.depot.slab),
       nonce_(super_block.nonce),
       summary_start_(super_block.find(PartitionId::slab_summary).start),
+      given_back_(executor),
       promises_changed_(executor),
       most_frees_(pools.frees),
       most_closed_(std::min(pools.journal_blocks, kMostClosed)),
@@ -152,6 +153,33 @@ bool SlabDepot::open_next_slab() {
 void SlabDepot::release(Pbn pbn) {
   slab_of(pbn).release(layout_.sbn_of(pbn));
   ++free_blocks_;
+  ++released_blocks_;
+}
+
+/// Never more than half of what is left, so that writers hardly ever have to wait for it.
+std::optional<PbnRun> SlabDepot::claim_run(SlabNumber slab, Sbn begin, Sbn end,
+                                           std::uint32_t most) {
+  const std::uint64_t half = free_blocks_ - free_blocks_ / 2;
+  const auto run = slabs_[slab]->claim_run(
+      begin, end, static_cast<std::uint32_t>(std::min<std::uint64_t>(most, half)));
+  if (!run) return std::nullopt;
+  free_blocks_ -= run->count;
+  claimed_blocks_ += run->count;
+  ++claimed_runs_;
+  return PbnRun{layout_.pbn_of(slab, run->first), run->count};
+}
+
+void SlabDepot::give_back(PbnRun run) {
+  slab_of(run.first).give_back({layout_.sbn_of(run.first), run.count});
+  free_blocks_ += run.count;
+  claimed_blocks_ -= run.count;
+  --claimed_runs_;
+  given_back_.wake_all();
+}
+
+void SlabDepot::leave_freed_areas(SlabNumber slab, Sbn begin, Sbn end) {
+  end = std::min(end, static_cast<Sbn>(config_.data_blocks));
+  for (Sbn at = begin; at < end; at += kFreedAreaBlocks) slabs_[slab]->note_freed_area(at);
 }
 
 /// In the order in which they were freed; each look is cheap, so that whoever wants room looks.
@@ -189,7 +217,10 @@ Task<void> SlabDepot::wait_for_fewer_frees() {
 
 /// Either a commit, which makes all entries stable that are waited for now, or the end of readers.
 Task<void> SlabDepot::wait_for_frees() {
-  if (pending_frees_.empty()) co_return;
+  if (pending_frees_.empty()) {
+    if (claimed_runs_ > 0) co_await given_back_.wait();
+    co_return;
+  }
   const JournalPoint point = pending_frees_.newest_point();
   if (!journal_.is_committed(point)) {
     // An error means read-only mode, for which all who wait here look.
@@ -335,7 +366,7 @@ std::uint64_t SlabDepot::allocated_blocks() const {
   for (const auto& slab : slabs_) {
     if (slab->is_ready()) total += config_.data_blocks - slab->free_blocks();
   }
-  return difference(total, pending_frees_.size());
+  return difference(total, pending_frees_.size() + claimed_blocks_);
 }
 
 void SlabDepot::check_invariants() const {
@@ -348,8 +379,9 @@ void SlabDepot::check_invariants() const {
   }
   check(unready == unscrubbed_, "the slabs that wait for scrubbing are counted");
   check(free == free_blocks_ + promised_, "free blocks are promised to somebody or to nobody");
-  check(pending_frees_.size() <= (slab_count() - unready) * config_.data_blocks - free,
-        "blocks that are about to become free are not free");
+  check(pending_frees_.size() + claimed_blocks_ <=
+            (slab_count() - unready) * config_.data_blocks - free,
+        "blocks that are about to become free, or that are given back, are not free");
 }
 
 }  // namespace uvdo

@@ -9,7 +9,8 @@
 // What holds here:
 // - The free blocks of the slabs that are ready are those promised and those promised to nobody:
 //   promised_ + free_blocks_. So allocate() out of a promise always finds one.
-// - Blocks in pending_frees_ are provisional in their slab and in neither of the two.
+// - Blocks in pending_frees_ are provisional in their slab and in neither of the two; so are those
+//   of claim_run(), which are given back soon: who finds no other room waits for them.
 // - One pass over journals, counts and summary runs at a time (writer_); changes are made
 //   meanwhile.
 // - An error of the device in a pass of writing makes the volume read-only.
@@ -141,10 +142,15 @@ class SlabDepot {
   std::optional<PbnRun> allocate(std::uint32_t wanted, bool promised);
   /// A provisional block that was not used after all.
   void release(Pbn pbn);
+  /// Blocks that wait for nothing any more become free: a good many, more of them only until
+  /// `needed` are free.
+  void collect_frees(std::uint64_t needed = 0);
   /// Blocks that no reference keeps and nobody was promised.
   [[nodiscard]] std::uint64_t free_blocks() const { return free_blocks_; }
   /// Whether blocks are about to become free once the journal is committed and readers are done.
-  [[nodiscard]] bool has_pending_frees() const { return pending_frees_.size() > 0; }
+  [[nodiscard]] bool has_pending_frees() const {
+    return pending_frees_.size() > 0 || claimed_runs_ > 0;
+  }
   /// Waits until space may have come: commits the journal if that frees blocks.
   Task<void> wait_for_frees();
   /// Whether so many blocks are about to become free that who frees more must wait for them.
@@ -153,6 +159,23 @@ class SlabDepot {
   /// in epochs().
   Task<void> wait_for_fewer_frees();
   [[nodiscard]] std::uint64_t pending_free_count() const { return pending_frees_.size(); }
+
+  // ---- giving room back to the device
+
+  /// The first run of free blocks in [begin, end) of a slab, of up to `most` that nobody was
+  /// promised, taken out of circulation: they are neither given out nor shared until give_back().
+  /// Nothing if there is none, and of a slab that was never used.
+  std::optional<PbnRun> claim_run(SlabNumber slab, Sbn begin, Sbn end, std::uint32_t most);
+  void give_back(PbnRun run);
+  /// The first neighbouring areas of a slab, from `begin` on, in which blocks have become free
+  /// since they were taken the last time; nothing if there is none behind.
+  std::optional<Slab::Run> take_freed_areas(SlabNumber slab, Sbn begin) {
+    return slabs_[slab]->take_freed_areas(begin);
+  }
+  /// Those of [begin, end) are to be found again.
+  void leave_freed_areas(SlabNumber slab, Sbn begin, Sbn end);
+  /// Blocks that have become free since the start, as often as they have.
+  [[nodiscard]] std::uint64_t released_blocks() const { return released_blocks_; }
 
   // ---- references
 
@@ -274,7 +297,7 @@ class SlabDepot {
  private:
   /// Of the slabs that are ready: promised blocks count, and those that are about to become free.
   [[nodiscard]] std::uint64_t unallocated() const {
-    return free_blocks_ + promised_ + pending_frees_.size();
+    return free_blocks_ + promised_ + pending_frees_.size() + claimed_blocks_;
   }
   void note_allocation() { least_unallocated_ = std::min(least_unallocated_, unallocated()); }
 
@@ -292,9 +315,6 @@ class SlabDepot {
   static constexpr std::size_t kFreesAtOnce = 128;
 
   [[nodiscard]] Slab& slab_of(Pbn pbn) const { return *slabs_[layout_.slab_of(pbn)]; }
-  /// Blocks that wait for nothing any more become free: a good many, more of them only until
-  /// `needed` are free.
-  void collect_frees(std::uint64_t needed = 0);
   void note_closed(const Slab& slab, SlabSequence open);
   bool open_next_slab();
   void became_ready(Slab& slab);
@@ -364,6 +384,10 @@ class SlabDepot {
   std::uint64_t free_blocks_ = 0;
   std::uint64_t promised_ = 0;
   std::uint64_t least_unallocated_ = 0;  ///< since take_peak_allocated()
+  std::uint64_t claimed_runs_ = 0;       // of claim_run(), and their blocks
+  std::uint64_t claimed_blocks_ = 0;
+  std::uint64_t released_blocks_ = 0;
+  WaitQueue given_back_;
   WaitQueue promises_changed_;
   std::uint32_t seekers_ = 0;  // who waits there
   std::size_t most_frees_;

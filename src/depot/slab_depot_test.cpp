@@ -160,6 +160,65 @@ TEST_F(SlabDepotTest, SharesWhatIsUsedOrAboutToBecomeFreeUpToTheMostReferences) 
   });
 }
 
+TEST_F(SlabDepotTest, NobodyIsGivenOrSharesWhatIsClaimedToBeGivenBack) {
+  run([&]() -> Task<void> {
+    expect_ok(co_await depot_->load_new());
+    const auto data_blocks = static_cast<Sbn>(super_.depot.slab.data_blocks);
+    EXPECT_FALSE(depot_->claim_run(0, 0, data_blocks, 8)) << "it was never used";
+    const Pbn used = take();
+    const SlabNumber slab = depot_->layout().slab_of(used);
+    const auto run = depot_->claim_run(slab, 0, data_blocks, 8);
+    EXPECT_TRUE(run && run->count == 8);
+    if (!run) co_return;
+    EXPECT_EQ(run->first, used + 1) << "behind the one that is used";
+    EXPECT_FALSE(depot_->claim_free(run->first)) << "no advice of the index leads there";
+    EXPECT_FALSE(depot_->may_share(mapped_to(run->first)));
+    EXPECT_EQ(depot_->allocated_blocks(), 1U);
+    const auto next = depot_->allocate(1, false);
+    EXPECT_EQ(next->first, run->first + 8);
+    depot_->release(next->first);
+    EXPECT_FALSE(depot_->reserve(all_blocks() - 1));
+    EXPECT_TRUE(depot_->reserve(all_blocks() - 9));
+    EXPECT_FALSE(depot_->claim_run(slab, 0, data_blocks, 8)) << "the rest is promised";
+    // Who finds no other room waits for it.
+    EXPECT_TRUE(depot_->has_pending_frees());
+    TaskGroup waiting(executor_);
+    waiting.start(depot_->wait_for_frees());
+    co_await executor_.next_turn();
+    depot_->give_back(*run);
+    co_await waiting.wait();
+    EXPECT_FALSE(depot_->has_pending_frees());
+    EXPECT_TRUE(depot_->reserve(8));
+    depot_->unreserve(all_blocks() - 1);
+  });
+}
+
+TEST_F(SlabDepotTest, AreasWhereBlocksHaveBecomeFreeAreFoundOnce) {
+  run([&]() -> Task<void> {
+    expect_ok(co_await depot_->load_new());
+    std::vector<Pbn> used;
+    for (std::uint32_t i = 0; i < 2 * kFreedAreaBlocks + 1; ++i) used.push_back(take());
+    const SlabNumber slab = depot_->layout().slab_of(used[0]);
+    EXPECT_FALSE(depot_->take_freed_areas(slab, 0));
+    drop(used[kFreedAreaBlocks]);
+    EXPECT_FALSE(depot_->take_freed_areas(slab, 0)) << "its entry may be lost";
+    drop(used[2 * kFreedAreaBlocks]);
+    co_await depot_->wait_for_frees();
+    EXPECT_EQ(depot_->released_blocks(), 2U);
+    const auto areas = depot_->take_freed_areas(slab, 0);
+    EXPECT_TRUE(areas && areas->first == kFreedAreaBlocks);
+    EXPECT_TRUE(areas && areas->count == 2 * kFreedAreaBlocks) << "neighbours come together";
+    EXPECT_FALSE(depot_->take_freed_areas(slab, 0));
+    // What is given back has not become free by that.
+    const auto run = depot_->claim_run(slab, kFreedAreaBlocks, 2 * kFreedAreaBlocks, 100);
+    EXPECT_TRUE(run && run->first == used[kFreedAreaBlocks] && run->count == 1);
+    if (run) depot_->give_back(*run);
+    EXPECT_FALSE(depot_->take_freed_areas(slab, 0));
+    depot_->leave_freed_areas(slab, 0, kFreedAreaBlocks);
+    EXPECT_TRUE(depot_->take_freed_areas(slab, 0)) << "left for later";
+  });
+}
+
 TEST_F(SlabDepotTest, WhoWatchesABlockLearnsThatItWasFree) {
   run([&]() -> Task<void> {
     expect_ok(co_await depot_->load_new());

@@ -24,10 +24,14 @@ struct SlabTables {
   std::span<ReferenceCount> counts;      ///< of the data blocks; zeros at first
   std::span<ReferenceBlock> references;  ///< not constructed before the slab is used
   std::span<std::uint32_t> holds;        ///< by block of the slab journal; zeros at first
+  std::span<std::uint64_t> freed;        ///< a bit for each area of data blocks; zeros at first
 };
 
-/// Of each slab one piece: counts, then reference blocks, then holds, each from a multiple of 64
-/// bytes on. The memory comes as zeros.
+/// Data blocks of which it is known together whether some have become free.
+inline constexpr std::uint32_t kFreedAreaBlocks = 64;
+
+/// Of each slab one piece: counts, then reference blocks, then holds, then areas, each from a
+/// multiple of 64 bytes on. The memory comes as zeros.
 class SlabMemory {
  public:
   SlabMemory(const SlabConfig& config, std::size_t slabs)
@@ -37,15 +41,15 @@ class SlabMemory {
 
   /// Bytes that the tables of one slab take.
   [[nodiscard]] static std::uint64_t bytes_of_slab(const SlabConfig& config) {
-    return holds_at(config) + round_up(config.slab_journal_blocks * sizeof(std::uint32_t));
+    return freed_at(config) + round_up(freed_words(config) * sizeof(std::uint64_t));
   }
   [[nodiscard]] SlabTables tables(std::size_t slab) const {
     std::byte* at = memory_.data() + slab * bytes_of_slab(config_);
-    return {
-        {reinterpret_cast<ReferenceCount*>(at), config_.data_blocks},
-        {reinterpret_cast<ReferenceBlock*>(at + references_at(config_)),
-         reference_blocks_used(config_.data_blocks)},
-        {reinterpret_cast<std::uint32_t*>(at + holds_at(config_)), config_.slab_journal_blocks}};
+    return {{reinterpret_cast<ReferenceCount*>(at), config_.data_blocks},
+            {reinterpret_cast<ReferenceBlock*>(at + references_at(config_)),
+             reference_blocks_used(config_.data_blocks)},
+            {reinterpret_cast<std::uint32_t*>(at + holds_at(config_)), config_.slab_journal_blocks},
+            {reinterpret_cast<std::uint64_t*>(at + freed_at(config_)), freed_words(config_)}};
   }
 
  private:
@@ -56,6 +60,13 @@ class SlabMemory {
   static std::uint64_t holds_at(const SlabConfig& config) {
     return references_at(config) +
            round_up(reference_blocks_used(config.data_blocks) * sizeof(ReferenceBlock));
+  }
+  static std::uint64_t freed_at(const SlabConfig& config) {
+    return holds_at(config) + round_up(config.slab_journal_blocks * sizeof(std::uint32_t));
+  }
+  static std::uint64_t freed_words(const SlabConfig& config) {
+    const std::uint64_t areas = (config.data_blocks + kFreedAreaBlocks - 1) / kFreedAreaBlocks;
+    return (areas + 63) / 64;
   }
 
   SlabConfig config_;

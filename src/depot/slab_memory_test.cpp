@@ -20,7 +20,9 @@ TEST(SlabMemory, HasTablesOfTheirOwnForEachSlab) {
   const auto end = [&](const auto& table) { return begin(table) + table.size_bytes(); };
   EXPECT_LE(end(one.counts), begin(one.references));
   EXPECT_LE(end(one.references), begin(one.holds));
-  EXPECT_LE(end(one.holds), begin(other.counts));
+  EXPECT_LE(end(one.holds), begin(one.freed));
+  EXPECT_LE(end(one.freed), begin(other.counts));
+  EXPECT_GE(one.freed.size() * 64 * kFreedAreaBlocks, config.data_blocks);
   EXPECT_EQ(begin(other.counts) - begin(one.counts), SlabMemory::bytes_of_slab(config));
 }
 

@@ -39,6 +39,9 @@ class PbnDevice {
   [[nodiscard]] Device::Awaiter write_zeroes(Pbn first, std::uint64_t count) const {
     return device_->write_zeroes(byte_of(first), count * kBlockSize);
   }
+  [[nodiscard]] Device::Awaiter discard(Pbn first, std::uint64_t count) const {
+    return device_->discard(byte_of(first), count * kBlockSize);
+  }
   [[nodiscard]] Device::Awaiter flush() const { return device_->flush(); }
 
  private:

@@ -36,6 +36,13 @@ const SimPayload& zero_block() {
   return zeros;
 }
 
+/// What nobody has written: a block that was discarded may read as this.
+const SimPayload& noise_block() {
+  static const SimPayload noise =
+      std::make_shared<std::vector<std::byte>>(kBlockSize, std::byte{0xD5});
+  return noise;
+}
+
 /// Whether the buffers of a write still hold what they held.
 bool equals(std::span<const iovec> slices, const std::vector<std::byte>& bytes) {
   const std::byte* at = bytes.data();
@@ -113,8 +120,10 @@ void SimDevice::for_each_zeroed(const Flight& flight, F&& f) {
   // Each block has its own fate, and so its own number. A discard leaves some as they are.
   for (std::uint64_t i = 0; i < flight.length / kBlockSize; ++i) {
     const std::uint64_t number = flight.number + i;
-    if (flight.op == Op::discard && mix_bits(number) % 2 == 0) continue;
-    f(number, flight.offset + i * kBlockSize);
+    const std::uint64_t fate = mix_bits(number);
+    if (flight.op == Op::discard && fate % 2 == 0) continue;
+    const bool is_noise = flight.op == Op::discard && (fate >> 32U) % 2 == 0;
+    f(number, flight.offset + i * kBlockSize, is_noise ? noise_block() : zero_block());
   }
 }
 
@@ -157,9 +166,10 @@ void SimDevice::submit(Request& request) {
   } else if (request.op == Op::flush) {
     record(SimEvent::Kind::flush_submitted, flight);
   } else if (is_zeroing) {
-    for_each_zeroed(flight, [&](std::uint64_t number, std::uint64_t offset) {
-      record({SimEvent::Kind::write_submitted, false, number, offset, zero_block()});
-    });
+    for_each_zeroed(flight,
+                    [&](std::uint64_t number, std::uint64_t offset, const SimPayload& payload) {
+                      record({SimEvent::Kind::write_submitted, false, number, offset, payload});
+                    });
     next_number_ = flight.number + std::max<std::uint64_t>(length / kBlockSize, 1);
   }
   if (request.changes() && request.offset < crash_near_.end &&
@@ -319,18 +329,19 @@ void SimDevice::perform_write(Flight& flight) {
 }
 
 void SimDevice::perform_zeroing(const Flight& flight) {
-  for_each_zeroed(flight, [&](std::uint64_t number, std::uint64_t offset) {
-    if (flight.error != 0 && random_.chance(1, 2)) return;
-    CachedWrite write;
-    write.offset = offset;
-    write.payload = zero_block();
-    destage(current_, write);
-    cache_.push_back(std::move(write));
-    ++completed_;
-    if (flight.error == 0) {
-      record({SimEvent::Kind::write_completed, false, number, offset, nullptr});
-    }
-  });
+  for_each_zeroed(flight,
+                  [&](std::uint64_t number, std::uint64_t offset, const SimPayload& payload) {
+                    if (flight.error != 0 && random_.chance(1, 2)) return;
+                    CachedWrite write;
+                    write.offset = offset;
+                    write.payload = payload;
+                    destage(current_, write);
+                    cache_.push_back(std::move(write));
+                    ++completed_;
+                    if (flight.error == 0) {
+                      record({SimEvent::Kind::write_completed, false, number, offset, nullptr});
+                    }
+                  });
 }
 
 void SimDevice::perform_flush(Flight& flight) {
@@ -485,7 +496,9 @@ std::vector<SimDevice::CachedWrite> SimDevice::writes_at_risk() const {
     if (flight->op == Op::write) {
       add(flight->offset, flight->payload);
     } else {
-      for_each_zeroed(*flight, [&](std::uint64_t, std::uint64_t at) { add(at, zero_block()); });
+      for_each_zeroed(*flight, [&](std::uint64_t, std::uint64_t at, const SimPayload& payload) {
+        add(at, payload);
+      });
     }
   }
   return writes;

@@ -8,7 +8,8 @@
 //  - of everything else any subset of sectors may survive, older ones without newer ones;
 //  - a write that failed may have been done in part, and after a flush that failed nobody knows
 //    what became of the writes that it should have covered;
-//  - write_zeroes is a write of zeros to each of its blocks; a discard is one to some of them.
+//  - write_zeroes is a write of zeros to each of its blocks; a discard leaves some as they are,
+//    and is a write of zeros, or of what nobody has written, to each of the others.
 #pragma once
 
 #include <array>
@@ -229,7 +230,7 @@ class SimDevice final : public PrivateStore {
   void perform(Flight& flight);
   void perform_write(Flight& flight);
   void perform_zeroing(const Flight& flight);
-  /// Calls f(number, offset) for each block that a discard or write_zeroes makes one of zeros.
+  /// Calls f(number, offset, payload) for each block that a discard or write_zeroes changes.
   template <class F>
   static void for_each_zeroed(const Flight& flight, F&& f);
   void perform_flush(Flight& flight);

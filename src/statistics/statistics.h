@@ -66,7 +66,11 @@ struct ExtraStatistics {
   std::uint64_t device_failed_reads = 0;
   std::uint64_t device_failed_writes = 0;
   std::uint64_t device_failed_flushes = 0;
-  std::uint64_t room_waiting_bytes = 0;       ///< written, and waiting for room beneath
+  std::uint64_t room_waiting_bytes = 0;  ///< written, and waiting for room beneath
+  /// Whether free blocks are discarded beneath: off, on, or refused, by the device.
+  std::string discard_state = "off";
+  std::uint64_t discarded_runs = 0;           ///< of free blocks, beneath
+  std::uint64_t discarded_bytes = 0;          ///< of these, as often as they were
   std::uint64_t index_records_under_way = 0;  ///< of stored blocks, not yet in the index
   std::uint64_t unscrubbed_slabs = 0;         ///< whose reference counts are not loaded yet
   /// What is no data block of a slab, as `overhead_blocks_used` without the block map's pages.

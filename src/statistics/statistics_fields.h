@@ -168,6 +168,9 @@ void visit_extra_statistics(Statistics& s, Visitor& v) {
     v.value("deviceFailedWrites", s.extra.device_failed_writes);
     v.value("deviceFailedFlushes", s.extra.device_failed_flushes);
     v.value("bytesWaitingForRoom", s.extra.room_waiting_bytes);
+    v.value("discardState", s.extra.discard_state);
+    v.value("discardedRuns", s.extra.discarded_runs);
+    v.value("discardedBytes", s.extra.discarded_bytes);
     v.value("unscrubbedSlabs", s.extra.unscrubbed_slabs);
     v.value("fixedOverheadBlocks", s.extra.fixed_overhead_blocks);
   });

@@ -420,6 +420,10 @@ std::string savings_text(const VolumeStatistics& s) {
     text += fmt::format("The disk has failed: {} reads, {} writes and {} flushes.\n",
                         e.device_failed_reads, e.device_failed_writes, e.device_failed_flushes);
   }
+  if (e.discarded_runs > 0) {
+    text += fmt::format("Free blocks discarded beneath: {} in {} runs.\n",
+                        size_text(e.discarded_bytes), e.discarded_runs);
+  }
   if (e.room_waiting_bytes > 0) {
     text += fmt::format("There is no room beneath: {} that were written wait in memory.\n",
                         size_text(e.room_waiting_bytes));

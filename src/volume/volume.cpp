@@ -37,6 +37,7 @@ Volume::Volume(Executor& executor, BackingStore& store, const VolumeOptions& opt
                      blocks_at_once(options), counters_),
       update_(executor, ledger_),
       maintenance_(executor, life_, notifier_, ledger_, options.commit_delay, log_),
+      trimmer_(executor, blocks(), life_, notifier_, entrance_, ledger_, options_, log_),
       jobs_(executor, options.write_jobs, options.faults),
       packing_(executor, ledger_, in_flight_, jobs_, packer_, data_writer_, deduplication_, update_,
                index_, buffers_, options_),
@@ -104,6 +105,7 @@ Task<void> Volume::end_background() {
   // Each is told to end, and then waited for.
   packer_.stop();
   co_await maintenance_.end();
+  co_await trimmer_.end();
   co_await packer_runs_.wait();
   co_await writes_.wait();
   co_await record_.wait();

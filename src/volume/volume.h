@@ -27,6 +27,7 @@
 #include "volume/kept_start.h"
 #include "volume/savings_walk.h"
 #include "volume/suspension.h"
+#include "volume/trimmer.h"
 
 namespace uvdo {
 
@@ -108,6 +109,9 @@ class Volume final : public BlockService, private BinAllocator {
   /// volume in the state in which it was left; busy: somebody else uses it. It is still suspended
   /// then.
   Task<Result<void>> resume() { return suspension_.resume(); }
+  /// Discards all free blocks of slabs that are in use, beneath the volume, whatever the options
+  /// say. unsupported: the device cannot; or its error; read_only; cancelled: the volume ends.
+  Task<Result<TrimCounts>> trim() { return trimmer_.trim(); }
   [[nodiscard]] bool is_suspended() const { return suspension_.is_suspended(); }
   /// Before stop(), and not beside it: requests that are held come to an end (Suspension::end()).
   Task<Result<void>> end_suspension() { return suspension_.end(); }
@@ -225,6 +229,7 @@ class Volume final : public BlockService, private BinAllocator {
   Deduplication deduplication_;
   MapUpdate update_;
   Maintenance maintenance_;
+  Trimmer trimmer_;
   WriteJobs jobs_;
   Packing packing_;
   Placement placement_;

@@ -233,6 +233,7 @@ void Volume::start() {
   if (!life_.is_in_use()) life_.enter(VolumeLife::Stage::in_use);
   notifier_.on_enter([this](const Error& reason) { entered_read_only(reason); });
   maintenance_.start(is_recovering());
+  if (!life_.is_for_reading()) trimmer_.start();
   packer_runs_.start(packer_.run());
 }
 

@@ -51,6 +51,10 @@ struct VolumeOptions {
   /// So long new writes are held back where the device has no room; then they fail with no_space
   /// until there is some.
   Duration no_space_timeout = std::chrono::seconds(60);
+  /// Whether blocks that have become free are discarded beneath (Trimmer).
+  bool discards_freed = false;
+  /// They wait so long, and with them those that become free meanwhile.
+  Duration discard_delay = std::chrono::seconds(2);
   /// Where blocks are named and compressed.
   WorkPlace work;
   /// Few small writes, which have been answered, wait so long for company on their way to the work

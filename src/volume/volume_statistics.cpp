@@ -130,6 +130,7 @@ void Volume::add_state(VolumeStatistics& s) const {
                        ledger_.depot().counters().journal_memory_shortages,
                        ledger_.depot().counters().free_shortages};
   s.extra.room_waiting_bytes = gates_.room.waiting_bytes();
+  trimmer_.add_to(s.extra);
   s.extra.unscrubbed_slabs = ledger_.depot().unscrubbed();
 }
 

@@ -70,6 +70,14 @@ void judge_index(const HealthFacts& facts, Health& health) {
   }
 }
 
+/// A note: nothing is lost with it but room.
+void judge_discards(const HealthFacts& facts, Health& health) {
+  if (facts.statistics.extra.discard_state != "refused") return;
+  health.notes.emplace_back(
+      "The file or disk beneath has refused a discard: room of free blocks is not given back any "
+      "more.");
+}
+
 /// Whether what is written stays, and where.
 void judge_name(const HealthFacts& facts, Health& health) {
   const BackingState& state = *facts.backing;
@@ -303,6 +311,7 @@ Health assess(const HealthFacts& facts) {
          "Resume it with uvdo resume, when what it was suspended for is done."});
   } else {
     judge_index(facts, health);
+    judge_discards(facts, health);
   }
   // A note: nobody has to do anything.
   if (condition_of(s) == Condition::recovering) {

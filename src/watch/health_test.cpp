@@ -129,6 +129,15 @@ TEST(Health, TheIndexIsTroubleOnlyIfItHasFailed) {
   EXPECT_THAT(assess(some).notes[0], HasSubstr("switched off"));
 }
 
+TEST(Health, ADeviceThatRefusesDiscardsIsWorthANote) {
+  HealthFacts some = facts(10);
+  some.statistics.extra.discard_state = "on";
+  EXPECT_TRUE(assess(some).notes.empty());
+  some.statistics.extra.discard_state = "refused";
+  EXPECT_TRUE(assess(some).is_well());
+  EXPECT_THAT(assess(some).notes[0], HasSubstr("not given back"));
+}
+
 TEST(Health, ASuspendedVolumeIsToBeResumed) {
   HealthFacts paused = facts(10);
   paused.statistics.extra.suspended = true;

@@ -258,6 +258,12 @@ std::string metrics_text(const MetricsSource& source) {
   add_device(w, a.device);
   add_beneath(w, a.device, a.room_beneath);
   add_metadata(w, s, a);
+  w.gauge("discarding",
+          "Whether what becomes free is discarded beneath; 0 too if that was refused.",
+          std::uint64_t{s.extra.discard_state == "on"});
+  w.counter("discarded_bytes_total", "Free blocks discarded beneath, as often as they were.",
+            s.extra.discarded_bytes);
+  w.counter("discarded_runs_total", "Requests that it took.", s.extra.discarded_runs);
   w.gauge("memory_bytes", "Memory that the volume takes at most.", s.memory_usage.bytes_used);
   w.gauge("buffer_bytes", "Memory for data in flight.", s.extra.buffer_bytes);
   w.gauge("buffer_used_bytes", "Part of it in use.", s.extra.buffer_bytes_in_use);

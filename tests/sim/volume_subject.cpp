@@ -73,7 +73,8 @@ class VolumeInstance final : public Instance {
   Task<std::string> change(SimRandom& random) override {
     if (volume_->is_read_only()) co_return std::string();
     if (std::string wrong = wrong_counters(volume_->statistics()); !wrong.empty()) co_return wrong;
-    switch (random.below(4)) {
+    switch (random.below(5)) {
+      case 4: co_return co_await trim();
       case 0: co_return co_await grow_logical(random);
       case 1: co_return co_await grow_physical(random);
       case 2: co_return co_await suspend(random, SuspendMode::no_save);
@@ -123,6 +124,17 @@ class VolumeInstance final : public Instance {
     }
     if (!done) co_return "physical growth: " + done.error().message();
     co_return volume_->depot().slab_count() > slabs ? "" : "a growth made no slabs";
+  }
+
+  /// Beside what clients do.
+  Task<std::string> trim() {
+    auto done = co_await volume_->trim();
+    if (done || volume_->is_read_only() || done.error().code() == Errc::cancelled) {
+      co_return std::string();
+    }
+    const auto* disk = dynamic_cast<const SimDevice*>(&store_);
+    const bool may_fail = disk == nullptr || disk->has_crashed() || disk->has_faulted();
+    co_return may_fail ? "" : "trim: " + done.error().message();
   }
 
   Task<std::string> suspend(SimRandom& random, SuspendMode mode) {
@@ -382,6 +394,10 @@ VolumeOptions VolumeSubject::next_options() {
   options.no_space_timeout = options.commit_delay * (options.commit_delay.count() % 7) * 10;
   // Up to 1 ms, in half of the histories.
   if (options.commit_delay.count() % 2 == 0) options.gather_delay = options.commit_delay / 20;
+  // In half of the histories, at once or after up to 0.6 s: more or less of a cycle.
+  options.discards_freed = options.commit_delay.count() / 8 % 2 == 0;
+  options.discard_delay =
+      options.commit_delay * (options.commit_delay.count() % 5) * 7 + Duration(1);
   // Too few of everything for the requests that come, in a third of them.
   if (options.commit_delay.count() % 3 == 0) {
     options.write_jobs = static_cast<std::size_t>(options.commit_delay.count() % 16) + 1;

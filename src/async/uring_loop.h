@@ -18,6 +18,7 @@
 
 #include "async/executor.h"
 #include "async/task.h"
+#include "base/check.h"
 #include "base/result.h"
 #include "base/ring_queue.h"
 
@@ -110,9 +111,14 @@ class UringLoop final : public Executor {
     return Awaiter(*this, std::move(prepare_entry));
   }
 
-  /// Calls `f` each time before entries go to the kernel, for who must be sure that nothing of them
-  /// has become wrong since they were queued; with {} no longer.
-  void before_submission(std::function<void()> f) { before_submission_ = std::move(f); }
+  /// Calls `f` each time before entries go to the kernel, for one who must be sure that nothing of
+  /// them has become wrong since they were queued; with {} no longer.
+  void before_submission(std::function<void()> f) {
+    check(!f || !before_submission_, "a loop looks for one only before it submits");
+    before_submission_ = std::move(f);
+  }
+  /// Entries that were queued and that the kernel does not have yet.
+  [[nodiscard]] unsigned unsubmitted() const { return io_uring_sq_ready(&ring_); }
 
   /// Asks the kernel to give up `operation`; it still completes (usually with -ECANCELED).
   void cancel(Operation& operation);

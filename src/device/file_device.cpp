@@ -118,6 +118,8 @@ void FileDevice::share(Request& request) {
 
 void FileDevice::start(Transfer& transfer) {
   const Request& request = *transfer.request;
+  // Also for what goes on where it was cut short, or is done another way.
+  if (may_send_ && !may_send_()) return finish(transfer, EIO);
   if (request.op == Op::flush) {
     loop_.submit(transfer,
                  [&](io_uring_sqe* sqe) { io_uring_prep_fsync(sqe, fd(), IORING_FSYNC_DATASYNC); });

@@ -25,6 +25,7 @@ class FileDevice final : public FileStore {
 
   void submit(Request& request) override;
   void share_reads(WorkBatches* batches) override { batches_ = batches; }
+  void send_while(std::function<bool()> may_send) override { may_send_ = std::move(may_send); }
   /// Whether the file is one of a file system in memory: requests complete inside submit() then,
   /// which costs less than to have the kernel do them, unless they are shared.
   [[nodiscard]] bool is_in_memory() const { return in_memory_; }
@@ -43,6 +44,7 @@ class FileDevice final : public FileStore {
 
   UringLoop& loop_;
   bool in_memory_ = false;
+  std::function<bool()> may_send_;
   WorkBatches* batches_ = nullptr;
   std::unique_ptr<ObjectPool<Transfer>> transfers_;
 };

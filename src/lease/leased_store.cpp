@@ -22,7 +22,7 @@ LeasedStore::LeasedStore(UringLoop& loop, std::unique_ptr<BackingStore> inner,
       place_(std::move(place)),
       claim_(std::move(claim)) {
   inner_->send_while([this] { return !is_lost(); });
-  loop_.before_submission([this] { look_before_submission(); });
+  loop_.before_submission([this] { static_cast<void>(is_lost()); });
 }
 
 /// The lease is given back when the store can send nothing more.
@@ -31,27 +31,24 @@ LeasedStore::~LeasedStore() {
   inner_.reset();
 }
 
-/// Of a file or disk requests are queued in the loop, and cannot be taken back from there. If the
-/// process was stopped with some of them until the lease was over, there is one way not to make
-/// them.
-void LeasedStore::look_before_submission() {
-  if (!std::exchange(has_queued_, false) || !is_path(name()) || !is_lost()) return;
-  print_error("uvdo: the lease of {} was over before its requests were made: this server ends\n",
-              name());
-  _exit(EXIT_FAILURE);
-}
-
+/// Of a file or disk requests are queued in the loop, and cannot be taken back from there. If there
+/// are any when it is found out that the lease is over, as after a process was stopped, there is
+/// one way not to make them.
 bool LeasedStore::is_lost() {
-  if (keeper_ != nullptr && !keeper_->holds()) hold_ = Hold::lost;
-  return hold_ == Hold::lost;
+  if (hold_ == Hold::lost) return true;
+  if (keeper_ == nullptr || keeper_->holds()) return false;
+  hold_ = Hold::lost;
+  if (is_path(name()) && loop_.unsubmitted() > 0) {
+    print_error("uvdo: the lease of {} was over before its requests were made: this server ends\n",
+                name());
+    _exit(EXIT_FAILURE);
+  }
+  return true;
 }
 
 void LeasedStore::submit(Request& request) {
   // Right before the store's own: a process that was stopped meanwhile must not send it.
-  if (!is_lost()) {
-    has_queued_ = true;
-    return inner_->submit(request);
-  }
+  if (!is_lost()) return inner_->submit(request);
   request.error = EIO;
   request.done = true;
 }

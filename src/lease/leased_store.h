@@ -62,7 +62,6 @@ class LeasedStore final : public BackingStore {
     lost,  ///< for ever
   };
   [[nodiscard]] bool is_lost();
-  void look_before_submission();
   [[nodiscard]] Error loss() const;
 
   UringLoop& loop_;
@@ -71,7 +70,6 @@ class LeasedStore final : public BackingStore {
   RecordPlace place_;
   Claim claim_;
   Hold hold_ = Hold::ours;
-  bool has_queued_ = false;  // requests that the loop may not have given to the kernel yet
 };
 
 }  // namespace uvdo

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The record of who has a volume, on the volume's own storage (docs/lease.md): one sector of a
+// The record of who has a volume, on the volume's own storage (docs/decisions/023): one sector of a
 // block that belongs to no slab, which neither uvdo's engine nor dm-vdo reads or writes.
 #pragma once
 

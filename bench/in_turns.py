@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What benchmarks share that measure several ways in turns, with programs that serve them."""
 import contextlib
+import json
 import os
 import pathlib
 import signal
@@ -20,6 +21,12 @@ def wait_for(path):
             return
         time.sleep(0.01)
     raise RuntimeError(f"{path} did not come")
+
+
+def fio_job(*options):
+    """What fio's only job reports."""
+    report = call("fio", "--name=m", "--output-format=json", "--scramble_buffers=0", *options)
+    return json.loads(report[report.index("{"):])["jobs"][0]
 
 
 @contextlib.contextmanager

@@ -135,6 +135,49 @@ class LeaseTest(unittest.TestCase):
         self.assertGreater(time.monotonic() - begun, LEASE)
         self.assertIn("of which there must be no sign", self.log_of("d"))
 
+    def stand_by(self, name):
+        with open(self.folder / f"{name}.log", "w") as log:
+            server = subprocess.Popen([UVDO, "standby", self.volume, "--nbd", f"unix:{self.folder / name}"],
+                                      stdout=log, stderr=subprocess.STDOUT)
+        self.servers.append(server)
+        return server
+
+    def test_who_stands_by_waits_for_the_lease(self):
+        old = self.serve("a", on_another_machine=True)
+        load = self.load("a")
+        for waits_for_a_dead_one in (False, True):
+            server = self.stand_by("b")
+            self.assertTrue(wait_until(lambda: f"(process {old.pid})" in self.log_of("b")), self.log_of("b"))
+            if waits_for_a_dead_one:
+                break
+            # It is in the middle of a look at the record, or between two.
+            server.send_signal(signal.SIGTERM)
+            begun = time.monotonic()
+            self.assertEqual(server.wait(30), 0, self.log_of("b"))
+            self.assertLess(time.monotonic() - begun, LEASE)
+        old.kill()
+        old.wait()
+        load.end()
+        begun = time.monotonic()
+        self.assertTrue(wait_until(lambda: "of memory" in self.log_of("b")), self.log_of("b"))
+        self.assertGreater(time.monotonic() - begun, LEASE / 2)
+        self.assert_holds(load, "b")
+        self.end(server, "b")
+
+    def test_a_successor_on_the_machine_has_the_lease_at_once(self):
+        server = self.serve("a")
+        self.do("suspend", self.volume)
+        self.assertIn("is free", self.do("lease", self.volume))
+        self.do("resume", self.volume)
+        before = json.loads(self.do("lease", self.volume, "--json"))["lease"]
+        self.assertEqual((before["state"], before["process"]), ("held", server.pid))
+        self.do("upgrade", self.volume)
+        after = json.loads(self.do("lease", self.volume, "--json"))["lease"]
+        self.assertEqual((after["state"], after["process"]), ("held", server.pid))
+        self.assertGreater(after["generation"], before["generation"])
+        self.assertIn("All is well", self.do("status", self.volume))
+        self.end(server, "a")
+
     def test_a_server_that_was_stopped_never_writes_again(self):
         old, load = self.serve("server0"), self.load("server0")
         for number in range(KILLS):

@@ -2,7 +2,6 @@
 #include "lease/lease.h"
 
 #include <algorithm>
-#include <utility>
 
 #include "base/check.h"
 
@@ -14,13 +13,10 @@ constexpr Lease::Time kLongestSettling = std::chrono::seconds(2);
 
 }  // namespace
 
-Lease::Lease(OwnerRecord self, std::optional<Uuid> ended, bool same_boot)
-    : self_(std::move(self)), ended_(ended), same_boot_(same_boot) {}
-
-Lease::Time Lease::settling_time() const { return std::min(self_.lease() / 4, kLongestSettling); }
+Lease::Time Lease::settling_time() const { return std::min(self().lease() / 4, kLongestSettling); }
 
 OwnerRecord Lease::record(OwnerRecord::State state) const {
-  OwnerRecord record = self_;
+  OwnerRecord record = self();
   record.state = state;
   return record;
 }
@@ -59,14 +55,9 @@ Lease::Step Lease::next(Time now) const {
   return step;
 }
 
-bool Lease::is_over(const OwnerRecord& found) const {
-  if (found.state == OwnerRecord::State::free) return true;
-  return (ended_ && found.owner == *ended_) || (same_boot_ && found.boot == self_.boot);
-}
-
 void Lease::claim(Time sent, const OwnerRecord& found) {
-  self_.generation = found.generation + 1;
-  self_.beat = 0;
+  self().generation = found.generation + 1;
+  self().beat = 0;
   claim_began_ = sent;
   phase_ = Phase::claiming;
 }
@@ -75,8 +66,8 @@ void Lease::look_at(Time sent, Time now, const OwnerRecord& found) {
   const bool is_new = phase_ == Phase::looking || found != seen_;
   const bool is_watched = phase_ == Phase::watching;
   seen_ = found;
-  self_.lease_seconds = found.lease_seconds;
-  if (is_over(found)) return claim(sent, found);
+  self().lease_seconds = found.lease_seconds;
+  if (claimant_.knows_the_end_of(found)) return claim(sent, found);
   if (is_new && is_watched) {
     phase_ = Phase::refused;
     return;
@@ -107,13 +98,13 @@ void Lease::was_read(Time sent, Time now, const OwnerRecord& found) {
 
 /// Of earlier owners a record may come late; it is written over.
 void Lease::renew(const OwnerRecord& found) {
-  const bool is_later = found.owner != self_.owner && found.generation > self_.generation &&
+  const bool is_later = found.owner != self().owner && found.generation > self().generation &&
                         found.state != OwnerRecord::State::claimed;
   if (is_later) {
     seen_ = found;
     return lose();
   }
-  ++self_.beat;
+  ++self().beat;
   writes_ = true;
   phase_ = Phase::renewing;
 }
@@ -127,7 +118,7 @@ void Lease::was_written(Time sent, Time now) {
         return;
       }
       // Nobody else claims before it has seen this one for five quarters of a lease.
-      valid_until_ = sent + self_.lease() * 3 / 4;
+      valid_until_ = sent + self().lease() * 3 / 4;
       next_ = now + settling_time();
       phase_ = Phase::settling;
       return;
@@ -135,8 +126,8 @@ void Lease::was_written(Time sent, Time now) {
     case Phase::renewing:
       writes_ = false;
       if (now >= valid_until_) return lose();
-      valid_until_ = sent + self_.lease() * 3 / 4;
-      next_ = now + self_.lease() / 5;
+      valid_until_ = sent + self().lease() * 3 / 4;
+      next_ = now + self().lease() / 5;
       phase_ = Phase::holding;
       return;
     case Phase::looking:
@@ -155,7 +146,7 @@ void Lease::has_failed(Time now) {
   // Looked at anew: what failed may have been done.
   phase_ = Phase::renewing;
   writes_ = false;
-  next_ = now + self_.lease() / 20;
+  next_ = now + self().lease() / 20;
 }
 
 }  // namespace uvdo

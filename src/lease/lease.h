@@ -20,10 +20,24 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <utility>
 
 #include "lease/owner_record.h"
 
 namespace uvdo {
+
+/// Who claims a volume, and of whom is known that they will never go on.
+struct Claimant {
+  OwnerRecord self;  ///< owner, boot, process, host
+  std::optional<Uuid> ended;
+  bool same_boot = false;  ///< all that were on this machine
+
+  /// Whether nobody has the volume, going by that.
+  [[nodiscard]] bool knows_the_end_of(const OwnerRecord& record) const {
+    if (record.state == OwnerRecord::State::free || (ended && record.owner == *ended)) return true;
+    return same_boot && record.boot == self.boot;
+  }
+};
 
 class Lease {
  public:
@@ -51,9 +65,7 @@ class Lease {
     OwnerRecord record;  ///< of a write
   };
 
-  /// `self` has who claims: owner, boot, process, host. `ended` is an owner of which is known that
-  /// it will never go on. With `same_boot` all former owners on this machine are.
-  Lease(OwnerRecord self, std::optional<Uuid> ended, bool same_boot);
+  explicit Lease(Claimant claimant) : claimant_(std::move(claimant)) {}
 
   [[nodiscard]] Step next(Time now) const;
   /// A read that was made at `sent` has found the record. A write was answered. Which of them was
@@ -81,14 +93,14 @@ class Lease {
   [[nodiscard]] bool is_owner() const {
     return phase_ == Phase::holding || phase_ == Phase::renewing;
   }
-  [[nodiscard]] bool is_over(const OwnerRecord& found) const;
   void look_at(Time sent, Time now, const OwnerRecord& found);
   void claim(Time sent, const OwnerRecord& found);
   void renew(const OwnerRecord& found);
 
-  OwnerRecord self_;
-  std::optional<Uuid> ended_;
-  bool same_boot_;
+  [[nodiscard]] OwnerRecord& self() { return claimant_.self; }
+  [[nodiscard]] const OwnerRecord& self() const { return claimant_.self; }
+
+  Claimant claimant_;
 
   Phase phase_ = Phase::looking;
   OwnerRecord seen_;

@@ -99,11 +99,8 @@ Result<std::unique_ptr<LeaseKeeper>> LeaseKeeper::claim(
   if (!found) return std::move(found).error();
   if (!*found) return no_record(place.store);
   place.offset = (*found)->offset;
-  OwnerRecord self = claimant.self;
-  self.lease_seconds = (*found)->record.lease_seconds;
   std::unique_ptr<LeaseKeeper> keeper(
-      new LeaseKeeper(std::move(storage), std::move(place),
-                      Lease(std::move(self), claimant.ended, claimant.same_boot)));
+      new LeaseKeeper(std::move(storage), std::move(place), Lease(claimant)));
   if (auto acquired = keeper->acquire(tell); !acquired) return std::move(acquired).error();
   keeper->thread_ = std::thread([it = keeper.get()] { it->keep(); });
   return keeper;

@@ -34,12 +34,6 @@ struct FoundRecord {
 Result<std::optional<FoundRecord>> find_owner_record(RecordStorage& storage,
                                                      const RecordPlace& place);
 
-/// Who claims a volume, and of whom is known that they have ended.
-struct Claimant {
-  OwnerRecord self;
-  std::optional<Uuid> ended;
-  bool same_boot = false;
-};
 /// This process, with a new identity.
 [[nodiscard]] OwnerRecord owner_here();
 

@@ -94,7 +94,7 @@ class History {
   void be_born(Node& node) {
     ++node.life;
     node.held = false;
-    node.lease = std::make_unique<Lease>(self(++born_), std::nullopt, false);
+    node.lease = std::make_unique<Lease>(Claimant{self(++born_), std::nullopt, false});
     at(now_ + part_of(kLease), [this, &node, life = node.life] { go_on(node, life); });
   }
 
@@ -255,7 +255,7 @@ struct LeaseTest : testing::Test {
 };
 
 TEST_F(LeaseTest, AFreeVolumeIsHadAfterAMoment) {
-  Lease lease(self(1), std::nullopt, false);
+  Lease lease(Claimant{self(1), std::nullopt, false});
   go_on(lease);
   EXPECT_EQ(lease.phase(), Lease::Phase::settling);
   EXPECT_FALSE(lease.holds(now));
@@ -268,7 +268,7 @@ TEST_F(LeaseTest, AFreeVolumeIsHadAfterAMoment) {
 
 TEST_F(LeaseTest, AnOwnerThatLivesIsNoticedWithItsNextBeat) {
   record = of_other();
-  Lease lease(self(1), std::nullopt, false);
+  Lease lease(Claimant{self(1), std::nullopt, false});
   go_on(lease);
   EXPECT_EQ(lease.phase(), Lease::Phase::watching);
   ++record.beat;
@@ -279,7 +279,7 @@ TEST_F(LeaseTest, AnOwnerThatLivesIsNoticedWithItsNextBeat) {
 
 TEST_F(LeaseTest, AnOwnerThatIsSilentIsFollowedAfterFiveQuartersOfALease) {
   record = of_other();
-  Lease lease(self(1), std::nullopt, false);
+  Lease lease(Claimant{self(1), std::nullopt, false});
   go_on(lease);
   while (lease.phase() == Lease::Phase::watching) wait(lease);
   EXPECT_GE(now, seconds(100) + kLease * 5 / 4);
@@ -291,19 +291,19 @@ TEST_F(LeaseTest, AnOwnerThatIsSilentIsFollowedAfterFiveQuartersOfALease) {
 
 TEST_F(LeaseTest, ASuccessorOnTheSameMachineDoesNotWaitForIt) {
   record = of_other();
-  Lease knows_the_dead(self(1), of_other().owner, false);
+  Lease knows_the_dead(Claimant{self(1), of_other().owner, false});
   go_on(knows_the_dead);
   EXPECT_EQ(knows_the_dead.phase(), Lease::Phase::settling);
   record = of_other();
   OwnerRecord same = self(1);
   same.boot = record.boot;
-  Lease same_machine(same, std::nullopt, true);
+  Lease same_machine(Claimant{same, std::nullopt, true});
   go_on(same_machine);
   EXPECT_EQ(same_machine.phase(), Lease::Phase::settling);
 }
 
 TEST_F(LeaseTest, AnOwnerReliesOnARecordForThreeQuartersOfALease) {
-  Lease lease(self(1), std::nullopt, false);
+  Lease lease(Claimant{self(1), std::nullopt, false});
   go_on(lease);
   wait(lease);
   ASSERT_TRUE(lease.holds(now));
@@ -316,7 +316,7 @@ TEST_F(LeaseTest, AnOwnerReliesOnARecordForThreeQuartersOfALease) {
 }
 
 TEST_F(LeaseTest, ARenewalThatIsAnsweredTooLateIsNone) {
-  Lease lease(self(1), std::nullopt, false);
+  Lease lease(Claimant{self(1), std::nullopt, false});
   go_on(lease);
   wait(lease);
   now = lease.next(now).until;
@@ -328,7 +328,7 @@ TEST_F(LeaseTest, ARenewalThatIsAnsweredTooLateIsNone) {
 }
 
 TEST_F(LeaseTest, FailuresAreTriedAgainAsLongAsTheLeaseLasts) {
-  Lease lease(self(1), std::nullopt, false);
+  Lease lease(Claimant{self(1), std::nullopt, false});
   go_on(lease);
   wait(lease);
   const Time begun = now;
@@ -348,7 +348,7 @@ TEST_F(LeaseTest, FailuresAreTriedAgainAsLongAsTheLeaseLasts) {
 }
 
 TEST_F(LeaseTest, AnOwnerGivesWayToALaterOneAndNotToAnEarlier) {
-  Lease lease(self(1), std::nullopt, false);
+  Lease lease(Claimant{self(1), std::nullopt, false});
   go_on(lease);
   wait(lease);
   OwnerRecord earlier = of_other();
@@ -364,7 +364,7 @@ TEST_F(LeaseTest, AnOwnerGivesWayToALaterOneAndNotToAnEarlier) {
 }
 
 TEST_F(LeaseTest, AStoreThatIsTooSlowForAClaimIsToldOf) {
-  Lease lease(self(1), std::nullopt, false);
+  Lease lease(Claimant{self(1), std::nullopt, false});
   while (lease.phase() != Lease::Phase::too_slow) {
     const auto step = lease.next(now);
     ASSERT_NE(step.kind, Lease::Step::Kind::end);

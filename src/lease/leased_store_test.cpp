@@ -24,7 +24,7 @@ struct LeasedStoreTest : testing::Test {
       : path(std::filesystem::temp_directory_path() / ("uvdo-leased-" + std::to_string(getpid()))) {
     std::ofstream(path).close();
     std::filesystem::resize_file(path, 16 * kBlockSize);
-    auto opened = RecordStorage::open(path, std::chrono::seconds(1));
+    auto opened = RecordStorage::open(path, OpenMode::read_write, std::chrono::seconds(1));
     EXPECT_TRUE(opened);
     storage = std::move(*opened);
     OwnerRecord record;
@@ -47,8 +47,8 @@ struct LeasedStoreTest : testing::Test {
   }
   std::unique_ptr<LeasedStore> open() {
     const LeasedStore::Claim claim = [this](const RecordPlace& place) {
-      auto own = RecordStorage::open(path, std::chrono::seconds(1));
-      return LeaseKeeper::claim(std::move(*own), place, {owner_here(), std::nullopt, false},
+      auto own = RecordStorage::open(path, OpenMode::read_write, std::chrono::seconds(1));
+      return LeaseKeeper::claim(std::move(*own), place, Claimant{owner_here(), std::nullopt, false},
                                 [](const std::string&) {});
     };
     const RecordPlace place{path, kVolumeNonce, kPlace};

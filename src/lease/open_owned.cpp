@@ -22,18 +22,20 @@ namespace {
 /// what an owner relies on.
 constexpr std::chrono::milliseconds kPatience(3000);
 
-/// Which owners of before are known to have ended: on this machine the lock of the store says so.
+/// Which owners of before are known to have ended: on this machine the lock of the store says so;
+/// but a disk may be several to its kernel.
 Claimant claimant_here(const BackingStore& store) {
   Claimant here;
   here.self = owner_here();
-  here.same_boot = is_path(store.name());
+  const auto state = store.look();
+  here.same_boot = is_path(store.name()) && state && state->is_file;
   here.ended = uuid_of(store.note());
   return here;
 }
 
 Result<std::unique_ptr<LeaseKeeper>> claim(BackingStore& store, const RecordPlace& place,
                                            const std::function<void(const std::string&)>& tell) {
-  auto storage = RecordStorage::open(place.store, kPatience);
+  auto storage = RecordStorage::open(place.store, OpenMode::read_write, kPatience);
   if (!storage) return std::move(storage).error();
   const Claimant claimant = claimant_here(store);
   auto keeper = LeaseKeeper::claim(std::move(*storage), place, claimant, tell);
@@ -54,12 +56,12 @@ Task<Result<bool>> has_record(BackingStore& store, const RecordPlace& place) {
   co_return !record || record->has_value();
 }
 
-Result<void> check_is_unused(const RecordPlace& place) {
-  auto storage = RecordStorage::open(place.store, kPatience);
+Result<void> check_is_unused(const RecordPlace& place, const Claimant& claimant) {
+  auto storage = RecordStorage::open(place.store, OpenMode::read_only, kPatience);
   if (!storage) return std::move(storage).error();
   auto found = find_owner_record(**storage, place);
   if (!found) return std::move(found).error();
-  if (!*found || (*found)->record.state == OwnerRecord::State::free) return {};
+  if (!*found || claimant.knows_the_end_of((*found)->record)) return {};
   return check_is_not_renewed(**storage, place, **found);
 }
 
@@ -146,7 +148,7 @@ Result<void> check_is_unowned(BackingStore& store) {
   if (auto got = read((*place)->offset, block.bytes()); !got) return got;
   auto record = decode_owner_record(block.bytes(), (*place)->nonce);
   if (record && !*record) return {};
-  return check_is_unused(**place);
+  return check_is_unused(**place, claimant_here(store));
 }
 
 Task<Result<bool>> has_owner_record(BackingStore& store) {
@@ -165,7 +167,8 @@ Task<Result<void>> check_is_unowned(UringLoop& loop, BackingStore& store) {
   auto is_there = co_await std::move(looking);
   if (!is_there) co_return std::move(is_there).error();
   if (!*is_there) co_return Result<void>();
-  const auto look = [&place] { return check_is_unused(*place); };
+  const Claimant claimant = claimant_here(store);
+  const auto look = [&] { return check_is_unused(*place, claimant); };
   Result<void> unused = co_await call_blocking(loop, Descriptors::shared, look);
   co_return unused;
 }
@@ -185,9 +188,9 @@ Task<Result<std::unique_ptr<BackingStore>>> open_owned_device(
   if (!is_there) co_return std::move(is_there).error();
   if (!*is_there) co_return opened;
   if (mode == OpenMode::read_only) {
-    const auto look = [&place] { return check_is_unused(*place); };
-    Result<void> unused = co_await call_blocking(loop, Descriptors::shared, look);
-    if (!unused) co_return std::move(unused).error();
+    auto checking = check_is_unowned(loop, store);
+    auto unowned = co_await std::move(checking);
+    if (!unowned) co_return std::move(unowned).error();
     co_return opened;
   }
   if (!tell) tell = [](const std::string&) {};

@@ -119,9 +119,10 @@ class RecordExport final : public RecordStorage {
   std::unique_ptr<NbdClient> client_;  // goes first: a command may be under way
 };
 
-Result<std::unique_ptr<RecordStorage>> open_file(const std::string& path) {
+Result<std::unique_ptr<RecordStorage>> open_file(const std::string& path, OpenMode mode) {
+  const int access = mode == OpenMode::read_only ? O_RDONLY : O_RDWR;
   for (const int cache : {O_DIRECT, 0}) {
-    auto fd = open_checked(path, O_RDWR | O_CLOEXEC | O_DSYNC | cache, FileKind::store);
+    auto fd = open_checked(path, access | O_CLOEXEC | O_DSYNC | cache, FileKind::store);
     if (fd) return std::unique_ptr<RecordStorage>(new RecordFile(path, std::move(*fd)));
     if (cache == 0 || fd.error().code() != Errc::invalid_argument) return std::move(fd).error();
   }
@@ -130,10 +131,10 @@ Result<std::unique_ptr<RecordStorage>> open_file(const std::string& path) {
 
 }  // namespace
 
-Result<std::unique_ptr<RecordStorage>> RecordStorage::open(const std::string& store,
+Result<std::unique_ptr<RecordStorage>> RecordStorage::open(const std::string& store, OpenMode mode,
                                                            milliseconds patience) {
   switch (kind_of_store(store)) {
-    case StoreKind::path: return open_file(store);
+    case StoreKind::path: return open_file(store, mode);
     case StoreKind::nbd: {
       auto made = std::make_unique<RecordExport>(store, patience);
       if (auto connected = made->connect(); !connected) {

@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
+#include "device/backing_file.h"
 
 namespace uvdo {
 
@@ -18,7 +19,7 @@ class RecordStorage {
  public:
   /// `store` is a path or the URI of an NBD export, whose server must take one connection more than
   /// the volume needs. An answer is waited for no longer than `patience`, by NBD.
-  static Result<std::unique_ptr<RecordStorage>> open(const std::string& store,
+  static Result<std::unique_ptr<RecordStorage>> open(const std::string& store, OpenMode mode,
                                                      std::chrono::milliseconds patience);
 
   RecordStorage() = default;

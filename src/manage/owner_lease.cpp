@@ -31,7 +31,7 @@ Task<Result<void>> change_record(UringLoop& loop, const std::string& volume,
   auto place = co_await std::move(finding);
   if (!place) co_return no_room(volume);
   // What servers will need, too.
-  auto storage = RecordStorage::open(volume, kPatience);
+  auto storage = RecordStorage::open(volume, OpenMode::read_write, kPatience);
   if (!storage) co_return std::move(storage).error();
   auto found = find_owner_record(**storage, *place);
   if (!found && !change.force) co_return std::move(found).error();
@@ -39,10 +39,10 @@ Task<Result<void>> change_record(UringLoop& loop, const std::string& volume,
   if (found && *found) {
     record = (*found)->record;
     place->offset = (*found)->offset;
-    const bool is_held = record.state != OwnerRecord::State::free && !change.force;
-    if (is_held) {
-      auto unused = check_is_not_renewed(**storage, *place, **found);
-      if (!unused) co_return unused;
+    if (!change.force) {
+      auto checking = check_is_unowned(loop, **store);
+      auto unowned = co_await std::move(checking);
+      if (!unowned) co_return unowned;
     }
   }
   const AlignedMemory block(kBlockSize);
@@ -58,7 +58,7 @@ Task<Result<void>> change_record(UringLoop& loop, const std::string& volume,
 }  // namespace
 
 Result<std::optional<OwnerRecord>> owner_record_of(const std::string& volume) {
-  auto storage = RecordStorage::open(volume, kPatience);
+  auto storage = RecordStorage::open(volume, OpenMode::read_only, kPatience);
   if (!storage) return std::move(storage).error();
   auto place = find_record_place(**storage, volume);
   if (!place) return std::move(place).error();

@@ -66,21 +66,21 @@ Result<void> check_is_unused(const RecordPlace& place, const Claimant& claimant)
 }
 
 /// Where the super block is, by the block before it.
-std::optional<std::uint64_t> place_of_super_block(ConstBytes geometry_block) {
-  const auto geometry = decode_volume_geometry(geometry_block);
-  if (!geometry) return std::nullopt;
+Result<std::uint64_t> place_of_super_block(ConstBytes geometry_block) {
+  auto geometry = decode_volume_geometry(geometry_block);
+  if (!geometry) return std::move(geometry).error();
   return device_byte(geometry->data_start, geometry->bio_offset);
 }
 
-std::optional<RecordPlace> place_of(ConstBytes geometry_block, ConstBytes super_block,
-                                    const std::string& name) {
-  const auto geometry = decode_volume_geometry(geometry_block);
-  if (!geometry) return std::nullopt;
-  const auto decoded = decode_super_block(super_block, *geometry);
-  if (!decoded) return std::nullopt;
+Result<std::optional<RecordPlace>> place_of(ConstBytes geometry_block, ConstBytes super_block,
+                                            const std::string& name) {
+  auto geometry = decode_volume_geometry(geometry_block);
+  if (!geometry) return std::move(geometry).error();
+  auto decoded = decode_super_block(super_block, *geometry);
+  if (!decoded) return std::move(decoded).error();
   const auto offset = unused_byte(*geometry, *decoded);
-  if (!offset) return std::nullopt;
-  return RecordPlace{name, geometry->nonce, *offset};
+  if (!offset) return std::optional<RecordPlace>();
+  return std::optional(RecordPlace{name, geometry->nonce, *offset});
 }
 
 using Read = std::function<Result<void>(std::uint64_t offset, MutableBytes out)>;
@@ -89,8 +89,8 @@ Result<std::optional<RecordPlace>> find_place(const Read& read, const std::strin
   const AlignedMemory geometry_block(kBlockSize);
   const AlignedMemory block(kBlockSize);
   if (auto got = read(0, geometry_block.bytes()); !got) return std::move(got).error();
-  const auto super_block = place_of_super_block(geometry_block.bytes());
-  if (!super_block) return std::optional<RecordPlace>();
+  auto super_block = place_of_super_block(geometry_block.bytes());
+  if (!super_block) return std::move(super_block).error().within(name);
   if (auto got = read(*super_block, block.bytes()); !got) return std::move(got).error();
   return place_of(geometry_block.bytes(), block.bytes(), name);
 }
@@ -125,8 +125,8 @@ Task<std::optional<RecordPlace>> find_record_place(BackingStore& store) {
   if (!super_block || !has(*super_block)) co_return std::nullopt;
   if (!co_await store.read(*super_block, block.bytes())) co_return std::nullopt;
   auto place = place_of(geometry_block.bytes(), block.bytes(), store.name());
-  if (place && !has(place->offset)) co_return std::nullopt;
-  co_return place;
+  if (!place || !*place || !has((*place)->offset)) co_return std::nullopt;
+  co_return std::move(*place);
 }
 
 Result<std::optional<RecordPlace>> find_record_place(RecordStorage& storage,

@@ -28,21 +28,24 @@ class RecordFile final : public RecordStorage {
 
   Result<void> read(std::uint64_t offset, MutableBytes block) override {
     const ssize_t got = pread(fd_.get(), block_.data(), kBlockSize, static_cast<off_t>(offset));
-    if (got != static_cast<ssize_t>(kBlockSize)) return failed("reading", got);
+    if (got != static_cast<ssize_t>(kBlockSize)) return failed("reading", offset, got);
     std::copy_n(block_.data(), kBlockSize, block.data());
     return {};
   }
   Result<void> write(std::uint64_t offset, ConstBytes block) override {
     std::copy_n(block.data(), kBlockSize, block_.data());
     const ssize_t done = pwrite(fd_.get(), block_.data(), kBlockSize, static_cast<off_t>(offset));
-    if (done != static_cast<ssize_t>(kBlockSize)) return failed("writing", done);
+    if (done != static_cast<ssize_t>(kBlockSize)) return failed("writing", offset, done);
     return {};
   }
 
  private:
-  [[nodiscard]] Error failed(const char* what, ssize_t result) const {
-    return errno_error(result < 0 ? errno : EIO,
-                       fmt::format("{} the owner's record on {}", what, path_));
+  [[nodiscard]] Error failed(const char* what, std::uint64_t offset, ssize_t result) const {
+    if (result >= 0) {
+      return {Errc::out_of_range, fmt::format("{} ends before byte {}, and a volume is longer",
+                                              path_, offset + kBlockSize)};
+    }
+    return errno_error(errno, fmt::format("{} the owner's record on {}", what, path_));
   }
   std::string path_;
   FileDescriptor fd_;

@@ -108,6 +108,9 @@ class LeaseTest(unittest.TestCase):
         self.assertIn("has no record", self.do("lease", self.volume, "--off"))
         self.end(self.serve("b"), "b")
         self.assertIn("has no record", self.do("lease", self.volume))
+        nothing = self.folder / "nothing"
+        nothing.write_bytes(bytes(MIB))
+        self.assertIn("no VDO volume", self.do("lease", nothing, status=1))
         for wrong in (("--seconds", 4), ("--seconds", 3601), ("--seconds", 5, "--off"), ("--force",)):
             self.assertEqual(uvdo("lease", self.volume, *wrong).returncode, 2)
 

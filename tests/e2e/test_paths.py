@@ -26,6 +26,8 @@ VOLUMES = {
     "stats": ["stats", "PATH"],
     "set": ["set", "PATH", "compression=on"],
     "grow": ["grow", "PATH", "--logical", "1T"],
+    "lease": ["lease", "PATH"],
+    "trim": ["trim", "PATH"],
     "index": ["index", "close", "PATH"],
     "flush": ["flush", "PATH"],
     "suspend": ["suspend", "PATH"],

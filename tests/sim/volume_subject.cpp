@@ -394,10 +394,12 @@ VolumeOptions VolumeSubject::next_options() {
   options.no_space_timeout = options.commit_delay * (options.commit_delay.count() % 7) * 10;
   // Up to 1 ms, in half of the histories.
   if (options.commit_delay.count() % 2 == 0) options.gather_delay = options.commit_delay / 20;
-  // In half of the histories, at once or after up to 0.6 s: more or less of a cycle.
+  // In half of the histories, soon or after up to 0.6 s: more or less of a cycle. (Not at once: who
+  // looks each nanosecond takes all steps that a history may have while others wait for the
+  // device.)
   options.discards_freed = options.commit_delay.count() / 8 % 2 == 0;
   options.discard_delay =
-      options.commit_delay * (options.commit_delay.count() % 5) * 7 + Duration(1);
+      options.commit_delay * (options.commit_delay.count() % 5) * 7 + Duration(100'000);
   // Too few of everything for the requests that come, in a third of them.
   if (options.commit_delay.count() % 3 == 0) {
     options.write_jobs = static_cast<std::size_t>(options.commit_delay.count() % 16) + 1;

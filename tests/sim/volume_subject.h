@@ -58,7 +58,8 @@ class VolumeSubject final : public Subject {
   void die() override;
   void lose_power() override {
     own_ = {};
-    left_.clear();
+    // A start that reads it may have a turn or two until the history notices.
+    lost_ = std::exchange(left_, {});
   }
   [[nodiscard]] std::uint64_t device_size() const override;
   [[nodiscard]] std::uint64_t logical_blocks() const override {
@@ -91,6 +92,7 @@ class VolumeSubject final : public Subject {
   bool keeps_memory_ = false;
   MutableBytes own_;  // of the process that lives
   std::vector<AlignedMemory> left_;
+  std::vector<AlignedMemory> lost_;  // nobody is given it any more
   std::uint64_t variant_ = 0;
   VolumeLayout layout_;
   IndexKind index_ = IndexKind::forgetful;

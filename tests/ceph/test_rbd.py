@@ -22,7 +22,7 @@ from support import BLOCK, UVDO, elsewhere, processes_of, run, uvdo, wait_until 
 
 LAB = pathlib.Path(__file__).resolve().parent / "ceph_lab"
 # Times that something is killed or taken over, of each kind; 20 shows what CI only looks at.
-KILLS = int(os.environ.get("UVDO_KILLS", "2"))
+KILLS = int(os.environ.get("UVDO_KILLS", "1"))
 
 
 def free_port():

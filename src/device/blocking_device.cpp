@@ -16,27 +16,17 @@ Error beyond_end(const std::string& name, std::uint64_t offset, std::uint64_t si
                   name, size, offset)};
 }
 
-void carry_out(BackingStore& store, Device::Request& request) {
+}  // namespace
+
+Result<void> carry_out_at_once(BackingStore& store, Device::Request request) {
   store.submit(request);
   check(request.done, "a store that is to be used by who waits has not answered at once");
-}
-
-Error error_of(const BackingStore& store, const Device::Request& request) {
+  if (request.error == 0) return {};
   return errno_error(request.error,
                      request_text(request.op, request.offset, request.length, store.name()));
 }
 
-/// A request that is not a read.
-Result<void> change(BackingStore& store, Device::Request request) {
-  carry_out(store, request);
-  if (request.error == 0) return {};
-  return error_of(store, request);
-}
-
-}  // namespace
-
-Result<void> BlockingDevice::read(std::uint64_t offset, MutableBytes out) const {
-  BackingStore& store = *store_;
+Result<void> read_at_once(BackingStore& store, std::uint64_t offset, MutableBytes out) {
   if (offset > store.size() || out.size() > store.size() - offset) {
     return beyond_end(store.name(), offset, store.size());
   }
@@ -46,12 +36,16 @@ Result<void> BlockingDevice::read(std::uint64_t offset, MutableBytes out) const 
   request.offset = offset;
   request.length = out.size();
   request.slices = {&slice, 1};
-  carry_out(store, request);
-  if (request.error == 0) return {};
+  auto done = carry_out_at_once(store, request);
+  if (done) return done;
   // It may have become shorter meanwhile.
   const auto size = store.look_up_size();
   if (size && *size < offset + out.size()) return beyond_end(store.name(), offset, *size);
-  return error_of(store, request);
+  return done;
+}
+
+Result<void> BlockingDevice::read(std::uint64_t offset, MutableBytes out) const {
+  return read_at_once(*store_, offset, out);
 }
 
 Result<void> BlockingDevice::write(std::uint64_t offset, ConstBytes data) {
@@ -61,7 +55,7 @@ Result<void> BlockingDevice::write(std::uint64_t offset, ConstBytes data) {
   request.offset = offset;
   request.length = data.size();
   request.slices = {&slice, 1};
-  return change(*store_, request);
+  return carry_out_at_once(*store_, request);
 }
 
 Result<void> BlockingDevice::write_zeroes(std::uint64_t offset, std::uint64_t length) {
@@ -69,13 +63,13 @@ Result<void> BlockingDevice::write_zeroes(std::uint64_t offset, std::uint64_t le
   request.op = Device::Op::write_zeroes;
   request.offset = offset;
   request.length = length;
-  return change(*store_, request);
+  return carry_out_at_once(*store_, request);
 }
 
 Result<void> BlockingDevice::flush() {
   Device::Request request;
   request.op = Device::Op::flush;
-  return change(*store_, request);
+  return carry_out_at_once(*store_, request);
 }
 
 }  // namespace uvdo

@@ -8,6 +8,13 @@
 
 namespace uvdo {
 
+// Of a store whose requests complete inside submit().
+
+/// Makes a request, and waits for it.
+Result<void> carry_out_at_once(BackingStore& store, Device::Request request);
+/// Fills `out` from byte `offset` on. out_of_range: the store ends before; io: it cannot be read.
+Result<void> read_at_once(BackingStore& store, std::uint64_t offset, MutableBytes out);
+
 /// Of one thread, which each request keeps until it is answered.
 class BlockingDevice {
  public:

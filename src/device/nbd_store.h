@@ -105,6 +105,7 @@ class NbdStore final : public NetworkStore {
   void collect();
   void break_off(const std::string& why);
   void drain();
+  void take_back_unanswered();
   void close_all();
   void attempt();
   void attempt_failed(const std::string& why);

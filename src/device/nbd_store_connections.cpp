@@ -103,7 +103,18 @@ void NbdStore::drain() {
   if (std::ranges::any_of(connections_, [](const auto& each) { return each->is_waited_for(); })) {
     return;
   }
-  // In the order in which they were sent, before those that were not.
+  take_back_unanswered();
+  // One that was up is tried anew before anybody gives up.
+  if (pause_.count() > 0) return attempt_failed(trouble_);
+  close_all();
+  state_ = State::pausing;
+  pause_ = kFirstReconnectPause;
+  next_attempt_ = Clock::now() + pause_;
+}
+
+/// Requests that were sent and not answered wait in the order in which they were sent, before those
+/// that were not.
+void NbdStore::take_back_unanswered() {
   std::vector<NbdCommand*> lost;
   for (const auto& each : connections_) {
     for (NbdCommand* command : each->take_unanswered()) {
@@ -112,12 +123,6 @@ void NbdStore::drain() {
     }
   }
   waiting_.insert(waiting_.begin(), lost.begin(), lost.end());
-  // One that was up is tried anew before anybody gives up.
-  if (pause_.count() > 0) return attempt_failed(trouble_);
-  close_all();
-  state_ = State::pausing;
-  pause_ = kFirstReconnectPause;
-  next_attempt_ = Clock::now() + pause_;
 }
 
 /// Nothing is waited for by any of them.
@@ -167,14 +172,7 @@ bool NbdStore::has_ended() {
 
 /// What waits to be sent by a connection goes with it.
 void NbdStore::end_for_good() {
-  std::vector<NbdCommand*> lost;
-  for (const auto& each : connections_) {
-    for (NbdCommand* command : each->take_unanswered()) {
-      const Job& job = *static_cast<const Job*>(command->owner);
-      if (job.purpose != Job::For::replay) lost.push_back(command);
-    }
-  }
-  waiting_.insert(waiting_.begin(), lost.begin(), lost.end());
+  take_back_unanswered();
   close_all();
   state_ = State::ended;
   give_up();

@@ -28,25 +28,16 @@ Lease::Step Lease::next(Time now) const {
   switch (phase_) {
     case Phase::looking: step.kind = Step::Kind::read; break;
     case Phase::watching:
-    case Phase::settling: step.kind = is_due ? Step::Kind::read : Step::Kind::sleep; break;
+    case Phase::settling:
+    case Phase::holding: step.kind = is_due ? Step::Kind::read : Step::Kind::sleep; break;
     case Phase::claiming:
       step.kind = Step::Kind::write;
       step.record = record(OwnerRecord::State::claimed);
       break;
     case Phase::taking:
+    case Phase::renewing:
       step.kind = Step::Kind::write;
       step.record = record(OwnerRecord::State::held);
-      break;
-    case Phase::holding: step.kind = is_due ? Step::Kind::read : Step::Kind::sleep; break;
-    case Phase::renewing:
-      if (!is_due) {
-        step.kind = Step::Kind::sleep;
-      } else if (writes_) {
-        step.kind = Step::Kind::write;
-        step.record = record(OwnerRecord::State::held);
-      } else {
-        step.kind = Step::Kind::read;
-      }
       break;
     case Phase::refused:
     case Phase::too_slow:
@@ -86,10 +77,10 @@ void Lease::was_read(Time sent, Time now, const OwnerRecord& found) {
       seen_ = found;
       phase_ = found == record(OwnerRecord::State::claimed) ? Phase::taking : Phase::refused;
       return;
-    case Phase::holding:
-    case Phase::renewing: return renew(found);
+    case Phase::holding: return renew(found);
     case Phase::claiming:
     case Phase::taking:
+    case Phase::renewing:
     case Phase::refused:
     case Phase::too_slow:
     case Phase::lost: check(false, "a lease read what it did not ask for");
@@ -105,7 +96,6 @@ void Lease::renew(const OwnerRecord& found) {
     return lose();
   }
   ++self().beat;
-  writes_ = true;
   phase_ = Phase::renewing;
 }
 
@@ -124,7 +114,6 @@ void Lease::was_written(Time sent, Time now) {
       return;
     case Phase::taking:
     case Phase::renewing:
-      writes_ = false;
       if (now >= valid_until_) return lose();
       valid_until_ = sent + self().lease() * 3 / 4;
       next_ = now + self().lease() / 5;
@@ -144,8 +133,7 @@ void Lease::has_failed(Time now) {
   if (!is_owner()) return;
   if (now >= valid_until_) return lose();
   // Looked at anew: what failed may have been done.
-  phase_ = Phase::renewing;
-  writes_ = false;
+  phase_ = Phase::holding;
   next_ = now + self().lease() / 20;
 }
 

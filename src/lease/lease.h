@@ -51,7 +51,7 @@ class Lease {
     settling,  ///< whether others claim
     taking,
     holding,
-    renewing,  ///< looks at the record, and writes it
+    renewing,  ///< has looked at the record, and writes it
     refused,   ///< somebody else has it: seen()
     too_slow,  ///< the storage was, for a claim
     lost,
@@ -77,8 +77,9 @@ class Lease {
 
   [[nodiscard]] Phase phase() const { return phase_; }
   /// Whether the volume may be written, and what was read be relied on.
-  [[nodiscard]] bool holds(Time now) const { return is_owner() && now < valid_until_; }
-  [[nodiscard]] Time valid_until() const { return valid_until_; }
+  [[nodiscard]] bool holds(Time now) const { return now < valid_until(); }
+  /// How long, as far as is known; 0: it is no owner.
+  [[nodiscard]] Time valid_until() const { return is_owner() ? valid_until_ : Time(0); }
   /// What was found last, of somebody else if it was refused or lost.
   [[nodiscard]] const OwnerRecord& seen() const { return seen_; }
   /// What it would write now, as owner.
@@ -86,10 +87,9 @@ class Lease {
   /// It relied on its record for too long, or something else is wrong.
   void lose() { phase_ = Phase::lost; }
 
+ private:
   /// How long whoever claims waits for others.
   [[nodiscard]] Time settling_time() const;
-
- private:
   [[nodiscard]] bool is_owner() const {
     return phase_ == Phase::holding || phase_ == Phase::renewing;
   }
@@ -108,7 +108,6 @@ class Lease {
   Time watch_until_{0};
   Time claim_began_{0};  // when the read was made that showed the record as it was
   Time valid_until_{0};
-  bool writes_ = false;  // of `renewing`: the record has been looked at
   unsigned claims_ = 0;
 };
 

@@ -160,9 +160,7 @@ Result<void> LeaseKeeper::carry_out(const Lease::Step& step) {
 }
 
 void LeaseKeeper::publish() {
-  const bool is_owner =
-      lease_.phase() == Lease::Phase::holding || lease_.phase() == Lease::Phase::renewing;
-  valid_until_.store(is_owner ? lease_.valid_until().count() : 0, std::memory_order_release);
+  valid_until_.store(lease_.valid_until().count(), std::memory_order_release);
   const std::lock_guard lock(why_mutex_);
   why_lost_ = loss();
 }

@@ -37,9 +37,6 @@ class LeasedStore final : public BackingStore {
   /// The lease with the rest.
   Result<void> release() override;
   Result<void> reopen() override;
-  [[nodiscard]] std::string note() const override { return inner_->note(); }
-  Result<void> leave_note(const std::string& text) override { return inner_->leave_note(text); }
-  void send_while(std::function<bool()> may_send) override { inner_->send_while(may_send); }
   [[nodiscard]] Result<BackingState> look() const override;
   [[nodiscard]] Result<BackingState> last_look() override;
   [[nodiscard]] Result<std::uint64_t> holes(std::uint64_t offset,

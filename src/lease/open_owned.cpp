@@ -4,12 +4,10 @@
 #include <functional>
 #include <utility>
 
-#include <fmt/core.h>
-
 #include "async/blocking_call.h"
 #include "base/aligned_memory.h"
-#include "base/check.h"
 #include "base/store_name.h"
+#include "device/blocking_device.h"
 #include "device/open_device.h"
 #include "format/slab_layout.h"
 #include "format/uuid_text.h"
@@ -44,16 +42,6 @@ Result<std::unique_ptr<LeaseKeeper>> claim(BackingStore& store, const RecordPlac
     return std::move(left).error();
   }
   return keeper;
-}
-
-/// The record as the store itself reads it.
-Task<Result<bool>> has_record(BackingStore& store, const RecordPlace& place) {
-  const AlignedMemory block(kBlockSize);
-  auto read = co_await store.read(place.offset, block.bytes());
-  if (!read) co_return std::move(read).error();
-  auto record = decode_owner_record(block.bytes(), place.nonce);
-  // One that is damaged is told of by who reads it next.
-  co_return !record || record->has_value();
 }
 
 Result<void> check_is_unused(const RecordPlace& place, const Claimant& claimant) {
@@ -95,21 +83,32 @@ Result<std::optional<RecordPlace>> find_place(const Read& read, const std::strin
   return place_of(geometry_block.bytes(), block.bytes(), name);
 }
 
-Result<void> read_at_once(BackingStore& store, std::uint64_t offset, MutableBytes out) {
-  if (store.size() < out.size() || offset > store.size() - out.size()) {
-    return Error(Errc::out_of_range, fmt::format("{} ends before byte {}", store.name(), offset));
-  }
-  const iovec slice{out.data(), out.size()};
-  Device::Request request;
-  request.op = Device::Op::read;
-  request.offset = offset;
-  request.length = out.size();
-  request.slices = {&slice, 1};
-  store.submit(request);
-  check(request.done, "a store that is to be used by who waits has not answered at once");
-  if (request.error == 0) return {};
-  return errno_error(request.error,
-                     request_text(request.op, request.offset, request.length, store.name()));
+/// Whether a record is there, by the block in its place. One that is damaged is told of by who
+/// reads it next.
+bool holds_record(ConstBytes block, const RecordPlace& place) {
+  const auto record = decode_owner_record(block, place.nonce);
+  return !record || record->has_value();
+}
+
+/// Where the record of the volume is, if it has one, as the store itself reads it.
+Task<Result<std::optional<RecordPlace>>> find_record(BackingStore& store) {
+  auto finding = find_record_place(store);
+  auto place = co_await std::move(finding);
+  if (!place) co_return std::optional<RecordPlace>();
+  const AlignedMemory block(kBlockSize);
+  auto read = co_await store.read(place->offset, block.bytes());
+  if (!read) co_return std::move(read).error();
+  if (!holds_record(block.bytes(), *place)) co_return std::optional<RecordPlace>();
+  co_return place;
+}
+
+/// Waits beside the loop.
+Task<Result<void>> check_is_unused(UringLoop& loop, const BackingStore& store,
+                                   const RecordPlace& place) {
+  const Claimant claimant = claimant_here(store);
+  const auto look = [&] { return check_is_unused(place, claimant); };
+  Result<void> unused = co_await call_blocking(loop, Descriptors::shared, look);
+  co_return unused;
 }
 
 }  // namespace
@@ -146,31 +145,24 @@ Result<void> check_is_unowned(BackingStore& store) {
   if (!place || !*place) return {};
   const AlignedMemory block(kBlockSize);
   if (auto got = read((*place)->offset, block.bytes()); !got) return got;
-  auto record = decode_owner_record(block.bytes(), (*place)->nonce);
-  if (record && !*record) return {};
+  if (!holds_record(block.bytes(), **place)) return {};
   return check_is_unused(**place, claimant_here(store));
 }
 
 Task<Result<bool>> has_owner_record(BackingStore& store) {
-  auto finding = find_record_place(store);
-  const auto place = co_await std::move(finding);
-  if (!place) co_return false;
-  auto looking = has_record(store, *place);
-  co_return co_await std::move(looking);
+  auto finding = find_record(store);
+  auto place = co_await std::move(finding);
+  if (!place) co_return std::move(place).error();
+  co_return place->has_value();
 }
 
 Task<Result<void>> check_is_unowned(UringLoop& loop, BackingStore& store) {
-  auto finding = find_record_place(store);
-  const auto place = co_await std::move(finding);
-  if (!place) co_return Result<void>();
-  auto looking = has_record(store, *place);
-  auto is_there = co_await std::move(looking);
-  if (!is_there) co_return std::move(is_there).error();
-  if (!*is_there) co_return Result<void>();
-  const Claimant claimant = claimant_here(store);
-  const auto look = [&] { return check_is_unused(*place, claimant); };
-  Result<void> unused = co_await call_blocking(loop, Descriptors::shared, look);
-  co_return unused;
+  auto finding = find_record(store);
+  auto place = co_await std::move(finding);
+  if (!place) co_return std::move(place).error();
+  if (!*place) co_return Result<void>();
+  auto checking = check_is_unused(loop, store, **place);
+  co_return co_await std::move(checking);
 }
 
 Task<Result<std::unique_ptr<BackingStore>>> open_owned_device(
@@ -180,27 +172,27 @@ Task<Result<std::unique_ptr<BackingStore>>> open_owned_device(
   // An image of Ceph has a lock of its own.
   if (!opened || kind_of_store(name) == StoreKind::rbd) co_return opened;
   BackingStore& store = **opened;
-  auto finding = find_record_place(store);
-  const auto place = co_await std::move(finding);
-  if (!place) co_return opened;
-  auto looking = has_record(store, *place);
-  auto is_there = co_await std::move(looking);
-  if (!is_there) co_return std::move(is_there).error();
-  if (!*is_there) co_return opened;
+  auto finding = find_record(store);
+  auto found = co_await std::move(finding);
+  if (!found) co_return std::move(found).error();
+  if (!*found) co_return opened;
+  const RecordPlace place = std::move(**found);
   if (mode == OpenMode::read_only) {
-    auto checking = check_is_unowned(loop, store);
-    auto unowned = co_await std::move(checking);
-    if (!unowned) co_return std::move(unowned).error();
+    auto checking = check_is_unused(loop, store, place);
+    auto unused = co_await std::move(checking);
+    if (!unused) co_return std::move(unused).error();
     co_return opened;
   }
   if (!tell) tell = [](const std::string&) {};
-  const auto claim_it = [&] { return claim(store, *place, tell); };
+  const LeasedStore::Claim claim_it = [&store, tell](const RecordPlace& where) {
+    return claim(store, where, tell);
+  };
+  const auto at_once = [&] { return claim_it(place); };
   Result<std::unique_ptr<LeaseKeeper>> keeper =
-      co_await call_blocking(loop, Descriptors::shared, claim_it);
+      co_await call_blocking(loop, Descriptors::shared, at_once);
   if (!keeper) co_return std::move(keeper).error();
-  const auto again = [&store, tell](const RecordPlace& where) { return claim(store, where, tell); };
   co_return std::unique_ptr<BackingStore>(
-      std::make_unique<LeasedStore>(loop, std::move(*opened), std::move(*keeper), *place, again));
+      std::make_unique<LeasedStore>(loop, std::move(*opened), std::move(*keeper), place, claim_it));
 }
 
 }  // namespace uvdo

@@ -8,6 +8,7 @@
 
 #include <fmt/core.h>
 
+#include "device/blocking_device.h"
 #include "device/open_device.h"
 #include "inspect/audit.h"
 #include "inspect/slab_counts.h"
@@ -19,19 +20,6 @@ namespace {
 
 /// Blocks of one discard (64 MiB).
 constexpr std::uint64_t kMostAtOnce = 16384;
-
-/// Of a store that answers inside submit().
-Result<void> carry_out(BackingStore& store, Device::Op op, std::uint64_t offset,
-                       std::uint64_t length) {
-  Device::Request request;
-  request.op = op;
-  request.offset = offset;
-  request.length = length;
-  store.submit(request);
-  check(request.done, "a store that keeps its caller waiting has come back without an answer");
-  if (request.error == 0) return {};
-  return errno_error(request.error, request_text(op, offset, length, store.name()));
-}
 
 /// Whoever trusts wrong counts discards data: all that is known of the references has to agree.
 Result<void> check_metadata(const VolumeImage& image) {
@@ -60,11 +48,12 @@ Result<void> trim_slab(const VolumeImage& image, BackingStore& store, SlabNumber
         std::min(counts.end() - first, static_cast<std::ptrdiff_t>(kMostAtOnce));
     at = std::find_if(first, first + most, [](ReferenceCount count) { return count != kFree; });
     const Pbn pbn = image.slabs().pbn_of(slab, static_cast<Sbn>(first - counts.begin()));
-    const std::uint64_t bytes = static_cast<std::uint64_t>(at - first) * kBlockSize;
-    if (auto done = carry_out(store, Device::Op::discard, blocks.byte_of(pbn), bytes); !done) {
-      return done;
-    }
-    answer.bytes += bytes;
+    Device::Request discard;
+    discard.op = Device::Op::discard;
+    discard.offset = blocks.byte_of(pbn);
+    discard.length = static_cast<std::uint64_t>(at - first) * kBlockSize;
+    if (auto done = carry_out_at_once(store, discard); !done) return done;
+    answer.bytes += discard.length;
     ++answer.runs;
   }
 }
@@ -95,8 +84,9 @@ Result<TrimAnswer> trim_stopped(const std::string& path) {
     auto done = trim_slab(**image, store, slab, *counts, answer);
     if (!done) return std::move(done).error();
   }
-  auto flushed = carry_out(store, Device::Op::flush, 0, 0);
-  if (!flushed) return std::move(flushed).error();
+  Device::Request flush;
+  flush.op = Device::Op::flush;
+  if (auto flushed = carry_out_at_once(store, flush); !flushed) return std::move(flushed).error();
   return answer;
 }
 

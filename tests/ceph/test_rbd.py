@@ -10,15 +10,15 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 import nbd  # noqa: E402
 
-from nbd_load import LOGICAL, MIB, Load  # noqa: E402
-from support import BLOCK, UVDO, elsewhere, processes_of, run, uvdo, wait_until  # noqa: E402
+from nbd_load import LOGICAL, MIB  # noqa: E402
+from several_machines import SeveralMachines  # noqa: E402
+from support import BLOCK, UVDO, run, wait_until  # noqa: E402
 
 LAB = pathlib.Path(__file__).resolve().parent / "ceph_lab"
 # Times that something is killed or taken over, of each kind; 20 shows what CI only looks at.
@@ -63,70 +63,10 @@ def setUpModule():
     CEPH.do("start")
 
 
-class OnRbd(unittest.TestCase):
+class OnRbd(SeveralMachines):
     def setUp(self):
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="uvdo-rbd."))
-        self.addCleanup(shutil.rmtree, self.folder)
-        self.servers = []
-        self.addCleanup(self.kill_all)
+        super().setUp()
         self.volume = CEPH.make_image(self.id().rsplit(".", 1)[-1])
-
-    def kill_all(self):
-        for server in self.servers:
-            if server.poll() is None:
-                server.kill()
-            server.wait()
-        # What servers that were killed leave to the next one.
-        for keeper in processes_of(self.volume, names=("uvdo", "uvdo-keeper")):
-            os.kill(keeper, signal.SIGKILL)
-
-    def do(self, *words, status=0):
-        done = uvdo(*words, timeout=120)
-        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
-        return done.stdout + done.stderr
-
-    def elsewhere(self, *words):
-        return elsewhere(self.folder, *words)
-
-    def do_elsewhere(self, *words, status=0):
-        done = run(*self.elsewhere(*words))
-        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
-        return done.stdout + done.stderr
-
-    def format(self):
-        self.do("format", self.volume, "--slab-bits", 13, "--logical-size", f"{LOGICAL // MIB}M")
-
-    def log_of(self, name):
-        return (self.folder / f"{name}.log").read_text()
-
-    def serve(self, name, *options, elsewhere=False):
-        words = ["serve", self.volume, "--nbd", f"unix:{self.folder / name}", *options]
-        with open(self.folder / f"{name}.log", "w") as log:
-            server = subprocess.Popen(self.elsewhere(*words) if elsewhere else [UVDO, *words],
-                                      stdout=log, stderr=subprocess.STDOUT)
-        self.servers.append(server)
-        self.assertTrue(wait_until(lambda: "of memory" in self.log_of(name) or server.poll() is not None))
-        self.assertIsNone(server.poll(), self.log_of(name))
-        return server
-
-    def connect(self, name):
-        client = nbd.NBD()
-        client.connect_unix(str(self.folder / name))
-        return client
-
-    def load(self, name, seed=3, before=None):
-        """Also answerable for what `before` has written and this one has not written over."""
-        load = Load(self.folder / name, seed)
-        if before is not None:
-            load.answered = {place: data for place, data in before.answered.items() if place not in before.unsure}
-        self.addCleanup(load.end)
-        load.start()
-        self.assertTrue(wait_until(lambda: load.turns or load.error))
-        return load
-
-    def assert_holds(self, load, name):
-        client = self.connect(name)
-        self.assertEqual(load.wrong(lambda place: client.pread(BLOCK, place * BLOCK)), [])
 
     def test_a_volume_lives_on_an_image(self):
         self.format()

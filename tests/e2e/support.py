@@ -46,17 +46,6 @@ def uvdo(*arguments, **options):
     return run(UVDO, *arguments, **options)
 
 
-def elsewhere(folder, *words):
-    """The command line of what runs as if on another machine: it does not see this one's locks of stores that
-    are no files."""
-    if os.geteuid() != 0:
-        other = pathlib.Path(folder) / "elsewhere"
-        other.mkdir(exist_ok=True, mode=0o700)
-        return ["env", f"XDG_RUNTIME_DIR={other}", UVDO, *words]
-    return ["unshare", "--mount", "sh", "-c",
-            'mkdir -p /run/uvdo && mount -t tmpfs none /run/uvdo && exec "$@"', "sh", UVDO, *words]
-
-
 def parent_of(pid):
     """The process number of a process's parent; 0 if it is gone."""
     try:

@@ -5,36 +5,34 @@ one is refused, one that was stopped never writes again when another has taken t
 well keeps nobody waiting."""
 import json
 import os
-import pathlib
-import shutil
 import signal
 import subprocess
-import tempfile
 import time
 import unittest
 
-import nbd
-
-from nbd_load import LOGICAL, MIB, Load
-from support import BLOCK, UVDO, data_extents, elsewhere, judge, processes_of, run, uvdo, wait_until
+from nbd_load import MIB
+from several_machines import SeveralMachines
+from support import UVDO, data_extents, judge, uvdo, wait_until
 
 KILLS = int(os.environ.get("UVDO_KILLS", "1"))
 LEASE = 5  # seconds
 SIZE = 4100 * MIB  # which is no whole number of slabs
 
 
-class LeaseTest(unittest.TestCase):
+class LeaseTest(SeveralMachines):
     def setUp(self):
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="uvdo-lease."))
-        self.addCleanup(shutil.rmtree, self.folder)
-        self.image, self.servers = self.folder / "store", []
-        self.addCleanup(self.kill_all)
+        super().setUp()
+        self.image, self.volume = self.folder / "store", f"nbd+unix:///?socket={self.folder / 'export'}"
         self.image.touch()
         os.truncate(self.image, SIZE)
         self.store = self.start_store()
-        self.volume = f"nbd+unix:///?socket={self.folder / 'export'}"
-        self.do("format", self.volume, "--slab-bits", 13, "--logical-size", f"{LOGICAL // MIB}M")
+        self.addCleanup(self.end_store)
+        self.format()
         self.do("lease", self.volume, "--seconds", LEASE)
+
+    def end_store(self):
+        self.store.kill()
+        self.store.wait()
 
     def start_store(self):
         """By nbdkit 1.32 not: it sometimes falls over a connection that breaks (an assertion of its own)."""
@@ -42,57 +40,6 @@ class LeaseTest(unittest.TestCase):
                                   self.image])
         self.assertTrue(wait_until((self.folder / "export").exists))
         return store
-
-    def kill_all(self):
-        for server in self.servers:
-            if server.poll() is None:
-                server.kill()
-            server.wait()
-        for keeper in processes_of(self.volume, names=("uvdo", "uvdo-keeper")):
-            os.kill(keeper, signal.SIGKILL)
-        self.store.kill()
-        self.store.wait()
-
-    def do(self, *words, status=0):
-        done = uvdo(*words, timeout=60)
-        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
-        return done.stdout + done.stderr
-
-    def do_elsewhere(self, *words, status=0):
-        done = run(*elsewhere(self.folder, *words), timeout=60)
-        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
-        return done.stdout + done.stderr
-
-    def log_of(self, name):
-        return (self.folder / f"{name}.log").read_text()
-
-    def serve(self, name, *options, on_another_machine=False):
-        words = ["serve", self.volume, "--nbd", f"unix:{self.folder / name}", *options]
-        with open(self.folder / f"{name}.log", "w") as log:
-            server = subprocess.Popen(elsewhere(self.folder, *words) if on_another_machine else [UVDO, *words],
-                                      stdout=log, stderr=subprocess.STDOUT)
-        self.servers.append(server)
-        self.assertTrue(wait_until(lambda: "of memory" in self.log_of(name) or server.poll() is not None))
-        self.assertIsNone(server.poll(), self.log_of(name))
-        return server
-
-    def load(self, name, seed=3, before=None):
-        load = Load(self.folder / name, seed)
-        if before is not None:
-            load.answered = {place: data for place, data in before.answered.items() if place not in before.unsure}
-        self.addCleanup(load.end)
-        load.start()
-        self.assertTrue(wait_until(lambda: load.turns or load.error))
-        return load
-
-    def assert_holds(self, load, name):
-        client = nbd.NBD()
-        client.connect_unix(str(self.folder / name))
-        self.assertEqual(load.wrong(lambda place: client.pread(BLOCK, place * BLOCK)), [])
-
-    def end(self, server, name):
-        server.send_signal(signal.SIGTERM)
-        self.assertEqual(server.wait(60), 0, self.log_of(name))
 
     def test_the_record_is_shown_changed_and_ended(self):
         self.assertIn(f"has a lease of {LEASE} seconds and is free", self.do("lease", self.volume))
@@ -115,7 +62,7 @@ class LeaseTest(unittest.TestCase):
             self.assertEqual(uvdo("lease", self.volume, *wrong).returncode, 2)
 
     def test_machines_see_each_other_and_wait_for_nobody_who_has_ended_well(self):
-        server = self.serve("a", on_another_machine=True)
+        server = self.serve("a", elsewhere=True)
         for words in (("serve", self.volume, "--nbd", f"unix:{self.folder / 'x'}"), ("check", self.volume),
                       ("rebuild", self.volume, "--force"), ("lease", self.volume, "--off"),
                       ("format", self.volume, "--force")):
@@ -134,7 +81,7 @@ class LeaseTest(unittest.TestCase):
         server.kill()
         server.wait()
         begun = time.monotonic()
-        self.end(self.serve("d", on_another_machine=True), "d")
+        self.end(self.serve("d", elsewhere=True), "d")
         self.assertGreater(time.monotonic() - begun, LEASE)
         self.assertIn("of which there must be no sign", self.log_of("d"))
 
@@ -146,7 +93,7 @@ class LeaseTest(unittest.TestCase):
         return server
 
     def test_who_stands_by_waits_for_the_lease(self):
-        old = self.serve("a", on_another_machine=True)
+        old = self.serve("a", elsewhere=True)
         load = self.load("a")
         for waits_for_a_dead_one in (False, True):
             server = self.stand_by("b")
@@ -186,7 +133,7 @@ class LeaseTest(unittest.TestCase):
         for number in range(KILLS):
             name = f"server{number + 1}"
             old.send_signal(signal.SIGSTOP)
-            new = self.serve(name, on_another_machine=True)
+            new = self.serve(name, elsewhere=True)
             next_load = self.load(name, seed=number, before=load)
             old.send_signal(signal.SIGCONT)
             load.end()
@@ -210,7 +157,7 @@ class LeaseTest(unittest.TestCase):
         self.assertIn("could not be renewed in time", self.log_of("a"))
         load.end()
         self.assertIsNotNone(load.error)
-        server = self.serve("b", on_another_machine=True)
+        server = self.serve("b", elsewhere=True)
         self.assert_holds(load, "b")
         self.end(server, "b")
 
@@ -218,8 +165,7 @@ class LeaseTest(unittest.TestCase):
         server = self.serve("a")
         load = self.load("a")
         os.truncate(self.image, SIZE + 512 * MIB)
-        self.store.kill()  # it has found out how large its file is at its start
-        self.store.wait()
+        self.end_store()  # it has found out how large its file is at its start
         (self.folder / "export").unlink()
         self.store = self.start_store()
         self.do("grow", self.volume, "--physical", "max")
@@ -230,7 +176,7 @@ class LeaseTest(unittest.TestCase):
         self.end(server, "a")
         self.assertIn("is free", self.do("lease", self.volume))
         self.assertEqual(judge("audit", self.image).returncode, 0)
-        server = self.serve("b", on_another_machine=True)
+        server = self.serve("b", elsewhere=True)
         self.assert_holds(load, "b")
         self.end(server, "b")
 
